@@ -1,0 +1,47 @@
+"""Variational autoencoders on TensorFlow and Keras: trained, measured, exported."""
+
+import importlib
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keras_vae import data as data
+    from keras_vae import divergences as divergences
+    from keras_vae import evaluation as evaluation
+    from keras_vae import export as export
+    from keras_vae import likelihoods as likelihoods
+    from keras_vae import models as models
+    from keras_vae import networks as networks
+    from keras_vae import runtimes as runtimes
+    from keras_vae import schedules as schedules
+    from keras_vae import zoo as zoo
+
+_MODULES = (
+    "data",
+    "divergences",
+    "evaluation",
+    "export",
+    "likelihoods",
+    "models",
+    "networks",
+    "runtimes",
+    "schedules",
+    "zoo",
+)
+__all__ = [*_MODULES, "__version__"]  # noqa: PLE0604
+
+try:
+    __version__ = version("keras_vae")
+except PackageNotFoundError:  # a checkout that was not installed
+    __version__ = "0+unknown"
+
+
+def __getattr__(name: str) -> Any:
+    # Lazy (PEP 562): listing the zoo or running an exported decoder never imports TensorFlow.
+    if name in _MODULES:
+        return importlib.import_module(f"keras_vae.{name}")
+    raise AttributeError(f"module 'keras_vae' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_MODULES])

@@ -1,0 +1,110 @@
+"""The boundary where a user's arrays enter: checked on the host, since XLA drops asserts, and cut into blocks."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_vae.errors import UserError
+
+# Examples in one call of a compiled function; also the unit of evaluation noise, so results do not depend on how many
+# examples are asked for at once.
+BLOCK = 256
+
+
+def check_images(x: Any, image_shape: Sequence[int], name: str = "x") -> np.ndarray:
+    """`x` as a float array of shape `(batch, *image_shape)`, finite, in [0, 1].
+
+    Raises:
+      UserError: any of these does not hold; the message names the rule, what was given, and the remedy.
+    """
+    expected = f"(batch, {', '.join(map(str, image_shape))})"
+    array = _numbers(x, name)
+    if array.shape[1:] != tuple(image_shape) or array.ndim != len(image_shape) + 1:
+        remedy = "Reshape it."
+        if array.shape == tuple(image_shape):
+            remedy = f"Add the batch axis: {name}[None]."
+        elif image_shape[-1] == 1 and array.shape[1:] == tuple(image_shape[:-1]):
+            remedy = f"Add the channel axis: {name}[..., None]."
+        raise UserError(f"{name} must have shape {expected}. Given: {array.shape}. {remedy}")
+    check_pixels(array, name)
+    return array
+
+
+def check_pixels(array: np.ndarray, name: str = "x") -> None:
+    """Raise UserError unless every number of `array` is finite and in [0, 1]."""
+    if not array.size:
+        return
+    low, high = float(array.min()), float(array.max())
+    if not np.isfinite([low, high]).all():
+        bad = int(np.size(array) - np.isfinite(array).sum())
+        raise UserError(f"{name} must be finite. Given: {bad} values that are NaN or infinite. Remove those examples.")
+    if low < 0 or high > 1:
+        remedy = "divide by 255" if 1 < high <= 255 and low >= 0 else "rescale them"
+        raise UserError(f"Pixels of {name} must lie in [0, 1]. Given: values from {low:g} to {high:g}; {remedy}.")
+
+
+def check_codes(z: Any, shape: Sequence[int], name: str = "z") -> np.ndarray:
+    """`z` as a finite float array of shape `(batch, *shape)`.
+
+    Raises:
+      UserError: wrong shape or dtype, NaN or infinity.
+    """
+    array = _numbers(z, name)
+    if array.ndim != len(shape) + 1 or array.shape[1:] != tuple(shape):
+        raise UserError(
+            f"{name} must have shape (batch, {', '.join(map(str, shape))}), the model's latent size. Given: "
+            f"{array.shape}.{f' Add the batch axis: {name}[None].' if array.shape == tuple(shape) else ''}"
+        )
+    if not np.isfinite(array).all():
+        raise UserError(f"{name} must be finite. Given: values that are NaN or infinite.")
+    return array
+
+
+def check_whole_number(value: Any, name: str, minimum: int = 1) -> int:
+    """`value` as an int of at least `minimum`.
+
+    Raises:
+      UserError: it is no whole number, or too small.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < minimum:
+        raise UserError(f"{name} must be a whole number, {minimum} or more. Given: {value!r}.")
+    return int(value)
+
+
+def in_blocks(function: Callable[..., Any], arrays: Mapping[str, np.ndarray], pad: bool = False) -> Any:
+    """Call `function(block, arrays)` on blocks of `BLOCK` examples, and join what it returns along the batch.
+
+    Args:
+      function: from the block's number and a mapping of arrays to an array, or a mapping of arrays, in numpy or TF.
+      arrays: at least one, of equal first axis, which may be 0.
+      pad: fill the last block with repetitions of its first example, so that noise of the block's shape does not
+        depend on how many examples it holds.
+    """
+    count = len(next(iter(arrays.values())))
+    results = []
+    for block, start in enumerate(range(0, max(count, 1), BLOCK)):
+        part = {name: array[start : start + BLOCK] for name, array in arrays.items()}
+        held = len(next(iter(part.values())))
+        missing = (BLOCK if pad else max(held, 1)) - held
+        if missing:
+            part = {name: np.concatenate([a, _filler(a, missing)]) for name, a in part.items()}
+        result = function(block, part)
+        result = result if isinstance(result, Mapping) else {"": result}
+        results.append({name: np.asarray(value)[:held] for name, value in result.items()})
+    joined = {name: np.concatenate([result[name] for result in results]) for name in results[0]}
+    return joined[""] if "" in joined else joined
+
+
+def _filler(array: np.ndarray, count: int) -> np.ndarray:
+    return np.repeat(array[:1], count, axis=0) if len(array) else np.zeros((count, *array.shape[1:]), array.dtype)
+
+
+def _numbers(value: Any, name: str) -> np.ndarray:
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{name} must be an array of numbers. Given: {type(value).__name__}: {error}.") from error
+    if array.dtype.kind not in "fbiu" and array.dtype.name != "bfloat16":
+        raise UserError(f"{name} must be an array of floats. Given: dtype {array.dtype}. Convert it with astype.")
+    return array if array.dtype == "float64" else array.astype("float32")

@@ -1,0 +1,580 @@
+"""The engine: a variant is its equation, and this module trains, evaluates and runs all of them.
+
+Units and signs, fixed here: every term is in nats for one example, summed over pixels and latent dimensions, and
+averaged over the batch only in the last line of a loss. `elbo = log_px - sum(kl)`, higher is better; a loss is minimised.
+"""
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, final
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+from tensorflow_probability import distributions as tfd
+
+from keras_vae import arrays, divergences, randomness
+from keras_vae.data import pipeline
+from keras_vae.errors import UserError
+from keras_vae.evaluation.likelihood import importance_weighted
+from keras_vae.likelihoods import Likelihood, likelihood, soft_bound
+from keras_vae.naming import build
+from keras_vae.networks import DECODERS, ENCODERS
+from keras_vae.schedules import Schedule, schedule
+from keras_vae.training import StopOnFailure, Trackers
+
+Batch = Mapping[str, Any]
+FREE_BITS_ON = ("dimension", "total")
+
+
+class Terms(NamedTuple):
+    """What one batch says of the equation, in nats per example."""
+
+    log_px: Any  # (batch,): log p(x|z), z from the posterior
+    kl: Any  # (batch, groups): groups are latent dimensions, levels, or 1
+    penalty: Any = 0.0  # (batch,) or scalar: what the paper adds, minimised
+    logs: Mapping[str, Any] = {}  # name in `log_names` -> (batch,): a variant's own numbers
+    cache: Mapping[str, Any] = {}  # tensors that players share, so that one forward pass serves all
+
+
+class Player(NamedTuple):
+    """Who minimises what. Most models have one; adversarial ones, an autoencoder and a critic."""
+
+    name: str  # the key of its optimizer
+    loss: Callable[[Terms, Batch], Any]  # -> scalar
+    variables: list[Any]
+
+
+@keras.saving.register_keras_serializable(package="keras_vae")
+class VAE(keras.Model):
+    """Variational autoencoder: maximises the ELBO, log p(x|z) - KL(q(z|x) || p(z)) with z from q(z|x).
+
+    Equation 10 of Kingma and Welling 2014, https://arxiv.org/abs/1312.6114, with one sample and reparameterised
+    gradients. Variants override one or two of `posterior`, `prior`, `likelihood`, `terms`, `log_weights`, `objective`,
+    `players` and `after_step`; none has a train_step of its own.
+
+    Args:
+      image_shape: `(height, width, channels)` of one image, its pixels in [0, 1].
+      latent_dim: the number of latent dimensions.
+      encoder: `"mlp"`, `"conv"`, a mapping of `name` and arguments, or a Keras layer from images to
+        `2 * latent_dim` numbers: the posterior's mean and its log variance.
+      decoder: the same names, or a Keras layer from codes to images with `likelihood.channels_per_pixel` numbers for
+        each channel.
+      likelihood: `"bernoulli"`, `"gaussian"`, a mapping of `name` and arguments, or a `Likelihood`.
+      beta: the weight of the KL in the loss: a number, a mapping such as `{"name": "sigmoid", "final": 1.0}`, or a
+        `Schedule`. The ELBO that is logged is never weighted.
+      free_bits: kappa, in nats: the KL is not reduced below it. Kingma et al. 2016, equation 15,
+        https://arxiv.org/abs/1606.04934.
+      free_bits_on: `"dimension"`: kappa for the batch mean of each latent dimension (of each group of `Terms.kl`);
+        `"total"`: for the batch mean of their sum.
+      seed: of the training noise, a pure function of seed and step.
+
+    Raises:
+      UserError: an argument that does not fit; the message says which, and the rule.
+    """
+
+    log_names: tuple[str, ...] = ()  # the names that `terms` logs beside elbo, log_px and kl
+    analytic_kl: bool = True  # closed form through TFP; False: log q(z|x) - log p(z) at the sample
+    conditional: bool = False  # whether "y" of a batch is a condition
+
+    def __init__(
+        self,
+        image_shape: Sequence[int] = (28, 28, 1),
+        latent_dim: int = 20,
+        encoder: Any = "mlp",
+        decoder: Any = "mlp",
+        likelihood: Any = "bernoulli",
+        beta: float | Mapping[str, Any] | Schedule = 1.0,
+        free_bits: float = 0.0,
+        free_bits_on: str = "dimension",
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(autocast=False, **kwargs)
+        if len(tuple(image_shape)) != 3:
+            raise UserError(f"image_shape is (height, width, channels). Given: {image_shape!r}.")
+        self.image_shape = tuple(arrays.check_whole_number(size, "image_shape") for size in image_shape)
+        self.latent_dim = arrays.check_whole_number(latent_dim, "latent_dim")
+        self.seed = arrays.check_whole_number(seed, "seed", minimum=0)
+        if isinstance(free_bits, bool) or not isinstance(free_bits, int | float) or not 0 <= free_bits < float("inf"):
+            raise UserError(f"free_bits is a number of nats, 0 or more. Given: {free_bits!r}.")
+        if free_bits_on not in FREE_BITS_ON:
+            raise UserError(f"free_bits_on is one of {', '.join(FREE_BITS_ON)}. Given: {free_bits_on!r}.")
+        self.free_bits, self.free_bits_on = float(free_bits), free_bits_on
+        self.beta = schedule(beta)
+        self._specs = {"encoder": encoder, "decoder": decoder, "likelihood": likelihood}
+        self.step = self.add_weight(
+            shape=(), dtype="int64", initializer="zeros", trainable=False, aggregation="only_first_replica", name="step"
+        )
+        self.draws = randomness.Draws()
+        self.likelihood_family = _likelihood(likelihood, self.dtype_policy)
+        height, width, channels = self.image_shape
+        pixels = (height, width, channels * self.likelihood_family.channels_per_pixel)
+        self.encoder = self.make_network("encoder", encoder, ENCODERS, self.image_shape, (2 * self.latent_dim,))
+        self.decoder = self.make_network("decoder", decoder, DECODERS, (self.latent_dim,), pixels)
+        self.further_optimizers: dict[str, Any] = {}
+        self._trackers: Trackers | None = None
+        self._elbo_function = tf.function(self._elbo, reduce_retracing=True)
+        self._posterior_function = tf.function(self.posterior_parameters, reduce_retracing=True)
+        self._likelihood_function = tf.function(self.likelihood_parameters, reduce_retracing=True)
+        self.built = True
+
+    # --- The equation: what a variant may override ---
+
+    def posterior_parameters(self, x: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
+        """The encoder's output by name, as it is exported: `mean` and `log_var`, each `(batch, latent_dim)`."""
+        mean, log_var = ops.split(self.run(self.encoder, x, training), 2, axis=-1)
+        return {"mean": mean, "log_var": soft_bound(log_var, -20.0, 20.0)}
+
+    def posterior(self, x: Any, condition: Any = None, training: bool = False) -> tfd.Distribution:
+        """q(z|x) = N(mean(x), diag(exp(log_var(x)))); batch shape `(batch,)`, event shape `(latent_dim,)`."""
+        parameters = self.posterior_parameters(x, condition, training)
+        return tfd.Independent(tfd.Normal(parameters["mean"], ops.exp(0.5 * parameters["log_var"])), 1)
+
+    def prior(self, condition: Any = None) -> tfd.Distribution:
+        """p(z) = N(0, I); batch shape `()`, event shape `(latent_dim,)`."""
+        zeros = ops.zeros((self.latent_dim,), self.float_dtype)
+        return tfd.Independent(tfd.Normal(zeros, ops.ones_like(zeros)), 1)
+
+    def likelihood_parameters(self, z: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
+        """The decoder's output by name, as it is exported: the likelihood's parameters and `mean`, an image."""
+        return self.likelihood_family.parameters(self.run(self.decoder, z, training))
+
+    def likelihood(self, z: Any, condition: Any = None, training: bool = False) -> tfd.Distribution:
+        """p(x|z) for z of shape `(batch, latent_dim)`; batch shape `(batch,)`, event shape `image_shape`."""
+        return self.likelihood_family.distribution(self.likelihood_parameters(z, condition, training))
+
+    def terms(self, batch: Batch, training: bool) -> Terms:
+        """The one-sample ELBO of `batch`, its KL in closed form where `analytic_kl` says so."""
+        x, condition = batch["x"], self.condition_of(batch)
+        posterior, prior = self.posterior(x, condition, training), self.prior(condition)
+        z = posterior.sample(seed=self.draws.next())
+        kl = divergences.kl(posterior, prior) if self.analytic_kl else divergences.sampled_kl(posterior, prior, z)
+        return Terms(self.likelihood(z, condition, training).log_prob(x), kl)
+
+    def log_weights(self, x: Any, samples: int, seed: Any, condition: Any = None) -> Any:
+        """log p(x, z) - log q(z|x) for `samples` draws z of q(z|x): shape `(samples, batch)`, nats.
+
+        Args:
+          x: images, a tensor.
+          samples: draws for each example.
+          seed: an integer, or a stateless seed (an int32 pair).
+          condition: one for each example, where the model is conditional.
+        """
+        seed = randomness.seed_of(seed, randomness.EVALUATION) if isinstance(seed, int) else seed
+        posterior, prior = self.posterior(x, condition), self.prior(condition)
+        z = posterior.sample(samples, seed=seed)
+
+        def flat(value: Any) -> Any:  # (samples, batch, ...) -> (samples * batch, ...)
+            return ops.reshape(value, (-1, *value.shape[2:]))
+
+        def repeated(value: Any) -> Any:
+            return flat(ops.broadcast_to(value, (samples, *ops.shape(value))))
+
+        log_px = self.likelihood(flat(z), None if condition is None else repeated(condition)).log_prob(repeated(x))
+        return ops.reshape(log_px, (samples, -1)) + prior.log_prob(z) - posterior.log_prob(z)
+
+    def objective(self, terms: Terms, step: Any) -> Any:
+        """The loss, a scalar: mean over the batch of -log_px + beta(step) * kl + penalty, with free bits."""
+        return ops.mean(-terms.log_px + terms.penalty) + ops.cast(self.beta(step), self.float_dtype) * self.kl_cost(
+            terms.kl
+        )
+
+    def players(self) -> list[Player]:
+        """Who minimises what: here one player, `"model"`, all trainable variables."""
+        return [Player("model", lambda terms, batch: self.objective(terms, self.step), self.trainable_variables)]
+
+    def after_step(self, terms: Terms) -> None:
+        """Called in training after the updates of each step: moving averages, dead codes."""
+
+    # --- What variants are written with ---
+
+    @property
+    def float_dtype(self) -> str:
+        """What networks return and losses are computed in: float32, or float64 under the policy "float64"."""
+        return "float64" if self.compute_dtype == "float64" else "float32"
+
+    def make_network(
+        self, role: str, spec: Any, known: Mapping[str, Any], input_shape: Sequence[int], output_shape: Sequence[int]
+    ) -> Any:
+        """A built network from a name, a mapping of name and arguments, or a Keras layer, which is checked.
+
+        Raises:
+          UserError: an unknown name, or a layer whose output does not have `output_shape`.
+        """
+        network: Any = spec
+        if not isinstance(spec, keras.layers.Layer):
+            network = build(role, spec, known, output_shape=output_shape, dtype=self.dtype_policy)
+        given = tuple(network(keras.Input(tuple(input_shape))).shape[1:])
+        if given != tuple(output_shape):
+            raise UserError(
+                f"The {role} must map (batch, {', '.join(map(str, input_shape))}) to (batch, "
+                f"{', '.join(map(str, output_shape))}) for this latent_dim and likelihood. Given: a layer whose output "
+                f"has shape (batch, {', '.join(map(str, given))}). Change its last layer."
+            )
+        return network
+
+    def run(self, network: Any, inputs: Any, training: bool) -> Any:
+        """The network's output in `float_dtype`, whatever it computes in."""
+        return ops.cast(network(ops.cast(inputs, self.float_dtype), training=training), self.float_dtype)
+
+    def condition_of(self, batch: Batch) -> Any:
+        """The batch's condition, or None for a model that takes none."""
+        return batch["y"] if self.conditional else None
+
+    def kl_cost(self, kl: Any) -> Any:
+        """The KL in the loss: the batch mean of the sum over groups, not reduced below `free_bits`. A scalar."""
+        if not self.free_bits:
+            return ops.mean(ops.sum(kl, axis=-1))
+        if self.free_bits_on == "total":
+            return ops.maximum(ops.mean(ops.sum(kl, axis=-1)), self.free_bits)
+        return ops.sum(ops.maximum(ops.mean(kl, axis=0), self.free_bits))
+
+    # --- Training ---
+
+    @final
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """One step for all players: one forward pass, each player's gradient for its own variables, all updates."""
+        batch, players, optimizers = self._batch(data), self.players(), self.optimizers
+        replica = tf.distribute.get_replica_context()
+        seed = randomness.seed_of(self.seed, randomness.TRAINING)
+        seed = randomness.fold(seed, self.step, replica.replica_id_in_sync_group)
+        with self.draws.using(seed), tf.GradientTape(persistent=len(players) > 1) as tape:
+            terms = self.terms(batch, training=True)
+            losses = self._player_losses(players, terms, batch)
+            # Keras sums gradients over replicas.
+            scaled = [
+                optimizer.scale_loss(loss / replica.num_replicas_in_sync)
+                for optimizer, loss in zip(optimizers, losses, strict=True)
+            ]
+        gradients = [tape.gradient(loss, player.variables) for loss, player in zip(scaled, players, strict=True)]
+        for optimizer, gradient, player in zip(optimizers, gradients, players, strict=True):
+            optimizer.apply_gradients(zip(gradient, player.variables, strict=True))
+        self.after_step(terms)
+        trackers = self._required_trackers()
+        trackers.note_failures(losses, self.step)
+        logs = self._log(batch, terms, players, losses)
+        self.step.assign_add(1)
+        return logs
+
+    @final
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """The same terms and losses without noise in the networks; the step and the schedules stand still."""
+        batch, players = self._batch(data), self.players()
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        seed = randomness.seed_of(self.seed, randomness.EVALUATION)
+        seed = randomness.fold(seed, self._required_trackers().batches.total, replica)
+        with self.draws.using(seed):
+            terms = self.terms(batch, training=False)
+        return self._log(batch, terms, players, self._player_losses(players, terms, batch))
+
+    def compile(
+        self,
+        optimizer: Any = "adam",
+        jit_compile: bool = True,
+        steps_per_execution: int = 32,
+        run_eagerly: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Make ready to train, with XLA and several steps in each call of TensorFlow.
+
+        Args:
+          optimizer: a Keras optimizer, or its name, cloned for each further player; or `{player: optimizer}`.
+          jit_compile: compile the step with XLA. Off under a strategy of several CPU devices, which cannot.
+          steps_per_execution: optimizer steps in each call. 1 under such a strategy.
+          run_eagerly: run the step in Python, for debugging; turns the two above off.
+          **kwargs: what else `keras.Model.compile` takes.
+
+        Raises:
+          UserError: players and optimizers do not match, or a trainable variable has no player, or two.
+        """
+        if kwargs.get("loss") is not None or kwargs.get("metrics") is not None:
+            raise UserError("A VAE has its own loss and metrics. Given: loss= or metrics=. Leave them out.")
+        if self.distribute_strategy.num_replicas_in_sync > 1 and (jit_compile or steps_per_execution > 1):
+            warnings.warn(
+                "Under a strategy of several devices TensorFlow can neither compile the step with XLA nor run several "
+                "steps in one call: both are turned off.",
+                stacklevel=2,
+            )
+            jit_compile, steps_per_execution = False, 1
+        if run_eagerly:
+            jit_compile, steps_per_execution = False, 1
+        players = self.players()
+        _check_players(players, self.trainable_variables)
+        chosen = _optimizers(optimizer, [player.name for player in players])
+        with self.distribute_strategy.scope():
+            self._trackers = Trackers(self._metric_names(players))
+            super().compile(
+                optimizer=chosen[players[0].name],
+                jit_compile=jit_compile,
+                steps_per_execution=steps_per_execution,
+                run_eagerly=run_eagerly,
+                **kwargs,
+            )
+            scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
+            self.further_optimizers = {
+                player.name: keras.optimizers.LossScaleOptimizer(chosen[player.name]) if scaled else chosen[player.name]
+                for player in players[1:]
+            }
+            for each, player in zip(self.optimizers, players, strict=True):
+                each.build(player.variables)
+
+    @property
+    def optimizers(self) -> list[Any]:
+        """One optimizer for each player, in the order of `players`."""
+        return [self.optimizer, *self.further_optimizers.values()]
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The epoch's running means, and the count of its batches; `fit` and `evaluate` reset them."""
+        return [] if self._trackers is None else [*self._trackers.means.values(), self._trackers.batches]
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """The means so far: loss, elbo, log_px, kl, beta, and the variant's own."""
+        return {name: mean.result() for name, mean in self._required_trackers().means.items()}
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int = 128,
+        epochs: int = 1,
+        validation_data: Any = None,
+        callbacks: Sequence[Any] | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Train, as `keras.Model.fit`.
+
+        Args:
+          x: a `tf.data.Dataset` of batches, as `keras_vae.data.load` gives, of dicts with "x" (and "y"); or images.
+            Images are shuffled anew each epoch, and the last partial batch is left out of it.
+          y: labels for `x` where it is an array.
+          batch_size: for arrays.
+          epochs: passes over the data.
+          validation_data: a dataset, images, or `(images, labels)`. All of it is used.
+          callbacks: Keras callbacks.
+          **kwargs: what else `keras.Model.fit` takes.
+
+        Raises:
+          UserError: data outside the model's domain, found on the host before the first step.
+          DivergedError: a loss or a weight is no longer finite; names the step.
+        """
+        if kwargs.pop("validation_split", 0):
+            raise UserError("fit takes validation_data, not validation_split. Split the arrays, or load the split "
+                            "'validation'.")  # fmt: skip
+        dataset = self._dataset(x, y, batch_size, training=True)
+        if validation_data is not None:
+            held_out = validation_data if isinstance(validation_data, tuple) else (validation_data,)
+            validation_data = self._dataset(held_out[0], *held_out[1:2], batch_size=batch_size, training=False)
+        stop = StopOnFailure(
+            self._required_trackers(), [player.name for player in self.players()], lambda: int(self.step.numpy())
+        )
+        return super().fit(
+            dataset, epochs=epochs, validation_data=validation_data, callbacks=[stop, *(callbacks or ())], shuffle=False, **kwargs
+        )
+
+    def evaluate(self, x: Any = None, y: Any = None, batch_size: int = 128, **kwargs: Any) -> Any:
+        """Mean loss, elbo, log_px, kl and beta over a dataset or images, as `keras.Model.evaluate`: the same each time.
+
+        Raises:
+          UserError: data outside the model's domain.
+        """
+        if not kwargs.get("_use_cached_eval_dataset"):
+            x, y = self._dataset(x, y, batch_size, training=False), None
+        return super().evaluate(x, y, **kwargs)
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """The mean reconstruction of images, or of a batch dict: `(batch, *image_shape)`."""
+        batch = self._batch(inputs)
+        condition = self.condition_of(batch)
+        z = self.posterior_parameters(batch["x"], condition, training)["mean"]
+        return self.likelihood_parameters(z, condition, training)["mean"]
+
+    # --- Arrays in, arrays out ---
+
+    def encode(self, x: Any, condition: Any = None) -> np.ndarray:
+        """The mean code of each image: `(batch, latent_dim)`."""
+        inputs = self._inputs(x, condition)
+        return arrays.in_blocks(lambda _, part: self._posterior_function(**part)["mean"], inputs)
+
+    def decode(self, z: Any, condition: Any = None) -> np.ndarray:
+        """The likelihood's mean for each code: images `(batch, *image_shape)` in [0, 1]."""
+        inputs = {"z": arrays.check_codes(z, (self.latent_dim,))}
+        inputs |= self._checked_condition(condition, len(inputs["z"]))
+        return arrays.in_blocks(lambda _, part: self._likelihood_function(**part)["mean"], inputs)
+
+    def reconstruct(self, x: Any, condition: Any = None) -> np.ndarray:
+        """The mean image of each image's mean code: `(batch, *image_shape)`."""
+        return self.decode(self.encode(x, condition), condition)
+
+    def sample(self, count: int, seed: int = 0, condition: Any = None) -> np.ndarray:
+        """The mean images of `count` codes drawn from the prior: `(count, *image_shape)`."""
+        count = arrays.check_whole_number(count, "count", minimum=0)
+        given = self._checked_condition(condition, count).get("condition")
+        prior = self.prior(given)
+        noise = randomness.seed_of(arrays.check_whole_number(seed, "seed", minimum=0), randomness.SAMPLING)
+        z = prior.sample(seed=noise) if prior.batch_shape.rank else prior.sample(count, seed=noise)
+        return self.decode(np.asarray(z), condition)
+
+    def elbo(self, x: Any, seed: int = 0, condition: Any = None) -> np.ndarray:
+        """The one-sample ELBO of each image, `(batch,)`, nats. The noise of an example depends on its position only.
+
+        Raises:
+          UserError: images outside the likelihood's support.
+        """
+        inputs = self._inputs(x, condition, likelihood=True)
+        base = randomness.seed_of(arrays.check_whole_number(seed, "seed", minimum=0), randomness.EVALUATION)
+        return arrays.in_blocks(
+            lambda block, part: self._elbo_function(part, randomness.fold(base, block))["elbo"], inputs, pad=True
+        )
+
+    def log_prob(self, x: Any, samples: int = 5000, seed: int = 0, condition: Any = None) -> np.ndarray:
+        """Importance-weighted estimate of log p(x) for each image, `(batch,)`, nats: a lower bound in expectation.
+
+        Equation 8 of Burda et al. 2016, https://arxiv.org/abs/1509.00519.
+
+        Raises:
+          UserError: images outside the likelihood's support.
+        """
+        inputs = self._inputs(x, condition, likelihood=True)
+        samples = arrays.check_whole_number(samples, "samples")
+        return importance_weighted(self, inputs, samples, arrays.check_whole_number(seed, "seed", minimum=0))
+
+    # --- Configuration ---
+
+    def get_config(self) -> dict[str, Any]:
+        """Every constructor argument, as data; networks given as layers are serialised by Keras."""
+        specs = {
+            role: keras.saving.serialize_keras_object(spec) if isinstance(spec, keras.layers.Layer) else spec
+            for role, spec in self._specs.items()
+        }
+        return {
+            "name": self.name,
+            "dtype": self.dtype_policy.name,
+            "image_shape": self.image_shape,
+            "latent_dim": self.latent_dim,
+            **specs,
+            "beta": self.beta.get_config(),
+            "free_bits": self.free_bits,
+            "free_bits_on": self.free_bits_on,
+            "seed": self.seed,
+        }
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> "VAE":
+        """The inverse of `get_config`."""
+        return cls(**{
+            key: keras.saving.deserialize_keras_object(value)
+            if isinstance(value, Mapping) and "class_name" in value else value
+            for key, value in config.items()
+        })  # fmt: skip
+
+    def get_compile_config(self) -> dict[str, Any]:
+        """What `compile` was given, for `model.save`."""
+        names = [player.name for player in self.players()]
+        optimizers = [getattr(each, "inner_optimizer", each) for each in self.optimizers]
+        return {
+            "optimizer": {
+                name: keras.saving.serialize_keras_object(each) for name, each in zip(names, optimizers, strict=True)
+            },
+            "jit_compile": self.jit_compile,
+            "steps_per_execution": self.steps_per_execution,
+        }
+
+    def compile_from_config(self, config: Mapping[str, Any]) -> None:
+        """The inverse of `get_compile_config`."""
+        optimizers = {
+            name: keras.saving.deserialize_keras_object(each) for name, each in config["optimizer"].items()
+        }
+        self.compile(**{**config, "optimizer": optimizers})
+
+    # --- Inside ---
+
+    def _batch(self, data: Any) -> Batch:
+        if isinstance(data, Mapping):
+            return data
+        if isinstance(data, tuple | list):
+            return {"x": data[0], **({"y": data[1]} if len(data) > 1 and data[1] is not None else {})}
+        return {"x": data}
+
+    def _player_losses(self, players: Sequence[Player], terms: Terms, batch: Batch) -> list[Any]:
+        losses = [player.loss(terms, batch) for player in players]
+        for own in self.losses:  # weight decay and the like, of the layers
+            losses[0] += ops.cast(own, losses[0].dtype)
+        return losses
+
+    def _metric_names(self, players: Sequence[Player]) -> list[str]:
+        further = [f"{player.name}_loss" for player in players[1:]]
+        return ["loss", *further, "elbo", "log_px", "kl", "beta", *self.log_names]
+
+    def _log(self, batch: Batch, terms: Terms, players: Sequence[Player], losses: Sequence[Any]) -> dict[str, Any]:
+        kl = ops.sum(terms.kl, axis=-1)
+        values = dict(zip(self._metric_names(players), losses, strict=False))
+        values |= {"elbo": terms.log_px - kl, "log_px": terms.log_px, "kl": kl, "beta": self.beta(self.step)}
+        return self._required_trackers().update(values | dict(terms.logs), ops.shape(batch["x"])[0])
+
+    def _required_trackers(self) -> Trackers:
+        if self._trackers is None:
+            raise UserError("Call model.compile() before fit or evaluate.")
+        return self._trackers
+
+    def _elbo(self, batch: Batch, seed: Any) -> dict[str, Any]:
+        with self.draws.using(seed):
+            terms = self.terms(batch, training=False)
+        kl = ops.sum(terms.kl, axis=-1)
+        return {"elbo": terms.log_px - kl, "log_px": terms.log_px, "kl": kl}
+
+    def _checked_condition(self, condition: Any, count: int) -> dict[str, np.ndarray]:
+        if condition is not None:
+            raise UserError(f"{type(self).__name__} takes no condition. Given: condition={condition!r}. Leave it out.")
+        return {}
+
+    def _inputs(self, x: Any, condition: Any, likelihood: bool = False) -> dict[str, np.ndarray]:
+        images = arrays.check_images(x, self.image_shape).astype(self.float_dtype)
+        if likelihood:
+            self.likelihood_family.check(images)
+        return {"x": images} | self._checked_condition(condition, len(images))
+
+    def _dataset(self, x: Any, y: Any = None, batch_size: int = 128, *, training: bool) -> Any:
+        if not isinstance(x, tf.data.Dataset):
+            if isinstance(x, Mapping):
+                x, y = x["x"], x.get("y", y)
+            images = arrays.check_images(x, self.image_shape)
+            self.likelihood_family.check(images)
+            return pipeline.batches(images, y, batch_size=batch_size, training=training, seed=self.seed)
+        known = pipeline.pixels_of(x)
+        if known is None:  # somebody's own dataset: look at its first batch
+            first = self._batch(next(iter(x.take(1).as_numpy_iterator()), {"x": np.zeros((0, *self.image_shape))}))
+            example = arrays.check_images(first["x"], self.image_shape, "x of the dataset's first batch")
+        else:
+            arrays.check_images(np.zeros((1, *known.image_shape)), self.image_shape, "x of the dataset")
+            example = known.example
+        self.likelihood_family.check(example)
+        return x
+
+
+def _likelihood(spec: Any, dtype: Any) -> Likelihood:
+    return likelihood(spec) if isinstance(spec, Likelihood) else likelihood(spec, dtype=dtype)
+
+
+def _optimizers(optimizer: Any, players: Sequence[str]) -> dict[str, Any]:
+    if isinstance(optimizer, Mapping):
+        if set(optimizer) != set(players):
+            raise UserError(f"compile needs one optimizer for each of {list(players)}. Given: {list(optimizer)}.")
+        return {name: keras.optimizers.get(each) for name, each in optimizer.items()}
+    first = keras.optimizers.get(optimizer)
+    return {name: first if name == players[0] else type(first).from_config(first.get_config()) for name in players}
+
+
+def _check_players(players: Sequence[Player], variables: Sequence[Any]) -> None:
+    owners: dict[int, list[str]] = {id(variable): [] for variable in variables}
+    for player in players:
+        for variable in player.variables:
+            owners.setdefault(id(variable), []).append(player.name)
+    for variable in variables:
+        if len(owners[id(variable)]) != 1:
+            raise UserError(
+                f"Every trainable variable belongs to exactly one player. Given: {variable.path}, which belongs to "
+                f"{owners[id(variable)] or 'none'}. Change players() of the model."
+            )

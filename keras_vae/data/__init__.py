@@ -1,0 +1,61 @@
+"""Datasets through TensorFlow Datasets; MNIST is bundled, so everything runs with no network."""
+
+from pathlib import Path
+from typing import Any
+
+from keras_vae.data.pipeline import batches as batches
+from keras_vae.data.pipeline import pixels_of as pixels_of
+
+
+def load(
+    name: str,
+    split: str = "train",
+    binarize: str | None = None,
+    dequantize: bool = False,
+    batch_size: int = 128,
+    training: bool | None = None,
+    seed: int = 0,
+    first_epoch: int = 0,
+    data_dir: str | Path | None = None,
+) -> Any:
+    """A `tf.data.Dataset` of batches: dicts of "x", float32 in [0, 1] `(batch, height, width, channels)`, and "y".
+
+    Args:
+      name: a TFDS name of a dataset of images of one size.
+      split: `"train"`, `"validation"`, `"train+validation"` or `"test"`, or a slice of one, `"train[:1000]"`.
+      binarize: `"dynamic"` (new each epoch), `"static"` (always the same), or None: grey levels.
+      dequantize: (level + u) / 256 with u uniform, new each epoch.
+      batch_size: examples in a batch.
+      training: shuffle anew each epoch and leave out the last partial batch; by default, for splits of "train".
+      seed: of order and noise.
+      first_epoch: the epoch of the first iteration; each iteration is the next epoch.
+      data_dir: where TFDS keeps prepared data.
+
+    Raises:
+      UserError: an unknown dataset, split or option.
+      UnavailableError: the data are neither prepared nor can be downloaded; says how to get them.
+    """
+    from keras_vae.data import sources
+
+    split_images = sources.read(name, split, data_dir)
+    return batches(
+        split_images.images,
+        split_images.labels,
+        batch_size=batch_size,
+        training=split.startswith("train") if training is None else training,
+        binarize=binarize,
+        dequantize=dequantize,
+        seed=seed,
+        first_epoch=first_epoch,
+    )
+
+
+def load_arrays(name: str, split: str = "test", binarize: str | None = None, data_dir: str | Path | None = None) -> Any:
+    """The images of a split as one float32 array `(examples, height, width, channels)` in [0, 1].
+
+    Args and errors: as `load`; `binarize` is None or "static".
+    """
+    import numpy as np
+
+    dataset = load(name, split, binarize, batch_size=1000, training=False, data_dir=data_dir)
+    return np.concatenate([batch["x"] for batch in dataset.as_numpy_iterator()])

@@ -1,0 +1,123 @@
+"""From arrays of pixels to batches, as a pure function of the seed, the epoch and the batch."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from keras_vae.errors import UserError
+
+BINARIZE = ("dynamic", "static")
+# The static binarisation is one data set, the same for everybody, whatever the seed of a run.
+_STATIC_SEED = 2008
+
+
+class Pixels(NamedTuple):
+    """What is known of a dataset's pixels without reading it."""
+
+    image_shape: tuple[int, ...]
+    example: np.ndarray  # one image with every value that matters to a likelihood: 0, 1, and 0.5 where there is grey
+
+
+def batches(
+    images: np.ndarray,
+    labels: Any = None,
+    *,
+    batch_size: int = 128,
+    training: bool,
+    binarize: str | None = None,
+    dequantize: bool = False,
+    seed: int = 0,
+    first_epoch: int = 0,
+) -> Any:
+    """A `tf.data.Dataset` of dicts: "x", float32 in [0, 1] `(batch, height, width, channels)`, and "y" where labels are.
+
+    Each iteration of the dataset is one epoch, and the next iteration is the next one: order, dynamic binarisation and
+    dequantisation of an epoch are functions of `(seed, epoch)`, so a run that starts again at `first_epoch` sees what
+    an uninterrupted one sees.
+
+    Args:
+      images: `(examples, height, width, channels)`, uint8 grey levels or floats in [0, 1].
+      labels: one for each example.
+      batch_size: examples in a batch.
+      training: new order each epoch, without the last partial batch; otherwise the arrays' order, and all of it.
+      binarize: `"dynamic"`: pixels are 1 with the probability of their grey level, drawn anew each epoch;
+        `"static"`: drawn once, always the same; None: grey levels.
+      dequantize: add uniform noise of one grey level: (level + u) / 256, drawn anew each epoch.
+      seed: of order and noise.
+      first_epoch: the number of the first epoch.
+
+    Raises:
+      UserError: arguments that do not go together, or fewer examples than one training batch.
+    """
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise UserError(f"batch_size must be a whole number, 1 or more. Given: {batch_size!r}.")
+    if binarize is not None and binarize not in BINARIZE:
+        raise UserError(f"binarize is one of {', '.join(BINARIZE)}, or None for grey levels. Given: {binarize!r}.")
+    if binarize and dequantize:
+        raise UserError("dequantize adds noise to grey levels; binary pixels have none. Use one or the other.")
+    if dequantize and images.dtype != np.uint8:
+        raise UserError(f"dequantize needs grey levels 0 to 255 as uint8. Given: {images.dtype}.")
+    if training and len(images) < batch_size:
+        raise UserError(
+            f"Training needs at least one full batch: {batch_size} examples. Given: {len(images)}. Lower batch_size."
+        )
+    scale = 255 if images.dtype == np.uint8 else 1
+    if binarize == "static":
+        images, scale, binarize = _binarized_once(images, scale), 1, None
+    arrays = {"x": images} | ({} if labels is None else {"y": _checked_labels(labels, len(images))})
+    tensors = {name: tf.constant(array) for name, array in arrays.items()}
+    steps = len(images) // batch_size if training else -(-len(images) // batch_size)
+    epoch = tf.Variable(first_epoch, dtype="int64")
+
+    def one_epoch(number: Any) -> Any:
+        base = tf.random.experimental.stateless_fold_in(tf.constant([seed, 0], "int32"), tf.cast(number, "int32"))
+        shuffled = tensors
+        if training:
+            order = tf.argsort(tf.random.stateless_uniform((len(images),), base), stable=True)
+            shuffled = {name: tf.gather(tensor, order) for name, tensor in tensors.items()}
+
+        def one_batch(step: Any) -> dict[str, Any]:
+            batch = {name: tensor[step * batch_size : (step + 1) * batch_size] for name, tensor in shuffled.items()}
+            x = tf.cast(batch["x"], "float32")
+            if binarize or dequantize:
+                noise = tf.random.stateless_uniform(
+                    tf.shape(x), tf.random.experimental.stateless_fold_in(base, tf.cast(step + 1, "int32"))
+                )
+                x = (x + noise) / 256.0 if dequantize else tf.cast(noise * float(scale) < x, "float32")
+            elif scale != 1:
+                x = x / float(scale)
+            batch["x"] = tf.ensure_shape(x, (batch_size if training else None, *images.shape[1:]))
+            return batch
+
+        return tf.data.Dataset.range(steps).map(one_batch, num_parallel_calls=2, deterministic=True)
+
+    dataset = tf.data.Dataset.range(1).map(lambda _: epoch.assign_add(1) - 1).flat_map(one_epoch)
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(4)
+    options = tf.data.Options()
+    # The autotuner's thread sleeps in doubling periods, and the end of an epoch waits for it to wake.
+    options.autotune.enabled = False
+    dataset = dataset.with_options(options)
+    grey = dequantize or (binarize is None and bool(((images != 0) & (images != scale)).any()))
+    example = np.full((1, *images.shape[1:]), 0.5 if grey else 1.0, "float32")
+    dataset.keras_vae = Pixels(tuple(images.shape[1:]), example)
+    dataset.epoch = epoch  # the graph holds the variable's handle only
+    return dataset
+
+
+def pixels_of(dataset: Any) -> Pixels | None:
+    """What `batches` knows of a dataset it made; None for any other."""
+    return getattr(dataset, "keras_vae", None)
+
+
+def _binarized_once(images: np.ndarray, scale: int) -> np.ndarray:
+    generator = np.random.Generator(np.random.PCG64(_STATIC_SEED))
+    uniform = generator.random(images.shape, dtype="float32")
+    return (uniform * np.float32(scale) < images).astype("float32")
+
+
+def _checked_labels(labels: Any, count: int) -> np.ndarray:
+    labels = np.asarray(labels)
+    if len(labels) != count:
+        raise UserError(f"There must be one label for each image. Given: {len(labels)} labels, {count} images.")
+    return labels.astype("int32" if labels.dtype.kind in "iub" else "float32")

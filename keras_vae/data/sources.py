@@ -1,0 +1,116 @@
+"""Where images come from: TensorFlow Datasets, MNIST from the package's own folder, so it needs no network."""
+
+import contextlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+from unittest import mock
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from keras_vae.errors import UnavailableError, UserError
+from keras_vae.naming import nearest
+
+BUNDLED = Path(__file__).parent / "tfds"
+SPLITS = ("train", "validation", "train+validation", "test")
+# Of the examples that TFDS calls "train", the last sixth is for validation: 50,000 and 10,000 digits of MNIST.
+_VALIDATION_PART = 6
+
+
+class Images(NamedTuple):
+    """A split, in memory."""
+
+    images: np.ndarray  # uint8 (examples, height, width, channels)
+    labels: np.ndarray | None  # int64 (examples,), or none
+
+
+def read(name: str, split: str, data_dir: str | Path | None = None) -> Images:
+    """The split of a TFDS dataset of images, as TFDS orders it.
+
+    Args:
+      name: a TFDS name, such as `"mnist"`.
+      split: `"train"`, `"validation"`, `"train+validation"` or `"test"`; the first, second and last never overlap.
+        The examples that TFDS calls "validation" where it has them, else the last sixth of its "train". A TFDS slice
+        of these four, `"train[:1000]"`, counts within the split.
+      data_dir: where TFDS looks for prepared data, and prepares them; TFDS's own default if not given.
+
+    Raises:
+      UserError: an unknown dataset or split, or images of differing sizes.
+      UnavailableError: the data are neither prepared nor can be downloaded; says how to get them.
+    """
+    tfds.core.add_data_dir(BUNDLED)
+    builder = _prepared(name, data_dir)
+    features = builder.info.features
+    image = features["image"] if "image" in features else None
+    if not isinstance(image, tfds.features.Image) or any(size is None for size in image.shape):
+        shape = "none" if image is None else image.shape
+        raise UserError(
+            f"A dataset needs a feature 'image' of one fixed size. Given: {name!r}, whose image shape is {shape}. "
+            f"Resize the images and give them to fit as an array."
+        )
+    part = builder.as_dataset(split=_tfds_split(builder, split), batch_size=-1, shuffle_files=False)
+    labels = tfds.as_numpy(part["label"]) if "label" in features else None
+    return Images(tfds.as_numpy(part["image"]), labels)
+
+
+def _prepared(name: str, data_dir: str | Path | None) -> Any:
+    try:
+        builder = tfds.builder(name, data_dir=data_dir)
+    except tfds.core.DatasetNotFoundError as error:
+        known = nearest(name, tfds.list_builders())
+        raise UserError(f"Unknown dataset {name!r}.{known} See tfds.list_builders().") from error
+    if builder.data_path.exists():
+        return builder
+    try:
+        with _impatient():
+            builder.download_and_prepare()
+    except Exception as error:  # TFDS passes on whatever the network raised
+        reason = re.sub(r"\s+", " ", str(error))[:200]
+        raise UnavailableError(
+            f"The dataset {name!r} is not prepared in {builder.data_path}, nor among the bundled ones "
+            f"({', '.join(sorted(path.name for path in BUNDLED.iterdir() if path.is_dir()))}), and downloading it "
+            f"failed: {reason}. Where there is a network, run `tfds build {name}`, and copy the folder "
+            f"tensorflow_datasets/{name} into {builder.data_path.parent.parent} here, or set TFDS_DATA_DIR."
+        ) from error
+    return builder
+
+
+@contextlib.contextmanager
+def _impatient() -> Iterator[None]:
+    # TFDS tries a host that does not resolve for over three minutes before it says so.
+    from tensorflow_datasets.core.download import downloader
+
+    with mock.patch.object(downloader, "MAX_RETRIES", 3):
+        yield
+
+
+def _tfds_split(builder: Any, split: str) -> Any:
+    match = re.fullmatch(r"([a-z+]+)(?:\[(\d*):(\d*)\])?", split)
+    if match is None or match[1] not in SPLITS:
+        raise UserError(
+            f"split is one of {', '.join(SPLITS)}, or a slice of one such as 'train[:1000]'. Given: {split!r}."
+        )
+    sizes = {name: info.num_examples for name, info in builder.info.splits.items()}
+    if "train" not in sizes or (match[1] == "test" and "test" not in sizes):
+        raise UserError(f"The dataset {builder.name!r} has no split {match[1]!r}. It has: {', '.join(sizes)}.")
+    cut = sizes["train"] - sizes["train"] // _VALIDATION_PART
+    own = "validation" in sizes
+    ranges = {
+        "train": [("train", 0, sizes["train"] if own else cut)],
+        "validation": [("validation", 0, sizes["validation"]) if own else ("train", cut, sizes["train"])],
+        "test": [("test", 0, sizes.get("test", 0))],
+    }
+    ranges["train+validation"] = ranges["train"] + ranges["validation"]
+    start, stop = int(match[2] or 0), int(match[3]) if match[3] else sum(sizes.values())
+    parts = []
+    for name, low, high in ranges[match[1]]:
+        length = high - low
+        first, last = min(start, length), min(stop, length)
+        if first < last:
+            parts.append(tfds.core.ReadInstruction(name, from_=low + first, to=low + last, unit="abs"))
+        start, stop = max(start - length, 0), max(stop - length, 0)
+    if not parts:
+        raise UserError(f"The slice {split!r} of {builder.name!r} holds no examples.")
+    return sum(parts[1:], start=parts[0])

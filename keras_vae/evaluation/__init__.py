@@ -1,0 +1,1 @@
+"""Numbers about a trained model, in nats unless said."""

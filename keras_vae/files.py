@@ -1,0 +1,113 @@
+"""Writing files so that a reader never sees half of one, whatever interrupts the writer."""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from keras_vae.errors import UserError
+
+_TEMPORARY = ".keras_vae-"
+
+
+@contextmanager
+def atomic(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path of the same name; it becomes `path`, a file or a whole folder, when the block succeeds.
+
+    The temporary folder lies beside `path`, so that the last step is one rename on one file system. Whatever ends
+    the block early, Ctrl-C and a full disk among them, leaves `path` as it was and removes what was written.
+
+    Raises:
+      UserError: the file could not be written, with the system's reason.
+    """
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=path.parent))
+    except OSError as error:
+        raise UserError(f"Cannot write {path}: {_reason(error)}. Choose another folder.") from error
+    try:
+        yield scratch / path.name
+        _flush_to_disk(scratch / path.name)
+        _replace(scratch / path.name, path, scratch / "replaced")
+    except UserError:
+        raise
+    except Exception as error:
+        # h5py, TensorFlow and matplotlib each dress a full disk in another exception: what they share is the outcome.
+        if isinstance(error, OSError) or "too large" in str(error).lower() or "no space" in str(error).lower():
+            message = f"Cannot write {path}: {_reason(error)}. Nothing was left behind; free some room or write elsewhere."
+            raise UserError(message) from error
+        raise
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write `text` to `path` atomically, as UTF-8."""
+    with atomic(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: str | Path, value: Any) -> None:
+    """Write `value` to `path` atomically, as indented JSON."""
+    write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def sha256(path: str | Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_output_folder(folder: str | Path, manifest: str, overwrite: bool = False) -> Path:
+    """Refuse a folder whose contents are not ours.
+
+    A folder is ours if it holds `manifest`, the file that every run of its kind writes. Leftovers of writers that
+    were killed are removed from it.
+
+    Raises:
+      UserError: `folder` is a file, or has other contents and `overwrite` is false.
+    """
+    folder = Path(folder)
+    if folder.exists() and not folder.is_dir():
+        raise UserError(f"The output must be a folder. Given: {folder}, which is a file.")
+    if not folder.is_dir():
+        return folder
+    contents = [entry for entry in folder.iterdir() if not entry.name.startswith(_TEMPORARY)]
+    if contents and not overwrite and not (folder / manifest).is_file():
+        raise UserError(
+            f"The output folder must be new, empty, or made by the same command (with {manifest} in it). "
+            f"Given: {folder}, which has other contents. Choose another, or say --overwrite to replace it."
+        )
+    for leftover in folder.glob(f"{_TEMPORARY}*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    return folder
+
+
+def _flush_to_disk(path: Path) -> None:
+    for file in [path] if path.is_file() else (entry for entry in path.rglob("*") if entry.is_file()):
+        with open(file, "rb") as handle:
+            os.fsync(handle.fileno())
+
+
+def _replace(source: Path, target: Path, aside: Path) -> None:
+    """Rename `source` to `target`; a folder that stands there is moved aside first, and back if the rename fails."""
+    if not target.is_dir():
+        os.replace(source, target)
+        return
+    os.replace(target, aside)
+    try:
+        os.replace(source, target)
+    except OSError:
+        os.replace(aside, target)
+        raise
+
+
+def _reason(error: Exception) -> str:
+    reason = (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
+    return reason.rstrip(".")

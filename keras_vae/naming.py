@@ -1,0 +1,66 @@
+"""Things that are chosen by name: `"mlp"`, `{"name": "sigmoid", "final": 4.0, ...}`, or an instance."""
+
+import difflib
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from keras_vae.errors import UserError
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """`" Did you mean 'x'?"`, or an empty string where nothing is near."""
+    matches = difflib.get_close_matches(str(name), list(known), n=3, cutoff=0.5)
+    return f" Did you mean {' or '.join(repr(match) for match in matches)}?" if matches else ""
+
+
+def choose(kind: str, name: str, known: Mapping[str, Any]) -> Any:
+    """The entry `name` of `known`.
+
+    Raises:
+      UserError: no such entry; the message lists those that there are.
+    """
+    if name not in known:
+        raise UserError(f"Unknown {kind} {name!r}.{nearest(name, known)} Known: {', '.join(sorted(known))}.")
+    return known[name]
+
+
+def check_arguments(kind: str, function: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
+    """Refuse names that `function` has no parameter for, and report those it lacks."""
+    parameters = {}
+    for owner in inspect.getmro(function) if inspect.isclass(function) else (function,):
+        signature = inspect.signature(owner.__init__ if inspect.isclass(owner) else owner)
+        for name, parameter in signature.parameters.items():
+            if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD) and name != "self":
+                parameters.setdefault(name, parameter)
+        if not any(parameter.kind == parameter.VAR_KEYWORD for parameter in signature.parameters.values()):
+            break
+    for name in arguments:
+        if name not in parameters:
+            raise UserError(
+                f"{kind} has no argument {name!r}.{nearest(name, parameters)} Its arguments: {', '.join(parameters)}."
+            )
+    missing = [name for name, p in parameters.items() if p.default is p.empty and name not in arguments]
+    if missing:
+        raise UserError(f"{kind} needs the argument{'s' * (len(missing) > 1)} {', '.join(missing)}.")
+
+
+def build(kind: str, spec: Any, known: Mapping[str, Any], **given: Any) -> Any:
+    """Make what `spec` names: a name, or a mapping of `name` and arguments.
+
+    Args:
+      kind: what is built, in words, for the error messages.
+      spec: `"name"`, or `{"name": "name", **arguments}`.
+      known: name -> class or function.
+      **given: arguments that the caller adds.
+
+    Raises:
+      UserError: an unknown name, or arguments that do not fit.
+    """
+    arguments = {"name": spec} if isinstance(spec, str) else dict(spec) if isinstance(spec, Mapping) else {}
+    name = arguments.pop("name", None)
+    if not isinstance(name, str):
+        raise UserError(f"A {kind} is a name, or a mapping with 'name' and arguments. Given: {spec!r}.")
+    maker = choose(kind, name, known)
+    check_arguments(f"{kind} {name!r}", maker, {**given, **arguments})
+    return maker(**given, **arguments)

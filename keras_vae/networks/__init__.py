@@ -1,0 +1,8 @@
+"""Networks: Keras layers from tensors to parameters. They know nothing of VAEs, and are chosen by name or given."""
+
+from keras_vae.networks.conv import ConvDecoder as ConvDecoder
+from keras_vae.networks.conv import ConvEncoder as ConvEncoder
+from keras_vae.networks.mlp import MLP as MLP
+
+ENCODERS = {"mlp": MLP, "conv": ConvEncoder}
+DECODERS = {"mlp": MLP, "conv": ConvDecoder}

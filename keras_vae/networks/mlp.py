@@ -1,0 +1,63 @@
+"""Multilayer perceptrons: any input shape to any output shape."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_vae.errors import UserError
+
+
+@keras.saving.register_keras_serializable(package="keras_vae")
+class MLP(keras.layers.Layer):
+    """Flatten, dense layers with an activation, one linear dense layer, reshape to `output_shape`.
+
+    Args:
+      output_shape: the shape of one output, without the batch: `(40,)` or `(28, 28, 1)`.
+      hidden: the sizes of the hidden layers. `(400, 400)` is the 784-400-400-20 network of the seed architecture.
+      activation: the Keras name of the hidden layers' activation.
+      batch_norm: normalise before each activation (Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167).
+    """
+
+    def __init__(
+        self,
+        output_shape: Sequence[int],
+        hidden: Sequence[int] = (400, 400),
+        activation: str = "relu",
+        batch_norm: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if any(not isinstance(size, int) or size < 1 for size in hidden):
+            raise UserError(f"The hidden sizes of an MLP are positive integers. Given: {list(hidden)!r}.")
+        self.target_shape, self.hidden = tuple(output_shape), tuple(hidden)
+        self.activation, self.batch_norm = activation, batch_norm
+        dtype = self.dtype_policy
+        stack: list[keras.layers.Layer] = [keras.layers.Flatten(dtype=dtype)]
+        for size in self.hidden:
+            stack.append(keras.layers.Dense(size, use_bias=not batch_norm, dtype=dtype))
+            if batch_norm:
+                stack.append(keras.layers.BatchNormalization(dtype=dtype))
+            stack.append(keras.layers.Activation(activation, dtype=dtype))
+        stack.append(keras.layers.Dense(int(np.prod(self.target_shape)), dtype=dtype))
+        stack.append(keras.layers.Reshape(self.target_shape, dtype=dtype))
+        self.stack = keras.Sequential(stack)
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        self.stack.build(input_shape)
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        return self.stack(inputs, training=training)
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        return (input_shape[0], *self.target_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            **super().get_config(),
+            "output_shape": self.target_shape,
+            "hidden": self.hidden,
+            "activation": self.activation,
+            "batch_norm": self.batch_norm,
+        }
