@@ -1,0 +1,68 @@
+# `make` alone prints the targets. All of it happens in .venv, which `make setup` makes once.
+# PYTHON=/path/to/python3.12 chooses the interpreter that makes .venv (remove .venv to choose again);
+# PYTEST_ARGS="-k beta" is what pytest is given.
+# Which package index pip asks is the matter of the user's own pip configuration.
+
+PYTHON ?=
+PYTEST_ARGS ?= -n 2 --dist loadscope
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SUPPORTED := import sys, venv, ensurepip; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
+
+# The stamp holds the folder that it was made in: a virtual environment does not survive being moved or copied.
+ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
+.PHONY: $(STAMP)
+endif
+
+.DEFAULT_GOAL := help
+.PHONY: help setup quickstart test test-all lint format clean
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+
+setup: $(STAMP) ## make .venv and install the package, its runtimes and the development tools
+
+# The stamp is removed first and written last, so an interrupted or failed set-up is begun again, and goes on from what is there.
+$(STAMP): pyproject.toml constraints.txt
+	@rm -f $@
+	@set -e; \
+	if $(BIN)/python -c '$(SUPPORTED)' 2>/dev/null && $(BIN)/python -m pip --version >/dev/null 2>&1 \
+	    && grep -qsF '$(CURDIR)/$(BIN)/' $(BIN)/pip \
+	    && [ -z "$(PYTHON)" ]; then exit 0; fi; \
+	for python in $(if $(PYTHON),"$(PYTHON)",python3 python3.13 python3.12 python3.11); do \
+	    if "$$python" -c '$(SUPPORTED)' 2>/dev/null; then found="$$python"; break; fi; \
+	done; \
+	if [ -z "$$found" ]; then \
+	    echo "keras_vae needs Python 3.11, 3.12 or 3.13 with its venv and ensurepip modules;" >&2; \
+	    echo "$(or $(PYTHON),none of python3 python3.13 python3.12 python3.11 on PATH) is not that: $$($(or $(PYTHON),python3) --version 2>&1 | head -n 1)." >&2; \
+	    echo "Install one, or name one: make setup PYTHON=/path/to/python3.12" >&2; \
+	    exit 1; \
+	fi; \
+	echo "Making $(VENV) with $$("$$found" --version)"; \
+	"$$found" -m venv --clear $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[all,dev]"
+	@printf '%s\n' '$(CURDIR)' > $@.new && mv $@.new $@
+
+quickstart: setup ## the main job: load, check, sample, export and benchmark beta_vae_mnist, with a report
+	$(BIN)/keras-vae quickstart
+
+test: setup ## the tests that take minutes at most; what is left out is named at the end
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+test-all: setup ## every test, full-size trainings too
+	$(BIN)/python -m pytest -m "" $(PYTEST_ARGS)
+
+lint: setup ## ruff check, ruff format --check, pyright
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/basedpyright
+
+format: setup ## let ruff put layout and imports right
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean: ## remove caches and built files; .venv, runs/ and zoo/ stay
+	rm -rf build dist .pytest_cache .ruff_cache .hypothesis
+	find keras_vae tests benchmarks export -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true
