@@ -9,20 +9,17 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, final
 
 import keras
-import numpy as np
 import tensorflow as tf
 from keras import ops
 from tensorflow_probability import distributions as tfd
 
-from keras_vae import arrays, divergences, randomness
-from keras_vae.data import pipeline
+from keras_vae import arrays, divergences, inference, likelihoods, randomness
 from keras_vae.errors import UserError
-from keras_vae.evaluation.likelihood import importance_weighted
-from keras_vae.likelihoods import Likelihood, likelihood, soft_bound
+from keras_vae.evaluation.likelihood import CompiledFunctions
 from keras_vae.naming import build
 from keras_vae.networks import DECODERS, ENCODERS
 from keras_vae.schedules import Schedule, schedule
-from keras_vae.training import StopOnFailure, Trackers
+from keras_vae.training import StopOnFailure, Trackers, as_batch, check_players, checked_dataset, choose_optimizers
 
 Batch = Mapping[str, Any]
 FREE_BITS_ON = ("dimension", "total")
@@ -68,7 +65,7 @@ class VAE(keras.Model):
         https://arxiv.org/abs/1606.04934.
       free_bits_on: `"dimension"`: kappa for the batch mean of each latent dimension (of each group of `Terms.kl`);
         `"total"`: for the batch mean of their sum.
-      seed: of the training noise, a pure function of seed and step.
+      seed: of the initial weights, and of the training noise, a pure function of seed and step.
 
     Raises:
       UserError: an argument that does not fit; the message says which, and the rule.
@@ -108,16 +105,14 @@ class VAE(keras.Model):
             shape=(), dtype="int64", initializer="zeros", trainable=False, aggregation="only_first_replica", name="step"
         )
         self.draws = randomness.Draws()
-        self.likelihood_family = _likelihood(likelihood, self.dtype_policy)
+        self.likelihood_family = likelihoods.likelihood(likelihood, dtype=self.dtype_policy)
         height, width, channels = self.image_shape
         pixels = (height, width, channels * self.likelihood_family.channels_per_pixel)
         self.encoder = self.make_network("encoder", encoder, ENCODERS, self.image_shape, (2 * self.latent_dim,))
         self.decoder = self.make_network("decoder", decoder, DECODERS, (self.latent_dim,), pixels)
         self.further_optimizers: dict[str, Any] = {}
         self._trackers: Trackers | None = None
-        self._elbo_function = tf.function(self._elbo, reduce_retracing=True)
-        self._posterior_function = tf.function(self.posterior_parameters, reduce_retracing=True)
-        self._likelihood_function = tf.function(self.likelihood_parameters, reduce_retracing=True)
+        self.functions = CompiledFunctions(self)
         self.built = True
 
     # --- The equation: what a variant may override ---
@@ -125,7 +120,7 @@ class VAE(keras.Model):
     def posterior_parameters(self, x: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
         """The encoder's output by name, as it is exported: `mean` and `log_var`, each `(batch, latent_dim)`."""
         mean, log_var = ops.split(self.run(self.encoder, x, training), 2, axis=-1)
-        return {"mean": mean, "log_var": soft_bound(log_var, -20.0, 20.0)}
+        return {"mean": mean, "log_var": likelihoods.soft_bound(log_var, -20.0, 20.0)}
 
     def posterior(self, x: Any, condition: Any = None, training: bool = False) -> tfd.Distribution:
         """q(z|x) = N(mean(x), diag(exp(log_var(x)))); batch shape `(batch,)`, event shape `(latent_dim,)`."""
@@ -204,9 +199,10 @@ class VAE(keras.Model):
           UserError: an unknown name, or a layer whose output does not have `output_shape`.
         """
         network: Any = spec
-        if not isinstance(spec, keras.layers.Layer):
-            network = build(role, spec, known, output_shape=output_shape, dtype=self.dtype_policy)
-        given = tuple(network(keras.Input(tuple(input_shape))).shape[1:])
+        with randomness.initial_weights(self.seed, role):
+            if not isinstance(spec, keras.layers.Layer):
+                network = build(role, spec, known, output_shape=output_shape, dtype=self.dtype_policy)
+            given = tuple(network(keras.Input(tuple(input_shape))).shape[1:])
         if given != tuple(output_shape):
             raise UserError(
                 f"The {role} must map (batch, {', '.join(map(str, input_shape))}) to (batch, "
@@ -223,6 +219,14 @@ class VAE(keras.Model):
         """The batch's condition, or None for a model that takes none."""
         return batch["y"] if self.conditional else None
 
+    def check_condition(self, condition: Any, count: int) -> dict[str, Any]:
+        """`{"condition": array}` for `count` examples, checked; empty for a model that takes none.
+
+        Raises:
+          UserError: a condition that does not fit the model.
+        """
+        return inference.no_condition(self, condition)
+
     def kl_cost(self, kl: Any) -> Any:
         """The KL in the loss: the batch mean of the sum over groups, not reduced below `free_bits`. A scalar."""
         if not self.free_bits:
@@ -236,7 +240,7 @@ class VAE(keras.Model):
     @final
     def train_step(self, data: Any) -> dict[str, Any]:
         """One step for all players: one forward pass, each player's gradient for its own variables, all updates."""
-        batch, players, optimizers = self._batch(data), self.players(), self.optimizers
+        batch, players, optimizers = as_batch(data), self.players(), self.optimizers
         replica = tf.distribute.get_replica_context()
         seed = randomness.seed_of(self.seed, randomness.TRAINING)
         seed = randomness.fold(seed, self.step, replica.replica_id_in_sync_group)
@@ -261,7 +265,7 @@ class VAE(keras.Model):
     @final
     def test_step(self, data: Any) -> dict[str, Any]:
         """The same terms and losses without noise in the networks; the step and the schedules stand still."""
-        batch, players = self._batch(data), self.players()
+        batch, players = as_batch(data), self.players()
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         seed = randomness.seed_of(self.seed, randomness.EVALUATION)
         seed = randomness.fold(seed, self._required_trackers().batches.total, replica)
@@ -301,8 +305,8 @@ class VAE(keras.Model):
         if run_eagerly:
             jit_compile, steps_per_execution = False, 1
         players = self.players()
-        _check_players(players, self.trainable_variables)
-        chosen = _optimizers(optimizer, [player.name for player in players])
+        check_players(players, self.trainable_variables)
+        chosen = choose_optimizers(optimizer, [player.name for player in players])
         with self.distribute_strategy.scope():
             self._trackers = Trackers(self._metric_names(players))
             super().compile(
@@ -363,10 +367,10 @@ class VAE(keras.Model):
         if kwargs.pop("validation_split", 0):
             raise UserError("fit takes validation_data, not validation_split. Split the arrays, or load the split "
                             "'validation'.")  # fmt: skip
-        dataset = self._dataset(x, y, batch_size, training=True)
+        dataset = checked_dataset(self, x, y, batch_size, training=True)
         if validation_data is not None:
             held_out = validation_data if isinstance(validation_data, tuple) else (validation_data,)
-            validation_data = self._dataset(held_out[0], *held_out[1:2], batch_size=batch_size, training=False)
+            validation_data = checked_dataset(self, *held_out[:2], batch_size=batch_size, training=False)
         stop = StopOnFailure(
             self._required_trackers(), [player.name for player in self.players()], lambda: int(self.step.numpy())
         )
@@ -381,65 +385,24 @@ class VAE(keras.Model):
           UserError: data outside the model's domain.
         """
         if not kwargs.get("_use_cached_eval_dataset"):
-            x, y = self._dataset(x, y, batch_size, training=False), None
+            x, y = checked_dataset(self, x, y, batch_size, training=False), None
         return super().evaluate(x, y, **kwargs)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """The mean reconstruction of images, or of a batch dict: `(batch, *image_shape)`."""
-        batch = self._batch(inputs)
+        batch = as_batch(inputs)
         condition = self.condition_of(batch)
         z = self.posterior_parameters(batch["x"], condition, training)["mean"]
         return self.likelihood_parameters(z, condition, training)["mean"]
 
-    # --- Arrays in, arrays out ---
+    # --- Arrays in, arrays out: inference.py ---
 
-    def encode(self, x: Any, condition: Any = None) -> np.ndarray:
-        """The mean code of each image: `(batch, latent_dim)`."""
-        inputs = self._inputs(x, condition)
-        return arrays.in_blocks(lambda _, part: self._posterior_function(**part)["mean"], inputs)
-
-    def decode(self, z: Any, condition: Any = None) -> np.ndarray:
-        """The likelihood's mean for each code: images `(batch, *image_shape)` in [0, 1]."""
-        inputs = {"z": arrays.check_codes(z, (self.latent_dim,))}
-        inputs |= self._checked_condition(condition, len(inputs["z"]))
-        return arrays.in_blocks(lambda _, part: self._likelihood_function(**part)["mean"], inputs)
-
-    def reconstruct(self, x: Any, condition: Any = None) -> np.ndarray:
-        """The mean image of each image's mean code: `(batch, *image_shape)`."""
-        return self.decode(self.encode(x, condition), condition)
-
-    def sample(self, count: int, seed: int = 0, condition: Any = None) -> np.ndarray:
-        """The mean images of `count` codes drawn from the prior: `(count, *image_shape)`."""
-        count = arrays.check_whole_number(count, "count", minimum=0)
-        given = self._checked_condition(condition, count).get("condition")
-        prior = self.prior(given)
-        noise = randomness.seed_of(arrays.check_whole_number(seed, "seed", minimum=0), randomness.SAMPLING)
-        z = prior.sample(seed=noise) if prior.batch_shape.rank else prior.sample(count, seed=noise)
-        return self.decode(np.asarray(z), condition)
-
-    def elbo(self, x: Any, seed: int = 0, condition: Any = None) -> np.ndarray:
-        """The one-sample ELBO of each image, `(batch,)`, nats. The noise of an example depends on its position only.
-
-        Raises:
-          UserError: images outside the likelihood's support.
-        """
-        inputs = self._inputs(x, condition, likelihood=True)
-        base = randomness.seed_of(arrays.check_whole_number(seed, "seed", minimum=0), randomness.EVALUATION)
-        return arrays.in_blocks(
-            lambda block, part: self._elbo_function(part, randomness.fold(base, block))["elbo"], inputs, pad=True
-        )
-
-    def log_prob(self, x: Any, samples: int = 5000, seed: int = 0, condition: Any = None) -> np.ndarray:
-        """Importance-weighted estimate of log p(x) for each image, `(batch,)`, nats: a lower bound in expectation.
-
-        Equation 8 of Burda et al. 2016, https://arxiv.org/abs/1509.00519.
-
-        Raises:
-          UserError: images outside the likelihood's support.
-        """
-        inputs = self._inputs(x, condition, likelihood=True)
-        samples = arrays.check_whole_number(samples, "samples")
-        return importance_weighted(self, inputs, samples, arrays.check_whole_number(seed, "seed", minimum=0))
+    encode = inference.encode
+    decode = inference.decode
+    reconstruct = inference.reconstruct
+    sample = inference.sample
+    elbo = inference.elbo
+    log_prob = inference.log_prob
 
     # --- Configuration ---
 
@@ -491,13 +454,6 @@ class VAE(keras.Model):
 
     # --- Inside ---
 
-    def _batch(self, data: Any) -> Batch:
-        if isinstance(data, Mapping):
-            return data
-        if isinstance(data, tuple | list):
-            return {"x": data[0], **({"y": data[1]} if len(data) > 1 and data[1] is not None else {})}
-        return {"x": data}
-
     def _player_losses(self, players: Sequence[Player], terms: Terms, batch: Batch) -> list[Any]:
         losses = [player.loss(terms, batch) for player in players]
         for own in self.losses:  # weight decay and the like, of the layers
@@ -518,63 +474,3 @@ class VAE(keras.Model):
         if self._trackers is None:
             raise UserError("Call model.compile() before fit or evaluate.")
         return self._trackers
-
-    def _elbo(self, batch: Batch, seed: Any) -> dict[str, Any]:
-        with self.draws.using(seed):
-            terms = self.terms(batch, training=False)
-        kl = ops.sum(terms.kl, axis=-1)
-        return {"elbo": terms.log_px - kl, "log_px": terms.log_px, "kl": kl}
-
-    def _checked_condition(self, condition: Any, count: int) -> dict[str, np.ndarray]:
-        if condition is not None:
-            raise UserError(f"{type(self).__name__} takes no condition. Given: condition={condition!r}. Leave it out.")
-        return {}
-
-    def _inputs(self, x: Any, condition: Any, likelihood: bool = False) -> dict[str, np.ndarray]:
-        images = arrays.check_images(x, self.image_shape).astype(self.float_dtype)
-        if likelihood:
-            self.likelihood_family.check(images)
-        return {"x": images} | self._checked_condition(condition, len(images))
-
-    def _dataset(self, x: Any, y: Any = None, batch_size: int = 128, *, training: bool) -> Any:
-        if not isinstance(x, tf.data.Dataset):
-            if isinstance(x, Mapping):
-                x, y = x["x"], x.get("y", y)
-            images = arrays.check_images(x, self.image_shape)
-            self.likelihood_family.check(images)
-            return pipeline.batches(images, y, batch_size=batch_size, training=training, seed=self.seed)
-        known = pipeline.pixels_of(x)
-        if known is None:  # somebody's own dataset: look at its first batch
-            first = self._batch(next(iter(x.take(1).as_numpy_iterator()), {"x": np.zeros((0, *self.image_shape))}))
-            example = arrays.check_images(first["x"], self.image_shape, "x of the dataset's first batch")
-        else:
-            arrays.check_images(np.zeros((1, *known.image_shape)), self.image_shape, "x of the dataset")
-            example = known.example
-        self.likelihood_family.check(example)
-        return x
-
-
-def _likelihood(spec: Any, dtype: Any) -> Likelihood:
-    return likelihood(spec) if isinstance(spec, Likelihood) else likelihood(spec, dtype=dtype)
-
-
-def _optimizers(optimizer: Any, players: Sequence[str]) -> dict[str, Any]:
-    if isinstance(optimizer, Mapping):
-        if set(optimizer) != set(players):
-            raise UserError(f"compile needs one optimizer for each of {list(players)}. Given: {list(optimizer)}.")
-        return {name: keras.optimizers.get(each) for name, each in optimizer.items()}
-    first = keras.optimizers.get(optimizer)
-    return {name: first if name == players[0] else type(first).from_config(first.get_config()) for name in players}
-
-
-def _check_players(players: Sequence[Player], variables: Sequence[Any]) -> None:
-    owners: dict[int, list[str]] = {id(variable): [] for variable in variables}
-    for player in players:
-        for variable in player.variables:
-            owners.setdefault(id(variable), []).append(player.name)
-    for variable in variables:
-        if len(owners[id(variable)]) != 1:
-            raise UserError(
-                f"Every trainable variable belongs to exactly one player. Given: {variable.path}, which belongs to "
-                f"{owners[id(variable)] or 'none'}. Change players() of the model."
-            )

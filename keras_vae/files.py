@@ -40,8 +40,9 @@ def atomic(path: str | Path) -> Iterator[Path]:
     except Exception as error:
         # h5py, TensorFlow and matplotlib each dress a full disk in another exception: what they share is the outcome.
         if isinstance(error, OSError) or "too large" in str(error).lower() or "no space" in str(error).lower():
-            message = f"Cannot write {path}: {_reason(error)}. Nothing was left behind; free some room or write elsewhere."
-            raise UserError(message) from error
+            raise UserError(
+                f"Cannot write {path}: {_reason(error)}. Nothing was left behind; free some room or write elsewhere."
+            ) from error
         raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)

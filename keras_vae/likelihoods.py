@@ -31,7 +31,7 @@ class Likelihood(keras.layers.Layer):
     channels_per_pixel = 1
 
     def parameters(self, raw: Any) -> dict[str, Any]:
-        """Named parameters, with `mean`, from decoder output `(batch, height, width, channels * channels_per_pixel)`."""
+        """Named parameters, `mean` among them, of `(batch, height, width, channels * channels_per_pixel)` numbers."""
         raise NotImplementedError(f"{type(self).__name__} must define parameters(raw)")
 
     def distribution(self, parameters: dict[str, Any]) -> tfd.Distribution:

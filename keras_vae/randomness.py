@@ -1,6 +1,7 @@
 """Random numbers as a pure function of what they are for: nothing but the training step needs saving."""
 
 import contextlib
+import random
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,6 +21,20 @@ def fold(seed: Any, *counts: Any) -> Any:
     for count in counts:
         seed = tf.random.experimental.stateless_fold_in(seed, tf.cast(count, "int32"))
     return seed
+
+
+@contextlib.contextmanager
+def initial_weights(seed: int, role: str) -> Iterator[None]:
+    """Inside the block, Keras's initializers are a function of `seed` and of the network's `role`.
+
+    Keras draws the seed of an initializer that has none from Python's generator, whose state is put back.
+    """
+    state = random.getstate()
+    random.seed(f"{seed}/{role}")
+    try:
+        yield
+    finally:
+        random.setstate(state)
 
 
 class Draws:

@@ -1,13 +1,16 @@
-"""What one step of training keeps track of: the epoch's means, and the first loss that was not finite."""
+"""What training needs around its step: the data and optimizers it is given, the epoch's means, the first failure."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import ops
 
-from keras_vae.errors import DivergedError
+from keras_vae import arrays
+from keras_vae.data import pipeline
+from keras_vae.errors import DivergedError, UserError
 
 
 class Trackers:
@@ -71,3 +74,67 @@ class StopOnFailure(keras.callbacks.Callback):
             f"Training must stay finite: {what}. Lower the learning rate, clip gradients (the optimizer's clipnorm), "
             f"raise the likelihood's scale, or anneal beta from 0."
         )
+
+
+def choose_optimizers(optimizer: Any, players: Sequence[str]) -> dict[str, Any]:
+    """One optimizer for each player: from a mapping, or copies of one.
+
+    Raises:
+      UserError: a mapping whose keys are not the players.
+    """
+    if isinstance(optimizer, Mapping):
+        if set(optimizer) != set(players):
+            raise UserError(f"compile needs one optimizer for each of {list(players)}. Given: {list(optimizer)}.")
+        return {name: keras.optimizers.get(each) for name, each in optimizer.items()}
+    first = keras.optimizers.get(optimizer)
+    return {name: first if name == players[0] else type(first).from_config(first.get_config()) for name in players}
+
+
+def check_players(players: Sequence[Any], variables: Sequence[Any]) -> None:
+    """Raise UserError unless each of the trainable `variables` belongs to exactly one player."""
+    for variable in variables:
+        owners = [player.name for player in players if any(variable is each for each in player.variables)]
+        if len(owners) != 1:
+            raise UserError(
+                f"Every trainable variable belongs to exactly one player. Given: {variable.path}, which belongs to "
+                f"{' and '.join(owners) or 'none'}. Change players() of the model."
+            )
+
+
+def checked_dataset(model: Any, x: Any, y: Any = None, batch_size: int = 128, *, training: bool) -> Any:
+    """A dataset of batches from a dataset, arrays, or a mapping of "x" and "y", its pixels checked against the model.
+
+    Checked here, on the host, because XLA drops asserts: a dataset made by `keras_vae.data` says what its pixels are;
+    of any other, the first batch is looked at.
+
+    Raises:
+      UserError: images of another shape, outside [0, 1], or outside the likelihood's support.
+    """
+    if not isinstance(x, tf.data.Dataset):
+        if isinstance(x, Mapping):
+            x, y = x["x"], x.get("y", y)
+        images = arrays.check_images(x, model.image_shape)
+        model.likelihood_family.check(images)
+        return pipeline.batches(images, y, batch_size=batch_size, training=training, seed=model.seed)
+    known = pipeline.pixels_of(x)
+    if known is None:
+        first = as_batch(next(iter(x.take(1).as_numpy_iterator()), None))
+        example = arrays.check_images(first["x"], model.image_shape, "x of the dataset's first batch")
+    else:
+        example = arrays.check_images(known.example, model.image_shape, "x of the dataset")
+    model.likelihood_family.check(example)
+    return x
+
+
+def as_batch(data: Any) -> Mapping[str, Any]:
+    """The batch dict of what Keras hands over: a dict already, images, `(images,)`, or `(images, labels)`.
+
+    Raises:
+      UserError: no data, or a dict without "x".
+    """
+    parts = data if isinstance(data, tuple | list) else [data]
+    batch = data if isinstance(data, Mapping) else dict(zip("xy", parts, strict=False))
+    if batch.get("x") is None:
+        given = "nothing" if data is None else f"a dict of {list(batch)}"
+        raise UserError(f'A batch is a dict with "x", images, (images, labels), or images alone. Given: {given}.')
+    return batch

@@ -1,4 +1,4 @@
-"""Importance-weighted log-likelihood, through a model's `log_weights` alone."""
+"""The ELBO and its terms, and importance-weighted log-likelihood: one value an example, nats."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +15,23 @@ from keras_vae.arrays import BLOCK, in_blocks
 _CHUNK = 32
 
 
+def elbo_terms(model: Any, inputs: Mapping[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
+    """`elbo`, `log_px` and `kl` of each example, each `(batch,)`, in nats, from one draw of q(z|x).
+
+    Args:
+      model: has `terms`.
+      inputs: "x", checked images, and "condition" where the model has one.
+      seed: the noise of an example depends on it and on the example's position, not on how many there are.
+    """
+    base = randomness.seed_of(seed, randomness.EVALUATION)
+
+    def one_block(block: int, part: Mapping[str, np.ndarray]) -> Mapping[str, Any]:
+        batch = {"x": part["x"]} | ({"y": part["condition"]} if "condition" in part else {})
+        return model.functions.elbo_terms(batch, randomness.fold(base, block))
+
+    return in_blocks(one_block, inputs, pad=True)
+
+
 def importance_weighted(model: Any, inputs: Mapping[str, np.ndarray], samples: int, seed: int) -> np.ndarray:
     """log (1/S) sum_s w_s for S importance weights w = p(x, z) / q(z|x), z from q(z|x): one value an example, nats.
 
@@ -27,11 +44,6 @@ def importance_weighted(model: Any, inputs: Mapping[str, np.ndarray], samples: i
       samples: S.
       seed: the noise of an example depends on it and on the example's position.
     """
-
-    @tf.function(jit_compile=True)
-    def log_sum(part: Mapping[str, Any], draws: int, noise: Any) -> Any:
-        return ops.logsumexp(model.log_weights(samples=draws, seed=noise, **part), axis=0)
-
     base = randomness.seed_of(seed, randomness.EVALUATION)
     sizes = [min(_CHUNK, samples - start) for start in range(0, samples, _CHUNK)]
 
@@ -39,7 +51,32 @@ def importance_weighted(model: Any, inputs: Mapping[str, np.ndarray], samples: i
         tensors = {name: tf.constant(array) for name, array in part.items()}
         total = np.full(BLOCK, -np.inf)
         for chunk, size in enumerate(sizes):
-            total = np.logaddexp(total, log_sum(tensors, size, randomness.fold(base, block, chunk)).numpy())
+            log_sum = model.functions.log_sum_weights(tensors, size, randomness.fold(base, block, chunk))
+            total = np.logaddexp(total, log_sum.numpy())
         return total - np.log(samples)
 
     return in_blocks(one_block, inputs, pad=True)
+
+
+class CompiledFunctions:
+    """The graphs that the public methods of one model call, traced on first use.
+
+    A plain object: Keras looks into a model's own attributes when it saves, and these are nothing to save.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.posterior_parameters = tf.function(model.posterior_parameters, reduce_retracing=True)
+        self.likelihood_parameters = tf.function(model.likelihood_parameters, reduce_retracing=True)
+
+        @tf.function(reduce_retracing=True)
+        def elbo_terms(batch: Mapping[str, Any], seed: Any) -> dict[str, Any]:
+            with model.draws.using(seed):
+                terms = model.terms(batch, training=False)
+            kl = ops.sum(terms.kl, axis=-1)
+            return {"elbo": terms.log_px - kl, "log_px": terms.log_px, "kl": kl}
+
+        @tf.function(jit_compile=True)
+        def log_sum_weights(inputs: Mapping[str, Any], samples: int, seed: Any) -> Any:
+            return ops.logsumexp(model.log_weights(samples=samples, seed=seed, **inputs), axis=0)
+
+        self.elbo_terms, self.log_sum_weights = elbo_terms, log_sum_weights

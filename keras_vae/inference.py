@@ -1,0 +1,101 @@
+"""What people call on a trained model: numpy in, numpy out, checked on the host, in blocks of bounded size.
+
+These are the methods of `VAE`; they live here so that the engine and its public face can be read apart.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from keras_vae import arrays, randomness
+from keras_vae.errors import UserError
+from keras_vae.evaluation.likelihood import elbo_terms, importance_weighted
+
+
+def encode(self: Any, x: Any, condition: Any = None) -> np.ndarray:
+    """The mean code of each image: `(batch, latent_dim)`.
+
+    Raises:
+      UserError: `x` is not a batch of images in [0, 1] of the model's shape.
+    """
+    inputs = checked_inputs(self, x, condition)
+    return arrays.in_blocks(lambda _, part: self.functions.posterior_parameters(**part)["mean"], inputs)
+
+
+def decode(self: Any, z: Any, condition: Any = None) -> np.ndarray:
+    """The likelihood's mean for each code: images `(batch, *image_shape)`, in [0, 1].
+
+    Raises:
+      UserError: `z` is not a batch of finite codes of `latent_dim` numbers.
+    """
+    inputs = {"z": arrays.check_codes(z, (self.latent_dim,)).astype(self.float_dtype)}
+    inputs |= self.check_condition(condition, len(inputs["z"]))
+    return arrays.in_blocks(lambda _, part: self.functions.likelihood_parameters(**part)["mean"], inputs)
+
+
+def reconstruct(self: Any, x: Any, condition: Any = None) -> np.ndarray:
+    """The mean image of each image's mean code: `(batch, *image_shape)`.
+
+    Raises:
+      UserError: as `encode`.
+    """
+    return self.decode(self.encode(x, condition), condition)
+
+
+def sample(self: Any, count: int, seed: int = 0, condition: Any = None) -> np.ndarray:
+    """The mean images of `count` codes drawn from the prior: `(count, *image_shape)`.
+
+    Raises:
+      UserError: `count` or `seed` is not a whole number of 0 or more.
+    """
+    count = arrays.check_whole_number(count, "count", minimum=0)
+    given = self.check_condition(condition, count).get("condition")
+    prior = self.prior(given)
+    noise = randomness.seed_of(arrays.check_whole_number(seed, "seed", minimum=0), randomness.SAMPLING)
+    z = prior.sample(seed=noise) if prior.batch_shape.rank else prior.sample(count, seed=noise)
+    return self.decode(np.asarray(z), condition)
+
+
+def elbo(self: Any, x: Any, seed: int = 0, condition: Any = None) -> np.ndarray:
+    """The one-sample ELBO of each image, `(batch,)`, nats. The noise of an example depends on its position only.
+
+    Raises:
+      UserError: as `encode`, or images outside the likelihood's support (grey levels under a Bernoulli).
+    """
+    inputs = checked_inputs(self, x, condition, likelihood=True)
+    return elbo_terms(self, inputs, arrays.check_whole_number(seed, "seed", minimum=0))["elbo"]
+
+
+def log_prob(self: Any, x: Any, samples: int = 5000, seed: int = 0, condition: Any = None) -> np.ndarray:
+    """Importance-weighted estimate of log p(x) for each image, `(batch,)`, nats: a lower bound in expectation.
+
+    Equation 8 of Burda et al. 2016, https://arxiv.org/abs/1509.00519.
+
+    Args:
+      samples: draws of q(z|x) for each image.
+
+    Raises:
+      UserError: as `elbo`.
+    """
+    inputs = checked_inputs(self, x, condition, likelihood=True)
+    samples = arrays.check_whole_number(samples, "samples")
+    return importance_weighted(self, inputs, samples, arrays.check_whole_number(seed, "seed", minimum=0))
+
+
+def checked_inputs(model: Any, x: Any, condition: Any = None, likelihood: bool = False) -> dict[str, np.ndarray]:
+    """"x", and "condition" where the model has one, as arrays that its graphs take.
+
+    Args:
+      likelihood: also require images in the likelihood's support, since nats will be reported.
+    """
+    images = arrays.check_images(x, model.image_shape).astype(model.float_dtype)
+    if likelihood:
+        model.likelihood_family.check(images)
+    return {"x": images} | model.check_condition(condition, len(images))
+
+
+def no_condition(model: Any, condition: Any) -> dict[str, np.ndarray]:
+    """Refuse a condition, for a model that takes none."""
+    if condition is not None:
+        raise UserError(f"{type(model).__name__} takes no condition. Given: condition={condition!r}. Leave it out.")
+    return {}
