@@ -240,7 +240,7 @@ class VAE(keras.Model):
     @final
     def train_step(self, data: Any) -> dict[str, Any]:
         """One step for all players: one forward pass, each player's gradient for its own variables, all updates."""
-        batch, players, optimizers = as_batch(data), self.players(), self.optimizers
+        batch, players, optimizers = as_batch(data, self.float_dtype), self.players(), self.optimizers
         replica = tf.distribute.get_replica_context()
         seed = randomness.seed_of(self.seed, randomness.TRAINING)
         seed = randomness.fold(seed, self.step, replica.replica_id_in_sync_group)
@@ -265,7 +265,7 @@ class VAE(keras.Model):
     @final
     def test_step(self, data: Any) -> dict[str, Any]:
         """The same terms and losses without noise in the networks; the step and the schedules stand still."""
-        batch, players = as_batch(data), self.players()
+        batch, players = as_batch(data, self.float_dtype), self.players()
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         seed = randomness.seed_of(self.seed, randomness.EVALUATION)
         seed = randomness.fold(seed, self._required_trackers().batches.total, replica)
@@ -390,7 +390,7 @@ class VAE(keras.Model):
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """The mean reconstruction of images, or of a batch dict: `(batch, *image_shape)`."""
-        batch = as_batch(inputs)
+        batch = as_batch(inputs, self.float_dtype)
         condition = self.condition_of(batch)
         z = self.posterior_parameters(batch["x"], condition, training)["mean"]
         return self.likelihood_parameters(z, condition, training)["mean"]

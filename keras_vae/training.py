@@ -12,6 +12,8 @@ from keras_vae import arrays
 from keras_vae.data import pipeline
 from keras_vae.errors import DivergedError, UserError
 
+_NO_WEIGHTS = "A VAE weighs all examples alike."
+
 
 class Trackers:
     """The running means that `fit` and `evaluate` show, weighted by batch size, and the first failure.
@@ -126,15 +128,28 @@ def checked_dataset(model: Any, x: Any, y: Any = None, batch_size: int = 128, *,
     return x
 
 
-def as_batch(data: Any) -> Mapping[str, Any]:
+def as_batch(data: Any, dtype: str | None = None) -> Mapping[str, Any]:
     """The batch dict of what Keras hands over: a dict already, images, `(images,)`, or `(images, labels)`.
 
+    Args:
+      data: a batch.
+      dtype: what to cast the images to; a user's dataset may hold float64, bools or integers.
+
     Raises:
-      UserError: no data, or a dict without "x".
+      UserError: no data, a dict without "x", or sample weights.
     """
     parts = data if isinstance(data, tuple | list) else [data]
+    if len(parts) > 2 and parts[2] is not None:
+        raise UserError(f"A batch is (images, labels) at most; {_NO_WEIGHTS} Given: {len(parts)} parts.")
     batch = data if isinstance(data, Mapping) else dict(zip("xy", parts, strict=False))
     if batch.get("x") is None:
         given = "nothing" if data is None else f"a dict of {list(batch)}"
-        raise UserError(f'A batch is a dict with "x", images, (images, labels), or images alone. Given: {given}.')
-    return batch
+        raise UserError(f'A batch is a dict with "x", (images, labels), or images alone. Given: {given}.')
+    return batch if dtype is None else {**batch, "x": ops.cast(batch["x"], dtype)}
+
+
+def refuse_weights(arguments: Mapping[str, Any]) -> None:
+    """Raise UserError for Keras's weights of examples or classes, which no term of the equation would see."""
+    given = [name for name in ("sample_weight", "class_weight") if arguments.get(name) is not None]
+    if given:
+        raise UserError(f"{_NO_WEIGHTS} Given: {given[0]}=. Leave it out, or repeat examples in the data.")

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from keras_vae import randomness
+from keras_vae import divergences, randomness
 from keras_vae.arrays import BLOCK, in_blocks
 
 # Draws in one call of the compiled function: with a block of examples, enough rows to keep the matrix products busy
@@ -75,8 +75,13 @@ class CompiledFunctions:
             kl = ops.sum(terms.kl, axis=-1)
             return {"elbo": terms.log_px - kl, "log_px": terms.log_px, "kl": kl}
 
+        @tf.function(reduce_retracing=True)
+        def kl(inputs: Mapping[str, Any]) -> Any:
+            condition = inputs.get("condition")
+            return divergences.kl(model.posterior(inputs["x"], condition), model.prior(condition))
+
         @tf.function(jit_compile=True)
         def log_sum_weights(inputs: Mapping[str, Any], samples: int, seed: Any) -> Any:
             return ops.logsumexp(model.log_weights(samples=samples, seed=seed, **inputs), axis=0)
 
-        self.elbo_terms, self.log_sum_weights = elbo_terms, log_sum_weights
+        self.elbo_terms, self.kl, self.log_sum_weights = elbo_terms, kl, log_sum_weights

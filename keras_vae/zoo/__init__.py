@@ -1,0 +1,29 @@
+"""Trained models by name, each with its recipe and its measured numbers.
+
+`names`, `card` and the files behind them need no TensorFlow; `load`, `train` and `verify` import it when they are used.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from keras_vae.zoo.cards import Card as Card
+from keras_vae.zoo.cards import card as card
+from keras_vae.zoo.store import names as names
+
+if TYPE_CHECKING:
+    from keras_vae.zoo.measures import verify as verify
+    from keras_vae.zoo.runs import load as load
+    from keras_vae.zoo.runs import train as train
+
+_LAZY = {"load": "runs", "train": "runs", "verify": "measures"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        import importlib
+
+        return getattr(importlib.import_module(f"keras_vae.zoo.{_LAZY[name]}"), name)
+    raise AttributeError(f"module 'keras_vae.zoo' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_LAZY])

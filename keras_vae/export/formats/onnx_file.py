@@ -1,0 +1,138 @@
+"""ONNX: a self-contained file for each graph, the same bytes for the same weights and versions."""
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from keras_vae.errors import ExportError
+from keras_vae.export.formats.failures import converting
+from keras_vae.export.graphs import TracedGraph
+from keras_vae.export.remedies import is_random, remedy
+
+OPSET = 18  # the newest that tf2onnx 1.17 writes
+DOMAINS = ("", "ai.onnx.ml")
+
+
+def write(graphs: Sequence[TracedGraph], model: Any, metadata: Mapping[str, str], folder: Path) -> dict[str, Any]:
+    """Write `encoder.onnx` and `decoder.onnx`: the batch is the symbolic dimension `batch` of every input and output.
+
+    Raises:
+      ExportError: an operation without an ONNX counterpart, or a file that the ONNX checker refuses.
+    """
+    files = {}
+    for traced in graphs:
+        if traced.graph.own_file:
+            files[traced.name] = f"{traced.name}.onnx"
+            (folder / files[traced.name]).write_bytes(convert(traced, metadata).SerializeToString(deterministic=True))
+            with converting(f"Checking {files[traced.name]}"):
+                onnx.checker.check_model(str(folder / files[traced.name]), full_check=True)
+    return {"files": files, "opset": OPSET, "batch_dimension": "batch"}
+
+
+def convert(traced: TracedGraph, metadata: Mapping[str, str]) -> Any:
+    """The `onnx.ModelProto` of one graph, with canonical names."""
+    import tf2onnx
+
+    logger = logging.getLogger("tf2onnx")
+    level = logger.level
+    try:
+        # tf2onnx logs the operations it cannot convert and carries on; they are looked for below instead.
+        logger.setLevel(logging.CRITICAL)
+        with converting(f"Converting the {traced.name} to ONNX"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            _make_fit_for_numpy_2()
+            proto, _ = tf2onnx.convert.from_function(traced.function, traced.graph.specs, opset=OPSET)
+    finally:
+        logger.setLevel(level)
+    refuse_foreign(proto, traced.name)
+    canonicalise(proto, traced.name)
+    onnx.helper.set_model_props(proto, dict(sorted(metadata.items())))
+    return proto
+
+
+def refuse_foreign(proto: Any, name: str) -> None:
+    """Raise ExportError if a node of the model is no standard ONNX operation, is random, or keeps its data elsewhere."""
+    nodes = list(_nodes(proto.graph))
+    known = {schema.name for schema in onnx.defs.get_all_schemas() if schema.domain in DOMAINS}
+    foreign = sorted({node.op_type for node in nodes if node.domain not in DOMAINS or node.op_type not in known})
+    if foreign:
+        raise ExportError(
+            f"Every operation of an exported graph must exist in ONNX. Given: the {name}, with {', '.join(foreign)}. "
+            f"{remedy(foreign)}"
+        )
+    random = sorted({node.op_type for node in nodes if is_random(node.op_type)})
+    if random:
+        raise ExportError(f"The {name} holds the random ops {', '.join(random)}. {remedy(random)}")
+    if any(tensor.external_data for tensor in proto.graph.initializer):
+        raise ExportError(f"The {name} keeps its weights outside its ONNX file; a bundle's files are self-contained.")
+
+
+def canonicalise(proto: Any, name: str) -> None:
+    """Name nodes and tensors by their position, and the batch `batch`; drop what differs from one run to the next.
+
+    tf2onnx and Keras number names by counters of the process, so the same weights would give other bytes.
+    """
+    graph = proto.graph
+    proto.doc_string = ""
+    graph.name, graph.doc_string = name, ""
+    for value in [*graph.input, *graph.output]:
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    names = {value.name: value.name for value in [*graph.input, *graph.output]}
+    _choose_names(graph, names, "")
+    _rename(graph, names, {name: place for place, name in enumerate(names.values())})
+
+
+def _choose_names(graph: Any, names: dict[str, str], prefix: str) -> None:
+    for position, value in enumerate(graph.input):
+        names.setdefault(value.name, f"{prefix}input_{position}")
+    for position, node in enumerate(graph.node):
+        node.name, node.doc_string = f"{prefix}{node.op_type}_{position}", ""
+        for given in filter(None, node.input):  # nodes are in the order of computation: what none has made is a weight
+            names.setdefault(given, f"weight_{len(names)}")
+        for body in _bodies(node):
+            _choose_names(body, names, f"{node.name}/")
+        for slot, made in enumerate(node.output):
+            names.setdefault(made, f"{node.name}_{slot}" if made else "")
+
+
+def _rename(graph: Any, names: Mapping[str, str], places: Mapping[str, int]) -> None:
+    del graph.value_info[:]  # shapes in between, with a name of its own for each unknown size
+    for value in [*graph.input, *graph.output]:
+        value.name = names[value.name]
+    for node in graph.node:
+        node.input[:] = [names.get(given, "") for given in node.input]
+        node.output[:] = [names[made] for made in node.output]
+        for body in _bodies(node):
+            body.name = f"{node.name}_body"
+            _rename(body, names, places)
+    weights = [tensor for tensor in graph.initializer if tensor.name in names]
+    for tensor in weights:
+        tensor.name = names[tensor.name]
+    ordered = [type(tensor).FromString(tensor.SerializeToString()) for tensor in sorted(weights, key=lambda t: places[t.name])]
+    del graph.initializer[:]
+    graph.initializer.extend(ordered)
+
+
+def _bodies(node: Any) -> list[Any]:
+    """The graphs inside a node: of a loop, or of the branches of a choice."""
+    return [each for attribute in node.attribute for each in [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]]
+
+
+def _nodes(graph: Any) -> Iterator[Any]:
+    for node in graph.node:
+        yield node
+        for body in _bodies(node):
+            yield from _nodes(body)
+
+
+def _make_fit_for_numpy_2() -> None:
+    # Keras carries the changes that tf2onnx 1.17 needs for numpy 2; a Keras without them has no need of them.
+    try:
+        from keras.src.export.tf2onnx_lib import patch_tf2onnx
+    except ImportError:
+        return
+    patch_tf2onnx()

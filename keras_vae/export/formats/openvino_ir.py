@@ -1,0 +1,34 @@
+"""OpenVINO's own format, read from the ONNX graph: `.xml` for the graph and `.bin` for its float32 weights."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from keras_vae.export.formats import onnx_file
+from keras_vae.export.formats.failures import converting
+from keras_vae.export.graphs import TracedGraph
+
+FOLDER = "openvino"
+
+
+def write(graphs: Sequence[TracedGraph], model: Any, metadata: Mapping[str, str], folder: Path) -> dict[str, Any]:
+    """Write `openvino/encoder.xml` with `.bin`, and the same for the decoder.
+
+    By way of ONNX rather than `openvino.convert_model`, which reports its use over the network.
+
+    Raises:
+      ExportError: OpenVINO or ONNX refuses the graph.
+    """
+    import openvino
+
+    (folder / FOLDER).mkdir()
+    core, files = openvino.Core(), {}
+    for traced in graphs:
+        if not traced.graph.own_file:
+            continue
+        with converting(f"Converting the {traced.name} to OpenVINO"):
+            content = onnx_file.convert(traced, metadata).SerializeToString(deterministic=True)
+            converted = core.read_model(model=content)
+        files[traced.name] = f"{FOLDER}/{traced.name}.xml"
+        openvino.save_model(converted, str(folder / files[traced.name]), compress_to_fp16=False)
+    return {"files": files, "with": ["bin"]}

@@ -1,0 +1,24 @@
+"""SavedModel: all graphs in one folder, each a signature under its own name."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from keras_vae.export.graphs import TracedGraph
+
+FOLDER = "saved_model"
+
+
+def write(graphs: Sequence[TracedGraph], model: Any, metadata: Mapping[str, str], folder: Path) -> dict[str, Any]:
+    """Write `saved_model/` with the signatures encode, decode, reconstruct."""
+    save(graphs, model, folder / FOLDER)
+    return {"files": {traced.name: FOLDER for traced in graphs}}
+
+
+def save(graphs: Sequence[TracedGraph], model: Any, folder: Path) -> None:
+    """One SavedModel of these graphs and the model's variables, and nothing else of the model."""
+    module = tf.Module()
+    module.variables_of_model = [variable.value for variable in model.variables]
+    tf.saved_model.save(module, str(folder), signatures={each.graph.signature: each.concrete for each in graphs})

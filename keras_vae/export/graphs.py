@@ -1,0 +1,169 @@
+"""What is exported: named functions of named tensors, without a random op. Every format and every check starts here."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_vae.errors import ExportError
+from keras_vae.export.remedies import is_random, remedy
+
+_HALF = (tf.bfloat16.as_datatype_enum, tf.float16.as_datatype_enum)
+
+
+@dataclasses.dataclass(frozen=True)
+class Input:
+    """One input of a graph.
+
+    Args:
+      shape: of one example, without the batch.
+      dtype: its dtype.
+      kind: which checks and which test cases it gets: `"image"` or `"code"`.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    kind: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Graph:
+    """One function that leaves Python.
+
+    Args:
+      name: of its file: `"encoder"` gives `encoder.onnx`.
+      signature: its name in a SavedModel and on a runtime: `"encode"`.
+      inputs: by name, in the order in which `function` takes them; the first one's kind chooses the test cases.
+      function: from those tensors to a dict of tensors; the keys are the output names in every format.
+      result: the output that the runtime's method of the signature's name returns.
+      absolute: outputs that must agree to 1e-5 on ordinary inputs; others, and all on extremes, relative to size too.
+      own_file: false for a graph that only a SavedModel carries, being others of them in a row.
+    """
+
+    name: str
+    signature: str
+    inputs: Mapping[str, Input]
+    function: Callable[..., Mapping[str, Any]]
+    result: str = "mean"
+    absolute: Sequence[str] = ("mean",)
+    own_file: bool = True
+
+    @property
+    def specs(self) -> list[Any]:
+        """A `tf.TensorSpec` for each input, with its name; the batch is open."""
+        return [tf.TensorSpec((None, *given.shape), given.dtype, name=name) for name, given in self.inputs.items()]
+
+    def traced(self) -> Any:
+        """The function as a `tf.function`, which its caller may give `specs`."""
+
+        def positional(*tensors: Any) -> dict[str, Any]:
+            return dict(self.function(**dict(zip(self.inputs, tensors, strict=True))))
+
+        return tf.function(positional, autograph=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class TracedGraph:
+    """A graph with its concrete function, known to hold no random op."""
+
+    graph: Graph
+    function: Any  # the tf.function
+    concrete: Any
+
+    @property
+    def name(self) -> str:
+        return self.graph.name
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """The outputs that Keras gives."""
+        outputs = self.concrete(*(tf.constant(inputs[name]) for name in self.graph.inputs))
+        return {name: value.numpy() for name, value in outputs.items()}
+
+    def description(self) -> dict[str, Any]:
+        """What `bundle.json` says of the graph; None in a shape is the batch."""
+        outputs = self.concrete.structured_outputs
+        return {
+            "signature": self.graph.signature,
+            "result": self.graph.result,
+            "inputs": {
+                name: {"shape": [None, *given.shape], "dtype": given.dtype, "kind": given.kind}
+                for name, given in self.graph.inputs.items()
+            },
+            "outputs": {
+                name: {
+                    "shape": [None, *outputs[name].shape[1:]],
+                    "dtype": outputs[name].dtype.name,
+                    "tolerance": "absolute" if name in self.graph.absolute else "relative",
+                }
+                for name in sorted(outputs)
+            },
+        }
+
+
+def graphs_of(model: Any) -> list[Graph]:
+    """The graphs of a model: what its method `export_graphs` says, or the three below.
+
+    `encoder`: x -> the posterior's parameters; `decoder`: z -> the likelihood's parameters and `mean`;
+    `reconstruction`: x -> the mean image of the mean code. All with training=False.
+    """
+    if hasattr(model, "export_graphs"):
+        return list(model.export_graphs())
+    images = {"x": Input(tuple(model.image_shape), "float32", "image")}
+    codes = {"z": Input((model.latent_dim,), "float32", "code")}
+
+    def encode(x: Any) -> Mapping[str, Any]:
+        return model.posterior_parameters(x, training=False)
+
+    def decode(z: Any) -> Mapping[str, Any]:
+        return model.likelihood_parameters(z, training=False)
+
+    def reconstruct(x: Any) -> Mapping[str, Any]:
+        return {"mean": decode(encode(x)["mean"])["mean"]}
+
+    return [
+        Graph("encoder", "encode", images, encode, absolute=("mean", "log_var")),
+        Graph("decoder", "decode", codes, decode),
+        Graph("reconstruction", "reconstruct", images, reconstruct, own_file=False),
+    ]
+
+
+def trace(graph: Graph) -> TracedGraph:
+    """Trace a graph, and refuse one whose outputs are not a function of its inputs, computed in float32.
+
+    Raises:
+      ExportError: it draws random numbers, or computes in half precision.
+    """
+    function = graph.traced()
+    concrete = function.get_concrete_function(*graph.specs)
+    definition = concrete.graph.as_graph_def()
+    nodes = [*definition.node, *(node for each in definition.library.function for node in each.node_def)]
+    random = sorted({node.op for node in nodes if is_random(node.op)})
+    if random:
+        raise ExportError(
+            f"An exported graph must be a function of its inputs. Given: the {graph.name}, which holds the random "
+            f"{'op' if len(random) == 1 else 'ops'} {', '.join(random)}. {remedy(random)}"
+        )
+    half = [node.name for node in nodes if any(attr.type in _HALF for attr in node.attr.values())]
+    if half:
+        raise ExportError(
+            f"Exported graphs compute in float32. Given: the {graph.name}, of which {half[0]!r} and {len(half) - 1} other "
+            f"operations compute in 16 bits. Build the networks that you give to the model with dtype='float32'."
+        )
+    return TracedGraph(graph, function, concrete)
+
+
+def as_float32(model: Any) -> Any:
+    """The model, or, if its policy is not float32, the same weights in a model that computes in float32.
+
+    A network that was given as a layer keeps its own precision; `trace` refuses it.
+    """
+    if model.dtype_policy.name == "float32":
+        return model
+    single = type(model).from_config({**model.get_config(), "dtype": "float32"})
+    single.set_weights(model.get_weights())
+    for known in ("zoo_name", "weights_sha256"):
+        if hasattr(model, known):
+            setattr(single, known, getattr(model, known))
+    return single

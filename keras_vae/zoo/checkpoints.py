@@ -1,0 +1,64 @@
+"""One file that a run goes on from: weights, every optimizer, the step, the epoch and the history."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import h5py
+import keras
+
+from keras_vae.errors import CorruptFileError
+from keras_vae.files import atomic
+
+NAME = "checkpoint.weights.h5"
+_ATTRIBUTE = "keras_vae_run"
+
+
+class Progress(NamedTuple):
+    """How far a run has come."""
+
+    epochs: int = 0  # finished ones
+    history: Mapping[str, list[float]] = {}  # metric -> one number an epoch
+    seconds: float = 0.0  # spent training
+
+
+def write(model: Any, path: str | Path, progress: Progress) -> None:
+    """Write a checkpoint of a compiled model; whatever interrupts it, `path` holds the old one or the new one."""
+    with atomic(path) as temporary:
+        model.save_weights(temporary)
+        with h5py.File(temporary, "a") as file:
+            file.attrs[_ATTRIBUTE] = json.dumps(progress._asdict())
+
+
+def restore(model: Any, path: str | Path) -> Progress:
+    """Load a checkpoint into a compiled model.
+
+    Raises:
+      CorruptFileError: not a checkpoint of this model.
+    """
+    try:
+        with h5py.File(path, "r") as file:
+            progress = Progress(**json.loads(str(file.attrs[_ATTRIBUTE])))
+        model.load_weights(path)
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise CorruptFileError(
+            f"{path} is not a checkpoint of this model: {reason}. To start again: remove it, or say --overwrite."
+        ) from error
+    return progress
+
+
+class SaveProgress(keras.callbacks.Callback):
+    """Writes a checkpoint after each epoch."""
+
+    def __init__(self, path: str | Path, start: Progress, clock: Any) -> None:
+        super().__init__()
+        self.path, self.progress, self.clock, self._started = Path(path), start, clock, clock()
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        history = {name: [*self.progress.history.get(name, []), float(value)] for name, value in (logs or {}).items()}
+        now = self.clock()
+        self.progress = Progress(epoch + 1, history, self.progress.seconds + now - self._started)
+        self._started = now
+        write(self.model, self.path, self.progress)

@@ -1,0 +1,177 @@
+"""recipe.toml: the exact configuration that makes a model's weights, as a person writes it. Data, never code."""
+
+import dataclasses
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from keras_vae.errors import UserError
+from keras_vae.naming import nearest
+
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "float64")
+
+
+@dataclasses.dataclass(frozen=True)
+class ModelSection:
+    """`class`, a name in `keras_vae.models`, and that class's constructor arguments."""
+
+    class_name: str
+    arguments: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSection:
+    """What `keras_vae.data.load` is given for training; `validation` and `test` never overlap `train`."""
+
+    name: str
+    train: str = "train"
+    validation: str = "validation"
+    binarize: str | None = None  # left out: grey levels
+    dequantize: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingSection:
+    """What `compile` and `fit` are given."""
+
+    epochs: int
+    batch_size: int = 128
+    optimizer: str | dict[str, Any] = "adam"  # a name, {name, arguments}, or {player: {name, arguments}}
+    seed: int = 0
+    precision: str = "float32"
+    jit_compile: bool = True
+    steps_per_execution: int = 32
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluationSection:
+    """What the results are measured on."""
+
+    split: str = "test"
+    seed: int = 0
+    samples: int = 200  # importance samples of log_prob, for each example
+
+
+@dataclasses.dataclass(frozen=True)
+class PublishedSection:
+    """The number of a paper that one of the results stands against."""
+
+    metric: str
+    value: float
+    source: str
+    url: str
+    differences: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Recipe:
+    """One zoo entry's configuration."""
+
+    summary: str
+    model: ModelSection
+    data: DataSection
+    training: TrainingSection
+    evaluation: EvaluationSection
+    published: PublishedSection | None
+    text: str  # the file, word for word
+
+
+def read(path: str | Path) -> Recipe:
+    """The recipe of a TOML file.
+
+    Raises:
+      UserError: no such file, no TOML, an unknown key, a missing one, a wrong type, or a value out of range.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+        table = tomllib.loads(text)
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"Cannot read the recipe {path}: {getattr(error, 'strerror', None) or error}.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"A recipe is a TOML file. Given: {path}: {error}.") from error
+    sections = {"model", "data", "training", "evaluation", "published"}
+    _check_keys(table, {"summary", *sections}, {"summary", "model", "data", "training"}, path, "")
+    for name in sections & set(table):
+        _check_type(table[name], dict[str, Any], path, name)
+    _check_type(table["summary"], str, path, "summary")
+    model = dict(table["model"])
+    _check_type(model.get("class"), str, path, "model.class")
+    for reserved, home in (("seed", "training.seed"), ("dtype", "training.precision")):
+        if reserved in model:
+            raise UserError(f"{path}: write {home}, not model.{reserved}: it is one number for the whole run.")
+    recipe = Recipe(
+        summary=table["summary"],
+        model=ModelSection(model.pop("class"), model),
+        data=_section(DataSection, table["data"], path, "data"),
+        training=_section(TrainingSection, table["training"], path, "training"),
+        evaluation=_section(EvaluationSection, table.get("evaluation", {}), path, "evaluation"),
+        published=_section(PublishedSection, table["published"], path, "published") if "published" in table else None,
+        text=text,
+    )
+    _check_ranges(recipe, path)
+    return recipe
+
+
+def _section(kind: type, table: Mapping[str, Any], path: Path, name: str) -> Any:
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    required = {field.name for field in fields.values() if field.default is dataclasses.MISSING}
+    _check_keys(table, set(fields), required, path, f"{name}.")
+    hints = typing.get_type_hints(kind)
+    for key, value in table.items():
+        _check_type(value, hints[key], path, f"{name}.{key}")
+    return kind(**table)
+
+
+def _check_keys(table: Mapping[str, Any], known: set[str], required: set[str], path: Path, prefix: str) -> None:
+    for key in table:
+        if key not in known:
+            raise UserError(
+                f"{path}: unknown key {prefix}{key}.{nearest(key, known)} Known here: {', '.join(sorted(known))}."
+            )
+    for key in sorted(required - set(table)):
+        raise UserError(f"{path}: the key {prefix}{key} is missing. Required here: {', '.join(sorted(required))}.")
+
+
+def _check_type(value: Any, hint: Any, path: Path, name: str) -> None:
+    allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    plain = tuple({float: (float, int), type(None): ()}.get(each, typing.get_origin(each) or each) for each in allowed)
+    accepted = tuple(kind for each in plain for kind in (each if isinstance(each, tuple) else (each,)))
+    if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in accepted):
+        words = {str: "a string", int: "a whole number", float: "a number", bool: "true or false", dict: "a table"}
+        rule = " or ".join(dict.fromkeys(words[kind] for kind in accepted if kind is not int or float not in accepted))
+        raise UserError(f"{path}: {name} must be {rule}. Given: {value!r}.")
+
+
+def _check_ranges(recipe: Recipe, path: Path) -> None:
+    data, training, evaluation = recipe.data, recipe.training, recipe.evaluation
+    least = {
+        "training.epochs": (training.epochs, 1),
+        "training.batch_size": (training.batch_size, 1),
+        "training.steps_per_execution": (training.steps_per_execution, 1),
+        "training.seed": (training.seed, 0),
+        "evaluation.seed": (evaluation.seed, 0),
+        "evaluation.samples": (evaluation.samples, 1),
+    }
+    for name, (value, minimum) in least.items():
+        if value < minimum:
+            raise UserError(f"{path}: {name} must be {minimum} or more. Given: {value}.")
+    if training.precision not in PRECISIONS:
+        raise UserError(
+            f"{path}: training.precision must be one of {', '.join(PRECISIONS)}. Given: {training.precision!r}."
+        )
+    if data.binarize not in (None, "dynamic", "static"):
+        raise UserError(
+            f"{path}: data.binarize must be 'dynamic' or 'static', or left out for grey levels. Given: "
+            f"{data.binarize!r}."
+        )
+    trained_on = set(data.train.split("[")[0].split("+"))
+    for name, split in (("data.validation", data.validation), ("evaluation.split", evaluation.split)):
+        if trained_on & set(split.split("[")[0].split("+")):
+            raise UserError(
+                f"{path}: {name} must not overlap data.train. Given: {split!r} and {data.train!r}. "
+                f"The splits are train, validation, train+validation and test."
+            )

@@ -1,0 +1,164 @@
+"""From a recipe to a trained, measured entry; a run that was interrupted goes on where it was."""
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from keras_vae import data, files
+from keras_vae.errors import DivergedError, UserError
+from keras_vae.models import MODELS
+from keras_vae.naming import check_arguments, choose
+from keras_vae.zoo import cards, checkpoints, measures, pictures, recipes, store, weights
+
+
+def build(recipe: recipes.Recipe, precision: str | None = None) -> Any:
+    """The untrained model of a recipe, in the recipe's precision if no other is given.
+
+    Raises:
+      UserError: an unknown class, or arguments that it does not take.
+    """
+    kind = choose("model class", recipe.model.class_name, MODELS)
+    given = {"seed": recipe.training.seed, "dtype": precision or recipe.training.precision}
+    check_arguments(f"model class {recipe.model.class_name}", kind, recipe.model.arguments)
+    return kind(**recipe.model.arguments, **given)
+
+
+def load(name: str | Path, weights: bool = True) -> Any:
+    """The model `name` of the zoo, or of a run's folder, in float32.
+
+    Its weights are compared with the SHA-256 of its card first. Loading is data only: the recipe names a registered
+    class, and numbers are read into its variables.
+
+    Args:
+      name: one of `names()`, or a folder that `train` wrote.
+      weights: false gives the untrained model.
+
+    Raises:
+      UserError: an unknown name, with the nearest.
+      CorruptFileError: weights that are missing, truncated or not those of the card.
+    """
+    where = store.entry(name)
+    model = build(where.recipe, "float32")
+    if weights:
+        model.load_weights(store.checked_weights(where))
+    model.zoo_name = where.name
+    return model
+
+
+def train(
+    name: str | Path, output: str | Path | None = None, overwrite: bool = False, verbose: int | str = "auto"
+) -> Any:
+    """Train a recipe, measure the result, and write weights, results, card and pictures into a folder.
+
+    A checkpoint is written after each epoch. The same call again goes on where an interrupted run was, and ends with
+    the weights and optimizer that an uninterrupted one has; a finished run is not repeated.
+
+    Args:
+      name: a zoo name, a recipe.toml, or a folder with one.
+      output: the folder; `runs/NAME` by default.
+      overwrite: start anew, whatever the folder holds.
+      verbose: 0, 1 or 2, as `keras.Model.fit`.
+
+    Returns:
+      The trained model, with the weights that were written.
+
+    Raises:
+      UserError: a recipe that does not fit, or a folder that is not this run's.
+      DivergedError: training became non-finite; the last good checkpoint is kept.
+    """
+    path = Path(name)
+    is_file = path.suffix == ".toml"
+    recipe = recipes.read(path) if is_file else store.entry(name).recipe
+    entry_name = Path(output).resolve().name if output else path.resolve().parent.name if is_file else path.name
+    where = store.Entry(entry_name, Path(output) if output else Path("runs") / entry_name)
+    _claim(where, recipe, overwrite)
+    if where.results.get("recipe_sha256") == cards.recipe_sha256(recipe):
+        return load(where.folder)
+    model, progress = _fit(where, recipe, verbose)
+    _finish(where, recipe, model, progress)
+    if where.folder.resolve().parent == store.root():
+        (where.folder / checkpoints.NAME).unlink()  # the zoo keeps what is loaded, not what training goes on from
+    return load(where.folder)
+
+
+def _claim(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -> None:
+    folder = files.check_output_folder(where.folder, store.RECIPE, overwrite)
+    present = folder / store.RECIPE
+    if present.is_file() and present.read_text(encoding="utf-8") != recipe.text and not overwrite:
+        raise UserError(
+            f"The folder {folder} holds a run of another recipe. Choose another folder, or say --overwrite to replace it."
+        )
+    if overwrite and folder.is_dir():
+        for name in (checkpoints.NAME, store.RESULTS, store.WEIGHTS, store.CARD):
+            (folder / name).unlink(missing_ok=True)
+    files.write_text(present, recipe.text)
+
+
+def _fit(where: store.Entry, recipe: recipes.Recipe, verbose: int | str) -> tuple[Any, checkpoints.Progress]:
+    settings, source = recipe.training, recipe.data
+    model = build(recipe)
+    model.compile(
+        optimizer=optimizers(settings.optimizer),
+        jit_compile=settings.jit_compile,
+        steps_per_execution=settings.steps_per_execution,
+    )
+    checkpoint = where.folder / checkpoints.NAME
+    progress = checkpoints.restore(model, checkpoint) if checkpoint.is_file() else checkpoints.Progress()
+    if progress.epochs >= settings.epochs:
+        return model, progress
+    common: dict[str, Any] = {"binarize": source.binarize, "dequantize": source.dequantize, "seed": settings.seed}
+    training = data.load(
+        source.name,
+        source.train,
+        batch_size=settings.batch_size,
+        training=True,
+        first_epoch=progress.epochs,
+        **common,
+    )
+    held_out = common | ({"binarize": "static"} if source.binarize else {})
+    validation = data.load(source.name, source.validation, batch_size=settings.batch_size, training=False, **held_out)
+    save = checkpoints.SaveProgress(checkpoint, progress, time.monotonic)
+    try:
+        model.fit(
+            training,
+            epochs=settings.epochs,
+            initial_epoch=progress.epochs,
+            validation_data=validation,
+            callbacks=[save],
+            verbose=verbose,
+        )
+    except DivergedError as error:
+        kept = f"{checkpoint}, after {save.progress.epochs} epochs" if checkpoint.is_file() else "none was written yet"
+        raise DivergedError(f"{error} The last good checkpoint: {kept}.") from error
+    return model, save.progress
+
+
+def _finish(where: store.Entry, recipe: recipes.Recipe, model: Any, progress: checkpoints.Progress) -> None:
+    weights.write_float16(model, where.folder / store.WEIGHTS)
+    stored = build(recipe, "float32")
+    stored.load_weights(where.folder / store.WEIGHTS)
+    results = measures.results(where, recipe, stored, progress)
+    pictures.write(where.folder, stored, recipe, progress.history)
+    files.write_text(where.folder / store.CARD, cards.markdown(where.name, recipe, results))
+    # Last: a run with results is finished.
+    files.write_json(where.folder / store.RESULTS, results)
+
+
+def optimizers(spec: str | Mapping[str, Any]) -> Any:
+    """A Keras optimizer from a name or `{name, arguments}`; or one for each player from `{player: ...}`.
+
+    Raises:
+      UserError: an optimizer that Keras does not have, or arguments that it does not take.
+    """
+    if isinstance(spec, Mapping) and "name" not in spec:
+        return {player: optimizers(each) for player, each in spec.items()}
+    arguments = {"name": spec} if isinstance(spec, str) else dict(spec)
+    name = arguments.pop("name")
+    try:
+        return keras.optimizers.get({"class_name": name, "config": arguments})
+    except (ValueError, TypeError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"An optimizer is one of Keras's, with its arguments. Given: {spec!r}: {reason}.") from error

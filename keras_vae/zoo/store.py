@@ -1,0 +1,100 @@
+"""Where the zoo's entries are, and what their files say. Needs no TensorFlow."""
+
+import fnmatch
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from keras_vae.errors import CorruptFileError, UserError
+from keras_vae.files import sha256
+from keras_vae.naming import nearest
+from keras_vae.zoo import recipes
+
+RECIPE, WEIGHTS, RESULTS, CARD = "recipe.toml", "model.weights.h5", "results.json", "README.md"
+
+
+class Entry(NamedTuple):
+    """A zoo entry, or the folder of a run: they have the same files."""
+
+    name: str
+    folder: Path
+
+    @property
+    def recipe(self) -> recipes.Recipe:
+        """The configuration that made the weights."""
+        return recipes.read(self.folder / RECIPE)
+
+    @property
+    def results(self) -> dict[str, Any]:
+        """What the program measured; empty before training.
+
+        Raises:
+          CorruptFileError: the file is no JSON.
+        """
+        path = self.folder / RESULTS
+        if not path.is_file():
+            return {}
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise CorruptFileError(f"{path} is not the JSON that training wrote: {error}. {repair(self)}") from error
+
+
+def root() -> Path:
+    """The zoo's folder: the wheel's if there is one, else the checkout's."""
+    packaged = Path(__file__).parents[1] / "_zoo"
+    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "zoo"
+
+
+def names(pattern: str = "*") -> list[str]:
+    """The names of the trained models, sorted; `pattern` is a glob such as `"*mnist*"`."""
+    found = (path.parent.name for path in root().glob(f"*/{RECIPE}"))
+    return sorted(name for name in found if fnmatch.fnmatchcase(name, pattern))
+
+
+def entry(name: str | Path) -> Entry:
+    """The zoo entry `name`, or the run in the folder `name`.
+
+    Raises:
+      UserError: neither; the message has the nearest names.
+    """
+    if str(name) in names():
+        return Entry(str(name), root() / str(name))
+    folder = Path(name)
+    if (folder / RECIPE).is_file():
+        return Entry(folder.resolve().name, folder)
+    raise UserError(
+        f"Unknown model {str(name)!r}.{nearest(str(name), names())} It is neither in the zoo, which `keras-vae list` "
+        f"shows, nor a folder with a {RECIPE}."
+    )
+
+
+def checked_weights(where: Entry) -> Path:
+    """The weights file, after comparing it with the SHA-256 that training recorded.
+
+    Raises:
+      CorruptFileError: missing, truncated or changed; names the file, both hashes and the command that repairs it.
+    """
+    path = where.folder / WEIGHTS
+    expected = where.results.get("weights", {}).get("sha256")
+    if expected is None:
+        raise CorruptFileError(f"{where.name} is not trained: {where.folder / RESULTS} has no weights. {repair(where)}")
+    actual = sha256(path) if path.is_file() else "missing"
+    if actual != expected:
+        size = f", {path.stat().st_size} of {where.results['weights']['bytes']} bytes" if path.is_file() else ""
+        raise CorruptFileError(
+            f"The weights {path} are not those of the card: expected sha256 {expected}, actual {actual}{size}. "
+            f"{repair(where)}"
+        )
+    return path
+
+
+def repair(where: Entry) -> str:
+    """The command that puts an entry's files right."""
+    if where.folder.parent.name == "_zoo":
+        command = "pip install --force-reinstall --no-deps keras_vae"
+    elif where.folder.parent == root():
+        command = f"git checkout -- zoo/{where.name}"
+    else:
+        command = f"keras-vae train {where.folder / RECIPE} --output {where.folder} --overwrite"
+    return f"To repair it: {command}"

@@ -1,0 +1,51 @@
+"""Weights on disk: float16, without optimizers, as `.weights.h5` that plain `load_weights` reads back."""
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from keras_vae.errors import UserError
+from keras_vae.files import atomic
+
+_OPTIMIZERS = ("optimizer", "further_optimizers")
+
+
+def write_float16(model: Any, path: str | Path) -> None:
+    """Write the weights of `model` to `path`, float32 as float16.
+
+    Counters keep their type, and so do the statistics of normalisation layers: a running variance can be smaller than
+    float16 can tell from zero.
+
+    Raises:
+      UserError: a weight that float16 cannot hold, or no room for the file.
+    """
+    with atomic(path) as temporary:
+        full = temporary.with_name(f"full-{temporary.name}")
+        model.save_weights(full)
+        with h5py.File(full, "r") as source, h5py.File(temporary, "w") as target:
+            _copy(source, target, "")
+        full.unlink()
+
+
+def _copy(source: Any, target: Any, path: str) -> None:
+    for key, value in source.attrs.items():
+        target.attrs[key] = value
+    for name, item in source.items():
+        inner = f"{path}/{name}"
+        if not path and name in _OPTIMIZERS:
+            continue
+        if isinstance(item, h5py.Group):
+            _copy(item, target.create_group(name), inner)
+            continue
+        array = item[()]
+        if array.dtype == np.float32 and "normalization" not in path:
+            largest = float(np.abs(array).max(initial=0.0))
+            if not largest < float(np.finfo(np.float16).max):
+                raise UserError(
+                    f"Weights are stored as float16, up to {np.finfo(np.float16).max}. Given: {largest:g} in {inner}. "
+                    f"Train with a smaller learning rate or with weight decay."
+                )
+            array = array.astype(np.float16)
+        target.create_dataset(name, data=array)
