@@ -101,11 +101,12 @@ def _replace(source: Path, target: Path, aside: Path) -> None:
     if not target.is_dir():
         os.replace(source, target)
         return
-    os.replace(target, aside)
     try:
+        os.replace(target, aside)
         os.replace(source, target)
-    except OSError:
-        os.replace(aside, target)
+    except BaseException:  # Ctrl-C between the two renames included
+        if aside.exists() and not target.exists():
+            os.replace(aside, target)
         raise
 
 
