@@ -92,11 +92,14 @@ class Cyclical(Schedule):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.period != int(self.period):
+            raise UserError(f"Cyclical.period must be a whole number of steps. Given: {self.period!r}.")
         if self.ramp > 1:
             raise UserError(f"Cyclical.ramp is a fraction of the period, at most 1. Given: {self.ramp!r}.")
 
     def __call__(self, step: Any) -> Any:
         # In integers: float32 cannot tell step 2**24 from its neighbour.
+        step = ops.convert_to_tensor(step)
         within = ops.cast(ops.mod(step, ops.cast(self.period, step.dtype)), "float32")
         return self.final * ops.minimum(within / (self.period * self.ramp), 1.0)
 
