@@ -60,7 +60,7 @@ def build(kind: str, spec: Any, known: Mapping[str, Any], **given: Any) -> Any:
     arguments = {"name": spec} if isinstance(spec, str) else dict(spec) if isinstance(spec, Mapping) else {}
     name = arguments.pop("name", None)
     if not isinstance(name, str):
-        raise UserError(f"A {kind} is a name, or a mapping with 'name' and arguments. Given: {spec!r}.")
+        raise UserError(f"The {kind} must be a name, or a mapping with 'name' and arguments. Given: {spec!r}.")
     maker = choose(kind, name, known)
     check_arguments(f"{kind} {name!r}", maker, {**given, **arguments})
     return maker(**given, **arguments)
