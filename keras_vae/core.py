@@ -19,7 +19,7 @@ from keras_vae.evaluation.likelihood import CompiledFunctions
 from keras_vae.naming import build
 from keras_vae.networks import DECODERS, ENCODERS
 from keras_vae.schedules import Schedule, schedule
-from keras_vae.training import StopOnFailure, Trackers, as_batch, check_players, checked_dataset, choose_optimizers
+from keras_vae.training import StopOnFailure, Trackers, as_batch, check_players, checked_dataset, choose_optimizers, refuse_weights
 
 Batch = Mapping[str, Any]
 FREE_BITS_ON = ("dimension", "total")
@@ -367,10 +367,11 @@ class VAE(keras.Model):
         if kwargs.pop("validation_split", 0):
             raise UserError("fit takes validation_data, not validation_split. Split the arrays, or load the split "
                             "'validation'.")  # fmt: skip
+        refuse_weights(kwargs)
         dataset = checked_dataset(self, x, y, batch_size, training=True)
         if validation_data is not None:
-            held_out = validation_data if isinstance(validation_data, tuple) else (validation_data,)
-            validation_data = checked_dataset(self, *held_out[:2], batch_size=batch_size, training=False)
+            held_out = as_batch(validation_data) if isinstance(validation_data, tuple) else validation_data
+            validation_data = checked_dataset(self, held_out, batch_size=batch_size, training=False)
         stop = StopOnFailure(
             self._required_trackers(), [player.name for player in self.players()], lambda: int(self.step.numpy())
         )
@@ -384,9 +385,20 @@ class VAE(keras.Model):
         Raises:
           UserError: data outside the model's domain.
         """
+        self._required_trackers()
+        refuse_weights(kwargs)
         if not kwargs.get("_use_cached_eval_dataset"):
             x, y = checked_dataset(self, x, y, batch_size, training=False), None
         return super().evaluate(x, y, **kwargs)
+
+    def predict(self, x: Any, batch_size: int = 128, **kwargs: Any) -> Any:
+        """The mean reconstructions of a dataset or images, as `keras.Model.predict`; `reconstruct` is for arrays.
+
+        Raises:
+          UserError: images of another shape, or outside [0, 1].
+        """
+        dataset = checked_dataset(self, x, None, batch_size, training=False, nats=False)
+        return super().predict(dataset, **kwargs)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """The mean reconstruction of images, or of a batch dict: `(batch, *image_shape)`."""

@@ -103,29 +103,35 @@ def check_players(players: Sequence[Any], variables: Sequence[Any]) -> None:
             )
 
 
-def checked_dataset(model: Any, x: Any, y: Any = None, batch_size: int = 128, *, training: bool) -> Any:
+def checked_dataset(
+    model: Any, x: Any, y: Any = None, batch_size: int = 128, *, training: bool, nats: bool = True
+) -> Any:
     """A dataset of batches from a dataset, arrays, or a mapping of "x" and "y", its pixels checked against the model.
 
     Checked here, on the host, because XLA drops asserts: a dataset made by `keras_vae.data` says what its pixels are;
     of any other, the first batch is looked at.
+
+    Args:
+      nats: also require images in the likelihood's support.
 
     Raises:
       UserError: images of another shape, outside [0, 1], or outside the likelihood's support.
     """
     if not isinstance(x, tf.data.Dataset):
         if isinstance(x, Mapping):
-            x, y = x["x"], x.get("y", y)
-        images = arrays.check_images(x, model.image_shape)
-        model.likelihood_family.check(images)
-        return pipeline.batches(images, y, batch_size=batch_size, training=training, seed=model.seed)
-    known = pipeline.pixels_of(x)
-    if known is None:
-        first = as_batch(next(iter(x.take(1).as_numpy_iterator()), None))
-        example = arrays.check_images(first["x"], model.image_shape, "x of the dataset's first batch")
+            x, y = as_batch(x)["x"], x.get("y", y)
+        examples = arrays.check_images(x, model.image_shape)
+        dataset = pipeline.batches(examples, y, batch_size=batch_size, training=training, seed=model.seed)
     else:
-        example = arrays.check_images(known.example, model.image_shape, "x of the dataset")
-    model.likelihood_family.check(example)
-    return x
+        dataset, known = x, pipeline.pixels_of(x)
+        if known is None:
+            first = as_batch(next(iter(x.take(1).as_numpy_iterator()), None))
+            examples = arrays.check_images(first["x"], model.image_shape, "x of the dataset's first batch")
+        else:
+            examples = arrays.check_images(known.example, model.image_shape, "x of the dataset")
+    if nats:
+        model.likelihood_family.check(examples)
+    return dataset
 
 
 def as_batch(data: Any, dtype: str | None = None) -> Mapping[str, Any]:

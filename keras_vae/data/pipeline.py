@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from keras_vae import arrays
 from keras_vae.errors import UserError
 
 BINARIZE = ("dynamic", "static")
@@ -56,8 +57,13 @@ def batches(
         raise UserError(f"binarize is one of {', '.join(BINARIZE)}, or None for grey levels. Given: {binarize!r}.")
     if binarize and dequantize:
         raise UserError("dequantize adds noise to grey levels; binary pixels have none. Use one or the other.")
+    images = np.asarray(images)
+    if images.dtype != np.uint8:
+        images = arrays.check_images(images, images.shape[1:], "images")
     if dequantize and images.dtype != np.uint8:
         raise UserError(f"dequantize needs grey levels 0 to 255 as uint8. Given: {images.dtype}.")
+    if not len(images):
+        raise UserError("A dataset needs at least one example. Given: none.")
     if training and len(images) < batch_size:
         raise UserError(
             f"Training needs at least one full batch: {batch_size} examples. Given: {len(images)}. Lower batch_size."
@@ -65,8 +71,8 @@ def batches(
     scale = 255 if images.dtype == np.uint8 else 1
     if binarize == "static":
         images, scale, binarize = _binarized_once(images, scale), 1, None
-    arrays = {"x": images} | ({} if labels is None else {"y": _checked_labels(labels, len(images))})
-    tensors = {name: tf.constant(array) for name, array in arrays.items()}
+    columns = {"x": images} | ({} if labels is None else {"y": _checked_labels(labels, len(images))})
+    tensors = {name: tf.constant(column) for name, column in columns.items()}
     steps = len(images) // batch_size if training else -(-len(images) // batch_size)
     epoch = tf.Variable(first_epoch, dtype="int64")
 
