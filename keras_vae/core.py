@@ -468,9 +468,8 @@ class VAE(keras.Model):
 
     def _player_losses(self, players: Sequence[Player], terms: Terms, batch: Batch) -> list[Any]:
         losses = [player.loss(terms, batch) for player in players]
-        for own in self.losses:  # weight decay and the like, of the layers
-            losses[0] += ops.cast(own, losses[0].dtype)
-        return losses
+        # Weight decay and the like, of all layers: each player takes the gradient for its own variables only.
+        return [sum((ops.cast(own, loss.dtype) for own in self.losses), loss) for loss in losses]
 
     def _metric_names(self, players: Sequence[Player]) -> list[str]:
         further = [f"{player.name}_loss" for player in players[1:]]
