@@ -62,5 +62,8 @@ def build(kind: str, spec: Any, known: Mapping[str, Any], **given: Any) -> Any:
     if not isinstance(name, str):
         raise UserError(f"The {kind} must be a name, or a mapping with 'name' and arguments. Given: {spec!r}.")
     maker = choose(kind, name, known)
+    twice = [argument for argument in arguments if argument in given]
+    if twice:
+        raise UserError(f"The {kind} {name!r} is given {twice[0]!r} by the model. Given: {spec!r}. Leave it out.")
     check_arguments(f"{kind} {name!r}", maker, {**given, **arguments})
     return maker(**given, **arguments)
