@@ -90,7 +90,7 @@ class Gaussian(Likelihood):
             raise UserError(
                 f"The scale of a Gaussian likelihood is a positive number, 'global' or 'pixel'. Given: {scale!r}."
             )
-        if not 0 < minimum_scale < 1:
+        if isinstance(minimum_scale, bool) or not isinstance(minimum_scale, int | float) or not 0 < minimum_scale < 1:
             raise UserError(f"minimum_scale must lie between 0 and 1. Given: {minimum_scale!r}.")
         self.scale, self.minimum_scale, self.bounded_mean = scale, minimum_scale, bounded_mean
         self.channels_per_pixel = 2 if scale == "pixel" else 1
