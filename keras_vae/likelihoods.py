@@ -111,9 +111,12 @@ class Gaussian(Likelihood):
         return parameters
 
     def distribution(self, parameters: dict[str, Any]) -> tfd.Distribution:
-        scale = ops.exp(0.5 * parameters["log_var"]) if "log_var" in parameters else self.scale
         mean = parameters["mean"]
-        return tfd.Independent(tfd.Normal(mean, ops.cast(scale, mean.dtype)), reinterpreted_batch_ndims=3)
+        if "log_var" in parameters:
+            scale = ops.exp(0.5 * parameters["log_var"])
+        else:  # not ops.cast, which takes a Python number through float32
+            scale = ops.convert_to_tensor(self.scale, mean.dtype)
+        return tfd.Independent(tfd.Normal(mean, scale), reinterpreted_batch_ndims=3)
 
     def get_config(self) -> dict[str, Any]:
         return {
