@@ -1,7 +1,6 @@
 """Variational autoencoders on TensorFlow and Keras: trained, measured, exported."""
 
 import importlib
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,18 +27,21 @@ _MODULES = (
     "schedules",
     "zoo",
 )
-__all__ = [*_MODULES, "__version__"]  # noqa: PLE0604
+__all__ = [*_MODULES, "__version__"]
 
-try:
-    __version__ = version("keras_vae")
-except PackageNotFoundError:  # a checkout that was not installed
-    __version__ = "0+unknown"
+__version__: str
 
 
 def __getattr__(name: str) -> Any:
     # Lazy (PEP 562): listing the zoo or running an exported decoder never imports TensorFlow.
     if name in _MODULES:
         return importlib.import_module(f"keras_vae.{name}")
+    if name == "__version__":
+        metadata = importlib.import_module("importlib.metadata")
+        try:
+            return metadata.version("keras_vae")
+        except metadata.PackageNotFoundError:  # a checkout that was not installed
+            return "0+unknown"
     raise AttributeError(f"module 'keras_vae' has no attribute {name!r}")
 
 

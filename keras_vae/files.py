@@ -8,9 +8,12 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_vae.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _TEMPORARY = ".keras_vae-"
 
@@ -57,6 +60,28 @@ def write_text(path: str | Path, text: str) -> None:
 def write_json(path: str | Path, value: Any) -> None:
     """Write `value` to `path` atomically, as indented JSON."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def write_array(path: str | Path, array: "np.ndarray") -> None:
+    """Write `array` to `path` atomically, as .npy."""
+    import numpy as np
+
+    with atomic(path) as temporary, open(temporary, "wb") as file:
+        np.save(file, array, allow_pickle=False)
+
+
+def read_array(path: str | Path) -> "np.ndarray":
+    """The array of an .npy file; never unpickles.
+
+    Raises:
+      UserError: no such file, or no array of numbers.
+    """
+    import numpy as np
+
+    try:
+        return np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise UserError(f"Cannot read an array of numbers from {path}: {str(error).splitlines()[0]}.") from error
 
 
 def sha256(path: str | Path) -> str:

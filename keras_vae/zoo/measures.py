@@ -56,9 +56,7 @@ def measure(model: Any, images: np.ndarray, seed: int, samples: int) -> dict[str
     }
 
 
-def results(
-    where: store.Entry, recipe: recipes.Recipe, model: Any, progress: checkpoints.Progress
-) -> dict[str, Any]:
+def results(where: store.Entry, recipe: recipes.Recipe, model: Any, progress: checkpoints.Progress) -> dict[str, Any]:
     """The contents of results.json for a trained model whose weights file is written."""
     images = images_of(recipe)
     settings = recipe.evaluation
@@ -123,7 +121,9 @@ def verify(name: str | Path, log_prob: bool = True) -> dict[str, dict[str, float
     wrong = {metric: row for metric, row in rows.items() if not abs(row["difference"]) <= tolerance}
     if wrong:
         listed = ", ".join(f"{m} {row['measured']:.4f}, not {row['expected']:.4f}" for m, row in wrong.items())
-        raise CorruptFileError(f"{where.name} does not give the numbers of its card: {listed} nats. {store.repair(where)}")
+        raise CorruptFileError(
+            f"{where.name} does not give the numbers of its card: {listed} nats. {store.repair(where)}"
+        )
     return rows
 
 

@@ -44,7 +44,7 @@ def load(name: str | Path, weights: bool = True) -> Any:
     model = build(where.recipe, "float32")
     if weights:
         model.load_weights(store.checked_weights(where))
-    model.zoo_name = where.name
+    model.zoo_name, model.zoo_folder = where.name, where.folder
     return model
 
 

@@ -1,0 +1,54 @@
+"""The command line: the library's words, one command each.
+
+A command's module imports TensorFlow only inside the commands that need it, so that `list`, `show`, `check` and `bench`
+work where none is installed, and answer at once.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+
+import typer
+
+from keras_vae.cli import deploy, quickstart, use, zoo
+from keras_vae.errors import UserError
+
+app = typer.Typer(
+    help="Variational autoencoders: trained, measured, exported, timed. Begin with: keras-vae quickstart",
+    epilog="Any command takes --debug, which shows the traceback of an error.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+app.command("list")(zoo.list_command)
+app.command("show")(zoo.show_command)
+app.command("train")(zoo.train_command)
+app.command("evaluate")(zoo.evaluate_command)
+app.command("verify")(zoo.verify_command)
+app.command("sample")(use.sample_command)
+app.command("encode")(use.encode_command)
+app.command("traverse")(use.traverse_command)
+app.command("export")(deploy.export_command)
+app.command("check")(deploy.check_command)
+app.command("bench")(deploy.bench_command)
+app.command("quickstart")(quickstart.quickstart_command)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run a command and exit: 0, or 1 after an error in one line, or 2 after words that do not fit."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    debug = "--debug" in words
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        app(args=[word for word in words if word != "--debug"], prog_name="keras-vae")
+    except (UserError, OSError) as error:
+        if debug:
+            raise
+        print(f"Error: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        if debug:
+            raise
+        print("Interrupted. What was finished is kept; nothing is half-written.", file=sys.stderr)
+        sys.exit(130)

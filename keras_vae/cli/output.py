@@ -1,0 +1,59 @@
+"""What commands print: tables and progress for people, one JSON document for machines."""
+
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
+
+import typer
+
+Name = Annotated[str, typer.Argument(help="A model of the zoo (see: keras-vae list), or a folder that train wrote.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for machines.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what the output folder holds.")]
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON document on standard output."""
+    print(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table, its columns after the first aligned right where they hold numbers."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left")
+    for number, column in enumerate(columns):
+        numeric = all(row[number][:1].isdigit() or row[number][:1] in "-+" for row in rows)
+        table.add_column(column, justify="right" if numeric and number else "left")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+@contextlib.contextmanager
+def working(what: str, quiet: bool = False) -> Iterator[None]:
+    """Show on standard error that `what` is being done, while it is."""
+    if quiet or not sys.stderr.isatty():
+        yield
+        return
+    from rich.console import Console
+
+    with Console(stderr=True).status(what):
+        yield
+
+
+def load_tensorflow() -> None:
+    """Import TensorFlow without what it says of processors and drivers, unless an import fails."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+            import tensorflow  # noqa: F401
+            import tensorflow_datasets  # noqa: F401
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)

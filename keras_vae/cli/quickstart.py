@@ -1,0 +1,138 @@
+"""quickstart: the main job in one command."""
+
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from keras_vae.cli.output import Json, Overwrite, load_tensorflow, print_json, working
+
+MODEL = "beta_vae_mnist"
+MANIFEST = "quickstart.json"
+
+
+def quickstart_command(
+    train: Annotated[bool, typer.Option("--train", help="Train the model first, into OUTPUT-training.")] = False,
+    output: Annotated[str, typer.Option(help="The folder for everything; replaced whole.")] = "runs/quickstart",
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """The main job: load a trained model, check it, look at it, export it, time it, and write a report."""
+    from keras_vae import files
+
+    files.check_output_folder(output, MANIFEST, overwrite)
+    started = time.monotonic()
+    load_tensorflow()
+    from keras_vae import zoo
+
+    name: str | Path = MODEL
+    if train:
+        name = Path(f"{output}-training")
+        zoo.train(MODEL, name, overwrite, verbose=0 if json else "auto")
+    with files.atomic(output) as folder:
+        folder.mkdir()
+        summary = _main_job(name, folder, Path(output), json)
+        summary["seconds"] = round(time.monotonic() - started, 1)
+        files.write_json(folder / MANIFEST, summary)
+    if json:
+        print_json(summary)
+    else:
+        print(f"Done in {summary['seconds']:.0f} s. Open {output}/report.html")
+
+
+def _main_job(name: str | Path, folder: Path, final: Path, json: bool) -> dict[str, Any]:
+    from keras_vae import export, files, runtimes, zoo
+    from keras_vae.runtimes import tables
+    from keras_vae.zoo import measures, pictures
+
+    card = zoo.card(name)
+    with working("1/4  Loading the model and measuring it again", quiet=json):
+        verified = zoo.verify(name)
+        model = zoo.load(name)
+    _say(f"1/4  {card.name} gives the numbers of its card: ELBO {verified['elbo']['measured']:.2f} nats", json)
+    with working("2/4  Drawing reconstructions, samples and a traversal", quiet=json):
+        pictures.write(folder, model, card.recipe, card.results["training"]["history"])
+    _say("2/4  Drawn: reconstructions.png, samples.png, traversal.png, curves.png", json)
+    with working("3/4  Exporting, and comparing every runtime with Keras", quiet=json):
+        bundle = export.export(model, folder / "bundle", formats=formats_here())
+        worst = max(row.max_error for row in bundle.parity)
+    _say(f"3/4  Exported {', '.join(bundle.formats)}; largest difference from Keras {worst:.1e}", json)
+    with working("4/4  Timing every runtime", quiet=json):
+        results = runtimes.benchmark(bundle)
+        files.write_json(folder / "bench.json", results)
+        runtimes.plot(results, folder / "bench.png")
+    columns, rows = tables.cells(results)
+    if not json:
+        from keras_vae.cli.output import print_table
+
+        print_table("4/4  Inference", columns, rows)
+    files.write_text(folder / "report.html", report(folder, card, verified, bundle, results))
+    return {
+        "model": card.name,
+        "report": str(final / "report.html"),
+        "bundle": str(final / "bundle"),
+        "verified": verified,
+        "largest_difference": worst,
+        "benchmark": results,
+        "measured_on": measures.processor(),
+    }
+
+
+def report(folder: Path, card: Any, verified: dict[str, Any], bundle: Any, results: dict[str, Any]) -> str:
+    """The page: the card's numbers measured again, the pictures, the exports and the benchmark."""
+    from keras_vae import report as build
+    from keras_vae.runtimes import tables
+    from keras_vae.zoo.cards import PICTURES
+
+    agreement = [
+        [metric, *(f"{row[key]:.4f}" for key in ("expected", "measured", "difference", "tolerance"))]
+        for metric, row in verified.items()
+    ]
+    largest: dict[tuple[str, str, str], Any] = {}
+    for row in bundle.parity:
+        key = (row.runtime, row.graph, row.output)
+        if key not in largest or row.max_error / row.tolerance > largest[key].max_error / largest[key].tolerance:
+            largest[key] = row
+    parity = [
+        [
+            row.runtime,
+            row.graph,
+            row.output,
+            f"{row.case}, batch {row.batch}",
+            f"{row.max_error:.1e}",
+            f"{row.tolerance:.1e}",
+        ]
+        for row in largest.values()
+    ]
+    parts = [
+        build.heading("Measured again"),
+        build.paragraph("Test digits, nats per example: what the card says, and what this machine gave."),
+        build.table(["metric", "card", "measured", "difference", "tolerance"], agreement),
+        build.heading("What it has learned"),
+        *(build.picture(folder / file, title) for file, title in PICTURES.items() if (folder / file).is_file()),
+        build.heading("Exported, and equal to Keras"),
+        build.paragraph(
+            f"{len(bundle.parity)} comparisons at several batch sizes, on digits, noise and extremes; for each output "
+            f"of each runtime the one nearest to its tolerance."
+        ),
+        build.table(["runtime", "graph", "output", "case", "largest difference", "tolerance"], parity),
+        build.heading("Inference"),
+        build.table(*tables.cells(results)),
+        build.paragraph(tables.conditions(results)),
+        build.picture(folder / "bench.png", "Latency at batch 1 and throughput at the largest batch, by runtime"),
+    ]
+    return build.page(card.name, card.recipe.summary, parts)
+
+
+def formats_here() -> tuple[str, ...]:
+    """Every format that a runtime which is installed here opens."""
+    from keras_vae import runtimes
+
+    usable = [name for name, status in runtimes.installed().items() if status.reason is None]
+    return tuple(dict.fromkeys(runtimes.formats_of(name)[0] for name in usable))
+
+
+def _say(what: str, json: bool) -> None:
+    if not json:
+        print(what, flush=True)

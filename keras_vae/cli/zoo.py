@@ -1,0 +1,112 @@
+"""list, show, train, evaluate, verify."""
+
+from typing import Annotated
+
+import typer
+
+from keras_vae.cli.output import Json, Name, Overwrite, load_tensorflow, print_json, print_table, working
+
+
+def list_command(
+    pattern: Annotated[str, typer.Argument(help="A glob, such as '*mnist*'.")] = "*", json: Json = False
+) -> None:
+    """List the trained models, with their measured ELBO in nats per example."""
+    from keras_vae import zoo
+
+    cards = [zoo.card(name) for name in zoo.names(pattern)]
+    if json:
+        print_json([{"name": card.name, "summary": card.recipe.summary, "metrics": card.results.get("metrics", {})}
+                    for card in cards])  # fmt: skip
+        return
+    rows = []
+    for card in cards:
+        metrics = card.results.get("metrics", {})
+        elbo = f"{metrics['elbo']['value']:.2f}" if metrics else "not trained"
+        rows.append([card.name, card.recipe.summary, elbo])
+    print_table("Models", ["name", "what it is", "ELBO, nats"], rows)
+
+
+def show_command(name: Name, json: Json = False) -> None:
+    """Show a model's card: what it is, its measured numbers, how it was trained."""
+    from keras_vae import zoo
+
+    card = zoo.card(name)
+    if json:
+        print_json({"name": card.name, "recipe": card.recipe.text, "results": card.results})
+        return
+    from rich.console import Console
+    from rich.markdown import Markdown
+
+    Console().print(Markdown(card.markdown()))
+
+
+def train_command(
+    name: Annotated[str, typer.Argument(help="A model of the zoo, a recipe.toml, or a folder with one.")],
+    output: Annotated[str | None, typer.Option(help="The run's folder; runs/NAME if not given.")] = None,
+    overwrite: Overwrite = False,
+    json: Json = False,
+) -> None:
+    """Train a recipe, and measure the result. Interrupted, the same command goes on where it was."""
+    load_tensorflow()
+    from keras_vae import zoo
+    from keras_vae.zoo import store
+
+    model = zoo.train(name, output, overwrite, verbose=0 if json else "auto")
+    card = zoo.card(model.zoo_folder)
+    if json:
+        print_json({"folder": str(model.zoo_folder), "results": card.results})
+        return
+    print_metrics(f"{card.name}, split {card.results['evaluation']['split']}", card.results["metrics"])
+    print(f"Written: {model.zoo_folder}/ ({store.WEIGHTS}, {store.RESULTS}, {store.CARD} and pictures)")
+
+
+def evaluate_command(
+    name: Name,
+    split: Annotated[
+        str | None, typer.Option(help="train, validation, test, or a slice such as 'test[:1000]'.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Of the noise; the recipe's if not given.")] = None,
+    samples: Annotated[int, typer.Option(help="Importance samples of log p(x) for each image; 0 leaves it out.")] = 200,
+    json: Json = False,
+) -> None:
+    """Measure ELBO, reconstruction, KL and log p(x), in nats per example, with standard errors."""
+    from keras_vae.zoo import cards, recipes
+
+    recipe: recipes.Recipe = cards.card(name).recipe
+    load_tensorflow()
+    from keras_vae import zoo
+    from keras_vae.zoo import measures
+
+    chosen = split or recipe.evaluation.split
+    with working(f"Measuring {name} on {chosen}", quiet=json):
+        images = measures.images_of(recipe, chosen)
+        metrics = measures.measure(zoo.load(name), images, recipe.evaluation.seed if seed is None else seed, samples)
+    if json:
+        print_json({"name": name, "split": chosen, "examples": len(images), "metrics": metrics})
+        return
+    print_metrics(f"{name}, {len(images):,} images of {chosen}", metrics)
+
+
+def verify_command(name: Name, json: Json = False) -> None:
+    """Measure a model's numbers again and compare them with its card; exit status 1 if they differ."""
+    from keras_vae.zoo import cards
+
+    cards.card(name)
+    load_tensorflow()
+    from keras_vae import zoo
+
+    with working(f"Measuring {name} again", quiet=json):
+        rows = zoo.verify(name)
+    if json:
+        print_json({"name": name, "agrees": True, "metrics": rows})
+        return
+    table = [[metric, *(f"{row[key]:.4f}" for key in ("expected", "measured", "difference", "tolerance"))]
+             for metric, row in rows.items()]  # fmt: skip
+    print_table(f"{name}: agrees with its card", ["nats", "card", "measured", "difference", "tolerance"], table)
+
+
+def print_metrics(title: str, metrics: dict) -> None:
+    """A table of measured numbers."""
+    rows = [[metric, f"{row['value']:.3f}", f"{row['standard_error']:.3f}", str(row["samples"])]
+            for metric, row in metrics.items()]  # fmt: skip
+    print_table(title, ["nats per example", "mean", "standard error", "draws an image"], rows)
