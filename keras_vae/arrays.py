@@ -93,7 +93,7 @@ def in_blocks(function: Callable[..., Any], arrays: Mapping[str, np.ndarray], pa
         result = result if isinstance(result, Mapping) else {"": result}
         results.append({name: np.asarray(value)[:held] for name, value in result.items()})
     joined = {name: np.concatenate([result[name] for result in results]) for name in results[0]}
-    return joined[""] if "" in joined else joined
+    return joined.get("", joined)
 
 
 def _filler(array: np.ndarray, count: int) -> np.ndarray:

@@ -19,7 +19,15 @@ from keras_vae.evaluation.likelihood import CompiledFunctions
 from keras_vae.naming import build
 from keras_vae.networks import DECODERS, ENCODERS
 from keras_vae.schedules import Schedule, schedule
-from keras_vae.training import StopOnFailure, Trackers, as_batch, check_players, checked_dataset, choose_optimizers, refuse_weights
+from keras_vae.training import (
+    StopOnFailure,
+    Trackers,
+    as_batch,
+    check_players,
+    checked_dataset,
+    choose_optimizers,
+    refuse_weights,
+)
 
 Batch = Mapping[str, Any]
 FREE_BITS_ON = ("dimension", "total")
@@ -376,7 +384,12 @@ class VAE(keras.Model):
             self._required_trackers(), [player.name for player in self.players()], lambda: int(self.step.numpy())
         )
         return super().fit(
-            dataset, epochs=epochs, validation_data=validation_data, callbacks=[stop, *(callbacks or ())], shuffle=False, **kwargs
+            dataset,
+            epochs=epochs,
+            validation_data=validation_data,
+            callbacks=[stop, *(callbacks or ())],
+            shuffle=False,
+            **kwargs,
         )
 
     def evaluate(self, x: Any = None, y: Any = None, batch_size: int = 128, **kwargs: Any) -> Any:
@@ -459,9 +472,7 @@ class VAE(keras.Model):
 
     def compile_from_config(self, config: Mapping[str, Any]) -> None:
         """The inverse of `get_compile_config`."""
-        optimizers = {
-            name: keras.saving.deserialize_keras_object(each) for name, each in config["optimizer"].items()
-        }
+        optimizers = {name: keras.saving.deserialize_keras_object(each) for name, each in config["optimizer"].items()}
         self.compile(**{**config, "optimizer": optimizers})
 
     # --- Inside ---
