@@ -8,10 +8,12 @@ in turns within one process, so that whatever else the machine does hits both.
 """
 
 import argparse
+import itertools
 import json
 import os
 import statistics
 import time
+from importlib.metadata import version
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -97,7 +99,7 @@ def matmul_rate(size: int = 1024, repeats: int = 30) -> float:
 def flops_per_image() -> float:
     """Multiplications and additions of the matrix products: forward, and both gradients but the image's own."""
     sizes = [784, *HIDDEN, 2 * LATENT], [LATENT, *HIDDEN, 784]
-    products = [a * b for chain in sizes for a, b in zip(chain[:-1], chain[1:], strict=True)]
+    products = [a * b for chain in sizes for a, b in itertools.pairwise(chain)]
     return 2.0 * (3 * sum(products) - 784 * HIDDEN[0])
 
 
@@ -140,21 +142,24 @@ def measure(rounds: int, epochs: int) -> dict:
         "epochs": 1 + rounds * epochs,
         "batch_size": BATCH,
         "machine": {"processor": processor(), "cores": os.cpu_count()},
-        "versions": {name: __import__("importlib.metadata").metadata.version(name) for name in PACKAGES},
+        "versions": {name: version(name) for name in PACKAGES},
     }
 
 
 def markdown(result: dict) -> str:
     """The result as a table."""
+    rounds = len(next(iter(result["rows"].values()))["rounds"])
+    machine = result["machine"]
     lines = ["| | images/s | share of the matrix-product rate | test ELBO, nats |", "| --- | ---: | ---: | ---: |"]
     for name, row in result["rows"].items():
-        lines.append(
-            f"| {name} | {row['images_per_second']:,.0f} | {row['share_of_matmul_rate']:.0%} | {row['test_elbo']:.2f} |"
-        )
-    lines += ["", f"Ratio {result['ratio']:.2f}, median of {len(next(iter(result['rows'].values()))['rounds'])} interleaved "
-              f"rounds; {result['epochs']} epochs each, batch {result['batch_size']}; float32 matrix products reach "
-              f"{result['matmul_gflops']:.0f} GFLOP/s on {result['machine']['processor']}, {result['machine']['cores']} "
-              f"cores."]  # fmt: skip
+        cells = f"{row['images_per_second']:,.0f} | {row['share_of_matmul_rate']:.0%} | {row['test_elbo']:.2f}"
+        lines.append(f"| {name} | {cells} |")
+    lines += [
+        "",
+        f"Ratio {result['ratio']:.2f}: medians of {rounds} interleaved rounds; {result['epochs']} epochs each, batch "
+        f"{result['batch_size']}; float32 matrix products reach {result['matmul_gflops']:.0f} GFLOP/s on "
+        f"{machine['processor']}, {machine['cores']} cores.",
+    ]
     return "\n".join(lines)
 
 

@@ -1,7 +1,8 @@
 """The engine: a variant is its equation, and this module trains, evaluates and runs all of them.
 
 Units and signs, fixed here: every term is in nats for one example, summed over pixels and latent dimensions, and
-averaged over the batch only in the last line of a loss. `elbo = log_px - sum(kl)`, higher is better; a loss is minimised.
+averaged over the batch only in the last line of a loss. `elbo = log_px - sum(kl)`, higher is better; a loss is what is
+minimised.
 """
 
 import warnings

@@ -62,11 +62,9 @@ def train_command(
 
 def evaluate_command(
     name: Name,
-    split: Annotated[
-        str | None, typer.Option(help="train, validation, test, or a slice such as 'test[:1000]'.")
-    ] = None,
+    split: Annotated[str | None, typer.Option(help="train, validation, test, or a slice: 'test[:1000]'.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the noise; the recipe's if not given.")] = None,
-    samples: Annotated[int, typer.Option(help="Importance samples of log p(x) for each image; 0 leaves it out.")] = 200,
+    samples: Annotated[int, typer.Option(help="Importance samples of log p(x) an image; 0 leaves it out.")] = 200,
     json: Json = False,
 ) -> None:
     """Measure ELBO, reconstruction, KL and log p(x), in nats per example, with standard errors."""

@@ -80,9 +80,9 @@ def _measured(results: Mapping[str, Any], recipe: recipes.Recipe) -> list[str]:
     pixels = f", pixels binarised once ({how['binarize']})" if how["binarize"] else ""
     lines = ["## Measured", ""]
     lines += [
-        f"On {how['examples']:,} images of the split `{how['split']}`{pixels}, seed {how['seed']}; {how['unit']}, mean ± "
-        f"standard error over images. `keras-vae verify {results['name']}` measures them again and accepts a difference "
-        f"of {how['tolerance']} nats.",
+        f"On {how['examples']:,} images of the split `{how['split']}`{pixels}, seed {how['seed']}; {how['unit']}, "
+        f"mean ± standard error over images. `keras-vae verify {results['name']}` measures them again and accepts a "
+        f"difference of {how['tolerance']} nats.",
         "",
         "| metric | value | draws of q(z\\|x) an image |",
         "| --- | ---: | ---: |",
@@ -109,8 +109,8 @@ def _training(recipe: recipes.Recipe, results: Mapping[str, Any]) -> list[str]:
         "## Training",
         "",
         f"{training['epochs']} epochs, {training['steps']:,} steps, {training['seconds']:,.0f} s on {machine['cores']} "
-        f"cores ({machine['processor']}). Trained on the split `{recipe.data.train}` of `{recipe.data.name}`, precision "
-        f"{recipe.training.precision}, seed {recipe.training.seed}.",
+        f"cores ({machine['processor']}). Trained on the split `{recipe.data.train}` of `{recipe.data.name}`, "
+        f"precision {recipe.training.precision}, seed {recipe.training.seed}.",
         "",
         f"{weights['parameters']:,} parameters; {weights['bytes']:,} bytes in float16, sha256 `{weights['sha256']}`.",
         "",

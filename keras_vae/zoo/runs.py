@@ -89,7 +89,8 @@ def _claim(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -> None:
     present = folder / store.RECIPE
     if present.is_file() and present.read_text(encoding="utf-8") != recipe.text and not overwrite:
         raise UserError(
-            f"The folder {folder} holds a run of another recipe. Choose another folder, or say --overwrite to replace it."
+            f"The folder {folder} holds a run of another recipe. Choose another folder, or say --overwrite to "
+            f"replace it."
         )
     if overwrite and folder.is_dir():
         for name in (checkpoints.NAME, store.RESULTS, store.WEIGHTS, store.CARD):
