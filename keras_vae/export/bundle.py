@@ -25,6 +25,7 @@ class Parity(NamedTuple):
     """How far one output of one runtime was from Keras's, in one case."""
 
     runtime: str
+    format: str  # of the file it opened
     graph: str
     case: str
     batch: int
@@ -74,14 +75,18 @@ class Bundle:
     def graph_of(self, format_name: str, signature: str) -> str | None:
         """The graph with this signature that the bundle holds in a format."""
         held = self.formats[format_name]["files"]
-        return next((name for name, graph in self.graphs.items() if graph["signature"] == signature and name in held), None)
+        return next(
+            (name for name, graph in self.graphs.items() if graph["signature"] == signature and name in held), None
+        )
 
     def files_of(self, format_name: str) -> list[str]:
         """The manifest's files that make up a format."""
         parts = [PurePosixPath(part) for part in self.formats[format_name]["files"].values()]
         further = self.formats[format_name].get("with", [])
         parts += [part.with_suffix(f".{suffix}") for part in parts for suffix in further]
-        return [name for name in self.manifest["files"] if any(PurePosixPath(name).is_relative_to(part) for part in parts)]
+        return [
+            name for name in self.manifest["files"] if any(PurePosixPath(name).is_relative_to(part) for part in parts)
+        ]
 
     def read(self, name: str) -> bytes:
         """The contents of a file, verified.
@@ -157,14 +162,18 @@ def read_bundle(bundle: "Bundle | str | Path") -> Bundle:
         raise CorruptFileError(f"{path / MANIFEST} is not JSON: {error}. {_REPAIR} {path}.") from error
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
         given = manifest.get("schema") if isinstance(manifest, dict) else type(manifest).__name__
-        raise CorruptFileError(f"{path / MANIFEST} must have the schema {SCHEMA!r}. Given: {given!r}. {_REPAIR} {path}.")
+        raise CorruptFileError(
+            f"{path / MANIFEST} must have the schema {SCHEMA!r}. Given: {given!r}. {_REPAIR} {path}."
+        )
     missing = [key for key in _KEYS if key not in manifest]
     if missing or manifest["digest"] != digest(manifest):
         problem = f"{', '.join(missing)} missing" if missing else "its contents do not match its own digest"
         raise CorruptFileError(f"{path / MANIFEST} was changed after the export: {problem}. {_REPAIR} {path}.")
     for name in manifest["files"]:
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\\" in name:
-            raise CorruptFileError(f"{path / MANIFEST} names a file outside the bundle: {name}. Do not use this bundle.")
+            raise CorruptFileError(
+                f"{path / MANIFEST} names a file outside the bundle: {name}. Do not use this bundle."
+            )
     return Bundle(path, manifest)
 
 
@@ -174,9 +183,17 @@ def digest(manifest: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
+def manifest_text(manifest: Mapping[str, Any]) -> str:
+    """`bundle.json` for people: indented, its hundreds of parity rows one a line."""
+    rows = ",\n".join(f"  {json.dumps(row)}" for row in manifest["parity"])
+    text = json.dumps({**manifest, "parity": []}, indent=1, ensure_ascii=False, allow_nan=False)
+    return text.replace('"parity": []', f'"parity": [\n{rows}\n ]') + "\n"
+
+
 def fingerprints(folder: Path) -> dict[str, dict[str, Any]]:
     """path -> sha256 and bytes, for every file below `folder`."""
     found = sorted(path for path in folder.rglob("*") if path.is_file())
     return {
-        path.relative_to(folder).as_posix(): {"sha256": files.sha256(path), "bytes": path.stat().st_size} for path in found
+        path.relative_to(folder).as_posix(): {"sha256": files.sha256(path), "bytes": path.stat().st_size}
+        for path in found
     }

@@ -148,10 +148,26 @@ def trace(graph: Graph) -> TracedGraph:
     half = [node.name for node in nodes if any(attr.type in _HALF for attr in node.attr.values())]
     if half:
         raise ExportError(
-            f"Exported graphs compute in float32. Given: the {graph.name}, of which {half[0]!r} and {len(half) - 1} other "
-            f"operations compute in 16 bits. Build the networks that you give to the model with dtype='float32'."
+            f"Exported graphs compute in float32. Given: the {graph.name}, of which {half[0]!r} and {len(half) - 1} "
+            f"other operations compute in 16 bits. Build the networks that you give to the model with dtype='float32'."
         )
     return TracedGraph(graph, function, concrete)
+
+
+def config_of(model: Any) -> dict[str, Any]:
+    """The model's configuration.
+
+    Raises:
+      ExportError: a network was given as a layer without a `get_config`.
+    """
+    try:
+        return model.get_config()
+    except NotImplementedError as error:
+        layer = " ".join(str(error).split()).split(" was created")[0]
+        raise ExportError(
+            f"To be built again, a model must be described by data. Given: a layer that is not ({layer}). Define its "
+            f"get_config, or export a float32 model to formats other than 'keras'."
+        ) from error
 
 
 def as_float32(model: Any) -> Any:
@@ -161,7 +177,7 @@ def as_float32(model: Any) -> Any:
     """
     if model.dtype_policy.name == "float32":
         return model
-    single = type(model).from_config({**model.get_config(), "dtype": "float32"})
+    single = type(model).from_config({**config_of(model), "dtype": "float32"})
     single.set_weights(model.get_weights())
     for known in ("zoo_name", "weights_sha256"):
         if hasattr(model, known):

@@ -71,7 +71,7 @@ def measure(runtime: Any, cases: Mapping[str, Iterable[Case]], batches: Sequence
                 for name in described["outputs"]:
                     error = _max_error(given.get(name), case.outputs[name][:batch])
                     limit = tolerance(described, name, case)
-                    rows.append(Parity(runtime.name, graph, case.name, batch, name, error, limit))
+                    rows.append(Parity(runtime.name, runtime.format_name, graph, case.name, batch, name, error, limit))
     return rows
 
 
@@ -91,6 +91,16 @@ def require(rows: Sequence[Parity], what: str) -> None:
             f"{worst.max_error:.3g} in the case {worst.case!r} at batch {worst.batch}. Allowed: {worst.tolerance:.3g}."
             f"{others}"
         )
+
+
+def worst(rows: Iterable[Parity]) -> list[Parity]:
+    """For each runtime, format, graph and output, the row that came nearest to its tolerance."""
+    chosen: dict[tuple[str, ...], Parity] = {}
+    for row in rows:
+        key = (row.runtime, row.format, row.graph, row.output)
+        if key not in chosen or row.max_error / row.tolerance > chosen[key].max_error / chosen[key].tolerance:
+            chosen[key] = row
+    return list(chosen.values())
 
 
 def check(bundle: Bundle | str | Path, runtimes: Sequence[str] | None = None) -> Report:

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from keras_vae.errors import ExportError, UserError
 from keras_vae.export.remedies import remedy
 
-# "tf.Erfc", "Flex ops: FlexErfc, FlexLog1p", "op type Erfc", "Op with name 'Erfc'": the converters' own words.
-_OPS = re.compile(r"'?tf\.([A-Z]\w+)|\bFlex([A-Z]\w+)|\bop(?:s|eration)?(?: type| with name)?:? '?([A-Z]\w+)\b")
+# "'tf.BitwiseAnd' op is neither", "FlexErfc", "Node number 6 (SUB) failed": LiteRT's words for an op.
+_OPS = re.compile(r"\btf\.([A-Z]\w+)|\bFlex([A-Z]\w+)|\bNode number \d+ \((\w+)\)")
 
 
 def ops_in(message: str) -> list[str]:
@@ -28,6 +28,6 @@ def converting(what: str) -> Iterator[None]:
         raise
     except Exception as error:
         ops = ops_in(str(error))
-        reason = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
-        named = f" Unsupported: {', '.join(ops)}." if ops else ""
-        raise ExportError(f"{what} failed: {reason[:300].rstrip('.')}.{named} {remedy(ops or [''])}") from error
+        first = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+        reason = f"it has no counterpart of {', '.join(ops)}" if ops else first[:300].rstrip(".")
+        raise ExportError(f"{what} failed: {reason}. {remedy(ops or [''])}") from error

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_vae.errors import CorruptFileError, ExportError
-from keras_vae.export.graphs import TracedGraph
+from keras_vae.export.graphs import TracedGraph, config_of
 from keras_vae.models import MODELS
 from keras_vae.naming import nearest
 
@@ -25,7 +25,7 @@ def write(graphs: Sequence[TracedGraph], model: Any, metadata: Mapping[str, str]
             f"The format 'keras' holds models of keras_vae.models.MODELS: {', '.join(MODELS)}. Given: "
             f"{type(model).__name__}. Leave 'keras' out of formats."
         )
-    config = model.get_config()
+    config = config_of(model)
     layers = objects_in(config)
     if layers:
         raise ExportError(
@@ -64,5 +64,7 @@ def objects_in(config: Any, path: str = "config") -> list[str]:
     """The places in a configuration where Keras would build an object of a class that the data name."""
     if isinstance(config, Mapping) and "class_name" in config:
         return [f"{path}, a {config['class_name']}"]
-    items = config.items() if isinstance(config, Mapping) else enumerate(config) if isinstance(config, list | tuple) else ()
+    items = (
+        config.items() if isinstance(config, Mapping) else enumerate(config) if isinstance(config, list | tuple) else ()
+    )
     return [found for key, value in items for found in objects_in(value, f"{path}.{key}")]

@@ -55,7 +55,7 @@ def convert(traced: TracedGraph, metadata: Mapping[str, str]) -> Any:
 
 
 def refuse_foreign(proto: Any, name: str) -> None:
-    """Raise ExportError if a node of the model is no standard ONNX operation, is random, or keeps its data elsewhere."""
+    """Raise ExportError if a node is no standard ONNX operation or is random, or weights are kept in another file."""
     nodes = list(_nodes(proto.graph))
     known = {schema.name for schema in onnx.defs.get_all_schemas() if schema.domain in DOMAINS}
     foreign = sorted({node.op_type for node in nodes if node.domain not in DOMAINS or node.op_type not in known})
@@ -112,14 +112,20 @@ def _rename(graph: Any, names: Mapping[str, str], places: Mapping[str, int]) -> 
     weights = [tensor for tensor in graph.initializer if tensor.name in names]
     for tensor in weights:
         tensor.name = names[tensor.name]
-    ordered = [type(tensor).FromString(tensor.SerializeToString()) for tensor in sorted(weights, key=lambda t: places[t.name])]
+    ordered = [
+        type(tensor).FromString(tensor.SerializeToString()) for tensor in sorted(weights, key=lambda t: places[t.name])
+    ]
     del graph.initializer[:]
     graph.initializer.extend(ordered)
 
 
 def _bodies(node: Any) -> list[Any]:
     """The graphs inside a node: of a loop, or of the branches of a choice."""
-    return [each for attribute in node.attribute for each in [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]]
+    return [
+        each
+        for attribute in node.attribute
+        for each in [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]
+    ]
 
 
 def _nodes(graph: Any) -> Iterator[Any]:

@@ -30,5 +30,8 @@ def write(graphs: Sequence[TracedGraph], model: Any, metadata: Mapping[str, str]
             content = onnx_file.convert(traced, metadata).SerializeToString(deterministic=True)
             converted = core.read_model(model=content)
         files[traced.name] = f"{FOLDER}/{traced.name}.xml"
-        openvino.save_model(converted, str(folder / files[traced.name]), compress_to_fp16=False)
+        try:
+            openvino.save_model(converted, str(folder / files[traced.name]), compress_to_fp16=False)
+        except RuntimeError as error:  # how its C++ streams report a full disk
+            raise OSError(f"OpenVINO could not write its files ({error})") from error
     return {"files": files, "with": ["bin"]}

@@ -21,4 +21,7 @@ def save(graphs: Sequence[TracedGraph], model: Any, folder: Path) -> None:
     """One SavedModel of these graphs and the model's variables, and nothing else of the model."""
     module = tf.Module()
     module.variables_of_model = [variable.value for variable in model.variables]
-    tf.saved_model.save(module, str(folder), signatures={each.graph.signature: each.concrete for each in graphs})
+    try:
+        tf.saved_model.save(module, str(folder), signatures={each.graph.signature: each.concrete for each in graphs})
+    except tf.errors.OpError as error:  # a full disk: "...tempstate42; File too large [Op:SaveV2]"
+        raise OSError(error.message.rsplit(";", 1)[-1].partition("[Op")[0].strip()) from error

@@ -1,0 +1,110 @@
+"""What exported graphs are tried on: real digits, random noise, extremes, and codes drawn from the prior."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_vae import randomness
+from keras_vae.errors import UserError
+from keras_vae.export.graphs import TracedGraph
+from keras_vae.export.parity import Case
+
+EXAMPLES = 64
+GOLDEN_EXAMPLES = 16
+_DIGITS = (28, 28, 1)
+_SEED = 0
+
+
+def takes_grey(model: Any) -> bool:
+    """Whether the model's likelihood accepts grey levels, rather than pixels that are 0 or 1."""
+    try:
+        model.likelihood_family.check(np.full((1, *model.image_shape), 0.5, "float32"))
+    except UserError:
+        return False
+    return True
+
+
+def images_for(model: Any) -> tuple[str, dict[str, np.ndarray]]:
+    """Where the images come from, in words, and the ordinary cases, those of the model's own kind first.
+
+    MNIST's test digits, binarised and grey, if they have the model's shape; else random images from a fixed seed.
+    """
+    if tuple(model.image_shape) == _DIGITS:
+        from keras_vae import data
+
+        split = f"test[:{EXAMPLES}]"
+        binary = {"digits": data.load_arrays("mnist", split, binarize="static")}
+        grey = {"digits_grey": data.load_arrays("mnist", split)}
+        return f"the first {EXAMPLES} test digits of MNIST", grey | binary if takes_grey(model) else binary | grey
+    uniform = np.random.default_rng(_SEED).random((EXAMPLES, *model.image_shape), dtype="float32")
+    grey = {"images_grey": uniform.round(3)}
+    binary = {"images": (uniform < 0.5).astype("float32")}
+    shape = "x".join(map(str, model.image_shape))
+    return f"random images of shape {shape}, seed {_SEED}", grey | binary if takes_grey(model) else binary | grey
+
+
+def codes_for(model: Any) -> np.ndarray:
+    """`EXAMPLES` codes from the prior, rounded to 4 decimals so that JSON holds them exactly."""
+    prior = model.prior()
+    noise = randomness.seed_of(_SEED, randomness.SAMPLING)
+    return np.asarray(prior.sample(EXAMPLES, seed=noise), "float32").round(4)
+
+
+def arrays_for(model: Any, images: dict[str, np.ndarray]) -> dict[str, dict[str, tuple[bool, np.ndarray]]]:
+    """kind of input -> case -> whether it is ordinary, and the array; the first case is the typical one."""
+    codes = codes_for(model)
+    first = next(iter(images.values()))
+    noise = np.random.default_rng(_SEED + 1).random(first.shape, dtype="float32")
+    image_cases = {name: (True, array) for name, array in images.items()}
+    image_cases |= {
+        "noise": (False, noise),
+        "all 0": (False, np.zeros_like(first)),
+        "all 1": (False, np.ones_like(first)),
+    }
+    code_cases = {
+        "prior": (True, codes),
+        "all 6": (False, np.full_like(codes, 6)),
+        "all -6": (False, np.full_like(codes, -6)),
+    }
+    return {"image": image_cases, "code": code_cases}
+
+
+def cases_for(graphs: Sequence[TracedGraph], model: Any, images: dict[str, np.ndarray]) -> dict[str, list[Case]]:
+    """graph -> its cases, with Keras's outputs. The first input takes every case; further ones stay typical."""
+    arrays = arrays_for(model, images)
+    cases: dict[str, list[Case]] = {}
+    for traced in graphs:
+        (first, given), *further = traced.graph.inputs.items()
+        typical = {name: next(iter(arrays[other.kind].values()))[1] for name, other in further}
+        cases[traced.name] = [
+            Case(name, ordinary, inputs := {first: array, **typical}, traced.run(inputs))
+            for name, (ordinary, array) in arrays[given.kind].items()
+        ]
+    return cases
+
+
+def golden(graphs: Sequence[TracedGraph], cases: dict[str, list[Case]]) -> dict[str, Any]:
+    """What `golden.json` holds: `GOLDEN_EXAMPLES` examples of each graph's typical case, with Keras's outputs.
+
+    Numbers are rounded to 7 decimals and 7 digits, a hundredth of the tolerance.
+    """
+    held = {}
+    for traced in graphs:
+        if traced.graph.own_file:
+            inputs = {name: array[:GOLDEN_EXAMPLES] for name, array in cases[traced.name][0].inputs.items()}
+            rounded = {name: _flat(array) for name, array in inputs.items()}
+            exact = {name: np.array(a["data"], a["dtype"]).reshape(a["shape"]) for name, a in rounded.items()}
+            outputs = {name: _flat(array) for name, array in traced.run(exact).items()}
+            held[traced.name] = {"inputs": rounded, "outputs": outputs}
+    return held
+
+
+def _flat(array: np.ndarray) -> dict[str, Any]:
+    if array.dtype.kind == "f":
+        data = [
+            int(value) if value == int(value) else float(f"{value:.7g}") for value in array.ravel().round(7).tolist()
+        ]
+    else:
+        data = array.ravel().tolist()
+    return {"shape": list(array.shape), "dtype": array.dtype.name, "data": data}
