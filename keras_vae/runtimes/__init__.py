@@ -1,0 +1,153 @@
+"""What runs an exported bundle: one file a runtime, all with the same methods, and a fair benchmark over them.
+
+Nothing here imports TensorFlow except the runtimes that are TensorFlow, when they are opened.
+"""
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from keras_vae.errors import UnavailableError
+from keras_vae.naming import choose
+
+if TYPE_CHECKING:
+    from keras_vae.export.bundle import Bundle
+    from keras_vae.runtimes.base import Runtime as Runtime
+    from keras_vae.runtimes.picture import plot as plot
+    from keras_vae.runtimes.rounds import benchmark as benchmark
+    from keras_vae.runtimes.tables import markdown as markdown
+
+
+class Known(NamedTuple):
+    """Where a runtime lives, and what it needs, so that listing runtimes imports none of them."""
+
+    home: str  # module and class
+    packages: tuple[str, ...]  # what to install; the first one's version is the runtime's
+    modules: tuple[str, ...]  # what it imports
+    formats: tuple[str, ...]  # of a bundle, the preferred one first
+    remedy: str
+
+
+_TENSORFLOW = "pip install keras-vae with its dependencies"
+KNOWN = {
+    "keras": Known(
+        "keras_model:KerasRuntime",
+        ("keras", "tensorflow"),
+        ("keras", "tensorflow", "tensorflow_probability"),
+        ("keras",),
+        _TENSORFLOW,
+    ),
+    "saved_model": Known(
+        "saved_model:SavedModelRuntime", ("tensorflow",), ("tensorflow",), ("saved_model",), _TENSORFLOW
+    ),
+    "onnxruntime": Known(
+        "onnx_runtime:OnnxRuntime", ("onnxruntime",), ("onnxruntime",), ("onnx",), "pip install onnxruntime"
+    ),
+    "openvino": Known(
+        "openvino_runtime:OpenVinoRuntime", ("openvino",), ("openvino",), ("openvino", "onnx"), "pip install openvino"
+    ),
+    "litert": Known(
+        "litert_runtime:LiteRtRuntime",
+        ("ai-edge-litert",),
+        ("ai_edge_litert",),
+        ("litert",),
+        "pip install ai-edge-litert",
+    ),
+}
+_LAZY = {"Runtime": "base", "benchmark": "rounds", "markdown": "tables", "plot": "picture"}
+
+
+class Installed(NamedTuple):
+    """Whether a runtime can be used here."""
+
+    version: str | None  # None: it cannot
+    reason: str | None  # why not, and what to do
+
+
+def names() -> list[str]:
+    """The runtimes that there are, installed or not."""
+    return list(KNOWN)
+
+
+def formats_of(name: str) -> tuple[str, ...]:
+    """The formats of a bundle that a runtime opens, the preferred one first."""
+    return choose("runtime", name, KNOWN).formats
+
+
+def installed() -> dict[str, Installed]:
+    """For every runtime, its version, or the reason why it cannot be used here. Imports none of them."""
+    found = {}
+    for name, known in KNOWN.items():
+        missing = [module for module in known.modules if not _is_there(module)]
+        if missing:
+            reason = (
+                f"The runtime {name!r} is not installed: there is no module {missing[0]}. Install it: {known.remedy}."
+            )
+            found[name] = Installed(None, reason)
+        else:
+            found[name] = Installed(_version(known.packages[0]), None)
+    return found
+
+
+def open(
+    bundle: "Bundle | str | Path", name: str, threads: int | None = None, format_name: str | None = None
+) -> "Runtime":
+    """Open a bundle's graphs in a runtime. Its files are verified against their sha256 first.
+
+    Args:
+      bundle: its folder, or what `export` returned.
+      name: `"keras"`, `"saved_model"`, `"onnxruntime"`, `"openvino"` or `"litert"`.
+      threads: that compute one call; by default, every processor this process may use.
+      format_name: which of the bundle's formats; by default, the first of `formats_of(name)` that it holds.
+
+    Raises:
+      UserError: an unknown runtime, a folder that is no bundle, or threads that cannot be set any more.
+      UnavailableError: the runtime is not installed, or the bundle has no file for it.
+      CorruptFileError: a file is not the one that was exported.
+    """
+    from keras_vae.export.bundle import read_bundle
+
+    known = choose("runtime", name, KNOWN)
+    bundle = read_bundle(bundle)
+    held = [each for each in known.formats if each in bundle.formats and format_name in (None, each)]
+    if not held:
+        raise UnavailableError(
+            f"The runtime {name!r} opens the format {' or '.join(known.formats)}. Given: {bundle.path}, which holds "
+            f"{', '.join(bundle.formats)}. Export it again with --format {known.formats[0]}."
+        )
+    status = installed()[name]
+    if status.reason:
+        raise UnavailableError(status.reason)
+    module, _, class_name = known.home.partition(":")
+    try:
+        runtime = getattr(importlib.import_module(f"keras_vae.runtimes.{module}"), class_name)
+    except ImportError as error:
+        raise UnavailableError(
+            f"The runtime {name!r} is installed, and cannot be imported: {error}. {known.remedy}."
+        ) from error
+    return runtime(bundle, held[0], threads)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(f"keras_vae.runtimes.{_LAZY[name]}"), name)
+    raise AttributeError(f"module 'keras_vae.runtimes' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_LAZY])
+
+
+def _is_there(module: str) -> bool:
+    from importlib.util import find_spec
+
+    return find_spec(module) is not None
+
+
+def _version(package: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(package)
+    except PackageNotFoundError:  # installed under another distribution's name, such as onnxruntime-gpu
+        return "unknown"

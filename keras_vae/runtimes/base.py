@@ -1,0 +1,115 @@
+"""What every runtime has in common: arrays by name in, arrays by name out, checked. A runtime adds two methods."""
+
+import abc
+import os
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+import numpy as np
+
+from keras_vae import arrays
+from keras_vae.errors import CorruptFileError, UserError
+from keras_vae.export.bundle import Bundle
+
+_CHECKS = {"image": arrays.check_images, "code": arrays.check_codes}
+
+
+def available_processors() -> int:
+    """The processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Runtime(abc.ABC):
+    """An opened bundle: `encode` and `decode` mean what they mean on the model, `run` gives every output of a graph.
+
+    A runtime defines `load` and `call`. `settings` says how it was set up, for the benchmark's table.
+
+    Args:
+      bundle: whose files are verified here.
+      format_name: the format to open.
+      threads: that compute one call; None is every processor this process may use.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(self, bundle: Bundle, format_name: str, threads: int | None = None) -> None:
+        self.bundle, self.format_name = bundle, format_name
+        self.threads = available_processors() if threads is None else arrays.check_whole_number(threads, "threads")
+        self.settings: dict[str, Any] = {"threads": self.threads, "precision": "float32"}
+        self.settings |= self.setup(explicit=threads is not None)
+        bundle.verify(bundle.files_of(format_name))
+        self.graphs: dict[str, Any] = {}
+        for graph, file in bundle.formats[format_name]["files"].items():
+            self.graphs[graph] = self.load(graph, file)
+
+    def setup(self, explicit: bool) -> dict[str, Any]:
+        """Called before the first `load`; returns further settings to record. `explicit`: the user gave `threads`."""
+        return {}
+
+    @abc.abstractmethod
+    def load(self, graph: str, file: str) -> Any:
+        """The graph in `file`, ready to be called."""
+
+    @abc.abstractmethod
+    def call(self, loaded: Any, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        """Every output by name, for contiguous inputs of the right shape and dtype."""
+
+    def encode(self, x: Any, **further: Any) -> np.ndarray:
+        """The mean code of each image, `(batch, latent_dim)`, as `model.encode`.
+
+        Raises:
+          UserError: images of another shape, not finite, or outside [0, 1].
+        """
+        return self._signature("encode", x, further)
+
+    def decode(self, z: Any, **further: Any) -> np.ndarray:
+        """The likelihood's mean for each code, images `(batch, *image_shape)` in [0, 1], as `model.decode`.
+
+        Raises:
+          UserError: codes of another size, or not finite.
+        """
+        return self._signature("decode", z, further)
+
+    def run(self, graph: str, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """All outputs of a graph by name, such as `run("decoder", {"z": z})["logits"]`.
+
+        Raises:
+          UserError: an unknown graph or input, or an array that does not fit.
+        """
+        if graph not in self.graphs:
+            raise UserError(
+                f"{self.name} holds the graphs {', '.join(self.graphs)} of {self.bundle.path}. Given: {graph!r}."
+            )
+        expected = self.bundle.graphs[graph]["inputs"]
+        if set(inputs) != set(expected):
+            raise UserError(
+                f"The {graph} takes the inputs {', '.join(expected)}. Given: {', '.join(inputs) or 'none'}."
+            )
+        checked = {name: self._checked(name, inputs[name], spec) for name, spec in expected.items()}
+        if len({len(array) for array in checked.values()}) > 1:
+            sizes = ", ".join(f"{name}: {len(array)}" for name, array in checked.items())
+            raise UserError(f"The inputs of the {graph} must have one batch size. Given: {sizes}.")
+        return arrays.in_blocks(lambda _, part: self.call(self.graphs[graph], part), checked)
+
+    def _signature(self, signature: str, first: Any, further: Mapping[str, Any]) -> np.ndarray:
+        graph = self.bundle.graph_of(self.format_name, signature)
+        if graph is None:
+            raise UserError(f"{self.bundle.path} has no graph with the signature {signature!r}.")
+        described = self.bundle.graphs[graph]
+        return self.run(graph, {next(iter(described["inputs"])): first, **further})[described["result"]]
+
+    def _checked(self, name: str, array: Any, spec: Mapping[str, Any]) -> np.ndarray:
+        checked = _CHECKS[spec["kind"]](array, spec["shape"][1:], name)
+        return np.ascontiguousarray(checked, spec["dtype"])
+
+
+def refuse_external_data(content: bytes, path: Any) -> None:
+    """Raise CorruptFileError if an ONNX file asks for weights in another file of the computer it is opened on.
+
+    In an ONNX file such a tensor has an entry with the key "location", of 8 letters. A bundle's own names never are.
+    """
+    if b"\x08location" in content:
+        raise CorruptFileError(
+            f"{path} keeps its weights in another file (ONNX external data), which a bundle never does. Export the "
+            f"model again, and do not open this file."
+        )

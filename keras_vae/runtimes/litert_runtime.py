@@ -1,0 +1,26 @@
+"""LiteRT (TensorFlow Lite) with XNNPACK, without TensorFlow."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+
+from keras_vae.runtimes.base import Runtime
+
+
+class LiteRtRuntime(Runtime):
+    """An interpreter and its signature for each graph; a new batch size makes it plan its memory again."""
+
+    name = "litert"
+
+    def setup(self, explicit: bool) -> dict[str, Any]:
+        return {"delegate": "XNNPACK"}
+
+    def load(self, graph: str, file: str) -> Any:
+        interpreter = Interpreter(model_content=self.bundle.read(file), num_threads=self.threads)
+        return interpreter, interpreter.get_signature_runner(self.bundle.graphs[graph]["signature"])
+
+    def call(self, loaded: Any, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        _, signature = loaded
+        return signature(**inputs)

@@ -1,0 +1,43 @@
+"""OpenVINO on the processor, from its own format or from ONNX, in float32."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import openvino
+
+from keras_vae.runtimes.base import Runtime, refuse_external_data
+
+
+class OpenVinoRuntime(Runtime):
+    """A compiled model for each graph, each with one inference request that is used again."""
+
+    name = "openvino"
+
+    def setup(self, explicit: bool) -> dict[str, Any]:
+        # Without the precision, OpenVINO computes in bfloat16 wherever the processor can: errors of 1e-3.
+        self._properties = {
+            "INFERENCE_PRECISION_HINT": "f32",
+            "INFERENCE_NUM_THREADS": self.threads,
+            "NUM_STREAMS": 1,
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        self._core = openvino.Core()
+        return {"streams": 1, "hint": "LATENCY"}
+
+    def load(self, graph: str, file: str) -> Any:
+        if file.endswith(".onnx"):
+            content = self.bundle.read(file)
+            refuse_external_data(content, self.bundle.path / file)
+            model = self._core.read_model(model=content)
+        else:
+            model = self._core.read_model(model=str(self.bundle.path / file))
+        compiled = self._core.compile_model(model, "CPU", self._properties)
+        wanted = self.bundle.graphs[graph]["outputs"]
+        names = [next(name for name in output.get_names() if name in wanted) for output in compiled.outputs]
+        return compiled.create_infer_request(), names
+
+    def call(self, loaded: Any, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+        request, names = loaded
+        outputs = request.infer(dict(inputs), share_inputs=True)
+        return {name: outputs[place] for place, name in enumerate(names)}
