@@ -1,0 +1,102 @@
+"""One runtime in a process of its own: `python -m keras_vae.runtimes.worker`, JSON lines in and out.
+
+Requests: `{"do": "open", "bundle", "runtime", "threads"}`, `{"do": "compare"}`, `{"do": "time", "signature", "batch",
+"calls", "seconds"}`. Each is answered by one line, `{"ok": true, ...}` or `{"ok": false, "error"}`. The process ends
+with its input, so it outlives no benchmark.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+WARM_UP_CALLS, WARM_UP_SECONDS = 3, 0.02
+
+
+class Worker:
+    """Answers the requests; each is a method."""
+
+    def __init__(self) -> None:
+        self.runtime: Any = None
+        self.inputs: dict[tuple[str, int], dict[str, Any]] = {}
+
+    def open(self, bundle: str, runtime: str, threads: int) -> dict[str, Any]:
+        """Import and open the runtime; says how long that took, and with which settings."""
+        from keras_vae import runtimes
+
+        started = time.perf_counter()
+        self.runtime = runtimes.open(bundle, runtime, threads)
+        seconds = time.perf_counter() - started
+        status = runtimes.installed()[runtime]
+        return {"settings": self.runtime.settings, "version": status.version, "open_seconds": round(seconds, 3)}
+
+    def compare(self) -> dict[str, Any]:
+        """Compare with `golden.json`; says the largest difference of each graph's outputs."""
+        from keras_vae.export.parity import golden_cases, measure, require
+
+        rows = measure(self.runtime, golden_cases(self.runtime.bundle), (16,))
+        require(rows, "It was not timed, because its outputs are wrong")
+        return {"errors": {f"{row.graph}.{row.output}": row.max_error for row in rows}}
+
+    def time(self, signature: str, batch: int, calls: int, seconds: float) -> dict[str, Any]:
+        """Time single calls, at least `calls` of them and for at least `seconds`: nanoseconds each.
+
+        What is timed is the runtime's own call, from float32 numpy arrays made before to all outputs in numpy.
+        """
+        name = self.runtime.bundle.graph_of(self.runtime.format_name, signature)
+        graph, call, clock = self.runtime.graphs[name], self.runtime.call, time.perf_counter_ns
+        inputs = self._inputs(name, batch)
+        started, warm = clock(), 0
+        while warm < WARM_UP_CALLS or clock() - started < WARM_UP_SECONDS * 1e9:
+            call(graph, inputs)
+            warm += 1
+        durations: list[int] = []
+        started = clock()
+        while len(durations) < calls or clock() - started < seconds * 1e9:
+            before = clock()
+            call(graph, inputs)
+            durations.append(clock() - before)
+        return {"nanoseconds": durations}
+
+    def _inputs(self, graph: str, batch: int) -> dict[str, Any]:
+        import numpy as np
+
+        if (graph, batch) not in self.inputs:
+            golden = self.runtime.bundle.golden()[graph]["inputs"]
+            self.inputs[graph, batch] = {
+                name: np.ascontiguousarray(np.resize(array, (batch, *array.shape[1:])))
+                for name, array in golden.items()
+            }
+        return self.inputs[graph, batch]
+
+
+def pin(threads: int) -> list[int] | None:
+    """Keep this process on its first `threads` processors, where the system can; returns which."""
+    if not hasattr(os, "sched_setaffinity"):
+        return None
+    chosen = sorted(os.sched_getaffinity(0))[:threads]
+    os.sched_setaffinity(0, chosen)
+    return chosen
+
+
+def main() -> None:
+    """Answer requests from stdin until it ends."""
+    # Runtimes print as they please: their words go to stderr, and the answers to what was stdout.
+    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    os.dup2(2, 1)
+    pinned = pin(int(os.environ.get("KERAS_VAE_WORKER_THREADS", "0")) or os.cpu_count() or 1)
+    worker = Worker()
+    for line in sys.stdin:
+        request: Mapping[str, Any] = json.loads(line)
+        arguments = {key: value for key, value in request.items() if key != "do"}
+        try:
+            answer = {"ok": True, "processors": pinned, **getattr(worker, request["do"])(**arguments)}
+        except Exception as error:
+            answer = {"ok": False, "error": f"{type(error).__name__}: {error}"}
+        print(json.dumps(answer), file=answers)
+
+
+if __name__ == "__main__":
+    main()
