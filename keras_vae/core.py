@@ -453,11 +453,13 @@ class VAE(keras.Model):
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "VAE":
         """The inverse of `get_config`."""
-        return cls(**{
+        arguments: dict[str, Any] = {
             key: keras.saving.deserialize_keras_object(value)
-            if isinstance(value, Mapping) and "class_name" in value else value
+            if isinstance(value, Mapping) and "class_name" in value
+            else value
             for key, value in config.items()
-        })  # fmt: skip
+        }
+        return cls(**arguments)
 
     def get_compile_config(self) -> dict[str, Any]:
         """What `compile` was given, for `model.save`."""

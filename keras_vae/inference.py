@@ -83,7 +83,7 @@ def log_prob(self: Any, x: Any, samples: int = 5000, seed: int = 0, condition: A
 
 
 def checked_inputs(model: Any, x: Any, condition: Any = None, likelihood: bool = False) -> dict[str, np.ndarray]:
-    """"x", and "condition" where the model has one, as arrays that its graphs take.
+    """ "x", and "condition" where the model has one, as arrays that its graphs take.
 
     Args:
       likelihood: also require images in the likelihood's support, since nats will be reported.

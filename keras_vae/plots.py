@@ -44,7 +44,7 @@ def reconstructions(images: np.ndarray, means: np.ndarray, path: str | Path) -> 
     _show(mosaic(np.concatenate([images, means]), len(images)), path, ["image", "reconstruction"])
 
 
-def traversal(rows: np.ndarray, dimensions: Sequence[int], kl: Sequence[float], path: str | Path) -> None:
+def traversal(rows: np.ndarray, dimensions: np.ndarray, kl: np.ndarray, path: str | Path) -> None:
     """A picture of `(dimensions, steps, height, width, channels)`, each row with its dimension and KL in nats."""
     labels = [f"z{dimension}  {nats:.2f} nats" for dimension, nats in zip(dimensions, kl, strict=True)]
     _show(mosaic(rows.reshape(-1, *rows.shape[2:]), rows.shape[1]), path, labels)
@@ -59,6 +59,7 @@ def curves(history: Mapping[str, Sequence[float]], path: str | Path) -> None:
             if key in history:
                 axes.plot(np.arange(1, len(history[key]) + 1), history[key], label=label, color=colour)
         axes.set(title=name if name == "beta" else f"{name}, nats", xlabel="epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.spines[["top", "right"]].set_visible(False)
     figure.axes[0].legend(frameon=False)
     save(figure, path)

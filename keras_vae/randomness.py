@@ -7,8 +7,10 @@ from typing import Any
 
 import tensorflow as tf
 
+_fold_in: Any = tf.random.experimental.stateless_fold_in  # pyright: ignore[reportAttributeAccessIssue]
+
 # What a stream of noise is for. Training and evaluation at the same seed and step never share a draw.
-TRAINING, EVALUATION, SAMPLING = 1, 2, 3
+DATA, TRAINING, EVALUATION, SAMPLING = 0, 1, 2, 3
 
 
 def seed_of(seed: int, purpose: int) -> Any:
@@ -19,7 +21,7 @@ def seed_of(seed: int, purpose: int) -> Any:
 def fold(seed: Any, *counts: Any) -> Any:
     """The stateless seed of the `counts`-th stream under `seed`: of a step, a replica, a block of examples."""
     for count in counts:
-        seed = tf.random.experimental.stateless_fold_in(seed, tf.cast(count, "int32"))
+        seed = _fold_in(seed, tf.cast(count, "int32"))
     return seed
 
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from keras_vae import arrays
+from keras_vae import arrays, randomness
 from keras_vae.errors import UserError
 
 BINARIZE = ("dynamic", "static")
@@ -74,10 +74,10 @@ def batches(
     columns = {"x": images} | ({} if labels is None else {"y": _checked_labels(labels, len(images))})
     tensors = {name: tf.constant(column) for name, column in columns.items()}
     steps = len(images) // batch_size if training else -(-len(images) // batch_size)
-    epoch = tf.Variable(first_epoch, dtype="int64")
+    epoch = tf.Variable(tf.constant(first_epoch, "int64"))
 
     def one_epoch(number: Any) -> Any:
-        base = tf.random.experimental.stateless_fold_in(tf.constant([seed, 0], "int32"), tf.cast(number, "int32"))
+        base = randomness.fold(randomness.seed_of(seed, randomness.DATA), number)
         shuffled = tensors
         if training:
             order = tf.argsort(tf.random.stateless_uniform((len(images),), base), stable=True)
@@ -87,9 +87,7 @@ def batches(
             batch = {name: tensor[step * batch_size : (step + 1) * batch_size] for name, tensor in shuffled.items()}
             x = tf.cast(batch["x"], "float32")
             if binarize or dequantize:
-                noise = tf.random.stateless_uniform(
-                    tf.shape(x), tf.random.experimental.stateless_fold_in(base, tf.cast(step + 1, "int32"))
-                )
+                noise = tf.random.stateless_uniform(tf.shape(x), randomness.fold(base, step + 1))
                 x = (x + noise) / 256.0 if dequantize else tf.cast(noise * float(scale) < x, "float32")
             elif scale != 1:
                 x = x / float(scale)
@@ -106,9 +104,10 @@ def batches(
     dataset = dataset.with_options(options)
     grey = dequantize or (binarize is None and bool(((images != 0) & (images != scale)).any()))
     example = np.full((1, *images.shape[1:]), 0.5 if grey else 1.0, "float32")
-    dataset.keras_vae = Pixels(tuple(images.shape[1:]), example)
-    dataset.epoch = epoch  # the graph holds the variable's handle only
-    return dataset
+    marked: Any = dataset
+    marked.keras_vae = Pixels(tuple(images.shape[1:]), example)
+    marked.epoch = epoch  # the graph holds the variable's handle only
+    return marked
 
 
 def pixels_of(dataset: Any) -> Pixels | None:

@@ -43,7 +43,7 @@ def read(name: str, split: str, data_dir: str | Path | None = None) -> Images:
     tfds.core.add_data_dir(BUNDLED)
     builder = _prepared(name, data_dir)
     features = builder.info.features
-    image = features["image"] if "image" in features else None
+    image: Any = features["image"] if "image" in features else None
     if not isinstance(image, tfds.features.Image) or any(size is None for size in image.shape):
         shape = "none" if image is None else image.shape
         raise UserError(
@@ -63,6 +63,8 @@ def _prepared(name: str, data_dir: str | Path | None) -> Any:
         raise UserError(f"Unknown dataset {name!r}.{known} See tfds.list_builders().") from error
     if builder.data_path.exists():
         return builder
+    if (BUNDLED / name).is_dir():
+        return tfds.builder(name, data_dir=BUNDLED)
     try:
         with _impatient():
             builder.download_and_prepare()

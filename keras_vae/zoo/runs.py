@@ -119,7 +119,7 @@ def _fit(where: store.Entry, recipe: recipes.Recipe, verbose: int | str) -> tupl
         first_epoch=progress.epochs,
         **common,
     )
-    held_out = common | ({"binarize": "static"} if source.binarize else {})
+    held_out: dict[str, Any] = common | ({"binarize": "static"} if source.binarize else {})
     validation = data.load(source.name, source.validation, batch_size=settings.batch_size, training=False, **held_out)
     save = checkpoints.SaveProgress(checkpoint, progress, time.monotonic)
     try:
