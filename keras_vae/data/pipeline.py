@@ -31,7 +31,7 @@ def batches(
     seed: int = 0,
     first_epoch: int = 0,
 ) -> Any:
-    """A `tf.data.Dataset` of dicts: "x", float32 in [0, 1] `(batch, height, width, channels)`, and "y" where labels are.
+    """A `tf.data.Dataset` of dicts: "x", float32 in [0, 1] `(batch, height, width, channels)`; "y" where labels are.
 
     Each iteration of the dataset is one epoch, and the next iteration is the next one: order, dynamic binarisation and
     dequantisation of an epoch are functions of `(seed, epoch)`, so a run that starts again at `first_epoch` sees what

@@ -43,7 +43,7 @@ def read(name: str, split: str, data_dir: str | Path | None = None) -> Images:
     tfds.core.add_data_dir(BUNDLED)
     builder = _prepared(name, data_dir)
     features = builder.info.features
-    image: Any = features["image"] if "image" in features else None
+    image: Any = features["image"] if "image" in features else None  # noqa: SIM401 (a FeaturesDict has no get)
     if not isinstance(image, tfds.features.Image) or any(size is None for size in image.shape):
         shape = "none" if image is None else image.shape
         raise UserError(

@@ -1,0 +1,47 @@
+"""Write the tables of README.md from the zoo's results and from the last results in this folder.
+
+    python benchmarks/readme.py
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+def tables() -> dict[str, str]:
+    """The text between `<!-- name -->` and `<!-- /name -->`, for each name."""
+    from keras_vae import runtimes, zoo
+    from keras_vae.zoo import cards
+
+    results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in Path(__file__).parent.glob("*.json")}
+    from training import markdown
+
+    return {
+        "zoo": cards.table([zoo.card(name) for name in zoo.names()]),
+        "runtimes": runtimes.markdown(results["inference"]["beta_vae_mnist"]).rstrip(),
+        "training": markdown(results["training"]),
+    }
+
+
+def filled(text: str) -> str:
+    """README.md with its tables as the results have them.
+
+    Raises:
+      ValueError: a table has no place in it.
+    """
+    for name, table in tables().items():
+        text, count = re.subn(
+            rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)", lambda m, t=table: m[1] + t + m[2], text, flags=re.S
+        )
+        if count != 1:
+            raise ValueError(f"README.md must have <!-- {name} --> and <!-- /{name} --> once. Found: {count}.")
+    return text
+
+
+if __name__ == "__main__":
+    readme = ROOT / "README.md"
+    readme.write_text(filled(readme.read_text(encoding="utf-8")), encoding="utf-8")
