@@ -50,7 +50,11 @@ def read(name: str, split: str, data_dir: str | Path | None = None) -> Images:
             f"A dataset needs a feature 'image' of one fixed size. Given: {name!r}, whose image shape is {shape}. "
             f"Resize the images and give them to fit as an array."
         )
-    part = builder.as_dataset(split=_tfds_split(builder, split), batch_size=-1, shuffle_files=False)
+    # One file after the other: by default TFDS takes 16 examples from each in turn, and a slice is in another order.
+    in_order = tfds.ReadConfig(interleave_cycle_length=1)
+    part = builder.as_dataset(
+        split=_tfds_split(builder, split), batch_size=-1, shuffle_files=False, read_config=in_order
+    )
     labels = tfds.as_numpy(part["label"]) if "label" in features else None
     return Images(tfds.as_numpy(part["image"]), labels)
 
