@@ -5,6 +5,7 @@ from typing import Any
 
 from keras_vae.data.pipeline import batches as batches
 from keras_vae.data.pipeline import pixels_of as pixels_of
+from keras_vae.errors import UserError
 
 
 def load(
@@ -57,5 +58,7 @@ def load_arrays(name: str, split: str = "test", binarize: str | None = None, dat
     """
     import numpy as np
 
+    if binarize not in (None, "static"):
+        raise UserError(f"An array is one data set, so binarize is None or 'static'. Given: {binarize!r}.")
     dataset = load(name, split, binarize, batch_size=1000, training=False, data_dir=data_dir)
     return np.concatenate([batch["x"] for batch in dataset.as_numpy_iterator()])

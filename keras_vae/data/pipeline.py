@@ -51,8 +51,9 @@ def batches(
     Raises:
       UserError: arguments that do not go together, or fewer examples than one training batch.
     """
-    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
-        raise UserError(f"batch_size must be a whole number, 1 or more. Given: {batch_size!r}.")
+    batch_size = arrays.check_whole_number(batch_size, "batch_size")
+    arrays.check_whole_number(seed, "seed", minimum=0)
+    arrays.check_whole_number(first_epoch, "first_epoch", minimum=0)
     if binarize is not None and binarize not in BINARIZE:
         raise UserError(f"binarize is one of {', '.join(BINARIZE)}, or None for grey levels. Given: {binarize!r}.")
     if binarize and dequantize:
@@ -123,6 +124,10 @@ def _binarized_once(images: np.ndarray, scale: int) -> np.ndarray:
 
 def _checked_labels(labels: Any, count: int) -> np.ndarray:
     labels = np.asarray(labels)
+    if labels.dtype.kind not in "iubf":
+        raise UserError(f"Labels must be numbers. Given: dtype {labels.dtype}. Number the classes from 0.")
+    if not labels.ndim:
+        raise UserError(f"There must be one label for each image. Given: {labels}, and {count} images.")
     if len(labels) != count:
         raise UserError(f"There must be one label for each image. Given: {len(labels)} labels, {count} images.")
     return labels.astype("int32" if labels.dtype.kind in "iub" else "float32")
