@@ -1,0 +1,205 @@
+"""Where images come from: the bundled MNIST and its splits, any TFDS dataset by name, and what is said without one."""
+
+import hashlib
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+
+from keras_vae import data
+from keras_vae.data import sources
+from keras_vae.errors import UnavailableError, UserError
+
+
+class ToyColour(tfds.core.GeneratorBasedBuilder):
+    """Colour, 32x32, no labels: what MNIST is not."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        features = tfds.features.FeaturesDict({"image": tfds.features.Image(shape=(32, 32, 3))})
+        return self.dataset_info_from_configs(features=features)
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples(120), "test": self._generate_examples(30)}
+
+    def _generate_examples(self, count):
+        for index in range(count):
+            level = np.uint8(2 * index)
+            yield index, {"image": np.stack([np.full((32, 32), c, "uint8") for c in (level, 255 - level, 7)], -1)}
+
+
+class ToySizes(tfds.core.GeneratorBasedBuilder):
+    """Images of no fixed size, which no VAE takes as they are."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        return self.dataset_info_from_configs(features=tfds.features.FeaturesDict({"image": tfds.features.Image()}))
+
+    def _split_generators(self, dl_manager):
+        return {"test": self._generate_examples()}
+
+    def _generate_examples(self):
+        for size in (3, 4):
+            yield size, {"image": np.zeros((size, size, 3), "uint8")}
+
+
+class ToyText(tfds.core.GeneratorBasedBuilder):
+    """No images at all, and a validation split of its own."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        features = tfds.features.FeaturesDict({"text": tfds.features.Text()})
+        return self.dataset_info_from_configs(features=features)
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples()}
+
+    def _generate_examples(self):
+        yield 0, {"text": "a"}
+
+
+class ToyThreeSplits(ToyColour):
+    """A validation split of its own."""
+
+    def _split_generators(self, dl_manager):
+        return {name: self._generate_examples(count) for name, count in (("train", 20), ("validation", 7))}
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A folder with the toy datasets, made as `tfds build` makes them; needs no network."""
+    folder = tmp_path_factory.mktemp("tfds")
+    for builder in (ToyColour, ToySizes, ToyText, ToyThreeSplits):
+        builder(data_dir=folder).download_and_prepare()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """Every split of the bundled MNIST as PNG bytes: decoding 70,000 of them would take ten seconds."""
+    whole = tfds.core.DatasetBuilder.as_dataset
+    with pytest.MonkeyPatch.context() as patch:
+        skip = {"image": tfds.decode.SkipDecoding()}
+        patch.setattr(tfds.core.DatasetBuilder, "as_dataset", lambda *a, **k: whole(*a, decoders=skip, **k))
+        read = {split: sources.read("mnist", split).images for split in ("train", "validation", "test")}
+    return {split: [hashlib.sha256(image).hexdigest() for image in images] for split, images in read.items()}
+
+
+def test_mnist_splits_have_their_sizes(digits):
+    assert {split: len(images) for split, images in digits.items()} == {
+        "train": 50_000, "validation": 10_000, "test": 10_000,
+    }  # fmt: skip
+
+
+def test_mnist_splits_never_overlap(digits):
+    train, validation, test = (set(digits[name]) for name in ("train", "validation", "test"))
+    assert not train & validation and not train & test and not validation & test
+    # MNIST holds no digit twice, so these are all of what TFDS calls "train" and "test".
+    assert len(train | validation) == 60_000 and len(test) == 10_000
+    sizes = tfds.builder("mnist", data_dir=sources.BUNDLED).info.splits
+    assert (sizes["train"].num_examples, sizes["test"].num_examples) == (60_000, 10_000)
+
+
+def test_decoded_digits_and_labels():
+    read = sources.read("mnist", "test[:200]")
+    assert read.images.shape == (200, 28, 28, 1) and read.images.dtype == "uint8"
+    assert read.images.min() == 0 and read.images.max() == 255
+    assert read.labels is not None and set(np.unique(read.labels)) == set(range(10))
+
+
+@pytest.mark.parametrize(
+    ("split", "start", "stop"),
+    [
+        ("train[:5]", 0, 5),
+        ("train[49997:]", 49_997, 50_000),
+        ("train[49997:70000]", 49_997, 50_000),
+        ("validation[:3]", 50_000, 50_003),
+        ("validation[9998:]", 59_998, 60_000),
+        ("train+validation[49998:50003]", 49_998, 50_003),
+        ("train+validation[50001:50003]", 50_001, 50_003),
+    ],
+)
+def test_slices_count_within_their_split(split, start, stop):
+    builder = tfds.builder("mnist", data_dir=sources.BUNDLED)
+    expected = builder.as_dataset(
+        split=tfds.core.ReadInstruction("train", from_=start, to=stop, unit="abs"), batch_size=-1, shuffle_files=False
+    )
+    np.testing.assert_array_equal(sources.read("mnist", split).images, expected["image"])
+
+
+@pytest.mark.parametrize("split", ["tset", "train[:10%]", "test[-5:]", "all", "train+test", "", "train[5]", "Train"])
+def test_unknown_splits(split):
+    with pytest.raises(UserError, match=r"split is one of train, validation, train\+validation, test, or a slice"):
+        data.load("mnist", split)
+
+
+@pytest.mark.parametrize("split", ["test[5:2]", "test[10000:]", "train[50000:]", "validation[10000:]"])
+def test_empty_slices(split):
+    with pytest.raises(UserError, match=r"The slice '.*' of 'mnist' holds no examples"):
+        data.load("mnist", split)
+
+
+def test_any_prepared_dataset_loads_by_name(prepared):
+    splits = {split: sources.read("toy_colour", split, prepared) for split in sources.SPLITS}
+    assert {split: len(read.images) for split, read in splits.items()} == {
+        "train": 100, "validation": 20, "train+validation": 120, "test": 30,
+    }  # fmt: skip
+    assert all(read.labels is None for read in splits.values())
+    levels = {split: set(read.images[:, 0, 0, 0].tolist()) for split, read in splits.items()}
+    assert levels["train"] | levels["validation"] == set(range(0, 240, 2))
+    assert not levels["train"] & levels["validation"]
+    batch = next(data.load("toy_colour", "test", batch_size=8, data_dir=prepared).as_numpy_iterator())
+    assert set(batch) == {"x"} and batch["x"].shape == (8, 32, 32, 3)
+    level = batch["x"][:, 5, 5] * 255
+    np.testing.assert_allclose(level[:, 0] + level[:, 1], 255, rtol=1e-6)
+    np.testing.assert_allclose(level[:, 2], 7, rtol=1e-6)
+
+
+def test_a_validation_split_of_its_own_is_taken(prepared):
+    sizes = {
+        split: len(sources.read("toy_three_splits", split, prepared).images)
+        for split in ("train", "validation", "train+validation", "train+validation[18:22]")
+    }
+    assert sizes == {"train": 20, "validation": 7, "train+validation": 27, "train+validation[18:22]": 4}
+    read = {split: sources.read("toy_three_splits", split, prepared).images for split in sizes}
+    whole = read["train+validation"]
+    np.testing.assert_array_equal(whole, np.concatenate([read["train"], read["validation"]]))
+    np.testing.assert_array_equal(whole[18:22], read["train+validation[18:22]"], "TFDS interleaves files by default")
+    with pytest.raises(UserError, match=r"'toy_three_splits' has no split 'test'\. It has: train, validation"):
+        sources.read("toy_three_splits", "test", prepared)
+
+
+def test_datasets_that_are_no_images_of_one_size(prepared):
+    with pytest.raises(UserError, match=r"one fixed size\. Given: 'toy_sizes', whose image shape is \(None, None, 3\)"):
+        sources.read("toy_sizes", "test", prepared)
+    with pytest.raises(UserError, match=r"needs a feature 'image' of one fixed size\. Given: 'toy_text'.* is none"):
+        sources.read("toy_text", "train", prepared)
+
+
+def test_a_dataset_that_is_not_prepared(monkeypatch, tmp_path):
+    tried = []
+
+    def fail(builder, **_):
+        tried.append(builder.name)
+        raise OSError("Could not resolve host: www.cs.toronto.edu")
+
+    monkeypatch.setattr(tfds.core.DatasetBuilder, "download_and_prepare", fail)
+    with pytest.raises(UnavailableError) as caught:
+        data.load("cifar10", data_dir=tmp_path)
+    assert tried == ["cifar10"]
+    message = str(caught.value)
+    for part in ("'cifar10'", str(tmp_path), "mnist", "Could not resolve host", "tfds build cifar10", "TFDS_DATA_DIR"):
+        assert part in message, part
+
+
+def test_the_bundled_digits_are_found_from_any_folder(tmp_path):
+    assert len(sources.read("mnist", "test[:3]", tmp_path).images) == 3
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_unknown_datasets_get_the_nearest_names():
+    with pytest.raises(UserError, match=r"Unknown dataset 'mnst'\. Did you mean 'mnist'.*See tfds\.list_builders"):
+        data.load("mnst")
