@@ -56,8 +56,8 @@ def _main_job(name: str | Path, folder: Path, final: Path, json: bool) -> dict[s
     _say("2/4  Drawn: reconstructions.png, samples.png, traversal.png, curves.png", json)
     with working("3/4  Exporting, and comparing every runtime with Keras", quiet=json):
         bundle = export.export(model, folder / "bundle", formats=formats_here())
-        worst = max(row.max_error for row in bundle.parity)
-    _say(f"3/4  Exported {', '.join(bundle.formats)}; largest difference from Keras {worst:.1e}", json)
+        worst = max(row.max_error for row in bundle.parity if row.graph == "decoder" and row.output == "mean")
+    _say(f"3/4  Exported {', '.join(bundle.formats)}; decoded pixels differ from Keras's by {worst:.1e} at most", json)
     with working("4/4  Timing every runtime", quiet=json):
         results = runtimes.benchmark(bundle)
         files.write_json(folder / "bench.json", results)
@@ -73,7 +73,7 @@ def _main_job(name: str | Path, folder: Path, final: Path, json: bool) -> dict[s
         "report": str(final / "report.html"),
         "bundle": str(final / "bundle"),
         "verified": verified,
-        "largest_difference": worst,
+        "largest_pixel_difference": worst,
         "benchmark": results,
         "measured_on": measures.processor(),
     }
