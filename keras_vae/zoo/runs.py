@@ -74,17 +74,17 @@ def train(
     recipe = recipes.read(path) if is_file else store.entry(name).recipe
     entry_name = Path(output).resolve().name if output else path.resolve().parent.name if is_file else path.name
     where = store.Entry(entry_name, Path(output) if output else Path("runs") / entry_name)
-    _claim(where, recipe, overwrite)
-    if where.results.get("recipe_sha256") == cards.recipe_sha256(recipe):
+    _check_folder(where, recipe, overwrite)
+    if not overwrite and where.results.get("recipe_sha256") == cards.recipe_sha256(recipe):
         return load(where.folder)
-    model, progress = _fit(where, recipe, verbose)
+    model, progress = _fit(where, recipe, overwrite, verbose)
     _finish(where, recipe, model, progress)
     if where.folder.resolve().parent == store.root():
         (where.folder / checkpoints.NAME).unlink()  # the zoo keeps what is loaded, not what training goes on from
     return load(where.folder)
 
 
-def _claim(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -> None:
+def _check_folder(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -> None:
     folder = files.check_output_folder(where.folder, store.RECIPE, overwrite)
     present = folder / store.RECIPE
     if present.is_file() and present.read_text(encoding="utf-8") != recipe.text and not overwrite:
@@ -92,13 +92,19 @@ def _claim(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -> None:
             f"The folder {folder} holds a run of another recipe. Choose another folder, or say --overwrite to "
             f"replace it."
         )
-    if overwrite and folder.is_dir():
-        for name in (checkpoints.NAME, store.RESULTS, store.WEIGHTS, store.CARD):
-            (folder / name).unlink(missing_ok=True)
-    files.write_text(present, recipe.text)
 
 
-def _fit(where: store.Entry, recipe: recipes.Recipe, verbose: int | str) -> tuple[Any, checkpoints.Progress]:
+def _claim(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -> None:
+    """Make the folder this run's: only when all that can be refused was accepted, and the first step is next."""
+    if overwrite:
+        for name in (store.RESULTS, checkpoints.NAME, store.WEIGHTS, store.CARD, *cards.PICTURES):
+            (where.folder / name).unlink(missing_ok=True)
+    files.write_text(where.folder / store.RECIPE, recipe.text)
+
+
+def _fit(
+    where: store.Entry, recipe: recipes.Recipe, overwrite: bool, verbose: int | str
+) -> tuple[Any, checkpoints.Progress]:
     settings, source = recipe.training, recipe.data
     model = build(recipe)
     model.compile(
@@ -107,7 +113,8 @@ def _fit(where: store.Entry, recipe: recipes.Recipe, verbose: int | str) -> tupl
         steps_per_execution=settings.steps_per_execution,
     )
     checkpoint = where.folder / checkpoints.NAME
-    progress = checkpoints.restore(model, checkpoint) if checkpoint.is_file() else checkpoints.Progress()
+    goes_on = checkpoint.is_file() and not overwrite
+    progress = checkpoints.restore(model, checkpoint) if goes_on else checkpoints.Progress()
     if progress.epochs >= settings.epochs:
         return model, progress
     common: dict[str, Any] = {"binarize": source.binarize, "dequantize": source.dequantize, "seed": settings.seed}
@@ -121,6 +128,8 @@ def _fit(where: store.Entry, recipe: recipes.Recipe, verbose: int | str) -> tupl
     )
     held_out: dict[str, Any] = common | ({"binarize": "static"} if source.binarize else {})
     validation = data.load(source.name, source.validation, batch_size=settings.batch_size, training=False, **held_out)
+    measures.images_of(recipe)  # a split that does not exist is found now, not after the last epoch
+    claim = keras.callbacks.LambdaCallback(on_train_begin=lambda logs: _claim(where, recipe, overwrite))
     save = checkpoints.SaveProgress(checkpoint, progress, time.monotonic)
     try:
         model.fit(
@@ -128,7 +137,7 @@ def _fit(where: store.Entry, recipe: recipes.Recipe, verbose: int | str) -> tupl
             epochs=settings.epochs,
             initial_epoch=progress.epochs,
             validation_data=validation,
-            callbacks=[save],
+            callbacks=[claim, save],
             verbose=verbose,
         )
     except DivergedError as error:
