@@ -72,7 +72,7 @@ def traverse_command(
 
     with working(f"Traversing {name}", quiet=json):
         recipe = zoo.card(name).recipe
-        images = measures.images_of(recipe, f"{recipe.evaluation.split}[:1000]")
+        images = measures.images_of(recipe)[:1000]
         walk = traverse(zoo.load(name), images, start, steps, span)
         plots.traversal(walk.images, walk.dimensions, walk.kl, path)
     _report(path, walk.images.shape, json)

@@ -12,7 +12,7 @@ from keras_vae.zoo import measures, recipes
 def write(folder: str | Path, model: Any, recipe: recipes.Recipe, history: Mapping[str, Sequence[float]]) -> None:
     """Write reconstructions.png, samples.png, traversal.png and, where there is a history, curves.png."""
     folder = Path(folder)
-    images = measures.images_of(recipe, f"{recipe.evaluation.split}[:1000]")
+    images = measures.images_of(recipe)[:1000]
     plots.reconstructions(images[:16], model.reconstruct(images[:16]), folder / "reconstructions.png")
     plots.grid(model.sample(64, seed=recipe.evaluation.seed), folder / "samples.png")
     walk = traverse(model, images)
