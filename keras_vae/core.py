@@ -14,7 +14,7 @@ import tensorflow as tf
 from keras import ops
 from tensorflow_probability import distributions as tfd
 
-from keras_vae import arrays, divergences, inference, likelihoods, randomness
+from keras_vae import arrays, configuration, divergences, inference, likelihoods, randomness
 from keras_vae.errors import UserError
 from keras_vae.evaluation.likelihood import CompiledFunctions
 from keras_vae.naming import build
@@ -109,16 +109,15 @@ class VAE(keras.Model):
             raise UserError(f"free_bits_on is one of {', '.join(FREE_BITS_ON)}. Given: {free_bits_on!r}.")
         self.free_bits, self.free_bits_on = float(free_bits), free_bits_on
         self.beta = schedule(beta)
-        self._specs = {"encoder": encoder, "decoder": decoder, "likelihood": likelihood}
+        self.specs = {"encoder": encoder, "decoder": decoder, "likelihood": likelihood}
         self.step = self.add_weight(
             shape=(), dtype="int64", initializer="zeros", trainable=False, aggregation="only_first_replica", name="step"
         )
         self.draws = randomness.Draws()
         self.likelihood_family = likelihoods.likelihood(likelihood, dtype=self.dtype_policy)
-        height, width, channels = self.image_shape
-        pixels = (height, width, channels * self.likelihood_family.channels_per_pixel)
-        self.encoder = self.make_network("encoder", encoder, ENCODERS, self.image_shape, (2 * self.latent_dim,))
-        self.decoder = self.make_network("decoder", decoder, DECODERS, (self.latent_dim,), pixels)
+        shapes = self.network_shapes()
+        self.encoder = self.make_network("encoder", encoder, ENCODERS, *shapes["encoder"])
+        self.decoder = self.make_network("decoder", decoder, DECODERS, *shapes["decoder"])
         self.further_optimizers: dict[str, Any] = {}
         self._trackers: Trackers | None = None
         self.functions = CompiledFunctions(self)
@@ -191,6 +190,33 @@ class VAE(keras.Model):
 
     def after_step(self, terms: Terms) -> None:
         """Called in training after the updates of each step: moving averages, dead codes."""
+
+    def network_shapes(self) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
+        """The shapes of one input and one output of `"encoder"` and of `"decoder"`.
+
+        Called while the model is made: a variant sets what it reads here before `super().__init__`.
+        """
+        height, width, channels = self.image_shape
+        pixels = (height, width, channels * self.likelihood_family.channels_per_pixel)
+        return {
+            "encoder": (self.image_shape, (2 * self.latent_dim,)),
+            "decoder": ((self.latent_dim,), pixels),
+        }
+
+    def code(self, parameters: Mapping[str, Any]) -> Any:
+        """What stands for an image, of its `posterior_parameters`: their mean. `encode` returns it, `decode` takes it.
+
+        Another variant's code is an array of integers, or a dict of arrays, one a level.
+        """
+        return parameters["mean"]
+
+    def check_code(self, z: Any) -> Any:
+        """`z`, codes as `code` gives them, in numpy and ready for a graph.
+
+        Raises:
+          UserError: codes of another shape or dtype, or that are not finite.
+        """
+        return arrays.check_codes(z, (self.latent_dim,)).astype(self.float_dtype)
 
     # --- What variants are written with ---
 
@@ -418,7 +444,7 @@ class VAE(keras.Model):
         """The mean reconstruction of images, or of a batch dict: `(batch, *image_shape)`."""
         batch = as_batch(inputs, self.float_dtype)
         condition = self.condition_of(batch)
-        z = self.posterior_parameters(batch["x"], condition, training)["mean"]
+        z = self.code(self.posterior_parameters(batch["x"], condition, training))
         return self.likelihood_parameters(z, condition, training)["mean"]
 
     # --- Arrays in, arrays out: inference.py ---
@@ -430,53 +456,12 @@ class VAE(keras.Model):
     elbo = inference.elbo
     log_prob = inference.log_prob
 
-    # --- Configuration ---
+    # --- As data, and back: configuration.py ---
 
-    def get_config(self) -> dict[str, Any]:
-        """Every constructor argument, as data; networks given as layers are serialised by Keras."""
-        specs = {
-            role: keras.saving.serialize_keras_object(spec) if isinstance(spec, keras.layers.Layer) else spec
-            for role, spec in self._specs.items()
-        }
-        return {
-            "name": self.name,
-            "dtype": self.dtype_policy.name,
-            "image_shape": self.image_shape,
-            "latent_dim": self.latent_dim,
-            **specs,
-            "beta": self.beta.get_config(),
-            "free_bits": self.free_bits,
-            "free_bits_on": self.free_bits_on,
-            "seed": self.seed,
-        }
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> "VAE":
-        """The inverse of `get_config`."""
-        arguments: dict[str, Any] = {
-            key: keras.saving.deserialize_keras_object(value)
-            if isinstance(value, Mapping) and "class_name" in value
-            else value
-            for key, value in config.items()
-        }
-        return cls(**arguments)
-
-    def get_compile_config(self) -> dict[str, Any]:
-        """What `compile` was given, for `model.save`."""
-        names = [player.name for player in self.players()]
-        optimizers = [getattr(each, "inner_optimizer", each) for each in self.optimizers]
-        return {
-            "optimizer": {
-                name: keras.saving.serialize_keras_object(each) for name, each in zip(names, optimizers, strict=True)
-            },
-            "jit_compile": self.jit_compile,
-            "steps_per_execution": self.steps_per_execution,
-        }
-
-    def compile_from_config(self, config: Mapping[str, Any]) -> None:
-        """The inverse of `get_compile_config`."""
-        optimizers = {name: keras.saving.deserialize_keras_object(each) for name, each in config["optimizer"].items()}
-        self.compile(**{**config, "optimizer": optimizers})
+    get_config = configuration.get_config
+    from_config = classmethod(configuration.from_config)
+    get_compile_config = configuration.get_compile_config
+    compile_from_config = configuration.compile_from_config
 
     # --- Inside ---
 
