@@ -98,8 +98,10 @@ def read(path: str | Path) -> Recipe:
     for name in sections & set(table):
         _check_type(table[name], dict[str, Any], path, name)
     _check_type(table["summary"], str, path, "summary")
+    _check_data_only(table, path)
     model = dict(table["model"])
-    _check_type(model.get("class"), str, path, "model.class")
+    _check_keys(model, {"class", *model}, {"class"}, path, "model.")
+    _check_type(model["class"], str, path, "model.class")
     for reserved, home in (("seed", "training.seed"), ("dtype", "training.precision")):
         if reserved in model:
             raise UserError(f"{path}: write {home}, not model.{reserved}: it is one number for the whole run.")
@@ -124,6 +126,21 @@ def _section(kind: type, table: Mapping[str, Any], path: Path, name: str) -> Any
     for key, value in table.items():
         _check_type(value, hints[key], path, f"{name}.{key}")
     return kind(**table)
+
+
+def _check_data_only(value: Any, path: Path) -> None:
+    """Refuse Keras's own serialised objects, anywhere: Keras would import the module that one names."""
+    if isinstance(value, list):
+        for each in value:
+            _check_data_only(each, path)
+    elif isinstance(value, dict):
+        for key, each in value.items():
+            if key in ("class_name", "module", "registered_name"):
+                raise UserError(
+                    f"{path}: a recipe is data, and names things that keras_vae knows: {{ name = ... }}. Given: the "
+                    f"key {key!r}, of a serialised Keras object."
+                )
+            _check_data_only(each, path)
 
 
 def _check_keys(table: Mapping[str, Any], known: set[str], required: set[str], path: Path, prefix: str) -> None:

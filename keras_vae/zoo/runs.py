@@ -1,5 +1,6 @@
 """From a recipe to a trained, measured entry; a run that was interrupted goes on where it was."""
 
+import inspect
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +24,13 @@ def build(recipe: recipes.Recipe, precision: str | None = None) -> Any:
     kind = choose("model class", recipe.model.class_name, MODELS)
     given = {"seed": recipe.training.seed, "dtype": precision or recipe.training.precision}
     check_arguments(f"model class {recipe.model.class_name}", kind, recipe.model.arguments)
-    return kind(**recipe.model.arguments, **given)
+    try:
+        return kind(**recipe.model.arguments, **given)
+    except UserError:
+        raise
+    except (TypeError, ValueError) as error:  # what Keras says of an activation that it does not have, for one
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise UserError(f"The arguments of the model class {recipe.model.class_name} do not fit: {reason}.") from error
 
 
 def load(name: str | Path, weights: bool = True) -> Any:
@@ -163,12 +170,27 @@ def optimizers(spec: str | Mapping[str, Any]) -> Any:
     Raises:
       UserError: an optimizer that Keras does not have, or arguments that it does not take.
     """
-    if isinstance(spec, Mapping) and "name" not in spec:
+    if isinstance(spec, Mapping) and spec and "name" not in spec:
         return {player: optimizers(each) for player, each in spec.items()}
-    arguments = {"name": spec} if isinstance(spec, str) else dict(spec)
-    name = arguments.pop("name")
+    arguments = dict(spec) if isinstance(spec, Mapping) else {"name": spec}
+    name = arguments.pop("name", None)
+    if not isinstance(name, str):
+        raise UserError(f"An optimizer is a name, or a table of 'name' and arguments. Given: {spec!r}.")
+    kind = choose("optimizer", name.lower(), _OPTIMIZERS)
+    check_arguments(f"optimizer {name!r}", kind, arguments)
+    words = [key for key, value in arguments.items() if isinstance(value, str | Mapping)]
+    if words:
+        raise UserError(f"The optimizer's argument {words[0]} must be a number. Given: {spec!r}.")
     try:
-        return keras.optimizers.get({"class_name": name, "config": arguments})
-    except (ValueError, TypeError) as error:
-        reason = str(error).splitlines()[0]
-        raise UserError(f"An optimizer is one of Keras's, with its arguments. Given: {spec!r}: {reason}.") from error
+        return kind(**arguments)
+    except (TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise UserError(f"The arguments of the optimizer {name!r} do not fit: {reason}. Given: {spec!r}.") from error
+
+
+def _is_optimizer(value: Any) -> bool:
+    wraps = (keras.optimizers.Optimizer, keras.optimizers.LossScaleOptimizer)
+    return inspect.isclass(value) and issubclass(value, keras.optimizers.Optimizer) and value not in wraps
+
+
+_OPTIMIZERS = {name.lower(): value for name, value in vars(keras.optimizers).items() if _is_optimizer(value)}
