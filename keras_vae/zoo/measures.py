@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+import keras_vae
 from keras_vae import data
-from keras_vae.errors import CorruptFileError
+from keras_vae.arrays import check_whole_number
+from keras_vae.errors import CorruptFileError, UserError
 from keras_vae.evaluation.likelihood import elbo_terms
 from keras_vae.files import sha256
 from keras_vae.inference import checked_inputs
@@ -18,7 +20,7 @@ from keras_vae.zoo import cards, checkpoints, recipes, runs, store
 # Nats. The same weights, digits and noise give the same numbers but for rounding, which moves a mean over the test
 # digits by less than a thousandth; another binarisation, split or weights file moves it by tenths.
 TOLERANCE = 0.01
-PACKAGES = ("keras_vae", "tensorflow", "keras", "tensorflow-probability", "numpy")
+PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "numpy")
 
 
 def images_of(recipe: recipes.Recipe, split: str | None = None) -> np.ndarray:
@@ -40,8 +42,11 @@ def measure(model: Any, images: np.ndarray, seed: int, samples: int) -> dict[str
       metric -> `value`, `standard_error` (over examples), `samples` (draws of q(z|x) for each example).
 
     Raises:
-      UserError: images outside the likelihood's support.
+      UserError: images outside the likelihood's support, or fewer than two of them.
     """
+    if len(images) < 2:
+        raise UserError(f"A standard error needs two images or more. Given: {len(images)}.")
+    seed = check_whole_number(seed, "seed", minimum=0)
     terms = elbo_terms(model, checked_inputs(model, images, likelihood=True), seed)
     values = {name: (terms[name], 1) for name in ("elbo", "log_px", "kl")}
     if samples:
@@ -85,7 +90,11 @@ def results(where: store.Entry, recipe: recipes.Recipe, model: Any, progress: ch
             "seconds": round(progress.seconds, 1),
             "history": progress.history,
         },
-        "versions": {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}},
+        "versions": {
+            "python": platform.python_version(),
+            "keras_vae": keras_vae.__version__,
+            **{name: version(name) for name in PACKAGES},
+        },
         "machine": {"processor": processor(), "cores": os.cpu_count()},
     }
 

@@ -9,7 +9,7 @@ from typing import Any
 import keras
 
 from keras_vae import data, files
-from keras_vae.errors import DivergedError, UserError
+from keras_vae.errors import CorruptFileError, DivergedError, UserError
 from keras_vae.models import MODELS
 from keras_vae.naming import check_arguments, choose
 from keras_vae.zoo import cards, checkpoints, measures, pictures, recipes, store, weights
@@ -50,7 +50,14 @@ def load(name: str | Path, weights: bool = True) -> Any:
     where = store.entry(name)
     model = build(where.recipe, "float32")
     if weights:
-        model.load_weights(store.checked_weights(where))
+        path = store.checked_weights(where)
+        try:
+            model.load_weights(path)
+        except (OSError, KeyError, TypeError, ValueError) as error:
+            reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+            raise CorruptFileError(
+                f"{path} does not hold the weights of its recipe: {reason}. {store.repair(where)}"
+            ) from error
     model.zoo_name, model.zoo_folder = where.name, where.folder
     return model
 
@@ -65,7 +72,7 @@ def train(
 
     Args:
       name: a zoo name, a recipe.toml, or a folder with one.
-      output: the folder; `runs/NAME` by default.
+      output: the folder; by default `runs/NAME`, NAME that of the model, of the recipe's file, or of its folder.
       overwrite: start anew, whatever the folder holds.
       verbose: 0, 1 or 2, as `keras.Model.fit`.
 
@@ -77,17 +84,19 @@ def train(
       DivergedError: training became non-finite; the last good checkpoint is kept.
     """
     path = Path(name)
-    is_file = path.suffix == ".toml"
-    recipe = recipes.read(path) if is_file else store.entry(name).recipe
-    entry_name = Path(output).resolve().name if output else path.resolve().parent.name if is_file else path.name
-    where = store.Entry(entry_name, Path(output) if output else Path("runs") / entry_name)
+    if path.suffix == ".toml":
+        recipe, own_name = recipes.read(path), path.stem if path.name != store.RECIPE else path.resolve().parent.name
+    else:
+        recipe, own_name = store.entry(name).recipe, store.entry(name).name
+    folder = Path(output) if output else Path("runs") / own_name
+    where = store.Entry(folder.resolve().name, folder)
     _check_folder(where, recipe, overwrite)
     if not overwrite and where.results.get("recipe_sha256") == cards.recipe_sha256(recipe):
         return load(where.folder)
     model, progress = _fit(where, recipe, overwrite, verbose)
     _finish(where, recipe, model, progress)
-    if where.folder.resolve().parent == store.root():
-        (where.folder / checkpoints.NAME).unlink()  # the zoo keeps what is loaded, not what training goes on from
+    if where.folder.resolve().parent == store.root().resolve():
+        (where.folder / checkpoints.NAME).unlink(missing_ok=True)  # the zoo keeps what is loaded, not what training goes on from
     return load(where.folder)
 
 

@@ -2,6 +2,7 @@
 
 import fnmatch
 import json
+import shlex
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,6 +12,7 @@ from keras_vae.naming import nearest
 from keras_vae.zoo import recipes
 
 RECIPE, WEIGHTS, RESULTS, CARD = "recipe.toml", "model.weights.h5", "results.json", "README.md"
+_PARTS = ("recipe_sha256", "weights", "evaluation", "metrics", "training", "versions", "machine")
 
 
 class Entry(NamedTuple):
@@ -29,15 +31,21 @@ class Entry(NamedTuple):
         """What the program measured; empty before training.
 
         Raises:
-          CorruptFileError: the file is no JSON.
+          CorruptFileError: the file is not what training wrote.
         """
         path = self.folder / RESULTS
         if not path.is_file():
             return {}
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
+            results = json.loads(path.read_text(encoding="utf-8"))
         except (json.JSONDecodeError, UnicodeDecodeError) as error:
             raise CorruptFileError(f"{path} is not the JSON that training wrote: {error}. {repair(self)}") from error
+        missing = _PARTS if not isinstance(results, dict) else [part for part in _PARTS if part not in results]
+        if missing:
+            raise CorruptFileError(
+                f"{path} is not the JSON that training wrote: it has no {', '.join(missing)}. {repair(self)}"
+            )
+        return results
 
 
 def root() -> Path:
@@ -53,13 +61,13 @@ def names(pattern: str = "*") -> list[str]:
 
 
 def entry(name: str | Path) -> Entry:
-    """The zoo entry `name`, or the run in the folder `name`.
+    """The zoo entry `name`, or the run in the folder `name`; a `Path` is always a folder.
 
     Raises:
       UserError: neither; the message has the nearest names.
     """
-    if str(name) in names():
-        return Entry(str(name), root() / str(name))
+    if isinstance(name, str) and name in names():
+        return Entry(name, root() / name)
     folder = Path(name)
     if (folder / RECIPE).is_file():
         return Entry(folder.resolve().name, folder)
@@ -91,10 +99,11 @@ def checked_weights(where: Entry) -> Path:
 
 def repair(where: Entry) -> str:
     """The command that puts an entry's files right."""
-    if where.folder.parent.name == "_zoo":
+    if where.folder.resolve().parent != root().resolve():
+        folder = shlex.quote(str(where.folder))
+        command = f"keras-vae train {folder} --output {folder} --overwrite"
+    elif root().name == "_zoo":
         command = "pip install --force-reinstall --no-deps keras_vae"
-    elif where.folder.parent == root():
-        command = f"git checkout -- zoo/{where.name}"
     else:
-        command = f"keras-vae train {where.folder / RECIPE} --output {where.folder} --overwrite"
+        command = f"git checkout -- zoo/{where.name}"
     return f"To repair it: {command}"

@@ -42,7 +42,7 @@ def _copy(source: Any, target: Any, path: str) -> None:
         array = item[()]
         if array.dtype == np.float32 and "normalization" not in path:
             largest = float(np.abs(array).max(initial=0.0))
-            if not largest < float(np.finfo(np.float16).max):
+            if not largest <= float(np.finfo(np.float16).max):
                 raise UserError(
                     f"Weights are stored as float16, up to {np.finfo(np.float16).max}. Given: {largest:g} in {inner}. "
                     f"Train with a smaller learning rate or with weight decay."
