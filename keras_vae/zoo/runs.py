@@ -58,6 +58,7 @@ def load(name: str | Path, weights: bool = True) -> Any:
             raise CorruptFileError(
                 f"{path} does not hold the weights of its recipe: {reason}. {store.repair(where)}"
             ) from error
+        model.weights_sha256 = where.results["weights"]["sha256"]
     model.zoo_name, model.zoo_folder = where.name, where.folder
     return model
 
@@ -96,7 +97,8 @@ def train(
     model, progress = _fit(where, recipe, overwrite, verbose)
     _finish(where, recipe, model, progress)
     if where.folder.resolve().parent == store.root().resolve():
-        (where.folder / checkpoints.NAME).unlink(missing_ok=True)  # the zoo keeps what is loaded, not what training goes on from
+        # The zoo keeps what is loaded, not what training goes on from.
+        (where.folder / checkpoints.NAME).unlink(missing_ok=True)
     return load(where.folder)
 
 
