@@ -15,6 +15,7 @@ import typer.core
 from keras_vae.cli import deploy, quickstart, use, zoo
 from keras_vae.errors import UserError
 
+
 class _Interrupted(Exception):
     """Ctrl-C, as an exception that typer lets pass."""
 
