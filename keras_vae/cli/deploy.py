@@ -147,7 +147,7 @@ def _print_json(value: Any) -> None:
 def _parity_table(rows: Iterable["Parity"], title: str) -> Table:
     from keras_vae.export.parity import worst
 
-    titles = ["runtime (file)", "output", "worst case", "batch", "difference", "allowed"]
+    titles = ["runtime (file)", "output", "worst at", "batch", "error", "allowed"]
     return _table(
         title,
         titles,
