@@ -14,6 +14,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what the output folder holds.")]
 
 
+_NAME = 30  # a cell of fewer characters is a name or a number, which is not broken
+
+
 def print_json(value: Any) -> None:
     """Print one JSON document on standard output."""
     print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
@@ -27,10 +30,11 @@ def print_table(
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title or None, title_justify="left", box=SIMPLE)
+    table, rows = Table(title=title or None, title_justify="left", box=SIMPLE), list(rows)
     for place, column in enumerate(columns):
-        number = place >= numbers_from
-        table.add_column(column.replace(", ", "\n"), justify="right" if number else "left", no_wrap=place == 0)
+        name_like = all(len(row[place]) < _NAME for row in rows)
+        justify = "right" if place >= numbers_from else "left"
+        table.add_column(column.replace(", ", "\n"), justify=justify, no_wrap=name_like)
     for row in rows:
         table.add_row(*row)
     console = Console()
