@@ -94,9 +94,12 @@ def read_array(path: str | Path) -> "np.ndarray":
     import numpy as np
 
     try:
-        return np.load(path, allow_pickle=False)
+        array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise UserError(f"Cannot read an array of numbers from {path}: {str(error).splitlines()[0]}.") from error
+    if not isinstance(array, np.ndarray):
+        raise UserError(f"Cannot read an array of numbers from {path}: it is an .npz of several. Save one with np.save.")
+    return array
 
 
 def sha256(path: str | Path) -> str:
