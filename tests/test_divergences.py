@@ -37,7 +37,9 @@ def test_kl_of_diagonal_gaussians_is_the_closed_form_dimension_by_dimension():
 
 def test_kl_against_another_prior():
     # log(s2/s1) + (s1**2 + (m1 - m2)**2) / (2 s2**2) - 1/2
-    kl = divergences.kl(normal(tf.constant([[1.0]]), tf.constant([[0.0]])), normal(tf.constant([3.0]), tf.constant([2.0])))
+    kl = divergences.kl(
+        normal(tf.constant([[1.0]]), tf.constant([[0.0]])), normal(tf.constant([3.0]), tf.constant([2.0]))
+    )
     assert kl.numpy().item() == pytest.approx(1.0 + (1 + 4) / (2 * np.exp(2)) - 0.5, rel=1e-6)
 
 

@@ -122,7 +122,13 @@ def test_none_and_one(model):
 
 def test_inputs_of_other_number_types(model):
     expected = model.encode(X[:5])
-    for given in (X[:5].astype("float64"), X[:5].astype(bool), X[:5].astype("uint8"), tf.constant(X[:5]), X[:5].tolist()):
+    for given in (
+        X[:5].astype("float64"),
+        X[:5].astype(bool),
+        X[:5].astype("uint8"),
+        tf.constant(X[:5]),
+        X[:5].tolist(),
+    ):
         np.testing.assert_array_equal(model.encode(given), expected)
 
 

@@ -150,7 +150,7 @@ class TestTwoPlayers:
             def model_loss(self, terms, batch):
                 return self.objective(terms, self.step)
 
-        model = compiled(Aloof, {"model": SGD(0.0), "critic": SGD(1e30)})
+        model = compiled(Aloof, {"model": SGD(0.0), "critic": SGD(1e38)})
         model.critic.layers[0].kernel.regularizer = None  # weight decay of all layers is part of every player's loss
         with pytest.raises(UserError, match=r"loss of 'critic' is not finite at step \d"):
             model.fit(X, batch_size=16, epochs=3, verbose=0)
@@ -291,7 +291,12 @@ class ToyConditional(VAE):
 
     def check_condition(self, condition, count):
         labels = np.asarray([] if condition is None else condition)
-        if labels.shape != (count,) or labels.dtype.kind not in "iu" or labels.min() < 0 or labels.max() >= self.classes:
+        if (
+            labels.shape != (count,)
+            or labels.dtype.kind not in "iu"
+            or labels.min() < 0
+            or labels.max() >= self.classes
+        ):
             raise UserError(f"condition must be {count} labels from 0 to {self.classes - 1}. Given: {condition!r}.")
         return {"condition": labels.astype("int32")}
 
