@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -81,8 +82,11 @@ def write_array(path: str | Path, array: "np.ndarray") -> None:
     """Write `array` to `path` atomically, as .npy."""
     import numpy as np
 
-    with atomic(path) as temporary, open(temporary, "wb") as file:
-        np.save(file, array, allow_pickle=False)
+    # Through memory: on a full disk, NumPy says how many items it wrote, and not why.
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    with atomic(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def read_array(path: str | Path) -> "np.ndarray":
