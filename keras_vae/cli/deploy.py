@@ -117,12 +117,16 @@ def bench_command(
         temporary.mkdir()
         files.write_json(temporary / "bench.json", results)
         files.write_text(temporary / "bench.md", markdown(results))
-        plot(results, temporary / "bench.png")
+        try:
+            plot(results, temporary / "bench.png")
+            written = "bench.json, bench.md, bench.png"
+        except ModuleNotFoundError:  # the numbers need no matplotlib
+            written = "bench.json, bench.md; for a picture, pip install matplotlib"
     if json:
         print_json(results)
         return
     titles, rows = cells(results)
-    written = f"Written to {folder}: bench.json, bench.md, bench.png"
+    written = f"Written to {folder}: {written}"
     print_table("", titles, rows, numbers_from=2, note="\n".join([*not_timed(results), conditions(results), written]))
 
 
