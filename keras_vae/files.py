@@ -102,7 +102,7 @@ def read_array(path: str | Path) -> "np.ndarray":
     except (OSError, ValueError, EOFError) as error:
         raise UserError(f"Cannot read an array of numbers from {path}: {str(error).splitlines()[0]}.") from error
     if not isinstance(array, np.ndarray):
-        raise UserError(f"Cannot read an array of numbers from {path}: it is an .npz of several. Save one with np.save.")
+        raise UserError(f"Cannot read an array of numbers from {path}: it holds several. Save one with np.save.")
     return array
 
 
