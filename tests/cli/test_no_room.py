@@ -15,7 +15,9 @@ DRIVER = """
 import contextlib, io, json, os, resource, shutil, sys
 from keras_vae import files, plots, zoo
 from keras_vae.cli import main
-from keras_vae.zoo import pictures, runs, weights, checkpoints
+from keras_vae.zoo import checkpoints, measures, pictures, weights
+
+measures.results = lambda *_: json.load(open("run/results.json"))  # not what this is about, and seconds each time
 
 def limit(size):
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
@@ -56,6 +58,7 @@ small, new = 20_000, ["train", "toy.toml", "--output", "new", "--json"]
 attempt("checkpoint", new, lambda: limited(checkpoints, "write", small, lambda p: "checkpoint" in p), "new")
 attempt("weights", unfinished("w"), lambda: limited(weights, "write_float16", small), "w")
 attempt("picture", unfinished("p"), lambda: limited(plots, "save", 1000), "p")
+pictures.write = lambda *_: None
 attempt("card", unfinished("c"), lambda: limited(files, "write_text", 500, lambda p: "README" in p), "c")
 attempt("results", unfinished("r"), lambda: limited(files, "write_json", 500), "r")
 attempt("recipe", ["train", "toy.toml", "--output", "t", "--json"],
@@ -73,8 +76,8 @@ EXPECTED = {
     "checkpoint": ("new/checkpoint.weights.h5", ["recipe.toml"]),
     "weights": ("w/model.weights.h5", KEPT),
     "picture": ("p/reconstructions.png", [KEPT[0], "model.weights.h5", KEPT[1]]),
-    "card": ("c/README.md", [name for name in toy_runs.FILES if name not in ("README.md", "results.json")]),
-    "results": ("r/results.json", [name for name in toy_runs.FILES if name != "results.json"]),
+    "card": ("c/README.md", [KEPT[0], "model.weights.h5", KEPT[1]]),
+    "results": ("r/results.json", ["README.md", KEPT[0], "model.weights.h5", KEPT[1]]),
     "recipe": ("t/recipe.toml", []),
     "png": ("png/a.png", ["a.png"]),
     "npy": ("npy/a.npy", ["a.npy"]),
