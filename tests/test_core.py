@@ -6,12 +6,12 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tests import toys
-from tests.toys import LATENT, SHAPE, binary, compiled, degenerate, grey, mlp, same, toy
 
 from keras_vae import randomness
 from keras_vae.core import Terms
 from keras_vae.models import VAE, BetaVAE
+from tests import toys
+from tests.toys import LATENT, SHAPE, binary, compiled, degenerate, grey, mlp, same, toy
 
 X = binary(64)
 BATCH = {"x": tf.constant(X)}
@@ -104,8 +104,8 @@ class TestGradients:
     )
     def test_the_whole_loss_against_central_differences(self, arguments):
         """float64, fixed noise, a step of 1e-5: the formula's own error is about 1e-10, rounding 1e-16 / 1e-5."""
-        model = toy(dtype="float64", encoder=mlp(hidden=(3,), activation="tanh"), decoder=mlp(hidden=(3,), activation="tanh"),
-                    **arguments)  # fmt: skip
+        smooth = mlp(hidden=(3,), activation="tanh")
+        model = toy(dtype="float64", encoder=smooth, decoder=smooth, **arguments)
         generator = np.random.default_rng(0)
         for variable in model.trainable_variables:
             variable.assign(generator.normal(scale=0.5, size=variable.shape))
@@ -360,7 +360,7 @@ class TestKeras:
         assert len(model.trainable_variables) == 9
 
     def test_layers_losses_are_added_once(self):
-        """L2 on one kernel and an activity penalty on one layer, in the loss of fit and of evaluate, and nowhere else."""
+        """L2 on a kernel and an activity penalty, in the loss of fit and of evaluate, and nowhere else."""
         dense = keras.layers.Dense(2 * LATENT, kernel_regularizer=keras.regularizers.L2(0.5),
                                    activity_regularizer=keras.regularizers.L1(0.01))  # fmt: skip
         model = compiled(encoder=keras.Sequential([keras.layers.Flatten(), dense]), optimizer=keras.optimizers.SGD(0.0))

@@ -1,4 +1,4 @@
-"""MirroredStrategy on two logical CPUs against one device. Devices are configured before TensorFlow starts: a process."""
+"""MirroredStrategy on two logical CPUs against one device. They are configured before TensorFlow starts: a process."""
 
 import json
 import os

@@ -55,7 +55,7 @@ def test_kl_of_full_covariance_is_one_group():
 
 
 def test_a_pair_without_closed_form_says_so():
-    with pytest.raises(UserError, match="needs a closed form in TFP.*Set analytic_kl = False"):
+    with pytest.raises(UserError, match=r"needs a closed form in TFP.*Set analytic_kl = False"):
         divergences.kl(standard(), tfd.Independent(tfd.StudentT(3.0, tf.zeros(3), tf.ones(3)), 1))
 
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from tests.toys import LATENT, SHAPE, binary, compiled, grey, mlp, toy
 
 from keras_vae.arrays import BLOCK
 from keras_vae.errors import UserError
+from tests.toys import LATENT, SHAPE, binary, compiled, grey, mlp, toy
 
 X = binary(2 * BLOCK + 30)
 GREY = grey(20)

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.toys import SHAPE, binary, mlp
 
 from keras_vae.models import MODELS
+from tests.toys import SHAPE, binary, mlp
 
 # Networks with BatchNorm, so that both modes of a layer are met.
 _TOY = {

@@ -1,10 +1,9 @@
 """Every registered model has a case, and no case is left of a model that is gone."""
 
-from tests.conformance.cases import CASES
-
 import keras_vae.models
 from keras_vae.core import VAE
 from keras_vae.models import MODELS
+from tests.conformance.cases import CASES
 
 
 def test_cases_and_registered_models_are_the_same():

@@ -4,6 +4,7 @@ import json
 
 import keras
 import numpy as np
+
 from tests import toys
 from tests.conformance.cases import MODELS, X, every_model, labels, make
 
@@ -20,7 +21,7 @@ def test_configuration_round_trip(name):
 
 @every_model
 def test_weights_and_optimizers_come_back_and_training_goes_on(name, tmp_path):
-    """Saved after an epoch: a fresh model that loads the file ends the next epoch with the same weights, bit for bit."""
+    """Saved after an epoch: a fresh model that loads the file ends the next one with equal weights, bit for bit."""
     model, other = make(name), make(name, seed=3)
     for each in (model, other):
         each.compile(keras.optimizers.Adam(0.01), **toys.PLAIN)

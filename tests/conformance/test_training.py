@@ -4,13 +4,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+
 from tests import toys
 from tests.conformance.cases import MODELS, X, every_model, labels, make
 
 
 @pytest.fixture(scope="module")
 def trained():
-    """Each model after one epoch of 3 steps with the library's defaults, XLA and 32 steps a call, and its weights before."""
+    """Each model after one epoch of 3 steps with the defaults, XLA and 32 steps a call; and its weights before."""
     made = {}
 
     def get(name):

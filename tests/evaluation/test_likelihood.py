@@ -1,12 +1,14 @@
 """Numbers about a trained model: their terms belong together, and bounds are bounds."""
 
+import itertools
+
 import numpy as np
 import pytest
-from tests.toys import LATENT, binary, toy
 
 from keras_vae.evaluation.latent import kl_per_dimension
 from keras_vae.evaluation.likelihood import elbo_terms, importance_weighted
 from keras_vae.inference import checked_inputs
+from tests.toys import LATENT, binary, toy
 
 X = binary(300)
 
@@ -39,7 +41,7 @@ def test_importance_weights_climb_with_the_samples(model):
     """The mean bound over 300 images, K = 1, 10, 100, of differences within their standard errors."""
     inputs = checked_inputs(model, X, likelihood=True)
     bounds = [importance_weighted(model, inputs, samples, seed=3) for samples in (1, 10, 100)]
-    for fewer, more in zip(bounds, bounds[1:], strict=False):
+    for fewer, more in itertools.pairwise(bounds):
         gain = more - fewer
         assert gain.mean() > -3 * gain.std() / np.sqrt(300)
     assert (bounds[2] - bounds[0]).mean() > 0

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from tests import toys
-from tests.toys import binary, compiled, same, toy
 
 from keras_vae.errors import UserError
 from keras_vae.models import VAE, BetaVAE
+from tests import toys
+from tests.toys import binary, compiled, same, toy
 
 X = binary(64)
 

@@ -1,12 +1,14 @@
 """Convolutional networks: shapes that halve and double, weights where they belong, sizes that do not divide."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
-from tests.toys import toy
 
 from keras_vae.errors import UserError
 from keras_vae.networks import ConvDecoder, ConvEncoder
+from tests.toys import toy
 
 X = np.random.default_rng(0).random((3, 8, 12, 2), dtype="float32")
 
@@ -37,7 +39,7 @@ def test_batch_norm_stands_before_each_activation():
     network(X)
     names = [type(layer).__name__ for layer in network.stack.layers]
     assert names.count("BatchNormalization") == names.count("Activation") == 3
-    for before, after in zip(names, names[1:], strict=False):
+    for before, after in itertools.pairwise(names):
         assert (after == "Activation") == (before == "BatchNormalization")
 
 
