@@ -51,6 +51,20 @@ def atomic(path: str | Path) -> Iterator[Path]:
         shutil.rmtree(scratch, ignore_errors=True)
 
 
+def require_room(path: str | Path, size: int) -> None:
+    """Raise OSError unless `size` bytes can be written to `path`, which is left absent.
+
+    For writers that do not survive a full disk: HDF5 crashes the process when it cannot write what it holds back.
+    """
+    try:
+        with open(path, "wb") as file:
+            file.write(bytes(size))
+            file.flush()
+            os.fsync(file.fileno())
+    finally:
+        Path(path).unlink(missing_ok=True)
+
+
 def write_text(path: str | Path, text: str) -> None:
     """Write `text` to `path` atomically, as UTF-8."""
     with atomic(path) as temporary:

@@ -3,8 +3,10 @@
 These are the methods of `VAE`; they live here so that the engine and its public face can be read apart.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
+import keras
 import numpy as np
 
 from keras_vae import arrays, randomness
@@ -13,24 +15,30 @@ from keras_vae.evaluation.likelihood import elbo_terms, importance_weighted
 
 
 def encode(self: Any, x: Any, condition: Any = None) -> np.ndarray:
-    """The mean code of each image: `(batch, latent_dim)`.
+    """The code of each image: its mean, `(batch, latent_dim)`, or what the variant's `code` says.
 
     Raises:
       UserError: `x` is not a batch of images in [0, 1] of the model's shape.
     """
     inputs = checked_inputs(self, x, condition)
-    return arrays.in_blocks(lambda _, part: self.functions.posterior_parameters(**part)["mean"], inputs)
+    return arrays.in_blocks(lambda _, part: self.code(self.functions.posterior_parameters(**part)), inputs)
 
 
 def decode(self: Any, z: Any, condition: Any = None) -> np.ndarray:
     """The likelihood's mean for each code: images `(batch, *image_shape)`, in [0, 1].
 
     Raises:
-      UserError: `z` is not a batch of finite codes of `latent_dim` numbers.
+      UserError: `z` is not a batch of finite codes of `latent_dim` numbers, or not of the variant's kind.
     """
-    inputs = {"z": arrays.check_codes(z, (self.latent_dim,)).astype(self.float_dtype)}
-    inputs |= self.check_condition(condition, len(inputs["z"]))
-    return arrays.in_blocks(lambda _, part: self.functions.likelihood_parameters(**part)["mean"], inputs)
+    z = self.check_code(z)
+    levels = z if isinstance(z, Mapping) else {"z": z}
+    given = self.check_condition(condition, len(next(iter(levels.values()))))
+
+    def one_block(_: int, part: Mapping[str, np.ndarray]) -> Any:
+        code = {name: part[name] for name in levels} if isinstance(z, Mapping) else part["z"]
+        return self.functions.likelihood_parameters(code, **{name: part[name] for name in given})["mean"]
+
+    return arrays.in_blocks(one_block, {**levels, **given})
 
 
 def reconstruct(self: Any, x: Any, condition: Any = None) -> np.ndarray:
@@ -53,7 +61,7 @@ def sample(self: Any, count: int, seed: int = 0, condition: Any = None) -> np.nd
     prior = self.prior(given)
     noise = randomness.seed_of(arrays.check_whole_number(seed, "seed", minimum=0), randomness.SAMPLING)
     z = prior.sample(seed=noise) if prior.batch_shape.rank else prior.sample(count, seed=noise)
-    return self.decode(np.asarray(z), condition)
+    return self.decode(keras.tree.map_structure(np.asarray, z), condition)
 
 
 def elbo(self: Any, x: Any, seed: int = 0, condition: Any = None) -> np.ndarray:

@@ -11,6 +11,7 @@ matplotlib.use("Agg", force=False)
 import numpy as np
 from matplotlib.figure import Figure
 
+from keras_vae.errors import UserError
 from keras_vae.files import atomic
 
 # Okabe and Ito 2008, https://jfly.uni-koeln.de/color/
@@ -24,8 +25,15 @@ def save(figure: Figure, path: str | Path) -> None:
 
 
 def mosaic(images: np.ndarray, columns: int, gap: int = 1) -> np.ndarray:
-    """Lay images `(count, height, width, channels)` out in rows of `columns`, white between them: one image."""
+    """Lay images `(count, height, width, channels)` out in rows of `columns`, white between them: one image.
+
+    Raises:
+      UserError: no images.
+    """
     count, height, width, channels = images.shape
+    if not count:
+        raise UserError("A picture needs at least one image. Given: none.")
+    columns = min(columns, count)
     rows = -(-count // columns)
     canvas = np.ones((rows * (height + gap) - gap, columns * (width + gap) - gap, channels), "float32")
     for number, image in enumerate(images):

@@ -122,15 +122,20 @@ def checked_dataset(
             x, y = as_batch(x)["x"], x.get("y", y)
         examples = arrays.check_images(x, model.image_shape)
         dataset = pipeline.batches(examples, y, batch_size=batch_size, training=training, seed=model.seed)
+        labels = y
     else:
         dataset, known = x, pipeline.pixels_of(x)
         if known is None:
             first = as_batch(next(iter(x.take(1).as_numpy_iterator()), None))
             examples = arrays.check_images(first["x"], model.image_shape, "x of the dataset's first batch")
+            labels = first.get("y")
         else:
             examples = arrays.check_images(known.example, model.image_shape, "x of the dataset")
+            labels = known.labels
     if nats:
         model.likelihood_family.check(examples)
+    if model.conditional:
+        model.check_condition(labels, len(examples) if labels is None else len(labels))
     return dataset
 
 

@@ -7,13 +7,29 @@ work where none is installed, and answer at once.
 import os
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import typer
+import typer.core
 
 from keras_vae.cli import deploy, quickstart, use, zoo
 from keras_vae.errors import UserError
 
+
+class _Interrupted(Exception):
+    """Ctrl-C, as an exception that typer lets pass."""
+
+
+class _Commands(typer.core.TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt as error:
+            raise _Interrupted from error
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Variational autoencoders: trained, measured, exported, timed. Begin with: keras-vae quickstart",
     epilog="Any command takes --debug, which shows the traceback of an error.",
     no_args_is_help=True,
@@ -47,7 +63,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
             raise
         print(f"Error: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
+    except ModuleNotFoundError as error:
+        if debug or (error.name or "keras_vae").startswith("keras_vae"):
+            raise
+        package = (error.name or "").split(".")[0]
+        print(
+            f"Error: this command needs the module {package}, which is not installed here. Install keras-vae with its "
+            f"dependencies: pip install keras-vae. Without them, list, show, check and bench work, on ONNX Runtime.",
+            file=sys.stderr,
+        )
+        sys.exit(1)
+    except (_Interrupted, KeyboardInterrupt):
         if debug:
             raise
         print("Interrupted. What was finished is kept; nothing is half-written.", file=sys.stderr)

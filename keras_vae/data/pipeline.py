@@ -14,10 +14,11 @@ _STATIC_SEED = 2008
 
 
 class Pixels(NamedTuple):
-    """What is known of a dataset's pixels without reading it."""
+    """What is known of a dataset's examples without reading it."""
 
     image_shape: tuple[int, ...]
     example: np.ndarray  # one image with every value that matters to a likelihood: 0, 1, and 0.5 where there is grey
+    labels: np.ndarray | None = None  # all of them, where there are any
 
 
 def batches(
@@ -106,7 +107,7 @@ def batches(
     grey = dequantize or (binarize is None and bool(((images != 0) & (images != scale)).any()))
     example = np.full((1, *images.shape[1:]), 0.5 if grey else 1.0, "float32")
     marked: Any = dataset
-    marked.keras_vae = Pixels(tuple(images.shape[1:]), example)
+    marked.keras_vae = Pixels(tuple(images.shape[1:]), example, columns.get("y"))
     marked.epoch = epoch  # the graph holds the variable's handle only
     return marked
 

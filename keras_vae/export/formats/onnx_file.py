@@ -74,7 +74,8 @@ def refuse_foreign(proto: Any, name: str) -> None:
 def canonicalise(proto: Any, name: str) -> None:
     """Name nodes and tensors by their position, and the batch `batch`; drop what differs from one run to the next.
 
-    tf2onnx and Keras number names by counters of the process, so the same weights would give other bytes.
+    tf2onnx and Keras number names by counters of the process, so the same weights would give other bytes. The bytes of
+    a graph with a loop still vary within a process: tf2onnx orders the outputs of its body by those names.
     """
     graph = proto.graph
     proto.doc_string = ""
@@ -108,6 +109,9 @@ def _rename(graph: Any, names: Mapping[str, str], places: Mapping[str, int]) -> 
         node.output[:] = [names[made] for made in node.output]
         for body in _bodies(node):
             body.name = f"{node.name}_body"
+            for value in [*body.input, *body.output]:
+                for size in value.type.tensor_type.shape.dim:
+                    size.dim_param = ""
             _rename(body, names, places)
     weights = [tensor for tensor in graph.initializer if tensor.name in names]
     for tensor in weights:
