@@ -97,6 +97,11 @@ def checked_inputs(model: Any, x: Any, condition: Any = None, likelihood: bool =
       likelihood: also require images in the likelihood's support, since nats will be reported.
     """
     images = arrays.check_images(x, model.image_shape).astype(model.float_dtype)
+    if likelihood and not model.stochastic:
+        raise UserError(
+            f"{type(model).__name__} has no distribution over codes, and so no ELBO and no log p(x). Compare "
+            f"reconstructions, or train a VAE."
+        )
     if likelihood:
         model.likelihood_family.check(images)
     return {"x": images} | model.check_condition(condition, len(images))

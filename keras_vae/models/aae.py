@@ -12,9 +12,9 @@ from keras_vae.networks import MLP
 
 @keras.saving.register_keras_serializable(package="keras_vae")
 class AAE(VAE):
-    """Minimises -log p(x|z) + weight * softplus(-critic(z)) at z = encoder(x); the critic tells z from the prior's draws.
+    """Minimises -log p(x|z) + weight * softplus(-critic(z)) at z = encoder(x); the critic tells z from prior draws.
 
-    Section 2 of Makhzani et al. 2016, https://arxiv.org/abs/1511.05644, its three phases in one step: reconstruction and
+    Section 2 of Makhzani et al. 2016, https://arxiv.org/abs/1511.05644, its phases in one step: reconstruction and
     fooling the critic, the encoder's two aims, are one player's loss. The critic's logit is positive for the prior.
     weight = 0 is `AE`.
 

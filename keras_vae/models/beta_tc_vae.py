@@ -5,8 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vae.core import VAE, Batch, Terms
 from keras_vae.arrays import check_whole_number
+from keras_vae.core import VAE, Batch, Terms
 from keras_vae.divergences import ESTIMATORS, aggregate_log_probs
 from keras_vae.errors import UserError
 from keras_vae.naming import choose
@@ -16,8 +16,8 @@ from keras_vae.naming import choose
 class BetaTCVAE(VAE):
     """Minimises -log p(x|z) + alpha * I(x; z) + beta * TC(z) + gamma * sum over j of KL(q(z_j) || p(z_j)).
 
-    Equation 4 of Chen et al. 2018, https://arxiv.org/abs/1802.04942. The three parts add up to the KL, sample by sample,
-    so alpha = beta = gamma = 1 is `VAE` with a sampled KL. The ELBO that is logged has the KL in closed form.
+    Equation 4 of Chen et al. 2018, https://arxiv.org/abs/1802.04942. The parts add up to the KL, sample by sample, so
+    alpha = beta = gamma = 1 is `VAE` with a sampled KL. The ELBO that is logged has the KL in closed form.
 
     Args:
       dataset_size: the number of training examples, N in the estimators of q(z).

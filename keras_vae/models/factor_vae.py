@@ -3,8 +3,8 @@
 from typing import Any
 
 import keras
-from keras import ops
 import tensorflow as tf
+from keras import ops
 
 from keras_vae.core import VAE, Batch, Player, Terms
 from keras_vae.errors import UserError
@@ -47,9 +47,7 @@ class FactorVAE(VAE):
         correlation = ops.mean(log_ratio)
         permuted = _permuted(z[half:], self.draws.next())
         cache = {**terms.cache, "joint": ops.stop_gradient(joint), "permuted": ops.stop_gradient(permuted)}
-        return terms._replace(
-            penalty=self.gamma * correlation, logs={"total_correlation": correlation}, cache=cache
-        )
+        return terms._replace(penalty=self.gamma * correlation, logs={"total_correlation": correlation}, cache=cache)
 
     def players(self) -> list[Player]:
         critic = self.critic.trainable_variables
@@ -60,7 +58,7 @@ class FactorVAE(VAE):
         ]
 
     def _critic_loss(self, terms: Terms) -> Any:
-        """Cross-entropy: codes of q(z) are class 1, permuted ones class 0; neither carries a gradient to the encoder."""
+        """Cross-entropy: codes of q(z) are class 1, permuted ones class 0; no gradient reaches the encoder."""
         joint = self.run(self.critic, terms.cache["joint"], True)
         permuted = self.run(self.critic, terms.cache["permuted"], True)
         return 0.5 * (ops.mean(ops.softplus(-joint)) + ops.mean(ops.softplus(permuted)))

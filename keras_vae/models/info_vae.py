@@ -15,7 +15,7 @@ from keras_vae.naming import choose
 class InfoVAE(VAE):
     """Minimises -log p(x|z) + (1 - alpha) * KL(q(z|x) || p(z)) + (alpha + scale - 1) * MMD(q(z), p(z)).
 
-    Equation 6 of Zhao et al. 2019, https://arxiv.org/abs/1706.02262, with the maximum mean discrepancy as its divergence.
+    Equation 6 of Zhao et al. 2019, https://arxiv.org/abs/1706.02262, with the maximum mean discrepancy for divergence.
     `scale` is the paper's lambda. alpha = 0 and scale = 1 is `VAE`; alpha = 1 is the MMD-VAE.
 
     Args:

@@ -29,9 +29,8 @@ class VampVAE(VAE):
         super().__init__(**kwargs)
         self.pseudo_inputs = check_whole_number(pseudo_inputs, "pseudo_inputs")
         start = np.random.default_rng(self.seed).normal(-2.0, 0.5, (self.pseudo_inputs, *self.image_shape))
-        self.raw_pseudo_inputs = self.add_weight(
-            shape=start.shape, initializer=lambda shape, dtype: ops.convert_to_tensor(start, dtype), name="pseudo_inputs"
-        )
+        self.raw_pseudo_inputs = self.add_weight(shape=start.shape, initializer="zeros", name="pseudo_inputs")
+        self.raw_pseudo_inputs.assign(start)
 
     def prior(self, condition: Any = None) -> tfd.Distribution:
         """The mixture of the posteriors at the pseudo-inputs; batch shape `()`, event shape `(latent_dim,)`."""

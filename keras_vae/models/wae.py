@@ -15,7 +15,7 @@ from keras_vae.naming import choose
 class WAE(VAE):
     """Minimises -log p(x|z) + scale * MMD(q(z), p(z)) at z = encoder(x), q(z) the codes of the batch.
 
-    Equation 4 and algorithm 2 of Tolstikhin et al. 2018, https://arxiv.org/abs/1711.01558; the cost is the likelihood's,
+    Equation 4 and algorithm 2 of Tolstikhin et al. 2018, https://arxiv.org/abs/1711.01558; the likelihood is the cost,
     squared error for a Gaussian of fixed scale. The unbiased estimate of MMD may be negative. scale = 0 is `AE`.
 
     Args:
