@@ -18,6 +18,8 @@ _SEED = 0
 
 def takes_grey(model: Any) -> bool:
     """Whether the model's likelihood accepts grey levels, rather than pixels that are 0 or 1."""
+    if model.likelihood_family.levels:
+        return model.likelihood_family.levels > 2
     try:
         model.likelihood_family.check(np.full((1, *model.image_shape), 0.5, "float32"))
     except UserError:
