@@ -9,6 +9,8 @@ from keras_vae.models.beta_vae import BetaVAE as BetaVAE
 from keras_vae.models.cvae import CVAE as CVAE
 from keras_vae.models.dip_vae import DIPVAE as DIPVAE
 from keras_vae.models.factor_vae import FactorVAE as FactorVAE
+from keras_vae.models.flow_vae import FlowVAE as FlowVAE
+from keras_vae.models.hyperspherical_vae import HypersphericalVAE as HypersphericalVAE
 from keras_vae.models.info_vae import InfoVAE as InfoVAE
 from keras_vae.models.iwae import IWAE as IWAE
 from keras_vae.models.rae import RAE as RAE
@@ -27,6 +29,8 @@ MODELS = {
         CVAE,
         DIPVAE,
         FactorVAE,
+        FlowVAE,
+        HypersphericalVAE,
         InfoVAE,
         IWAE,
         RAE,
