@@ -1,5 +1,6 @@
 """Writing files so that a reader never sees half of one, whatever interrupts the writer."""
 
+import errno
 import hashlib
 import json
 import os
@@ -140,6 +141,8 @@ def _replace(source: Path, target: Path, aside: Path) -> None:
     if not target.is_dir():
         os.replace(source, target)
         return
+    if not source.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "it is a folder, and a file would take its place")
     try:
         os.replace(target, aside)
         os.replace(source, target)

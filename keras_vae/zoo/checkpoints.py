@@ -10,6 +10,7 @@ import keras
 
 from keras_vae.errors import CorruptFileError
 from keras_vae.files import atomic
+from keras_vae.zoo import weights
 
 NAME = "checkpoint.weights.h5"
 _ATTRIBUTE = "keras_vae_run"
@@ -26,6 +27,7 @@ class Progress(NamedTuple):
 def write(model: Any, path: str | Path, progress: Progress) -> None:
     """Write a checkpoint of a compiled model; whatever interrupts it, `path` holds the old one or the new one."""
     with atomic(path) as temporary:
+        weights.require_room(temporary, model)
         model.save_weights(temporary)
         with h5py.File(temporary, "a") as file:
             file.attrs[_ATTRIBUTE] = json.dumps(progress._asdict())

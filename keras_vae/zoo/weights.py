@@ -8,7 +8,9 @@ import numpy as np
 
 from keras_vae.errors import UserError
 from keras_vae.files import atomic
+from keras_vae.files import require_room as require_bytes
 
+_OVERHEAD = 4096  # bytes that HDF5 needs for each array and its groups, at most
 _OPTIMIZERS = ("optimizer", "further_optimizers")
 
 
@@ -23,10 +25,25 @@ def write_float16(model: Any, path: str | Path) -> None:
     """
     with atomic(path) as temporary:
         full = temporary.with_name(f"full-{temporary.name}")
+        require_room(full, model, files=2)
         model.save_weights(full)
         with h5py.File(full, "r") as source, h5py.File(temporary, "w") as target:
             _copy(source, target, "")
         full.unlink()
+
+
+def require_room(path: Path, model: Any, files: int = 1) -> None:
+    """Raise OSError unless there is room for the weights and optimizers of `model`: on a full disk HDF5 crashes.
+
+    Args:
+      path: where Keras will write them.
+      model: a model of this library.
+      files: how many such files there are at the same time.
+    """
+    optimizers = [each for each in model.optimizers if each is not None]  # none before compile
+    held = [*model.variables, *(variable for optimizer in optimizers for variable in optimizer.variables)]
+    sizes = (int(np.prod(each.shape)) * np.dtype(each.dtype).itemsize + _OVERHEAD for each in held)
+    require_bytes(path, files * sum(sizes))
 
 
 def _copy(source: Any, target: Any, path: str) -> None:

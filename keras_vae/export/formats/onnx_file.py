@@ -108,7 +108,7 @@ def _rename(graph: Any, names: Mapping[str, str], places: Mapping[str, int]) -> 
         node.input[:] = [names.get(given, "") for given in node.input]
         node.output[:] = [names[made] for made in node.output]
         for body in _bodies(node):
-            body.name = f"{node.name}_body"
+            body.name, body.doc_string = f"{node.name}_body", ""
             for value in [*body.input, *body.output]:
                 for size in value.type.tensor_type.shape.dim:
                     size.dim_param = ""

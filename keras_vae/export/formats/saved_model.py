@@ -17,10 +17,17 @@ def write(graphs: Sequence[TracedGraph], model: Any, metadata: Mapping[str, str]
     return {"files": {traced.name: FOLDER for traced in graphs}}
 
 
+class _Variables(tf.Module):
+    """What the functions refer to, so that TensorFlow saves it with them."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.held = [variable.value for variable in model.variables]
+
+
 def save(graphs: Sequence[TracedGraph], model: Any, folder: Path) -> None:
     """One SavedModel of these graphs and the model's variables, and nothing else of the model."""
-    module = tf.Module()
-    module.variables_of_model = [variable.value for variable in model.variables]
+    module = _Variables(model)
     try:
         tf.saved_model.save(module, str(folder), signatures={each.graph.signature: each.concrete for each in graphs})
     except tf.errors.OpError as error:  # a full disk: "...tempstate42; File too large [Op:SaveV2]"

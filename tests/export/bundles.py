@@ -1,0 +1,76 @@
+"""Small models with weights that are not at their initial values, and their bundles, made once a session."""
+
+import functools
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_vae.export import Bundle, export
+from keras_vae.models import VAE, BetaVAE
+
+DENSE = {"name": "mlp", "hidden": (16,), "batch_norm": True}
+CONVOLUTIONS = {"name": "conv", "filters": (4, 8), "dense": 16, "batch_norm": True}
+ALL = ("saved_model", "onnx", "litert", "openvino", "keras")
+# kind -> the model's class and arguments, and the formats of its bundle
+KINDS: dict[str, Any] = {
+    "mlp": (BetaVAE, {"latent_dim": 3, "encoder": DENSE, "decoder": DENSE}, ALL),
+    "conv": (
+        VAE,
+        {
+            "latent_dim": 4,
+            "encoder": CONVOLUTIONS,
+            "decoder": CONVOLUTIONS,
+            "likelihood": {"name": "gaussian", "scale": "pixel"},
+        },
+        ALL,
+    ),
+    "colour": (
+        VAE,
+        {"image_shape": (8, 8, 3), "latent_dim": 2, "encoder": DENSE, "decoder": DENSE, "likelihood": "gaussian"},
+        ("onnx",),
+    ),
+}
+
+
+def stirred(model: Any, seed: int = 0) -> Any:
+    """The model with random weights of a trained model's size; biases, and BatchNorm's moving averages, among them."""
+    generator = np.random.default_rng(seed)
+    for weight in model.weights:
+        if weight.dtype != "float32":
+            continue
+        fan_in = int(np.prod(weight.shape[:-1])) or 1
+        noise = generator.normal(size=weight.shape).astype("float32")
+        centre = 1.0 if weight.name in ("gamma", "moving_variance") else 0.0
+        weight.assign(np.clip(centre + noise * (0.2 if centre else 1 / np.sqrt(fan_in)), 0.3 if centre else -9, 9))
+    return model
+
+
+@functools.cache
+def model_of(kind: str) -> Any:
+    cls, arguments, _ = KINDS[kind]
+    keras.utils.set_random_seed(0)
+    return stirred(cls(**arguments))
+
+
+@functools.cache
+def bundle_of(kind: str) -> Bundle:
+    """Do not change its files: `copied` is for that."""
+    return export(model_of(kind), Path(_folder()) / kind, KINDS[kind][2])
+
+
+def copied(kind: str, folder: Path) -> Path:
+    """A copy of a bundle in `folder`."""
+    return Path(shutil.copytree(bundle_of(kind).path, folder / kind))
+
+
+@functools.cache
+def _folder() -> str:
+    import atexit
+
+    folder = tempfile.mkdtemp()
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder

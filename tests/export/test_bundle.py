@@ -1,0 +1,114 @@
+"""A bundle that was damaged, edited or is none: said before anything runs."""
+
+import json
+
+import pytest
+
+from keras_vae import runtimes
+from keras_vae.errors import CorruptFileError, UserError
+from keras_vae.export import read_bundle
+from keras_vae.export.bundle import digest, manifest_text
+from tests.export.bundles import bundle_of, copied
+
+FILES = {
+    "keras": ["keras/config.json", "keras/model.weights.h5"],
+    "saved_model": ["saved_model/saved_model.pb", "saved_model/variables/variables.data-00000-of-00001"],
+    "onnxruntime": ["encoder.onnx", "decoder.onnx"],
+    "openvino": ["openvino/encoder.xml", "openvino/encoder.bin", "openvino/decoder.bin"],
+    "litert": ["encoder.tflite", "decoder.tflite"],
+}
+
+
+def flip_a_bit(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+@pytest.mark.parametrize("damage", [flip_a_bit, truncate])
+@pytest.mark.parametrize(("runtime", "file"), [(runtime, file) for runtime, files in FILES.items() for file in files])
+def test_a_damaged_file_is_named_with_both_hashes(runtime, file, damage, tmp_path):
+    folder = copied("mlp", tmp_path)
+    damage(folder / file)
+    expected = bundle_of("mlp").manifest["files"][file]["sha256"]
+    with pytest.raises(
+        CorruptFileError, match=rf"{file} is not .*Expected: sha256 {expected}.*Given: sha256 .*export NAME"
+    ):
+        runtimes.open(folder, runtime)
+
+
+@pytest.mark.parametrize(("runtime", "file"), [(runtime, files[-1]) for runtime, files in FILES.items()])
+def test_a_missing_file_is_named(runtime, file, tmp_path):
+    folder = copied("mlp", tmp_path)
+    (folder / file).unlink()
+    with pytest.raises(CorruptFileError, match=f"{file} must be readable. Given: no such file"):
+        runtimes.open(folder, runtime)
+
+
+def test_damage_elsewhere_does_not_stop_a_runtime(tmp_path):
+    folder = copied("mlp", tmp_path)
+    flip_a_bit(folder / "decoder.tflite")
+    assert runtimes.open(folder, "onnxruntime").name == "onnxruntime"
+
+
+def edited(folder, reseal=False, **changes):
+    manifest = json.loads((folder / "bundle.json").read_text()) | changes
+    if reseal:
+        manifest["digest"] = digest(manifest)
+    (folder / "bundle.json").write_text(manifest_text(manifest))
+
+
+def test_an_edited_manifest_is_refused(tmp_path):
+    folder = copied("mlp", tmp_path)
+    edited(folder, preprocessing={"range": [0, 255]})
+    with pytest.raises(CorruptFileError, match=r"bundle\.json was changed after the export: .*digest"):
+        read_bundle(folder)
+
+
+def test_a_manifest_of_another_version_is_refused(tmp_path):
+    folder = copied("mlp", tmp_path)
+    edited(folder, reseal=True, schema="keras_vae.bundle/9")
+    with pytest.raises(CorruptFileError, match=r"schema 'keras_vae.bundle/1'. Given: 'keras_vae.bundle/9'"):
+        read_bundle(folder)
+
+
+@pytest.mark.parametrize("name", ["../secret.onnx", "/etc/passwd", "a\\..\\b"])
+def test_files_outside_the_bundle_are_refused(name, tmp_path):
+    folder = copied("mlp", tmp_path)
+    edited(folder, reseal=True, files={name: {"sha256": "0", "bytes": 0}})
+    with pytest.raises(CorruptFileError, match="outside the bundle"):
+        read_bundle(folder)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "\x00\x01"])
+def test_a_manifest_that_is_no_manifest(text, tmp_path):
+    (tmp_path / "bundle.json").write_text(text)
+    with pytest.raises(CorruptFileError, match=r"bundle\.json (is not JSON|must have the schema)"):
+        read_bundle(tmp_path)
+
+
+def test_a_folder_that_is_no_bundle(tmp_path):
+    with pytest.raises(UserError, match=r"A bundle is a folder with bundle\.json.*keras-vae export"):
+        read_bundle(tmp_path)
+    with pytest.raises(UserError, match="A bundle is a folder"):
+        read_bundle(tmp_path / "nowhere")
+
+
+def test_verify_reads_every_file(tmp_path):
+    folder = copied("mlp", tmp_path)
+    read_bundle(folder).verify()
+    flip_a_bit(folder / "saved_model" / "variables" / "variables.index")
+    with pytest.raises(CorruptFileError, match=r"variables\.index"):
+        read_bundle(folder).verify()
+
+
+def test_size_is_that_of_its_files():
+    bundle = bundle_of("colour")
+    on_disk = sum(
+        path.stat().st_size for path in bundle.path.rglob("*") if path.is_file() and path.name != "bundle.json"
+    )
+    assert bundle.size == on_disk

@@ -1,0 +1,164 @@
+"""The comparison itself: its tolerances, what it compares, and that it sees what is wrong."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from keras_vae.errors import CorruptFileError, ExportError, UnavailableError
+from keras_vae.export import Parity, check, read_bundle
+from keras_vae.export.bundle import digest, manifest_text
+from keras_vae.export.parity import Case, measure, require, tolerance, worst
+from tests.export.bundles import bundle_of, copied, model_of
+
+RUNTIMES = {"keras", "saved_model", "onnxruntime", "openvino", "litert"}
+GRAPH = {"outputs": {"mean": {"tolerance": "absolute"}, "logits": {"tolerance": "relative"}}}
+
+
+def case(ordinary, **outputs):
+    return Case("a case", ordinary, {}, {name: np.array(value, "float32") for name, value in outputs.items()})
+
+
+@pytest.mark.parametrize(
+    ("ordinary", "output", "expected"),
+    # 1e-5 for a mean on ordinary inputs; else 1e-5 + 1e-5 * the largest |value|, 40 here.
+    [
+        (True, "mean", 1e-5),
+        (False, "mean", 1e-5 + 40e-5),
+        (True, "logits", 1e-5 + 40e-5),
+        (False, "logits", 1e-5 + 40e-5),
+    ],
+)
+def test_tolerances_are_the_designs(ordinary, output, expected):
+    assert tolerance(GRAPH, output, case(ordinary, mean=[1, -40], logits=[-40, 2])) == pytest.approx(expected)
+
+
+class Fake:
+    """A runtime that adds an error of the test's choice to what is expected."""
+
+    name, format_name, graphs = "fake", "onnx", {"decoder": None}
+
+    def __init__(self, given):
+        self.given = given
+        self.bundle = type("Bundle", (), {"graphs": {"decoder": {"outputs": {"mean": {"tolerance": "absolute"}}}}})
+
+    def run(self, graph, inputs):
+        return {"mean": self.given[: len(inputs["z"])]}
+
+
+def measured(given, batches=(1, 3)):
+    expected = np.linspace(0, 1, 3, dtype="float32")[:, None]
+    return measure(Fake(given), {"decoder": [Case("prior", True, {"z": expected}, {"mean": expected})]}, batches)
+
+
+def test_measure_takes_the_largest_difference_of_each_batch():
+    given = np.linspace(0, 1, 3, dtype="float64")[:, None] + [[0], [2e-6], [-3e-6]]
+    rows = measured(given)
+    assert [(row.batch, row.output) for row in rows] == [(1, "mean"), (3, "mean")]
+    np.testing.assert_allclose([row.max_error for row in rows], [0, 3e-6], rtol=1e-6)
+    require(rows, "fine")
+
+
+@pytest.mark.parametrize(
+    "given", [np.full((3, 1), np.nan), np.zeros((3, 2)), np.full((3, 1), np.inf), np.zeros((0, 1))]
+)
+def test_nan_infinity_and_wrong_shapes_never_pass(given):
+    with pytest.raises(ExportError, match="differs from Keras by inf"):
+        require(measured(given, (3,)), "Wrong")
+
+
+def test_the_worst_row_is_named():
+    rows = [
+        Parity("onnxruntime", "onnx", "encoder", "digits", 3, "mean", 2e-5, 1e-5),
+        Parity("litert", "litert", "decoder", "all 6", 64, "logits", 5e-4, 1e-4),
+        Parity("litert", "litert", "decoder", "prior", 1, "mean", 1e-6, 1e-5),
+    ]
+    with pytest.raises(ExportError, match=r"litert, the decoder's 'logits' .* 0\.0005 .*'all 6' at batch 64.*1 other"):
+        require(rows, "Wrong")
+    assert worst([*rows, rows[2]._replace(max_error=5e-6)])[-1].max_error == 5e-6
+
+
+@pytest.mark.parametrize("kind", ["mlp", "conv"])
+def test_every_runtime_graph_case_and_batch_is_in_the_bundle(kind):
+    rows = bundle_of(kind).parity
+    assert {row.runtime for row in rows} == RUNTIMES
+    assert {row.batch for row in rows} == {1, 3, 64}
+    encoder = {row.case for row in rows if row.graph == "encoder"}
+    assert encoder == {"digits", "digits_grey", "noise", "all 0", "all 1"}
+    assert {row.case for row in rows if row.graph == "decoder"} == {"prior", "all 6", "all -6"}
+    assert all(row.passed for row in rows)
+    ordinary = [row for row in rows if row.case in ("digits", "digits_grey", "prior") and row.output == "mean"]
+    assert {row.tolerance for row in ordinary} == {1e-5}
+    # Two runtimes that agreed to the last bit everywhere would be one runtime compared with itself.
+    assert max(row.max_error for row in rows if row.runtime == "onnxruntime") > 0
+
+
+def test_check_repeats_it_from_golden_json():
+    report = check(bundle_of("mlp"))
+    assert {row.runtime for row in report.rows} == RUNTIMES and not report.skipped
+    assert {row.batch for row in report.rows} == {1, 16}
+    assert all(row.passed for row in report.rows)
+
+
+def test_check_says_what_it_could_not_try():
+    report = check(bundle_of("colour").path)
+    assert {row.runtime for row in report.rows} == {"onnxruntime", "openvino"}
+    assert set(report.skipped) == {"keras", "saved_model", "litert"}
+    assert "--format litert" in report.skipped["litert"]
+    with pytest.raises(UnavailableError, match="'litert' opens the format litert"):
+        check(bundle_of("colour").path, ["litert"])
+
+
+def resealed(folder, change):
+    """Change golden.json and make the manifest match it, as a careful forger would."""
+    import hashlib
+
+    golden = json.loads((folder / "golden.json").read_text())
+    change(golden["graphs"])
+    content = json.dumps(golden).encode()
+    (folder / "golden.json").write_bytes(content)
+    manifest = json.loads((folder / "bundle.json").read_text())
+    manifest["files"]["golden.json"] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
+    manifest["digest"] = digest(manifest)
+    (folder / "bundle.json").write_text(manifest_text(manifest))
+
+
+def test_check_finds_outputs_that_are_not_the_models(tmp_path):
+    folder = copied("colour", tmp_path)
+
+    def nudge(graphs):
+        graphs["decoder"]["outputs"]["mean"]["data"][7] += 5e-5
+
+    resealed(folder, nudge)
+    with pytest.raises(
+        ExportError, match=r"the decoder's 'mean' differs from Keras by (5e|4.99e)-05 in the case 'golden'"
+    ):
+        check(folder)
+
+
+def test_check_refuses_a_changed_golden_json(tmp_path):
+    folder = copied("colour", tmp_path)
+    text = (folder / "golden.json").read_text()
+    (folder / "golden.json").write_text(text.replace("1", "2", 1))
+    with pytest.raises(CorruptFileError, match=r"golden\.json is not the file that was exported"):
+        check(folder)
+
+
+def test_check_on_onnxruntime_imports_no_tensorflow_and_no_keras():
+    code = (
+        "import sys; from keras_vae import export; report = export.check(sys.argv[1], ['onnxruntime']);"
+        "assert len(report.rows) == 8, report.rows;"
+        "print([name for name in ('tensorflow', 'keras', 'onnx', 'tensorflow_probability') if name in sys.modules])"
+    )
+    command = [sys.executable, "-c", code, str(bundle_of("mlp").path)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.stdout.strip() == "[]", result.stderr
+
+
+def test_golden_alone_decides(tmp_path):
+    """A bundle that has moved, read from its folder: the model is nowhere near."""
+    moved = read_bundle(copied("colour", tmp_path))
+    assert len(check(moved, ["onnxruntime"]).rows) == 2 * (2 + 1)  # batches 1 and 16: mean, log_var; mean
+    assert model_of("colour").latent_dim == moved.manifest["model"]["latent_dim"]
