@@ -40,7 +40,7 @@ class Terms(NamedTuple):
     log_px: Any  # (batch,): log p(x|z), z from the posterior
     kl: Any  # (batch, groups): groups are latent dimensions, levels, or 1
     penalty: Any = 0.0  # (batch,) or scalar: what the paper adds, minimised
-    logs: Mapping[str, Any] = {}  # name in `log_names` -> (batch,): a variant's own numbers
+    logs: Mapping[str, Any] = {}  # name in `log_names` -> (batch,) or scalar: a variant's own numbers
     cache: Mapping[str, Any] = {}  # tensors that players share, so that one forward pass serves all
 
 
@@ -285,6 +285,13 @@ class VAE(keras.Model):
     def condition_of(self, batch: Batch) -> Any:
         """The batch's condition, or None for a model that takes none."""
         return batch["y"] if self.conditional else None
+
+    def condition_spec(self) -> dict[str, Any]:
+        """What one condition is, for an exported graph: `shape`, `dtype`, `kind`; empty for a model that takes none.
+
+        The kind is "vector", or "label", whose number is given as `classes`.
+        """
+        return {}
 
     def check_condition(self, condition: Any, count: int) -> dict[str, Any]:
         """`{"condition": array}` for `count` examples, checked; empty for a model that takes none.

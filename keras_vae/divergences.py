@@ -66,7 +66,7 @@ def mmd(x: Any, y: Any, kernel: Any) -> Any:
     https://jmlr.org/papers/v13/gretton12a.html.
 
     Args:
-      x: `(n, dimensions)`, n of 2 or more.
+      x: `(n, dimensions)`; of fewer than 2 examples there is no estimate, and it is 0.
       y: `(m, dimensions)`, likewise.
       kernel: from squared distances, and the number of dimensions, to similarities.
     """
@@ -76,9 +76,11 @@ def mmd(x: Any, y: Any, kernel: Any) -> Any:
 
     def mean_of_pairs(a: Any) -> Any:
         count, matrix = ops.cast(ops.shape(a)[0], a.dtype), similarities(a, a)
-        return (ops.sum(matrix) - ops.sum(ops.diagonal(matrix))) / (count * (count - 1.0))
+        return (ops.sum(matrix) - ops.sum(ops.diagonal(matrix))) / ops.maximum(count * (count - 1.0), 1.0)
 
-    return mean_of_pairs(x) + mean_of_pairs(y) - 2.0 * ops.mean(similarities(x, y))
+    distance = mean_of_pairs(x) + mean_of_pairs(y) - 2.0 * ops.mean(similarities(x, y))
+    enough = ops.cast(ops.minimum(ops.shape(x)[0], ops.shape(y)[0]) > 1, x.dtype)
+    return distance * enough
 
 
 def covariance(x: Any) -> Any:

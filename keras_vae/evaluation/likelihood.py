@@ -76,9 +76,12 @@ class CompiledFunctions:
             return {"elbo": terms.log_px - kl, "log_px": terms.log_px, "kl": kl}
 
         @tf.function(reduce_retracing=True, autograph=False)
-        def kl(inputs: Mapping[str, Any]) -> Any:
+        def kl(inputs: Mapping[str, Any], seed: Any) -> Any:
             condition = inputs.get("condition")
-            return divergences.kl(model.posterior(inputs["x"], condition), model.prior(condition))
+            posterior, prior = model.posterior(inputs["x"], condition), model.prior(condition)
+            if model.analytic_kl:
+                return divergences.kl(posterior, prior)
+            return divergences.sampled_kl(posterior, prior, posterior.sample(seed=seed))
 
         @tf.function(jit_compile=True, autograph=False)
         def log_sum_weights(inputs: Mapping[str, Any], samples: int, seed: Any) -> Any:

@@ -9,6 +9,7 @@ from keras_vae import randomness
 from keras_vae.errors import UserError
 from keras_vae.export.graphs import TracedGraph
 from keras_vae.export.parity import Case
+from keras_vae.inference import draw_codes
 
 EXAMPLES = 64
 GOLDEN_EXAMPLES = 16
@@ -46,17 +47,35 @@ def images_for(model: Any) -> tuple[str, dict[str, np.ndarray]]:
     return f"random images of shape {shape}, seed {_SEED}", grey | binary if takes_grey(model) else binary | grey
 
 
-def codes_for(model: Any) -> np.ndarray:
-    """`EXAMPLES` codes from the prior, rounded to 4 decimals so that JSON holds them exactly."""
-    prior = model.prior()
+def conditions_for(model: Any) -> dict[str, np.ndarray]:
+    """`EXAMPLES` conditions by the kind of input, "label" or "vector": every class and -1, or normal numbers."""
+    spec = model.condition_spec()
+    if not spec:
+        return {}
+    if spec["kind"] == "label":
+        return {"label": (np.arange(EXAMPLES) % (spec["classes"] + 1) - 1).astype(spec["dtype"])}
+    normal = np.random.default_rng(_SEED + 2).normal(size=(EXAMPLES, *spec["shape"]))
+    return {spec["kind"]: normal.round(4).astype(spec["dtype"])}
+
+
+def codes_for(model: Any, images: np.ndarray, condition: Any = None) -> tuple[str, np.ndarray]:
+    """What the codes are, and `EXAMPLES` of them, rounded to 4 decimals so that JSON holds them exactly.
+
+    Draws of the prior, or the images' own codes for a model that has none.
+    """
     noise = randomness.seed_of(_SEED, randomness.SAMPLING)
-    return np.asarray(prior.sample(EXAMPLES, seed=noise), "float32").round(4)
+    try:
+        codes = draw_codes(model, EXAMPLES, noise, condition)
+    except UserError:
+        return "codes", model.encode(images, condition).astype("float32").round(4)
+    return "prior", np.asarray(codes, "float32").round(4)
 
 
 def arrays_for(model: Any, images: dict[str, np.ndarray]) -> dict[str, dict[str, tuple[bool, np.ndarray]]]:
     """kind of input -> case -> whether it is ordinary, and the array; the first case is the typical one."""
-    codes = codes_for(model)
     first = next(iter(images.values()))
+    conditions = conditions_for(model)
+    origin, codes = codes_for(model, first, next(iter(conditions.values()), None))
     noise = np.random.default_rng(_SEED + 1).random(first.shape, dtype="float32")
     image_cases = {name: (True, array) for name, array in images.items()}
     image_cases |= {
@@ -65,11 +84,12 @@ def arrays_for(model: Any, images: dict[str, np.ndarray]) -> dict[str, dict[str,
         "all 1": (False, np.ones_like(first)),
     }
     code_cases = {
-        "prior": (True, codes),
+        origin: (True, codes),
         "all 6": (False, np.full_like(codes, 6)),
         "all -6": (False, np.full_like(codes, -6)),
     }
-    return {"image": image_cases, "code": code_cases}
+    condition_cases = {kind: {"condition": (True, array)} for kind, array in conditions.items()}
+    return {"image": image_cases, "code": code_cases, **condition_cases}
 
 
 def cases_for(graphs: Sequence[TracedGraph], model: Any, images: dict[str, np.ndarray]) -> dict[str, list[Case]]:

@@ -5,8 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_vae.arrays import check_number
 from keras_vae.core import VAE, Batch, Player, Terms
-from keras_vae.errors import UserError
 from keras_vae.networks import MLP
 
 
@@ -32,18 +32,20 @@ class AAE(VAE):
     def __init__(self, weight: float = 10.0, critic: Any = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.refuse("beta", "free_bits")
-        if not 0 <= weight < float("inf"):
-            raise UserError(f"weight must be a finite number, 0 or more. Given: {weight!r}.")
-        self.weight = float(weight)
-        self.specs["critic"] = critic or {"name": "mlp", "hidden": (400, 400)}
+        self.weight = check_number(weight, "weight")
+        self.specs["critic"] = {"name": "mlp", "hidden": (400, 400)} if critic is None else critic
         self.critic = self.make_network("critic", self.specs["critic"], {"mlp": MLP}, (self.latent_dim,), (1,))
 
     def terms(self, batch: Batch, training: bool) -> Terms:
         terms = super().terms(batch, training)
         z = terms.cache["z"]
-        fooling = ops.softplus(-self.run(self.critic, z, training)[:, 0])
+        fooling = ops.softplus(-self._logit(z, training))
         drawn = self.prior().sample(ops.shape(z)[0], seed=self.draws.next())
-        cache = {**terms.cache, "codes": ops.stop_gradient(z), "drawn": drawn}
+        cache = {
+            **terms.cache,
+            "codes": self._logit(ops.stop_gradient(z), training),
+            "drawn": self._logit(drawn, training),
+        }
         return terms._replace(penalty=self.weight * fooling, logs={"fooling": fooling}, cache=cache)
 
     def players(self) -> list[Player]:
@@ -54,11 +56,12 @@ class AAE(VAE):
             Player("critic", lambda terms, batch: self._critic_loss(terms), critic),
         ]
 
+    def _logit(self, z: Any, training: bool) -> Any:
+        return self.run(self.critic, z, training)[:, 0]
+
     def _critic_loss(self, terms: Terms) -> Any:
         """Cross-entropy: the prior's draws are class 1, codes class 0, which carry no gradient to the encoder."""
-        drawn = self.run(self.critic, terms.cache["drawn"], True)
-        codes = self.run(self.critic, terms.cache["codes"], True)
-        return ops.mean(ops.softplus(-drawn)) + ops.mean(ops.softplus(codes))
+        return ops.mean(ops.softplus(-terms.cache["drawn"])) + ops.mean(ops.softplus(terms.cache["codes"]))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "weight": self.weight}

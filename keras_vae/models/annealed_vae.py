@@ -6,8 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_vae.arrays import check_number
 from keras_vae.core import VAE, Batch, Terms
-from keras_vae.errors import UserError
 from keras_vae.schedules import Linear, Schedule, schedule
 
 
@@ -31,9 +31,7 @@ class AnnealedVAE(VAE):
     ) -> None:
         super().__init__(**kwargs)
         self.refuse("beta", "free_bits")
-        if isinstance(gamma, bool) or not isinstance(gamma, int | float) or not 0 <= gamma < float("inf"):
-            raise UserError(f"gamma must be a finite number, 0 or more. Given: {gamma!r}.")
-        self.gamma = float(gamma)
+        self.gamma = check_number(gamma, "gamma")
         self.capacity = Linear(final=25.0, steps=100_000) if capacity is None else schedule(capacity)
 
     def terms(self, batch: Batch, training: bool) -> Terms:

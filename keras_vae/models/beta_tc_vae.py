@@ -5,10 +5,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vae.arrays import check_whole_number
+from keras_vae.arrays import check_number, check_whole_number
 from keras_vae.core import VAE, Batch, Terms
 from keras_vae.divergences import ESTIMATORS, aggregate_log_probs
-from keras_vae.errors import UserError
 from keras_vae.naming import choose
 
 
@@ -42,10 +41,9 @@ class BetaTCVAE(VAE):
     ) -> None:
         super().__init__(beta=beta, **kwargs)
         self.refuse("free_bits")
-        if not 0 <= min(alpha, gamma) <= max(alpha, gamma) < float("inf"):
-            raise UserError(f"alpha and gamma must be finite, 0 or more. Given: alpha={alpha!r}, gamma={gamma!r}.")
+        self.alpha, self.gamma = check_number(alpha, "alpha"), check_number(gamma, "gamma")
         self.dataset_size = check_whole_number(dataset_size, "dataset_size", minimum=2)
-        self.alpha, self.gamma, self.estimator = float(alpha), float(gamma), estimator
+        self.estimator = estimator
         choose("estimator", estimator, ESTIMATORS)
 
     def terms(self, batch: Batch, training: bool) -> Terms:

@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
-import numpy as np
 from keras import ops
 from tensorflow_probability import distributions as tfd
 
-from keras_vae.arrays import check_codes, check_whole_number
+from keras_vae.arrays import check_codes, check_labels, check_whole_number
 from keras_vae.core import VAE
 from keras_vae.errors import UserError
 from keras_vae.likelihoods import soft_bound
@@ -39,7 +38,7 @@ class CVAE(VAE):
         if (num_classes > 0) == (condition_dim > 0):
             raise UserError(
                 f"A CVAE has either num_classes or condition_dim. Given: num_classes={num_classes!r}, "
-                f"condition_dim={condition_dim!r}."
+                f"condition_dim={condition_dim!r}. Set one of them to more than 0."
             )
         self.condition_size = num_classes or condition_dim
         super().__init__(**kwargs)
@@ -73,6 +72,11 @@ class CVAE(VAE):
         mean, log_var = ops.split(self.run(self.prior_network, self._features(condition), False), 2, axis=-1)
         return tfd.Independent(tfd.Normal(mean, ops.exp(0.5 * soft_bound(log_var, -20.0, 20.0))), 1)
 
+    def condition_spec(self) -> dict[str, Any]:
+        if self.condition_dim:
+            return {"shape": (self.condition_dim,), "dtype": "float32", "kind": "vector"}
+        return {"shape": (), "dtype": "int32", "kind": "label", "classes": self.num_classes}
+
     def check_condition(self, condition: Any, count: int) -> Mapping[str, Any]:
         """The condition as an array: labels `(count,)`, or vectors `(count, condition_dim)`.
 
@@ -80,19 +84,15 @@ class CVAE(VAE):
           UserError: missing, of another shape, or labels out of range.
         """
         if condition is None:
-            raise UserError(f"A CVAE needs a condition, one for each of the {count} examples. Given: none.")
+            raise UserError(
+                f"A CVAE needs a condition for each of the {count} examples: condition=, or y in fit and evaluate. "
+                f"Given: none."
+            )
         if self.condition_dim:
-            array = check_codes(condition, (self.condition_dim,), "condition").astype(self.float_dtype)
+            array = check_codes(condition, (self.condition_dim,), "condition", "one vector an example")
+            array = array.astype(self.float_dtype)
         else:
-            array = np.asarray(condition)
-            if array.dtype.kind not in "iu" or array.ndim != 1:
-                raise UserError(f"Labels are whole numbers, one an example. Given: {array.dtype} {array.shape}.")
-            if array.size and not -1 <= array.min() <= array.max() < self.num_classes:
-                raise UserError(
-                    f"Labels must lie from 0 to {self.num_classes - 1}, or be -1, unlabelled. Given: from "
-                    f"{array.min()} to {array.max()}."
-                )
-            array = array.astype("int32")
+            array = check_labels(condition, self.num_classes)
         if len(array) != count:
             raise UserError(f"There must be one condition for each example. Given: {len(array)} for {count}.")
         return {"condition": array}
@@ -104,4 +104,6 @@ class CVAE(VAE):
     def _features(self, condition: Any) -> Any:
         if self.condition_dim:
             return ops.cast(condition, self.float_dtype)
-        return ops.one_hot(condition, self.num_classes, dtype=self.float_dtype)
+        # Not one_hot, of which ONNX counts -1 from the end.
+        labels = ops.cast(ops.convert_to_tensor(condition), "int32")[:, None]
+        return ops.cast(ops.equal(labels, ops.arange(self.num_classes, dtype="int32")), self.float_dtype)

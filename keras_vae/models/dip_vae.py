@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_vae.arrays import check_number
 from keras_vae.core import VAE, Batch, Terms
 from keras_vae.divergences import covariance
 from keras_vae.errors import UserError
@@ -36,13 +37,9 @@ class DIPVAE(VAE):
         super().__init__(**kwargs)
         if kind not in KINDS:
             raise UserError(f"The kind of a DIP-VAE is one of {', '.join(KINDS)}. Given: {kind!r}.")
-        diagonal = (10.0 if kind == "i" else 1.0) * off_diagonal if diagonal is None else diagonal
-        if not 0 <= min(off_diagonal, diagonal) <= max(off_diagonal, diagonal) < float("inf"):
-            raise UserError(
-                f"The weights of a DIP-VAE must be finite, 0 or more. Given: off_diagonal={off_diagonal!r}, "
-                f"diagonal={diagonal!r}."
-            )
-        self.kind, self.off_diagonal, self.diagonal = kind, float(off_diagonal), float(diagonal)
+        self.kind, self.off_diagonal = kind, check_number(off_diagonal, "off_diagonal")
+        default = (10.0 if kind == "i" else 1.0) * self.off_diagonal
+        self.diagonal = default if diagonal is None else check_number(diagonal, "diagonal")
 
     def terms(self, batch: Batch, training: bool) -> Terms:
         terms = super().terms(batch, training)

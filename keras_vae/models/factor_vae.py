@@ -6,8 +6,8 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from keras_vae.arrays import check_number
 from keras_vae.core import VAE, Batch, Player, Terms
-from keras_vae.errors import UserError
 from keras_vae.networks import MLP
 
 
@@ -25,28 +25,29 @@ class FactorVAE(VAE):
     Args:
       gamma: the weight of the total correlation.
       critic: a mapping of `name` and arguments, or a Keras layer from `latent_dim` numbers to 1.
-      **kwargs: as `VAE`. Batches need two examples or more.
+      **kwargs: as `VAE`. Training batches need two examples or more.
     """
 
     log_names = ("total_correlation",)
 
     def __init__(self, gamma: float = 10.0, critic: Any = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not 0 <= gamma < float("inf"):
-            raise UserError(f"gamma must be a finite number, 0 or more. Given: {gamma!r}.")
-        self.gamma = float(gamma)
-        self.specs["critic"] = critic or {"name": "mlp", "hidden": (1000,) * 5, "activation": "leaky_relu"}
+        self.gamma = check_number(gamma, "gamma")
+        default = {"name": "mlp", "hidden": (1000,) * 5, "activation": "leaky_relu"}
+        self.specs["critic"] = default if critic is None else critic
         self.critic = self.make_network("critic", self.specs["critic"], {"mlp": MLP}, (self.latent_dim,), (1,))
 
     def terms(self, batch: Batch, training: bool) -> Terms:
         terms = super().terms(batch, training)
         z = terms.cache["z"]
         half = (ops.shape(z)[0] + 1) // 2
-        joint = z[:half]
-        log_ratio = self.run(self.critic, joint, training)[:, 0]
-        correlation = ops.mean(log_ratio)
-        permuted = _permuted(z[half:], self.draws.next())
-        cache = {**terms.cache, "joint": ops.stop_gradient(joint), "permuted": ops.stop_gradient(permuted)}
+        joint, permuted = z[:half], _permuted(z[half:], self.draws.next())
+        correlation = ops.mean(self._log_ratio(joint, training))
+        cache = {
+            **terms.cache,
+            "joint": self._log_ratio(ops.stop_gradient(joint), training),
+            "permuted": self._log_ratio(ops.stop_gradient(permuted), training),
+        }
         return terms._replace(penalty=self.gamma * correlation, logs={"total_correlation": correlation}, cache=cache)
 
     def players(self) -> list[Player]:
@@ -57,11 +58,15 @@ class FactorVAE(VAE):
             Player("critic", lambda terms, batch: self._critic_loss(terms), critic),
         ]
 
+    def _log_ratio(self, z: Any, training: bool) -> Any:
+        return self.run(self.critic, z, training)[:, 0]
+
     def _critic_loss(self, terms: Terms) -> Any:
         """Cross-entropy: codes of q(z) are class 1, permuted ones class 0; no gradient reaches the encoder."""
-        joint = self.run(self.critic, terms.cache["joint"], True)
-        permuted = self.run(self.critic, terms.cache["permuted"], True)
-        return 0.5 * (ops.mean(ops.softplus(-joint)) + ops.mean(ops.softplus(permuted)))
+        joint, permuted = terms.cache["joint"], terms.cache["permuted"]
+        # A last batch of one example, which evaluation does not leave out, has no second half.
+        count = ops.cast(ops.maximum(ops.shape(permuted)[0], 1), permuted.dtype)
+        return 0.5 * (ops.mean(ops.softplus(-joint)) + ops.sum(ops.softplus(permuted)) / count)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "gamma": self.gamma}

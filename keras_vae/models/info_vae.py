@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_vae.arrays import check_number
 from keras_vae.core import VAE, Batch, Terms
 from keras_vae.divergences import KERNELS, mmd
 from keras_vae.errors import UserError
@@ -28,14 +29,16 @@ class InfoVAE(VAE):
     log_names = ("mmd",)
 
     def __init__(self, alpha: float = 0.0, scale: float = 1000.0, kernel: str = "imq", **kwargs: Any) -> None:
-        if not (alpha <= 1 and alpha + scale >= 1 and abs(alpha) + abs(scale) < float("inf")):
+        alpha, scale = check_number(alpha, "alpha", minimum=-float("inf")), check_number(scale, "scale")
+        if not -float("inf") < alpha <= 1 <= alpha + scale:
             raise UserError(
-                f"alpha must be at most 1, and alpha + scale 1 or more. Given: alpha={alpha!r}, scale={scale!r}."
+                f"alpha must be finite and at most 1, and alpha + scale 1 or more. Given: alpha={alpha!r}, "
+                f"scale={scale!r}."
             )
         super().__init__(**{"beta": 1.0 - alpha, **kwargs})
         if self.beta.get_config() != {"name": "constant", "value": 1.0 - alpha}:
             raise UserError(f"The weight of the KL is 1 - alpha. Given: beta={kwargs['beta']!r}. Leave it out.")
-        self.alpha, self.scale, self.kernel = float(alpha), float(scale), kernel
+        self.alpha, self.scale, self.kernel = alpha, scale, kernel
         self._kernel = choose("kernel", kernel, KERNELS)
 
     def terms(self, batch: Batch, training: bool) -> Terms:

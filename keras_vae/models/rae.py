@@ -3,9 +3,12 @@
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
+from tensorflow_probability import distributions as tfd
 
+from keras_vae.arrays import check_number
 from keras_vae.core import VAE, Batch, Terms
 from keras_vae.errors import UserError
 
@@ -37,13 +40,40 @@ class RAE(VAE):
         self.refuse("beta", "free_bits")
         if regulariser not in REGULARISERS:
             raise UserError(f"regulariser is one of {', '.join(REGULARISERS)}. Given: {regulariser!r}.")
-        if not 0 <= min(code_weight, decoder_weight) <= max(code_weight, decoder_weight) < float("inf"):
-            raise UserError(
-                f"The weights of an RAE must be finite, 0 or more. Given: code_weight={code_weight!r}, "
-                f"decoder_weight={decoder_weight!r}."
-            )
-        self.code_weight, self.decoder_weight = float(code_weight), float(decoder_weight)
+        self.code_weight = check_number(code_weight, "code_weight")
+        self.decoder_weight = check_number(decoder_weight, "decoder_weight")
         self.regulariser = regulariser
+        size = self.latent_dim
+        self.density_mean = self.add_weight(shape=(size,), initializer="zeros", trainable=False, name="density_mean")
+        self.density_factor = self.add_weight(  # lower triangular; zeros: not fitted
+            shape=(size, size), initializer="zeros", trainable=False, name="density_factor"
+        )
+
+    def fit_density(self, x: Any) -> None:
+        """Fit the density that `prior` and `sample` draw codes from to the codes of `x`, the training images.
+
+        A Gaussian of full covariance, with 1e-6 on its diagonal; it is saved with the weights.
+
+        Raises:
+          UserError: as `encode`, or fewer than two images.
+        """
+        codes = self.encode(x).astype("float64")
+        if len(codes) < 2:
+            raise UserError(f"A density of codes is fitted to two images or more. Given: {len(codes)}. Give more.")
+        matrix = np.cov(codes, rowvar=False, bias=True).reshape(self.latent_dim, self.latent_dim)
+        self.density_mean.assign(codes.mean(axis=0))
+        self.density_factor.assign(np.linalg.cholesky(matrix + 1e-6 * np.eye(self.latent_dim)))
+
+    def prior(self, condition: Any = None) -> tfd.Distribution:
+        """The density of codes, fitted after training: section 4 of the paper.
+
+        Raises:
+          UserError: it was not fitted.
+        """
+        if not np.any(self.density_factor):
+            raise UserError("An RAE has a density of codes once one is fitted. Call model.fit_density(train_images).")
+        mean, factor = (ops.cast(each, self.float_dtype) for each in (self.density_mean, self.density_factor))
+        return tfd.MultivariateNormalTriL(mean, factor)
 
     def terms(self, batch: Batch, training: bool) -> Terms:
         terms = super().terms(batch, training)

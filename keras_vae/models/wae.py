@@ -5,9 +5,9 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_vae.arrays import check_number
 from keras_vae.core import VAE, Batch, Terms
 from keras_vae.divergences import KERNELS, mmd
-from keras_vae.errors import UserError
 from keras_vae.naming import choose
 
 
@@ -30,9 +30,8 @@ class WAE(VAE):
     def __init__(self, scale: float = 100.0, kernel: str = "imq", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.refuse("beta", "free_bits")
-        if not 0 <= scale < float("inf"):
-            raise UserError(f"scale must be a finite number, 0 or more. Given: {scale!r}.")
-        self.scale, self.kernel, self._kernel = float(scale), kernel, choose("kernel", kernel, KERNELS)
+        self.scale = check_number(scale, "scale")
+        self.kernel, self._kernel = kernel, choose("kernel", kernel, KERNELS)
 
     def terms(self, batch: Batch, training: bool) -> Terms:
         terms = super().terms(batch, training)
