@@ -10,6 +10,7 @@ from keras_vae.models.cvae import CVAE as CVAE
 from keras_vae.models.dip_vae import DIPVAE as DIPVAE
 from keras_vae.models.factor_vae import FactorVAE as FactorVAE
 from keras_vae.models.flow_vae import FlowVAE as FlowVAE
+from keras_vae.models.hierarchical_vae import HierarchicalVAE as HierarchicalVAE
 from keras_vae.models.hyperspherical_vae import HypersphericalVAE as HypersphericalVAE
 from keras_vae.models.info_vae import InfoVAE as InfoVAE
 from keras_vae.models.iwae import IWAE as IWAE
@@ -30,6 +31,7 @@ MODELS = {
         DIPVAE,
         FactorVAE,
         FlowVAE,
+        HierarchicalVAE,
         HypersphericalVAE,
         InfoVAE,
         IWAE,
