@@ -62,13 +62,15 @@ def check_codes(z: Any, shape: Sequence[int], name: str = "z", what: str = "the 
 
 
 def check_whole_number(value: Any, name: str, minimum: int = 1) -> int:
-    """`value` as an int of at least `minimum`.
+    """`value` as an int of at least `minimum`, that int32, the type of seeds and sizes in a graph, can hold.
 
     Raises:
-      UserError: it is no whole number, or too small.
+      UserError: it is no whole number, too small or too large.
     """
     if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < minimum:
         raise UserError(f"{name} must be a whole number, {minimum} or more. Given: {value!r}.")
+    if value >= 2**31:
+        raise UserError(f"{name} must be a whole number, at most {2**31 - 1}. Given: {value!r}.")
     return int(value)
 
 

@@ -99,7 +99,7 @@ class VAE(keras.Model):
         **kwargs: Any,
     ) -> None:
         super().__init__(autocast=False, **kwargs)
-        if len(tuple(image_shape)) != 3:
+        if not isinstance(image_shape, Sequence) or len(image_shape) != 3:
             raise UserError(f"image_shape is (height, width, channels). Given: {image_shape!r}.")
         self.image_shape = tuple(arrays.check_whole_number(size, "image_shape") for size in image_shape)
         self.latent_dim = arrays.check_whole_number(latent_dim, "latent_dim")
@@ -400,8 +400,8 @@ class VAE(keras.Model):
 
     @property
     def optimizers(self) -> list[Any]:
-        """One optimizer for each player, in the order of `players`."""
-        return [self.optimizer, *self.further_optimizers.values()]
+        """One optimizer for each player, in the order of `players`; none before `compile`."""
+        return [self.optimizer, *self.further_optimizers.values()] if self.compiled else []
 
     @property
     def metrics(self) -> list[Any]:

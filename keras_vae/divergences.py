@@ -5,6 +5,8 @@ from typing import Any
 from keras import ops
 from tensorflow_probability import distributions as tfd
 
+from keras_vae.errors import UserError
+
 
 def kl(posterior: tfd.Distribution, prior: tfd.Distribution) -> Any:
     """KL(posterior || prior) = E_posterior[log posterior(z) - log prior(z)], in closed form through TFP.
@@ -17,11 +19,17 @@ def kl(posterior: tfd.Distribution, prior: tfd.Distribution) -> Any:
       Shape `(batch, groups)`: groups is the latent dimension for `tfd.Independent` of one dimension, otherwise 1.
 
     Raises:
-      NotImplementedError: TFP has no closed form for the pair.
+      UserError: TFP has no closed form for the pair.
     """
-    if _is_product(posterior) and _is_product(prior):
-        return tfd.kl_divergence(posterior.distribution, prior.distribution)
-    return tfd.kl_divergence(posterior, prior)[:, None]
+    try:
+        if _is_product(posterior) and _is_product(prior):
+            return tfd.kl_divergence(posterior.distribution, prior.distribution)
+        return tfd.kl_divergence(posterior, prior)[:, None]
+    except NotImplementedError as error:
+        raise UserError(
+            f"The KL needs a closed form in TFP. Given: a posterior {posterior.name} and a prior {prior.name}, which "
+            f"have none. Set analytic_kl = False in the variant: the KL is then estimated at the sample."
+        ) from error
 
 
 def sampled_kl(posterior: tfd.Distribution, prior: tfd.Distribution, z: Any) -> Any:

@@ -2,6 +2,7 @@
 
 import errno
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -81,8 +82,11 @@ def write_array(path: str | Path, array: "np.ndarray") -> None:
     """Write `array` to `path` atomically, as .npy."""
     import numpy as np
 
-    with atomic(path) as temporary, open(temporary, "wb") as file:
-        np.save(file, array, allow_pickle=False)
+    # Through memory: on a full disk, NumPy says how many items it wrote, and not why.
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    with atomic(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
 
 
 def read_array(path: str | Path) -> "np.ndarray":
@@ -94,9 +98,12 @@ def read_array(path: str | Path) -> "np.ndarray":
     import numpy as np
 
     try:
-        return np.load(path, allow_pickle=False)
+        array = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise UserError(f"Cannot read an array of numbers from {path}: {str(error).splitlines()[0]}.") from error
+    if not isinstance(array, np.ndarray):
+        raise UserError(f"Cannot read an array of numbers from {path}: it holds several. Save one with np.save.")
+    return array
 
 
 def sha256(path: str | Path) -> str:

@@ -115,7 +115,7 @@ def test_a_parent_that_is_a_file(tmp_path):
 
 def test_writing_nothing_is_an_error_and_keeps_the_old_file(tmp_path):
     (tmp_path / "a").write_text("old")
-    with pytest.raises(UserError, match="Cannot write .*a: No such file"), files.atomic(tmp_path / "a"):
+    with pytest.raises(UserError, match=r"Cannot write .*a: No such file"), files.atomic(tmp_path / "a"):
         pass
     assert (tmp_path / "a").read_text() == "old"
 

@@ -55,7 +55,9 @@ def test_bernoulli_means_are_probabilities_of_one():
 
 def test_bernoulli_refuses_grey_and_says_one_of_the_levels():
     Bernoulli().check(BINARY)
-    with pytest.raises(UserError, match=r"pixels that are 0 or 1\. Given: grey levels, such as 0\.25.*likelihood='gaus"):
+    with pytest.raises(
+        UserError, match=r"pixels that are 0 or 1\. Given: grey levels, such as 0\.25.*likelihood='gaus"
+    ):
         Bernoulli().check(np.where(BINARY == 0, np.float32(0.25), BINARY))
 
 
@@ -148,7 +150,9 @@ def test_soft_bound_is_the_identity_well_inside(value):
     assert float(soft_bound(tf.constant(value, "float32"), -20.0, 20.0)) == pytest.approx(value, abs=2e-5)
 
 
-@pytest.mark.parametrize("spec", ["bernoulli", "gaussian", {"name": "gaussian", "scale": "pixel", "minimum_scale": 0.1}])
+@pytest.mark.parametrize(
+    "spec", ["bernoulli", "gaussian", {"name": "gaussian", "scale": "pixel", "minimum_scale": 0.1}]
+)
 def test_configuration_comes_back(spec):
     made = likelihood(spec)
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(made))

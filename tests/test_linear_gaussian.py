@@ -1,7 +1,8 @@
 """The linear-Gaussian VAE is probabilistic PCA, so its log-likelihood is known exactly.
 
-With decoder W z + b and noise s**2, p(x) = N(b, W W^T + s**2 I), and the true posterior is a Gaussian; where the columns
-of W are orthogonal it is diagonal, as an encoder's is. Lucas et al. 2019, https://arxiv.org/abs/1911.02469, section 3.
+With decoder W z + b and noise s**2, p(x) = N(b, W W^T + s**2 I), and the true posterior is a Gaussian; where the
+columns of W are orthogonal it is diagonal, as an encoder's is. Lucas et al. 2019, section 3,
+https://arxiv.org/abs/1911.02469.
 Everything in float64: what is exact must agree to 1e-10.
 """
 
@@ -10,9 +11,9 @@ import pytest
 import scipy.special
 import scipy.stats
 import tensorflow as tf
-from tests.toys import PLAIN
 
 from keras_vae.models import VAE
+from tests.toys import PLAIN
 
 SHAPE, LATENT, SCALE = (3, 4, 1), 3, 0.3
 PIXELS = 12

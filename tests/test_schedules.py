@@ -61,9 +61,7 @@ def test_annealing_is_monotone_and_stays_within_final(cls, final, first, second)
     assert 0 <= at(made, low) <= at(made, high) <= final * (1 + 1e-6)
 
 
-@given(
-    st.floats(0.125, 100), st.integers(2, 10**5), st.floats(0.01, 1), st.integers(0, 2**33), st.integers(1, 1000)
-)
+@given(st.floats(0.125, 100), st.integers(2, 10**5), st.floats(0.01, 1), st.integers(0, 2**33), st.integers(1, 1000))
 def test_cyclical_repeats_exactly_and_reaches_final(final, period, ramp, step, cycles):
     made = Cyclical(final=final, period=period, ramp=ramp)
     assert at(made, step) == at(made, step + cycles * period)

@@ -119,8 +119,10 @@ def python(arguments: Sequence[str], folder: Path, **kwargs: Any) -> subprocess.
 
 
 def environment() -> dict[str, str]:
+    """This process's, with the checkout importable, and TensorFlow's log as a user has it."""
+    kept = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
     root = str(Path(__file__).resolve().parents[1])
-    return {**os.environ, "PYTHONPATH": os.pathsep.join([root, *os.environ.get("PYTHONPATH", "").split(os.pathsep)])}
+    return {**kept, "PYTHONPATH": os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])}
 
 
 def cli(words: Sequence[str], folder: Path, **kwargs: Any) -> subprocess.CompletedProcess[str]:

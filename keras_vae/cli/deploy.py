@@ -1,17 +1,13 @@
 """`keras-vae export`, `check` and `bench`: a model leaves Python, is proven, and is timed."""
 
-import json as json_module
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.progress import Progress
-from rich.table import Table
 
 from keras_vae import files
+from keras_vae.cli.output import Json, load_tensorflow, print_json, print_table, working
 
 if TYPE_CHECKING:
     from keras_vae.export import Parity
@@ -20,7 +16,6 @@ _FORMATS = "saved_model, onnx, litert, openvino, keras, or all. Repeat it for se
 _RUNTIMES = (
     "keras, saved_model, onnxruntime, openvino or litert. Repeat it for several; by default, all that are installed."
 )
-_Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, and nothing else.")]
 _Bundle = Annotated[Path, typer.Argument(help="The folder that `keras-vae export` wrote.")]
 _Runtimes = Annotated[list[str] | None, typer.Option("--runtime", help=_RUNTIMES)]
 
@@ -30,7 +25,7 @@ def export_command(
     output: Annotated[Path, typer.Argument(help="The folder to write: new, empty, or a bundle, which is replaced.")],
     formats: Annotated[list[str] | None, typer.Option("--format", "-f", help=_FORMATS)] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace a folder with other contents.")] = False,
-    json: _Json = False,
+    json: Json = False,
 ) -> None:
     """Write a model's encoder and decoder as a bundle, and prove that each runtime here agrees with Keras.
 
@@ -41,7 +36,8 @@ def export_command(
 
     By default SavedModel and ONNX are written. Then: keras-vae check OUTPUT, and keras-vae bench OUTPUT.
     """
-    with _status(f"Exporting {name}", quiet=json):
+    with working(f"Exporting {name}", quiet=json):
+        load_tensorflow()
         from keras_vae import zoo
         from keras_vae.export import export
         from keras_vae.export.formats import FORMATS
@@ -51,34 +47,29 @@ def export_command(
         bundle = export(zoo.load(name), output, chosen, overwrite)
     if json:
         summary = {"path": str(bundle.path), "bytes": bundle.size, "formats": bundle.formats}
-        _print_json({**summary, "parity": [row._asdict() for row in bundle.parity]})
+        print_json({**summary, "parity": [row._asdict() for row in bundle.parity]})
         return
-    console = Console()
-    console.print(_parity_table(bundle.parity, f"Largest difference from Keras, on {bundle.manifest['parity_inputs']}"))
-    console.print(
-        f"{len(bundle.parity)} comparisons, all within tolerance. {bundle.size / 1e6:.1f} MB in {bundle.path}"
-    )
+    title = f"Largest difference from Keras, on {bundle.manifest['parity_inputs']}"
+    note = f"{len(bundle.parity)} comparisons, all within tolerance. {bundle.size / 1e6:.1f} MB in {bundle.path}"
+    _print_parity(bundle.parity, title, note)
 
 
-def check_command(bundle: _Bundle, runtimes: _Runtimes = None, json: _Json = False) -> None:
+def check_command(bundle: _Bundle, runtimes: _Runtimes = None, json: Json = False) -> None:
     """Verify a bundle's files, and compare the runtimes of this machine with the outputs that Keras gave.
 
     Works on another machine, long after, and without TensorFlow where the runtime is not TensorFlow: the inputs and
     Keras's outputs are in golden.json. Exits with a status other than 0 if a file was changed or an output differs.
     """
-    with _status(f"Checking {bundle}", quiet=json):
+    with working(f"Checking {bundle}", quiet=json):
         from keras_vae.export import check
 
         report = check(bundle, runtimes)
     if json:
         rows = [row._asdict() for row in report.rows]
-        _print_json({"path": str(bundle), "passed": True, "rows": rows, "skipped": dict(report.skipped)})
+        print_json({"path": str(bundle), "passed": True, "rows": rows, "skipped": dict(report.skipped)})
         return
-    console = Console()
-    console.print(_parity_table(report.rows, "Largest difference from golden.json"))
-    for reason in report.skipped.values():
-        console.print(reason, style="dim", markup=False)
-    console.print(f"{bundle}: every file is the one that was exported, and every runtime above agrees with Keras.")
+    proven = f"{bundle}: every file is the one that was exported, and every runtime above agrees with Keras."
+    _print_parity(report.rows, "Largest difference from golden.json", "\n".join([*report.skipped.values(), proven]))
 
 
 def bench_command(
@@ -94,7 +85,7 @@ def bench_command(
         typer.Option(help="The folder for bench.json, bench.md and bench.png; by default runs/bench/BUNDLE."),
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace an output folder with other contents.")] = False,
-    json: _Json = False,
+    json: Json = False,
 ) -> None:
     """Time a bundle's encoder and decoder on every runtime: latency, and images a second.
 
@@ -108,6 +99,9 @@ def bench_command(
 
     folder = output or Path("runs") / "bench" / bundle.resolve().name
     files.check_output_folder(folder, "bench.json", overwrite)
+    from rich.console import Console
+    from rich.progress import Progress
+
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=json or not console.is_terminal) as progress:
         task = progress.add_task("starting")
@@ -123,53 +117,31 @@ def bench_command(
         temporary.mkdir()
         files.write_json(temporary / "bench.json", results)
         files.write_text(temporary / "bench.md", markdown(results))
-        plot(results, temporary / "bench.png")
+        try:
+            plot(results, temporary / "bench.png")
+            written = "bench.json, bench.md, bench.png"
+        except ModuleNotFoundError:  # the numbers need no matplotlib
+            written = "bench.json, bench.md; for a picture, pip install matplotlib"
     if json:
-        _print_json(results)
+        print_json(results)
         return
     titles, rows = cells(results)
-    output_console = Console()
-    output_console.print(_table("", titles, rows, numbers_from=2))
-    for sentence in [*not_timed(results), conditions(results)]:
-        output_console.print(sentence, style="dim", markup=False)
-    output_console.print(f"Written to {folder}: bench.json, bench.md, bench.png")
+    written = f"Written to {folder}: {written}"
+    print_table("", titles, rows, numbers_from=2, note="\n".join([*not_timed(results), conditions(results), written]))
 
 
-def _status(what: str, quiet: bool) -> Any:
-    console = Console(stderr=True, quiet=quiet)
-    return console.status(what)
-
-
-def _print_json(value: Any) -> None:
-    typer.echo(json_module.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
-
-
-def _parity_table(rows: Iterable["Parity"], title: str) -> Table:
+def _print_parity(rows: Iterable["Parity"], title: str, note: str) -> None:
     from keras_vae.export.parity import worst
 
-    titles = ["runtime (file)", "output", "worst case", "batch", "difference", "allowed"]
-    return _table(
-        title,
-        titles,
+    titles = ["runtime (file)", "output", "worst at", "batch", "error", "allowed"]
+    cells = [
         [
-            [
-                row.runtime if row.runtime == row.format else f"{row.runtime} ({row.format})",
-                f"{row.graph}.{row.output}",
-                row.case,
-                str(row.batch),
-            ]
-            + [f"{figure:.1e}" for figure in (row.max_error, row.tolerance)]
-            for row in worst(rows)
-        ],
-        numbers_from=3,
-    )
-
-
-def _table(title: str, titles: Sequence[str], rows: Iterable[Sequence[str]], numbers_from: int) -> Table:
-    table = Table(title=title or None, title_justify="left", box=SIMPLE)
-    for place, each in enumerate(titles):
-        number = place >= numbers_from
-        table.add_column(each.replace(", ", "\n"), justify="right" if number else "left", no_wrap=not number)
-    for row in rows:
-        table.add_row(*row)
-    return table
+            row.runtime if row.runtime == row.format else f"{row.runtime} ({row.format})",
+            f"{row.graph}.{row.output}",
+            row.case,
+            str(row.batch),
+            *(f"{figure:.1e}" for figure in (row.max_error, row.tolerance)),
+        ]
+        for row in worst(rows)
+    ]
+    print_table(title, titles, cells, numbers_from=3, note=note)

@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -14,23 +14,33 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what the output folder holds.")]
 
 
+_NAME = 30  # a cell of fewer characters is a name or a number, which is not broken
+
+
 def print_json(value: Any) -> None:
     """Print one JSON document on standard output."""
-    print(json.dumps(value, indent=2, ensure_ascii=False))
+    print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
 
 
-def print_table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print a table, its columns after the first aligned right where they hold numbers."""
+def print_table(
+    title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], numbers_from: int = 1, note: str = ""
+) -> None:
+    """Print a table, its columns from `numbers_from` on aligned right, and a note below it."""
+    from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
-    for number, column in enumerate(columns):
-        numeric = all(row[number][:1].isdigit() or row[number][:1] in "-+" for row in rows)
-        table.add_column(column, justify="right" if numeric and number else "left")
+    table, rows = Table(title=title or None, title_justify="left", box=SIMPLE), list(rows)
+    for place, column in enumerate(columns):
+        name_like = all(len(row[place]) < _NAME for row in rows)
+        justify = "right" if place >= numbers_from else "left"
+        table.add_column(column.replace(", ", "\n"), justify=justify, no_wrap=name_like)
     for row in rows:
         table.add_row(*row)
-    Console().print(table)
+    console = Console()
+    console.print(table)
+    if note:
+        console.print(note, style="dim", markup=False)
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ def list_command(
         metrics = card.results.get("metrics", {})
         elbo = f"{metrics['elbo']['value']:.2f}" if metrics else "not trained"
         rows.append([card.name, card.recipe.summary, elbo])
-    print_table("Models", ["name", "what it is", "ELBO, nats"], rows)
+    print_table("", ["name", "what it is", "ELBO, nats"], rows, numbers_from=2)
 
 
 def show_command(name: Name, json: Json = False) -> None:

@@ -6,12 +6,14 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_vae.arrays import check_whole_number
 from keras_vae.errors import UserError
+from keras_vae.networks.mlp import check_activation, check_sizes
+
+_FILTERS = "filters of a convolutional network"
 
 
 def _check(filters: Sequence[int], image_shape: Sequence[int | None]) -> None:
-    if not filters or any(not isinstance(size, int) or size < 1 for size in filters):
-        raise UserError(f"The filters of a convolutional network are positive integers. Given: {list(filters)!r}.")
     factor = 2 ** len(filters)
     if len(image_shape) != 3 or any(size is None or size % factor for size in image_shape[:2]):
         raise UserError(
@@ -34,8 +36,11 @@ class _Stack(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.target_shape, self.filters, self.dense = tuple(output_shape), tuple(filters), dense
-        self.activation, self.batch_norm = activation, batch_norm
+        self.target_shape, self.filters = tuple(output_shape), check_sizes(filters, _FILTERS)
+        if not self.filters:
+            raise UserError(f"The {_FILTERS} are positive integers. Given: {filters!r}.")
+        self.dense, self.batch_norm = check_whole_number(dense, "dense"), batch_norm
+        self.activation = check_activation(activation)
 
     def layers_for(self, input_shape: Sequence[int | None]) -> list[keras.layers.Layer]:
         raise NotImplementedError(f"{type(self).__name__} must define layers_for(input_shape)")

@@ -7,6 +7,33 @@ import keras
 import numpy as np
 
 from keras_vae.errors import UserError
+from keras_vae.naming import nearest
+
+
+def check_sizes(sizes: Any, what: str) -> tuple[int, ...]:
+    """`sizes` as a tuple.
+
+    Raises:
+      UserError: they are not a list of positive integers.
+    """
+    whole = isinstance(sizes, Sequence) and not any(isinstance(size, bool) for size in sizes)
+    if not whole or any(not isinstance(size, int) or size < 1 for size in sizes):
+        raise UserError(f"The {what} are positive integers. Given: {sizes!r}.")
+    return tuple(sizes)
+
+
+def check_activation(name: Any) -> Any:
+    """`name`, if Keras knows an activation of that name.
+
+    Raises:
+      UserError: it does not.
+    """
+    try:
+        keras.activations.get(name)
+    except ValueError as error:
+        known = [each for each in dir(keras.activations) if each.islower() and not each.startswith("_")]
+        raise UserError(f"Unknown activation {name!r}.{nearest(name, known)} See keras.activations.") from error
+    return name
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -29,10 +56,8 @@ class MLP(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if any(not isinstance(size, int) or size < 1 for size in hidden):
-            raise UserError(f"The hidden sizes of an MLP are positive integers. Given: {list(hidden)!r}.")
-        self.target_shape, self.hidden = tuple(output_shape), tuple(hidden)
-        self.activation, self.batch_norm = activation, batch_norm
+        self.target_shape, self.hidden = tuple(output_shape), check_sizes(hidden, "hidden sizes of an MLP")
+        self.activation, self.batch_norm = check_activation(activation), batch_norm
         dtype = self.dtype_policy
         stack: list[keras.layers.Layer] = [keras.layers.Flatten(dtype=dtype)]
         for size in self.hidden:

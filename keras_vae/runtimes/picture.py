@@ -52,8 +52,8 @@ def plot(results: Mapping[str, Any], path: str | Path) -> Path:
     ):
         axes.set_title(title, fontsize=10)
         axes.set_yticks(range(len(rows)), [row["runtime"] for row in rows])
-        axes.invert_yaxis()
         axes.margins(x=0.15)
+        axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.spines[["top", "right"]].set_visible(False)
     figure.legend(*right.get_legend_handles_labels(), loc="outside upper right", ncols=2, frameon=False)
     figure.supxlabel(textwrap.fill(f"{conditions(results)} {' '.join(not_timed(results))}", 190), fontsize=7)

@@ -67,7 +67,8 @@ def table(cards: list[Card]) -> str:
     for each in cards:
         numbers = [_number(each.results.get("metrics", {}).get(metric)) for metric in ("elbo", "log_prob", "kl")]
         size = f"{each.results['weights']['bytes'] / 1e6:.1f} MB" if each.results else "not trained"
-        lines.append(f"| [{each.name}](zoo/{each.name}) | {each.recipe.summary} | {' | '.join(numbers)} | {size} |")
+        summary = each.recipe.summary.replace("|", "\\|")
+        lines.append(f"| [{each.name}](zoo/{each.name}) | {summary} | {' | '.join(numbers)} | {size} |")
     return "\n".join(lines)
 
 

@@ -48,7 +48,8 @@ def require_room(path: Path, model: Any, files: int = 1) -> None:
 
 def _copy(source: Any, target: Any, path: str) -> None:
     for key, value in source.attrs.items():
-        target.attrs[key] = value
+        if key != "name":  # a layer's running number in this process: the same weights are the same bytes
+            target.attrs[key] = value
     for name, item in source.items():
         inner = f"{path}/{name}"
         if not path and name in _OPTIMIZERS:

@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_vae import files
 from keras_vae.errors import CorruptFileError, ExportError
 from keras_vae.export.graphs import TracedGraph, config_of
+from keras_vae.files import require_room
 from keras_vae.models import MODELS
 from keras_vae.naming import nearest
 
@@ -40,7 +40,7 @@ def write(graphs: Sequence[TracedGraph], model: Any, metadata: Mapping[str, str]
     # A new model from the text that was written: what a reader will build, and free of the optimizer's state.
     single = MODELS[name].from_config(json.loads(text)["config"])
     single.set_weights(model.get_weights())
-    files.require_room(folder / FOLDER / WEIGHTS, sum(array.nbytes + _OVERHEAD for array in single.get_weights()))
+    require_room(folder / FOLDER / WEIGHTS, sum(array.nbytes + _OVERHEAD for array in single.get_weights()))
     single.save_weights(folder / FOLDER / WEIGHTS)
     return {"files": {traced.name: FOLDER for traced in graphs}}
 

@@ -1,0 +1,269 @@
+"""Each command in this process: one JSON document for machines, files for people, one line for mistakes."""
+
+import json
+import os
+import pickle
+
+import numpy as np
+import pytest
+
+from keras_vae import data, zoo
+from keras_vae.cli import main
+from keras_vae.errors import UserError
+from tests import toy_runs
+
+
+@pytest.fixture
+def call(capsys, monkeypatch, tmp_path):
+    """Run a command in an empty folder: exit status, standard output, standard error."""
+    monkeypatch.chdir(tmp_path)
+
+    def run_command(*words):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main([str(word) for word in words])
+        printed = capsys.readouterr()
+        return left.value.code, printed.out, printed.err
+
+    return run_command
+
+
+def document(result):
+    code, out, err = result
+    assert code == 0, err
+    assert err == ""
+    return json.loads(out)  # fails on a second document, or on anything beside it
+
+
+def error(result):
+    """The one line of a user's mistake, without "Error: "."""
+    code, out, err = result
+    assert code == 1
+    assert out == ""
+    assert err.startswith("Error: ") and err.count("\n") == 1 and err.endswith("\n")
+    return err[len("Error: ") : -1]
+
+
+# --- what is listed and shown ---
+
+
+def test_list_and_show(call, run, own_zoo):
+    toy_runs.copy_of(run, own_zoo / "toy_mnist")
+    toy_runs.write_recipe(own_zoo / "untrained/recipe.toml")
+    listed = document(call("list", "--json"))
+    assert [each["name"] for each in listed] == ["toy_mnist", "untrained"]
+    assert listed[0]["metrics"] == zoo.card("toy_mnist").results["metrics"] and listed[1]["metrics"] == {}
+    assert [each["name"] for each in document(call("list", "*mnist*", "--json"))] == ["toy_mnist"]
+    assert document(call("list", "nothing*", "--json")) == []
+    code, out, err = call("list")
+    assert code == 0 and err == "" and "toy_mnist" in out and "not trained" in out
+    assert f"{listed[0]['metrics']['elbo']['value']:.2f}" in out
+
+    shown = document(call("show", "toy_mnist", "--json"))
+    assert shown["results"] == zoo.card("toy_mnist").results
+    assert shown["recipe"] == (run / "recipe.toml").read_text()
+    code, out, _ = call("show", "toy_mnist")
+    assert code == 0 and "toy_mnist" in out and "binarised once" in out
+    assert error(call("show", "toy_mnits")).startswith("Unknown model 'toy_mnits'. Did you mean 'toy_mnist'?")
+
+
+# --- training and numbers ---
+
+
+def test_train_reports_what_it_wrote(call, run, tmp_path):
+    """Over a finished run: nothing is trained, and the answer is the same."""
+    toy_runs.copy_of(run, tmp_path / "out")
+    answer = document(call("train", "out/recipe.toml", "--output", "out", "--json"))
+    assert answer == {"folder": "out", "results": zoo.card(tmp_path / "out").results}
+    code, out, _ = call("train", "out", "--output", "out")
+    assert code == 0 and "Written: out/ (model.weights.h5, results.json, README.md and pictures)" in out
+
+
+def test_training_from_nothing_with_json_prints_one_document(call, tmp_path):
+    toy_runs.write_recipe(tmp_path / "toy.toml", {"training.epochs": 1})
+    answer = document(call("train", "toy.toml", "--json"))
+    assert answer["folder"] == "runs/toy" and answer["results"]["training"]["epochs"] == 1
+    assert sorted(os.listdir(tmp_path / "runs/toy")) == toy_runs.FILES
+
+
+def test_evaluate_and_verify(call, run):
+    measured = document(call("evaluate", run, "--json", "--samples", "8"))
+    assert measured["examples"] == 300 and measured["split"] == "test[:300]"
+    for metric, row in zoo.card(run).results["metrics"].items():
+        assert measured["metrics"][metric]["value"] == pytest.approx(row["value"], abs=1e-4)
+    other = document(call("evaluate", run, "--json", "--samples", 0, "--split", "validation[:20]", "--seed", 3))
+    assert other["examples"] == 20 and set(other["metrics"]) == {"elbo", "log_px", "kl"}
+    verified = document(call("verify", run, "--json"))
+    assert verified["agrees"] is True and set(verified["metrics"]) == {"elbo", "log_px", "kl", "log_prob"}
+    code, out, _ = call("verify", run)
+    assert code == 0 and "agrees with its card" in out
+    assert "two images or more. Given: 1." in error(call("evaluate", run, "--json", "--split", "test[:1]"))
+    assert "split is one of" in error(call("evaluate", run, "--split", "tset"))
+    assert "samples must be a whole number" in error(call("evaluate", run, "--samples", "-1"))
+    assert "seed must be a whole number" in error(call("evaluate", run, "--seed", "-1"))
+
+
+def test_verify_of_a_wrong_number_exits_with_1(call, own_run):
+    toy_runs.edit_results(own_run, lambda results: results["metrics"]["elbo"].update(value=-1.0))
+    assert "does not give the numbers of its card: elbo" in error(call("verify", own_run, "--json"))
+
+
+# --- what is drawn and written ---
+
+
+def test_sample(call, run, tmp_path):
+    answer = document(call("sample", run, "--count", 5, "--seed", 3, "--output", "a.npy", "--json"))
+    assert answer == {"file": "a.npy", "shape": [5, 28, 28, 1]}
+    images = np.load(tmp_path / "a.npy", allow_pickle=False)
+    np.testing.assert_array_equal(images, zoo.load(run).sample(5, seed=3))
+    assert images.dtype == "float32" and images.min() >= 0 and images.max() <= 1
+    first = (tmp_path / "a.npy").read_bytes()
+    call("sample", run, "--count", 5, "--seed", 3, "--output", "a.npy")
+    assert (tmp_path / "a.npy").read_bytes() == first, "the same seed, the same images"
+    call("sample", run, "--count", 5, "--seed", 4, "--output", "a.npy")
+    assert (tmp_path / "a.npy").read_bytes() != first, "and another one, others; the file is replaced"
+    assert document(call("sample", run, "--json"))["file"] == "runs/toy/samples.png"
+    assert (tmp_path / "runs/toy/samples.png").read_bytes().startswith(b"\x89PNG")
+    assert "A picture needs at least one image" in error(call("sample", run, "--count", 0))
+    assert "count must be a whole number, 0 or more. Given: -1." in error(call("sample", run, "--count", -1))
+    assert "seed must be a whole number, 0 or more. Given: -1." in error(call("sample", run, "--seed", -1))
+    assert sorted(os.listdir(tmp_path)) == ["a.npy", "runs"] and os.listdir(tmp_path / "runs/toy") == ["samples.png"]
+
+
+def test_encode(call, run, tmp_path):
+    model, images = zoo.load(run), data.load_arrays("mnist", "test[:7]", "static")
+    np.save(tmp_path / "x.npy", images)
+    answer = document(call("encode", run, "x.npy", "--output", "z.npy", "--json"))
+    assert answer == {"file": "z.npy", "shape": [7, 3]}
+    np.testing.assert_array_equal(np.load(tmp_path / "z.npy"), model.encode(images))
+    answer = document(call("encode", run, "test[:7]", "--json"))
+    assert answer == {"file": "runs/toy/codes.npy", "shape": [7, 3]}
+    np.testing.assert_array_equal(np.load(tmp_path / "runs/toy/codes.npy"), np.load(tmp_path / "z.npy"))
+
+
+BAD_ARRAYS = {
+    "a flat image": (np.zeros((2, 784)), r"x must have shape (batch, 28, 28, 1). Given: (2, 784)."),
+    "no channel": (np.zeros((2, 28, 28)), "Add the channel axis"),
+    "grey levels to 255": (np.full((2, 28, 28, 1), 200.0), "must lie in [0, 1]. Given: values from 200 to 200; divide"),
+    "negative": (np.full((2, 28, 28, 1), -1.0), "must lie in [0, 1]. Given: values from -1 to -1"),
+    "NaN": (np.full((2, 28, 28, 1), np.nan), "x must be finite. Given: 1568 values that are NaN"),
+    "words": (np.full((2, 28, 28, 1), "a"), "x must be an array of floats. Given: dtype <U1"),
+}
+
+
+@pytest.mark.parametrize("what", BAD_ARRAYS)
+def test_encode_refuses_arrays_that_are_no_images(call, run, tmp_path, what):
+    array, message = BAD_ARRAYS[what]
+    np.save(tmp_path / "x.npy", array)
+    assert message in error(call("encode", run, "x.npy", "--output", "z.npy"))
+    assert os.listdir(tmp_path) == ["x.npy"]
+
+
+class Bomb:
+    def __reduce__(self):
+        return (open, ("executed", "w"))
+
+
+def test_encode_unpickles_nothing(call, run, tmp_path):
+    np.save(tmp_path / "x.npy", np.array([Bomb()], dtype=object), allow_pickle=True)
+    (tmp_path / "executed").unlink(missing_ok=True)
+    assert "Cannot read an array of numbers from x.npy: Object arrays cannot" in error(call("encode", run, "x.npy"))
+    (tmp_path / "y.npy").write_bytes(pickle.dumps(Bomb()))
+    assert "Cannot read an array of numbers from y.npy: " in error(call("encode", run, "y.npy"))
+    np.savez(tmp_path / "z.npz", a=np.zeros(3))
+    os.rename(tmp_path / "z.npz", tmp_path / "z.npy")
+    assert "z.npy" in error(call("encode", run, "z.npy"))
+    (tmp_path / "empty.npy").write_bytes(b"")
+    assert "Cannot read an array of numbers from empty.npy: " in error(call("encode", run, "empty.npy"))
+    assert "No such file" in error(call("encode", run, "none.npy"))
+    assert "split is one of" in error(call("encode", run, "tset"))
+    assert sorted(os.listdir(tmp_path)) == ["empty.npy", "x.npy", "y.npy", "z.npy"], "nothing was executed or written"
+
+
+def test_traverse(call, run, tmp_path):
+    answer = document(call("traverse", run, "--steps", 4, "--span", 2, "--start", 9, "--json"))
+    assert answer == {"file": "runs/toy/traversal.png", "shape": [3, 4, 28, 28, 1]}
+    assert (tmp_path / "runs/toy/traversal.png").read_bytes().startswith(b"\x89PNG")
+    assert "steps must be a whole number, 2 or more. Given: 1." in error(call("traverse", run, "--steps", 1))
+    assert "span must be a positive number. Given: -1.0." in error(call("traverse", run, "--span", -1))
+    assert "start must be the number of an image, 0 to 299" in error(call("traverse", run, "--start", 300))
+
+
+@pytest.mark.parametrize(
+    ("command", "output", "rule"),
+    [("sample", "a.jpg", ".png or .npy"), ("sample", "a", ".png or .npy"), ("encode", "a.png", ".npy"),
+     ("traverse", "a.npy", ".png")],
+)  # fmt: skip
+def test_the_kind_of_file_is_told_by_its_ending(call, run, tmp_path, command, output, rule):
+    assert error(call(command, run, "--output", output)) == f"The output must end in {rule}. Given: {output}."
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_file_does_not_take_the_place_of_a_folder(call, run, tmp_path):
+    (tmp_path / "a.npy").mkdir()
+    (tmp_path / "a.npy/precious").write_text("")
+    assert "Cannot write a.npy: it is a folder" in error(call("sample", run, "--output", "a.npy", "--count", 2))
+    assert os.listdir(tmp_path) == ["a.npy"] and os.listdir(tmp_path / "a.npy") == ["precious"]
+
+
+# --- words that do not fit, and help ---
+
+COMMANDS = {
+    "list": ["PATTERN", "--json"],
+    "show": ["NAME", "--json"],
+    "train": ["NAME", "--output", "--overwrite", "--json", "recipe.toml", "goes on where it was"],
+    "evaluate": ["NAME", "--split", "--seed", "--samples", "--json", "nats"],
+    "verify": ["NAME", "--json", "exit status 1"],
+    "sample": ["NAME", "--count", "--seed", "--output", "--json", ".npy"],
+    "encode": ["NAME", "IMAGES", "--output", "--json", ".npy"],
+    "traverse": ["NAME", "--start", "--steps", "--span", "--output", "--json"],
+    "export": ["NAME", "OUTPUT", "--format", "--overwrite", "--json"],
+    "check": ["BUNDLE", "--runtime", "--json"],
+    "bench": ["BUNDLE", "--runtime", "--batch", "--threads", "--output", "--json"],
+    "quickstart": ["--train", "--output", "--overwrite", "--json"],
+}
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_teaches_the_arguments(call, monkeypatch, command):
+    monkeypatch.setenv("COLUMNS", "200")
+    code, out, err = call(command, "--help")
+    assert code == 0 and err == ""
+    for word in [f"keras-vae {command}", *COMMANDS[command]]:
+        assert word.lower() in out.lower(), word
+
+
+def test_help_of_the_program_names_every_command(call, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    code, out, _ = call("--help")
+    assert code == 0 and all(command in out for command in COMMANDS)
+    assert "keras-vae quickstart" in out and "--debug" in out
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["lst"], ["list", "--jsn"], ["show"], ["sample", "toy", "--count", "many"], ["traverse", "toy", "--span", "wide"],
+     ["export", "toy"]],
+)  # fmt: skip
+def test_words_that_do_not_fit_exit_with_2(call, words):
+    code, out, err = call(*words)
+    assert code == 2 and out == "" and "Usage: keras-vae" in err and "Traceback" not in err
+
+
+def test_debug_shows_the_traceback(capsys):
+    with pytest.raises(UserError, match="Unknown model 'nonsense'"):
+        main(["show", "nonsense", "--debug"])
+
+
+@pytest.mark.parametrize("command", ["show", "train", "evaluate", "verify", "sample", "encode", "traverse"])
+def test_an_unknown_model(call, tmp_path, command):
+    assert error(call(command, "beta_vae_minst")).startswith("Unknown model 'beta_vae_minst'. Did you mean 'beta_vae_m")
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_missing_tensorflow_is_one_line_that_says_how_to_get_it(call, run, monkeypatch):
+    import sys
+
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    message = error(call("sample", run))
+    assert "needs the module tensorflow, which is not installed here" in message and "pip install keras-vae" in message

@@ -1,0 +1,42 @@
+"""One small case for each registered model: the constructor arguments to test it with, and data it takes.
+
+A model that is registered in `keras_vae.models.MODELS` and has no case here fails every conformance test.
+"""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from keras_vae.models import MODELS
+from tests.toys import SHAPE, binary, mlp
+
+# Networks with BatchNorm, so that both modes of a layer are met.
+_TOY = {
+    "image_shape": SHAPE,
+    "latent_dim": 2,
+    "encoder": mlp(batch_norm=True),
+    "decoder": mlp(batch_norm=True),
+    "seed": 3,
+}
+
+CASES: dict[str, dict[str, Any]] = {
+    "VAE": _TOY,
+    "BetaVAE": {**_TOY, "beta": {"name": "sigmoid", "final": 4.0, "threshold": 4, "rate": 2}, "free_bits": 0.05},
+}
+
+X = binary(48)
+# Given to models that are conditional.
+Y = (np.arange(48) % 2).astype("int32")
+
+every_model = pytest.mark.parametrize("name", sorted(MODELS))
+
+
+def make(name: str, **arguments: Any) -> Any:
+    if name not in CASES:
+        pytest.fail(f"{name} is registered in keras_vae.models.MODELS and has no case in tests/conformance/cases.py")
+    return MODELS[name](**{**CASES[name], **arguments})
+
+
+def labels(model: Any) -> Any:
+    return Y if model.conditional else None

@@ -1,0 +1,101 @@
+"""Every model trains under XLA and by default, moves what training moves, and evaluation moves nothing."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests import toys
+from tests.conformance.cases import MODELS, X, every_model, labels, make
+
+
+@pytest.fixture(scope="module")
+def trained():
+    """Each model after one epoch of 3 steps with the defaults, XLA and 32 steps a call; and its weights before."""
+    made = {}
+
+    def get(name):
+        if name not in made:
+            model = make(name)
+            before = toys.weights(model)
+            model.compile(keras.optimizers.Adam(0.01))
+            history = model.fit(X, labels(model), batch_size=16, verbose=0).history
+            made[name] = model, before, history
+        return made[name]
+
+    return get
+
+
+@every_model
+def test_a_step_under_xla_is_finite_and_counts(trained, name):
+    model, _, history = trained(name)
+    assert model.jit_compile and int(model.step) == 3
+    assert {"loss", "elbo", "log_px", "kl", "beta"} <= set(history)
+    assert all(np.isfinite(values).all() for values in history.values())
+    assert history["elbo"][0] == pytest.approx(history["log_px"][0] - history["kl"][0], rel=1e-5)
+
+
+@every_model
+def test_every_trainable_weight_and_every_statistic_moves(trained, name):
+    model, before, _ = trained(name)
+    for weight, old in zip(model.weights, before, strict=True):
+        assert not np.array_equal(weight, old), weight.path
+
+
+@every_model
+def test_evaluation_and_use_move_nothing(trained, name):
+    model, _, _ = trained(name)
+    before = toys.weights(model)
+    condition = labels(model)
+    (
+        model.elbo(X, condition=condition),
+        model.reconstruct(X, condition),
+        model.sample(2, condition=None if condition is None else condition[:2]),
+    )
+    assert toys.same(toys.weights(model), before)
+
+
+@every_model
+def test_every_trainable_variable_gets_a_gradient_from_one_player(name):
+    model = make(name)
+    batch = {"x": tf.constant(X), "y": tf.constant(labels(model) if model.conditional else np.zeros(48, "int32"))}
+    players = model.players()
+    owned = [variable for player in players for variable in player.variables]
+    assert len(owned) == len({id(variable) for variable in owned}) == len(model.trainable_variables)
+    with tf.GradientTape(persistent=True) as tape, model.draws.using((0, 1)):
+        terms = model.terms(batch, training=True)
+        losses = [player.loss(terms, batch) for player in players]
+    for player, loss in zip(players, losses, strict=True):
+        for variable in player.variables:
+            gradient = tape.gradient(loss, variable.value)
+            assert gradient is not None and np.abs(gradient).max() > 0, variable.path
+
+
+@every_model
+def test_terms_have_their_shapes_and_a_permuted_batch_permutes_the_kl(name):
+    model = make(name)
+    y = labels(model)
+    order = np.random.default_rng(0).permutation(48)
+    results = []
+    for index in (np.arange(48), order):
+        batch = {"x": tf.constant(X[index])} | ({} if y is None else {"y": tf.constant(y[index])})
+        with model.draws.using((0, 1)):
+            results.append(model.terms(batch, training=False))
+    for terms in results:
+        assert terms.log_px.shape == (48,) and terms.kl.shape[0] == 48 and len(terms.kl.shape) == 2
+        assert terms.log_px.dtype == terms.kl.dtype == "float32"
+    if model.analytic_kl:
+        np.testing.assert_allclose(results[0].kl.numpy()[order], results[1].kl, rtol=1e-4, atol=1e-6)
+
+
+@every_model
+def test_bfloat16_trains_with_float32_losses(name):
+    model = make(name, dtype="mixed_bfloat16")
+    model.compile("adam", **toys.PLAIN)
+    history = model.fit(X, labels(model), batch_size=16, verbose=0).history
+    assert all(np.isfinite(values).all() for values in history.values())
+    assert {weight.dtype for weight in model.trainable_variables} == {"float32"}
+
+
+def test_models_are_listed():
+    assert MODELS

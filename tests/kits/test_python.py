@@ -1,0 +1,52 @@
+"""The kit in export/python gives what the library gives, and imports neither keras_vae nor TensorFlow."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keras_vae import export
+from tests import toys
+
+KIT = Path(__file__).parents[2] / "export" / "python" / "vae.py"
+
+
+@pytest.fixture(scope="module")
+def model():
+    return toys.toy()
+
+
+@pytest.fixture(scope="module")
+def bundle(model, tmp_path_factory):
+    return export.export(model, tmp_path_factory.mktemp("kit") / "bundle", formats=("onnx",)).path
+
+
+def kit(*words, cwd):
+    # -I: neither the checkout nor PYTHONPATH is on the path, so an import of keras_vae from either would fail.
+    return subprocess.run([sys.executable, "-I", KIT, *words], cwd=cwd, capture_output=True, text=True)
+
+
+def test_it_encodes_and_decodes_as_the_model_does(model, bundle, tmp_path):
+    x = toys.binary(5)
+    np.save(tmp_path / "x.npy", x)
+    assert kit(bundle, "encode", "x.npy", "z.npy", cwd=tmp_path).returncode == 0
+    assert kit(bundle, "decode", "z.npy", "images.npy", cwd=tmp_path).returncode == 0
+    # The tolerance of an export: float32 sums in another order.
+    np.testing.assert_allclose(np.load(tmp_path / "z.npy"), model.encode(x), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(np.load(tmp_path / "images.npy"), model.reconstruct(x), rtol=0, atol=1e-5)
+
+
+def test_another_shape_gets_a_sentence(bundle, tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((2, 3), "float32"))
+    done = kit(bundle, "encode", "x.npy", "z.npy", cwd=tmp_path)
+    assert done.returncode != 0 and not (tmp_path / "z.npy").exists()
+    assert "x must have shape [None, 4, 4, 1]. Given: (2, 3)." in done.stderr
+
+
+def test_it_imports_numpy_and_onnxruntime_only():
+    names = {
+        line.split()[1].split(".")[0] for line in KIT.read_text().splitlines() if line.startswith(("import", "from"))
+    }
+    assert names == {"argparse", "json", "pathlib", "numpy", "onnxruntime"}

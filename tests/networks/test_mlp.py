@@ -1,0 +1,80 @@
+"""The multilayer perceptron against its own matrix products."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_vae.errors import UserError
+from keras_vae.networks import DECODERS, ENCODERS, MLP
+
+X = np.random.default_rng(0).normal(size=(5, 3, 2, 1)).astype("float32")
+
+
+def test_it_is_matrix_products_and_activations():
+    network = MLP((2, 2), hidden=(4, 3), activation="tanh")
+    outputs = network(X)
+    (w1, b1, w2, b2, w3, b3), h = [np.asarray(w) for w in network.weights], X.reshape(5, -1)
+    for kernel, bias in ((w1, b1), (w2, b2)):
+        h = np.tanh(h @ kernel + bias)
+    np.testing.assert_allclose(outputs, (h @ w3 + b3).reshape(5, 2, 2), rtol=1e-5, atol=1e-6)
+
+
+def test_no_hidden_layer_is_linear():
+    network = MLP((7,), hidden=())
+    both = network(2 * X) - 2 * network(X)
+    np.testing.assert_allclose(both, np.broadcast_to(-np.asarray(network.weights[1]), (5, 7)), atol=1e-5)
+
+
+def test_the_seed_architecture():
+    network = MLP((40,))
+    network.build((None, 28, 28, 1))
+    assert [tuple(weight.shape) for weight in network.weights[::2]] == [(784, 400), (400, 400), (400, 40)]
+
+
+def test_batch_norm_stands_before_the_activation():
+    network = MLP((2,), hidden=(4,), batch_norm=True)
+    network(X)
+    names = [type(layer).__name__ for layer in network.stack.layers]
+    assert names == ["Flatten", "Dense", "BatchNormalization", "Activation", "Dense", "Reshape"]
+    assert len(network.trainable_variables) == 5, "the normalisation's shift stands for the bias"
+    hidden = keras.Sequential(network.stack.layers[:3])(X, training=True).numpy()
+    np.testing.assert_allclose(hidden.mean(0), 0, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "mixed_bfloat16"])
+def test_it_computes_in_its_policys_dtype(dtype):
+    network = MLP((2,), hidden=(4,), dtype=dtype)
+    assert network(X).dtype == {"float64": "float64", "mixed_bfloat16": "bfloat16"}[dtype]
+
+
+def test_float64_is_not_rounded_on_the_way():
+    x = np.random.default_rng(1).normal(size=(5, 6))
+    network = MLP((3,), hidden=(), dtype="float64")
+    outputs = network(x).numpy()
+    kernel, bias = (np.asarray(weight) for weight in network.weights)
+    np.testing.assert_allclose(outputs, x @ kernel + bias, rtol=1e-12)
+
+
+@pytest.mark.parametrize("hidden", [(0,), (-3,), (2.5,), ("4",)])
+def test_hidden_sizes_that_are_refused(hidden):
+    with pytest.raises(UserError, match=r"hidden sizes of an MLP are positive integers\. Given: "):
+        MLP((2,), hidden=hidden)
+
+
+@pytest.mark.parametrize("hidden", [4, None, "4"])
+def test_hidden_sizes_are_a_list(hidden):
+    with pytest.raises(UserError, match=r"hidden sizes of an MLP are positive integers\. Given: "):
+        MLP((2,), hidden=hidden)
+
+
+def test_an_unknown_activation():
+    with pytest.raises(UserError, match=r"Unknown activation 'rleu'\. Did you mean 'relu'"):
+        MLP((2,), activation="rleu")
+
+
+@pytest.mark.parametrize("cls", sorted({*ENCODERS.values(), *DECODERS.values()}, key=lambda cls: cls.__name__))
+def test_configuration_comes_back(cls):
+    network = cls((8, 8, 2), batch_norm=True, activation="elu")
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(network))
+    assert again.get_config() == network.get_config()
+    assert again.compute_output_shape((None, 8, 8, 1)) == (None, 8, 8, 2)

@@ -1,0 +1,204 @@
+"""What people call on a model: numpy in, numpy out, the same whatever the number of examples."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_vae.arrays import BLOCK
+from keras_vae.errors import UserError
+from tests.toys import LATENT, SHAPE, binary, compiled, grey, mlp, toy
+
+X = binary(2 * BLOCK + 30)
+GREY = grey(20)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return toy()
+
+
+@pytest.fixture(scope="module")
+def gaussian():
+    return toy(likelihood={"name": "gaussian", "scale": "pixel"})
+
+
+def test_encode_is_the_posteriors_mean_and_decode_the_likelihoods(model, gaussian):
+    for each, x in ((model, X[:20]), (gaussian, GREY)):
+        codes = each.encode(x)
+        assert isinstance(codes, np.ndarray) and codes.shape == (20, LATENT) and codes.dtype == "float32"
+        np.testing.assert_allclose(codes, each.posterior(x).mean(), rtol=1e-5, atol=1e-6)
+        images = each.decode(codes)
+        assert isinstance(images, np.ndarray) and images.shape == (20, *SHAPE)
+        np.testing.assert_allclose(images, each.likelihood(tf.constant(codes)).mean(), rtol=1e-5, atol=1e-6)
+        assert images.min() >= 0 and images.max() <= 1
+        np.testing.assert_array_equal(each.reconstruct(x), images)
+
+
+def test_the_prior_is_standard_normal(model):
+    prior = model.prior()
+    assert prior.event_shape == (LATENT,) and prior.batch_shape == ()
+    assert float(prior.log_prob(tf.zeros(LATENT))) == pytest.approx(-LATENT / 2 * np.log(2 * np.pi), rel=1e-6)
+
+
+def test_distributions_have_one_batch_axis(model):
+    assert model.posterior(X[:5]).batch_shape == (5,) and model.posterior(X[:5]).event_shape == (LATENT,)
+    likelihood = model.likelihood(tf.zeros((5, LATENT)))
+    assert likelihood.batch_shape == (5,) and likelihood.event_shape == SHAPE
+
+
+def test_samples_are_decoded_prior_draws(model):
+    images = model.sample(16, seed=3)
+    assert images.shape == (16, *SHAPE)
+    np.testing.assert_array_equal(images, model.sample(16, seed=3))
+    assert not np.array_equal(images, model.sample(16, seed=4))
+    assert len(np.unique(images.reshape(16, -1), axis=0)) == 16
+    assert model.sample(0).shape == (0, *SHAPE)
+
+
+def test_prior_samples_have_the_priors_mean_image(model):
+    """Mean of 4,000 samples against that of 4,000 codes drawn by numpy, within 5 standard errors of the difference."""
+    drawn = model.sample(4_000, seed=1)
+    independent = model.decode(np.random.default_rng(0).normal(size=(4_000, LATENT)))
+    error = np.sqrt((drawn.var(0) + independent.var(0)) / 4_000)
+    assert (np.abs(drawn.mean(0) - independent.mean(0)) < 5 * error).all()
+
+
+@pytest.mark.parametrize("count", [1, 7, BLOCK, BLOCK + 1])
+def test_an_examples_elbo_does_not_depend_on_how_many_are_asked_for(model, count):
+    whole = model.elbo(X, seed=2)
+    assert whole.shape == (len(X),)
+    np.testing.assert_array_equal(model.elbo(X[:count], seed=2), whole[:count])
+    assert not np.array_equal(whole, model.elbo(X, seed=3))
+
+
+def test_equal_images_get_noise_of_their_own(model):
+    same = np.repeat(X[:1], 2 * BLOCK, axis=0)
+    assert len(np.unique(model.elbo(same))) > BLOCK, "within a block and between blocks"
+
+
+def test_log_prob_of_an_example_does_not_depend_on_how_many_are_asked_for(model):
+    np.testing.assert_array_equal(model.log_prob(X[:9], samples=8)[:2], model.log_prob(X[:2], samples=8))
+
+
+def test_one_sample_of_log_prob_has_the_mean_of_the_elbo(model):
+    """E[log w] = ELBO: 500 copies of one image; means within 5 standard errors of the difference."""
+    copies = np.repeat(X[:1], 500, axis=0)
+    one, elbo = model.log_prob(copies, samples=1), model.elbo(copies)
+    error = np.sqrt((one.var() + elbo.var()) / 500)
+    assert abs(one.mean() - elbo.mean()) < 5 * error
+
+
+def test_log_prob_is_log_of_the_mean_weight(model):
+    """Against weights from `log_weights` with another seed: the mean weight within 5 standard errors."""
+    x = X[:3]
+    estimate = np.exp(model.log_prob(x, samples=3_000, seed=1))
+    weights = np.exp(np.asarray(model.log_weights(x, 3_000, seed=2), "float64"))
+    assert (np.abs(estimate - weights.mean(0)) < 5 * np.sqrt(2) * weights.std(0) / np.sqrt(3_000)).all()
+
+
+def test_log_prob_is_the_sum_over_codes_of_a_tiny_model():
+    """One latent dimension, integrated on a grid to 1e-6: the estimate within 5 standard errors of exact."""
+    model = toy(latent_dim=1, image_shape=(2, 2, 1))
+    x = binary(4, (2, 2, 1))
+    grid = np.linspace(-8, 8, 801)
+    log_p = np.log(np.clip(model.decode(grid[:, None]).astype("float64"), 1e-12, 1))
+    log_q = np.log1p(-np.exp(log_p))
+    log_px = np.einsum("ghwc,bhwc->bg", log_p, x) + np.einsum("ghwc,bhwc->bg", log_q, 1 - x)
+    prior = np.exp(-0.5 * grid**2) / np.sqrt(2 * np.pi)
+    exact = np.trapezoid(np.exp(log_px) * prior, grid, axis=1)
+    weights = np.exp(np.asarray(model.log_weights(x, 5_000, seed=4), "float64"))
+    estimate = np.exp(model.log_prob(x, samples=5_000))
+    assert (np.abs(estimate - exact) < 5 * weights.std(0) / np.sqrt(5_000)).all()
+    assert (model.elbo(np.repeat(x, 100, axis=0)).reshape(4, 100).mean(1) < np.log(exact)).all(), "a lower bound"
+
+
+def test_none_and_one(model):
+    for method, shape in (("encode", (LATENT,)), ("reconstruct", SHAPE), ("elbo", ())):
+        assert getattr(model, method)(X[:0]).shape == (0, *shape)
+        assert getattr(model, method)(X[:1]).shape == (1, *shape)
+    assert model.decode(np.zeros((0, LATENT))).shape == (0, *SHAPE)
+    assert model.log_prob(X[:0], samples=2).shape == (0,)
+
+
+def test_inputs_of_other_number_types(model):
+    expected = model.encode(X[:5])
+    for given in (
+        X[:5].astype("float64"),
+        X[:5].astype(bool),
+        X[:5].astype("uint8"),
+        tf.constant(X[:5]),
+        X[:5].tolist(),
+    ):
+        np.testing.assert_array_equal(model.encode(given), expected)
+
+
+def test_grey_is_encoded_but_has_no_nats_under_a_bernoulli(model, gaussian):
+    assert model.encode(GREY).shape == (20, LATENT) and model.reconstruct(GREY).shape == GREY.shape
+    assert model.predict(GREY, verbose=0).shape == GREY.shape
+    for method in (model.elbo, model.log_prob):
+        with pytest.raises(UserError, match=r"pixels that are 0 or 1\. Given: grey levels, such as"):
+            method(GREY)
+    assert np.isfinite(gaussian.elbo(GREY)).all()
+
+
+def spoiled(value):
+    x = X[:3].copy()
+    x[1, 0, 0, 0] = value
+    return x
+
+
+@pytest.mark.parametrize("method", ["encode", "reconstruct", "elbo", "log_prob", "predict"])
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (X[0], r"Add the batch axis"),
+        (X[..., 0], r"Add the channel axis"),
+        (X[:, :2], r"x must have shape \(batch, 4, 4, 1\)"),
+        (X[:3].astype(str), r"must be an array of floats"),
+        (spoiled(np.nan), r"x must be finite"),
+        (spoiled(-np.inf), r"x must be finite"),
+        (X[:3] * 255, r"divide by 255"),
+        (None, r"must be an array"),
+    ],
+)
+def test_images_that_are_refused(model, method, x, message):
+    with pytest.raises(UserError, match=message):
+        getattr(model, method)(x)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m: m.decode(np.zeros((3, LATENT + 1))), r"z must have shape \(batch, 2\), the model's latent size"),
+        (lambda m: m.decode(np.zeros(LATENT)), r"Add the batch axis: z\[None\]"),
+        (lambda m: m.decode([[np.nan, 0.0]]), r"z must be finite"),
+        (lambda m: m.decode([["a", "b"]]), r"z must be an array of floats"),
+        (lambda m: m.sample(-1), r"count must be a whole number, 0 or more\. Given: -1"),
+        (lambda m: m.sample(2.5), r"count must be a whole number"),
+        (lambda m: m.sample(2, seed=-1), r"seed must be a whole number, 0 or more\. Given: -1"),
+        (lambda m: m.sample(2, seed=None), r"seed must be a whole number"),
+        (lambda m: m.elbo(X[:2], seed=1.5), r"seed must be a whole number"),
+        (lambda m: m.elbo(X[:2], seed=2**31), r"seed must be a whole number, at most 2147483647"),
+        (lambda m: m.log_prob(X[:2], samples=0), r"samples must be a whole number, 1 or more\. Given: 0"),
+        (lambda m: m.log_prob(X[:2], seed="a"), r"seed must be a whole number"),
+        (lambda m: m.encode(X[:2], condition=[0, 1]), r"VAE takes no condition\. Given: condition=\[0, 1\]\. Leave it"),
+    ],
+)
+def test_arguments_that_are_refused(model, call, message):
+    with pytest.raises(UserError, match=message):
+        call(model)
+
+
+def test_predict_is_reconstruct(model):
+    np.testing.assert_allclose(model.predict(X, verbose=0), model.reconstruct(X), rtol=1e-5, atol=1e-6)
+    dataset = tf.data.Dataset.from_tensor_slices(X).batch(50)
+    np.testing.assert_allclose(model.predict(dataset, verbose=0), model.reconstruct(X), rtol=1e-5, atol=1e-6)
+
+
+def test_graphs_see_weights_that_changed():
+    """The compiled functions read variables; they hold no copies."""
+    model = compiled(decoder=mlp(hidden=()))
+    before = model.encode(X[:4]), model.decode(np.zeros((1, LATENT))), model.elbo(X[:4])
+    model.fit(X, batch_size=64, verbose=0)
+    after = model.encode(X[:4]), model.decode(np.zeros((1, LATENT))), model.elbo(X[:4])
+    assert all(not np.array_equal(a, b) for a, b in zip(before, after, strict=True))

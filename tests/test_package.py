@@ -1,0 +1,170 @@
+"""The wheel: what it holds, and that it works from an empty folder in an environment of its own.
+
+Environments are filled from the package index that pip is configured with. Where there is none, KERAS_VAE_OFFLINE=1
+skips what needs it.
+"""
+
+import json
+import os
+import subprocess
+import sys
+import venv
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests import toy_runs
+
+ROOT = Path(__file__).resolve().parents[1]
+NEEDS_INDEX = pytest.mark.skipif("KERAS_VAE_OFFLINE" in os.environ, reason="KERAS_VAE_OFFLINE is set: no package index")
+LIGHT = ("numpy", "onnxruntime", "typer", "rich")  # what list, show, check and bench need
+
+
+def run_checked(words, folder, **kwargs):
+    done = subprocess.run(
+        [str(word) for word in words], cwd=folder, capture_output=True, text=True, check=False, env=clean(), **kwargs
+    )
+    assert done.returncode == 0, f"{' '.join(map(str, words))}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
+    return done.stdout
+
+
+def clean():
+    """No trace of the checkout, which would hide the installed package."""
+    return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    run_checked([sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT], folder)
+    (built,) = folder.glob("*.whl")
+    return built
+
+
+def environment(folder, *packages):
+    """A virtual environment with `packages`; a failure to install is a failure, and says what pip said."""
+    venv.create(folder)
+    binaries = folder / ("Scripts" if os.name == "nt" else "bin")
+    for words in packages:
+        pip = [sys.executable, "-m", "pip", "--python", binaries / "python"]
+        run_checked([*pip, "install", "--quiet", "--no-compile", *words], folder, timeout=1800)
+    return binaries
+
+
+@pytest.fixture(scope="module")
+def light(wheel, tmp_path_factory):
+    """The wheel without its dependencies: no TensorFlow, no Keras, no h5py, no matplotlib."""
+    return environment(tmp_path_factory.mktemp("light"), ["--no-deps", wheel], LIGHT)
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory):
+    """A bundle of the toy model, made outside of the environment that uses it."""
+    from keras_vae import export
+    from keras_vae.zoo import recipes, runs
+
+    folder = tmp_path_factory.mktemp("exported")
+    recipe = recipes.read(toy_runs.write_recipe(folder / "toy.toml"))
+    export.export(runs.build(recipe), folder / "toy", formats=("onnx",))
+    return folder / "toy"
+
+
+@pytest.fixture
+def keras_vae(light, tmp_path):
+    """Run the installed command in an empty folder."""
+
+    def command(*words, code=0):
+        done = subprocess.run(
+            [light / "keras-vae", *map(str, words)], cwd=tmp_path, capture_output=True, text=True, check=False,
+            timeout=300, env=clean(),
+        )  # fmt: skip
+        assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    return command
+
+
+def test_what_the_wheel_holds(wheel):
+    names = zipfile.ZipFile(wheel).namelist()
+    tops = {name.split("/")[0] for name in names}
+    assert tops == {"keras_vae", wheel.name.split("-py3")[0] + ".dist-info"}, "no tests, no zoo beside the package"
+    for name in ("recipe.toml", "model.weights.h5", "results.json", "README.md"):
+        packed = zipfile.ZipFile(wheel).read(f"keras_vae/_zoo/beta_vae_mnist/{name}")
+        assert packed == (ROOT / "zoo/beta_vae_mnist" / name).read_bytes()
+    assert any(name.startswith("keras_vae/data/tfds/mnist/") for name in names), "the digits come along"
+    assert not [name for name in names if "checkpoint" in name.split("/")[-1] and "_zoo" in name]
+    assert not [name for name in names if name.startswith("keras_vae/_zoo/") and name.endswith(".py")]
+    entry_points = zipfile.ZipFile(wheel).read(next(name for name in names if name.endswith("entry_points.txt")))
+    assert b"keras-vae = keras_vae.cli:main" in entry_points
+    assert any(name.endswith("licenses/LICENSE") for name in names)
+
+
+@NEEDS_INDEX
+def test_without_tensorflow_the_zoo_is_listed_and_shown(keras_vae, light, tmp_path):
+    from keras_vae import zoo
+
+    names = "from importlib.metadata import distributions; print([each.name for each in distributions()])"
+    installed = run_checked([light / "python", "-c", names], tmp_path).lower()
+    assert "onnxruntime" in installed and "tensorflow" not in installed and "matplotlib" not in installed
+    assert [each["name"] for each in json.loads(keras_vae("list", "--json").stdout)] == zoo.names()
+    assert "beta_vae_mnist" in keras_vae("list").stdout
+    shown = json.loads(keras_vae("show", "beta_vae_mnist", "--json").stdout)
+    assert shown["results"] == zoo.card("beta_vae_mnist").results
+    assert "log p(x)" in keras_vae("show", "beta_vae_mnist").stdout
+    assert "Did you mean 'beta_vae_mnist'" in keras_vae("show", "beta_vae_minst", code=1).stderr
+    where = run_checked([light / "python", "-c", "from keras_vae.zoo import store; print(store.root())"], tmp_path)
+    assert where.strip().endswith(os.path.join("keras_vae", "_zoo"))
+
+
+@NEEDS_INDEX
+def test_without_tensorflow_a_bundle_is_run_checked_and_timed(keras_vae, light, bundle, tmp_path):
+    report = json.loads(keras_vae("check", bundle, "--json").stdout)
+    assert report["passed"] and {row["runtime"] for row in report["rows"]} == {"onnxruntime"}
+    assert "agrees with Keras" in keras_vae("check", bundle, "--runtime", "onnxruntime").stdout
+
+    results = json.loads(keras_vae("bench", bundle, "--batch", "1", "--batch", "8", "--calls", "20", "--json").stdout)
+    timed = {row["runtime"]: row["status"] for row in results["rows"]}
+    assert timed["onnxruntime"] == "ok" and timed["keras"] != "ok", "what is not installed is a row that says so"
+    assert (tmp_path / "runs/bench/toy/bench.json").is_file()
+
+    script = (
+        "import sys, numpy as np, keras_vae\n"
+        f"runtime = keras_vae.runtimes.open({str(bundle)!r}, 'onnxruntime')\n"
+        "code = runtime.encode(np.zeros((3, 28, 28, 1), 'float32'))\n"
+        "image = runtime.decode(np.zeros((2, 3), 'float32'))\n"
+        "print({k: v.shape for k, v in code.items()}, image['mean'].shape)\n"
+        "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules"
+    )
+    printed = run_checked([light / "python", "-c", script], tmp_path)
+    assert "'mean': (3, 3)" in printed and "'log_var': (3, 3)" in printed and "(2, 28, 28, 1)" in printed
+
+
+@NEEDS_INDEX
+@pytest.mark.parametrize(
+    "words",
+    [("train", "beta_vae_mnist"), ("sample", "beta_vae_mnist"), ("encode", "beta_vae_mnist"),
+     ("traverse", "beta_vae_mnist"), ("evaluate", "beta_vae_mnist"), ("verify", "beta_vae_mnist"), ("quickstart",),
+     ("export", "beta_vae_mnist", "out")],
+    ids=lambda words: words[0],
+)  # fmt: skip
+def test_without_tensorflow_what_needs_it_says_so(keras_vae, tmp_path, words):
+    done = keras_vae(*words, code=1)
+    assert done.stdout == "" and done.stderr.count("\n") == 1, done.stderr
+    assert "which is not installed here. Install keras-vae with its dependencies: pip install keras-vae" in done.stderr
+    assert "module tensorflow" in done.stderr
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.slow
+@NEEDS_INDEX
+def test_with_all_dependencies_the_zoo_gives_its_numbers(wheel, tmp_path):
+    """As a user installs it: nothing of the checkout, an empty folder, no network for the digits."""
+    binaries = environment(tmp_path / "full", [wheel])
+    (tmp_path / "empty").mkdir()
+    verified = json.loads(
+        run_checked([binaries / "keras-vae", "verify", "beta_vae_mnist", "--json"], tmp_path / "empty", timeout=1800)
+    )
+    assert verified["agrees"] is True
+    assert set(verified["metrics"]) == {"elbo", "log_px", "kl", "log_prob"}
+    assert os.listdir(tmp_path / "empty") == []

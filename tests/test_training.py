@@ -1,0 +1,433 @@
+"""Training as people run it: XLA, several steps a call, precisions, layers with modes, data that do not fit."""
+
+import warnings
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_vae.data import batches
+from keras_vae.errors import DivergedError, UserError
+from tests import toys
+from tests.toys import LATENT, PLAIN, SHAPE, binary, compiled, degenerate, grey, mlp, same, toy
+
+X = binary(80)
+GREY = grey(80)
+
+
+def dataset_of(*parts, size=16):
+    return tf.data.Dataset.from_tensor_slices(parts[0] if len(parts) == 1 else parts).batch(size, drop_remainder=True)
+
+
+class TestXla:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def fitted(cls):
+        """One epoch of 5 steps: plain; under XLA with 32 steps a call, more than there are; and with 2, which leaves 1.
+
+        The posterior draws almost nothing: TensorFlow's generators give other numbers under XLA, where the algorithm
+        is left to the device.
+        """
+        models = {}
+        for name, options in {
+            "plain": PLAIN, "xla": {}, "pairs": {"jit_compile": False, "steps_per_execution": 2},
+            "eager": {"run_eagerly": True},
+        }.items():  # fmt: skip
+            model = degenerate(toy(beta={"name": "linear", "steps": 5}))
+            model.compile(keras.optimizers.SGD(0.05), **options)
+            models[name] = model, model.fit(X, batch_size=16, verbose=0).history
+        return models
+
+    @pytest.mark.parametrize("other", ["xla", "pairs", "eager"])
+    def test_how_steps_are_run_does_not_change_them(self, fitted, other):
+        (plain, history), (model, others) = fitted["plain"], fitted[other]
+        assert int(model.step) == int(plain.step) == 5
+        for first, second in zip(toys.weights(plain), toys.weights(model), strict=True):
+            # z is off by exp(-10) = 5e-5 of a unit, and moves weights by that times a rate of 0.05
+            np.testing.assert_allclose(first, second, rtol=1e-4, atol=1e-4)
+        for name in history:
+            assert others[name][0] == pytest.approx(history[name][0], rel=1e-4), name
+
+    def test_defaults_are_xla_and_32_steps(self, fitted):
+        model, _ = fitted["xla"]
+        assert model.jit_compile is True and model.steps_per_execution == 32
+
+    def test_xla_evaluates_the_last_partial_batch(self, fitted):
+        """80 in batches of 48: the second has another shape, so a compilation of its own."""
+        logs = [fitted[name][0].evaluate(X, batch_size=48, verbose=0, return_dict=True) for name in ("plain", "xla")]
+        for name in logs[0]:
+            assert logs[1][name] == pytest.approx(logs[0][name], rel=1e-4)
+
+    def test_the_step_named_is_the_one_that_failed(self):
+        """32 steps in one call: the loop runs on after the failure, and the first is what is reported.
+
+        SGD with a rate of 1e30 leaves step 0 finite and step 1 not.
+        """
+        model = toy()
+        model.compile(keras.optimizers.SGD(1e30))
+        many = np.tile(X, (8, 1, 1, 1))
+        with pytest.raises(DivergedError, match=r"^Training must stay finite: the loss of 'model' is not finite at ste"
+                           r"p 1\. Lower the learning rate, clip"):  # fmt: skip
+            model.fit(many, batch_size=16, verbose=0)
+
+
+class TestDivergence:
+    def test_the_step_counts_from_the_first_fit(self):
+        model = compiled(optimizer=keras.optimizers.SGD(1e-3))
+        model.fit(X, batch_size=16, verbose=0)
+        model.optimizer.learning_rate = 1e30
+        with pytest.raises(DivergedError, match="'model' is not finite at step 6"):
+            model.fit(X, batch_size=16, verbose=0)
+
+    def test_a_second_fit_starts_anew(self):
+        model = compiled(optimizer=keras.optimizers.SGD(1e30))
+        good = toys.weights(model)
+        with pytest.raises(DivergedError):
+            model.fit(X, batch_size=16, verbose=0)
+        model.set_weights(good)
+        model.optimizer.learning_rate = 1e-3
+        assert np.isfinite(model.fit(X, batch_size=16, verbose=0).history["loss"]).all()
+
+    def test_a_weight_that_is_not_finite_at_the_end_of_an_epoch(self):
+        """One step: the loss was finite, and what it left behind is not."""
+        model = compiled(optimizer=keras.optimizers.SGD(float("inf")))
+        with pytest.raises(DivergedError, match=r"the weight .*kernel is not finite after step 1"):
+            model.fit(X, batch_size=80, verbose=0)
+
+    def test_nothing_follows_the_failure(self):
+        """Callbacks of the user, a checkpoint among them, do not see the epoch that failed."""
+        seen = []
+        note = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: seen.append(epoch))
+        model = compiled(optimizer=keras.optimizers.SGD(1e30))
+        with pytest.raises(DivergedError):
+            model.fit(X, batch_size=16, epochs=3, callbacks=[note], verbose=0)
+        assert seen == []
+
+
+class TestPrecision:
+    @pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16", "float64"])
+    @pytest.mark.parametrize("likelihood", ["bernoulli", {"name": "gaussian", "scale": "global"}])
+    def test_each_policy_trains_and_agrees_with_float32(self, dtype, likelihood):
+        model, single = (
+            compiled(dtype=policy, likelihood=likelihood, optimizer=keras.optimizers.Adam(0.02))
+            for policy in (dtype, "float32")
+        )
+        model.set_weights(single.get_weights())
+        first, second = (each.evaluate(X, verbose=0, return_dict=True) for each in (model, single))
+        # bfloat16 has 8 bits: 4e-3 a number, less after averaging; the draws of z are the same noise in float32
+        if dtype != "float64":
+            assert first["loss"] == pytest.approx(second["loss"], rel=2e-2)
+        history = model.fit(X, batch_size=16, epochs=5, verbose=0).history
+        assert np.isfinite(history["loss"]).all() and history["loss"][-1] < history["loss"][0]
+        with model.draws.using((0, 1)):
+            terms = model.terms({"x": tf.constant(X, model.float_dtype)}, training=True)
+        expected = "float64" if dtype == "float64" else "float32"
+        assert terms.log_px.dtype == terms.kl.dtype == model.objective(terms, model.step).dtype == expected
+        assert {weight.dtype for weight in model.trainable_variables} == {expected}
+        assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer) == (dtype == "mixed_float16")
+        assert model.encode(X).dtype == model.reconstruct(X).dtype == expected
+
+    def test_networks_compute_in_the_policys_dtype(self):
+        model = toy(dtype="mixed_bfloat16")
+        assert model.encoder.compute_dtype == "bfloat16"
+        assert model.encoder(X).dtype == "bfloat16"
+        assert model.posterior_parameters(X)["mean"].dtype == "float32"
+
+    def test_a_users_half_precision_network_returns_float32_too(self):
+        layers = [keras.layers.Flatten(dtype="float16"), keras.layers.Dense(2 * LATENT, dtype="float16")]
+        model = compiled(encoder=keras.Sequential(layers))
+        assert model.posterior_parameters(X)["log_var"].dtype == "float32"
+        assert np.isfinite(model.fit(X, batch_size=16, verbose=0).history["loss"]).all()
+
+    def test_float16_scales_each_players_loss_and_still_takes_the_plain_gradient(self):
+        """SGD on scaled losses moves weights as SGD on plain ones, to half precision."""
+        models = [compiled(dtype=dtype, optimizer=keras.optimizers.SGD(0.01)) for dtype in ("mixed_float16", "float32")]
+        models[0].set_weights(models[1].get_weights())
+        before = toys.weights(models[1])
+        for model in models:
+            model.fit(X, batch_size=80, verbose=0)
+        moved = [np.concatenate([(a - b).ravel() for a, b in zip(toys.weights(model), before, strict=True)
+                                 if a.dtype == "float32"]) for model in models]  # fmt: skip
+        assert np.linalg.norm(moved[0] - moved[1]) < 0.02 * np.linalg.norm(moved[1])
+
+
+class TestTrainingMode:
+    def test_batch_norm_statistics_move_in_fit_and_stay_in_evaluate(self):
+        model = compiled(encoder=mlp(batch_norm=True), decoder=mlp(batch_norm=True))
+        layers = [each for network in (model.encoder, model.decoder) for each in network.stack.layers]
+        norms = [each for each in layers if isinstance(each, keras.layers.BatchNormalization)]
+        assert len(norms) == 2
+
+        def statistics():
+            return [np.array(value) for each in norms for value in (each.moving_mean, each.moving_variance)]
+
+        before = statistics()
+        model.fit(X, batch_size=16, verbose=0)
+        after = statistics()
+        assert all(not np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+        model.evaluate(X, verbose=0), model.predict(X, verbose=0), model.elbo(X), model.log_prob(X[:2], samples=2)
+        assert same(after, statistics())
+
+    def test_dropout_is_on_in_training_only(self):
+        layers = [keras.layers.Flatten(), keras.layers.Dropout(0.5), keras.layers.Dense(2 * LATENT)]
+        model = compiled(encoder=keras.Sequential(layers))
+        np.testing.assert_array_equal(model.encode(X), model.encode(X))
+        plain = model.posterior_parameters(X)["mean"].numpy()
+        np.testing.assert_allclose(model.encode(X), plain, rtol=1e-5, atol=1e-6)
+        dropped = [model.posterior_parameters(X, training=True)["mean"].numpy() for _ in range(2)]
+        assert not np.array_equal(*dropped) and not np.array_equal(dropped[0], plain)
+        assert model.evaluate(X, verbose=0) == model.evaluate(X, verbose=0)
+
+    @pytest.mark.parametrize("training", [True, False])
+    def test_the_flag_reaches_both_networks(self, training):
+        seen = []
+
+        class Note(keras.layers.Layer):
+            def call(self, inputs, training=False):
+                seen.append(training)
+                return inputs
+
+        encoder = [keras.layers.Flatten(), Note(), keras.layers.Dense(2 * LATENT)]
+        decoder = [Note(), keras.layers.Dense(16), keras.layers.Reshape(SHAPE)]
+        model = compiled(encoder=keras.Sequential(encoder), decoder=keras.Sequential(decoder))
+        seen.clear()
+        if training:
+            model.fit(X, batch_size=80, verbose=0)
+        else:
+            model.evaluate(X, batch_size=80, verbose=0)
+        assert len(seen) >= 2 and set(seen) == {training}
+
+
+class TestDatasets:
+    """What a user's own tf.data gives: the right number, or a clear error."""
+
+    @pytest.mark.parametrize("dtype", ["float64", "float16", "bool", "uint8", "int32"])
+    @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian"])
+    def test_images_of_every_number_type_give_the_same_numbers(self, dtype, likelihood):
+        model = shared(likelihood)
+        expected = model.evaluate(dataset_of(X), verbose=0, return_dict=True)
+        given = model.evaluate(dataset_of(X.astype(dtype)), verbose=0, return_dict=True)
+        assert given == expected
+
+    def test_forms_of_a_batch_give_the_same_numbers(self):
+        model = shared("bernoulli")
+        expected = model.evaluate(X, batch_size=16, verbose=0, return_dict=True)
+        labels = np.zeros(80, "int32")
+        for form in (dataset_of(X), dataset_of(X, labels), dataset_of(X, X), dataset_of({"x": X, "y": labels}),
+                     {"x": X}, tf.constant(X), X.tolist(), X.astype(bool)):  # fmt: skip
+            assert model.evaluate(form, batch_size=16, verbose=0, return_dict=True) == expected
+        assert model.evaluate(X, labels, batch_size=16, verbose=0, return_dict=True) == expected
+
+    def test_training_casts_too(self):
+        first, second = compiled(likelihood="gaussian"), compiled(likelihood="gaussian")
+        first.fit(dataset_of(X), verbose=0), second.fit(dataset_of(X.astype("float64")), verbose=0)
+        assert same(toys.weights(first), toys.weights(second))
+
+    def test_fit_runs_each_epoch_of_ours_once(self):
+        """Nothing else iterates the dataset: epoch e of fit is epoch e of the pipeline."""
+        dataset = batches(X, batch_size=16, training=True)
+        shared("bernoulli").fit(dataset, epochs=3, verbose=0)
+        assert int(dataset.epoch) == 3
+
+    @pytest.mark.parametrize(
+        ("form", "message"),
+        [
+            (lambda: tf.data.Dataset.from_tensor_slices(X), r"first batch must have shape \(batch, 4, 4, 1\)\."),
+            (lambda: dataset_of(X[..., 0]), r"Add the channel axis"),
+            (lambda: dataset_of((X * 255).astype("uint8")), r"must lie in \[0, 1\].*divide by 255"),
+            (lambda: dataset_of(np.where(X == 1, np.nan, X)), r"dataset's first batch must be finite"),
+            (lambda: dataset_of(GREY), r"pixels that are 0 or 1\. Given: grey levels"),
+            (lambda: dataset_of(X, np.zeros(80), np.ones(80)), r"weighs all examples alike\. Given: 3 parts"),
+            (lambda: dataset_of({"image": X}), r'a dict with "x".*Given: a dict of \[\'image\'\]'),
+            (lambda: dataset_of(X).take(0), r"Given: nothing"),
+            (lambda: batches(GREY, batch_size=16, training=False), r"Given: grey levels, such as 0\.5"),
+            (lambda: batches(X[:, :3], batch_size=16, training=False), r"x of the dataset must have shape"),
+            (lambda: batches(X, batch_size=16, training=False, binarize=None).map(lambda b: b["x"] * 2.0),
+             r"must lie in \[0, 1\]"),
+        ],
+    )  # fmt: skip
+    def test_datasets_that_are_refused(self, form, message):
+        model = shared("bernoulli")
+        before = toys.weights(model)
+        for method in (model.fit, model.evaluate):
+            with pytest.raises(UserError, match=message):
+                method(form(), verbose=0)
+        with pytest.raises(UserError, match=message):
+            model.fit(X, batch_size=16, validation_data=form(), verbose=0)
+        assert same(toys.weights(model), before), "nothing was trained"
+
+    def test_data_of_ours_that_fit(self):
+        model = shared("bernoulli")
+        for options in ({"binarize": "dynamic"}, {"binarize": "static"}):
+            data = batches((GREY * 255).astype("uint8"), batch_size=16, training=True, **options)
+            assert np.isfinite(model.fit(data, verbose=0).history["loss"]).all()
+        grey_model = shared("gaussian")
+        for images, options in ((GREY, {}), ((GREY * 255).astype("uint8"), {"dequantize": True})):
+            data = batches(images, batch_size=16, training=True, **options)
+            assert np.isfinite(grey_model.fit(data, verbose=0).history["loss"]).all()
+
+
+_SHARED = {}
+
+
+def shared(likelihood):
+    """One compiled model a likelihood: what is refused leaves it as it was, and what is trained does no harm."""
+    if likelihood not in _SHARED:
+        _SHARED[likelihood] = compiled(likelihood=likelihood)
+    return _SHARED[likelihood]
+
+
+def spoiled(value):
+    x = X.copy()
+    x[3, 1, 2, 0] = value
+    return x
+
+
+class TestBadArrays:
+    @pytest.mark.parametrize(
+        ("x", "message"),
+        [
+            (X[0], r"x must have shape \(batch, 4, 4, 1\)\. Given: \(4, 4, 1\)\. Add the batch axis"),
+            (X[:, :3], r"Given: \(80, 3, 4, 1\)"),
+            (X.astype(str), r"must be an array of floats\. Given: dtype <U"),
+            (X.astype(object), r"Given: dtype object"),
+            (X.astype(complex), r"Given: dtype complex128"),
+            (spoiled(np.nan), r"x must be finite\. Given: 1 values"),
+            (spoiled(np.inf), r"x must be finite\. Given: 1 values"),
+            (X * 255, r"divide by 255"),
+            (-X, r"must lie in \[0, 1\]\. Given: values from -1 to -0; rescale them"),
+            (GREY, r"Given: grey levels, such as"),
+            (X[:0], r"at least one example\. Given: none"),
+            (None, r"x must be an array"),
+            ({"y": X}, r'A batch is a dict with "x"'),
+        ],
+    )
+    def test_what_fit_and_evaluate_refuse(self, x, message):
+        model = shared("bernoulli")
+        before, step = toys.weights(model), int(model.step)
+        for method in (model.fit, model.evaluate):
+            with pytest.raises(UserError, match=message):
+                method(x, batch_size=16, verbose=0)
+        if x is not None:
+            with pytest.raises(UserError, match=message):
+                model.fit(X, batch_size=16, validation_data=x, verbose=0)
+        assert same(toys.weights(model), before) and int(model.step) == step
+
+    def test_fewer_examples_than_a_batch(self):
+        model = shared("bernoulli")
+        with pytest.raises(UserError, match=r"at least one full batch: 128 examples\. Given: 80\. Lower batch_size"):
+            model.fit(X, verbose=0)
+        assert np.isfinite(model.fit(X[:1], batch_size=1, verbose=0).history["loss"]).all()
+        assert len(model.evaluate(X[:1], verbose=0, return_dict=True)) == 5
+
+    @pytest.mark.parametrize("name", ["sample_weight", "class_weight"])
+    def test_weights_of_examples(self, name):
+        model = shared("bernoulli")
+        with pytest.raises(UserError, match=rf"weighs all examples alike\. Given: {name}="):
+            model.fit(X, batch_size=16, verbose=0, **{name: np.ones(80)})
+        with pytest.raises(UserError, match=r"weighs all examples alike\. Given: 3 parts"):
+            model.fit(X, batch_size=16, validation_data=(X, np.zeros(80), np.ones(80)), verbose=0)
+
+    def test_arguments_that_do_not_fit(self):
+        model = shared("bernoulli")
+        with pytest.raises(UserError, match=r"fit takes validation_data, not validation_split"):
+            model.fit(X, batch_size=16, validation_split=0.1, verbose=0)
+        with pytest.raises(UserError, match=r"batch_size must be a whole number, 1 or more\. Given: 0"):
+            model.fit(X, batch_size=0, verbose=0)
+        with pytest.raises(UserError, match=r"one label for each image\. Given: 3 labels, 80 images"):
+            model.fit(X, [1, 2, 3], batch_size=16, verbose=0)
+
+    @pytest.mark.parametrize("method", ["fit", "evaluate"])
+    def test_before_compile(self, method):
+        with pytest.raises(UserError, match=r"Call model\.compile\(\) before fit or evaluate\."):
+            getattr(toy(), method)(X, batch_size=16, verbose=0)
+
+    @pytest.mark.parametrize("argument", ["loss", "metrics"])
+    def test_a_loss_of_the_users(self, argument):
+        model = toy()
+        with pytest.raises(UserError, match=r"A VAE has its own loss and metrics\. Given: loss= or metrics="):
+            model.compile("adam", **{argument: "mse"})
+        assert not model.compiled
+
+
+class TestBadModels:
+    @pytest.mark.parametrize(
+        ("arguments", "message"),
+        [
+            ({"beta": -1}, r"must be a finite number, 0 or more\. Given: -1"),
+            ({"beta": float("nan")}, r"Given: nan"),
+            ({"beta": "sigmod"}, r"Unknown schedule 'sigmod'\. Did you mean 'sigmoid'"),
+            ({"free_bits": -0.1}, r"free_bits is a number of nats, 0 or more\. Given: -0\.1"),
+            ({"free_bits": float("inf")}, r"free_bits is a number.*Given: inf"),
+            ({"free_bits": "1"}, r"free_bits is a number.*Given: '1'"),
+            ({"free_bits": True}, r"free_bits is a number.*Given: True"),
+            ({"free_bits_on": "dimensions"}, r"free_bits_on is one of dimension, total\. Given: 'dimensions'"),
+            ({"latent_dim": 0}, r"latent_dim must be a whole number, 1 or more\. Given: 0"),
+            ({"latent_dim": 2.0}, r"latent_dim must be a whole number"),
+            ({"seed": -1}, r"seed must be a whole number, 0 or more\. Given: -1"),
+            ({"seed": 2**31}, r"seed must be a whole number, at most 2147483647\. Given: 2147483648"),
+            ({"image_shape": (4, 4)}, r"image_shape is \(height, width, channels\)\. Given: \(4, 4\)"),
+            ({"image_shape": (4, 4, 0)}, r"image_shape must be a whole number, 1 or more\. Given: 0"),
+            ({"image_shape": 4}, r"image_shape is \(height, width, channels\)\. Given: 4"),
+            ({"image_shape": None}, r"image_shape is \(height, width, channels\)\. Given: None"),
+            ({"encoder": "mpl"}, r"Unknown encoder 'mpl'\. Did you mean 'mlp'\? Known: conv, mlp"),
+            ({"decoder": {"name": "cnov"}}, r"Unknown decoder 'cnov'\. Did you mean 'conv'"),
+            (
+                {"encoder": {"name": "mlp", "hiden": (3,)}},
+                r"encoder 'mlp' has no argument 'hiden'\. Did you mean 'hidd",
+            ),
+            ({"encoder": {"name": "mlp", "output_shape": (3,)}}, r"encoder 'mlp' is given 'output_shape' by the model"),
+            ({"encoder": lambda x: x}, r"The encoder must be a name, or a mapping"),
+            ({"likelihood": "gausian"}, r"Unknown likelihood 'gausian'\. Did you mean 'gaussian'"),
+            ({"encoder": {"name": "conv"}, "image_shape": (6, 6, 1)}, r"both must be multiples of 4.*\(6, 6, 1\)"),
+            ({"decoder": {"name": "conv"}, "image_shape": (6, 6, 1)}, r"both must be multiples of 4.*\(6, 6, 1\)"),
+        ],
+    )
+    def test_arguments_that_do_not_fit(self, arguments, message):
+        with pytest.raises(UserError, match=message):
+            toy(**arguments)
+
+    def test_networks_of_another_latent_size_or_shape(self):
+        with pytest.raises(UserError, match=r"The encoder must map \(batch, 4, 4, 1\) to \(batch, 4\).*output has sha"
+                           r"pe \(batch, 6\)\. Change its last layer"):  # fmt: skip
+            toy(encoder=keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(6)]))
+        with pytest.raises(UserError, match=r"The decoder must map \(batch, 2\) to \(batch, 4, 4, 1\).*\(batch, 16\)"):
+            toy(decoder=keras.layers.Dense(16))
+        with pytest.raises(UserError, match=r"The decoder must map \(batch, 2\) to \(batch, 4, 4, 2\)"):
+            wide = keras.Sequential([keras.layers.Dense(16), keras.layers.Reshape(SHAPE)])
+            toy(likelihood={"name": "gaussian", "scale": "pixel"}, decoder=wide)
+
+
+class TestConfiguration:
+    def test_every_argument_comes_back(self, tmp_path):
+        arguments = {
+            "likelihood": {"name": "gaussian", "scale": "pixel", "minimum_scale": 0.02},
+            "beta": {"name": "cyclical", "final": 2.0, "period": 100, "ramp": 0.25},
+            "free_bits": 0.25, "free_bits_on": "total", "seed": 9, "dtype": "mixed_bfloat16", "name": "mine",
+        }  # fmt: skip
+        model = toy(**arguments)
+        again = type(model).from_config(model.get_config())
+        assert again.get_config() == model.get_config()
+        assert same(toys.weights(again), toys.weights(model)), "one seed, one model"
+        for name in ("free_bits", "free_bits_on", "seed", "name", "latent_dim", "image_shape", "beta"):
+            assert getattr(again, name) == getattr(model, name)
+        assert again.dtype_policy.name == "mixed_bfloat16"
+
+    def test_networks_given_as_layers(self, tmp_path):
+        """Saved as what Keras makes of them; weights come back with the file."""
+        encoder = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(2 * LATENT)])
+        model = compiled(encoder=encoder)
+        model.fit(X, batch_size=16, verbose=0)
+        model.save(tmp_path / "a.keras")
+        again = keras.models.load_model(tmp_path / "a.keras")
+        assert same(toys.weights(again), toys.weights(model))
+        for each in (model, again):
+            each.fit(X, batch_size=16, verbose=0)
+        assert same(toys.weights(again), toys.weights(model)), "optimizer and step were saved too"
+
+
+def test_one_compile_gives_no_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        compiled()

@@ -1,0 +1,150 @@
+"""results.json, and measuring again."""
+
+import json
+import re
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import keras_vae
+from keras_vae import data, zoo
+from keras_vae.errors import CorruptFileError, UserError
+from keras_vae.files import sha256
+from keras_vae.zoo import cards, measures, weights
+from tests import toy_runs
+
+
+def test_every_number_has_its_split_seed_samples_and_standard_error(run):
+    results = json.loads((run / "results.json").read_text())
+    assert results["name"] == "toy"
+    assert results["recipe_sha256"] == sha256(run / "recipe.toml")
+    assert results["weights"] == {
+        "file": "model.weights.h5",
+        "sha256": sha256(run / "model.weights.h5"),
+        "bytes": (run / "model.weights.h5").stat().st_size,
+        # 784-16-(2*3) and 3-16-784, with biases.
+        "parameters": (784 + 1) * 16 + (16 + 1) * 6 + (3 + 1) * 16 + (16 + 1) * 784,
+    }
+    assert results["evaluation"] == {
+        "split": "test[:300]", "examples": 300, "binarize": "static", "seed": 0, "unit": "nats per example",
+        "tolerance": measures.TOLERANCE,
+    }  # fmt: skip
+    assert {metric: row["samples"] for metric, row in results["metrics"].items()} == {
+        "elbo": 1, "log_px": 1, "kl": 1, "log_prob": 8
+    }  # fmt: skip
+    assert results["training"]["epochs"] == 2 and results["training"]["steps"] == 20
+    history = results["training"]["history"]
+    assert {"loss", "elbo", "log_px", "kl", "beta", "val_loss", "val_elbo"} <= set(history)
+    assert {len(values) for values in history.values()} == {2}
+    assert results["versions"]["tensorflow"] == tf.__version__ and results["versions"]["keras"] == keras.__version__
+    assert results["versions"]["keras_vae"] == keras_vae.__version__ and results["versions"]["numpy"] == np.__version__
+    assert re.fullmatch(r"3\.1\d\.\d+", results["versions"]["python"])
+    assert results["machine"]["cores"] >= 1 and results["machine"]["processor"]
+
+
+def test_the_numbers_are_the_means_of_the_models_own_and_their_standard_errors(run):
+    """Against `model.elbo` and `model.log_prob`, and the formula s / sqrt(n) written out."""
+    metrics = zoo.card(run).results["metrics"]
+    model, images = zoo.load(run), data.load_arrays("mnist", "test[:300]", "static")
+    for metric, values in (("elbo", model.elbo(images)), ("log_prob", model.log_prob(images, samples=8))):
+        values = np.asarray(values, "float64")
+        assert values.shape == (300,)
+        mean = values.sum() / 300
+        error = np.sqrt(((values - mean) ** 2).sum() / 299) / np.sqrt(300)
+        # The same float32 numbers, read back and summed in float64: rounding of the last digits only.
+        assert metrics[metric]["value"] == pytest.approx(mean, abs=1e-4)
+        assert metrics[metric]["standard_error"] == pytest.approx(error, rel=1e-4)
+    difference = metrics["log_px"]["value"] - metrics["kl"]["value"] - metrics["elbo"]["value"]
+    assert abs(difference) < 1e-4, "elbo = log_px - kl"
+    assert metrics["log_prob"]["value"] > metrics["elbo"]["value"], "more samples, a tighter bound"
+    assert metrics["kl"]["value"] >= 0
+
+
+def test_verify_measures_the_same_numbers_again(run):
+    rows = zoo.verify(run)
+    metrics = zoo.card(run).results["metrics"]
+    assert list(rows) == ["elbo", "log_px", "kl", "log_prob"]
+    for metric, row in rows.items():
+        assert row["expected"] == metrics[metric]["value"]
+        assert row["difference"] == row["measured"] - row["expected"]
+        assert abs(row["difference"]) < 1e-4, "the same machine, weights, digits and noise"
+        assert row["tolerance"] == 0.01
+    assert list(zoo.verify(run, log_prob=False)) == ["elbo", "log_px", "kl"]
+
+
+def test_verify_fails_when_a_number_is_changed(own_run):
+    toy_runs.edit_results(own_run, lambda results: results["metrics"]["kl"].update(value=1.2345))
+    with pytest.raises(CorruptFileError, match=r"^toy does not give the numbers of its card: kl .*, not 1\.2345 nat"):
+        zoo.verify(own_run, log_prob=False)
+
+
+def test_verify_fails_when_the_weights_are_others(own_run):
+    """With the hash made to agree, so that only the numbers can tell."""
+    model = zoo.load(own_run)
+    last = model.decoder.stack.layers[-2].bias
+    last.assign(last + 0.05)
+    weights.write_float16(model, own_run / "model.weights.h5")
+    with pytest.raises(CorruptFileError, match="are not those of the card: expected sha256"):
+        zoo.verify(own_run)
+    sha = sha256(own_run / "model.weights.h5")
+    toy_runs.edit_results(own_run, lambda results: results["weights"].update(sha256=sha))
+    with pytest.raises(CorruptFileError, match=r"give the numbers of its card: .*log_px -\d+\.\d{4}, not -\d+"):
+        zoo.verify(own_run, log_prob=False)
+
+
+def test_what_is_measured_is_what_is_stored(run):
+    """The float16 weights of the file, not the float32 ones that training ended with."""
+    stored = toy_runs.datasets(run / "model.weights.h5")
+    ended = toy_runs.datasets(run / "checkpoint.weights.h5")
+    name = "decoder/stack/layers/dense/vars/0"
+    assert stored[name].dtype == "float16" and ended[name].dtype == "float32"
+    np.testing.assert_array_equal(stored[name], ended[name].astype("float16"))
+    np.testing.assert_array_equal(
+        np.asarray(zoo.load(run).decoder.stack.layers[1].kernel), stored[name].astype("float32")
+    )
+
+
+def test_what_cannot_be_measured(run):
+    model = zoo.load(run)
+    images = data.load_arrays("mnist", "test[:2]", "static")
+    with pytest.raises(UserError, match=r"A standard error needs two images or more\. Given: 1\."):
+        measures.measure(model, images[:1], 0, 0)
+    with pytest.raises(UserError, match=r"Bernoulli likelihood is .* Given: grey levels"):
+        measures.measure(model, images * 0.5, 0, 0)
+    with pytest.raises(UserError, match=r"seed must be a whole number, 0 or more\. Given: -1\."):
+        measures.measure(model, images, -1, 0)
+    assert "log_prob" not in measures.measure(model, images, 0, 0)
+
+
+# --- The zoo itself ---
+
+
+def test_the_zoo_gives_the_numbers_of_its_card():
+    rows = zoo.verify("beta_vae_mnist", log_prob=False)
+    assert all(abs(row["difference"]) <= row["tolerance"] for row in rows.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", zoo.names())
+def test_every_zoo_model_gives_all_the_numbers_of_its_card(name):
+    rows = zoo.verify(name)
+    assert set(rows) == set(zoo.card(name).results["metrics"])
+
+
+@pytest.mark.parametrize("name", zoo.names())
+def test_a_zoo_entry_is_whole(name):
+    """Trained with the recipe that lies beside it, on the whole of its splits, each file as the program writes it."""
+    from keras_vae.zoo import store
+
+    card, folder = zoo.card(name), store.root() / name
+    assert card.results, f"{name} is not trained"
+    assert card.results["name"] == name
+    assert card.results["recipe_sha256"] == cards.recipe_sha256(card.recipe)
+    assert store.checked_weights(store.entry(name)) == folder / "model.weights.h5"
+    present = sorted(path.name for path in folder.iterdir())
+    assert present == [file for file in toy_runs.FILES if file != "checkpoint.weights.h5"]
+    assert card.results["training"]["epochs"] == card.recipe.training.epochs
+    assert {"elbo", "log_px", "kl", "log_prob"} == set(card.results["metrics"])
+    assert "[" not in card.recipe.data.train + card.recipe.evaluation.split, "no subset"

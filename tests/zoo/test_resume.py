@@ -1,0 +1,193 @@
+"""An interrupted training goes on where it was, and ends with the same bits as one that was never interrupted."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import h5py
+import numpy as np
+import pytest
+
+from tests import toy_runs
+
+# The training that people get: XLA, several steps in a call, dynamic binarisation, an annealed beta; 15 steps an epoch.
+RECIPE = {
+    "data.train": "train[:1500]",
+    "training.jit_compile": True,
+    "training.steps_per_execution": 4,
+    "evaluation.samples": 1,
+}
+CALLS = 4  # of TensorFlow in an epoch: 15 steps, 4 at a time
+# The driver kills its own process with SIGKILL at a moment: nothing in it runs any more, no finally and no flush.
+DRIVER = """
+import os, signal, sys
+import keras
+from keras_vae import files, zoo
+
+moment, count = sys.argv[1], int(sys.argv[2])
+
+def die_at(function, half=None):
+    left = [count]
+    def wrapped(*args, **kwargs):
+        left[0] -= 1
+        if not left[0]:
+            if half:
+                half(function, *args, **kwargs)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return function(*args, **kwargs)
+    return wrapped
+
+def half_a_checkpoint(save, model, path, **kwargs):
+    save(model, path, **kwargs)
+    with open(path, "r+b") as file:
+        file.truncate(os.path.getsize(path) // 2)
+
+epoch_end = keras.callbacks.CallbackList.on_epoch_end
+def said(self, epoch, logs=None):
+    print("epoch", epoch + 1, flush=True)
+    epoch_end(self, epoch, logs)
+keras.callbacks.CallbackList.on_epoch_end = said
+
+if moment == "in a step":
+    keras.callbacks.CallbackList.on_train_batch_end = die_at(keras.callbacks.CallbackList.on_train_batch_end)
+elif moment == "inside a checkpoint":
+    keras.Model.save_weights = die_at(keras.Model.save_weights, half_a_checkpoint)
+elif moment == "before the rename":
+    files.os.replace = die_at(os.replace)
+
+zoo.train("toy.toml", "out", verbose=0)
+print("finished")
+"""
+
+
+def start(folder, moment="never", count=0):
+    return subprocess.Popen(
+        [sys.executable, "-c", DRIVER, moment, str(count)],
+        cwd=folder, env=toy_runs.environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+
+
+def ended(process, killed):
+    """The epochs that ended in a process, which must have been killed, or have finished."""
+    out, errors = process.communicate(timeout=300)
+    assert process.returncode == (-signal.SIGKILL if killed else 0), f"{out}\n{errors[-3000:]}"
+    assert ("finished" in out) != killed
+    return [int(line.split()[1]) for line in out.splitlines() if line.startswith("epoch ")]
+
+
+def progress(folder):
+    path = folder / "out/checkpoint.weights.h5"
+    if not path.is_file():
+        return {"epochs": 0, "history": {}}
+    with h5py.File(path, "r") as file:
+        return json.loads(file.attrs["keras_vae_run"])
+
+
+def leftovers(folder):
+    return [name for name in os.listdir(folder / "out") if name.startswith(".keras_vae-")]
+
+
+# What kills, the how-manieth of it does, and how many epochs the checkpoint then has. Each process costs the import of
+# TensorFlow and a compilation by XLA, about 10 s, so two moments are in the fast set.
+_SEEDED = [int(step) for step in np.random.default_rng(2024).integers(1, CALLS + 1, size=2)]
+TWO = [("inside a checkpoint", 2, 1), ("in a step", CALLS + _SEEDED[1], 2)]
+FIVE = [
+    ("in a step", _SEEDED[0], 0),
+    ("inside a checkpoint", 2, 1),
+    ("before the rename", 3, 2),  # renamed: recipe.toml, which is written again, the checkpoint of epoch 2, of epoch 3
+    ("in a step", CALLS + _SEEDED[1], 3),
+    ("before the rename", 1, 4),  # all epochs are done: the first is that of the float16 weights
+]
+
+
+@pytest.mark.parametrize("moments", [TWO, pytest.param(FIVE, marks=pytest.mark.slow)], ids=["two", "five"])
+def test_killed_and_resumed_is_bit_equal_to_never_interrupted(tmp_path, moments):
+    """One run killed at each moment in turn, and resumed by the same call."""
+    epochs = moments[-1][2] + (moments[-1][0] == "in a step" and moments is TWO)
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for folder in (whole, killed):
+        toy_runs.write_recipe(folder / "toy.toml", {**RECIPE, "training.epochs": epochs})
+    uninterrupted = start(whole)
+    known = 0
+    for moment, count, expected in moments:
+        seen = ended(start(killed, moment, count), killed=True)
+        now = progress(killed)["epochs"]
+        assert now == expected, f"after being killed {moment}"
+        assert max([known, *seen]) - now <= 1, "at most one epoch is lost"
+        assert min([*seen, known + 1]) == known + 1, "what a checkpoint holds is not trained again"
+        assert not (killed / "out/results.json").exists()
+        if moment != "in a step":
+            assert leftovers(killed), "the kill was in the middle of a write"
+        known = now
+    assert ended(start(killed), killed=False) == list(range(known + 1, epochs + 1)), "only what was left is trained"
+    assert ended(uninterrupted, killed=False) == list(range(1, epochs + 1))
+
+    first, second = (toy_runs.datasets(folder / "out/checkpoint.weights.h5") for folder in (whole, killed))
+    assert first.keys() == second.keys()
+    assert any("optimizer" in name for name in first), "the optimizer is in the checkpoint"
+    different = [name for name in first if not np.array_equal(first[name], second[name])]
+    assert not different, "weights, optimizer and step are bit-equal"
+    histories = [progress(folder)["history"] for folder in (whole, killed)]
+    assert histories[0] == histories[1]
+    assert {len(values) for values in histories[0].values()} == {epochs}
+    metrics = [json.loads((folder / "out/results.json").read_text())["metrics"] for folder in (whole, killed)]
+    assert metrics[0] == metrics[1]
+    assert (whole / "out/model.weights.h5").read_bytes() == (killed / "out/model.weights.h5").read_bytes()
+    assert sorted(os.listdir(killed / "out")) == toy_runs.FILES, "leftovers of the kills are removed"
+
+
+def test_ctrl_c_in_the_middle_of_training(tmp_path):
+    """Exit status 130, one line, no temporary file, and a checkpoint that can be gone on from."""
+    toy_runs.write_recipe(tmp_path / "toy.toml", {"training.epochs": 100_000})
+    process = subprocess.Popen(
+        [sys.executable, "-c", "from keras_vae.cli import main; main()", "train", "toy.toml", "--output", "out"],
+        cwd=tmp_path, env=toy_runs.environment(), text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "out/checkpoint.weights.h5").is_file():
+        assert process.poll() is None and time.monotonic() < deadline, "training wrote no checkpoint"
+        time.sleep(0.05)
+    time.sleep(0.3)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors[-3000:]
+    assert errors == "Interrupted. What was finished is kept; nothing is half-written.\n"
+    assert sorted(os.listdir(tmp_path / "out")) == ["checkpoint.weights.h5", "recipe.toml"]
+    finished = progress(tmp_path)["epochs"]
+    assert finished >= 1
+
+    from keras_vae.zoo import checkpoints, recipes, runs
+
+    recipe = recipes.read(tmp_path / "toy.toml")
+    model = runs.build(recipe)
+    model.compile(runs.optimizers(recipe.training.optimizer), jit_compile=False)
+    restored = checkpoints.restore(model, tmp_path / "out/checkpoint.weights.h5")
+    assert restored.epochs == finished
+    assert int(model.step.numpy()) == int(model.optimizer.iterations.numpy()) == 10 * finished
+
+
+@pytest.mark.parametrize("spoil", ["truncated", "not HDF5", "another model"])
+def test_a_checkpoint_that_is_none_is_said(tmp_path, spoil):
+    from keras_vae import zoo
+    from keras_vae.errors import CorruptFileError
+
+    recipe = toy_runs.write_recipe(tmp_path / "toy.toml")
+    path = tmp_path / "out/checkpoint.weights.h5"
+    toy_runs.copy_of(toy_runs.trained(), tmp_path / "out")
+    for name in toy_runs.FILES:
+        if name not in ("recipe.toml", path.name):
+            (tmp_path / "out" / name).unlink()
+    if spoil == "truncated":
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    elif spoil == "not HDF5":
+        path.write_text("what is this")
+    else:
+        recipe = toy_runs.write_recipe(tmp_path / "toy.toml", {"model.latent_dim": 2})
+        (tmp_path / "out/recipe.toml").write_text(recipe.read_text())
+    kept = path.read_bytes()
+    with pytest.raises(CorruptFileError, match=r"checkpoint\.weights\.h5 is not a checkpoint of this model: .*remove"):
+        zoo.train(recipe, tmp_path / "out", verbose=0)
+    assert path.read_bytes() == kept

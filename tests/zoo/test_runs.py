@@ -1,0 +1,213 @@
+"""zoo.train: what is refused before anything is written, what is not done twice, what a diverged run leaves."""
+
+import json
+import os
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from keras_vae import zoo
+from keras_vae.errors import DivergedError, UserError
+from keras_vae.zoo import recipes, runs
+from tests import toy_runs
+
+# (what is changed in a good recipe, what the message says)
+REFUSED = {
+    "model class": ({"model.class": "BetaVEA"}, r"Unknown model class 'BetaVEA'\. Did you mean 'BetaVAE'\?"),
+    "not a model": ({"model.class": "os.system"}, r"Unknown model class 'os\.system'\. Known: BetaVAE, VAE\."),
+    "model argument": ({"model.latent_din": 3}, r"BetaVAE has no argument 'latent_din'\. Did you mean 'latent_dim'\?"),
+    "image shape": ({"model.image_shape": 28}, r"image_shape is \(height, width, channels\)\. Given: 28\."),
+    "other images": ({"model.image_shape": [28, 28, 3]}, r"must have shape \(batch, 28, 28, 3\)\. Given: .*28, 28, 1"),
+    "latent size": ({"model.latent_dim": 2.5}, r"latent_dim must be a whole number, 1 or more\. Given: 2\.5\."),
+    "network": ({"model.encoder": "mpl"}, r"Unknown encoder 'mpl'\. Did you mean 'mlp'\?"),
+    "network argument": ({"model.decoder.hiden": [4]}, r"decoder 'mlp' has no argument 'hiden'\. Did you mean 'hidd"),
+    "network size": ({"model.encoder.hidden": 16}, r"arguments of the model class BetaVAE do not fit: .*not iterable"),
+    "activation": ({"model.encoder.activation": "rleu"}, r"do not fit: .*activation function identifier: rleu\.$"),
+    "likelihood": ({"model.likelihood": "bernouli"}, r"Unknown likelihood 'bernouli'\. Did you mean 'bernoulli'\?"),
+    "scale": ({"model.likelihood": {"name": "gaussian", "scale": -1.0}}, r"positive number, .* Given: -1\.0\."),
+    "schedule": ({"model.beta": {"name": "sigmod"}}, r"Unknown schedule 'sigmod'\. Did you mean 'sigmoid'\?"),
+    "schedule argument": ({"model.beta": {"name": "linear", "step": 3}}, r"'linear' has no argument 'step'.*'steps'"),
+    "negative beta": ({"model.beta": -1}, r"Constant\.value must be a finite number, 0 or more\. Given: -1\.0\."),
+    "free bits": ({"model.free_bits": -0.5}, r"free_bits is a number of nats, 0 or more\. Given: -0\.5\."),
+    "optimizer": ({"training.optimizer": "adma"}, r"Unknown optimizer 'adma'\. Did you mean .*'adam'"),
+    "optimizer of nothing": ({"training.optimizer": {}}, r"a table of 'name' and arguments\. Given: \{\}"),
+    "optimizer argument": ({"training.optimizer.learning_rat": 1}, r"no argument 'learning_rat'.*'learning_rate'\?"),
+    "learning rate": ({"training.optimizer.learning_rate": "x"}, r"argument learning_rate must be a number\. Given: "),
+    "negative rate": ({"training.optimizer.learning_rate": -1}, r"The arguments of the optimizer 'adam' do not fit: "),
+    "player": ({"training.optimizer": {"critic": "adam"}}, r"one optimizer for each of \['model'\]\. Given: \['crit"),
+    "dataset": ({"data.name": "mnits"}, r"Unknown dataset 'mnits'\. Did you mean 'mnist'"),
+    "grey digits": ({"data.binarize": toy_runs.REMOVED}, r"Bernoulli likelihood is .* Given: grey.*Binarise them"),
+    "batch": ({"training.batch_size": 5000}, r"one full batch: 5000 examples\. Given: 1000\. Lower batch_size"),
+    "training split": ({"data.train": "trian"}, r"split is one of .* Given: 'trian'\."),
+    "validation split": ({"data.validation": "validation[:0]"}, r"'validation\[:0\]' of 'mnist' holds no examples"),
+    "evaluation split": ({"evaluation.split": "tset"}, r"split is one of .* Given: 'tset'\."),
+    "unknown key": ({"training.epoch": 3}, r"unknown key training\.epoch\. Did you mean 'epochs'\?"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_recipe_that_does_not_fit_is_refused_before_anything_is_written(tmp_path, capsys, monkeypatch, what):
+    """From Python, and from the command line in one line, with exit status 1."""
+    from keras_vae.cli import main
+
+    changes, message = REFUSED[what]
+    recipe = toy_runs.write_recipe(tmp_path / "toy.toml", changes)
+    with pytest.raises(UserError, match=message) as caught:
+        zoo.train(recipe, tmp_path / "out", verbose=0)
+    assert os.listdir(tmp_path) == ["toy.toml"]
+    monkeypatch.chdir(tmp_path)
+    capsys.readouterr()
+    with pytest.raises(SystemExit) as left:
+        main(["train", str(recipe), "--output", "out"])
+    assert left.value.code == 1
+    printed = capsys.readouterr()
+    assert printed.err == f"Error: {' '.join(str(caught.value).split())}\n"
+    assert printed.out == ""
+    assert os.listdir(tmp_path) == ["toy.toml"]
+
+
+def test_overwrite_does_not_delete_a_run_for_a_recipe_that_is_refused(own_run):
+    recipe = toy_runs.write_recipe(own_run.parent / "bad.toml", {"model.encoder": "mpl"})
+    before = {name: (own_run / name).read_bytes() for name in os.listdir(own_run)}
+    with pytest.raises(UserError, match="Unknown encoder"):
+        zoo.train(recipe, own_run, overwrite=True, verbose=0)
+    assert {name: (own_run / name).read_bytes() for name in os.listdir(own_run)} == before
+
+
+def test_a_finished_run_is_not_repeated(own_run, monkeypatch):
+    monkeypatch.setattr(runs, "_fit", lambda *_: pytest.fail("trained again"))
+    before = {name: (own_run / name).stat().st_mtime_ns for name in os.listdir(own_run)}
+    model = zoo.train(own_run / "recipe.toml", own_run)
+    assert {name: (own_run / name).stat().st_mtime_ns for name in os.listdir(own_run)} == before
+    assert int(model.step.numpy()) == 20, "the trained model: 2 epochs of 10 steps"
+
+
+def test_another_recipe_is_refused_and_overwrite_starts_anew(own_run):
+    other = toy_runs.write_recipe(own_run.parent / "other.toml", {"training.epochs": 1, "training.seed": 1})
+    before = (own_run / "checkpoint.weights.h5").read_bytes()
+    with pytest.raises(UserError, match=r"toy holds a run of another recipe\. Choose another .*--overwrite"):
+        zoo.train(other, own_run, verbose=0)
+    assert (own_run / "checkpoint.weights.h5").read_bytes() == before
+    model = zoo.train(other, own_run, overwrite=True, verbose=0)
+    assert int(model.step.numpy()) == 10, "from the first step, not on from the other recipe's checkpoint"
+    assert (own_run / "recipe.toml").read_text() == other.read_text()
+    assert sorted(os.listdir(own_run)) == toy_runs.FILES
+    assert zoo.card(own_run).results["training"]["epochs"] == 1
+
+
+def test_a_foreign_folder_is_refused_and_left_alone(tmp_path):
+    recipe = toy_runs.write_recipe(tmp_path / "toy.toml")
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis/chapter.tex").write_text("precious")
+    with pytest.raises(UserError, match=r"with recipe\.toml in it\)\. Given: .*thesis, which has other contents"):
+        zoo.train(recipe, tmp_path / "thesis", verbose=0)
+    with pytest.raises(UserError, match=r"The output must be a folder\. Given: .*chapter\.tex, which is a file"):
+        zoo.train(recipe, tmp_path / "thesis/chapter.tex", verbose=0)
+    assert os.listdir(tmp_path / "thesis") == ["chapter.tex"]
+
+
+@pytest.mark.parametrize(
+    ("given", "folder"),
+    [("digits.toml", "runs/digits"), ("mine/recipe.toml", "runs/mine"), ("mine", "runs/mine"), ("mine/", "runs/mine")],
+)
+def test_the_default_folder_is_runs_and_the_name(tmp_path, monkeypatch, given, folder):
+    monkeypatch.chdir(tmp_path)
+    toy_runs.write_recipe(tmp_path / (given if given.endswith(".toml") else "mine/recipe.toml"))
+    seen = []
+    monkeypatch.setattr(runs, "_fit", lambda where, *_: seen.append(where) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        zoo.train(given)
+    assert (str(seen[0].folder), seen[0].name) == (folder, folder.split("/")[1])
+
+
+def test_training_the_recipe_of_the_folder_we_are_in(tmp_path, monkeypatch):
+    toy_runs.write_recipe(tmp_path / "here/recipe.toml")
+    monkeypatch.chdir(tmp_path / "here")
+    seen = []
+    monkeypatch.setattr(runs, "_fit", lambda where, *_: seen.append(where) or 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        zoo.train(".")
+    assert str(seen[0].folder) == "runs/here"
+
+
+def test_training_into_the_zoo_lists_the_model_and_leaves_no_checkpoint(own_zoo, run, monkeypatch):
+    recipe = toy_runs.write_recipe(own_zoo.parent / "toy.toml", {"training.epochs": 1})
+    model = zoo.train(recipe, own_zoo / "toy_mnist", verbose=0)
+    assert model.zoo_name == "toy_mnist"
+    assert zoo.names() == ["toy_mnist"]
+    assert sorted(os.listdir(own_zoo / "toy_mnist")) == [
+        name for name in toy_runs.FILES if name != "checkpoint.weights.h5"
+    ]
+    assert zoo.card("toy_mnist").results["name"] == "toy_mnist"
+    monkeypatch.setattr(runs, "_fit", lambda *_: pytest.fail("trained again"))
+    zoo.train("toy_mnist", own_zoo / "toy_mnist")
+
+
+def test_a_run_named_like_a_zoo_model_is_the_run(own_run, own_zoo, monkeypatch):
+    """A Path is a folder, even where the zoo has that name."""
+    toy_runs.write_recipe(own_zoo / "toy/recipe.toml", {"summary": "The zoo's."})
+    monkeypatch.chdir(own_run.parent)
+    model = zoo.train("toy/recipe.toml", "toy")
+    assert model.zoo_folder.resolve() == own_run.resolve()
+    assert zoo.card("toy").recipe.summary == "The zoo's."
+
+
+def test_diverged_training_names_step_player_and_the_last_good_checkpoint(tmp_path):
+    """SGD whose rate is so large that the second epoch cannot stay finite; the first is kept whole."""
+    changes = {"training.epochs": 30, "training.optimizer": {"name": "sgd", "learning_rate": 1e-5},
+               "model.beta": {"name": "linear", "final": 1e30, "initial": 0.0, "steps": 200}}  # fmt: skip
+    recipe = toy_runs.write_recipe(tmp_path / "toy.toml", changes)
+    with pytest.raises(DivergedError) as caught:
+        zoo.train(recipe, tmp_path / "out", verbose=0)
+    message = str(caught.value)
+    assert "Training must stay finite: " in message and "Lower the learning rate" in message
+    checkpoint = tmp_path / "out/checkpoint.weights.h5"
+    assert not (tmp_path / "out/results.json").exists()
+    if checkpoint.is_file():
+        finite_after(checkpoint, message)
+
+
+def test_diverged_after_good_epochs(tmp_path, monkeypatch):
+    """Two good epochs, then the learning rate is set to what no loss survives."""
+    recipe = toy_runs.write_recipe(
+        tmp_path / "toy.toml", {"training.epochs": 9, "training.optimizer": {"name": "sgd", "learning_rate": 1e-3}}
+    )
+    original = runs.checkpoints.SaveProgress.on_epoch_end
+
+    def then_explode(self, epoch, logs=None):
+        original(self, epoch, logs)
+        if epoch == 1:
+            self.model.optimizer.learning_rate.assign(1e30)
+
+    monkeypatch.setattr(runs.checkpoints.SaveProgress, "on_epoch_end", then_explode)
+    with pytest.raises(DivergedError, match=r"the loss of 'model' is not finite at step 2\d\. ") as caught:
+        zoo.train(recipe, tmp_path / "out", verbose=0)
+    assert str(caught.value).endswith("checkpoint.weights.h5, after 2 epochs.")
+    checkpoint = tmp_path / "out/checkpoint.weights.h5"
+    finite_after(checkpoint, str(caught.value))
+    assert sorted(os.listdir(tmp_path / "out")) == ["checkpoint.weights.h5", "recipe.toml"]
+    model = runs.build(recipes.read(recipe))
+    model.compile(keras.optimizers.SGD(), jit_compile=False)
+    assert runs.checkpoints.restore(model, checkpoint).epochs == 2
+    assert int(model.step.numpy()) == 20
+
+
+def finite_after(checkpoint, message):
+    assert str(checkpoint) in message
+    assert all(np.isfinite(array).all() for array in toy_runs.datasets(checkpoint).values())
+    with h5py.File(checkpoint) as file:
+        history = json.loads(file.attrs["keras_vae_run"])["history"]
+    assert np.isfinite(history["loss"]).all()
+
+
+def test_an_optimizer_for_each_player():
+    made = runs.optimizers({"model": "adam", "critic": {"name": "SGD", "learning_rate": 0.5}})
+    assert isinstance(made["model"], keras.optimizers.Adam) and isinstance(made["critic"], keras.optimizers.SGD)
+    assert float(made["critic"].learning_rate.numpy()) == 0.5
+
+
+def test_every_optimizer_of_keras_that_stands_alone_can_be_named():
+    for name in ("Adam", "adamw", "SGD", "rmsprop", "nadam", "Lion", "adagrad", "adadelta", "adafactor", "ftrl"):
+        assert type(runs.optimizers(name)).__name__.lower() == name.lower()
