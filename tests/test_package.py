@@ -133,11 +133,11 @@ def test_without_tensorflow_a_bundle_is_run_checked_and_timed(keras_vae, light, 
         f"runtime = keras_vae.runtimes.open({str(bundle)!r}, 'onnxruntime')\n"
         "code = runtime.encode(np.zeros((3, 28, 28, 1), 'float32'))\n"
         "image = runtime.decode(np.zeros((2, 3), 'float32'))\n"
-        "print({k: v.shape for k, v in code.items()}, image['mean'].shape)\n"
+        "print(code.shape, image.shape)\n"
         "assert 'tensorflow' not in sys.modules and 'keras' not in sys.modules"
     )
     printed = run_checked([light / "python", "-c", script], tmp_path)
-    assert "'mean': (3, 3)" in printed and "'log_var': (3, 3)" in printed and "(2, 28, 28, 1)" in printed
+    assert printed.strip() == "(3, 3) (2, 28, 28, 1)"
 
 
 @NEEDS_INDEX

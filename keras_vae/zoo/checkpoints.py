@@ -1,6 +1,7 @@
 """One file that a run goes on from: weights, every optimizer, the step, the epoch and the history."""
 
 import json
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -8,7 +9,7 @@ from typing import Any, NamedTuple
 import h5py
 import keras
 
-from keras_vae.errors import CorruptFileError
+from keras_vae.errors import CorruptFileError, DivergedError
 from keras_vae.files import atomic
 from keras_vae.zoo import weights
 
@@ -60,6 +61,12 @@ class SaveProgress(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         history = {name: [*self.progress.history.get(name, []), float(value)] for name, value in (logs or {}).items()}
+        for name, values in history.items():
+            if not math.isfinite(values[-1]):  # a held-out number: training's own are watched at each step
+                raise DivergedError(
+                    f"Training must stay finite: {name} is {values[-1]} after epoch {epoch + 1}. Lower the learning "
+                    f"rate, or raise the likelihood's scale."
+                )
         now = self.clock()
         self.progress = Progress(epoch + 1, history, self.progress.seconds + now - self._started)
         self._started = now

@@ -100,8 +100,8 @@ def checked_weights(where: Entry) -> Path:
 def repair(where: Entry) -> str:
     """The command that puts an entry's files right."""
     if where.folder.resolve().parent != root().resolve():
-        folder = shlex.quote(str(where.folder))
-        command = f"keras-vae train {folder} --output {folder} --overwrite"
+        recipe, folder = (shlex.quote(str(path)) for path in (where.folder / RECIPE, where.folder))
+        command = f"keras-vae train {recipe} --output {folder} --overwrite"
     elif root().name == "_zoo":
         command = "pip install --force-reinstall --no-deps keras_vae"
     else:

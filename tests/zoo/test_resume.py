@@ -170,13 +170,13 @@ def test_ctrl_c_in_the_middle_of_training(tmp_path):
 
 
 @pytest.mark.parametrize("spoil", ["truncated", "not HDF5", "another model"])
-def test_a_checkpoint_that_is_none_is_said(tmp_path, spoil):
+def test_a_checkpoint_that_is_none_is_said(run, tmp_path, spoil):
     from keras_vae import zoo
     from keras_vae.errors import CorruptFileError
 
     recipe = toy_runs.write_recipe(tmp_path / "toy.toml")
     path = tmp_path / "out/checkpoint.weights.h5"
-    toy_runs.copy_of(toy_runs.trained(), tmp_path / "out")
+    toy_runs.copy_of(run, tmp_path / "out")
     for name in toy_runs.FILES:
         if name not in ("recipe.toml", path.name):
             (tmp_path / "out" / name).unlink()

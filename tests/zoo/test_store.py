@@ -87,7 +87,7 @@ def test_spoiled_weights_are_refused_with_both_hashes(own_run, how):
     assert f"The weights {path} are not those of the card: expected sha256 {expected}, actual {actual}" in message
     if path.exists():
         assert f", {path.stat().st_size} of {size} bytes. " in message
-    command = f"keras-vae train {own_run} --output {own_run} --overwrite"
+    command = f"keras-vae train {own_run}/recipe.toml --output {own_run} --overwrite"
     assert message.endswith(f"To repair it: {command}")
     assert zoo.load(own_run, weights=False).latent_dim == 3, "the untrained model needs no weights"
 

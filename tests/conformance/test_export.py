@@ -1,0 +1,39 @@
+"""Every model leaves Python: the exported files give what the model gives."""
+
+import numpy as np
+import pytest
+
+from keras_vae import export, runtimes
+from keras_vae.export.formats import FORMATS
+from tests.conformance.cases import X, every_model, labels, make
+
+# The design's tolerance for codes and mean images of ordinary inputs: float32 sums in another order.
+TOLERANCE = 1e-5
+
+
+def agrees(name, folder, formats):
+    model = make(name)
+    bundle = export.export(model, folder, formats=formats)
+    assert {row.format for row in bundle.parity} == set(formats)
+    assert all(row.max_error <= row.tolerance for row in bundle.parity)
+    condition = labels(model)
+    further = {} if condition is None else {"condition": condition}
+    codes = model.encode(X, condition)
+    for format_name in formats:
+        for each in runtimes.names():
+            if format_name in runtimes.formats_of(each) and runtimes.installed()[each].version:
+                runtime = runtimes.open(bundle, each, format_name=format_name)
+                np.testing.assert_allclose(runtime.encode(X, **further), codes, rtol=0, atol=TOLERANCE)
+                images = runtime.decode(codes, **further)
+                np.testing.assert_allclose(images, model.decode(codes, condition), rtol=0, atol=TOLERANCE)
+
+
+@every_model
+def test_onnx_and_saved_model(name, tmp_path):
+    agrees(name, tmp_path / "bundle", ("saved_model", "onnx"))
+
+
+@pytest.mark.slow
+@every_model
+def test_every_format(name, tmp_path):
+    agrees(name, tmp_path / "bundle", tuple(FORMATS))
