@@ -37,6 +37,11 @@ CASES: dict[str, dict[str, Any]] = {
     "WAE": _TOY,
 }
 
+# What a model has none of, and says so: method -> models.
+WITHOUT = {"elbo": ("AAE", "AE", "RAE", "WAE"), "sample": ("AE", "RAE")}
+# Weights that training leaves alone: an RAE's density is fitted afterwards.
+AT_REST = ("density_mean", "density_factor")
+
 X = binary(48)
 # Given to models that are conditional.
 Y = (np.arange(48) % 2).astype("int32")
