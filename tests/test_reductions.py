@@ -3,12 +3,12 @@
 The same seed and weights, float64: the loss and every gradient of the encoder and the decoder agree to 1e-10.
 """
 
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tests.test_linear_gaussian import bounded_inverse
-from tests.toys import LATENT, binary, mlp, toy
 
 from keras_vae.models import (
     AAE,
@@ -27,6 +27,8 @@ from keras_vae.models import (
     VampVAE,
 )
 from keras_vae.schedules import Constant
+from tests.test_linear_gaussian import bounded_inverse
+from tests.toys import LATENT, binary, mlp, toy
 
 X = binary(12)
 CRITIC = mlp()
@@ -42,7 +44,7 @@ def model_of(cls, **arguments):
     return toy(cls, dtype="float64", **arguments)
 
 
-def loss_and_gradients(model, y=None):
+def loss_and_gradients(model: Any, y: Any = None) -> Any:
     """Of the player that has the networks: the loss, and its gradients by the encoder's and decoder's variables."""
     batch = {"x": tf.constant(X, "float64")} | ({} if y is None else {"y": tf.constant(y)})
     with model.draws.using((3, 4)), tf.GradientTape() as tape:

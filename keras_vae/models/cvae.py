@@ -1,6 +1,5 @@
 """Conditional VAE."""
 
-from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -77,7 +76,7 @@ class CVAE(VAE):
             return {"shape": (self.condition_dim,), "dtype": "float32", "kind": "vector"}
         return {"shape": (), "dtype": "int32", "kind": "label", "classes": self.num_classes}
 
-    def check_condition(self, condition: Any, count: int) -> Mapping[str, Any]:
+    def check_condition(self, condition: Any, count: int) -> dict[str, Any]:
         """The condition as an array: labels `(count,)`, or vectors `(count, condition_dim)`.
 
         Raises:
