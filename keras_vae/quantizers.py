@@ -62,7 +62,7 @@ def smoothed(counts: Any, alpha: float = 1e-5) -> Any:
 
 def uniform(shape: Sequence[int], entries: int, dtype: Any) -> tfd.Distribution:
     """Every code alike: log p = -log(entries) nats at each position; batch shape `()`, event shape `shape`, int32."""
-    return tfd.Independent(tfd.Categorical(logits=ops.zeros((*shape, entries), dtype)), len(shape))
+    return tfd.Independent(_Uniform(shape, entries, dtype), len(shape))
 
 
 def certain(codes: Any, dtype: Any) -> tfd.Distribution:
@@ -70,15 +70,50 @@ def certain(codes: Any, dtype: Any) -> tfd.Distribution:
     return tfd.Independent(_Certain(codes, dtype), len(codes.shape) - 1)
 
 
-class _Certain(tfd.Deterministic):
-    """tfd.Deterministic of integers, whose log probabilities have the model's dtype."""
+class _Uniform(tfd.Distribution):
+    """tfd.Categorical of equal logits, without a number for each entry."""
+
+    def __init__(self, shape: Sequence[int], entries: int, dtype: Any) -> None:
+        self._shape, self._entries, self._float = tuple(shape), entries, dtype
+        super().__init__(tf.int32, tfd.NOT_REPARAMETERIZED, validate_args=False, allow_nan_stats=True)
+
+    def _log_prob(self, value: Any) -> Any:
+        return ops.full(ops.shape(value), -float(np.log(self._entries)), dtype=self._float)
+
+    def _sample_n(self, n: Any, seed: Any = None) -> Any:
+        return tf.random.stateless_uniform((n, *self._shape), seed, 0, self._entries, tf.int32)
+
+    def _batch_shape(self) -> Any:
+        return tf.TensorShape(self._shape)
+
+    def _batch_shape_tensor(self) -> Any:
+        return ops.convert_to_tensor(self._shape, "int32")
+
+    def _event_shape(self) -> Any:
+        return tf.TensorShape([])
+
+
+class _Certain(tfd.Distribution):
+    """tfd.Deterministic for integers, whose log probabilities have the model's dtype."""
 
     def __init__(self, codes: Any, dtype: Any) -> None:
-        super().__init__(codes)
-        self._float = dtype
+        self._codes, self._float = codes, dtype
+        super().__init__(codes.dtype, tfd.NOT_REPARAMETERIZED, validate_args=False, allow_nan_stats=True)
 
-    def _log_prob(self, x: Any) -> Any:
-        return ops.log(ops.cast(ops.equal(x, self.loc), self._float))
+    def _log_prob(self, value: Any) -> Any:
+        return ops.log(ops.cast(ops.equal(value, self._codes), self._float))
+
+    def _sample_n(self, n: Any, seed: Any = None) -> Any:
+        return ops.broadcast_to(self._codes, (n, *ops.shape(self._codes)))
+
+    def _batch_shape(self) -> Any:
+        return self._codes.shape
+
+    def _batch_shape_tensor(self) -> Any:
+        return ops.shape(self._codes)
+
+    def _event_shape(self) -> Any:
+        return tf.TensorShape([])
 
 
 def finite_levels(vectors: Any, levels: Sequence[int]) -> Any:

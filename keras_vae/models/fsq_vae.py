@@ -32,6 +32,7 @@ class FSQVAE(VAE):
       **kwargs: as `VAE`, but for latent_dim, beta and free_bits.
     """
 
+    analytic_kl = False
     log_names = ("perplexity",)
 
     def __init__(self, code_shape: Sequence[int] = (7, 7), levels: Sequence[int] = (8, 5, 5, 5), **kwargs: Any) -> None:

@@ -32,6 +32,8 @@ class HierarchicalVAE(VAE):
       **kwargs: as `VAE`, but for latent_dim; free bits are for each level.
     """
 
+    analytic_kl = False  # it is closed given the levels above, which are drawn
+
     def __init__(
         self,
         latent_dims: Sequence[int] = (20, 10),
@@ -43,10 +45,8 @@ class HierarchicalVAE(VAE):
         self.latent_dims = tuple(arrays.check_whole_number(size, "a size in latent_dims") for size in latent_dims)
         self.hidden, self.skip = arrays.check_whole_number(hidden, "hidden"), bool(skip)
         if not self.latent_dims or (level_betas is not None and len(level_betas) != len(self.latent_dims)):
-            raise UserError(
-                f"There is one level or more, and as many level_betas. Given: latent_dims={latent_dims!r}, "
-                f"level_betas={level_betas!r}."
-            )
+            given = f"latent_dims={latent_dims!r}, level_betas={level_betas!r}"
+            raise UserError(f"There is one level or more, and as many level_betas. Given: {given}.")
         self.sizes = {f"z{level}": size for level, size in enumerate(self.latent_dims, start=1)}
         super().__init__(latent_dim=self.latent_dims[0], **kwargs)
         self.level_betas = None if level_betas is None else [schedule(beta) for beta in level_betas]
@@ -138,8 +138,7 @@ class HierarchicalVAE(VAE):
         return self.hidden if place < len(self.latent_dims) - 1 else 0
 
     def _parents(self, name: str) -> list[str]:
-        names = list(self.sizes)
-        after = names[names.index(name) + 1 :]
+        after = list(self.sizes)[list(self.sizes).index(name) + 1 :]
         return after if self.skip else after[:1]
 
     def _prior_level(self, name: str, above: Mapping[str, Any], training: bool) -> tuple[Any, Any]:

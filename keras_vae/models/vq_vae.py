@@ -38,6 +38,7 @@ class VQVAE(VAE):
       **kwargs: as `VAE`, but for latent_dim, beta and free_bits.
     """
 
+    analytic_kl = False
     log_names = ("perplexity", "commitment")
 
     def __init__(
@@ -65,7 +66,7 @@ class VQVAE(VAE):
         self.refuse("beta", "free_bits")
         with randomness.initial_weights(self.seed, "codebook"):
             self.codebook = self._state("codebook", (entries, embedding_dim), "random_normal", codebook == "gradient")
-        # Moving averages from zero, and the sum of their own weights, by which they are divided.
+        # Averages that start from zero, and the weight of what is in them, by which they are divided.
         self.counts, self.weight = self._state("counts", (entries,)), self._state("weight", ())
         if codebook == "ema":
             self.sums = self._state("sums", (entries, embedding_dim))
@@ -144,7 +145,7 @@ class VQVAE(VAE):
         return ops.cast(self.codebook, self.float_dtype)
 
     def _state(self, name: str, shape: Any, initializer: str = "zeros", trainable: bool = False) -> Any:
-        kept = {} if trainable else {"aggregation": "only_first_replica"}
+        given: dict[str, Any] = {"shape": shape, "dtype": self.float_dtype, "trainable": trainable, "name": name}
         return self.add_weight(
-            shape=shape, dtype=self.float_dtype, initializer=initializer, trainable=trainable, name=name, **kept
+            initializer=initializer, aggregation="none" if trainable else "only_first_replica", **given
         )

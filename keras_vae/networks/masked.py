@@ -18,9 +18,7 @@ class MaskedDense(keras.layers.Layer):
       kernel_initializer: of W, in words that Keras knows.
     """
 
-    def __init__(
-        self, mask: Sequence[Sequence[float]], kernel_initializer: str = "glorot_uniform", **kwargs: Any
-    ) -> None:
+    def __init__(self, mask: Any, kernel_initializer: str = "glorot_uniform", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.mask = np.asarray(mask, "float32")
         self.kernel_initializer = kernel_initializer
@@ -44,7 +42,7 @@ class MaskedNetwork(keras.layers.Layer):
     MADE: equations 8 and 9 of Germain et al. 2015, https://arxiv.org/abs/1502.03509. Degrees 1, 2, ..., d make it
     autoregressive; d, ..., 1 in the opposite order; 1 and 2 alone make one half depend on the other.
 
-    The last layer starts at zero: the outputs of an untrained network are zeros.
+    The last layer starts small, and so do the outputs of an untrained network.
 
     Args:
       degrees: of each input, 1 or more.
@@ -65,7 +63,7 @@ class MaskedNetwork(keras.layers.Layer):
         masks = [below[:, None] <= above[None, :] for below, above in itertools.pairwise(levels)]
         last = inner[-1][:, None] < np.repeat(levels[0], outputs)[None, :]
         self.layers = [MaskedDense(mask, dtype=dtype) for mask in masks]
-        self.layers.append(MaskedDense(last, "zeros", dtype=dtype))
+        self.layers.append(MaskedDense(last, "random_normal", dtype=dtype))
         self.from_context = keras.layers.Dense(self.hidden[0], use_bias=False, dtype=dtype)
         self.from_context.build((None, context_dim))
         self.built = True

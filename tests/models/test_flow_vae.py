@@ -12,8 +12,8 @@ from keras_vae.errors import UserError
 from keras_vae.export import export
 from keras_vae.models.flow_vae import FlowVAE
 from tests import toys
+from tests.digits import assert_learned, trained
 from tests.export.bundles import stirred
-from tests.models.short_runs import SMALL, assert_learned, train
 from tests.toys import binary, compiled, toy
 
 X = binary(6)
@@ -115,8 +115,7 @@ class TestEachFlow:
 
     @pytest.mark.slow
     def test_learns_digits(self, flow):
-        model = FlowVAE(latent_dim=8, flow=flow, depth=2, flow_hidden=(32,), **SMALL)
-        train(model)
+        model = trained(FlowVAE, flow=flow, depth=2, flow_hidden=(32,))
         assert_learned(model)
 
 
@@ -173,8 +172,7 @@ def test_planar_maps_stay_invertible(product):
 
 
 def test_learns_digits():
-    model = FlowVAE(latent_dim=8, flow="iaf", depth=2, flow_hidden=(32,), **SMALL)
-    train(model)
+    model = trained(FlowVAE, flow="iaf", depth=2, flow_hidden=(32,))
     assert_learned(model)
 
 

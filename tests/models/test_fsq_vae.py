@@ -10,8 +10,8 @@ from keras_vae import quantizers
 from keras_vae.errors import UserError
 from keras_vae.export import export
 from keras_vae.models.fsq_vae import FSQVAE
+from tests.digits import assert_learned, trained
 from tests.export.bundles import stirred
-from tests.models.short_runs import SMALL, assert_learned, train
 from tests.toys import binary, mlp
 
 X = binary(32)
@@ -99,8 +99,7 @@ def test_exports_codes_as_int32(tmp_path):
 
 
 def test_learns_digits():
-    model = FSQVAE(code_shape=(16,), levels=(5, 5, 4), **SMALL)
-    train(model)
+    model = trained(FSQVAE, latent_dim=None, code_shape=(16,), levels=(5, 5, 4))
     assert_learned(model)
 
 

@@ -13,8 +13,8 @@ from keras_vae.export import export
 from keras_vae.hierarchy import merged
 from keras_vae.models import VAE
 from keras_vae.models.hierarchical_vae import HierarchicalVAE
+from tests.digits import assert_learned, trained
 from tests.export.bundles import stirred
-from tests.models.short_runs import SMALL, assert_learned, train
 from tests.test_linear_gaussian import bounded_inverse
 from tests.toys import binary, toy
 
@@ -170,8 +170,7 @@ def test_warm_up_of_each_level():
 
 
 def test_learns_digits_and_uses_its_levels():
-    model = HierarchicalVAE((8, 4), hidden=64, **SMALL)
-    train(model)
+    model = trained(HierarchicalVAE, latent_dim=None, latent_dims=(8, 4), hidden=64)
     assert_learned(model)
     assert model.sample(3, seed=0).shape == (3, 28, 28, 1)
 

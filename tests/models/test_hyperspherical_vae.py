@@ -13,8 +13,8 @@ from keras_vae import divergences
 from keras_vae.errors import UserError
 from keras_vae.export import export
 from keras_vae.models.hyperspherical_vae import HypersphericalVAE
+from tests.digits import assert_learned, trained
 from tests.export.bundles import stirred
-from tests.models.short_runs import SMALL, assert_learned, train
 from tests.toys import binary, degenerate, toy
 
 X = binary(6)
@@ -108,8 +108,7 @@ def test_exports_direction_and_concentration(tmp_path):
 
 
 def test_learns_digits_and_draws():
-    model = HypersphericalVAE(latent_dim=8, **SMALL)
-    train(model)
+    model = trained(HypersphericalVAE)
     assert_learned(model)
     images = model.sample(5, seed=1)
     assert images.shape == (5, 28, 28, 1) and np.isfinite(images).all()
