@@ -1,6 +1,6 @@
 """Write the tables of README.md from the zoo's results and from the last results in this folder.
 
-    python benchmarks/readme.py
+python benchmarks/readme.py
 """
 
 import json
@@ -35,7 +35,7 @@ def filled(text: str) -> str:
     """
     for name, table in tables().items():
         text, count = re.subn(
-            rf"(<!-- {name} -->\n).*?(\n<!-- /{name} -->)", lambda m, t=table: m[1] + t + m[2], text, flags=re.S
+            rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)", lambda m, t=table: f"{m[1]}{t}\n{m[2]}", text, flags=re.S
         )
         if count != 1:
             raise ValueError(f"README.md must have <!-- {name} --> and <!-- /{name} --> once. Found: {count}.")
