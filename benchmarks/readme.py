@@ -1,6 +1,6 @@
 """Write the tables of README.md from the zoo's results and from the last results in this folder.
 
-    python benchmarks/readme.py
+python benchmarks/readme.py
 """
 
 import json

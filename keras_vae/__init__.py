@@ -27,7 +27,6 @@ _MODULES = (
     "schedules",
     "zoo",
 )
-__all__ = [*_MODULES, "__version__"]
 
 __version__: str
 

@@ -32,3 +32,10 @@ def test_the_second_python_block_works_when_pasted(tmp_path):
 def test_links_and_pictures_lead_somewhere():
     for target in re.findall(r"\]\(([^)#]+)\)", README):
         assert target.startswith("https://") or (ROOT / target).exists(), target
+
+
+def test_tables_are_what_the_programs_wrote():
+    """`python benchmarks/readme.py` would change nothing."""
+    code = "import readme, sys; text = readme.filled(sys.argv[1]); sys.exit(text != sys.argv[1])"
+    done = subprocess.run([sys.executable, "-c", code, README], cwd=ROOT / "benchmarks", capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:] or "run: python benchmarks/readme.py"

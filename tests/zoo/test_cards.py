@@ -1,16 +1,15 @@
-"""Cards and README tables are written by the program: regenerated, they equal the files."""
+"""Cards are written by the program: regenerated, they equal the files."""
 
-import json
 import re
 from pathlib import Path
 
 import pytest
 
-from keras_vae import runtimes, zoo
+from keras_vae import zoo
 from keras_vae.zoo import cards, store
 from tests import toy_runs
 
-ROOT = Path(__file__).resolve().parents[2]
+
 
 
 def test_a_card_says_what_was_measured(run):
@@ -49,24 +48,7 @@ def test_the_table(run, own_zoo):
     assert lines[3].endswith("| not trained |")
 
 
-def between(text, name):
-    found = re.findall(rf"<!-- {name} -->\n(.*?)\n<!-- /{name} -->", text, re.DOTALL)
-    assert len(found) == 1, f"README.md needs one part between <!-- {name} --> and <!-- /{name} -->"
-    return found[0].strip()
-
-
 @pytest.mark.parametrize("name", zoo.names())
 def test_the_cards_of_the_zoo_are_as_the_program_writes_them(name):
     written = (store.root() / name / "README.md").read_text(encoding="utf-8")
     assert written == zoo.card(name).markdown(), "write it anew: keras-vae train, or cards.markdown"
-
-
-def test_the_zoo_table_of_the_readme():
-    table = between((ROOT / "README.md").read_text(encoding="utf-8"), "zoo")
-    assert table == cards.table([zoo.card(name) for name in zoo.names()])
-
-
-def test_the_runtime_table_of_the_readme():
-    table = between((ROOT / "README.md").read_text(encoding="utf-8"), "runtimes")
-    results = json.loads((ROOT / "benchmarks/inference.json").read_text(encoding="utf-8"))
-    assert table == runtimes.markdown(results).strip()
