@@ -44,8 +44,8 @@ def check_pixels(array: np.ndarray, name: str = "x") -> None:
         raise UserError(f"Pixels of {name} must lie in [0, 1]. Given: values from {low:g} to {high:g}; {remedy}.")
 
 
-def check_codes(z: Any, shape: Sequence[int], name: str = "z") -> np.ndarray:
-    """`z` as a finite float array of shape `(batch, *shape)`.
+def check_codes(z: Any, shape: Sequence[int], name: str = "z", what: str = "the model's latent size") -> np.ndarray:
+    """`z` as a finite float array of shape `(batch, *shape)`, which is `what`.
 
     Raises:
       UserError: wrong shape or dtype, NaN or infinity.
@@ -53,7 +53,7 @@ def check_codes(z: Any, shape: Sequence[int], name: str = "z") -> np.ndarray:
     array = _numbers(z, name)
     if array.ndim != len(shape) + 1 or array.shape[1:] != tuple(shape):
         raise UserError(
-            f"{name} must have shape (batch, {', '.join(map(str, shape))}), the model's latent size. Given: "
+            f"{name} must have shape (batch, {', '.join(map(str, shape))}), {what}. Given: "
             f"{array.shape}.{f' Add the batch axis: {name}[None].' if array.shape == tuple(shape) else ''}"
         )
     if not np.isfinite(array).all():
@@ -72,6 +72,59 @@ def check_whole_number(value: Any, name: str, minimum: int = 1) -> int:
     if value >= 2**31:
         raise UserError(f"{name} must be a whole number, at most {2**31 - 1}. Given: {value!r}.")
     return int(value)
+
+
+def check_number(value: Any, name: str, minimum: float = 0.0) -> float:
+    """`value` as a finite float of at least `minimum`.
+
+    Raises:
+      UserError: it is no number, not finite, or too small.
+    """
+    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+    if not number or not minimum <= value < float("inf"):
+        raise UserError(f"{name} must be a finite number, {minimum:g} or more. Given: {value!r}.")
+    return float(value)
+
+
+def check_labels(labels: Any, classes: int, name: str = "condition") -> np.ndarray:
+    """`labels` as int32 of shape `(batch,)`, each from 0 to `classes - 1`, or -1: unlabelled.
+
+    Raises:
+      UserError: not whole numbers, of another shape, or out of range.
+    """
+    array = _numbers(labels, name, integers=True)
+    if array.dtype.kind not in "iu" or array.ndim != 1:
+        raise UserError(
+            f"{name} must be whole numbers, one label an example. Given: {array.dtype} of shape {array.shape}. "
+            f"Convert them: numpy.asarray(labels).astype(int).ravel()."
+        )
+    if array.size and not -1 <= int(array.min()) <= int(array.max()) < classes:
+        raise UserError(
+            f"{name} must lie from 0 to {classes - 1}, or be -1, unlabelled. Given: labels from {array.min()} to "
+            f"{array.max()}. Number the classes from 0, or set num_classes."
+        )
+    return array.astype("int32")
+
+
+def check_indices(codes: Any, shape: Sequence[int], classes: int, name: str = "codes") -> np.ndarray:
+    """`codes` as int32 of shape `(batch, *shape)`, each from 0 to `classes - 1`.
+
+    Raises:
+      UserError: not whole numbers, of another shape, or out of range.
+    """
+    array = _numbers(codes, name, integers=True)
+    expected = f"(batch, {', '.join(map(str, shape))})"
+    if array.dtype.kind not in "iu" or array.shape[1:] != tuple(shape) or array.ndim != len(shape) + 1:
+        raise UserError(
+            f"{name} must be whole numbers of shape {expected}, as encode gives them. Given: {array.dtype} of shape "
+            f"{array.shape}."
+        )
+    if array.size and not 0 <= int(array.min()) <= int(array.max()) < classes:
+        raise UserError(
+            f"{name} must lie from 0 to {classes - 1}, the entries of the codebook. Given: codes from {array.min()} to "
+            f"{array.max()}."
+        )
+    return array.astype("int32")
 
 
 def in_blocks(function: Callable[..., Any], arrays: Mapping[str, np.ndarray], pad: bool = False) -> Any:
@@ -102,11 +155,11 @@ def _filler(array: np.ndarray, count: int) -> np.ndarray:
     return np.repeat(array[:1], count, axis=0) if len(array) else np.zeros((count, *array.shape[1:]), array.dtype)
 
 
-def _numbers(value: Any, name: str) -> np.ndarray:
+def _numbers(value: Any, name: str, integers: bool = False) -> np.ndarray:
     try:
         array = np.asarray(value)
     except (ValueError, TypeError) as error:
         raise UserError(f"{name} must be an array of numbers. Given: {type(value).__name__}: {error}.") from error
     if array.dtype.kind not in "fbiu" and array.dtype.name != "bfloat16":
         raise UserError(f"{name} must be an array of floats. Given: dtype {array.dtype}. Convert it with astype.")
-    return array if array.dtype == "float64" else array.astype("float32")
+    return array if integers or array.dtype == "float64" else array.astype("float32")

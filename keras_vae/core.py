@@ -40,7 +40,7 @@ class Terms(NamedTuple):
     log_px: Any  # (batch,): log p(x|z), z from the posterior
     kl: Any  # (batch, groups): groups are latent dimensions, levels, or 1
     penalty: Any = 0.0  # (batch,) or scalar: what the paper adds, minimised
-    logs: Mapping[str, Any] = {}  # name in `log_names` -> (batch,): a variant's own numbers
+    logs: Mapping[str, Any] = {}  # name in `log_names` -> (batch,) or scalar: a variant's own numbers
     cache: Mapping[str, Any] = {}  # tensors that players share, so that one forward pass serves all
 
 
@@ -81,6 +81,7 @@ class VAE(keras.Model):
     """
 
     log_names: tuple[str, ...] = ()  # the names that `terms` logs beside elbo, log_px and kl
+    stochastic: bool = True  # False: the code is the encoder's output, so there is no KL, no ELBO and no log p(x)
     analytic_kl: bool = True  # closed form through TFP; False: log q(z|x) - log p(z) at the sample
     conditional: bool = False  # whether "y" of a batch is a condition
 
@@ -127,12 +128,17 @@ class VAE(keras.Model):
 
     def posterior_parameters(self, x: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
         """The encoder's output by name, as it is exported: `mean` and `log_var`, each `(batch, latent_dim)`."""
-        mean, log_var = ops.split(self.run(self.encoder, x, training), 2, axis=-1)
+        outputs = self.run(self.encoder, x, training)
+        if not self.stochastic:
+            return {"mean": outputs}
+        mean, log_var = ops.split(outputs, 2, axis=-1)
         return {"mean": mean, "log_var": likelihoods.soft_bound(log_var, -20.0, 20.0)}
 
     def posterior(self, x: Any, condition: Any = None, training: bool = False) -> tfd.Distribution:
         """q(z|x) = N(mean(x), diag(exp(log_var(x)))); batch shape `(batch,)`, event shape `(latent_dim,)`."""
         parameters = self.posterior_parameters(x, condition, training)
+        if not self.stochastic:
+            return tfd.Independent(tfd.Deterministic(parameters["mean"]), 1)
         return tfd.Independent(tfd.Normal(parameters["mean"], ops.exp(0.5 * parameters["log_var"])), 1)
 
     def prior(self, condition: Any = None) -> tfd.Distribution:
@@ -151,10 +157,16 @@ class VAE(keras.Model):
     def terms(self, batch: Batch, training: bool) -> Terms:
         """The one-sample ELBO of `batch`, its KL in closed form where `analytic_kl` says so."""
         x, condition = batch["x"], self.condition_of(batch)
-        posterior, prior = self.posterior(x, condition, training), self.prior(condition)
+        posterior = self.posterior(x, condition, training)
         z = posterior.sample(seed=self.draws.next())
-        kl = divergences.kl(posterior, prior) if self.analytic_kl else divergences.sampled_kl(posterior, prior, z)
-        return Terms(self.likelihood(z, condition, training).log_prob(x), kl)
+        log_px = self.likelihood(z, condition, training).log_prob(x)
+        if not self.stochastic:
+            kl = ops.zeros_like(log_px)[:, None]
+        elif self.analytic_kl:
+            kl = divergences.kl(posterior, self.prior(condition))
+        else:
+            kl = divergences.sampled_kl(posterior, self.prior(condition), z)
+        return Terms(log_px, kl, cache={"posterior": posterior, "z": z})
 
     def log_weights(self, x: Any, samples: int, seed: Any, condition: Any = None) -> Any:
         """log p(x, z) - log q(z|x) for `samples` draws z of q(z|x): shape `(samples, batch)`, nats.
@@ -168,6 +180,17 @@ class VAE(keras.Model):
         seed = randomness.seed_of(seed, randomness.EVALUATION) if isinstance(seed, int) else seed
         posterior, prior = self.posterior(x, condition), self.prior(condition)
         z = posterior.sample(samples, seed=seed)
+        return self.log_px_of(x, z, condition) + prior.log_prob(z) - posterior.log_prob(z)
+
+    def log_px_of(self, x: Any, z: Any, condition: Any = None, training: bool = False) -> Any:
+        """log p(x|z) of each image for several codes of each, z of shape `(samples, batch, latent_dim)`: nats.
+
+        z may be a dict of levels, each of such a shape.
+
+        Returns:
+          Shape `(samples, batch)`.
+        """
+        samples = keras.tree.flatten(z)[0].shape[0]
 
         def flat(value: Any) -> Any:  # (samples, batch, ...) -> (samples * batch, ...)
             return ops.reshape(value, (-1, *value.shape[2:]))
@@ -175,8 +198,10 @@ class VAE(keras.Model):
         def repeated(value: Any) -> Any:
             return flat(ops.broadcast_to(value, (samples, *ops.shape(value))))
 
-        log_px = self.likelihood(flat(z), None if condition is None else repeated(condition)).log_prob(repeated(x))
-        return ops.reshape(log_px, (samples, -1)) + prior.log_prob(z) - posterior.log_prob(z)
+        given = None if condition is None else repeated(condition)
+        return ops.reshape(
+            self.likelihood(keras.tree.map_structure(flat, z), given, training).log_prob(repeated(x)), (samples, -1)
+        )
 
     def objective(self, terms: Terms, step: Any) -> Any:
         """The loss, a scalar: mean over the batch of -log_px + beta(step) * kl + penalty, with free bits."""
@@ -199,7 +224,7 @@ class VAE(keras.Model):
         height, width, channels = self.image_shape
         pixels = (height, width, channels * self.likelihood_family.channels_per_pixel)
         return {
-            "encoder": (self.image_shape, (2 * self.latent_dim,)),
+            "encoder": (self.image_shape, ((2 if self.stochastic else 1) * self.latent_dim,)),
             "decoder": ((self.latent_dim,), pixels),
         }
 
@@ -250,9 +275,34 @@ class VAE(keras.Model):
         """The network's output in `float_dtype`, whatever it computes in."""
         return ops.cast(network(ops.cast(inputs, self.float_dtype), training=training), self.float_dtype)
 
+    def refuse(self, *names: str) -> None:
+        """Raise UserError if one of these arguments of `VAE`, which the variant has no use for, was given.
+
+        Args:
+          *names: `"beta"`, `"free_bits"`.
+        """
+        given = {"beta": self.beta != schedule(1.0), "free_bits": self.free_bits != 0.0}
+        for name in names:
+            if given[name]:
+                raise UserError(f"{type(self).__name__} has no use for {name}. Given: {name}. Leave it out.")
+
     def condition_of(self, batch: Batch) -> Any:
         """The batch's condition, or None for a model that takes none."""
         return batch["y"] if self.conditional else None
+
+    def code_spec(self) -> dict[str, dict[str, Any]]:
+        """What one code is, for an exported decoder: by the name of each input, its `shape`, `dtype` and `kind`.
+
+        The kind is "code"; "level", one array of a dict by these names; or "index", below the number of `classes`.
+        """
+        return {"z": {"shape": (self.latent_dim,), "dtype": "float32", "kind": "code"}}
+
+    def condition_spec(self) -> dict[str, Any]:
+        """What one condition is, for an exported graph: `shape`, `dtype`, `kind`; empty for a model that takes none.
+
+        The kind is "vector", or "label", whose number is given as `classes`.
+        """
+        return {}
 
     def check_condition(self, condition: Any, count: int) -> dict[str, Any]:
         """`{"condition": array}` for `count` examples, checked; empty for a model that takes none.
@@ -472,13 +522,15 @@ class VAE(keras.Model):
 
     def _metric_names(self, players: Sequence[Player]) -> list[str]:
         further = [f"{player.name}_loss" for player in players[1:]]
-        return ["loss", *further, "elbo", "log_px", "kl", "beta", *self.log_names]
+        bound = ["elbo", "log_px", "kl", "beta"] if self.stochastic else ["log_px"]
+        return ["loss", *further, *bound, *self.log_names]
 
     def _log(self, batch: Batch, terms: Terms, players: Sequence[Player], losses: Sequence[Any]) -> dict[str, Any]:
         kl = ops.sum(terms.kl, axis=-1)
-        values = dict(zip(self._metric_names(players), losses, strict=False))
+        names = self._metric_names(players)
+        values = dict(zip(names, losses, strict=False)) | dict(terms.logs)
         values |= {"elbo": terms.log_px - kl, "log_px": terms.log_px, "kl": kl, "beta": self.beta(self.step)}
-        return self._required_trackers().update(values | dict(terms.logs), ops.shape(batch["x"])[0])
+        return self._required_trackers().update({name: values[name] for name in names}, ops.shape(batch["x"])[0])
 
     def _required_trackers(self) -> Trackers:
         if self._trackers is None:

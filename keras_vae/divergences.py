@@ -48,3 +48,85 @@ def sampled_kl(posterior: tfd.Distribution, prior: tfd.Distribution, z: Any) -> 
 
 def _is_product(distribution: tfd.Distribution) -> bool:
     return isinstance(distribution, tfd.Independent) and distribution.event_shape.rank == 1
+
+
+def rbf(squared_distance: Any, dimensions: int) -> Any:
+    """exp(-d**2 / (2 * dimensions)): the Gaussian kernel, its bandwidth that of distances under N(0, I)."""
+    return ops.exp(-squared_distance / (2.0 * dimensions))
+
+
+def imq(squared_distance: Any, dimensions: int) -> Any:
+    """sum over scales s of C / (C + d**2), C = 2 * dimensions * s: inverse multiquadrics, with heavy tails.
+
+    Section 4 of Tolstikhin et al. 2018, https://arxiv.org/abs/1711.01558.
+    """
+    scales = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
+    return sum((c := 2.0 * dimensions * s) / (c + squared_distance) for s in scales)
+
+
+KERNELS = {"imq": imq, "rbf": rbf}
+
+
+def mmd(x: Any, y: Any, kernel: Any) -> Any:
+    """Squared maximum mean discrepancy, E k(x, x') - 2 E k(x, y) + E k(y, y'), without bias: it may be negative.
+
+    The U-statistic, which leaves out k(x, x): equation 3 of Gretton et al. 2012,
+    https://jmlr.org/papers/v13/gretton12a.html.
+
+    Args:
+      x: `(n, dimensions)`; of fewer than 2 examples there is no estimate, and it is 0.
+      y: `(m, dimensions)`, likewise.
+      kernel: from squared distances, and the number of dimensions, to similarities.
+    """
+
+    def similarities(a: Any, b: Any) -> Any:
+        return kernel(ops.sum(ops.square(a[:, None] - b[None, :]), axis=-1), int(x.shape[-1]))
+
+    def mean_of_pairs(a: Any) -> Any:
+        count, matrix = ops.cast(ops.shape(a)[0], a.dtype), similarities(a, a)
+        return (ops.sum(matrix) - ops.sum(ops.diagonal(matrix))) / ops.maximum(count * (count - 1.0), 1.0)
+
+    distance = mean_of_pairs(x) + mean_of_pairs(y) - 2.0 * ops.mean(similarities(x, y))
+    enough = ops.cast(ops.minimum(ops.shape(x)[0], ops.shape(y)[0]) > 1, x.dtype)
+    return distance * enough
+
+
+def covariance(x: Any) -> Any:
+    """The covariance matrix of rows x, `(batch, dimensions)`, divided by the batch: `(dimensions, dimensions)`."""
+    centred = x - ops.mean(x, axis=0, keepdims=True)
+    return ops.matmul(ops.transpose(centred), centred) / ops.cast(ops.shape(x)[0], x.dtype)
+
+
+ESTIMATORS = {"stratified": True, "weighted": False}
+
+
+def aggregate_log_probs(posterior: tfd.Distribution, z: Any, dataset_size: int, estimator: str) -> tuple[Any, Any]:
+    """log q(z_i) and log q(z_ij) for codes of a batch, q(z) = (1/N) sum over n of q(z|x_n) being estimated from it.
+
+    Appendix C of Chen et al. 2018, https://arxiv.org/abs/1802.04942. For M examples of N, z_i drawn from q(z|x_i):
+
+    * "stratified": (1/N) q(z_i|x_i) + (N-1)/(N (M-1)) sum over m != i of q(z_i|x_m), whose expectation over batches
+      is q(z_i). The paper weighs the others unequally; equal weights have the same expectation and less variance.
+    * "weighted": (1/(N M)) sum over m of q(z_i|x_m).
+
+    Args:
+      posterior: a product over dimensions, batch shape `(batch,)`.
+      z: `(batch, latent_dim)`.
+      dataset_size: N.
+      estimator: `"stratified"` or `"weighted"`.
+
+    Returns:
+      `(batch,)` and `(batch, latent_dim)`.
+    """
+    # log q(z_i | x_m), a dimension at a time: (batch of z, batch of x, latent_dim)
+    log_q = posterior.distribution.log_prob(z[:, None, :])
+    count = ops.cast(ops.shape(z)[0], z.dtype)
+    own = ops.eye(ops.shape(z)[0], dtype=z.dtype)
+    size = float(dataset_size)
+    if estimator == "stratified":
+        others = (size - 1.0) / (size * ops.maximum(count - 1.0, 1.0))
+        log_weight = ops.log(own / size + (1.0 - own) * others)
+    else:
+        log_weight = ops.zeros_like(own) - ops.log(size * count)
+    joint = ops.logsumexp(ops.sum(log_q, axis=-1) + log_weight, axis=1)
+    return joint, ops.logsumexp(log_q + log_weight[:, :, None], axis=1)

@@ -58,10 +58,15 @@ def sample(self: Any, count: int, seed: int = 0, condition: Any = None) -> np.nd
     """
     count = arrays.check_whole_number(count, "count", minimum=0)
     given = self.check_condition(condition, count).get("condition")
-    prior = self.prior(given)
     noise = randomness.seed_of(arrays.check_whole_number(seed, "seed", minimum=0), randomness.SAMPLING)
-    z = prior.sample(seed=noise) if prior.batch_shape.rank else prior.sample(count, seed=noise)
+    z = draw_codes(self, count, noise, given)
     return self.decode(keras.tree.map_structure(np.asarray, z), condition)
+
+
+def draw_codes(model: Any, count: int, seed: Any, condition: Any = None) -> Any:
+    """`count` codes from the prior, which is one for all examples, or one for each condition; a stateless seed."""
+    prior = model.prior(condition)
+    return prior.sample(seed=seed) if prior.batch_shape.rank else prior.sample(count, seed=seed)
 
 
 def elbo(self: Any, x: Any, seed: int = 0, condition: Any = None) -> np.ndarray:
@@ -97,6 +102,11 @@ def checked_inputs(model: Any, x: Any, condition: Any = None, likelihood: bool =
       likelihood: also require images in the likelihood's support, since nats will be reported.
     """
     images = arrays.check_images(x, model.image_shape).astype(model.float_dtype)
+    if likelihood and not model.stochastic:
+        raise UserError(
+            f"{type(model).__name__} has no distribution over codes, and so no ELBO and no log p(x). Compare "
+            f"reconstructions, or train a VAE."
+        )
     if likelihood:
         model.likelihood_family.check(images)
     return {"x": images} | model.check_condition(condition, len(images))

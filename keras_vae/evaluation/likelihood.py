@@ -65,22 +65,25 @@ class CompiledFunctions:
     """
 
     def __init__(self, model: Any) -> None:
-        self.posterior_parameters = tf.function(model.posterior_parameters, reduce_retracing=True)
-        self.likelihood_parameters = tf.function(model.likelihood_parameters, reduce_retracing=True)
+        self.posterior_parameters = tf.function(model.posterior_parameters, reduce_retracing=True, autograph=False)
+        self.likelihood_parameters = tf.function(model.likelihood_parameters, reduce_retracing=True, autograph=False)
 
-        @tf.function(reduce_retracing=True)
+        @tf.function(reduce_retracing=True, autograph=False)
         def elbo_terms(batch: Mapping[str, Any], seed: Any) -> dict[str, Any]:
             with model.draws.using(seed):
                 terms = model.terms(batch, training=False)
             kl = ops.sum(terms.kl, axis=-1)
             return {"elbo": terms.log_px - kl, "log_px": terms.log_px, "kl": kl}
 
-        @tf.function(reduce_retracing=True)
-        def kl(inputs: Mapping[str, Any]) -> Any:
+        @tf.function(reduce_retracing=True, autograph=False)
+        def kl(inputs: Mapping[str, Any], seed: Any) -> Any:
             condition = inputs.get("condition")
-            return divergences.kl(model.posterior(inputs["x"], condition), model.prior(condition))
+            posterior, prior = model.posterior(inputs["x"], condition), model.prior(condition)
+            if model.analytic_kl:
+                return divergences.kl(posterior, prior)
+            return divergences.sampled_kl(posterior, prior, posterior.sample(seed=seed))
 
-        @tf.function(jit_compile=True)
+        @tf.function(jit_compile=True, autograph=False)
         def log_sum_weights(inputs: Mapping[str, Any], samples: int, seed: Any) -> Any:
             return ops.logsumexp(model.log_weights(samples=samples, seed=seed, **inputs), axis=0)
 

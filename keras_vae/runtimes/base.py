@@ -2,7 +2,7 @@
 
 import abc
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -11,7 +11,15 @@ from keras_vae import arrays
 from keras_vae.errors import CorruptFileError, UserError
 from keras_vae.export.bundle import Bundle
 
-_CHECKS = {"image": arrays.check_images, "code": arrays.check_codes}
+# kind of input -> its check, of an array, what the bundle says of the input, and its name
+_CHECKS: dict[str, Callable[[Any, Mapping[str, Any], str], np.ndarray]] = {
+    "image": lambda array, spec, name: arrays.check_images(array, spec["shape"][1:], name),
+    "code": lambda array, spec, name: arrays.check_codes(array, spec["shape"][1:], name),
+    "level": lambda array, spec, name: arrays.check_codes(array, spec["shape"][1:], name),
+    "index": lambda array, spec, name: arrays.check_indices(array, spec["shape"][1:], spec["classes"], name),
+    "vector": lambda array, spec, name: arrays.check_codes(array, spec["shape"][1:], name, "one vector an example"),
+    "label": lambda array, spec, name: arrays.check_labels(array, spec["classes"], name),
+}
 
 
 def available_processors() -> int:
@@ -99,7 +107,7 @@ class Runtime(abc.ABC):
         return self.run(graph, {next(iter(described["inputs"])): first, **further})[described["result"]]
 
     def _checked(self, name: str, array: Any, spec: Mapping[str, Any]) -> np.ndarray:
-        checked = _CHECKS[spec["kind"]](array, spec["shape"][1:], name)
+        checked = _CHECKS[spec["kind"]](array, spec, name)
         return np.ascontiguousarray(checked, spec["dtype"])
 
 

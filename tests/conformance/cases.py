@@ -19,11 +19,35 @@ _TOY = {
     "decoder": mlp(batch_norm=True),
     "seed": 3,
 }
+# For codes that are not one vector.
+_PIXELS = {name: value for name, value in _TOY.items() if name != "latent_dim"}
 
 CASES: dict[str, dict[str, Any]] = {
     "VAE": _TOY,
+    "AAE": {**_TOY, "critic": mlp(batch_norm=True)},
+    "AE": _TOY,
+    "AnnealedVAE": {**_TOY, "capacity": {"name": "linear", "final": 2.0, "steps": 4}},
+    "BetaTCVAE": {**_TOY, "dataset_size": 48},
     "BetaVAE": {**_TOY, "beta": {"name": "sigmoid", "final": 4.0, "threshold": 4, "rate": 2}, "free_bits": 0.05},
+    "CVAE": {**_TOY, "num_classes": 2, "learned_prior": True},
+    "DIPVAE": _TOY,
+    "FactorVAE": {**_TOY, "critic": mlp(batch_norm=True)},
+    "FlowVAE": {**_TOY, "depth": 2, "flow_hidden": (6,)},
+    "FSQVAE": {**_PIXELS, "code_shape": (3,), "levels": (4, 3)},
+    "HierarchicalVAE": {**_PIXELS, "latent_dims": (3, 2), "hidden": 6},
+    "HypersphericalVAE": {**_TOY, "latent_dim": 3},
+    "IWAE": {**_TOY, "gradient": "dreg"},
+    "InfoVAE": {**_TOY, "alpha": 0.5},
+    "RAE": {**_TOY, "regulariser": "gradient"},
+    "VampVAE": {**_TOY, "pseudo_inputs": 4},
+    "VQVAE": {**_PIXELS, "code_shape": (3,), "entries": 5, "embedding_dim": 2},
+    "WAE": _TOY,
 }
+
+# What a model has none of, and says so: method -> models.
+WITHOUT = {"elbo": ("AAE", "AE", "RAE", "WAE"), "sample": ("AE", "RAE")}
+# Weights that training leaves alone: an RAE's density is fitted afterwards.
+AT_REST = ("density_mean", "density_factor")
 
 X = binary(48)
 # Given to models that are conditional.

@@ -1,0 +1,35 @@
+"""Autoencoder, the baseline."""
+
+from typing import Any
+
+import keras
+from tensorflow_probability import distributions as tfd
+
+from keras_vae.core import VAE
+from keras_vae.errors import UserError
+
+
+@keras.saving.register_keras_serializable(package="keras_vae")
+class AE(VAE):
+    """Autoencoder: minimises -log p(x|z) at z = encoder(x), in nats per example. No noise, no prior, no KL.
+
+    Section 2 of Hinton and Salakhutdinov 2006, https://doi.org/10.1126/science.1127647. It has no distribution over
+    codes, and so neither an ELBO nor log p(x), nor samples.
+
+    Args:
+      **kwargs: as `VAE`, but for `beta` and `free_bits`; the encoder gives `latent_dim` numbers.
+    """
+
+    stochastic = False
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.refuse("beta", "free_bits")
+
+    def prior(self, condition: Any = None) -> tfd.Distribution:
+        """There is none.
+
+        Raises:
+          UserError: always.
+        """
+        raise UserError("An AE has no prior to sample from. Use a VAE, a WAE or an RAE, or interpolate between codes.")

@@ -1,0 +1,47 @@
+"""AnnealedVAE: a capacity that grows."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_vae.arrays import check_number
+from keras_vae.core import VAE, Batch, Terms
+from keras_vae.schedules import Linear, Schedule, schedule
+
+
+@keras.saving.register_keras_serializable(package="keras_vae")
+class AnnealedVAE(VAE):
+    """Minimises -log p(x|z) + gamma * abs(KL - C(step)), KL the batch mean, C the capacity, in nats per example.
+
+    Equation 8 of Burgess et al. 2018, https://arxiv.org/abs/1804.03599. As C grows, the code is let to carry more, one
+    factor after the other. gamma = 1 and C = 0 is `VAE`.
+
+    Args:
+      gamma: the weight of the distance from the capacity.
+      capacity: C: a number of nats, or a schedule such as `{"name": "linear", "final": 25.0, "steps": 100000}`.
+      **kwargs: as `VAE`, but for `beta` and `free_bits`, whose place gamma and C take.
+    """
+
+    log_names = ("capacity",)
+
+    def __init__(
+        self, gamma: float = 1000.0, capacity: float | Mapping[str, Any] | Schedule | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.refuse("beta", "free_bits")
+        self.gamma = check_number(gamma, "gamma")
+        self.capacity = Linear(final=25.0, steps=100_000) if capacity is None else schedule(capacity)
+
+    def terms(self, batch: Batch, training: bool) -> Terms:
+        terms = super().terms(batch, training)
+        return terms._replace(logs={"capacity": self.capacity(self.step)})
+
+    def objective(self, terms: Terms, step: Any) -> Any:
+        """The loss; the absolute value is of the batch mean, as in the paper, not of each example."""
+        capacity = ops.cast(self.capacity(step), self.float_dtype)
+        return ops.mean(-terms.log_px) + self.gamma * ops.abs(ops.mean(ops.sum(terms.kl, axis=-1)) - capacity)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "gamma": self.gamma, "capacity": self.capacity.get_config()}

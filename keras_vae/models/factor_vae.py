@@ -1,0 +1,78 @@
+"""FactorVAE."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+from keras_vae.arrays import check_number
+from keras_vae.core import VAE, Batch, Player, Terms
+from keras_vae.networks import MLP
+
+
+@keras.saving.register_keras_serializable(package="keras_vae")
+class FactorVAE(VAE):
+    """Minimises the negative ELBO + gamma * TC(z), the total correlation being what a critic says of q(z).
+
+    Equation 2 and algorithm 2 of Kim and Mnih 2018, https://arxiv.org/abs/1802.05983. The critic tells codes z of one
+    half of the batch from codes of the other half whose dimensions are permuted, each on its own, across the examples:
+    samples of q(z) and of the product of its marginals. Its logit is the log density ratio, whose mean is TC.
+    gamma = 0 is `VAE`.
+
+    Players: `"model"`, and `"critic"`, which the paper trains with Adam(1e-4, beta_1=0.5, beta_2=0.9).
+
+    Args:
+      gamma: the weight of the total correlation.
+      critic: a mapping of `name` and arguments, or a Keras layer from `latent_dim` numbers to 1.
+      **kwargs: as `VAE`. Training batches need two examples or more.
+    """
+
+    log_names = ("total_correlation",)
+
+    def __init__(self, gamma: float = 10.0, critic: Any = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.gamma = check_number(gamma, "gamma")
+        default = {"name": "mlp", "hidden": (1000,) * 5, "activation": "leaky_relu"}
+        self.specs["critic"] = default if critic is None else critic
+        self.critic = self.make_network("critic", self.specs["critic"], {"mlp": MLP}, (self.latent_dim,), (1,))
+
+    def terms(self, batch: Batch, training: bool) -> Terms:
+        terms = super().terms(batch, training)
+        z = terms.cache["z"]
+        half = (ops.shape(z)[0] + 1) // 2
+        joint, permuted = z[:half], _permuted(z[half:], self.draws.next())
+        correlation = ops.mean(self._log_ratio(joint, training))
+        cache = {
+            **terms.cache,
+            "joint": self._log_ratio(ops.stop_gradient(joint), training),
+            "permuted": self._log_ratio(ops.stop_gradient(permuted), training),
+        }
+        return terms._replace(penalty=self.gamma * correlation, logs={"total_correlation": correlation}, cache=cache)
+
+    def players(self) -> list[Player]:
+        critic = self.critic.trainable_variables
+        rest = [each for each in self.trainable_variables if not any(each is own for own in critic)]
+        return [
+            Player("model", lambda terms, batch: self.objective(terms, self.step), rest),
+            Player("critic", lambda terms, batch: self._critic_loss(terms), critic),
+        ]
+
+    def _log_ratio(self, z: Any, training: bool) -> Any:
+        return self.run(self.critic, z, training)[:, 0]
+
+    def _critic_loss(self, terms: Terms) -> Any:
+        """Cross-entropy: codes of q(z) are class 1, permuted ones class 0; no gradient reaches the encoder."""
+        joint, permuted = terms.cache["joint"], terms.cache["permuted"]
+        # A last batch of one example, which evaluation does not leave out, has no second half.
+        count = ops.cast(ops.maximum(ops.shape(permuted)[0], 1), permuted.dtype)
+        return 0.5 * (ops.mean(ops.softplus(-joint)) + ops.sum(ops.softplus(permuted)) / count)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "gamma": self.gamma}
+
+
+def _permuted(z: Any, seed: Any) -> Any:
+    """Each column of z, (examples, latent_dim), in an order of its own along the examples."""
+    order = ops.argsort(tf.random.stateless_uniform(ops.shape(z), seed), axis=0)
+    return ops.take_along_axis(z, order, axis=0)

@@ -1,0 +1,81 @@
+"""IWAE, with the gradients of the paper or doubly reparameterised ones."""
+
+from typing import Any
+
+import keras
+from keras import ops
+from tensorflow_probability import distributions as tfd
+
+from keras_vae import divergences
+from keras_vae.arrays import check_whole_number
+from keras_vae.core import VAE, Batch, Player, Terms
+from keras_vae.errors import UserError
+
+GRADIENTS = ("iwae", "dreg")
+
+
+@keras.saving.register_keras_serializable(package="keras_vae")
+class IWAE(VAE):
+    """Maximises log (1/K) sum_k p(x, z_k) / q(z_k|x), a bound of log p(x) that rises with K.
+
+    Equation 8 of Burda et al. 2016, https://arxiv.org/abs/1509.00519. "dreg" takes for the encoder the doubly
+    reparameterised gradient, sum_k v_k**2 d log w_k / d z_k with v_k the normalised weights: equation 8 of Tucker et
+    al. 2019, https://arxiv.org/abs/1810.04152, of lower variance for large K. K = 1 is `VAE` with a sampled KL.
+
+    Logs the bound as `iw_bound`; `elbo`, `log_px` and `kl` are means over the K draws.
+
+    Args:
+      importance_samples: K.
+      gradient: `"iwae"` or `"dreg"`; the latter has two players, `"model"` (all but the encoder) and `"encoder"`.
+      **kwargs: as `VAE`, but for `beta` and `free_bits`.
+    """
+
+    log_names = ("iw_bound",)
+
+    def __init__(self, importance_samples: int = 5, gradient: str = "iwae", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.refuse("beta", "free_bits")
+        if gradient not in GRADIENTS:
+            raise UserError(f"gradient is one of {', '.join(GRADIENTS)}. Given: {gradient!r}.")
+        self.importance_samples = check_whole_number(importance_samples, "importance_samples")
+        self.gradient = gradient
+
+    def terms(self, batch: Batch, training: bool) -> Terms:
+        x, condition = batch["x"], self.condition_of(batch)
+        posterior, prior = self.posterior(x, condition, training), self.prior(condition)
+        z = posterior.sample(self.importance_samples, seed=self.draws.next())
+        log_px = self.log_px_of(x, z, condition, training)
+        # DReG: the encoder's gradient goes through z alone, not through the parameters in log q(z|x).
+        scored = _stopped(posterior) if self.gradient == "dreg" else posterior
+        log_w = log_px + prior.log_prob(z) - scored.log_prob(z)
+        bound = ops.logsumexp(log_w, axis=0) - ops.log(ops.cast(self.importance_samples, log_w.dtype))
+        kl = divergences.kl(posterior, prior)
+        return Terms(ops.mean(log_px, axis=0), kl, logs={"iw_bound": bound}, cache={"log_w": log_w})
+
+    def objective(self, terms: Terms, step: Any) -> Any:
+        """The loss: the negative bound, averaged over the batch."""
+        return -ops.mean(terms.logs["iw_bound"])
+
+    def players(self) -> list[Player]:
+        if self.gradient == "iwae":
+            return super().players()
+        encoder = self.encoder.trainable_variables
+        rest = [each for each in self.trainable_variables if not any(each is own for own in encoder)]
+        return [
+            Player("model", lambda terms, batch: self.objective(terms, self.step), rest),
+            Player("encoder", lambda terms, batch: self._doubly_reparameterised(terms), encoder),
+        ]
+
+    def _doubly_reparameterised(self, terms: Terms) -> Any:
+        log_w = terms.cache["log_w"]
+        weights = ops.stop_gradient(ops.softmax(log_w, axis=0))
+        return -ops.mean(ops.sum(ops.square(weights) * log_w, axis=0))
+
+    def get_config(self) -> dict[str, Any]:
+        own = {"importance_samples": self.importance_samples, "gradient": self.gradient}
+        return {**super().get_config(), **own}
+
+
+def _stopped(posterior: Any) -> tfd.Distribution:
+    inner = posterior.distribution
+    return tfd.Independent(tfd.Normal(ops.stop_gradient(inner.loc), ops.stop_gradient(inner.scale)), 1)

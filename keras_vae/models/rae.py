@@ -1,0 +1,100 @@
+"""Regularised autoencoder."""
+
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+from tensorflow_probability import distributions as tfd
+
+from keras_vae.arrays import check_number
+from keras_vae.core import VAE, Batch, Terms
+from keras_vae.errors import UserError
+
+REGULARISERS = ("l2", "gradient")
+
+
+@keras.saving.register_keras_serializable(package="keras_vae")
+class RAE(VAE):
+    """Minimises -log p(x|z) + code_weight * |z|**2 / 2 + decoder_weight * R(decoder) at z = encoder(x).
+
+    Equations 9 to 12 of Ghosh et al. 2020, https://arxiv.org/abs/1903.12436. R is the sum of squares of the decoder's
+    weights ("l2"), or the squared Frobenius norm of the Jacobian of the mean image by z ("gradient"), estimated without
+    bias by one random projection: E |v J|**2 = |J|**2 for v from N(0, I). Both weights 0 is `AE`.
+
+    Args:
+      code_weight: of the codes' squared length.
+      decoder_weight: of the decoder's regulariser.
+      regulariser: `"l2"` or `"gradient"`.
+      **kwargs: as `VAE`, but for `beta` and `free_bits`; the encoder gives `latent_dim` numbers.
+    """
+
+    stochastic = False
+    log_names = ("code_length", "regulariser")
+
+    def __init__(
+        self, code_weight: float = 0.01, decoder_weight: float = 1e-6, regulariser: str = "l2", **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.refuse("beta", "free_bits")
+        if regulariser not in REGULARISERS:
+            raise UserError(f"regulariser is one of {', '.join(REGULARISERS)}. Given: {regulariser!r}.")
+        self.code_weight = check_number(code_weight, "code_weight")
+        self.decoder_weight = check_number(decoder_weight, "decoder_weight")
+        self.regulariser = regulariser
+        size = self.latent_dim
+        self.density_mean = self.add_weight(shape=(size,), initializer="zeros", trainable=False, name="density_mean")
+        self.density_factor = self.add_weight(  # lower triangular; zeros: not fitted
+            shape=(size, size), initializer="zeros", trainable=False, name="density_factor"
+        )
+
+    def fit_density(self, x: Any) -> None:
+        """Fit the density that `prior` and `sample` draw codes from to the codes of `x`, the training images.
+
+        A Gaussian of full covariance, with 1e-6 on its diagonal; it is saved with the weights.
+
+        Raises:
+          UserError: as `encode`, or fewer than two images.
+        """
+        codes = self.encode(x).astype("float64")
+        if len(codes) < 2:
+            raise UserError(f"A density of codes is fitted to two images or more. Given: {len(codes)}. Give more.")
+        matrix = np.cov(codes, rowvar=False, bias=True).reshape(self.latent_dim, self.latent_dim)
+        self.density_mean.assign(codes.mean(axis=0))
+        self.density_factor.assign(np.linalg.cholesky(matrix + 1e-6 * np.eye(self.latent_dim)))
+
+    def prior(self, condition: Any = None) -> tfd.Distribution:
+        """The density of codes, fitted after training: section 4 of the paper.
+
+        Raises:
+          UserError: it was not fitted.
+        """
+        if not np.any(self.density_factor):
+            raise UserError("An RAE has a density of codes once one is fitted. Call model.fit_density(train_images).")
+        mean, factor = (ops.cast(each, self.float_dtype) for each in (self.density_mean, self.density_factor))
+        return tfd.MultivariateNormalTriL(mean, factor)
+
+    def terms(self, batch: Batch, training: bool) -> Terms:
+        terms = super().terms(batch, training)
+        z = terms.cache["z"]
+        length = 0.5 * ops.sum(ops.square(z), axis=-1)
+        regulariser = self._weights() if self.regulariser == "l2" else self._jacobian(z, training)
+        penalty = self.code_weight * length + self.decoder_weight * regulariser
+        return terms._replace(penalty=penalty, logs={"code_length": length, "regulariser": regulariser})
+
+    def _weights(self) -> Any:
+        squares = [ops.sum(ops.square(each)) for each in self.decoder.trainable_variables]
+        return ops.cast(sum(squares[1:], squares[0]), self.float_dtype)
+
+    def _jacobian(self, z: Any, training: bool) -> Any:
+        with tf.GradientTape() as tape:
+            tape.watch(z)
+            mean = self.likelihood_parameters(z, training=training)["mean"]
+            direction = tf.random.stateless_normal(ops.shape(mean), self.draws.next(), dtype=mean.dtype)
+            projected = ops.sum(mean * direction)
+        return ops.sum(ops.square(tape.gradient(projected, z)), axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        own = {name: getattr(self, name) for name in ("code_weight", "decoder_weight", "regulariser")}
+        return {**super().get_config(), **own}

@@ -1,0 +1,43 @@
+"""Wasserstein autoencoder, WAE-MMD."""
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_vae.arrays import check_number
+from keras_vae.core import VAE, Batch, Terms
+from keras_vae.divergences import KERNELS, mmd
+from keras_vae.naming import choose
+
+
+@keras.saving.register_keras_serializable(package="keras_vae")
+class WAE(VAE):
+    """Minimises -log p(x|z) + scale * MMD(q(z), p(z)) at z = encoder(x), q(z) the codes of the batch.
+
+    Equation 4 and algorithm 2 of Tolstikhin et al. 2018, https://arxiv.org/abs/1711.01558; the likelihood is the cost,
+    squared error for a Gaussian of fixed scale. The unbiased estimate of MMD may be negative. scale = 0 is `AE`.
+
+    Args:
+      scale: lambda, the weight of the discrepancy.
+      kernel: `"imq"` or `"rbf"`.
+      **kwargs: as `VAE`, but for `beta` and `free_bits`; the encoder gives `latent_dim` numbers.
+    """
+
+    stochastic = False
+    log_names = ("mmd",)
+
+    def __init__(self, scale: float = 100.0, kernel: str = "imq", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.refuse("beta", "free_bits")
+        self.scale = check_number(scale, "scale")
+        self.kernel, self._kernel = kernel, choose("kernel", kernel, KERNELS)
+
+    def terms(self, batch: Batch, training: bool) -> Terms:
+        terms = super().terms(batch, training)
+        z = terms.cache["z"]
+        distance = mmd(z, self.prior().sample(ops.shape(z)[0], seed=self.draws.next()), self._kernel)
+        return terms._replace(penalty=self.scale * distance, logs={"mmd": distance})
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "scale": self.scale, "kernel": self.kernel}
