@@ -106,6 +106,27 @@ def check_labels(labels: Any, classes: int, name: str = "condition") -> np.ndarr
     return array.astype("int32")
 
 
+def check_indices(codes: Any, shape: Sequence[int], classes: int, name: str = "codes") -> np.ndarray:
+    """`codes` as int32 of shape `(batch, *shape)`, each from 0 to `classes - 1`.
+
+    Raises:
+      UserError: not whole numbers, of another shape, or out of range.
+    """
+    array = _numbers(codes, name, integers=True)
+    expected = f"(batch, {', '.join(map(str, shape))})"
+    if array.dtype.kind not in "iu" or array.shape[1:] != tuple(shape) or array.ndim != len(shape) + 1:
+        raise UserError(
+            f"{name} must be whole numbers of shape {expected}, as encode gives them. Given: {array.dtype} of shape "
+            f"{array.shape}."
+        )
+    if array.size and not 0 <= int(array.min()) <= int(array.max()) < classes:
+        raise UserError(
+            f"{name} must lie from 0 to {classes - 1}, the entries of the codebook. Given: codes from {array.min()} to "
+            f"{array.max()}."
+        )
+    return array.astype("int32")
+
+
 def in_blocks(function: Callable[..., Any], arrays: Mapping[str, np.ndarray], pad: bool = False) -> Any:
     """Call `function(block, arrays)` on blocks of `BLOCK` examples, and join what it returns along the batch.
 

@@ -185,10 +185,12 @@ class VAE(keras.Model):
     def log_px_of(self, x: Any, z: Any, condition: Any = None, training: bool = False) -> Any:
         """log p(x|z) of each image for several codes of each, z of shape `(samples, batch, latent_dim)`: nats.
 
+        z may be a dict of levels, each of such a shape.
+
         Returns:
           Shape `(samples, batch)`.
         """
-        samples = z.shape[0]
+        samples = keras.tree.flatten(z)[0].shape[0]
 
         def flat(value: Any) -> Any:  # (samples, batch, ...) -> (samples * batch, ...)
             return ops.reshape(value, (-1, *value.shape[2:]))
@@ -197,7 +199,9 @@ class VAE(keras.Model):
             return flat(ops.broadcast_to(value, (samples, *ops.shape(value))))
 
         given = None if condition is None else repeated(condition)
-        return ops.reshape(self.likelihood(flat(z), given, training).log_prob(repeated(x)), (samples, -1))
+        return ops.reshape(
+            self.likelihood(keras.tree.map_structure(flat, z), given, training).log_prob(repeated(x)), (samples, -1)
+        )
 
     def objective(self, terms: Terms, step: Any) -> Any:
         """The loss, a scalar: mean over the batch of -log_px + beta(step) * kl + penalty, with free bits."""
@@ -285,6 +289,13 @@ class VAE(keras.Model):
     def condition_of(self, batch: Batch) -> Any:
         """The batch's condition, or None for a model that takes none."""
         return batch["y"] if self.conditional else None
+
+    def code_spec(self) -> dict[str, dict[str, Any]]:
+        """What one code is, for an exported decoder: by the name of each input, its `shape`, `dtype` and `kind`.
+
+        The kind is "code"; "level", one array of a dict by these names; or "index", below the number of `classes`.
+        """
+        return {"z": {"shape": (self.latent_dim,), "dtype": "float32", "kind": "code"}}
 
     def condition_spec(self) -> dict[str, Any]:
         """What one condition is, for an exported graph: `shape`, `dtype`, `kind`; empty for a model that takes none.

@@ -34,7 +34,8 @@ def digits() -> Digits:
 
 def trained(cls: type[VAE], epochs: int = 8, condition: Any = None, optimizer: Any = None, **arguments: Any) -> Any:
     """A model of 64 hidden units, trained for `epochs` of 20 steps, without XLA: compiling it takes longer."""
-    model: Any = cls(latent_dim=LATENT, encoder=HIDDEN, decoder=HIDDEN, **arguments)
+    given = {"latent_dim": LATENT, "encoder": HIDDEN, "decoder": HIDDEN, **arguments}
+    model: Any = cls(**{name: value for name, value in given.items() if value is not None})
     model.compile(optimizer or keras.optimizers.Adam(3e-3), jit_compile=False, steps_per_execution=20)
     model.fit(digits().x, condition, batch_size=100, epochs=epochs, verbose=0)
     return model
@@ -44,7 +45,8 @@ def held_out_log_px(model: Any, condition: Any = None) -> tuple[float, float]:
     """Mean log p(x|z) of the held-out digits at their own codes, and at each other's, in nats."""
     x = digits().held_out_x
     z = model.posterior(x, condition).sample(seed=(0, 7))
-    own, other = (model.likelihood(code, condition).log_prob(x) for code in (z, tf.roll(z, 1, axis=0)))
+    others = keras.tree.map_structure(lambda level: tf.roll(level, 1, axis=0), z)  # codes may have levels
+    own, other = (model.likelihood(code, condition).log_prob(x) for code in (z, others))
     return float(tf.reduce_mean(own)), float(tf.reduce_mean(other))
 
 

@@ -39,3 +39,9 @@ def test_tables_are_what_the_programs_wrote():
     code = "import readme, sys; text = readme.filled(sys.argv[1]); sys.exit(text != sys.argv[1])"
     done = subprocess.run([sys.executable, "-c", code, README], cwd=ROOT / "benchmarks", capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:] or "run: python benchmarks/readme.py"
+
+
+def test_every_model_is_named():
+    from keras_vae.models import MODELS
+
+    assert not [name for name in MODELS if f"`{name}`" not in README]

@@ -60,6 +60,8 @@ def read(name: str, split: str, data_dir: str | Path | None = None) -> Images:
 
 
 def _prepared(name: str, data_dir: str | Path | None) -> Any:
+    if not re.fullmatch(r"\w+(/[\w.-]+)?(:\d+\.\d+\.\d+)?", name):
+        raise UserError(f"A dataset is named as TFDS names it: 'mnist', 'name/config', 'mnist:3.0.1'. Given: {name!r}.")
     try:
         builder = tfds.builder(name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError as error:

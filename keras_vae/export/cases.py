@@ -1,6 +1,6 @@
 """What exported graphs are tried on: real digits, random noise, extremes, and codes drawn from the prior."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ _SEED = 0
 
 def takes_grey(model: Any) -> bool:
     """Whether the model's likelihood accepts grey levels, rather than pixels that are 0 or 1."""
+    if model.likelihood_family.levels:
+        return model.likelihood_family.levels > 2
     try:
         model.likelihood_family.check(np.full((1, *model.image_shape), 0.5, "float32"))
     except UserError:
@@ -56,21 +58,23 @@ def conditions_for(model: Any) -> dict[str, np.ndarray]:
     return {spec["kind"]: normal.round(4).astype(spec["dtype"])}
 
 
-def codes_for(model: Any, images: np.ndarray, condition: Any = None) -> tuple[str, np.ndarray]:
-    """What the codes are, and `EXAMPLES` of them, rounded to 4 decimals so that JSON holds them exactly.
+def codes_for(model: Any, images: np.ndarray, condition: Any = None) -> tuple[str, dict[str, np.ndarray]]:
+    """What the codes are, and `EXAMPLES` of them by input, rounded to 4 decimals so that JSON holds them exactly.
 
     Draws of the prior, or the images' own codes for a model that has none.
     """
     noise = randomness.seed_of(_SEED, randomness.SAMPLING)
     try:
-        codes = draw_codes(model, EXAMPLES, noise, condition)
+        origin, codes = "prior", draw_codes(model, EXAMPLES, noise, condition)
     except UserError:
-        return "codes", model.encode(images, condition).astype("float32").round(4)
-    return "prior", np.asarray(codes, "float32").round(4)
+        origin, codes = "codes", model.encode(images, condition)
+    spec = model.code_spec()
+    parts = codes if isinstance(codes, Mapping) else {next(iter(spec)): codes}
+    return origin, {name: np.asarray(parts[name], given["dtype"]).round(4) for name, given in spec.items()}
 
 
 def arrays_for(model: Any, images: dict[str, np.ndarray]) -> dict[str, dict[str, tuple[bool, np.ndarray]]]:
-    """kind of input -> case -> whether it is ordinary, and the array; the first case is the typical one."""
+    """Kind of input, or name of a code -> case -> whether it is ordinary, and the array; the first case is typical."""
     first = next(iter(images.values()))
     conditions = conditions_for(model)
     origin, codes = codes_for(model, first, next(iter(conditions.values()), None))
@@ -81,26 +85,36 @@ def arrays_for(model: Any, images: dict[str, np.ndarray]) -> dict[str, dict[str,
         "all 0": (False, np.zeros_like(first)),
         "all 1": (False, np.ones_like(first)),
     }
-    code_cases = {
-        origin: (True, codes),
-        "all 6": (False, np.full_like(codes, 6)),
-        "all -6": (False, np.full_like(codes, -6)),
-    }
+    code_cases = {}
+    for name, given in model.code_spec().items():
+        extremes = (0, given["classes"] - 1) if given["kind"] == "index" else (6, -6)
+        code_cases[name] = {origin: (True, codes[name])}
+        code_cases[name] |= {f"all {value}": (False, np.full_like(codes[name], value)) for value in extremes}
     condition_cases = {kind: {"condition": (True, array)} for kind, array in conditions.items()}
-    return {"image": image_cases, "code": code_cases, **condition_cases}
+    return {"image": image_cases, **code_cases, **condition_cases}
 
 
 def cases_for(graphs: Sequence[TracedGraph], model: Any, images: dict[str, np.ndarray]) -> dict[str, list[Case]]:
-    """graph -> its cases, with Keras's outputs. The first input takes every case; further ones stay typical."""
+    """graph -> its cases, with Keras's outputs. The first input takes every case; further ones follow or stay typical.
+
+    The levels of a code follow its first.
+    """
     arrays = arrays_for(model, images)
+
+    def cases_of(name: str, given: Any) -> dict[str, tuple[bool, np.ndarray]]:
+        return arrays[name] if name in arrays else arrays[given.kind]
+
+    def following(name: str, given: Any, case: str) -> np.ndarray:
+        known = cases_of(name, given)
+        return known.get(case, next(iter(known.values())))[1]
+
     cases: dict[str, list[Case]] = {}
     for traced in graphs:
         (first, given), *further = traced.graph.inputs.items()
-        typical = {name: next(iter(arrays[other.kind].values()))[1] for name, other in further}
-        cases[traced.name] = [
-            Case(name, ordinary, inputs := {first: array, **typical}, traced.run(inputs))
-            for name, (ordinary, array) in arrays[given.kind].items()
-        ]
+        cases[traced.name] = []
+        for case, (ordinary, array) in cases_of(first, given).items():
+            inputs = {first: array} | {name: following(name, other, case) for name, other in further}
+            cases[traced.name].append(Case(case, ordinary, inputs, traced.run(inputs)))
     return cases
 
 

@@ -20,8 +20,9 @@ class Input:
     Args:
       shape: of one example, without the batch.
       dtype: its dtype.
-      kind: which checks and which test cases it gets: `"image"`, `"code"`, `"vector"` or `"label"`.
-      classes: of a label, how many there are.
+      kind: which checks and which test cases it gets: `"image"`, `"code"`, `"level"` (a code of
+        several arrays), `"index"` (a code of integers), `"vector"` or `"label"`.
+      classes: of a label or an index, how many there are.
     """
 
     shape: tuple[int, ...]
@@ -109,7 +110,7 @@ class TracedGraph:
 def graphs_of(model: Any) -> list[Graph]:
     """The graphs of a model: what its method `export_graphs` says, or the three below.
 
-    `encoder`: x -> the posterior's parameters; `decoder`: z -> the likelihood's parameters and `mean`;
+    `encoder`: x -> the posterior's parameters; `decoder`: the code -> the likelihood's parameters and `mean`;
     `reconstruction`: x -> the mean image of the mean code. All with training=False, and with a further input
     `condition` where the model takes one.
     """
@@ -118,20 +119,23 @@ def graphs_of(model: Any) -> list[Graph]:
     spec = model.condition_spec()
     condition = {"condition": Input(**spec)} if spec else {}
     images = {"x": Input(tuple(model.image_shape), "float32", "image")} | condition
-    codes = {"z": Input((model.latent_dim,), "float32", "code")} | condition
+    codes = {name: Input(**given) for name, given in model.code_spec().items()}
+    result = next((name for name in codes if name != "z"), "mean")
 
     def encode(x: Any, **given: Any) -> Mapping[str, Any]:
         return model.posterior_parameters(x, training=False, **given)
 
-    def decode(z: Any, **given: Any) -> Mapping[str, Any]:
-        return model.likelihood_parameters(z, training=False, **given)
+    def decode(**given: Any) -> Mapping[str, Any]:
+        parts = {name: given.pop(name) for name in codes}
+        code = parts if any(each.kind == "level" for each in codes.values()) else parts[next(iter(codes))]
+        return model.likelihood_parameters(code, training=False, **given)
 
     def reconstruct(x: Any, **given: Any) -> Mapping[str, Any]:
-        return {"mean": decode(encode(x, **given)["mean"], **given)["mean"]}
+        return {"mean": model.likelihood_parameters(model.code(encode(x, **given)), training=False, **given)["mean"]}
 
     return [
-        Graph("encoder", "encode", images, encode, absolute=("mean", "log_var")),
-        Graph("decoder", "decode", codes, decode),
+        Graph("encoder", "encode", images, encode, result, ("mean", "log_var", *codes)),
+        Graph("decoder", "decode", codes | condition, decode),
         Graph("reconstruction", "reconstruct", images, reconstruct, own_file=False),
     ]
 

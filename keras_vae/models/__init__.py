@@ -9,10 +9,15 @@ from keras_vae.models.beta_vae import BetaVAE as BetaVAE
 from keras_vae.models.cvae import CVAE as CVAE
 from keras_vae.models.dip_vae import DIPVAE as DIPVAE
 from keras_vae.models.factor_vae import FactorVAE as FactorVAE
+from keras_vae.models.flow_vae import FlowVAE as FlowVAE
+from keras_vae.models.fsq_vae import FSQVAE as FSQVAE
+from keras_vae.models.hierarchical_vae import HierarchicalVAE as HierarchicalVAE
+from keras_vae.models.hyperspherical_vae import HypersphericalVAE as HypersphericalVAE
 from keras_vae.models.info_vae import InfoVAE as InfoVAE
 from keras_vae.models.iwae import IWAE as IWAE
 from keras_vae.models.rae import RAE as RAE
 from keras_vae.models.vamp_vae import VampVAE as VampVAE
+from keras_vae.models.vq_vae import VQVAE as VQVAE
 from keras_vae.models.wae import WAE as WAE
 
 MODELS = {
@@ -27,10 +32,15 @@ MODELS = {
         CVAE,
         DIPVAE,
         FactorVAE,
+        FlowVAE,
+        FSQVAE,
+        HierarchicalVAE,
+        HypersphericalVAE,
         InfoVAE,
         IWAE,
         RAE,
         VampVAE,
+        VQVAE,
         WAE,
     )
 }

@@ -15,6 +15,8 @@ from keras_vae.export.bundle import Bundle
 _CHECKS: dict[str, Callable[[Any, Mapping[str, Any], str], np.ndarray]] = {
     "image": lambda array, spec, name: arrays.check_images(array, spec["shape"][1:], name),
     "code": lambda array, spec, name: arrays.check_codes(array, spec["shape"][1:], name),
+    "level": lambda array, spec, name: arrays.check_codes(array, spec["shape"][1:], name),
+    "index": lambda array, spec, name: arrays.check_indices(array, spec["shape"][1:], spec["classes"], name),
     "vector": lambda array, spec, name: arrays.check_codes(array, spec["shape"][1:], name, "one vector an example"),
     "label": lambda array, spec, name: arrays.check_labels(array, spec["classes"], name),
 }

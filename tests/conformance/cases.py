@@ -19,6 +19,8 @@ _TOY = {
     "decoder": mlp(batch_norm=True),
     "seed": 3,
 }
+# For codes that are not one vector.
+_PIXELS = {name: value for name, value in _TOY.items() if name != "latent_dim"}
 
 CASES: dict[str, dict[str, Any]] = {
     "VAE": _TOY,
@@ -30,10 +32,15 @@ CASES: dict[str, dict[str, Any]] = {
     "CVAE": {**_TOY, "num_classes": 2, "learned_prior": True},
     "DIPVAE": _TOY,
     "FactorVAE": {**_TOY, "critic": mlp(batch_norm=True)},
+    "FlowVAE": {**_TOY, "depth": 2, "flow_hidden": (6,)},
+    "FSQVAE": {**_PIXELS, "code_shape": (3,), "levels": (4, 3)},
+    "HierarchicalVAE": {**_PIXELS, "latent_dims": (3, 2), "hidden": 6},
+    "HypersphericalVAE": {**_TOY, "latent_dim": 3},
     "IWAE": {**_TOY, "gradient": "dreg"},
     "InfoVAE": {**_TOY, "alpha": 0.5},
     "RAE": {**_TOY, "regulariser": "gradient"},
     "VampVAE": {**_TOY, "pseudo_inputs": 4},
+    "VQVAE": {**_PIXELS, "code_shape": (3,), "entries": 5, "embedding_dim": 2},
     "WAE": _TOY,
 }
 

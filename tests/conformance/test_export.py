@@ -23,8 +23,10 @@ def agrees(name, folder, formats):
         for each in runtimes.names():
             if format_name in runtimes.formats_of(each) and runtimes.installed()[each].version:
                 runtime = runtimes.open(bundle, each, format_name=format_name)
-                np.testing.assert_allclose(runtime.encode(X, **further), codes, rtol=0, atol=TOLERANCE)
-                images = runtime.decode(codes, **further)
+                first, *others = codes if isinstance(codes, dict) else ["z"]  # the names of levels
+                code = codes[first] if isinstance(codes, dict) else codes
+                np.testing.assert_allclose(runtime.encode(X, **further), code, rtol=0, atol=TOLERANCE)
+                images = runtime.decode(code, **{level: codes[level] for level in others}, **further)
                 np.testing.assert_allclose(images, model.decode(codes, condition), rtol=0, atol=TOLERANCE)
 
 

@@ -200,6 +200,13 @@ def test_the_bundled_digits_are_found_from_any_folder(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("name", ["../mnist", "/mnist", "a:b", "", "mnist "])
+def test_a_name_that_is_none_of_tfds(name):
+    """Refused before TFDS, which would take a path or a namespace for a place on the network to ask."""
+    with pytest.raises(UserError, match="A dataset is named as TFDS names it"):
+        sources.read(name, "test")
+
+
 def test_unknown_datasets_get_the_nearest_names():
     with pytest.raises(UserError, match=r"Unknown dataset 'mnst'\. Did you mean 'mnist'.*See tfds\.list_builders"):
         data.load("mnst")

@@ -1,15 +1,12 @@
 """Cards are written by the program: regenerated, they equal the files."""
 
 import re
-from pathlib import Path
 
 import pytest
 
 from keras_vae import zoo
 from keras_vae.zoo import cards, store
 from tests import toy_runs
-
-
 
 
 def test_a_card_says_what_was_measured(run):

@@ -99,7 +99,7 @@ FIVE = [
     ("inside a checkpoint", 2, 1),
     ("before the rename", 3, 2),  # renamed: recipe.toml, which is written again, the checkpoint of epoch 2, of epoch 3
     ("in a step", CALLS + _SEEDED[1], 3),
-    ("before the rename", 1, 4),  # all epochs are done: the first is that of the float16 weights
+    ("before the rename", 3, 4),  # of recipe.toml, of the checkpoint of epoch 4, of the float16 weights
 ]
 
 

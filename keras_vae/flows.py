@@ -1,0 +1,97 @@
+"""Invertible maps of codes, as TFP bijectors: what turns a diagonal Gaussian into a richer posterior."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from keras import ops
+from tensorflow_probability import bijectors as tfb
+
+
+class Planar(tfb.Bijector):
+    """f(z) = z + u tanh(w.z + b), log abs det df/dz = log abs(1 + u.w (1 - tanh(w.z + b)**2)).
+
+    Equations 10 to 12 of Rezende and Mohamed 2015, https://arxiv.org/abs/1505.05770. It can be inverted only where
+    w.u > -1, so u is moved along w until w.u = softplus(w.u) - 1: appendix A.1. The inverse has no formula: a density
+    is known at the flow's own draws only, whose origin TFP remembers.
+
+    Args:
+      u: `(..., dimensions)`, w alike, b `(...)`: of each example.
+    """
+
+    def __init__(self, u: Any, w: Any, b: Any) -> None:
+        super().__init__(forward_min_event_ndims=1, dtype=u.dtype, name="planar")
+        self._w, self._b = w, b
+        product, square = ops.sum(w * u, axis=-1), ops.sum(w * w, axis=-1)
+        share = square / (square + 1e-8)  # 1, but where w vanishes
+        along = (ops.softplus(product) - 1.0 - product) / (square + 1e-8)
+        self._u = u + along[..., None] * w
+        # 1 + w.u, without cancellation
+        self._one_and_product = share * ops.softplus(product) + (1.0 - share) * (1.0 + product)
+
+    def _tanh(self, z: Any) -> Any:
+        return ops.tanh(ops.sum(self._w * z, axis=-1) + self._b)
+
+    def _forward(self, x: Any) -> Any:
+        return x + self._u * self._tanh(x)[..., None]
+
+    def _forward_log_det_jacobian(self, x: Any) -> Any:
+        square = ops.square(self._tanh(x))
+        return ops.log(square + self._one_and_product * (1.0 - square))
+
+
+class AffineAutoregressive(tfb.Bijector):
+    """f(z)_i = z_i exp(s_i) + t_i, where s_i and t_i depend on the z_j of a lower degree: log abs det df/dz = sum s_i.
+
+    The inverse takes as many passes as there are degrees: pass k makes the dimensions of degree k exact.
+
+    Args:
+      function: from `(..., dimensions)` to t and s, each of that shape.
+      degrees: how many there are.
+    """
+
+    def __init__(self, function: Callable[[Any], tuple[Any, Any]], degrees: int, dtype: Any) -> None:
+        super().__init__(forward_min_event_ndims=1, dtype=dtype, name="affine_autoregressive")
+        self._function, self._degrees = function, degrees
+
+    def _forward(self, x: Any) -> Any:
+        shift, log_scale = self._function(x)
+        return x * ops.exp(log_scale) + shift
+
+    def _forward_log_det_jacobian(self, x: Any) -> Any:
+        return ops.sum(self._function(x)[1], axis=-1)
+
+    def _inverse(self, y: Any) -> Any:
+        x = y
+        for _ in range(self._degrees):
+            shift, log_scale = self._function(x)
+            x = (y - shift) * ops.exp(-log_scale)
+        return x
+
+
+def coupling_degrees(dimensions: int, layer: int) -> list[int]:
+    """Every other dimension is held (degree 1) and steers the rest (degree 2), in turns: `layer` counts from 0."""
+    return [1 + (place + layer) % 2 for place in range(dimensions)]
+
+
+def autoregressive_degrees(dimensions: int, layer: int) -> list[int]:
+    """1 to `dimensions`, and in every other layer the reverse."""
+    order = list(range(1, dimensions + 1))
+    return order[::-1] if layer % 2 else order
+
+
+def coupled(outputs: Any, degrees: Sequence[int]) -> tuple[Any, Any]:
+    """t and s of affine coupling, zero where the degree is 1: equations 7 and 8 of Dinh et al. 2017 (RealNVP),
+    https://arxiv.org/abs/1605.08803. s lies in (-2, 2)."""
+    moved = ops.convert_to_tensor([float(degree > 1) for degree in degrees], outputs.dtype)
+    return moved * outputs[..., 0], moved * 2.0 * ops.tanh(0.5 * outputs[..., 1])
+
+
+def gated(outputs: Any, degrees: Sequence[int]) -> tuple[Any, Any]:
+    """t and s of f(z) = g z + (1 - g) m, g = sigmoid(.): equations 13 and 14 of Kingma et al. 2016 (IAF),
+    https://arxiv.org/abs/1606.04934. At first g = sigmoid(2), so the untrained flow is nearly the identity."""
+    raw = outputs[..., 1] + 2.0
+    return ops.sigmoid(-raw) * outputs[..., 0], -ops.softplus(-raw)
+
+
+# name -> the degrees of a layer, and from a masked network's two outputs to shift and log scale
+MASKED = {"iaf": (autoregressive_degrees, gated), "realnvp": (coupling_degrees, coupled)}

@@ -1,0 +1,98 @@
+"""A distribution of several latents, each of which depends on those above it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from keras import ops
+from tensorflow_probability import distributions as tfd
+
+from keras_vae import arrays, divergences, randomness
+from keras_vae.errors import UserError
+from keras_vae.likelihoods import soft_bound
+
+
+class Ladder:
+    """p(z_L) p(z_{L-1}|z_L) ... p(z_1|z_2, ..., z_L): TFP distributions, one a level, and the code a dict of draws.
+
+    It has what the engine asks of a distribution: `sample`, `log_prob` and `batch_shape`.
+
+    Args:
+      names: of the levels, the top one first.
+      level: from a name, and the draws of the levels above it, to that level's distribution.
+    """
+
+    def __init__(self, names: Sequence[str], level: Callable[[str, Mapping[str, Any]], tfd.Distribution]) -> None:
+        self.names, self.level = tuple(names), level
+
+    @property
+    def batch_shape(self) -> Any:
+        """That of the top level."""
+        return self.level(self.names[0], {}).batch_shape
+
+    def above(self, name: str, z: Mapping[str, Any]) -> dict[str, Any]:
+        """The part of `z` that a level depends on."""
+        return {other: z[other] for other in self.names[: self.names.index(name)]}
+
+    def sample(self, sample_shape: Any = (), seed: Any = None) -> dict[str, Any]:
+        """Ancestral draws, name -> `(*sample_shape, *batch_shape, dimensions)`; `seed` is a stateless seed.
+
+        The top level draws with `seed` itself, as a distribution of its own would.
+        """
+        z: dict[str, Any] = {}
+        for place, name in enumerate(self.names):
+            shape, noise = ((), randomness.fold(seed, place)) if place else (sample_shape, seed)
+            z[name] = self.level(name, z).sample(shape, seed=noise)
+        return z
+
+    def log_prob(self, z: Mapping[str, Any]) -> Any:
+        """The sum over levels of log p(z_l|z_{l+1}, ..., z_L), nats."""
+        return sum(self.level(name, self.above(name, z)).log_prob(z[name]) for name in self.names)
+
+
+def gaussian(outputs: Any) -> tuple[Any, Any]:
+    """Mean and log variance, bounded, from a network's output."""
+    mean, log_var = ops.split(outputs, 2, axis=-1)
+    return mean, soft_bound(log_var, -20.0, 20.0)
+
+
+def normal(mean: Any, log_var: Any) -> tfd.Distribution:
+    """N(mean, diag(exp(log_var))), its last axis the event."""
+    return tfd.Independent(tfd.Normal(mean, ops.exp(0.5 * log_var)), 1)
+
+
+def merged(own: tuple[Any, Any], prior: tuple[Any, Any]) -> tuple[Any, Any]:
+    """The product of two Gaussians, normalised: precisions add, and weigh the means. Means and log variances.
+
+    Equations 11 to 13 of Sønderby et al. 2016, https://arxiv.org/abs/1602.02282.
+    """
+    share = ops.sigmoid(prior[1] - own[1])
+    # -log(exp(-a) + exp(-b)); ONNX has no logaddexp
+    log_var = ops.minimum(own[1], prior[1]) - ops.softplus(-ops.abs(own[1] - prior[1]))
+    return share * own[0] + (1.0 - share) * prior[0], log_var
+
+
+def kl_of_levels(posterior: Ladder, prior: Ladder, z: Mapping[str, Any]) -> Any:
+    """KL(q(z_l|x, z_{>l}) || p(z_l|z_{>l})) at the draws `z` of the levels above, in closed form: `(batch, levels)`,
+    the top level first, nats."""
+    values = []
+    for name in posterior.names:
+        above = posterior.above(name, z)
+        values.append(ops.sum(divergences.kl(posterior.level(name, above), prior.level(name, above)), axis=-1))
+    return ops.stack(values, axis=-1)
+
+
+def check_levels(z: Any, sizes: Mapping[str, int], dtype: str) -> dict[str, np.ndarray]:
+    """`z`, a mapping of `(batch, size)` arrays, one for each of `sizes`, in numpy and of `dtype`.
+
+    Raises:
+      UserError: no mapping of these names, or arrays that do not fit or differ in number.
+    """
+    if not isinstance(z, Mapping) or set(z) != set(sizes):
+        given = f"a mapping of {', '.join(map(str, z))}" if isinstance(z, Mapping) else type(z).__name__
+        raise UserError(f"A code is a mapping of the arrays {', '.join(sizes)}, as encode gives it. Given: {given}.")
+    found = {name: arrays.check_codes(z[name], (size,), name) for name, size in sizes.items()}
+    if len({len(array) for array in found.values()}) > 1:
+        counts = ", ".join(f"{name}: {len(array)}" for name, array in found.items())
+        raise UserError(f"Every level of a code must have one batch size. Given: {counts}.")
+    return {name: array.astype(dtype) for name, array in found.items()}

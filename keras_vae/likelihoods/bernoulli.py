@@ -1,0 +1,63 @@
+"""Pixels that are 0 or 1, and the density on [0, 1] of the same form."""
+
+from typing import Any
+
+import keras
+from keras import ops
+from tensorflow_probability import distributions as tfd
+
+from keras_vae.likelihoods.base import Likelihood
+
+
+@keras.saving.register_keras_serializable(package="keras_vae")
+class Bernoulli(Likelihood):
+    """p(x|z) = Bernoulli(x; sigmoid(logits)) for each pixel, x in {0, 1}. A probability mass, in nats.
+
+    Kingma and Welling 2014, appendix C.1, https://arxiv.org/abs/1312.6114.
+    """
+
+    levels = 2
+
+    def parameters(self, raw: Any) -> dict[str, Any]:
+        return {"logits": raw, "mean": ops.sigmoid(raw)}
+
+    def distribution(self, parameters: dict[str, Any]) -> tfd.Distribution:
+        logits = parameters["logits"]
+        return tfd.Independent(tfd.Bernoulli(logits=logits, dtype=logits.dtype), reinterpreted_batch_ndims=3)
+
+    def refusal(self, value: float) -> str:
+        return (
+            f"A Bernoulli likelihood is a probability of pixels that are 0 or 1. Given: grey levels, such as "
+            f"{value:.4g}, which have no such probability. Binarise them "
+            f"(keras_vae.data.load(..., binarize='dynamic')) or use likelihood='gaussian'."
+        )
+
+
+@keras.saving.register_keras_serializable(package="keras_vae")
+class ContinuousBernoulli(Likelihood):
+    """p(x|z) = C(l) exp(l x) / (1 + exp(l)) for each pixel, x in [0, 1], l its logit. A density, in nats.
+
+    Equation 6 of Loaiza-Ganem and Cunningham 2019, https://arxiv.org/abs/1907.06845: the Bernoulli's formula with the
+    constant C(l) that makes it integrate to 1. Its mean is not sigmoid(l) but 1 / (1 - exp(-l)) - 1 / l, equation 8,
+    which is drawn towards 1/2.
+    """
+
+    def parameters(self, raw: Any) -> dict[str, Any]:
+        return {"logits": raw, "mean": _continuous_mean(raw)}
+
+    def distribution(self, parameters: dict[str, Any]) -> tfd.Distribution:
+        return tfd.Independent(tfd.ContinuousBernoulli(logits=parameters["logits"]), reinterpreted_batch_ndims=3)
+
+
+def _continuous_mean(logits: Any) -> Any:
+    """1 / (1 - exp(-l)) - 1 / l = (1 + coth(l / 2) - 2 / l) / 2, its series near 0, where both terms are infinite.
+
+    TFP's own formula has expm1, which ONNX lacks.
+    """
+    half = 0.5 * logits
+    near = ops.abs(half) < 0.5
+    y = ops.where(near, half, ops.zeros_like(half))
+    square = y * y
+    series = y * (1.0 / 3.0 - square * (1.0 / 45.0 - square * (2.0 / 945.0 - square / 4725.0)))
+    far = ops.where(near, ops.ones_like(half), half)
+    return 0.5 * (1.0 + ops.where(near, series, 1.0 / ops.tanh(far) - 1.0 / far))

@@ -1,0 +1,94 @@
+"""VAE with integer codes and no codebook: finite scalar quantisation."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from tensorflow_probability import distributions as tfd
+
+from keras_vae import arrays, quantizers
+from keras_vae.core import VAE, Batch, Terms
+from keras_vae.errors import UserError
+
+_MOST = 2**16
+
+
+@keras.saving.register_keras_serializable(package="keras_vae")
+class FSQVAE(VAE):
+    """Each number of the encoder is bounded and rounded to one of a few levels; maximises log p(x|rounded).
+
+    Mentzer et al. 2024, https://arxiv.org/abs/2309.15505, section 3 and appendix A.1: nothing is learned beside the two
+    networks, the decoder's gradient goes straight through the rounding, and there is no penalty. The vector at a
+    position is one of prod(levels) points, and the code its number. With the uniform prior the KL is the constant
+    positions * log(prod(levels)), nats, so the logged elbo is a bound of log p(x).
+
+    A code is an int32 array `(batch, *code_shape)`. Logs `perplexity`, how many points each batch uses.
+
+    Args:
+      code_shape: the positions of a code, `(7, 7)` or `(16,)`.
+      levels: of each number, 2 or more; the paper advises 5 or more, such as (8, 5, 5, 5) for 1000 points.
+      **kwargs: as `VAE`, but for latent_dim, beta and free_bits.
+    """
+
+    analytic_kl = False
+    log_names = ("perplexity",)
+
+    def __init__(self, code_shape: Sequence[int] = (7, 7), levels: Sequence[int] = (8, 5, 5, 5), **kwargs: Any) -> None:
+        self.code_shape = tuple(arrays.check_whole_number(size, "a size in code_shape") for size in code_shape)
+        self.levels = tuple(arrays.check_whole_number(count, "a count in levels", minimum=2) for count in levels)
+        if not self.code_shape or not self.levels or np.prod(self.levels, dtype="float64") > _MOST:
+            raise UserError(
+                f"FSQ needs one position or more, and levels whose product is from 2 to {_MOST}. Given: "
+                f"code_shape={code_shape!r}, levels={levels!r}."
+            )
+        self.entries = int(np.prod(self.levels))
+        super().__init__(latent_dim=len(self.levels), **kwargs)
+        self.refuse("beta", "free_bits")
+
+    def network_shapes(self) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
+        shapes, vectors = super().network_shapes(), (*self.code_shape, len(self.levels))
+        return {"encoder": (shapes["encoder"][0], vectors), "decoder": (vectors, shapes["decoder"][1])}
+
+    def posterior_parameters(self, x: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
+        """`codes`, int32 `(batch, *code_shape)`."""
+        points = quantizers.finite_levels(self.run(self.encoder, x, training), self.levels)
+        return {"codes": quantizers.finite_index(ops.round(points), self.levels)}
+
+    def posterior(self, x: Any, condition: Any = None, training: bool = False) -> tfd.Distribution:
+        """All mass on the codes of x; event shape `code_shape`."""
+        return quantizers.certain(self.posterior_parameters(x, condition, training)["codes"], self.float_dtype)
+
+    def prior(self, condition: Any = None) -> tfd.Distribution:
+        """Every code alike; batch shape `()`, event shape `code_shape`."""
+        return quantizers.uniform(self.code_shape, self.entries, self.float_dtype)
+
+    def likelihood_parameters(self, z: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
+        """Of codes, or of points `(batch, *code_shape, len(levels))`; the decoder reads points scaled to [-1, 1]."""
+        points = z
+        if z.dtype.is_integer:
+            points = ops.take(ops.convert_to_tensor(quantizers.finite_table(self.levels), self.float_dtype), z, axis=0)
+        scale = ops.convert_to_tensor([1.0 / (count // 2) for count in self.levels], self.float_dtype)
+        return super().likelihood_parameters(points * scale, condition, training)
+
+    def terms(self, batch: Batch, training: bool) -> Terms:
+        points = quantizers.finite_levels(self.run(self.encoder, batch["x"], training), self.levels)
+        log_px = self.likelihood(points, training=training).log_prob(batch["x"])
+        kl = -ops.ones_like(log_px) * self.prior().log_prob(ops.zeros(self.code_shape, "int32"))
+        codes = quantizers.finite_index(ops.round(points), self.levels)
+        used = quantizers.perplexity(quantizers.shares_of(codes, self.entries, log_px.dtype))
+        return Terms(log_px, kl[:, None], logs={"perplexity": ops.broadcast_to(used, ops.shape(log_px))})
+
+    def code(self, parameters: Mapping[str, Any]) -> Any:
+        return parameters["codes"]
+
+    def code_spec(self) -> dict[str, dict[str, Any]]:
+        return {"codes": {"shape": self.code_shape, "dtype": "int32", "kind": "index", "classes": self.entries}}
+
+    def check_code(self, z: Any) -> Any:
+        return arrays.check_indices(z, self.code_shape, self.entries)
+
+    def get_config(self) -> dict[str, Any]:
+        inherited = {name: value for name, value in super().get_config().items() if name != "latent_dim"}
+        return {**inherited, "code_shape": self.code_shape, "levels": self.levels}

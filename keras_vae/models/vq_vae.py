@@ -1,0 +1,151 @@
+"""VAE with integer codes: vector quantisation."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+from tensorflow_probability import distributions as tfd
+
+from keras_vae import arrays, quantizers, randomness
+from keras_vae.core import VAE, Batch, Terms
+from keras_vae.errors import UserError
+
+CODEBOOKS = ("ema", "gradient")
+
+
+@keras.saving.register_keras_serializable(package="keras_vae")
+class VQVAE(VAE):
+    """Each vector z_e of the encoder becomes the nearest entry e of a codebook: maximises log p(x|e) - penalty.
+
+    Equation 3 of van den Oord et al. 2017, https://arxiv.org/abs/1711.00937: the decoder's gradient goes straight to
+    z_e; the penalty is commitment * |z_e - sg(e)|**2, and, for a codebook learned by gradients, |sg(z_e) - e|**2,
+    summed over positions and dimensions. An "ema" codebook holds moving averages of the vectors that chose each entry
+    (appendix A.1), free of bias from their start at zero. With the uniform prior the KL is the constant
+    positions * log(entries), nats, so the logged elbo is a bound of log p(x); a prior fitted to codes betters it.
+
+    A code is an int32 array `(batch, *code_shape)`. Logs, of each batch: `perplexity`, how many entries are in use;
+    `commitment`, |z_e - e|**2.
+
+    Args:
+      code_shape: the positions of a code, `(7, 7)` or `(16,)`.
+      entries: K, the size of the codebook.
+      embedding_dim: the size of each entry.
+      codebook: `"ema"` or `"gradient"`.
+      commitment: the penalty's weight.
+      decay: of the moving averages.
+      restart_below: an entry that was chosen less often, on average a step, becomes a vector of the batch; 0: never.
+      **kwargs: as `VAE`, but for latent_dim, beta and free_bits.
+    """
+
+    analytic_kl = False
+    log_names = ("perplexity", "commitment")
+
+    def __init__(
+        self,
+        code_shape: Sequence[int] = (7, 7),
+        entries: int = 512,
+        embedding_dim: int = 64,
+        codebook: str = "ema",
+        commitment: float = 0.25,
+        decay: float = 0.99,
+        restart_below: float = 0.01,
+        **kwargs: Any,
+    ) -> None:
+        if codebook not in CODEBOOKS:
+            raise UserError(f"codebook is one of {', '.join(CODEBOOKS)}. Given: {codebook!r}.")
+        self.code_shape = tuple(arrays.check_whole_number(size, "a size in code_shape") for size in code_shape)
+        self.entries = arrays.check_whole_number(entries, "entries")
+        self.embedding_dim = arrays.check_whole_number(embedding_dim, "embedding_dim")
+        self.codebook_kind, self.decay = codebook, arrays.check_number(decay, "decay")
+        self.commitment = arrays.check_number(commitment, "commitment")
+        self.restart_below = arrays.check_number(restart_below, "restart_below")
+        if not self.code_shape or self.decay >= 1:
+            raise UserError(f"decay is below 1, code_shape not empty. Given: {decay!r} and {code_shape!r}.")
+        super().__init__(latent_dim=self.embedding_dim, **kwargs)
+        self.refuse("beta", "free_bits")
+        with randomness.initial_weights(self.seed, "codebook"):
+            self.codebook = self._state("codebook", (entries, embedding_dim), "random_normal", codebook == "gradient")
+        # Averages that start from zero, and the weight of what is in them, by which they are divided.
+        self.counts, self.weight = self._state("counts", (entries,)), self._state("weight", ())
+        if codebook == "ema":
+            self.sums = self._state("sums", (entries, embedding_dim))
+
+    def network_shapes(self) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
+        shapes, vectors = super().network_shapes(), (*self.code_shape, self.embedding_dim)
+        return {"encoder": (shapes["encoder"][0], vectors), "decoder": (vectors, shapes["decoder"][1])}
+
+    def posterior_parameters(self, x: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
+        """`codes`, int32 `(batch, *code_shape)`."""
+        return {"codes": quantizers.nearest(self.run(self.encoder, x, training), self._entries())}
+
+    def posterior(self, x: Any, condition: Any = None, training: bool = False) -> tfd.Distribution:
+        """All mass on the codes of x; event shape `code_shape`."""
+        return quantizers.certain(self.posterior_parameters(x, condition, training)["codes"], self.float_dtype)
+
+    def prior(self, condition: Any = None) -> tfd.Distribution:
+        """Every code alike; batch shape `()`, event shape `code_shape`."""
+        return quantizers.uniform(self.code_shape, self.entries, self.float_dtype)
+
+    def likelihood_parameters(self, z: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
+        """Of codes, or of vectors `(batch, *code_shape, embedding_dim)`."""
+        vectors = ops.take(self._entries(), z, axis=0) if z.dtype.is_integer else z
+        return super().likelihood_parameters(vectors, condition, training)
+
+    def terms(self, batch: Batch, training: bool) -> Terms:
+        outputs, entries = self.run(self.encoder, batch["x"], training), self._entries()
+        codes = quantizers.nearest(outputs, entries)
+        vectors = ops.take(entries, codes, axis=0)
+        through = quantizers.straight_through(outputs, vectors)
+        log_px = self.likelihood(through, training=training).log_prob(batch["x"])
+        axes = tuple(range(1, len(outputs.shape)))
+        distance = ops.sum(ops.square(outputs - ops.stop_gradient(vectors)), axis=axes)
+        penalty = self.commitment * distance
+        if self.codebook_kind == "gradient":
+            penalty += ops.sum(ops.square(ops.stop_gradient(outputs) - vectors), axis=axes)
+        kl = -ops.ones_like(log_px) * self.prior().log_prob(ops.zeros(self.code_shape, "int32"))
+        used = quantizers.perplexity(quantizers.shares_of(codes, self.entries, log_px.dtype))
+        logs = {"perplexity": ops.broadcast_to(used, ops.shape(log_px)), "commitment": distance}
+        flat = ops.reshape(outputs, (-1, self.embedding_dim))
+        candidates = quantizers.rows_of(flat, self.entries, self.draws.next())
+        cache = {"codes": ops.reshape(codes, (-1,)), "outputs": flat, "candidates": candidates}
+        return Terms(log_px, kl[:, None], penalty, logs, cache)
+
+    def after_step(self, terms: Terms) -> None:
+        """Moving averages over the vectors of all replicas, and new places for entries that nothing chooses."""
+        counts, sums, candidates = quantizers.over_replicas(**terms.cache, entries=self.entries)
+        self.weight.assign(self.decay * self.weight + (1.0 - self.decay))
+        counts = self.decay * self.counts + (1.0 - self.decay) * counts
+        dead = counts < self.restart_below * self.weight  # a restarted entry starts as if chosen once a step
+        self.counts.assign(ops.where(dead, self.weight, counts))
+        entries: Any = self.codebook
+        if self.codebook_kind == "ema":
+            sums = self.decay * self.sums + (1.0 - self.decay) * sums
+            self.sums.assign(ops.where(dead[:, None], self.weight * candidates, sums))
+            size = quantizers.smoothed(counts / self.weight)
+            # What nothing has chosen stays where it is: its sums say nothing.
+            entries = ops.where((counts > 0)[:, None], sums / self.weight / size[:, None], self.codebook)
+        self.codebook.assign(ops.where(dead[:, None], candidates, entries))
+
+    def code(self, parameters: Mapping[str, Any]) -> Any:
+        return parameters["codes"]
+
+    def code_spec(self) -> dict[str, dict[str, Any]]:
+        return {"codes": {"shape": self.code_shape, "dtype": "int32", "kind": "index", "classes": self.entries}}
+
+    def check_code(self, z: Any) -> Any:
+        return arrays.check_indices(z, self.code_shape, self.entries)
+
+    def get_config(self) -> dict[str, Any]:
+        own = ("code_shape", "entries", "embedding_dim", "commitment", "decay", "restart_below")
+        inherited = {name: value for name, value in super().get_config().items() if name != "latent_dim"}
+        return {**inherited, **{name: getattr(self, name) for name in own}, "codebook": self.codebook_kind}
+
+    def _entries(self) -> Any:
+        return ops.cast(self.codebook, self.float_dtype)
+
+    def _state(self, name: str, shape: Any, initializer: str = "zeros", trainable: bool = False) -> Any:
+        given: dict[str, Any] = {"shape": shape, "dtype": self.float_dtype, "trainable": trainable, "name": name}
+        return self.add_weight(
+            initializer=initializer, aggregation="none" if trainable else "only_first_replica", **given
+        )
