@@ -186,7 +186,7 @@ def test_convolutions_take_a_condition():
     assert model.decode(np.zeros((16, 2)), Y).shape == (16, 4, 4, 1)
 
 
-@pytest.mark.parametrize("learned_prior", [False, True])
+@pytest.mark.parametrize(("kind", "learned_prior"), [("labels", True), ("vectors", False)], indirect=["kind"])
 def test_exports_take_a_condition(kind, learned_prior, tmp_path):
     """SavedModel and ONNX give what Keras gives, for every label and none, and refuse what the model refuses."""
     arguments, condition = kind
