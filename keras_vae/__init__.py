@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from keras_vae import schedules as schedules
     from keras_vae import zoo as zoo
 
-_MODULES = (
+__all__ = [
+    "__version__",
     "data",
     "divergences",
     "evaluation",
@@ -26,8 +27,9 @@ _MODULES = (
     "runtimes",
     "schedules",
     "zoo",
-)
+]
 
+_MODULES = __all__[1:]
 __version__: str
 
 
