@@ -24,6 +24,7 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             bundle = export.export(zoo.load(name), Path(folder) / name, formats=formats_here())
             results[name] = runtimes.benchmark(bundle)
+            results[name]["bundle"]["path"] = name  # the folder was temporary
         print(f"\n{name}\n\n{runtimes.markdown(results[name])}")
     if arguments.output:
         write_json(arguments.output, results)
