@@ -1,6 +1,6 @@
 """The boundary where a user's arrays enter: checked on the host, since XLA drops asserts, and cut into blocks."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,12 @@ def check_pixels(array: np.ndarray, name: str = "x") -> None:
     if low < 0 or high > 1:
         remedy = "divide by 255" if 1 < high <= 255 and low >= 0 else "rescale them"
         raise UserError(f"Pixels of {name} must lie in [0, 1]. Given: values from {low:g} to {high:g}; {remedy}.")
+
+
+def pieces(array: np.ndarray) -> Iterator[np.ndarray]:
+    """The numbers of `array` in flat pieces that fit a processor's cache: a check of a whole data set, in one pass."""
+    flat = array.reshape(-1)
+    return (flat[start : start + 65536] for start in range(0, flat.size, 65536))
 
 
 def check_codes(z: Any, shape: Sequence[int], name: str = "z", what: str = "the model's latent size") -> np.ndarray:
@@ -162,4 +168,4 @@ def _numbers(value: Any, name: str, integers: bool = False) -> np.ndarray:
         raise UserError(f"{name} must be an array of numbers. Given: {type(value).__name__}: {error}.") from error
     if array.dtype.kind not in "fbiu" and array.dtype.name != "bfloat16":
         raise UserError(f"{name} must be an array of floats. Given: dtype {array.dtype}. Convert it with astype.")
-    return array if integers or array.dtype == "float64" else array.astype("float32")
+    return array if integers or array.dtype == "float64" else array.astype("float32", copy=False)

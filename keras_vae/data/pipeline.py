@@ -73,7 +73,7 @@ def batches(
     scale = 255 if images.dtype == np.uint8 else 1
     if binarize == "static":
         images, scale, binarize = _binarized_once(images, scale), 1, None
-    binary = not dequantize and not bool(((images != 0) & (images != scale)).any())
+    binary = not dequantize and all(((part == 0) | (part == scale)).all() for part in arrays.pieces(images))
     if binary:  # bytes: a quarter of what floats would move in each epoch
         images, scale, binarize = (images == scale).astype("uint8"), 1, None
     columns = {"x": images} | ({} if labels is None else {"y": _checked_labels(labels, len(images))})

@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 from tensorflow_probability import distributions as tfd
 
+from keras_vae.arrays import pieces
 from keras_vae.errors import UserError
 
 _GRID = 1e-3  # how far from a level, in levels, a pixel may lie: float32 and float16 files of k / 255 pass
@@ -39,10 +40,11 @@ class Likelihood(keras.layers.Layer):
     def check(self, x: np.ndarray) -> None:
         """Raise UserError if `x`, already known to lie in [0, 1], is outside the distribution's support."""
         if self.levels:
-            place = np.asarray(x, "float64") * (self.levels - 1)
-            off = np.abs(place - np.round(place)) > _GRID
-            if off.any():
-                raise UserError(self.refusal(float(np.asarray(x)[off][0])))
+            for part in pieces(np.asarray(x)):
+                place = part.astype("float32") * np.float32(self.levels - 1)
+                off = np.abs(place - np.rint(place)) > _GRID
+                if off.any():
+                    raise UserError(self.refusal(float(part[off][0])))
 
     def refusal(self, value: float) -> str:
         """What to say of a pixel that is none of `levels`."""
