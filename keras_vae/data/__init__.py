@@ -1,8 +1,9 @@
-"""Datasets through TensorFlow Datasets; MNIST is bundled, so everything runs with no network."""
+"""Datasets through TensorFlow Datasets; MNIST and a list of words are bundled, so everything runs with no network."""
 
 from pathlib import Path
 from typing import Any
 
+from keras_vae.data import words as words
 from keras_vae.data.pipeline import batches as batches
 from keras_vae.data.pipeline import pixels_of as pixels_of
 from keras_vae.errors import UserError
@@ -21,8 +22,10 @@ def load(
 ) -> Any:
     """A `tf.data.Dataset` of batches: dicts of "x", float32 in [0, 1] `(batch, height, width, channels)`, and "y".
 
+    Of `"words"`, "x" is int32 `(batch, 16)`: letters as tokens, which `keras_vae.data.words.to_text` reads.
+
     Args:
-      name: a TFDS name of a dataset of images of one size.
+      name: a TFDS name of a dataset of images of one size, or `"words"`.
       split: `"train"`, `"validation"`, `"train+validation"` or `"test"`, or a slice of one, `"train[:1000]"`.
       binarize: `"dynamic"` (new each epoch), `"static"` (always the same), or None: grey levels.
       dequantize: (level + u) / 256 with u uniform, new each epoch.
@@ -52,7 +55,7 @@ def load(
 
 
 def load_arrays(name: str, split: str = "test", binarize: str | None = None, data_dir: str | Path | None = None) -> Any:
-    """The images of a split as one float32 array `(examples, height, width, channels)` in [0, 1].
+    """The "x" of a split as one array: images, float32 `(examples, height, width, channels)` in [0, 1], or tokens.
 
     Args and errors: as `load`; `binarize` is None or "static".
     """
