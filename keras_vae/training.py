@@ -8,7 +8,6 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from keras_vae import arrays
 from keras_vae.data import pipeline
 from keras_vae.errors import DivergedError, UserError
 
@@ -120,17 +119,17 @@ def checked_dataset(
     if not isinstance(x, tf.data.Dataset):
         if isinstance(x, Mapping):
             x, y = as_batch(x)["x"], x.get("y", y)
-        examples = arrays.check_images(x, model.image_shape)
+        examples = model.check_x(x)
         dataset = pipeline.batches(examples, y, batch_size=batch_size, training=training, seed=model.seed)
         labels = y
     else:
         dataset, known = x, pipeline.pixels_of(x)
         if known is None:
             first = as_batch(next(iter(x.take(1).as_numpy_iterator()), None))
-            examples = arrays.check_images(first["x"], model.image_shape, "x of the dataset's first batch")
+            examples = model.check_x(first["x"], "x of the dataset's first batch")
             labels = first.get("y")
         else:
-            examples = arrays.check_images(known.example, model.image_shape, "x of the dataset")
+            examples = model.check_x(known.example, "x of the dataset")
             labels = known.labels
     if nats:
         model.likelihood_family.check(examples)

@@ -88,3 +88,11 @@ class CompiledFunctions:
             return ops.logsumexp(model.log_weights(samples=samples, seed=seed, **inputs), axis=0)
 
         self.elbo_terms, self.kl, self.log_sum_weights = elbo_terms, kl, log_sum_weights
+        self._further: dict[str, Any] = {}
+
+    def of(self, method: Any) -> Any:
+        """The graph of another of the model's methods, from tensors to tensors."""
+        name = method.__name__
+        if name not in self._further:
+            self._further[name] = tf.function(method, reduce_retracing=True, autograph=False)
+        return self._further[name]

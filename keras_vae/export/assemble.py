@@ -103,6 +103,9 @@ def _write(graphs: Sequence[TracedGraph], model: Any, formats: Sequence[str], fo
         if grey
         else "pixels are 0 or 1: grey levels divided by 255, then binarised",
     }
+    if model.x_spec()["kind"] == "tokens":
+        highest, rule = model.x_spec()["classes"] - 1, "token ids; 0 ends a sequence, and only 0 follows it"
+        preprocessing = {"dtype": "int32", "range": [0, highest], "layout": "batch, length", "rule": rule}
     versions = _versions()
     metadata = {f"keras_vae.{key}": str(value) for key, value in described.items() if value is not None}
     metadata |= {"keras_vae.preprocessing": json.dumps(preprocessing, sort_keys=True)}

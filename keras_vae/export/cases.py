@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_vae import randomness
 from keras_vae.errors import UserError
-from keras_vae.export.graphs import TracedGraph
+from keras_vae.export.graphs import Input, TracedGraph
 from keras_vae.export.parity import Case
 from keras_vae.inference import draw_codes
 
@@ -31,8 +31,11 @@ def takes_grey(model: Any) -> bool:
 def images_for(model: Any) -> tuple[str, dict[str, np.ndarray]]:
     """Where the images come from, in words, and the ordinary cases, those of the model's own kind first.
 
-    MNIST's test digits, binarised and grey, if they have the model's shape; else random images from a fixed seed.
+    MNIST's test digits, binarised and grey, if they have the model's shape; else random images from a fixed seed. For
+    a model of tokens: words, if they have its length and vocabulary; else random tokens.
     """
+    if model.x_spec()["kind"] == "tokens":
+        return _sequences_for(model)
     if tuple(model.image_shape) == _DIGITS:
         from keras_vae import data
 
@@ -45,6 +48,28 @@ def images_for(model: Any) -> tuple[str, dict[str, np.ndarray]]:
     binary = {"images": (uniform < 0.5).astype("float32")}
     shape = "x".join(map(str, model.image_shape))
     return f"random images of shape {shape}, seed {_SEED}", grey | binary if takes_grey(model) else binary | grey
+
+
+def _sequences_for(model: Any) -> tuple[str, dict[str, np.ndarray]]:
+    from keras_vae import data
+
+    (length,), classes = model.image_shape, model.x_spec()["classes"]
+    if (length, classes) == (data.words.LENGTH, data.words.VOCABULARY_SIZE):
+        return f"the first {EXAMPLES} test words", {"words": data.load_arrays("words", f"test[:{EXAMPLES}]")}
+    generator = np.random.default_rng(_SEED)
+    tokens = generator.integers(1, classes, (EXAMPLES, length), dtype="int32")
+    ends = generator.integers(0, length + 1, (EXAMPLES, 1))
+    return f"random tokens, seed {_SEED}", {"tokens": np.where(np.arange(length) < ends, tokens, 0).astype("int32")}
+
+
+def _extremes_for(model: Any, first: np.ndarray) -> dict[str, np.ndarray]:
+    """What no model was made for: noise, and every pixel, or token, the lowest and the highest."""
+    spec, generator = model.x_spec(), np.random.default_rng(_SEED + 1)
+    if spec["kind"] == "tokens":
+        highest, noise = spec["classes"] - 1, generator.integers(1, spec["classes"], first.shape, dtype="int32")
+    else:
+        highest, noise = 1, generator.random(first.shape, dtype="float32")
+    return {"noise": noise, "all 0": np.zeros_like(first), f"all {highest}": np.full_like(first, highest)}
 
 
 def conditions_for(model: Any) -> dict[str, np.ndarray]:
@@ -78,20 +103,25 @@ def arrays_for(model: Any, images: dict[str, np.ndarray]) -> dict[str, dict[str,
     first = next(iter(images.values()))
     conditions = conditions_for(model)
     origin, codes = codes_for(model, first, next(iter(conditions.values()), None))
-    noise = np.random.default_rng(_SEED + 1).random(first.shape, dtype="float32")
     image_cases = {name: (True, array) for name, array in images.items()}
-    image_cases |= {
-        "noise": (False, noise),
-        "all 0": (False, np.zeros_like(first)),
-        "all 1": (False, np.ones_like(first)),
-    }
+    image_cases |= {name: (False, array) for name, array in _extremes_for(model, first).items()}
     code_cases = {}
     for name, given in model.code_spec().items():
         extremes = (0, given["classes"] - 1) if given["kind"] == "index" else (6, -6)
         code_cases[name] = {origin: (True, codes[name])}
         code_cases[name] |= {f"all {value}": (False, np.full_like(codes[name], value)) for value in extremes}
     condition_cases = {kind: {"condition": (True, array)} for kind, array in conditions.items()}
-    return {"image": image_cases, **code_cases, **condition_cases}
+    return {model.x_spec()["kind"]: image_cases, **code_cases, **condition_cases}
+
+
+def _made_for(given: Input) -> dict[str, tuple[bool, np.ndarray]]:
+    """Cases of an input that is no image, code or condition: every index in turn, or normal numbers."""
+    if given.kind == "index":
+        size = EXAMPLES * int(np.prod(given.shape, dtype=int))
+        array = (np.arange(size) % given.classes).reshape(EXAMPLES, *given.shape)
+    else:
+        array = np.random.default_rng(_SEED + 3).normal(size=(EXAMPLES, *given.shape)).round(4)
+    return {"made": (True, array.astype(given.dtype))}
 
 
 def cases_for(graphs: Sequence[TracedGraph], model: Any, images: dict[str, np.ndarray]) -> dict[str, list[Case]]:
@@ -102,7 +132,8 @@ def cases_for(graphs: Sequence[TracedGraph], model: Any, images: dict[str, np.nd
     arrays = arrays_for(model, images)
 
     def cases_of(name: str, given: Any) -> dict[str, tuple[bool, np.ndarray]]:
-        return arrays[name] if name in arrays else arrays[given.kind]
+        known = arrays.get(name) or arrays.get(given.kind)
+        return known or _made_for(given)
 
     def following(name: str, given: Any, case: str) -> np.ndarray:
         known = cases_of(name, given)

@@ -20,9 +20,9 @@ class Input:
     Args:
       shape: of one example, without the batch.
       dtype: its dtype.
-      kind: which checks and which test cases it gets: `"image"`, `"code"`, `"level"` (a code of
+      kind: which checks and which test cases it gets: `"image"`, `"tokens"`, `"code"`, `"level"` (a code of
         several arrays), `"index"` (a code of integers), `"vector"` or `"label"`.
-      classes: of a label or an index, how many there are.
+      classes: of a label, an index or tokens, how many there are.
     """
 
     shape: tuple[int, ...]
@@ -112,13 +112,13 @@ def graphs_of(model: Any) -> list[Graph]:
 
     `encoder`: x -> the posterior's parameters; `decoder`: the code -> the likelihood's parameters and `mean`;
     `reconstruction`: x -> the mean image of the mean code. All with training=False, and with a further input
-    `condition` where the model takes one.
+    `condition` where the model takes one. Then the model's `further_graphs`.
     """
     if hasattr(model, "export_graphs"):
         return list(model.export_graphs())
     spec = model.condition_spec()
     condition = {"condition": Input(**spec)} if spec else {}
-    images = {"x": Input(tuple(model.image_shape), "float32", "image")} | condition
+    images = {"x": Input(**model.x_spec())} | condition
     codes = {name: Input(**given) for name, given in model.code_spec().items()}
     result = next((name for name in codes if name != "z"), "mean")
 
@@ -131,12 +131,14 @@ def graphs_of(model: Any) -> list[Graph]:
         return model.likelihood_parameters(code, training=False, **given)
 
     def reconstruct(x: Any, **given: Any) -> Mapping[str, Any]:
-        return {"mean": model.likelihood_parameters(model.code(encode(x, **given)), training=False, **given)["mean"]}
+        outputs = model.likelihood_parameters(model.code(encode(x, **given)), training=False, **given)
+        return {model.decoded: outputs[model.decoded]}
 
     return [
         Graph("encoder", "encode", images, encode, result, ("mean", "log_var", *codes)),
-        Graph("decoder", "decode", codes | condition, decode),
-        Graph("reconstruction", "reconstruct", images, reconstruct, own_file=False),
+        Graph("decoder", "decode", codes | condition, decode, model.decoded, (model.decoded,)),
+        Graph("reconstruction", "reconstruct", images, reconstruct, model.decoded, (model.decoded,), own_file=False),
+        *model.further_graphs(),
     ]
 
 
