@@ -8,9 +8,9 @@ from keras_vae.export.graphs import Graph, Input
 
 
 def step_graphs(model: Any) -> list[Graph]:
-    """`decoder_start`: z -> the first `state`. `decoder_step`: token, state, z -> `logits` of the next, and `state`.
+    """`decoder_start`: z -> the first `state`. `decoder_step`: token, state, z -> the next `logits` and `next_state`.
 
-    The token before the first is 0.
+    The token before the first is 0. Outputs are not named as inputs are: tf2onnx cannot tell them apart.
 
     Args:
       model: whose decoder has `initial_state` and `step`, as `networks.GRUDecoder`.
@@ -23,10 +23,10 @@ def step_graphs(model: Any) -> list[Graph]:
 
     def step(token: Any, state: Any, z: Any) -> dict[str, Any]:
         logits, state = model.decoder.step(token, state, z)
-        return {"logits": ops.cast(logits, model.float_dtype), "state": ops.cast(state, model.float_dtype)}
+        return {"logits": ops.cast(logits, model.float_dtype), "next_state": ops.cast(state, model.float_dtype)}
 
     given = {"token": Input((), "int32", "index", model.vocabulary_size), "state": Input((units,), "float32", "code")}
     return [
         Graph("decoder_start", "start", codes, start, "state", ("state",)),
-        Graph("decoder_step", "step", given | codes, step, "logits", ("state",)),
+        Graph("decoder_step", "step", given | codes, step, "logits", ("next_state",)),
     ]

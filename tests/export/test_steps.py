@@ -25,7 +25,7 @@ def test_a_search_on_the_exported_step_is_the_models_own(model, bundle):
     for _ in range(LENGTH):
         outputs = runtime.run("decoder_step", {"token": token, "state": state, "z": Z})
         ended = (token == 0) & (len(written) > 0)
-        token, state = np.where(ended, 0, outputs["logits"].argmax(-1)).astype("int32"), outputs["state"]
+        token, state = np.where(ended, 0, outputs["logits"].argmax(-1)).astype("int32"), outputs["next_state"]
         written.append(token)
     np.testing.assert_array_equal(np.stack(written, 1), model.decode(Z))
     z = np.repeat(Z[:1], len(VALID), axis=0)
@@ -33,7 +33,7 @@ def test_a_search_on_the_exported_step_is_the_models_own(model, bundle):
     for place in range(LENGTH):
         previous = VALID[:, place - 1] if place else np.zeros(len(VALID), "int32")
         outputs = runtime.run("decoder_step", {"token": previous, "state": state, "z": z})
-        logits, state = outputs["logits"].astype("float64"), outputs["state"]
+        logits, state = outputs["logits"].astype("float64"), outputs["next_state"]
         own = np.take_along_axis(logits, VALID[:, place, None], 1)[:, 0] - np.logaddexp.reduce(logits, axis=1)
         log_p += np.where((previous == 0) & (place > 0), 0.0, own)
     np.testing.assert_allclose(log_p, model.likelihood(z).log_prob(VALID), rtol=1e-4, atol=1e-5)

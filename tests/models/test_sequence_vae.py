@@ -90,11 +90,11 @@ def test_methods_take_and_give_tokens(model):
 def test_datasets_and_arrays_are_one():
     model = tiny()
     model.compile("adam", run_eagerly=True)
-    x = np.tile(VALID, (2, 1))
-    expected = model.evaluate(x, batch_size=10, verbose=0)
+    x = VALID
+    expected = model.evaluate(x, batch_size=20, verbose=0)
     for dataset in (
-        data.batches(x, batch_size=10, training=False),
-        tf.data.Dataset.from_tensor_slices(x.astype("int64")).batch(10),
+        data.batches(x, batch_size=20, training=False),
+        tf.data.Dataset.from_tensor_slices(x.astype("int64")).batch(20),
     ):
         assert model.evaluate(dataset, verbose=0) == pytest.approx(expected, rel=1e-6)
     np.testing.assert_array_equal(model.predict(x, verbose=0), model.reconstruct(x))
@@ -186,7 +186,7 @@ def test_sequence_vae_learns_words():
     beta = {"name": "linear", "initial": 0.0, "final": 0.3, "steps": 300}
     model = SequenceVAE(latent_dim=16, encoder=network, decoder=network, word_dropout=0.4, beta=beta)
     model.compile(keras.optimizers.Adam(3e-3), jit_compile=False, steps_per_execution=20)
-    model.fit(train, batch_size=100, epochs=10, verbose=0)
+    model.fit(train, batch_size=200, epochs=10, verbose=0)
     z = model.posterior(x).sample(seed=(0, 7))
     own, exchanged = (float(tf.reduce_mean(model.likelihood(code).log_prob(x))) for code in (z, tf.roll(z, 1, axis=0)))
     assert own > unigram_log_p(train, x) + 5.0, (own, unigram_log_p(train, x))
