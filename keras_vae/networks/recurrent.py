@@ -12,25 +12,30 @@ from keras_vae.arrays import check_whole_number
 class _Recurrent(keras.layers.Layer):
     """What both networks are made with, and the layers that they make of it."""
 
-    def __init__(self, output_shape: Sequence[int], units: int = 128, embedding_dim: int = 32, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        output_shape: Sequence[int],
+        units: int = 128,
+        embedding_dim: int = 32,
+        unroll: bool = False,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
-        self.target_shape = tuple(output_shape)
-        self.units, self.embedding_dim = (
-            check_whole_number(units, "units"),
-            check_whole_number(embedding_dim, "embedding_dim"),
-        )
+        self.target_shape, self.unroll = tuple(output_shape), bool(unroll)
+        self.units = check_whole_number(units, "units")
+        self.embedding_dim = check_whole_number(embedding_dim, "embedding_dim")
 
     def gru(self, **arguments: Any) -> Any:
         # cuDNN's kernel exists on one kind of device only, and leaves neither XLA nor an export.
-        return keras.layers.GRU(self.units, use_cudnn=False, dtype=self.dtype_policy, **arguments)
+        return keras.layers.GRU(self.units, use_cudnn=False, unroll=self.unroll, dtype=self.dtype_policy, **arguments)
 
     def compute_output_shape(self, input_shape: Any) -> tuple[int | None, ...]:
         first = input_shape[0]
         return (first[0] if isinstance(first, Sequence) else first, *self.target_shape)
 
     def get_config(self) -> dict[str, Any]:
-        own = {"output_shape": self.target_shape, "units": self.units, "embedding_dim": self.embedding_dim}
-        return {**super().get_config(), **own}
+        own = {name: getattr(self, name) for name in ("units", "embedding_dim", "unroll")}
+        return {**super().get_config(), "output_shape": self.target_shape, **own}
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -46,6 +51,7 @@ class GRUEncoder(_Recurrent):
       units: the size of each state.
       embedding_dim: numbers that stand for a token.
       bidirectional: read the sequence backwards too.
+      unroll: write the steps out one after the other: a larger graph without a loop, which LiteRT asks for.
     """
 
     def __init__(
@@ -86,6 +92,7 @@ class GRUDecoder(_Recurrent):
         that is not known.
       units: the size of the state.
       embedding_dim: numbers that stand for a token.
+      unroll: write the steps of a whole sequence out one after the other; `step` knows no difference.
     """
 
     def build(self, input_shape: Any) -> None:

@@ -43,7 +43,7 @@ CASES: dict[str, dict[str, Any]] = {
         "length": 5,
         "vocabulary_size": 4,
         "latent_dim": 2,
-        "encoder": {"name": "gru", "units": 6, "embedding_dim": 3},
+        "encoder": {"name": "gru", "units": 6, "embedding_dim": 3, "unroll": True},  # for LiteRT
         "decoder": {"name": "gru", "units": 6, "embedding_dim": 3},
         "word_dropout": 0.3,
         "seed": 3,

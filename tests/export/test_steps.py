@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_vae import export, runtimes
-from keras_vae.errors import UserError
+from keras_vae.errors import ExportError, UserError
 from tests.sequences import LENGTH, VALID, Z, tiny
 
 
@@ -55,3 +55,17 @@ def test_the_manifest_says_what_x_and_the_graphs_are(model, bundle):
     for bad in (np.full((1, LENGTH), 3), np.zeros((1, LENGTH)), np.array([[0, 1, 0, 0]])):
         with pytest.raises(UserError, match=r"tokens|token ids|Token 0"):
             runtime.encode(bad)
+
+
+@pytest.mark.slow
+def test_a_loop_that_litert_cannot_hold_is_named_with_its_remedy(model, tmp_path):
+    with pytest.raises(
+        ExportError, match=r"encoder to LiteRT failed: .*TensorListReserve.* unroll=True .*or export to"
+    ):
+        export.export(model, tmp_path / "bundle", formats=("litert",))
+    assert not list(tmp_path.iterdir())
+    unrolled = tiny(encoder={"name": "gru", "units": 5, "embedding_dim": 3, "unroll": True})
+    bundle = export.export(unrolled, tmp_path / "bundle", formats=("litert",))
+    runtime = runtimes.open(bundle, "litert")
+    np.testing.assert_array_equal(runtime.decode(Z), model.decode(Z))
+    np.testing.assert_allclose(runtime.encode(VALID), model.encode(VALID), atol=1e-5)

@@ -183,11 +183,11 @@ def test_sequence_vae_learns_words():
     """Held-out words at their own codes are likelier than letters by frequency, and than at each other's codes."""
     train, x = data.load_arrays("words", "train[:4000]"), data.load_arrays("words", "test[:500]")
     network = {"name": "gru", "units": 64, "embedding_dim": 16}
-    beta = {"name": "linear", "initial": 0.0, "final": 0.3, "steps": 300}
+    beta = {"name": "linear", "final": 0.3, "steps": 300}
     model = SequenceVAE(latent_dim=16, encoder=network, decoder=network, word_dropout=0.4, beta=beta)
-    model.compile(keras.optimizers.Adam(3e-3), jit_compile=False, steps_per_execution=20)
-    model.fit(train, batch_size=200, epochs=10, verbose=0)
+    model.compile(keras.optimizers.Adam(5e-3), jit_compile=False, steps_per_execution=20)
+    model.fit(train, batch_size=100, epochs=6, verbose=0)
     z = model.posterior(x).sample(seed=(0, 7))
     own, exchanged = (float(tf.reduce_mean(model.likelihood(code).log_prob(x))) for code in (z, tf.roll(z, 1, axis=0)))
-    assert own > unigram_log_p(train, x) + 5.0, (own, unigram_log_p(train, x))
-    assert own > exchanged + 2.0, (own, exchanged)
+    assert own > unigram_log_p(train, x) + 8.0, (own, unigram_log_p(train, x))
+    assert own > exchanged + 10.0, (own, exchanged)

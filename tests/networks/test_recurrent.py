@@ -79,6 +79,15 @@ def test_steps_in_a_row_are_the_whole_sequence():
         np.testing.assert_allclose(logits, whole[:, place], rtol=1e-5, atol=1e-5)
 
 
+def test_unrolled_steps_are_the_loop():
+    z = np.random.default_rng(1).normal(size=(4, 2)).astype("float32")
+    for network, inputs in ((GRUEncoder((2,), 4, units=3), (TOKENS,)), (GRUDecoder((5, 4), units=3), (TOKENS, z))):
+        looped = stirred(network, *inputs)
+        unrolled = stirred(type(network).from_config({**network.get_config(), "unroll": True}), *inputs)
+        given = inputs[0] if len(inputs) == 1 else inputs
+        np.testing.assert_allclose(unrolled(given), looped(given), rtol=1e-5, atol=1e-5)
+
+
 def test_large_tokens_are_whole_numbers_in_half_precision():
     """bfloat16 has 8 bits: as a float, token 999 would be 1000."""
     tokens = np.array([[999, 0], [1000, 0]], "int32")
