@@ -25,9 +25,8 @@ def attribute_vector(model: Any, x: Any, has: Any) -> np.ndarray:
     if has.dtype != bool or has.shape != (len(x),):
         raise UserError(f"has is true or false for each of {len(x)} images. Given: {has.dtype} of shape {has.shape}.")
     if has.all() or not has.any():
-        raise UserError(
-            f"An attribute is had by some images and not by others. Given: {'all' if has.all() else 'none'}."
-        )
+        given = "all of them" if has.all() else "none"
+        raise UserError(f"An attribute is had by some images and not by others. Given: {given}.")
     codes = vector_codes(model, x)
     return codes[has].mean(axis=0) - codes[~has].mean(axis=0)
 

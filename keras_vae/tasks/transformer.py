@@ -1,25 +1,26 @@
 """A VAE as a scikit-learn transformer of tables of real numbers."""
 
+import json
 from typing import Any
 
 import keras
 import numpy as np
-from scipy.special import expit, logit
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
+from keras_vae import randomness
 from keras_vae.models import VAE
 
-# float32 probabilities nearer to 0 or 1 have no finite logit of use.
-_EDGE = 1e-6
+# Standard deviations of a column in the unit of a pixel.
+_RANGE = 40.0
 
 
-class VAETransformer(TransformerMixin, BaseEstimator):
+class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Rows of real numbers to codes of a VAE and back, for pipelines and grid searches.
 
-    Each column is standardised, and squashed to (0, 1) by the logistic function; the VAE has dense networks and a
-    Gaussian likelihood whose scale is learned. Everything scikit-learn's own estimators do with parameters, cloning and
-    pickling works.
+    Each column is standardised, and 40 standard deviations of it are mapped to [0, 1]; the VAE has dense networks and a
+    Gaussian likelihood whose scale is learned. A row beyond that range is encoded as if it were at its border, and has
+    density 0. Everything scikit-learn's own estimators do with parameters, cloning and pickling works.
 
     Args:
       latent_dim: the size of the code.
@@ -62,16 +63,10 @@ class VAETransformer(TransformerMixin, BaseEstimator):
         self.mean_ = rows.mean(axis=0)
         deviation = rows.std(axis=0)
         self.scale_ = np.where(deviation > 1e-12 * np.maximum(1.0, np.abs(self.mean_)), deviation, 1.0)
-        network = {"name": "mlp", "hidden": tuple(self.hidden), "activation": "tanh"}
-        self.model_ = VAE(
-            image_shape=(1, rows.shape[1], 1),
-            latent_dim=self.latent_dim,
-            encoder=network,
-            decoder=network,
-            likelihood={"name": "gaussian", "scale": "global"},
-            beta=self.beta,
-            seed=0 if self.random_state is None else int(self.random_state),
-        )
+        self.model_ = self._model(rows.shape[1])
+        # A scale of one standard deviation to begin with: 1 would be forty.
+        likelihood = self.model_.likelihood_family
+        likelihood.learned.assign(-likelihood.power * np.log(_RANGE))
         self.model_.compile(
             keras.optimizers.Adam(self.learning_rate), jit_compile=self.jit_compile, steps_per_execution=1
         )
@@ -89,19 +84,17 @@ class VAETransformer(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         codes = check_array(X, dtype="float64")
         means = self.model_.decode(codes.astype("float32")).reshape(len(codes), -1)
-        return logit(np.clip(means.astype("float64"), _EDGE, 1.0 - _EDGE)) * self.scale_ + self.mean_
+        return (means.astype("float64") - 0.5) * _RANGE * self.scale_ + self.mean_
 
     def score_samples(self, X: Any) -> np.ndarray:
         """The importance-weighted log density of each row, `(samples,)`: nats, in the units of the data.
 
-        log p(x) = log p(u) + sum_j log(u_j (1 - u_j) / scale_j), u = sigmoid((x - mean) / scale).
+        The density of the pixels u = (x - mean) / (40 scale) + 1/2, times |du/dx|.
         """
         rows = self._rows(X)
-        density = self.model_.log_prob(self._images(rows), samples=self.samples)
-        standard = (rows - self.mean_) / self.scale_
-        # log u (1 - u) = -|s| - 2 log(1 + exp(-|s|)), finite for every s
-        jacobian = -np.abs(standard) - 2.0 * np.log1p(np.exp(-np.abs(standard))) - np.log(self.scale_)
-        return density + jacobian.sum(axis=1)
+        inside = (np.abs(rows - self.mean_) <= 0.5 * _RANGE * self.scale_).all(axis=1)
+        density = self.model_.log_prob(self._images(rows), samples=self.samples) - np.log(_RANGE * self.scale_).sum()
+        return np.where(inside, density, -np.inf)
 
     def score(self, X: Any, y: Any = None) -> float:
         """The mean of `score_samples`."""
@@ -112,8 +105,27 @@ class VAETransformer(TransformerMixin, BaseEstimator):
         return validate_data(self, X, dtype="float64", reset=False)
 
     def _images(self, rows: np.ndarray) -> np.ndarray:
-        squashed = expit((rows - self.mean_) / self.scale_)
-        return squashed.astype("float32").reshape(len(rows), 1, -1, 1)
+        pixels = np.clip((rows - self.mean_) / (_RANGE * self.scale_) + 0.5, 0.0, 1.0)
+        return pixels.astype("float32").reshape(len(rows), 1, -1, 1)
+
+    def _model(self, features: int) -> VAE:
+        shape = (1, features, 1)
+        sizes, dense = tuple(self.hidden), keras.layers.Dense
+
+        def network(before: list[Any], count: int, after: list[Any]) -> keras.Sequential:
+            return keras.Sequential([*before, *(dense(size, "tanh") for size in sizes), dense(count), *after])
+
+        # Networks see standard deviations, of which pixels are a fortieth.
+        encoder = network(
+            [keras.layers.Rescaling(_RANGE, -0.5 * _RANGE), keras.layers.Flatten()], 2 * self.latent_dim, []
+        )
+        decoder = network([], features, [keras.layers.Rescaling(1.0 / _RANGE, 0.5), keras.layers.Reshape(shape)])
+        seed = 0 if self.random_state is None else int(self.random_state)
+        with randomness.initial_weights(seed, "networks"):
+            encoder.build((None, *shape))
+            decoder.build((None, self.latent_dim))
+        likelihood = {"name": "gaussian", "scale": "global", "minimum_scale": 1e-3 / _RANGE, "bounded_mean": False}
+        return VAE(shape, self.latent_dim, encoder, decoder, likelihood, self.beta, seed=seed)
 
     @property
     def _n_features_out(self) -> int:
@@ -124,12 +136,12 @@ class VAETransformer(TransformerMixin, BaseEstimator):
         state = dict(super().__getstate__())
         if "model_" in state:
             model = state.pop("model_")
-            state["_saved"] = model.get_config(), model.get_weights()
+            state["_saved"] = json.dumps(model.get_config()), model.get_weights()
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         saved = state.pop("_saved", None)
         super().__setstate__(state)
         if saved is not None:
-            self.model_ = VAE.from_config(saved[0])
+            self.model_ = VAE.from_config(json.loads(saved[0]))
             self.model_.set_weights(saved[1])

@@ -105,7 +105,7 @@ def test_an_attribute_is_a_difference_of_means(model):
         (lambda m, x: tasks.latent_plane(m, dimensions=(0, 0)), r"two different ones, 0 to 2\. Given: \(0, 0\)"),
         (lambda m, x: tasks.latent_plane(m, dimensions=(0, 3)), "dimensions are two different ones"),
         (lambda m, x: tasks.latent_plane(m, x[:2]), "x is one image, with a batch axis. Given: 2 images"),
-        (lambda m, x: tasks.attribute_vector(m, x, np.ones(len(x), bool)), "Given: all of them"),
+        (lambda m, x: tasks.attribute_vector(m, x, np.ones(len(x), bool)), r"not by others\. Given: all of them"),
         (lambda m, x: tasks.attribute_vector(m, x, np.ones(2, bool)), "true or false for each of 6 images"),
         (lambda m, x: tasks.with_attribute(m, x, np.zeros(2)), r"vector must have shape \(3,\)\. Given: \(2,\)"),
     ],
