@@ -182,7 +182,7 @@ class VAE(keras.Model):
         posterior = self.posterior(x, condition) if posterior is None else posterior
         prior = self.prior(condition)
         z = posterior.sample(samples, seed=seed)
-        return self.log_px_of(x, z, condition) + prior.log_prob(z) - posterior.log_prob(z)
+        return self.functions.log_px_of(x, z, condition) + prior.log_prob(z) - posterior.log_prob(z)
 
     def log_px_of(self, x: Any, z: Any, condition: Any = None, training: bool = False) -> Any:
         """log p(x|z) of each image for several codes of each, z of shape `(samples, batch, latent_dim)`: nats.

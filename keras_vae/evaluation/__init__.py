@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from keras_vae.evaluation.disentanglement import modularity as modularity
     from keras_vae.evaluation.disentanglement import repeated as repeated
     from keras_vae.evaluation.disentanglement import sap as sap
+    from keras_vae.evaluation.distances import frechet as frechet
+    from keras_vae.evaluation.distances import memorisation as memorisation
+    from keras_vae.evaluation.distances import precision_recall as precision_recall
     from keras_vae.evaluation.generation import condition_accuracy as condition_accuracy
-    from keras_vae.evaluation.generation import frechet as frechet
-    from keras_vae.evaluation.generation import memorisation as memorisation
     from keras_vae.evaluation.generation import mnist_fd as mnist_fd
-    from keras_vae.evaluation.generation import precision_recall as precision_recall
     from keras_vae.evaluation.generation import reconstruction as reconstruction
     from keras_vae.evaluation.latent import active_units as active_units
     from keras_vae.evaluation.latent import codebook_usage as codebook_usage
@@ -38,9 +38,8 @@ _HOME = {
     "disentanglement": (
         "beta_vae_metric", "dci", "explicitness", "factor_vae_metric", "mig", "modularity", "repeated", "sap",
     ),
-    "generation": (
-        "condition_accuracy", "frechet", "memorisation", "mnist_fd", "precision_recall", "reconstruction",
-    ),
+    "distances": ("frechet", "memorisation", "precision_recall"),
+    "generation": ("condition_accuracy", "mnist_fd", "reconstruction"),
     "latent": ("active_units", "codebook_usage", "collapse", "kl_per_dimension"),
     "likelihood": ("bits_per_dim",),
     "overview": ("evaluate",),

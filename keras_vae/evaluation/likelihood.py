@@ -125,7 +125,7 @@ class CompiledFunctions:
                 return divergences.kl(posterior, prior)
             return divergences.sampled_kl(posterior, prior, posterior.sample(seed=seed))
 
-        @tf.function(jit_compile=True, autograph=False)
+        @tf.function(autograph=False)
         def log_mean_weights(inputs: Mapping[str, Any], size: int, samples: Any, seed: Any) -> Any:
             """The mean of `samples` weights, its logarithm in float64, in chunks of `size`: x is encoded once."""
             x, condition = inputs["x"], inputs.get("condition")
@@ -142,3 +142,5 @@ class CompiledFunctions:
             return total - ops.log(ops.cast(samples, "float64"))
 
         self.elbo_terms, self.kl, self.log_mean_weights = elbo_terms, kl, log_mean_weights
+        # XLA where the work is, and only there: its random numbers take longer than the decoder that is given them.
+        self.log_px_of = tf.function(model.log_px_of, jit_compile=True, autograph=False)
