@@ -168,7 +168,9 @@ class VAE(keras.Model):
             kl = divergences.sampled_kl(posterior, self.prior(condition), z)
         return Terms(log_px, kl, cache={"posterior": posterior, "z": z})
 
-    def log_weights(self, x: Any, samples: int, seed: Any, condition: Any = None, posterior: Any = None) -> Any:
+    def log_weights(
+        self, x: Any, samples: int, seed: Any, condition: Any = None, prior: Any = None, posterior: Any = None
+    ) -> Any:
         """log p(x, z) - log q(z|x) for `samples` draws z of q(z|x): shape `(samples, batch)`, nats.
 
         Args:
@@ -176,11 +178,12 @@ class VAE(keras.Model):
           samples: draws for each example.
           seed: an integer, or a stateless seed (an int32 pair).
           condition: one for each example, where the model is conditional.
+          prior: a distribution that takes the place of p(z).
           posterior: q(z|x), from a caller who asks several times and encodes once.
         """
         seed = randomness.seed_of(seed, randomness.EVALUATION) if isinstance(seed, int) else seed
         posterior = self.posterior(x, condition) if posterior is None else posterior
-        prior = self.prior(condition)
+        prior = self.prior(condition) if prior is None else prior
         z = posterior.sample(samples, seed=seed)
         return self.functions.log_px_of(x, z, condition) + prior.log_prob(z) - posterior.log_prob(z)
 

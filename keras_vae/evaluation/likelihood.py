@@ -33,7 +33,9 @@ def elbo_terms(model: Any, inputs: Mapping[str, np.ndarray], seed: int) -> dict[
     return in_blocks(one_block, inputs, pad=True)
 
 
-def importance_weighted(model: Any, inputs: Mapping[str, np.ndarray], samples: int, seed: int) -> np.ndarray:
+def importance_weighted(
+    model: Any, inputs: Mapping[str, np.ndarray], samples: int, seed: int, prior: Any = None
+) -> np.ndarray:
     """log (1/S) sum_s w_s for S importance weights w = p(x, z) / q(z|x), z from q(z|x): one value an example, nats.
 
     A lower bound of log p(x) in expectation, tight as S grows: equation 8 of Burda et al. 2016,
@@ -44,14 +46,17 @@ def importance_weighted(model: Any, inputs: Mapping[str, np.ndarray], samples: i
       inputs: "x", checked images, and "condition" where the model has one.
       samples: S.
       seed: the noise of an example depends on it and on the example's position.
+      prior: a distribution that takes the place of p(z).
     """
     base = randomness.seed_of(seed, randomness.EVALUATION)
+    # With a prior, traced anew for each call: it may have been fitted again since.
+    log_mean_weights = model.functions.log_mean_weights if prior is None else _log_mean_weights(model, prior)
     limit = chunk_limit(model)
     size = -(-samples // -(-samples // limit))  # chunks of equal size: the last one draws little in vain
 
     def one_block(block: int, part: Mapping[str, np.ndarray]) -> Any:
         tensors = {name: tf.constant(array) for name, array in part.items()}
-        return model.functions.log_mean_weights(tensors, size, tf.constant(samples), randomness.fold(base, block))
+        return log_mean_weights(tensors, size, tf.constant(samples), randomness.fold(base, block))
 
     return in_blocks(one_block, inputs, pad=True)
 
@@ -100,6 +105,28 @@ def bits_per_dim(model: Any, x: Any, samples: int = 5000, seed: int = 0, conditi
     return offset - model.log_prob(images, samples, seed, condition) / (pixels * np.log(2.0))
 
 
+def _log_mean_weights(model: Any, prior: Any = None) -> Any:
+    @tf.function(autograph=False)
+    def log_mean_weights(inputs: Mapping[str, Any], size: int, samples: Any, seed: Any) -> Any:
+        """The mean of `samples` weights, its logarithm in float64, in chunks of `size`: x is encoded once."""
+        x, condition = inputs["x"], inputs.get("condition")
+        posterior = model.posterior(x, condition)
+
+        def one_chunk(chunk: Any, total: Any) -> Any:
+            log_w = model.log_weights(x, size, randomness.fold(seed, chunk), condition, prior, posterior)
+            wanted = chunk * size + ops.arange(size, dtype="int32") < samples
+            log_w = ops.where(wanted[:, None], ops.cast(log_w, "float64"), -np.inf)
+            return chunk + 1, ops.logaddexp(total, ops.logsumexp(log_w, axis=0))
+
+        start = ops.full(ops.shape(x)[:1], -np.inf, "float64")
+        _, total = tf.while_loop(
+            lambda chunk, _: chunk * size < samples, one_chunk, (tf.constant(0), start), parallel_iterations=1
+        )
+        return total - ops.log(ops.cast(samples, "float64"))
+
+    return log_mean_weights
+
+
 class CompiledFunctions:
     """The graphs that the public methods of one model call, traced on first use.
 
@@ -125,22 +152,6 @@ class CompiledFunctions:
                 return divergences.kl(posterior, prior)
             return divergences.sampled_kl(posterior, prior, posterior.sample(seed=seed))
 
-        @tf.function(autograph=False)
-        def log_mean_weights(inputs: Mapping[str, Any], size: int, samples: Any, seed: Any) -> Any:
-            """The mean of `samples` weights, its logarithm in float64, in chunks of `size`: x is encoded once."""
-            x, condition = inputs["x"], inputs.get("condition")
-            posterior = model.posterior(x, condition)
-
-            def one_chunk(chunk: Any, total: Any) -> Any:
-                log_w = model.log_weights(x, size, randomness.fold(seed, chunk), condition, posterior)
-                wanted = chunk * size + ops.arange(size, dtype="int32") < samples
-                log_w = ops.where(wanted[:, None], ops.cast(log_w, "float64"), -np.inf)
-                return chunk + 1, ops.logaddexp(total, ops.logsumexp(log_w, axis=0))
-
-            start = ops.full(ops.shape(x)[:1], -np.inf, "float64")
-            _, total = tf.while_loop(lambda chunk, _: chunk * size < samples, one_chunk, (tf.constant(0), start))
-            return total - ops.log(ops.cast(samples, "float64"))
-
-        self.elbo_terms, self.kl, self.log_mean_weights = elbo_terms, kl, log_mean_weights
+        self.elbo_terms, self.kl, self.log_mean_weights = elbo_terms, kl, _log_mean_weights(model)
         # XLA where the work is, and only there: its random numbers take longer than the decoder that is given them.
         self.log_px_of = tf.function(model.log_px_of, jit_compile=True, autograph=False)
