@@ -152,9 +152,11 @@ def test_the_parts_add_up_and_a_code_that_says_nothing_has_no_information():
 def test_the_aggregate_is_the_mean_of_all_posteriors(kind):
     """log q(z_i) by brute force, one image's posterior at a time, for every kind of latent."""
     own = {
-        "HierarchicalVAE": {"latent_dims": (3, 2), "hidden": 6}, "HypersphericalVAE": {"latent_dim": 3},
-        "FlowVAE": {"latent_dim": 2, "depth": 2, "flow_hidden": (6,)}, "VQVAE": {"code_shape": (3,), "entries": 5, "embedding_dim": 2},
-    }.get(kind.__name__, {})  # fmt: skip
+        "HierarchicalVAE": {"latent_dims": (3, 2), "hidden": 6},
+        "HypersphericalVAE": {"latent_dim": 3},
+        "FlowVAE": {"latent_dim": 2, "depth": 2, "flow_hidden": (6,)},
+        "VQVAE": {"code_shape": (3,), "entries": 5, "embedding_dim": 2},
+    }.get(kind.__name__, {})
     arguments = {"image_shape": (4, 4, 1), "encoder": {"name": "mlp", "hidden": (8,)}, **own}
     made, x = kind(**arguments), binary(5)
     found = aggregate_log_probs(made, x, seed=4)
@@ -207,7 +209,7 @@ def test_bits_per_dim_of_uniform_grey_levels(likelihood):
 
 
 def test_bits_per_dim_of_a_gaussian_is_its_density_of_dequantised_levels():
-    """A constant decoder of mean 1/2 and scale 1: 8 - log2 N(y; 1/2, 1) a pixel, y the level and its noise, over 256."""
+    """A constant decoder of mean 1/2 and scale 1: 8 - log2 N(y; 1/2, 1) a pixel, y = (level + noise) / 256."""
     made = toy(likelihood={"name": "gaussian", "scale": 1.0})
     for weight in made.weights:
         weight.assign(np.zeros(weight.shape))
