@@ -45,7 +45,7 @@ def test_changed_weights_are_not_loaded(tmp_path, monkeypatch):
     monkeypatch.setattr(mnist_classifier, "WEIGHTS", changed)
     mnist_classifier.load.cache_clear()
     try:
-        with pytest.raises(CorruptFileError, match="not those that were measured: expected sha256"):
+        with pytest.raises(CorruptFileError, match=r"not those that were measured: expected sha256"):
             mnist_classifier.load()
     finally:
         mnist_classifier.load.cache_clear()
@@ -92,11 +92,11 @@ def test_digits_drawn_for_a_label_are_taken_for_it():
 def test_what_draws_are_refused(real):
     with pytest.raises(UserError, match=r"130 real digits or more\. Given: 100"):
         mnist_fd(toy(), real[:100])
-    with pytest.raises(UserError, match="An AE has no prior to sample from"):
+    with pytest.raises(UserError, match=r"An AE has no prior to sample from"):
         mnist_fd(AE(encoder={"name": "mlp", "hidden": (4,)}, decoder={"name": "mlp", "hidden": (4,)}), real[:130])
-    with pytest.raises(UserError, match="conditional on the ten digits. Given: a VAE"):
+    with pytest.raises(UserError, match=r"conditional on the ten digits. Given: a VAE"):
         condition_accuracy(toy())
-    with pytest.raises(UserError, match="conditional on the ten digits. Given: a CVAE"):
+    with pytest.raises(UserError, match=r"conditional on the ten digits. Given: a CVAE"):
         condition_accuracy(toy(CVAE, num_classes=2))
 
 
@@ -125,5 +125,5 @@ def test_a_perfect_reconstruction_has_100_decibels():
     found = reconstruction(model, np.full((2, 12, 12, 1), 0.5))
     assert found["mse"]["value"] == 0 and found["psnr"]["value"] == 100
     assert found["ssim"]["value"] == pytest.approx(1)
-    with pytest.raises(UserError, match="two values or more. Given: 1"):
+    with pytest.raises(UserError, match=r"two values or more. Given: 1"):
         reconstruction(model, np.full((1, 12, 12, 1), 0.5))
