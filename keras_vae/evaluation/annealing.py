@@ -1,5 +1,7 @@
 """Annealed importance sampling: log p(x) without the encoder's word for it, as a check on importance weights."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -92,7 +94,8 @@ def annealed_importance(
             lambda place, *_: place <= temperatures, one_step, (tf.constant(1), z, start, ops.zeros_like(start[0]))
         )
 
-    _, _, log_w, accepted = run()
+    with _full_precision():
+        _, _, log_w, accepted = run()
     log_w = np.asarray(log_w, "float64")
     highest = log_w.max(axis=0)
     weights = np.exp(log_w - highest)
@@ -102,6 +105,17 @@ def annealed_importance(
         "standard_error": weights.std(axis=0, ddof=1) / np.sqrt(chains) / mean,
         "acceptance": np.asarray(accepted),
     }
+
+
+@contextlib.contextmanager
+def _full_precision() -> Iterator[None]:
+    """Without the short mantissas of some GPUs: Hamiltonian dynamics would not conserve their energy."""
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    tf.config.experimental.enable_tensor_float_32_execution(False)
+    try:
+        yield
+    finally:
+        tf.config.experimental.enable_tensor_float_32_execution(before)
 
 
 def _on_a_sphere(prior: Any, seed: Any) -> bool:

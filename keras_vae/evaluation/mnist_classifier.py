@@ -56,7 +56,7 @@ def load() -> keras.Model:
         )
     model = build()
     model.load_weights(WEIGHTS)
-    return keras.Model(model.inputs, [model.get_layer("features").output, model.output])
+    return keras.Model(model.input, [model.get_layer("features").output, model.output])
 
 
 def features(x: Any) -> np.ndarray:

@@ -115,7 +115,8 @@ def test_reconstruction_of_constant_images_by_hand():
     assert found["mse"]["standard_error"] == pytest.approx(errors.std(ddof=1) / np.sqrt(3), rel=1e-5)
     assert found["psnr"]["value"] == pytest.approx((10 * np.log10(1 / errors)).mean(), rel=1e-5)
     ssim = (levels + 1e-4) / (levels**2 + 0.25 + 1e-4)
-    assert found["ssim"]["value"] == pytest.approx(ssim.mean(), rel=1e-4)
+    # Its variances are differences of squares in float32, off by some 1e-7 of a constant of 0.03**2.
+    assert found["ssim"]["value"] == pytest.approx(ssim.mean(), rel=1e-3)
 
 
 def test_a_perfect_reconstruction_has_100_decibels():
