@@ -70,7 +70,12 @@ def measure(digits: int, samples: int) -> dict:
         "seconds_for_all_digits": seconds if digits == ALL else -(-ALL // BLOCK) * BLOCK * samples / per_second,
         "extrapolated": digits != ALL,
         "mean_log_prob": mean,
-        "machine": {"processor": processor(), "cores": os.cpu_count()},
+        "machine": {
+            "processor": processor(),
+            "cores": os.cpu_count(),
+            "threads": int(os.environ.get("TF_NUM_INTRAOP_THREADS") or 0) or os.cpu_count(),
+            "load_average": os.getloadavg()[0],
+        },
         "versions": {name: version(name) for name in PACKAGES},
     }
 
@@ -87,7 +92,8 @@ def main() -> None:
         f"{result['digits']:,} digits, {result['samples']:,} samples each: {result['seconds']:.1f} s, "
         f"{result['log_weights_per_second']:,.0f} weights/s, {result['share_of_the_products_rate']:.0%} of the rate of "
         f"the decoder's matrix products alone. All {ALL:,} digits: {result['seconds_for_all_digits']:.0f} s ({kind}); "
-        f"allowed on 2 cores: {ALLOWED:.0f} s."
+        f"allowed on 2 cores with nothing else to do: {ALLOWED:.0f} s. Here: {result['machine']['threads']} threads, "
+        f"load {result['machine']['load_average']:.1f}."
     )
     if arguments.output:
         write_json(arguments.output, result)
