@@ -173,7 +173,9 @@ class VAE(keras.Model):
             kl = divergences.sampled_kl(posterior, self.prior(condition), z)
         return Terms(log_px, kl, cache={"posterior": posterior, "z": z})
 
-    def log_weights(self, x: Any, samples: int, seed: Any, condition: Any = None) -> Any:
+    def log_weights(
+        self, x: Any, samples: int, seed: Any, condition: Any = None, prior: Any = None, posterior: Any = None
+    ) -> Any:
         """log p(x, z) - log q(z|x) for `samples` draws z of q(z|x): shape `(samples, batch)`, nats.
 
         Args:
@@ -181,11 +183,14 @@ class VAE(keras.Model):
           samples: draws for each example.
           seed: an integer, or a stateless seed (an int32 pair).
           condition: one for each example, where the model is conditional.
+          prior: a distribution that takes the place of p(z).
+          posterior: q(z|x), from a caller who asks several times and encodes once.
         """
         seed = randomness.seed_of(seed, randomness.EVALUATION) if isinstance(seed, int) else seed
-        posterior, prior = self.posterior(x, condition), self.prior(condition)
+        posterior = self.posterior(x, condition) if posterior is None else posterior
+        prior = self.prior(condition) if prior is None else prior
         z = posterior.sample(samples, seed=seed)
-        return self.log_px_of(x, z, condition) + prior.log_prob(z) - posterior.log_prob(z)
+        return self.functions.log_px_of(x, z, condition) + prior.log_prob(z) - posterior.log_prob(z)
 
     def log_px_of(self, x: Any, z: Any, condition: Any = None, training: bool = False) -> Any:
         """log p(x|z) of each image for several codes of each, z of shape `(samples, batch, latent_dim)`: nats.

@@ -22,7 +22,7 @@ def kl(posterior: tfd.Distribution, prior: tfd.Distribution) -> Any:
       UserError: TFP has no closed form for the pair.
     """
     try:
-        if _is_product(posterior) and _is_product(prior):
+        if is_product(posterior) and is_product(prior):
             return tfd.kl_divergence(posterior.distribution, prior.distribution)
         return tfd.kl_divergence(posterior, prior)[:, None]
     except NotImplementedError as error:
@@ -41,12 +41,13 @@ def sampled_kl(posterior: tfd.Distribution, prior: tfd.Distribution, z: Any) -> 
     Returns:
       Shape `(batch, groups)`, as `kl`.
     """
-    if _is_product(posterior) and _is_product(prior):
+    if is_product(posterior) and is_product(prior):
         return posterior.distribution.log_prob(z) - prior.distribution.log_prob(z)
     return ops.expand_dims(posterior.log_prob(z) - prior.log_prob(z), -1)
 
 
-def _is_product(distribution: tfd.Distribution) -> bool:
+def is_product(distribution: tfd.Distribution) -> bool:
+    """Whether it is `tfd.Independent` over one axis: a product of independent dimensions."""
     return isinstance(distribution, tfd.Independent) and distribution.event_shape.rank == 1
 
 
