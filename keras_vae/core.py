@@ -275,6 +275,18 @@ class VAE(keras.Model):
         """The network's output in `float_dtype`, whatever it computes in."""
         return ops.cast(network(ops.cast(inputs, self.float_dtype), training=training), self.float_dtype)
 
+    def variables_but(self, *networks: Any) -> list[Any]:
+        """The trainable variables that none of these networks has: those of the players that own the rest."""
+        others = {id(variable) for network in networks for variable in network.trainable_variables}
+        return [variable for variable in self.trainable_variables if id(variable) not in others]
+
+    def players_with(self, name: str, network: Any, loss: Callable[[Terms], Any]) -> list[Player]:
+        """Two players: `"model"`, which minimises the objective, and `name`, a network that minimises its own loss."""
+        return [
+            Player("model", lambda terms, batch: self.objective(terms, self.step), self.variables_but(network)),
+            Player(name, lambda terms, batch: loss(terms), network.trainable_variables),
+        ]
+
     def refuse(self, *names: str) -> None:
         """Raise UserError if one of these arguments of `VAE`, which the variant has no use for, was given.
 

@@ -5,6 +5,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from keras_vae import divergences
 from keras_vae.arrays import check_number
 from keras_vae.core import VAE, Batch, Player, Terms
 from keras_vae.networks import MLP
@@ -49,19 +50,14 @@ class AAE(VAE):
         return terms._replace(penalty=self.weight * fooling, logs={"fooling": fooling}, cache=cache)
 
     def players(self) -> list[Player]:
-        critic = self.critic.trainable_variables
-        rest = [each for each in self.trainable_variables if not any(each is own for own in critic)]
-        return [
-            Player("model", lambda terms, batch: self.objective(terms, self.step), rest),
-            Player("critic", lambda terms, batch: self._critic_loss(terms), critic),
-        ]
+        return self.players_with("critic", self.critic, self._critic_loss)
 
     def _logit(self, z: Any, training: bool) -> Any:
         return self.run(self.critic, z, training)[:, 0]
 
     def _critic_loss(self, terms: Terms) -> Any:
         """Cross-entropy: the prior's draws are class 1, codes class 0, which carry no gradient to the encoder."""
-        return ops.mean(ops.softplus(-terms.cache["drawn"])) + ops.mean(ops.softplus(terms.cache["codes"]))
+        return divergences.cross_entropy(terms.cache["drawn"], terms.cache["codes"])
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "weight": self.weight}
