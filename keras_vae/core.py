@@ -40,7 +40,7 @@ class Terms(NamedTuple):
     log_px: Any  # (batch,): log p(x|z), z from the posterior
     kl: Any  # (batch, groups): groups are latent dimensions, levels, or 1
     penalty: Any = 0.0  # (batch,) or scalar: what the paper adds, minimised
-    logs: Mapping[str, Any] = {}  # name in `log_names` -> (batch,) or scalar: a variant's own numbers
+    logs: Mapping[str, Any] = {}  # name in `log_names` -> (batch,) or scalar, or (batch,) and its weights: own numbers
     cache: Mapping[str, Any] = {}  # tensors that players share, so that one forward pass serves all
 
 

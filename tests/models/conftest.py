@@ -2,7 +2,10 @@
 
 import pytest
 
-FAST = {f"test_{name}" for name in ("vae", "beta_vae", "cvae", "factor_vae", "vq_vae", "hierarchical_vae")}
+FAST = {
+    f"test_{name}"
+    for name in ("vae", "beta_vae", "cvae", "factor_vae", "vq_vae", "hierarchical_vae", "semi_supervised_vae")
+}
 
 
 @pytest.hookimpl(tryfirst=True)
