@@ -28,7 +28,7 @@ def report(name: str, strategy: Any) -> dict[str, Any]:
     from keras_vae.models import MODELS
     from tests import toys
     from tests.conformance.cases import CASES
-    from tests.conformance.test_distribution import AS_ONE_DEVICE
+    from tests.conformance.test_distribution import AS_ONE_DEVICE, SETTLED
 
     x = toys.binary(STEPS * BATCH)
     columns = {"x": x, "y": (np.arange(len(x)) % 2).astype("int32")}
@@ -37,7 +37,7 @@ def report(name: str, strategy: Any) -> dict[str, Any]:
     arguments = CASES[name] | {role: spec for role, spec in networks.items() if role in CASES[name]}
 
     def make(settled: bool) -> Any:
-        model = MODELS[name](**arguments)
+        model = MODELS[name](**arguments, **(SETTLED.get(name, {}) if settled else {}))
         if settled and model.stochastic and model.analytic_kl:
             toys.degenerate(model)
         return model

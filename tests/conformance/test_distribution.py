@@ -30,6 +30,8 @@ OTHERWISE = {
     "VampVAE": "log q(z|x) is taken at the draw",
     "WAE": "the MMD of the batch's codes from draws of the prior",
 }
+# Which vector of the batch a dead entry becomes is drawn, by the first replica from its own part.
+SETTLED = {"VQVAE": {"restart_below": 0.0}}
 # Models whose loss draws nothing.
 NO_NOISE = {"AE", "FSQVAE", "RAE", "VQVAE"}
 FAST = ("VAE", "VQVAE")

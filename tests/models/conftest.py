@@ -2,10 +2,7 @@
 
 import pytest
 
-FAST = {
-    f"test_{name}"
-    for name in ("vae", "beta_vae", "cvae", "factor_vae", "vq_vae", "hierarchical_vae", "semi_supervised_vae")
-}
+FAST = {f"test_{name}" for name in ("vae", "beta_vae", "cvae", "factor_vae", "vq_vae", "hierarchical_vae")}
 
 
 @pytest.hookimpl(tryfirst=True)

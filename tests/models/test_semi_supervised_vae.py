@@ -137,8 +137,7 @@ class TestAnExactModel:
         model.classifier.set_weights([slope, constant + classifier_shift])
         return model
 
-    @pytest.mark.parametrize("samples", [1, 40])
-    def test_log_prob_is_exact(self, samples):
+    def test_log_prob_is_exact(self, samples=5):
         """log p(x, y) for each label, and log p(x) = logsumexp_y log p(x, y) without: at the exact posterior."""
         model, joint = self.model(), self.joint()
         count = len(self.truth.x)
@@ -251,6 +250,7 @@ def test_a_last_batch_of_one_image():
     assert_finite_whatever_the_last_batch(compiled(SemiSupervisedVAE, **CLASSIFIER), np.arange(17) % 3)
 
 
+@pytest.mark.slow
 def test_an_exported_reconstruction_classifies_where_there_is_no_label(tmp_path):
     model = toy(SemiSupervisedVAE, **CLASSIFIER)
     bundle = export(model, tmp_path / "out", ("saved_model", "onnx"))

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from keras_vae.models import VAE, VAEGAN
-from tests.digits import HIDDEN, assert_learned, digits, trained
+from tests.digits import HIDDEN, digits, trained
 from tests.models.equations import (
     X,
     assert_comes_back,
@@ -120,7 +120,7 @@ def test_where_features_are_pixels_it_is_a_vae_of_unit_variance():
 
     The decoder's loss is linear in gamma, so the difference between gamma 1 and 0 is llike alone.
     """
-    flat = {"critic": keras.layers.Flatten(), "features": 16, "likelihood": GAUSSIAN, "dtype": "float64"}
+    flat = {"critic": keras.layers.Flatten(dtype="float64"), "features": 16, "likelihood": GAUSSIAN, "dtype": "float64"}
     model, none = (toy(VAEGAN, gamma=gamma, **flat) for gamma in (1.0, 0.0))
     vae = toy(VAE, likelihood=GAUSSIAN, dtype="float64")
     assert losses_of(model)["encoder"] == pytest.approx(losses_of(vae)["model"], rel=1e-12)
@@ -182,11 +182,21 @@ def test_arguments():
 
 
 def test_it_learns_digits():
-    """Its likelihood of pixels is nobody's aim, and yet codes say more of their digits than the mean image does."""
+    """Nobody maximises the pixels' likelihood, which a sharp wrong pixel costs dearly: squared distances are compared.
+
+    Reconstructions are nearer to their digits than the mean image of training is, and than they are to other digits.
+    """
     rates = {"encoder": 3e-3, "decoder": 3e-3, "critic": 3e-4}
     model = trained(
         VAEGAN, gamma=1.0, critic=HIDDEN, features=64, epochs=12,
         optimizer={name: keras.optimizers.Adam(rate) for name, rate in rates.items()},
     )  # fmt: skip
-    assert_learned(model)
-    assert model.sample(4).shape == (4, 28, 28, 1) and np.isfinite(model.elbo(digits().held_out_x)).all()
+    x = digits().held_out_x
+    images = model.reconstruct(x)
+
+    def distance(other):
+        return np.mean(np.sum((other - x) ** 2, axis=(1, 2, 3)))
+
+    assert distance(images) < 0.9 * distance(digits().x.mean(0)), distance(images)
+    assert distance(images) < 0.8 * distance(np.roll(images, 1, axis=0))
+    assert model.sample(4).shape == (4, 28, 28, 1) and np.isfinite(model.elbo(x)).all()
