@@ -173,17 +173,3 @@ def test_it_learns_digits_and_codes_like_the_priors():
     assert_learned(model)
     assert np.abs(np.log(model.encode(digits().held_out_x).std(0))).mean() < 0.8
     assert model.sample(4).shape == (4, 28, 28, 1)
-
-
-def test_it_learns_digits_and_which_mode_is_whose():
-    """With all labels: a digit's code lies nearest to the mean of its own class, of ten; a guess does in 1 of 10."""
-    optimizer = {"model": keras.optimizers.Adam(3e-3), "critic": keras.optimizers.Adam(3e-3)}
-    critic = {"name": "mlp", "hidden": (64,)}
-    model = trained(
-        AAE, weight=20.0, critic=critic, optimizer=optimizer, num_classes=10, latent_dim=4, radius=4.0, spread=0.5,
-        condition=digits().y, epochs=20,
-    )  # fmt: skip
-    codes = model.encode(digits().held_out_x)[:, :2]
-    angle = np.angle(codes[:, 0] + 1j * codes[:, 1])
-    mode = np.round(angle / (2 * np.pi / 10)).astype(int) % 10
-    assert (mode == digits().held_out_y).mean() > 0.5
