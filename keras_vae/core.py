@@ -41,7 +41,7 @@ class Terms(NamedTuple):
     log_px: Any  # (batch,): log p(x|z), z from the posterior
     kl: Any  # (batch, groups): groups are latent dimensions, levels, or 1
     penalty: Any = 0.0  # (batch,) or scalar: what the paper adds, minimised
-    logs: Mapping[str, Any] = {}  # name in `log_names` -> (batch,) or scalar: a variant's own numbers
+    logs: Mapping[str, Any] = {}  # name in `log_names` -> (batch,) or scalar, or (batch,) and its weights: own numbers
     cache: Mapping[str, Any] = {}  # tensors that players share, so that one forward pass serves all
 
 
@@ -320,6 +320,18 @@ class VAE(keras.Model):
         """The network's output in `float_dtype`, whatever it computes in. Tokens are handed over as they are."""
         cast = ops.cast(inputs, self.x_spec()["dtype"] if network is self.encoder else self.float_dtype)
         return ops.cast(network(cast, training=training), self.float_dtype)
+
+    def variables_but(self, *networks: Any) -> list[Any]:
+        """The trainable variables that none of these networks has: those of the players that own the rest."""
+        others = {id(variable) for network in networks for variable in network.trainable_variables}
+        return [variable for variable in self.trainable_variables if id(variable) not in others]
+
+    def players_with(self, name: str, network: Any, loss: Callable[[Terms], Any]) -> list[Player]:
+        """Two players: `"model"`, which minimises the objective, and `name`, a network that minimises its own loss."""
+        return [
+            Player("model", lambda terms, batch: self.objective(terms, self.step), self.variables_but(network)),
+            Player(name, lambda terms, batch: loss(terms), network.trainable_variables),
+        ]
 
     def refuse(self, *names: str) -> None:
         """Raise UserError if one of these arguments of `VAE`, which the variant has no use for, was given.

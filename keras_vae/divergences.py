@@ -51,6 +51,20 @@ def is_product(distribution: tfd.Distribution) -> bool:
     return isinstance(distribution, tfd.Independent) and distribution.event_shape.rank == 1
 
 
+def cross_entropy(positive: Any, negative: Any) -> Any:
+    """What a critic minimises that tells two samples apart: mean -log sigmoid(positive) - mean log sigmoid(-negative).
+
+    Twice the binary cross-entropy of equal shares, in nats; the best logit is the log ratio of the two densities:
+    Goodfellow et al. 2014, equation 1, https://arxiv.org/abs/1406.2661.
+
+    Args:
+      positive: logits of the first sample, `(n,)`.
+      negative: logits of the second, `(m,)`; of none, as in a batch too small to have them, the mean is 0.
+    """
+    count = ops.cast(ops.maximum(ops.shape(negative)[0], 1), negative.dtype)
+    return ops.mean(ops.softplus(-positive)) + ops.sum(ops.softplus(negative)) / count
+
+
 def rbf(squared_distance: Any, dimensions: int) -> Any:
     """exp(-d**2 / (2 * dimensions)): the Gaussian kernel, its bandwidth that of distances under N(0, I)."""
     return ops.exp(-squared_distance / (2.0 * dimensions))

@@ -14,6 +14,13 @@ from keras_vae.errors import DivergedError, UserError
 _NO_WEIGHTS = "A VAE weighs all examples alike."
 
 
+class _Mean(keras.metrics.Mean):
+    """A weighted mean; of nothing, NaN rather than 0."""
+
+    def result(self) -> Any:
+        return ops.where(self.count > 0, super().result(), float("nan"))
+
+
 class Trackers:
     """The running means that `fit` and `evaluate` show, weighted by batch size, and the first failure.
 
@@ -21,17 +28,19 @@ class Trackers:
     """
 
     def __init__(self, names: Sequence[str]) -> None:
-        self.means = {name: keras.metrics.Mean(name=name) for name in names}
+        self.means = {name: _Mean(name=name) for name in names}
         # Batches since the last reset: evaluation noise is a function of it, so `evaluate` gives the same twice.
         self.batches = keras.metrics.Sum(name="batches")
         self.failure = keras.Variable(-1, dtype="int64", trainable=False, aggregation="only_first_replica")
 
     def update(self, values: Mapping[str, Any], batch_size: Any) -> dict[str, Any]:
-        """Add one batch: `values` are scalars or `(batch,)`. Returns the means so far."""
+        """Add one batch: `values` are scalars, `(batch,)`, or `(batch,)` and its weights. Returns the means so far."""
         self.batches.update_state(1.0)
         for name, value in values.items():
+            value, weight = value if isinstance(value, tuple) else (value, None)
             value = ops.cast(value, "float32")
-            weight = ops.ones_like(value) if value.shape.rank else ops.cast(batch_size, "float32")
+            if weight is None:
+                weight = ops.ones_like(value) if value.shape.rank else ops.cast(batch_size, "float32")
             self.means[name].update_state(value, sample_weight=weight)
         return {name: mean.result() for name, mean in self.means.items()}
 

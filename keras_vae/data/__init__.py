@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_vae.data import words as words
+from keras_vae.data.labels import keep_labels as keep_labels
 from keras_vae.data.pipeline import batches as batches
 from keras_vae.data.pipeline import pixels_of as pixels_of
 from keras_vae.errors import UserError
@@ -19,6 +20,7 @@ def load(
     seed: int = 0,
     first_epoch: int = 0,
     data_dir: str | Path | None = None,
+    labelled: int | None = None,
 ) -> Any:
     """A `tf.data.Dataset` of batches: dicts of "x", float32 in [0, 1] `(batch, height, width, channels)`, and "y".
 
@@ -34,6 +36,7 @@ def load(
       seed: of order and noise.
       first_epoch: the epoch of the first iteration; each iteration is the next epoch.
       data_dir: where TFDS keeps prepared data.
+      labelled: keep so many labels, as alike in number a class as can be, drawn by `seed`; the other examples get -1.
 
     Raises:
       UserError: an unknown dataset, split or option.
@@ -42,9 +45,10 @@ def load(
     from keras_vae.data import sources
 
     split_images = sources.read(name, split, data_dir)
+    labels = split_images.labels
     return batches(
         split_images.images,
-        split_images.labels,
+        labels if labelled is None else keep_labels(labels, labelled, seed),
         batch_size=batch_size,
         training=split.startswith("train") if training is None else training,
         binarize=binarize,

@@ -131,8 +131,7 @@ def graphs_of(model: Any) -> list[Graph]:
         return model.likelihood_parameters(code, training=False, **given)
 
     def reconstruct(x: Any, **given: Any) -> Mapping[str, Any]:
-        outputs = model.likelihood_parameters(model.code(encode(x, **given)), training=False, **given)
-        return {model.decoded: outputs[model.decoded]}
+        return {model.decoded: model.call({"x": x} | ({"y": given["condition"]} if given else {}))}
 
     return [
         Graph("encoder", "encode", images, encode, result, ("mean", "log_var", *codes)),

@@ -147,6 +147,7 @@ def _fit(
         batch_size=settings.batch_size,
         training=True,
         first_epoch=progress.epochs,
+        labelled=source.labelled,
         **common,
     )
     held_out: dict[str, Any] = common | ({"binarize": "static"} if source.binarize else {})

@@ -48,6 +48,8 @@ CASES: dict[str, dict[str, Any]] = {
         "word_dropout": 0.3,
         "seed": 3,
     },
+    "SemiSupervisedVAE": {**_TOY, "num_classes": 2, "classifier": mlp(batch_norm=True)},
+    "VAEGAN": {**_TOY, "critic": mlp(batch_norm=True), "features": 5},
     "VampVAE": {**_TOY, "pseudo_inputs": 4},
     "VQVAE": {**_PIXELS, "code_shape": (3,), "entries": 5, "embedding_dim": 2},
     "WAE": _TOY,
