@@ -85,18 +85,19 @@ class SemiSupervisedVAE(VAE):
         shares = ops.where(labelled[:, None] > 0, own, ops.exp(log_q))  # all mass on the label, or q(y|x)
         entropy = ops.where(labelled > 0, 0.0, -ops.sum(ops.exp(log_q) * log_q, axis=-1))
         kl_y = -entropy - ops.sum(shares * self.log_p, axis=-1)
-        by_class = ops.transpose(shares)
+        by_class, right = ops.transpose(shares), ops.cast(log_own >= ops.max(log_q, axis=-1), x.dtype)
         kl = ops.concatenate([ops.sum(by_class[..., None] * kl_z, axis=0), kl_y[:, None]], axis=-1)
-        right = ops.cast(log_own >= ops.max(log_q, axis=-1), x.dtype)
         return Terms(ops.sum(by_class * log_px, axis=0), kl, -self.alpha * log_own, {"accuracy": (right, labelled)})
 
-    def log_weights(self, x: Any, samples: int, seed: Any, condition: Any = None) -> Any:
+    def log_weights(
+        self, x: Any, samples: int, seed: Any, condition: Any = None, prior: Any = None, posterior: Any = None
+    ) -> Any:
         """log of p(x, z, y) / q(z|x, y) for labelled images, and of its sum over all classes for others."""
         weigh, count = super().log_weights, ops.shape(x)[0]
         seed = randomness.seed_of(seed, randomness.EVALUATION) if isinstance(seed, int) else seed
 
         def of_class(label: Any) -> Any:
-            return weigh(x, samples, randomness.fold(seed, label), self._rows(ops.broadcast_to(label, (count,))))
+            return weigh(x, samples, randomness.fold(seed, label), self._rows(ops.broadcast_to(label, (count,))), prior)
 
         # One class after the other: all of them at once are too much memory.
         joint = ops.map(of_class, ops.arange(self.num_classes, dtype="int32")) + self.log_p[:, None, None]
@@ -142,8 +143,7 @@ class SemiSupervisedVAE(VAE):
 
     def _known(self, x: Any, condition: Any) -> Any:
         """One-hot rows; the classifier's likeliest class where the label is missing."""
-        own = self._rows(condition, ops.shape(x)[0])
-        if own is condition:  # rows already
+        if (own := self._rows(condition, ops.shape(x)[0])) is condition:  # rows already
             return own
-        likeliest = self._rows(tf.argmax(self._log_q(x), axis=-1, output_type=tf.int32))
-        return ops.where(ops.sum(own, axis=-1, keepdims=True) > 0, own, likeliest)
+        likeliest = tf.argmax(self._log_q(x), axis=-1, output_type=tf.int32)
+        return ops.where(ops.sum(own, axis=-1, keepdims=True) > 0, own, self._rows(likeliest))
