@@ -59,7 +59,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
     def fit(self, X: Any, y: Any = None) -> "VAETransformer":
         """Train on rows `(samples, features)`; `y` is not looked at."""
-        rows = validate_data(self, X, dtype="float64", ensure_min_samples=2)
+        rows = validate_data(self, X, dtype=["float64", "float32"], ensure_min_samples=2)
         self.mean_ = rows.mean(axis=0)
         deviation = rows.std(axis=0)
         self.scale_ = np.where(deviation > 1e-12 * np.maximum(1.0, np.abs(self.mean_)), deviation, 1.0)
@@ -77,7 +77,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
     def transform(self, X: Any) -> np.ndarray:
         """The mean code of each row: `(samples, latent_dim)`."""
-        return self.model_.encode(self._images(self._rows(X)))
+        rows = self._rows(X)
+        return self.model_.encode(self._images(rows)).astype(rows.dtype)
 
     def inverse_transform(self, X: Any) -> np.ndarray:
         """The row that each code decodes to: `(samples, features)`, in the units of the data."""
@@ -88,6 +89,9 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
     def score_samples(self, X: Any) -> np.ndarray:
         """The importance-weighted log density of each row, `(samples,)`: nats, in the units of the data.
+
+        The noise of a row depends on its place, so that the same row elsewhere gets the same number but for the error
+        of `samples` draws.
 
         The density of the pixels u = (x - mean) / (40 scale) + 1/2, times |du/dx|.
         """
@@ -102,7 +106,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
     def _rows(self, X: Any) -> np.ndarray:
         check_is_fitted(self)
-        return validate_data(self, X, dtype="float64", reset=False)
+        return validate_data(self, X, dtype=["float64", "float32"], reset=False)
 
     def _images(self, rows: np.ndarray) -> np.ndarray:
         pixels = np.clip((rows - self.mean_) / (_RANGE * self.scale_) + 0.5, 0.0, 1.0)
@@ -115,14 +119,14 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         def network(before: list[Any], count: int, after: list[Any]) -> keras.Sequential:
             return keras.Sequential([*before, *(dense(size, "tanh") for size in sizes), dense(count), *after])
 
-        # Networks see standard deviations, of which pixels are a fortieth.
-        encoder = network(
-            [keras.layers.Rescaling(_RANGE, -0.5 * _RANGE), keras.layers.Flatten()], 2 * self.latent_dim, []
-        )
-        decoder = network([], features, [keras.layers.Rescaling(1.0 / _RANGE, 0.5), keras.layers.Reshape(shape)])
         seed = 0 if self.random_state is None else int(self.random_state)
-        with randomness.initial_weights(seed, "networks"):
+        with randomness.initial_weights(seed, "networks"):  # drawn where the layers are made
+            # Networks see standard deviations, of which pixels are a fortieth.
+            standard = [keras.layers.Rescaling(_RANGE, -0.5 * _RANGE), keras.layers.Flatten()]
+            encoder = network(standard, 2 * self.latent_dim, [])
             encoder.build((None, *shape))
+            pixels = [keras.layers.Rescaling(1.0 / _RANGE, 0.5), keras.layers.Reshape(shape)]
+            decoder = network([], features, pixels)
             decoder.build((None, self.latent_dim))
         likelihood = {"name": "gaussian", "scale": "global", "minimum_scale": 1e-3 / _RANGE, "bounded_mean": False}
         return VAE(shape, self.latent_dim, encoder, decoder, likelihood, self.beta, seed=seed)

