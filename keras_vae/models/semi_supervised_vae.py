@@ -90,13 +90,15 @@ class SemiSupervisedVAE(VAE):
         right = ops.cast(log_own >= ops.max(log_q, axis=-1), x.dtype)
         return Terms(ops.sum(by_class * log_px, axis=0), kl, -self.alpha * log_own, {"accuracy": (right, labelled)})
 
-    def log_weights(self, x: Any, samples: int, seed: Any, condition: Any = None) -> Any:
-        """log of p(x, z, y) / q(z|x, y) for labelled images, and of its sum over all classes for others."""
+    def log_weights(
+        self, x: Any, samples: int, seed: Any, condition: Any = None, prior: Any = None, posterior: Any = None
+    ) -> Any:
+        """log of p(x, z, y) / q(z|x, y) for labelled images, of its sum over classes for others; each has a posterior."""
         weigh, count = super().log_weights, ops.shape(x)[0]
         seed = randomness.seed_of(seed, randomness.EVALUATION) if isinstance(seed, int) else seed
 
         def of_class(label: Any) -> Any:
-            return weigh(x, samples, randomness.fold(seed, label), self._rows(ops.broadcast_to(label, (count,))))
+            return weigh(x, samples, randomness.fold(seed, label), self._rows(ops.broadcast_to(label, (count,))), prior)
 
         # One class after the other: all of them at once are too much memory.
         joint = ops.map(of_class, ops.arange(self.num_classes, dtype="int32")) + self.log_p[:, None, None]
