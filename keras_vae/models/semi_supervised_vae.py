@@ -93,18 +93,17 @@ class SemiSupervisedVAE(VAE):
     def log_weights(
         self, x: Any, samples: int, seed: Any, condition: Any = None, prior: Any = None, posterior: Any = None
     ) -> Any:
-        """log of p(x, z, y) / q(z|x, y) for labelled images, of its sum over classes for others; each has a posterior."""
+        """log of p(x, z, y) / q(z|x, y) for labelled images, and of its sum over all classes for others."""
         weigh, count = super().log_weights, ops.shape(x)[0]
         seed = randomness.seed_of(seed, randomness.EVALUATION) if isinstance(seed, int) else seed
-
-        def of_class(label: Any) -> Any:
-            return weigh(x, samples, randomness.fold(seed, label), self._rows(ops.broadcast_to(label, (count,))), prior)
-
-        # One class after the other: all of them at once are too much memory.
-        joint = ops.map(of_class, ops.arange(self.num_classes, dtype="int32")) + self.log_p[:, None, None]
-        own = self._rows(condition, count)
-        asked = ops.transpose(own + 1.0 - ops.sum(own, axis=-1, keepdims=True))
-        return ops.logsumexp(ops.where(asked[:, None] > 0, joint, -np.inf), axis=0)
+        # One class after the other, as all at once are too much memory. Each has its posterior: none given is used.
+        joint = ops.map(
+            lambda y: weigh(x, samples, randomness.fold(seed, y), self._rows(ops.broadcast_to(y, (count,))), prior),
+            ops.arange(self.num_classes, dtype="int32"),
+        )
+        own = ops.transpose(self._rows(condition, count))
+        asked = (own + 1.0 - ops.sum(own, axis=0))[:, None] > 0
+        return ops.logsumexp(ops.where(asked, joint + self.log_p[:, None, None], -np.inf), axis=0)
 
     def classify(self, x: Any) -> np.ndarray:
         """q(y|x) of each image: probabilities, `(batch, num_classes)`. Errors: as `encode`."""
@@ -133,8 +132,8 @@ class SemiSupervisedVAE(VAE):
         return {"condition": conditions.labels_or_none(condition, self.num_classes, count)}
 
     def get_config(self) -> dict[str, Any]:
-        own = {name: getattr(self, name) for name in ("num_classes", "alpha", "class_probabilities")}
-        return {**super().get_config(), **own}
+        own = ("num_classes", "alpha", "class_probabilities")
+        return super().get_config() | {name: getattr(self, name) for name in own}
 
     def _rows(self, labels: Any, count: Any = None) -> Any:
         return conditions.one_hot(labels, self.num_classes, self.float_dtype, count)
