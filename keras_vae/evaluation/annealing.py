@@ -71,7 +71,7 @@ def annealed_importance(
     scale = tf.math.reduce_std(model.posterior(images, given).sample(_SCALE_DRAWS, seed=randomness.fold(base, 1)), 0)
     precision = 1.0 / ops.square(ops.maximum(scale, 1e-6)) - 1.0
     times = 1.0 / (1.0 + np.exp(-np.linspace(-4.0, 4.0, temperatures + 1)))
-    times = tf.constant((times - times[0]) / (times[-1] - times[0]), images.dtype)
+    times = tf.constant((times - times[0]) / (times[-1] - times[0]), model.float_dtype)
     shape = (chains,) if prior.batch_shape.rank else (chains, len(inputs["x"]))
 
     @tf.function(autograph=False)
@@ -89,7 +89,7 @@ def annealed_importance(
             return place + 1, z, log_w, accepted + ops.mean(chance, axis=0) / temperatures
 
         z = prior.sample(shape, seed=randomness.fold(base, 2))
-        start = ops.zeros((chains, len(inputs["x"])), images.dtype)
+        start = ops.zeros((chains, len(inputs["x"])), model.float_dtype)
         return tf.while_loop(
             lambda place, *_: place <= temperatures, one_step, (tf.constant(1), z, start, ops.zeros_like(start[0]))
         )

@@ -86,10 +86,9 @@ def memorisation(generated: Any, train: Any, held_out: Any, neighbours: int = 1)
     index = NearestNeighbors(n_neighbors=neighbours, algorithm="brute").fit(sets[1])
     (drawn, places), (held, _) = (index.kneighbors(each) for each in (sets[0], sets[2]))
     ours, theirs = drawn[:, -1], np.sort(held[:, -1])
-    # Of each image, the chance over the other set; ties count half. Its spread gives the error (DeLong's).
-    wins = 1.0 - 0.5 * sum(np.searchsorted(theirs, ours, side) for side in ("left", "right")) / len(theirs)
-    ranked = np.sort(ours)
-    losses = 0.5 * sum(np.searchsorted(ranked, theirs, side) for side in ("left", "right")) / len(ours)
+    # Of each image, the chance over the other set. Its spread gives the error (DeLong's).
+    wins = 1.0 - _rank(theirs, ours)
+    losses = _rank(np.sort(ours), theirs)
     error = np.sqrt(wins.var(ddof=1) / len(wins) + losses.var(ddof=1) / len(losses))
     return {
         "value": float(wins.mean()),
@@ -98,6 +97,11 @@ def memorisation(generated: Any, train: Any, held_out: Any, neighbours: int = 1)
         "held_out": float(np.median(theirs)),
         "nearest": places[:, -1].tolist(),
     }
+
+
+def _rank(ranked: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """The share of `ranked`, which are sorted, below each value; ties count half."""
+    return 0.5 * (np.searchsorted(ranked, values, "left") + np.searchsorted(ranked, values, "right")) / len(ranked)
 
 
 def _features(value: Any, least: int) -> np.ndarray:

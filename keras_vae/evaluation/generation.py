@@ -88,6 +88,8 @@ def reconstruction(model: Any, x: Any, condition: Any = None) -> dict[str, dict[
       UserError: images that do not fit the model, or fewer than two.
     """
     inputs = checked_inputs(model, x, condition)
+    if model.x_spec()["kind"] != "image":
+        raise UserError(f"These are errors of images. Given: a {type(model).__name__}, whose x is none.")
     found = {"x": inputs["x"].astype("float32"), "y": model.reconstruct(x, condition).astype("float32")}
     errors = ((found["x"].astype("float64") - found["y"]) ** 2).mean(axis=(1, 2, 3))
     values = {"mse": errors, "psnr": -10.0 * np.log10(np.maximum(errors, 1e-10))}

@@ -86,6 +86,8 @@ def bits_per_dim(model: Any, x: Any, samples: int = 5000, seed: int = 0, conditi
         probability of a grey level.
     """
     family = model.likelihood_family
+    if model.x_spec()["kind"] != "image":
+        raise UserError(f"Bits per dimension are of 8-bit images. Given: a {type(model).__name__}, whose x is none.")
     if family.levels not in (0, 256):
         raise UserError(
             f"Bits per dimension are of 8-bit images, under a density or a probability of 256 levels. Given: a "

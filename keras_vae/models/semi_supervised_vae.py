@@ -85,8 +85,9 @@ class SemiSupervisedVAE(VAE):
         shares = ops.where(labelled[:, None] > 0, own, ops.exp(log_q))  # all mass on the label, or q(y|x)
         entropy = ops.where(labelled > 0, 0.0, -ops.sum(ops.exp(log_q) * log_q, axis=-1))
         kl_y = -entropy - ops.sum(shares * self.log_p, axis=-1)
-        by_class, right = ops.transpose(shares), ops.cast(log_own >= ops.max(log_q, axis=-1), x.dtype)
+        by_class = ops.transpose(shares)
         kl = ops.concatenate([ops.sum(by_class[..., None] * kl_z, axis=0), kl_y[:, None]], axis=-1)
+        right = ops.cast(log_own >= ops.max(log_q, axis=-1), x.dtype)
         return Terms(ops.sum(by_class * log_px, axis=0), kl, -self.alpha * log_own, {"accuracy": (right, labelled)})
 
     def log_weights(
@@ -95,15 +96,14 @@ class SemiSupervisedVAE(VAE):
         """log of p(x, z, y) / q(z|x, y) for labelled images, and of its sum over all classes for others."""
         weigh, count = super().log_weights, ops.shape(x)[0]
         seed = randomness.seed_of(seed, randomness.EVALUATION) if isinstance(seed, int) else seed
-
-        def of_class(label: Any) -> Any:
-            return weigh(x, samples, randomness.fold(seed, label), self._rows(ops.broadcast_to(label, (count,))), prior)
-
-        # One class after the other: all of them at once are too much memory.
-        joint = ops.map(of_class, ops.arange(self.num_classes, dtype="int32")) + self.log_p[:, None, None]
-        own = self._rows(condition, count)
-        asked = ops.transpose(own + 1.0 - ops.sum(own, axis=-1, keepdims=True))
-        return ops.logsumexp(ops.where(asked[:, None] > 0, joint, -np.inf), axis=0)
+        # One class after the other, as all at once are too much memory. Each has its posterior: none given is used.
+        joint = ops.map(
+            lambda y: weigh(x, samples, randomness.fold(seed, y), self._rows(ops.broadcast_to(y, (count,))), prior),
+            ops.arange(self.num_classes, dtype="int32"),
+        )
+        own = ops.transpose(self._rows(condition, count))
+        asked = (own + 1.0 - ops.sum(own, axis=0))[:, None] > 0
+        return ops.logsumexp(ops.where(asked, joint + self.log_p[:, None, None], -np.inf), axis=0)
 
     def classify(self, x: Any) -> np.ndarray:
         """q(y|x) of each image: probabilities, `(batch, num_classes)`. Errors: as `encode`."""
@@ -132,8 +132,8 @@ class SemiSupervisedVAE(VAE):
         return {"condition": conditions.labels_or_none(condition, self.num_classes, count)}
 
     def get_config(self) -> dict[str, Any]:
-        own = {name: getattr(self, name) for name in ("num_classes", "alpha", "class_probabilities")}
-        return {**super().get_config(), **own}
+        own = ("num_classes", "alpha", "class_probabilities")
+        return super().get_config() | {name: getattr(self, name) for name in own}
 
     def _rows(self, labels: Any, count: Any = None) -> Any:
         return conditions.one_hot(labels, self.num_classes, self.float_dtype, count)
@@ -145,5 +145,5 @@ class SemiSupervisedVAE(VAE):
         """One-hot rows; the classifier's likeliest class where the label is missing."""
         if (own := self._rows(condition, ops.shape(x)[0])) is condition:  # rows already
             return own
-        likeliest = tf.argmax(self._log_q(x), axis=-1, output_type=tf.int32)
-        return ops.where(ops.sum(own, axis=-1, keepdims=True) > 0, own, self._rows(likeliest))
+        likeliest = self._rows(tf.argmax(self._log_q(x), axis=-1, output_type=tf.int32))
+        return ops.where(ops.sum(own, axis=-1, keepdims=True) > 0, own, likeliest)
