@@ -13,6 +13,7 @@ from keras_vae.inference import draw_codes
 
 EXAMPLES = 64
 GOLDEN_EXAMPLES = 16
+CALIBRATION = 512
 _DIGITS = (28, 28, 1)
 _SEED = 0
 
@@ -28,12 +29,17 @@ def takes_grey(model: Any) -> bool:
     return True
 
 
+def are_digits(model: Any) -> bool:
+    """Whether MNIST's digits have the model's shape, and are what it is tried on."""
+    return tuple(model.image_shape) == _DIGITS
+
+
 def images_for(model: Any) -> tuple[str, dict[str, np.ndarray]]:
     """Where the images come from, in words, and the ordinary cases, those of the model's own kind first.
 
     MNIST's test digits, binarised and grey, if they have the model's shape; else random images from a fixed seed.
     """
-    if tuple(model.image_shape) == _DIGITS:
+    if are_digits(model):
         from keras_vae import data
 
         split = f"test[:{EXAMPLES}]"
@@ -45,6 +51,48 @@ def images_for(model: Any) -> tuple[str, dict[str, np.ndarray]]:
     binary = {"images": (uniform < 0.5).astype("float32")}
     shape = "x".join(map(str, model.image_shape))
     return f"random images of shape {shape}, seed {_SEED}", grey | binary if takes_grey(model) else binary | grey
+
+
+def real_inputs(model: Any, split: str, count: int, seed: int) -> dict[str, np.ndarray]:
+    """`count` images of the model's own kind as "x", with their "condition" where the model takes one.
+
+    MNIST's digits of `split`, with their labels, if they have the model's shape; else random images from `seed`.
+    """
+    spec = model.condition_spec()
+    if are_digits(model):
+        from keras_vae import data
+
+        x = data.load_arrays("mnist", f"{split}[:{count}]", binarize=None if takes_grey(model) else "static")
+        if spec and spec["kind"] == "label" and spec["classes"] == 10:
+            from keras_vae.data import sources
+
+            labels = sources.read("mnist", f"{split}[:{count}]").labels
+            return {"x": x, "condition": np.asarray(labels, spec["dtype"])}
+    else:
+        uniform = np.random.default_rng(seed).random((count, *model.image_shape), dtype="float32")
+        x = uniform if takes_grey(model) else (uniform < 0.5).astype("float32")
+    conditions = {name: np.resize(array, (count, *array.shape[1:])) for name, array in conditions_for(model).items()}
+    return {"x": x} | ({"condition": next(iter(conditions.values()))} if conditions else {})
+
+
+def calibration_for(graphs: Sequence[TracedGraph], model: Any) -> dict[str, dict[str, np.ndarray]]:
+    """graph -> `CALIBRATION` inputs by name: training digits, their codes, and draws of the prior, in turns."""
+    given = real_inputs(model, "train", CALIBRATION, _SEED + 3)
+    condition = given.get("condition")
+    encoded = model.encode(given["x"], condition)
+    own = encoded if isinstance(encoded, Mapping) else {next(iter(model.code_spec())): encoded}
+    _, drawn = codes_for(model, given["x"], condition)
+    codes = {
+        name: np.where(np.arange(CALIBRATION).reshape(-1, *[1] * (array.ndim - 1)) % 2, drawn[name], array)
+        for name, array in own.items()
+    }
+    noise = np.random.default_rng(_SEED + 4).normal(size=(CALIBRATION, model.latent_dim)).astype("float32")
+    known = {**given, **codes, "eps": noise}
+    return {
+        traced.name: {name: known[name].astype(spec.dtype) for name, spec in traced.graph.inputs.items()}
+        for traced in graphs
+        if traced.graph.own_file
+    }
 
 
 def conditions_for(model: Any) -> dict[str, np.ndarray]:
@@ -59,13 +107,13 @@ def conditions_for(model: Any) -> dict[str, np.ndarray]:
 
 
 def codes_for(model: Any, images: np.ndarray, condition: Any = None) -> tuple[str, dict[str, np.ndarray]]:
-    """What the codes are, and `EXAMPLES` of them by input, rounded to 4 decimals so that JSON holds them exactly.
+    """What the codes are, and one for each image by input, rounded to 4 decimals so that JSON holds them exactly.
 
     Draws of the prior, or the images' own codes for a model that has none.
     """
     noise = randomness.seed_of(_SEED, randomness.SAMPLING)
     try:
-        origin, codes = "prior", draw_codes(model, EXAMPLES, noise, condition)
+        origin, codes = "prior", draw_codes(model, len(images), noise, condition)
     except UserError:
         origin, codes = "codes", model.encode(images, condition)
     spec = model.code_spec()
@@ -90,8 +138,11 @@ def arrays_for(model: Any, images: dict[str, np.ndarray]) -> dict[str, dict[str,
         extremes = (0, given["classes"] - 1) if given["kind"] == "index" else (6, -6)
         code_cases[name] = {origin: (True, codes[name])}
         code_cases[name] |= {f"all {value}": (False, np.full_like(codes[name], value)) for value in extremes}
+    noise_cases = {
+        "N(0, I)": (True, np.random.default_rng(_SEED + 5).normal(size=(EXAMPLES, model.latent_dim)).round(4))
+    }
     condition_cases = {kind: {"condition": (True, array)} for kind, array in conditions.items()}
-    return {"image": image_cases, **code_cases, **condition_cases}
+    return {"image": image_cases, "noise": noise_cases, **code_cases, **condition_cases}
 
 
 def cases_for(graphs: Sequence[TracedGraph], model: Any, images: dict[str, np.ndarray]) -> dict[str, list[Case]]:
@@ -106,7 +157,7 @@ def cases_for(graphs: Sequence[TracedGraph], model: Any, images: dict[str, np.nd
 
     def following(name: str, given: Any, case: str) -> np.ndarray:
         known = cases_of(name, given)
-        return known.get(case, next(iter(known.values())))[1]
+        return known.get(case, next(iter(known.values())))[1].astype(given.dtype)
 
     cases: dict[str, list[Case]] = {}
     for traced in graphs:

@@ -41,7 +41,11 @@ KNOWN = {
         "saved_model:SavedModelRuntime", ("tensorflow",), ("tensorflow",), ("saved_model",), _TENSORFLOW
     ),
     "onnxruntime": Known(
-        "onnx_runtime:OnnxRuntime", ("onnxruntime",), ("onnxruntime",), ("onnx",), "pip install onnxruntime"
+        "onnx_runtime:OnnxRuntime",
+        ("onnxruntime",),
+        ("onnxruntime",),
+        ("onnx", "onnx_fp16", "onnx_int8"),
+        "pip install onnxruntime",
     ),
     "openvino": Known(
         "openvino_runtime:OpenVinoRuntime", ("openvino",), ("openvino",), ("openvino", "onnx"), "pip install openvino"

@@ -18,6 +18,7 @@ _CHECKS: dict[str, Callable[[Any, Mapping[str, Any], str], np.ndarray]] = {
     "level": lambda array, spec, name: arrays.check_codes(array, spec["shape"][1:], name),
     "index": lambda array, spec, name: arrays.check_indices(array, spec["shape"][1:], spec["classes"], name),
     "vector": lambda array, spec, name: arrays.check_codes(array, spec["shape"][1:], name, "one vector an example"),
+    "noise": lambda array, spec, name: arrays.check_codes(array, spec["shape"][1:], name),
     "label": lambda array, spec, name: arrays.check_labels(array, spec["classes"], name),
 }
 
@@ -43,7 +44,7 @@ class Runtime(abc.ABC):
     def __init__(self, bundle: Bundle, format_name: str, threads: int | None = None) -> None:
         self.bundle, self.format_name = bundle, format_name
         self.threads = available_processors() if threads is None else arrays.check_whole_number(threads, "threads")
-        self.settings: dict[str, Any] = {"threads": self.threads, "precision": "float32"}
+        self.settings: dict[str, Any] = {"threads": self.threads, "precision": bundle.precision_of(format_name)}
         self.settings |= self.setup(explicit=threads is not None)
         bundle.verify(bundle.files_of(format_name))
         self.graphs: dict[str, Any] = {}
@@ -97,7 +98,13 @@ class Runtime(abc.ABC):
         if len({len(array) for array in checked.values()}) > 1:
             sizes = ", ".join(f"{name}: {len(array)}" for name, array in checked.items())
             raise UserError(f"The inputs of the {graph} must have one batch size. Given: {sizes}.")
-        return arrays.in_blocks(lambda _, part: self.call(self.graphs[graph], part), checked)
+        size = self.bundle.batch  # a file of one batch size is called with that, the last time partly for nothing
+        return arrays.in_blocks(
+            lambda _, part: self.call(self.graphs[graph], part),
+            checked,
+            pad=size is not None,
+            size=size or arrays.BLOCK,
+        )
 
     def _signature(self, signature: str, first: Any, further: Mapping[str, Any]) -> np.ndarray:
         graph = self.bundle.graph_of(self.format_name, signature)
