@@ -65,13 +65,17 @@ class Graph:
         """A `tf.TensorSpec` for each input, with its name; a batch of None is open."""
         return [tf.TensorSpec((batch, *given.shape), given.dtype, name=name) for name, given in self.inputs.items()]
 
-    def traced(self) -> Any:
-        """The function as a `tf.function`, which its caller may give `specs`."""
+    def call(self, *tensors: Any) -> dict[str, Any]:
+        """The outputs for the inputs' tensors in their order."""
+        return dict(self.function(**dict(zip(self.inputs, tensors, strict=True))))
+
+    def traced(self, jit_compile: bool = False) -> Any:
+        """`call` as a `tf.function`, which its caller may give `specs`."""
 
         def positional(*tensors: Any) -> dict[str, Any]:
-            return dict(self.function(**dict(zip(self.inputs, tensors, strict=True))))
+            return self.call(*tensors)
 
-        return tf.function(positional, autograph=False)
+        return tf.function(positional, autograph=False, jit_compile=jit_compile)
 
 
 @dataclasses.dataclass(frozen=True)

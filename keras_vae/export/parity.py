@@ -150,14 +150,15 @@ def check(bundle: Bundle | str | Path, runtimes: Sequence[str] | None = None) ->
     rows: list[Parity] = []
     skipped: dict[str, str] = {}
     for name in known_runtimes.names() if runtimes is None else runtimes:
-        try:
-            runtime = known_runtimes.open(bundle, name)
-        except UnavailableError as error:
-            if runtimes is not None:
-                raise
-            skipped[name] = str(error)
-            continue
-        rows += measure(runtime, cases, GOLDEN_BATCHES)
+        for format_name in known_runtimes.held(bundle, name) or [None]:
+            try:
+                runtime = known_runtimes.open(bundle, name, format_name=format_name)
+            except UnavailableError as error:
+                if runtimes is not None:
+                    raise
+                skipped[name] = str(error)
+                break
+            rows += measure(runtime, cases, GOLDEN_BATCHES)
     if not rows:
         raise UnavailableError(f"No runtime here can open {bundle.path}. {' '.join(skipped.values())}")
     require(rows, f"{bundle.path} does not hold what it promises")

@@ -37,12 +37,13 @@ class Runtime(abc.ABC):
       bundle: whose files are verified here.
       format_name: the format to open.
       threads: that compute one call; None is every processor this process may use.
+      mode: one of the runtime's ways to run.
     """
 
     name: ClassVar[str]
 
-    def __init__(self, bundle: Bundle, format_name: str, threads: int | None = None) -> None:
-        self.bundle, self.format_name = bundle, format_name
+    def __init__(self, bundle: Bundle, format_name: str, threads: int | None = None, mode: str | None = None) -> None:
+        self.bundle, self.format_name, self.mode = bundle, format_name, mode
         self.threads = available_processors() if threads is None else arrays.check_whole_number(threads, "threads")
         self.settings: dict[str, Any] = {"threads": self.threads, "precision": bundle.precision_of(format_name)}
         self.settings |= self.setup(explicit=threads is not None)

@@ -22,6 +22,7 @@ def write(work: Work, folder: Path) -> dict[str, Any]:
 def halved(traced: TracedGraph, work: Work) -> Any:
     """The graph's `ModelProto` with float16 inside, and its float32 inputs and outputs."""
     from onnxruntime.transformers.float16 import convert_float_to_float16
+    from onnxruntime.transformers.onnx_model import OnnxModel
 
     original = onnx_file.convert(traced, work)
     with converting(f"Converting the {traced.name} to float16"), warnings.catch_warnings():
@@ -29,5 +30,7 @@ def halved(traced: TracedGraph, work: Work) -> Any:
         proto: Any = type(original)()
         proto.CopyFrom(original)  # the converter works in place
         proto = convert_float_to_float16(proto, keep_io_types=True)
+        OnnxModel.graph_topological_sort(proto.graph, is_deterministic=True)  # it adds its casts at the end
     onnx_file.refuse_foreign(proto, traced.name)
+    onnx_file.canonicalise(proto, traced.name, traced.batch)
     return proto
