@@ -1,11 +1,13 @@
 """Which rows of a benchmark may be compared, and which of them to deploy."""
 
+import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from keras_vae.errors import UserError
 from keras_vae.naming import choose
-from keras_vae.runtimes.rounds import SIGNATURES, label
+from keras_vae.runtimes.rounds import SCHEMA, SIGNATURES, label
 
 GOALS = ("latency", "throughput")
 _TIE = 1.05  # within this factor of the best, the more precise is recommended
@@ -60,6 +62,25 @@ def join(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
     require_comparable(joined)
     return joined
+
+
+def read_results(path: str | Path) -> dict[str, Any]:
+    """The results of one bundle that `keras-vae bench` wrote.
+
+    Raises:
+      UserError: the file is none, or of another version, or holds several bundles.
+    """
+    try:
+        results = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise UserError(f"Cannot read a benchmark's results from {path}: {str(error).splitlines()[0]}.") from error
+    if not isinstance(results, dict) or results.get("schema") != SCHEMA or "bundle" not in results:
+        given = results.get("schema") if isinstance(results, dict) else type(results).__name__
+        raise UserError(
+            f"{path} must hold the results of one bundle, with the schema {SCHEMA!r}. Given: {given!r}. Time it again: "
+            f"keras-vae bench BUNDLE."
+        )
+    return results
 
 
 def recommend(results: Mapping[str, Any], goal: str) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """One runtime in a process of its own: `python -m keras_vae.runtimes.worker`, JSON lines in and out.
 
 Requests: `{"do": "open", "bundle", "runtime", "threads", "format_name", "mode", "batch"}`, `{"do": "compare"}`,
-`{"do": "time", "signature", "batch", "calls", "seconds"}`, `{"do": "memory"}`. Each is answered by one line, `{"ok": true, ...}` or `{"ok": false, "error"}`. The process ends
-with its input, so it outlives no benchmark.
+`{"do": "time", "signature", "batch", "calls", "seconds"}`, `{"do": "memory"}`. Each is answered by one line,
+`{"ok": true, ...}` or `{"ok": false, "error"}`. The process ends with its input, so it outlives no benchmark.
 """
 
 import json

@@ -109,13 +109,13 @@ def test_quality_is_measured_by_hand_too(reduced):
 def test_a_precision_that_loses_too_much_is_refused_and_leaves_nothing(tmp_path):
     # A narrow Gaussian makes nats of the smallest differences of a pixel: 1 / (2 * 0.01**2) of them a square.
     arguments = {"image_shape": (8, 8, 1), "latent_dim": 2, "encoder": DENSE, "decoder": DENSE}
-    model = stirred(VAE(likelihood={"name": "gaussian", "scale": 0.01}, **arguments))
+    model = stirred(VAE(likelihood={"name": "gaussian", "scale": 0.01}, **arguments), seed=2)
     with pytest.raises(ExportError, match=r"may lose 1 nat.*VAE in int8, which loses .* nats of test ELBO.*--force"):
         export(model, tmp_path / "out", ("onnx", "onnx_int8"))
     assert not list(tmp_path.iterdir())
     forced = export(model, tmp_path / "out", ("onnx", "onnx_int8"), force=True)
     quality = read_bundle(forced.path).formats["onnx_int8"]["quality"]
-    assert quality["forced"] is True and abs(quality["elbo_change"]) > 1
+    assert quality["forced"] is True and quality["elbo_change"] < -1
 
 
 @pytest.mark.parametrize(
