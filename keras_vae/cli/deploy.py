@@ -133,13 +133,11 @@ def _qualities(bundle: "Bundle") -> list[str]:
     said = []
     for name, entry in bundle.formats.items():
         if "quality" in entry:
-            cost, size = (
-                entry["quality"],
-                sum(bundle.manifest["files"][each]["bytes"] for each in bundle.files_of(name)),
-            )
+            cost, size = entry["quality"], bundle.size_of(name)
             elbo = "" if cost["elbo_change"] is None else f"test ELBO {cost['elbo_change']:+.3f} nats, "
-            error = f"reconstruction error {cost['reconstruction_change']:+.2%}"
-            said.append(f"{name}: {size / 1e6:.2f} MB, {elbo}{error}, on {cost['examples']} images.")
+            grown = cost["reconstruction_change"]
+            error = "" if grown is None else f"reconstruction error {grown:+.2%}, "
+            said.append(f"{name}: {size / 1e6:.2f} MB, {elbo}{error}on {cost['examples']} examples.")
     return said
 
 

@@ -67,7 +67,7 @@ def export(
     source, images = trials.images_for(model)
     cases = trials.cases_for(graphs, model, images)
     facts = facts_of(model)
-    calibration = trials.calibration_for(graphs, model) if "onnx_int8" in formats else {}
+    calibration = trials.calibration_for(graphs, model, cases) if "onnx_int8" in formats else {}
     work = Work(graphs, model, as_text(facts), opset, calibration)
     with files.atomic(folder) as temporary:
         temporary.mkdir()

@@ -98,6 +98,10 @@ class Bundle:
             name for name in self.manifest["files"] if any(PurePosixPath(name).is_relative_to(part) for part in parts)
         ]
 
+    def size_of(self, format_name: str) -> int:
+        """Bytes of the files that make up a format."""
+        return sum(self.manifest["files"][name]["bytes"] for name in self.files_of(format_name))
+
     def read(self, name: str) -> bytes:
         """The contents of a file, verified.
 

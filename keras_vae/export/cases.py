@@ -75,8 +75,13 @@ def real_inputs(model: Any, split: str, count: int, seed: int) -> dict[str, np.n
     return {"x": x} | ({"condition": next(iter(conditions.values()))} if conditions else {})
 
 
-def calibration_for(graphs: Sequence[TracedGraph], model: Any) -> dict[str, dict[str, np.ndarray]]:
-    """graph -> `CALIBRATION` inputs by name: training digits, their codes, and draws of the prior, in turns."""
+def calibration_for(
+    graphs: Sequence[TracedGraph], model: Any, cases: Mapping[str, Sequence[Case]]
+) -> dict[str, dict[str, np.ndarray]]:
+    """graph -> `CALIBRATION` inputs by name: training digits, their codes, and draws of the prior, in turns.
+
+    Inputs of another kind are those of the graph's typical case.
+    """
     given = real_inputs(model, "train", CALIBRATION, _SEED + 3)
     condition = given.get("condition")
     encoded = model.encode(given["x"], condition)
@@ -86,13 +91,15 @@ def calibration_for(graphs: Sequence[TracedGraph], model: Any) -> dict[str, dict
         name: np.where(np.arange(CALIBRATION).reshape(-1, *[1] * (array.ndim - 1)) % 2, drawn[name], array)
         for name, array in own.items()
     }
-    noise = np.random.default_rng(_SEED + 4).normal(size=(CALIBRATION, model.latent_dim)).astype("float32")
+    noise = np.random.default_rng(_SEED + 4).normal(size=(CALIBRATION, model.latent_dim))
     known = {**given, **codes, "eps": noise}
-    return {
-        traced.name: {name: known[name].astype(spec.dtype) for name, spec in traced.graph.inputs.items()}
-        for traced in graphs
-        if traced.graph.own_file
-    }
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for traced in graphs:
+        for name, spec in traced.graph.inputs.items():
+            array = known[name] if name in known else cases[traced.name][0].inputs[name]
+            shape = (CALIBRATION, *spec.shape)
+            found.setdefault(traced.name, {})[name] = np.resize(array, shape).astype(spec.dtype)
+    return found
 
 
 def conditions_for(model: Any) -> dict[str, np.ndarray]:

@@ -211,7 +211,7 @@ def _file(bundle: Bundle, format_name: str, mode: str | None) -> dict[str, Any]:
     return {
         "format": format_name,
         "precision": mode if mode in REDUCED else bundle.precision_of(format_name),
-        "file_bytes": sum(bundle.manifest["files"][name]["bytes"] for name in bundle.files_of(format_name)),
+        "file_bytes": bundle.size_of(format_name),
         "quality": entry.get("quality"),
     }
 

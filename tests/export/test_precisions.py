@@ -129,12 +129,14 @@ def test_a_precision_that_loses_too_much_is_refused_and_leaves_nothing(tmp_path)
         (-0.1, 0.021, True),
         (float("nan"), 0.0, True),
         (None, float("nan"), True),
+        (None, None, True),
+        (-0.5, None, False),
     ],
 )
 def test_the_bounds(elbo_change, reconstruction_change, refused):
     measured = {"elbo_change": elbo_change, "reconstruction_change": reconstruction_change, "examples": 10}
     if refused:
-        with pytest.raises(ExportError, match="on 10 images"):
+        with pytest.raises(ExportError, match="on 10 examples"):
             require_quality(measured, "a model in int8")
     else:
         require_quality(measured, "a model in int8")
