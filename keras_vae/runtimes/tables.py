@@ -29,10 +29,14 @@ def cells(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
 
 
 def costs(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """A row for each timed row: what it is, and what it takes; none of results that are older than these figures."""
+    """A row for each timed row: what it is, what it takes, and what a reduced precision costs.
+
+    The last two columns are the change of the test ELBO in nats, and of the reconstruction error. No rows of results
+    that are older than these figures.
+    """
     several = ["model"] if "bundles" in results else []
-    titles = [*several, "runtime", "precision", "files, MB", "cold start, s", "memory, MB", "largest error"]
-    titles += ["ELBO change, nats", "reconstruction error"]
+    titles = [*several, "runtime", "precision", "files, MB", "cold start, s", "memory, MB", "error"]
+    titles += ["ELBO, change", "error, change"]
     rows = []
     for row in results["rows"]:
         if row["status"] == "ok" and "scenarios" in row:
