@@ -12,15 +12,6 @@ from tests.export.bundles import copied
 ROOT = Path(__file__).parents[2]
 # An import of any of these raises ModuleNotFoundError, as where they are not installed.
 _BLOCKED = ("tensorflow", "keras", "tensorflow_probability", "tensorflow_datasets", "tf2onnx", "onnx", "h5py")
-    "tensorflow",
-    "keras",
-    "tensorflow_probability",
-    "tensorflow_datasets",
-    "tf2onnx",
-    "onnx",
-    "h5py",
-    "openvino",
-)
 _PRELUDE = f"import sys; sys.modules.update(dict.fromkeys({_BLOCKED!r}))\n"
 
 
