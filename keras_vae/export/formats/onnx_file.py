@@ -10,6 +10,7 @@ import onnx
 
 from keras_vae.errors import ExportError
 from keras_vae.export.formats.failures import converting
+from keras_vae.export.formats.slimming import slim
 from keras_vae.export.graphs import TracedGraph
 from keras_vae.export.remedies import is_random, remedy
 from keras_vae.export.work import Work
@@ -66,6 +67,8 @@ def _converted(traced: TracedGraph, work: Work) -> Any:
     finally:
         logger.setLevel(level)
     refuse_foreign(proto, traced.name)
+    with converting(f"Slimming the {traced.name}"):
+        slim(proto)
     canonicalise(proto, traced.name, traced.batch)
     onnx.helper.set_model_props(proto, work.metadata(traced))
     return proto
