@@ -12,6 +12,7 @@ from tensorflow_probability import distributions as tfd
 import keras_vae
 from keras_vae.errors import UserError
 from keras_vae.export import cases as trials
+from keras_vae.zoo import store
 
 _PACKAGES = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "openvino", "ai-edge-litert", "numpy")
 _IN_FILES = ("keras_vae", "tensorflow", "keras", "tf2onnx")  # the versions that decide a file's bytes
@@ -23,16 +24,17 @@ def facts_of(model: Any) -> dict[str, Any]:
     """`model`, `preprocessing`, `licences` and `versions`, as JSON.
 
     `model`: class, zoo_name, weights_sha256, likelihood, latent_dim, prior, labels (the names of a condition's
-    classes), image_shape. `licences`: of the software, of the weights (None: not known here), of golden.json's images.
+    classes), image_shape. `licences`: of the software, of the weights (None: they are not the zoo's), of golden.json's images.
     """
     grey = trials.takes_grey(model)
     spec = model.condition_spec()
-    own = getattr(model, "zoo_name", None)
+    folder = getattr(model, "zoo_folder", None)
+    shipped = folder is not None and folder.parent == store.root()
     rule = "grey levels divided by 255"
     return {
         "model": {
             "class": type(model).__name__,
-            "zoo_name": own,
+            "zoo_name": getattr(model, "zoo_name", None),
             "weights_sha256": getattr(model, "weights_sha256", None),
             "likelihood": type(model.likelihood_family).__name__.lower(),
             "latent_dim": model.latent_dim,
@@ -49,7 +51,7 @@ def facts_of(model: Any) -> dict[str, Any]:
         },
         "licences": {
             "software": _LICENCE,
-            "weights": _LICENCE if own else None,
+            "weights": _LICENCE if shipped else None,
             "images": _MNIST if trials.are_digits(model) else None,
         },
         "versions": _versions(),

@@ -244,7 +244,7 @@ def as_float32(model: Any) -> Any:
         return model
     single = type(model).from_config({**config_of(model), "dtype": "float32"})
     single.set_weights(model.get_weights())
-    for known in ("zoo_name", "weights_sha256"):
+    for known in ("zoo_name", "zoo_folder", "weights_sha256"):
         if hasattr(model, known):
             setattr(single, known, getattr(model, known))
     return single
