@@ -24,7 +24,8 @@ def facts_of(model: Any) -> dict[str, Any]:
     """`model`, `preprocessing`, `licences` and `versions`, as JSON.
 
     `model`: class, zoo_name, weights_sha256, likelihood, latent_dim, prior, labels (the names of a condition's
-    classes), image_shape. `licences`: of the software, of the weights (None: they are not the zoo's), of golden.json's images.
+    classes), image_shape. `licences`: of the software, of the weights (None: they are not the zoo's), of the images in
+    golden.json.
     """
     grey = trials.takes_grey(model)
     spec = model.condition_spec()
