@@ -169,6 +169,31 @@ def test_renaming_reaches_the_bodies_of_loops():
     np.testing.assert_allclose(session.run(["mean"], {"x": x})[0], layer(x), atol=1e-6)
 
 
+@pytest.mark.parametrize(
+    ("layer", "shape", "opset", "expected"),
+    [
+        (keras.layers.LayerNormalization(), (5, 12), 18, ["LayerNormalization"]),
+        (keras.layers.LayerNormalization(), (12,), 17, ["LayerNormalization"]),
+        (keras.layers.LayerNormalization(), (12,), 16, 13),
+        (keras.layers.GroupNormalization(4), (4, 4, 8), 18, 15),
+    ],
+)
+def test_normalisations_have_the_operator_where_the_opset_does(layer, shape, opset, expected):
+    from keras_vae.export.formats import onnx_file
+    from keras_vae.export.graphs import Graph, Input, trace
+
+    layer.build((None, *shape))
+    stirred(layer)
+    graph = Graph("norm", "norm", {"x": Input(shape, "float32", "code")}, lambda x: {"mean": layer(x)})
+    traced = trace(graph)
+    proto = onnx_file.convert(traced, Work([traced], None, {}, opset))
+    found = [node.op_type for node in proto.graph.node]
+    assert found == expected or len(found) == expected
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    x = np.random.default_rng(0).normal(size=(4, *shape)).astype("float32")
+    np.testing.assert_allclose(session.run(["mean"], {"x": x})[0], layer(x), atol=2e-6)
+
+
 def test_images_of_another_shape_are_random_and_said_so():
     bundle = bundle_of("colour")
     assert "random images of shape 8x8x3" in bundle.manifest["parity_inputs"]

@@ -159,3 +159,55 @@ def test_what_only_a_loops_body_reads_stays():
     ]
     thin = slimmed(model_of(nodes, {"outer": np.array(2.0, "float32"), "times": np.array(3)}))
     assert types(thin) == ["Loop"]
+
+
+def layer_normalisation(axis=3, scale=4, keepdims=1):
+    """Keras's formula as tf2onnx writes it."""
+    generator = np.random.default_rng(1)
+    weights = {
+        "axes": np.array([axis]),
+        "epsilon": np.array(1e-3, "float32"),
+        "gamma": generator.normal(size=scale).astype("float32"),
+        "beta": generator.normal(size=scale).astype("float32"),
+    }
+    nodes = [
+        node("ReduceMean", "x axes", "mean", keepdims=keepdims),
+        node("Sub", "x mean", "centred"),
+        node("Mul", "centred centred", "squares"),
+        node("ReduceMean", "squares axes", "variance", keepdims=keepdims),
+        node("Add", "variance epsilon", "positive"),
+        node("Sqrt", "positive", "deviation"),
+        node("Reciprocal", "deviation", "inverse"),
+        node("Mul", "inverse gamma", "factor"),
+        node("Mul", "x factor", "scaled"),
+        node("Neg", "mean", "negated"),
+        node("Mul", "negated factor", "moved"),
+        node("Add", "moved beta", "shift"),
+        node("Add", "scaled shift", "y"),
+    ]
+    return model_of(nodes, weights), weights
+
+
+@pytest.mark.parametrize("axis", [3, -1])
+def test_a_layer_normalisation_is_one_operator(axis):
+    proto, weights = layer_normalisation(axis)
+    slim(proto)
+    onnx.checker.check_model(proto, full_check=True)
+    assert types(proto) == ["LayerNormalization"]
+    x = np.random.default_rng(0).normal(size=(3, 2, 3, 4)).astype("float32")
+    standard = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-3)
+    # Sums of four float32 numbers of order 1, in another order.
+    np.testing.assert_allclose(run(proto, x)[0], standard * weights["gamma"] + weights["beta"], rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("arguments", [{"axis": 2}, {"axis": 1}, {"scale": 1}])
+def test_what_is_no_layer_normalisation_stays(arguments):
+    proto, _ = layer_normalisation(**arguments)
+    assert len(types(slimmed(proto))) == 13
+
+
+def test_before_opset_17_there_is_no_operator():
+    proto, _ = layer_normalisation()
+    proto.opset_import[0].version = 16
+    slim(proto)
+    assert len(types(proto)) == 13

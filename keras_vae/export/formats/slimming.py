@@ -52,10 +52,13 @@ class _Graph:
 def slim(proto: Any) -> None:
     """Rewrite a `ModelProto` in place: constant shapes, one reshape or transpose where there were two, no identities.
 
-    Nodes and weights that nothing reads any more go.
+    From opset 17 on, the 13 nodes of a layer normalisation become the operator; a group normalisation keeps its 15,
+    since the operator takes a scale for each channel, as Keras has it, from opset 21 on. Nodes and weights that nothing
+    reads any more go.
     """
     graph = _Graph(proto)
     sizes = _sizes(proto)
+    fused = max(each.version for each in proto.opset_import if each.domain == "") >= 17
     for node in list(proto.graph.node):
         if node.op_type == "Reshape":
             _constant_shape(graph, node, sizes)
@@ -64,6 +67,8 @@ def slim(proto: Any) -> None:
             _one_transpose(graph, node)
         elif node.op_type == "Identity":
             graph.replace(node.output[0], node.input[0])
+        elif node.op_type == "Add" and fused:
+            _layer_normalisation(graph, node, sizes)
     _drop_unread(proto.graph)
 
 
@@ -103,6 +108,55 @@ def _one_transpose(graph: _Graph, node: Any) -> None:
         node.attribute[0].ints[:] = both
 
 
+def _layer_normalisation(graph: _Graph, node: Any, sizes: dict[str, tuple[int | None, ...]]) -> None:
+    """x * inv + (beta - mean * inv), with inv = gamma / sqrt(var + epsilon) over the last axis: LayerNormalization."""
+    scaled, shift = (graph.maker(name, op) for name, op in zip(node.input, ("Mul", "Add"), strict=True))
+    moved = graph.maker(shift.input[0], "Mul") if shift is not None else None
+    negated = graph.maker(moved.input[0], "Neg") if moved is not None else None
+    inverse = graph.maker(scaled.input[1], "Mul") if scaled is not None else None
+    root = _chain(graph, inverse, "Reciprocal", "Sqrt", "Add")
+    squares = _chain(graph, root, "ReduceMean", "Mul")
+    centred = graph.maker(squares.input[0], "Sub") if squares is not None else None
+    if negated is None or centred is None or moved.input[1] != scaled.input[1]:
+        return
+    x, (gamma, beta, epsilon) = scaled.input[0], (graph.array(each.input[1]) for each in (inverse, shift, root))
+    means = [graph.maker(name, "ReduceMean") for name in (negated.input[0], root.input[0])]
+    axes, size = [_axes(graph, mean) for mean in means], sizes.get(x)
+    if (
+        None in means
+        or size is None
+        or any(each not in ([-1], [len(size) - 1]) for each in axes)
+        or list(centred.input) != [x, negated.input[0]]
+        or list(squares.input) != [centred.output[0]] * 2
+        or means[0].input[0] != x
+        or any(each is None for each in (gamma, beta, epsilon))
+        or not gamma.size == beta.size == size[-1]
+        or epsilon.size != 1
+    ):
+        return
+    name = node.output[0]
+    given = [x, graph.add(f"{name}/scale", gamma.ravel()), graph.add(f"{name}/shift", beta.ravel())]
+    node.CopyFrom(
+        onnx.helper.make_node("LayerNormalization", given, [name], axis=-1, epsilon=float(epsilon.ravel()[0]))
+    )
+
+
+def _chain(graph: _Graph, node: Any, *op_types: str) -> Any:
+    """The node of the last of these types, up the first inputs; None if another stands in between."""
+    for op_type in op_types:
+        node = graph.maker(node.input[0], op_type) if node is not None else None
+    return node
+
+
+def _axes(graph: _Graph, node: Any) -> list[int] | None:
+    """The axes of a ReduceMean that keeps them: an input since opset 18, an attribute before."""
+    if node is None:
+        return None
+    known = {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
+    given = graph.array(node.input[1]) if len(node.input) > 1 else known.get("axes")
+    return None if given is None or not known.get("keepdims", 1) else [int(axis) for axis in given]
+
+
 def _drop_unread(graph: Any) -> None:
     wanted = {each.name for each in graph.output}
     kept = []
@@ -127,7 +181,7 @@ def _sizes(proto: Any) -> dict[str, tuple[int | None, ...]]:
         value.name: tuple(
             size.dim_value if size.HasField("dim_value") else None for size in value.type.tensor_type.shape.dim
         )
-        for value in inferred.graph.value_info
+        for value in [*inferred.graph.input, *inferred.graph.value_info]
         if value.type.tensor_type.HasField("shape")
     }
 
