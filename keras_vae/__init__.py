@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from keras_vae import networks as networks
     from keras_vae import runtimes as runtimes
     from keras_vae import schedules as schedules
+    from keras_vae import tasks as tasks
     from keras_vae import zoo as zoo
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "networks",
     "runtimes",
     "schedules",
+    "tasks",
     "zoo",
 ]
 

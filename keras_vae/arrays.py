@@ -112,6 +112,33 @@ def check_labels(labels: Any, classes: int, name: str = "condition") -> np.ndarr
     return array.astype("int32")
 
 
+def check_tokens(x: Any, shape: Sequence[int], classes: int, name: str = "x") -> np.ndarray:
+    """`x` as int32 token ids `(batch, *shape)`, each below `classes`, and nothing but 0 after a sequence's first 0.
+
+    Raises:
+      UserError: not whole numbers, of another shape, out of range, or a sequence that goes on after its end.
+    """
+    array = _numbers(x, name, integers=True)
+    if array.dtype.kind not in "iu" or array.shape[1:] != tuple(shape) or array.ndim != len(shape) + 1:
+        remedy = f" Add the batch axis: {name}[None]." if array.shape == tuple(shape) else ""
+        raise UserError(
+            f"{name} must be token ids, whole numbers of shape (batch, {', '.join(map(str, shape))}). Given: "
+            f"{array.dtype} of shape {array.shape}.{remedy}"
+        )
+    if array.size and not 0 <= int(array.min()) <= int(array.max()) < classes:
+        raise UserError(
+            f"{name} must lie from 0 to {classes - 1}, the tokens of the vocabulary. Given: tokens from {array.min()} "
+            f"to {array.max()}."
+        )
+    goes_on = ((array[:, :-1] == 0) & (array[:, 1:] != 0)).any(axis=-1)
+    if goes_on.any():
+        place = int(goes_on.argmax())
+        raise UserError(
+            f"Token 0 ends a sequence, and only 0 follows it. Given: {name}[{place}], {array[place].tolist()}."
+        )
+    return array.astype("int32", copy=False)
+
+
 def check_indices(codes: Any, shape: Sequence[int], classes: int, name: str = "codes") -> np.ndarray:
     """`codes` as int32 of shape `(batch, *shape)`, each from 0 to `classes - 1`.
 

@@ -7,6 +7,7 @@ minimised.
 
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple, final
 
 import keras
@@ -40,7 +41,7 @@ class Terms(NamedTuple):
     log_px: Any  # (batch,): log p(x|z), z from the posterior
     kl: Any  # (batch, groups): groups are latent dimensions, levels, or 1
     penalty: Any = 0.0  # (batch,) or scalar: what the paper adds, minimised
-    logs: Mapping[str, Any] = {}  # name in `log_names` -> (batch,) or scalar: a variant's own numbers
+    logs: Mapping[str, Any] = {}  # name in `log_names` -> (batch,) or scalar, or (batch,) and its weights: own numbers
     cache: Mapping[str, Any] = {}  # tensors that players share, so that one forward pass serves all
 
 
@@ -84,6 +85,10 @@ class VAE(keras.Model):
     stochastic: bool = True  # False: the code is the encoder's output, so there is no KL, no ELBO and no log p(x)
     analytic_kl: bool = True  # closed form through TFP; False: log q(z|x) - log p(z) at the sample
     conditional: bool = False  # whether "y" of a batch is a condition
+    axes: tuple[str, ...] = ("height", "width", "channels")  # of one x: what `image_shape` is the shape of
+    decoded: str = "mean"  # which of `likelihood_parameters` stands for x: `decode` and `reconstruct` return it
+    encoders: Mapping[str, Any] = ENCODERS  # the networks that have a name
+    decoders: Mapping[str, Any] = DECODERS
 
     def __init__(
         self,
@@ -99,8 +104,8 @@ class VAE(keras.Model):
         **kwargs: Any,
     ) -> None:
         super().__init__(autocast=False, **kwargs)
-        if not isinstance(image_shape, Sequence) or len(image_shape) != 3:
-            raise UserError(f"image_shape is (height, width, channels). Given: {image_shape!r}.")
+        if not isinstance(image_shape, Sequence) or len(image_shape) != len(self.axes):
+            raise UserError(f"image_shape is ({', '.join(self.axes)}). Given: {image_shape!r}.")
         self.image_shape = tuple(arrays.check_whole_number(size, "image_shape") for size in image_shape)
         self.latent_dim = arrays.check_whole_number(latent_dim, "latent_dim")
         self.seed = arrays.check_whole_number(seed, "seed", minimum=0)
@@ -117,8 +122,8 @@ class VAE(keras.Model):
         self.draws = randomness.Draws()
         self.likelihood_family = likelihoods.likelihood(likelihood, dtype=self.dtype_policy)
         shapes = self.network_shapes()
-        self.encoder = self.make_network("encoder", encoder, ENCODERS, *shapes["encoder"])
-        self.decoder = self.make_network("decoder", decoder, DECODERS, *shapes["decoder"])
+        self.encoder = self.make_network("encoder", encoder, self.encoders, *shapes["encoder"])
+        self.decoder = self.make_network("decoder", decoder, self.decoders, *shapes["decoder"])
         self.further_optimizers: dict[str, Any] = {}
         self._trackers: Trackers | None = None
         self.functions = CompiledFunctions(self)
@@ -168,7 +173,9 @@ class VAE(keras.Model):
             kl = divergences.sampled_kl(posterior, self.prior(condition), z)
         return Terms(log_px, kl, cache={"posterior": posterior, "z": z})
 
-    def log_weights(self, x: Any, samples: int, seed: Any, condition: Any = None) -> Any:
+    def log_weights(
+        self, x: Any, samples: int, seed: Any, condition: Any = None, prior: Any = None, posterior: Any = None
+    ) -> Any:
         """log p(x, z) - log q(z|x) for `samples` draws z of q(z|x): shape `(samples, batch)`, nats.
 
         Args:
@@ -176,11 +183,14 @@ class VAE(keras.Model):
           samples: draws for each example.
           seed: an integer, or a stateless seed (an int32 pair).
           condition: one for each example, where the model is conditional.
+          prior: a distribution that takes the place of p(z).
+          posterior: q(z|x), from a caller who asks several times and encodes once.
         """
         seed = randomness.seed_of(seed, randomness.EVALUATION) if isinstance(seed, int) else seed
-        posterior, prior = self.posterior(x, condition), self.prior(condition)
+        posterior = self.posterior(x, condition) if posterior is None else posterior
+        prior = self.prior(condition) if prior is None else prior
         z = posterior.sample(samples, seed=seed)
-        return self.log_px_of(x, z, condition) + prior.log_prob(z) - posterior.log_prob(z)
+        return self.functions.log_px_of(x, z, condition) + prior.log_prob(z) - posterior.log_prob(z)
 
     def log_px_of(self, x: Any, z: Any, condition: Any = None, training: bool = False) -> Any:
         """log p(x|z) of each image for several codes of each, z of shape `(samples, batch, latent_dim)`: nats.
@@ -216,8 +226,8 @@ class VAE(keras.Model):
     def after_step(self, terms: Terms) -> None:
         """Called in training after the updates of each step: moving averages, dead codes."""
 
-    def network_shapes(self) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
-        """The shapes of one input and one output of `"encoder"` and of `"decoder"`.
+    def network_shapes(self) -> dict[str, tuple[Any, ...]]:
+        """The shapes of one input and one output of `"encoder"` and of `"decoder"`, as `make_network` takes them.
 
         Called while the model is made: a variant sets what it reads here before `super().__init__`.
         """
@@ -227,6 +237,24 @@ class VAE(keras.Model):
             "encoder": (self.image_shape, ((2 if self.stochastic else 1) * self.latent_dim,)),
             "decoder": ((self.latent_dim,), pixels),
         }
+
+    def x_spec(self) -> dict[str, Any]:
+        """What one x is, for data and for an exported encoder: its `shape`, `dtype` and `kind`.
+
+        The kind is "image"; or "tokens", whole numbers below the number of `classes`, int32, which no graph casts.
+        """
+        return {"shape": self.image_shape, "dtype": self.float_dtype, "kind": "image"}
+
+    def check_x(self, x: Any, name: str = "x") -> Any:
+        """`x` as an array that the model's graphs take, in numpy.
+
+        Args:
+          name: what messages call it.
+
+        Raises:
+          UserError: another shape or dtype, or numbers outside the model's domain.
+        """
+        return arrays.check_images(x, self.image_shape, name)
 
     def code(self, parameters: Mapping[str, Any]) -> Any:
         """What stands for an image, of its `posterior_parameters`: their mean. `encode` returns it, `decode` takes it.
@@ -251,29 +279,59 @@ class VAE(keras.Model):
         return "float64" if self.compute_dtype == "float64" else "float32"
 
     def make_network(
-        self, role: str, spec: Any, known: Mapping[str, Any], input_shape: Sequence[int], output_shape: Sequence[int]
+        self,
+        role: str,
+        spec: Any,
+        known: Mapping[str, Any],
+        input_shape: Any,
+        output_shape: Sequence[int],
+        arguments: Mapping[str, Any] = MappingProxyType({}),
     ) -> Any:
         """A built network from a name, a mapping of name and arguments, or a Keras layer, which is checked.
+
+        Args:
+          role: what the network is called.
+          spec: what the user gave.
+          known: the networks that have a name.
+          input_shape: of one input; or what the network is called on: `keras.Input`s, such as of whole numbers.
+          output_shape: of one output.
+          arguments: what a network chosen by name is given beside `output_shape`.
 
         Raises:
           UserError: an unknown name, or a layer whose output does not have `output_shape`.
         """
         network: Any = spec
+        symbolic = any(isinstance(each, keras.KerasTensor) for each in keras.tree.flatten(input_shape))
+        inputs = input_shape if symbolic else keras.Input(tuple(input_shape))
         with randomness.initial_weights(self.seed, role):
             if not isinstance(spec, keras.layers.Layer):
-                network = build(role, spec, known, output_shape=output_shape, dtype=self.dtype_policy)
-            given = tuple(network(keras.Input(tuple(input_shape))).shape[1:])
+                network = build(role, spec, known, output_shape=output_shape, dtype=self.dtype_policy, **arguments)
+            given = tuple(network(inputs).shape[1:])
         if given != tuple(output_shape):
+            shapes = [", ".join(map(str, each.shape[1:])) for each in keras.tree.flatten(inputs)]
             raise UserError(
-                f"The {role} must map (batch, {', '.join(map(str, input_shape))}) to (batch, "
+                f"The {role} must map {' and '.join(f'(batch, {shape})' for shape in shapes)} to (batch, "
                 f"{', '.join(map(str, output_shape))}) for this latent_dim and likelihood. Given: a layer whose output "
                 f"has shape (batch, {', '.join(map(str, given))}). Change its last layer."
             )
         return network
 
     def run(self, network: Any, inputs: Any, training: bool) -> Any:
-        """The network's output in `float_dtype`, whatever it computes in."""
-        return ops.cast(network(ops.cast(inputs, self.float_dtype), training=training), self.float_dtype)
+        """The network's output in `float_dtype`, whatever it computes in. Tokens are handed over as they are."""
+        cast = ops.cast(inputs, self.x_spec()["dtype"] if network is self.encoder else self.float_dtype)
+        return ops.cast(network(cast, training=training), self.float_dtype)
+
+    def variables_but(self, *networks: Any) -> list[Any]:
+        """The trainable variables that none of these networks has: those of the players that own the rest."""
+        others = {id(variable) for network in networks for variable in network.trainable_variables}
+        return [variable for variable in self.trainable_variables if id(variable) not in others]
+
+    def players_with(self, name: str, network: Any, loss: Callable[[Terms], Any]) -> list[Player]:
+        """Two players: `"model"`, which minimises the objective, and `name`, a network that minimises its own loss."""
+        return [
+            Player("model", lambda terms, batch: self.objective(terms, self.step), self.variables_but(network)),
+            Player(name, lambda terms, batch: loss(terms), network.trainable_variables),
+        ]
 
     def refuse(self, *names: str) -> None:
         """Raise UserError if one of these arguments of `VAE`, which the variant has no use for, was given.
@@ -304,6 +362,10 @@ class VAE(keras.Model):
         """
         return {}
 
+    def further_graphs(self) -> list[Any]:
+        """What is exported beside encoder, decoder and reconstruction: `keras_vae.export.graphs.Graph`s."""
+        return []
+
     def check_condition(self, condition: Any, count: int) -> dict[str, Any]:
         """`{"condition": array}` for `count` examples, checked; empty for a model that takes none.
 
@@ -325,7 +387,7 @@ class VAE(keras.Model):
     @final
     def train_step(self, data: Any) -> dict[str, Any]:
         """One step for all players: one forward pass, each player's gradient for its own variables, all updates."""
-        batch, players, optimizers = as_batch(data, self.float_dtype), self.players(), self.optimizers
+        batch, players, optimizers = as_batch(data, self.x_spec()["dtype"]), self.players(), self.optimizers
         replica = tf.distribute.get_replica_context()
         seed = randomness.seed_of(self.seed, randomness.TRAINING)
         seed = randomness.fold(seed, self.step, replica.replica_id_in_sync_group)
@@ -350,7 +412,7 @@ class VAE(keras.Model):
     @final
     def test_step(self, data: Any) -> dict[str, Any]:
         """The same terms and losses without noise in the networks; the step and the schedules stand still."""
-        batch, players = as_batch(data, self.float_dtype), self.players()
+        batch, players = as_batch(data, self.x_spec()["dtype"]), self.players()
         replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         seed = randomness.seed_of(self.seed, randomness.EVALUATION)
         seed = randomness.fold(seed, self._required_trackers().batches.total, replica)
@@ -492,10 +554,10 @@ class VAE(keras.Model):
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         """The mean reconstruction of images, or of a batch dict: `(batch, *image_shape)`."""
-        batch = as_batch(inputs, self.float_dtype)
+        batch = as_batch(inputs, self.x_spec()["dtype"])
         condition = self.condition_of(batch)
         z = self.code(self.posterior_parameters(batch["x"], condition, training))
-        return self.likelihood_parameters(z, condition, training)["mean"]
+        return self.likelihood_parameters(z, condition, training)[self.decoded]
 
     # --- Arrays in, arrays out: inference.py ---
 

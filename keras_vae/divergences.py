@@ -22,7 +22,7 @@ def kl(posterior: tfd.Distribution, prior: tfd.Distribution) -> Any:
       UserError: TFP has no closed form for the pair.
     """
     try:
-        if _is_product(posterior) and _is_product(prior):
+        if is_product(posterior) and is_product(prior):
             return tfd.kl_divergence(posterior.distribution, prior.distribution)
         return tfd.kl_divergence(posterior, prior)[:, None]
     except NotImplementedError as error:
@@ -41,13 +41,28 @@ def sampled_kl(posterior: tfd.Distribution, prior: tfd.Distribution, z: Any) -> 
     Returns:
       Shape `(batch, groups)`, as `kl`.
     """
-    if _is_product(posterior) and _is_product(prior):
+    if is_product(posterior) and is_product(prior):
         return posterior.distribution.log_prob(z) - prior.distribution.log_prob(z)
     return ops.expand_dims(posterior.log_prob(z) - prior.log_prob(z), -1)
 
 
-def _is_product(distribution: tfd.Distribution) -> bool:
+def is_product(distribution: tfd.Distribution) -> bool:
+    """Whether it is `tfd.Independent` over one axis: a product of independent dimensions."""
     return isinstance(distribution, tfd.Independent) and distribution.event_shape.rank == 1
+
+
+def cross_entropy(positive: Any, negative: Any) -> Any:
+    """What a critic minimises that tells two samples apart: mean -log sigmoid(positive) - mean log sigmoid(-negative).
+
+    Twice the binary cross-entropy of equal shares, in nats; the best logit is the log ratio of the two densities:
+    Goodfellow et al. 2014, equation 1, https://arxiv.org/abs/1406.2661.
+
+    Args:
+      positive: logits of the first sample, `(n,)`.
+      negative: logits of the second, `(m,)`; of none, as in a batch too small to have them, the mean is 0.
+    """
+    count = ops.cast(ops.maximum(ops.shape(negative)[0], 1), negative.dtype)
+    return ops.mean(ops.softplus(-positive)) + ops.sum(ops.softplus(negative)) / count
 
 
 def rbf(squared_distance: Any, dimensions: int) -> Any:

@@ -36,7 +36,7 @@ def decode(self: Any, z: Any, condition: Any = None) -> np.ndarray:
 
     def one_block(_: int, part: Mapping[str, np.ndarray]) -> Any:
         code = {name: part[name] for name in levels} if isinstance(z, Mapping) else part["z"]
-        return self.functions.likelihood_parameters(code, **{name: part[name] for name in given})["mean"]
+        return self.functions.likelihood_parameters(code, **{name: part[name] for name in given})[self.decoded]
 
     return arrays.in_blocks(one_block, {**levels, **given})
 
@@ -101,7 +101,7 @@ def checked_inputs(model: Any, x: Any, condition: Any = None, likelihood: bool =
     Args:
       likelihood: also require images in the likelihood's support, since nats will be reported.
     """
-    images = arrays.check_images(x, model.image_shape).astype(model.float_dtype)
+    images = model.check_x(x).astype(model.x_spec()["dtype"], copy=False)
     if likelihood and not model.stochastic:
         raise UserError(
             f"{type(model).__name__} has no distribution over codes, and so no ELBO and no log p(x). Compare "

@@ -16,6 +16,7 @@ from keras_vae.files import atomic
 
 # Okabe and Ito 2008, https://jfly.uni-koeln.de/color/
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+MARKS = ("o", "x", "^")
 
 
 def save(figure: Figure, path: str | Path) -> None:
@@ -70,6 +71,71 @@ def curves(history: Mapping[str, Sequence[float]], path: str | Path) -> None:
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.spines[["top", "right"]].set_visible(False)
     figure.axes[0].legend(frameon=False)
+    save(figure, path)
+
+
+def rows(images: np.ndarray, path: str | Path, labels: Sequence[str] = (), gap: int = 1) -> None:
+    """A picture of `(rows, columns, height, width, channels)`: interpolations, attributes, or a plane of codes."""
+    _show(mosaic(images.reshape(-1, *images.shape[2:]), images.shape[1], gap), path, labels)
+
+
+def scatter(points: np.ndarray, path: str | Path, labels: Any = None, title: str = "") -> None:
+    """Codes in the plane, `(examples, 2)`; classes have a colour and a mark of their own, so that either tells them."""
+    figure = Figure(figsize=(6, 5), layout="constrained")
+    axes: Any = figure.subplots()
+    classes = [None] if labels is None else np.unique(labels).tolist()
+    for number, each in enumerate(classes):
+        chosen = points if each is None else points[np.asarray(labels) == each]
+        colour, mark = COLOURS[number % len(COLOURS)], MARKS[number // len(COLOURS) % len(MARKS)]
+        axes.scatter(*chosen.T, s=10, color=colour, marker=mark, alpha=0.6, linewidths=0.8, label=f"{each}")
+    if labels is not None:
+        axes.legend(frameon=False, markerscale=2, bbox_to_anchor=(1, 1), loc="upper left")
+    axes.set(title=title, xticks=[], yticks=[], aspect="equal")
+    save(figure, path)
+
+
+def bars(values: Sequence[float], path: str | Path, labels: Sequence[str], y: str, line: float | None = None) -> None:
+    """A bar for each value: KL of each dimension in nats, or how often each entry of a codebook is used.
+
+    Args:
+      values: in the order they are drawn.
+      path: the PNG file.
+      labels: one for each bar; left out where there are more than 40.
+      y: what the values are, with their unit.
+      line: a level to compare with, drawn across.
+    """
+    figure = Figure(figsize=(max(4.0, min(12.0, 0.3 * len(values))), 3), layout="constrained")
+    axes: Any = figure.subplots()
+    axes.bar(np.arange(len(values)), values, color=COLOURS[0], width=0.8 if len(values) <= 40 else 1.0)
+    if line is not None:
+        axes.axhline(line, color=COLOURS[1], linestyle="--", linewidth=1)
+    axes.set(ylabel=y)
+    axes.set_xticks(np.arange(len(values)) if len(values) <= 40 else [], labels if len(values) <= 40 else [])
+    axes.spines[["top", "right"]].set_visible(False)
+    save(figure, path)
+
+
+def detection(normal: np.ndarray, anomalous: np.ndarray, threshold: float, path: str | Path, score: str) -> None:
+    """How scores of normal images and of anomalies lie, and the threshold: left, their histograms; right, the ROC curve
+    with the point that the threshold gives."""
+    from sklearn.metrics import roc_curve
+
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    joined = np.concatenate([normal, anomalous])
+    edges = np.linspace(*np.percentile(joined, [0, 99.5]), 41)
+    for scores, label, colour in ((normal, "normal", COLOURS[0]), (anomalous, "anomalies", COLOURS[1])):
+        left.hist(np.clip(scores, None, edges[-1]), edges, density=True, histtype="step", color=colour, label=label)
+    left.axvline(threshold, color="black", linestyle="--", linewidth=1, label="threshold")
+    left.set(xlabel=score, ylabel="density")
+    left.legend(frameon=False)
+    truth = np.repeat([0, 1], [len(normal), len(anomalous)])
+    right.plot(*roc_curve(truth, joined)[:2], color=COLOURS[0])
+    right.plot([0, 1], [0, 1], color="grey", linestyle=":", linewidth=1)
+    right.plot(np.mean(normal > threshold), np.mean(anomalous > threshold), "o", color=COLOURS[1])
+    right.set(xlabel="false positive rate", ylabel="true positive rate", aspect="equal")
+    for axes in (left, right):
+        axes.spines[["top", "right"]].set_visible(False)
     save(figure, path)
 
 

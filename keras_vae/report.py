@@ -34,6 +34,11 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
+def preformatted(text: str) -> str:
+    """Text whose line breaks and spaces count."""
+    return f'<div class="scroll"><pre>{html.escape(text)}</pre></div>'
+
+
 def picture(path: str | Path, caption: str) -> str:
     """A PNG file, inside the page, with its caption, which is also what a screen reader says."""
     data = base64.b64encode(Path(path).read_bytes()).decode()

@@ -8,11 +8,17 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from keras_vae import arrays
 from keras_vae.data import pipeline
 from keras_vae.errors import DivergedError, UserError
 
 _NO_WEIGHTS = "A VAE weighs all examples alike."
+
+
+class _Mean(keras.metrics.Mean):
+    """A weighted mean; of nothing, NaN rather than 0."""
+
+    def result(self) -> Any:
+        return ops.where(self.count > 0, super().result(), float("nan"))
 
 
 class Trackers:
@@ -22,17 +28,19 @@ class Trackers:
     """
 
     def __init__(self, names: Sequence[str]) -> None:
-        self.means = {name: keras.metrics.Mean(name=name) for name in names}
+        self.means = {name: _Mean(name=name) for name in names}
         # Batches since the last reset: evaluation noise is a function of it, so `evaluate` gives the same twice.
         self.batches = keras.metrics.Sum(name="batches")
         self.failure = keras.Variable(-1, dtype="int64", trainable=False, aggregation="only_first_replica")
 
     def update(self, values: Mapping[str, Any], batch_size: Any) -> dict[str, Any]:
-        """Add one batch: `values` are scalars or `(batch,)`. Returns the means so far."""
+        """Add one batch: `values` are scalars, `(batch,)`, or `(batch,)` and its weights. Returns the means so far."""
         self.batches.update_state(1.0)
         for name, value in values.items():
+            value, weight = value if isinstance(value, tuple) else (value, None)
             value = ops.cast(value, "float32")
-            weight = ops.ones_like(value) if value.shape.rank else ops.cast(batch_size, "float32")
+            if weight is None:
+                weight = ops.ones_like(value) if value.shape.rank else ops.cast(batch_size, "float32")
             self.means[name].update_state(value, sample_weight=weight)
         return {name: mean.result() for name, mean in self.means.items()}
 
@@ -120,17 +128,17 @@ def checked_dataset(
     if not isinstance(x, tf.data.Dataset):
         if isinstance(x, Mapping):
             x, y = as_batch(x)["x"], x.get("y", y)
-        examples = arrays.check_images(x, model.image_shape)
+        examples = model.check_x(x)
         dataset = pipeline.batches(examples, y, batch_size=batch_size, training=training, seed=model.seed)
         labels = y
     else:
         dataset, known = x, pipeline.pixels_of(x)
         if known is None:
             first = as_batch(next(iter(x.take(1).as_numpy_iterator()), None))
-            examples = arrays.check_images(first["x"], model.image_shape, "x of the dataset's first batch")
+            examples = model.check_x(first["x"], "x of the dataset's first batch")
             labels = first.get("y")
         else:
-            examples = arrays.check_images(known.example, model.image_shape, "x of the dataset")
+            examples = model.check_x(known.example, "x of the dataset")
             labels = known.labels
     if nats:
         model.likelihood_family.check(examples)

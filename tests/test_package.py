@@ -93,6 +93,8 @@ def test_what_the_wheel_holds(wheel):
         packed = zipfile.ZipFile(wheel).read(f"keras_vae/_zoo/beta_vae_mnist/{name}")
         assert packed == (ROOT / "zoo/beta_vae_mnist" / name).read_bytes()
     assert any(name.startswith("keras_vae/data/tfds/mnist/") for name in names), "the digits come along"
+    words = {f"keras_vae/data/words/{name}" for name in ("words.txt.gz", "COPYRIGHT", "PROVENANCE.md")}
+    assert words <= set(names), "the words come along, with their licence"
     assert not [name for name in names if "checkpoint" in name.split("/")[-1] and "_zoo" in name]
     assert not [name for name in names if name.startswith("keras_vae/_zoo/") and name.endswith(".py")]
     entry_points = zipfile.ZipFile(wheel).read(next(name for name in names if name.endswith("entry_points.txt")))

@@ -107,3 +107,48 @@ def test_curves_show_training_and_held_out_numbers(tmp_path, monkeypatch):
     assert [list(line.get_xdata()) for line in loss.lines] == [[1, 2, 3]] * 2
     assert [line.get_label() for line in loss.lines] == ["training", "held out"]
     assert [list(line.get_ydata()) for line in beta.lines] == [[0.1, 2.0, 4.0]]
+
+
+def figures(monkeypatch):
+    seen = []
+    monkeypatch.setattr(plots, "save", lambda figure, path: seen.append(figure))
+    return seen
+
+
+def test_rows_are_laid_out_as_given(tmp_path):
+    """Two rows of three levels: each block of the picture has the level of its place."""
+    levels = np.linspace(0.1, 0.8, 6).reshape(2, 3, 1, 1, 1).astype("float32")
+    plots.rows(np.broadcast_to(levels, (2, 3, 28, 28, 1)), tmp_path / "a.png", gap=0)
+    pixels = inside(tmp_path / "a.png")
+    height, width = pixels.shape[0] / 2, pixels.shape[1] / 3
+    found = [[pixels[int((r + 0.5) * height), int((c + 0.5) * width), 0] for c in range(3)] for r in range(2)]
+    np.testing.assert_allclose(found, levels[..., 0, 0, 0], rtol=0, atol=2 / 255)
+
+
+def test_each_class_has_its_points_and_a_style_of_its_own(tmp_path, monkeypatch):
+    seen = figures(monkeypatch)
+    points, labels = np.random.default_rng(0).random((50, 2)), np.arange(50) % 10
+    plots.scatter(points, tmp_path / "a.png", labels)
+    drawn = seen[0].axes[0].collections
+    assert len(drawn) == 10
+    for label, each in enumerate(drawn):
+        np.testing.assert_allclose(each.get_offsets(), points[labels == label])
+    styles = {(tuple(each.get_facecolor()[0]), each.get_paths()[0].vertices.tobytes()) for each in drawn}
+    assert len(styles) == 10
+
+
+def test_bars_have_their_heights(tmp_path, monkeypatch):
+    seen = figures(monkeypatch)
+    plots.bars([3.0, 1.0], tmp_path / "a.png", ["z1", "z0"], "KL, nats", line=0.5)
+    axes = seen[0].axes[0]
+    assert [bar.get_height() for bar in axes.patches] == [3.0, 1.0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["z1", "z0"]
+
+
+def test_the_point_on_the_curve_is_that_of_the_threshold(tmp_path, monkeypatch):
+    seen = figures(monkeypatch)
+    plots.detection(np.arange(10.0), np.arange(5.0, 15.0), 7.5, tmp_path / "a.png", "-ELBO, nats")
+    curve, _, point = seen[0].axes[1].lines
+    assert (point.get_xdata()[0], point.get_ydata()[0]) == (0.2, 0.7)
+    area = np.trapezoid(curve.get_ydata(), curve.get_xdata())
+    assert area == pytest.approx(np.mean([(a > n) + 0.5 * (a == n) for a in range(5, 15) for n in range(10)]))

@@ -24,6 +24,7 @@ from keras_vae.models import (
     BetaVAE,
     FactorVAE,
     InfoVAE,
+    SemiSupervisedVAE,
     VampVAE,
 )
 from keras_vae.schedules import Constant
@@ -135,6 +136,19 @@ def test_at_other_values_it_is_another_loss(cls, arguments, simpler):
 def test_dreg_of_one_sample_has_the_loss_and_the_decoder_gradient():
     """Its encoder gradient leaves out the score, whose mean is 0, and so is another one for each sample."""
     assert_equal(model_of(IWAE, importance_samples=1, gradient="dreg"), model_of(SampledVAE), networks=(1,))
+
+
+def test_semi_supervised_with_all_labels():
+    """The loss of the CVAE, of a label, log 3 nats, and of the classifier; the networks' gradients are the CVAE's."""
+    y = np.arange(12, dtype="int32") % 3
+    model, simpler = (model_of(cls, num_classes=3) for cls in (SemiSupervisedVAE, CVAE))
+    (loss, gradients), (expected, expected_gradients) = (loss_and_gradients(each, y) for each in (model, simpler))
+    log_q = np.log(model.classify(X)[np.arange(12), y])
+    np.testing.assert_allclose(loss - 50.0 * -log_q.mean(), expected + np.log(3), rtol=1e-10)
+    for network in (0, 1):
+        for mine, theirs in zip(gradients[network], expected_gradients[network], strict=True):
+            assert np.abs(theirs).max() > 1e-3
+            np.testing.assert_allclose(mine, theirs, rtol=1e-10, atol=1e-12)
 
 
 def test_vamp_with_one_standard_pseudo_posterior():

@@ -47,6 +47,7 @@ def page(tmp_path):
             report.heading('Kept "as is"'),
             report.paragraph("p(x|z) < q(z|x) & <script>alert(1)</script>"),
             report.table(["metric", "a<b"], [["elbo", "-84.1 ± 0.2"], ["<td>", "</table>"]]),
+            report.preformatted("[a]\n  b = '<c>'"),
             report.picture(tmp_path / "a.png", 'He said "<b>"'),
         ],
     )
@@ -59,6 +60,7 @@ def test_tags_are_balanced_and_text_is_escaped(page):
     assert parsed.of("p") == ["nats & bits", "p(x|z) < q(z|x) & <script>alert(1)</script>"]
     assert parsed.of("th") == ["metric", "a<b"]
     assert parsed.of("td") == ["elbo", "-84.1 ± 0.2", "<td>", "</table>"]
+    assert parsed.of("pre") == ["[a]\n  b = '<c>'"]
     assert parsed.of("figcaption") == ['He said "<b>"']
     assert ("img", "alt", 'He said "<b>"') in parsed.attributes
     assert page.startswith("<!doctype html>") and ("meta", "charset", "utf-8") in parsed.attributes

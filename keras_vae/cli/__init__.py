@@ -12,7 +12,7 @@ from typing import Any
 import typer
 import typer.core
 
-from keras_vae.cli import deploy, quickstart, use, zoo
+from keras_vae.cli import deploy, quickstart, tasks, use, zoo
 from keras_vae.errors import UserError
 
 
@@ -45,6 +45,8 @@ app.command("verify")(zoo.verify_command)
 app.command("sample")(use.sample_command)
 app.command("encode")(use.encode_command)
 app.command("traverse")(use.traverse_command)
+app.command("anomaly")(tasks.anomaly_command)
+app.command("report")(tasks.report_command)
 app.command("export")(deploy.export_command)
 app.command("check")(deploy.check_command)
 app.command("bench")(deploy.bench_command)

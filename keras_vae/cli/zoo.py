@@ -1,6 +1,7 @@
 """list, show, train, evaluate, verify."""
 
-from typing import Annotated
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
 
 import typer
 
@@ -65,13 +66,27 @@ def evaluate_command(
     split: Annotated[str | None, typer.Option(help="train, validation, test, or a slice: 'test[:1000]'.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the noise; the recipe's if not given.")] = None,
     samples: Annotated[int, typer.Option(help="Importance samples of log p(x) an image; 0 leaves it out.")] = 200,
+    likelihood: Annotated[bool, typer.Option("--likelihood", help="Nats, bits/dim, annealed importance.")] = False,
+    latent: Annotated[bool, typer.Option("--latent", help="KL and its parts, active units, collapse, codes.")] = False,
+    generation: Annotated[bool, typer.Option("--generation", help="Draws, reconstructions, copies.")] = False,
+    representation: Annotated[bool, typer.Option("--representation", help="Probes and clusters of codes.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="All of these.")] = False,
     json: Json = False,
 ) -> None:
-    """Measure ELBO, reconstruction, KL and log p(x), in nats per example, with standard errors."""
+    """Measure ELBO, reconstruction, KL and log p(x), in nats per example, with standard errors; or the parts named."""
     from keras_vae.zoo import cards, recipes
 
     recipe: recipes.Recipe = cards.card(name).recipe
     load_tensorflow()
+    flags = {"likelihood": likelihood, "latent": latent, "generation": generation, "representation": representation}
+    sections = [section for section, flag in flags.items() if flag or everything]
+    if sections:
+        from keras_vae.zoo.evaluations import evaluate_entry
+
+        with working(f"Evaluating {name}", quiet=json):
+            found = evaluate_entry(name, sections, split, seed, samples)
+        print_json({"name": name, **found}) if json else print_evaluation(name, found, sections)
+        return
     from keras_vae import zoo
     from keras_vae.zoo import measures
 
@@ -108,3 +123,27 @@ def print_metrics(title: str, metrics: dict) -> None:
     rows = [[metric, f"{row['value']:.3f}", f"{row['standard_error']:.3f}", str(row["samples"])]
             for metric, row in metrics.items()]  # fmt: skip
     print_table(title, ["nats per example", "mean", "standard error", "draws an image"], rows)
+
+
+def print_evaluation(name: str, found: dict, sections: Sequence[str]) -> None:
+    """A table of each section's numbers, and why it lacks what it lacks."""
+    title = f"{name}, {found['examples']:,} images of {found['split']}"
+    for section in sections:
+        rows = list(_numbers(found[section]))
+        if rows:
+            print_table(f"{title}: {section}", ["metric", "value", "standard error"], rows)
+    for metric, reason in found["without"].items():
+        if not reason.startswith("This needs"):
+            print(f"No {metric}: {reason}")
+
+
+def _numbers(part: Any, path: str = "") -> Iterator[list[str]]:
+    """A row for each number in a nested dict; of lists, and of what a number comes with, none."""
+    if isinstance(part, dict) and "value" in part:
+        yield [path, f"{part['value']:.4g}", f"{part['standard_error']:.2g}" if "standard_error" in part else ""]
+    elif isinstance(part, dict):
+        for key, inner in part.items():
+            if isinstance(inner, dict):
+                yield from _numbers(inner, f"{path}.{key}".strip("."))
+            elif isinstance(inner, int | float | str):
+                yield [f"{path}.{key}".strip("."), inner if isinstance(inner, str) else f"{inner:.4g}", ""]

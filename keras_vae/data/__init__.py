@@ -1,8 +1,10 @@
-"""Datasets through TensorFlow Datasets; MNIST is bundled, so everything runs with no network."""
+"""Datasets through TensorFlow Datasets; MNIST and a list of words are bundled, so everything runs with no network."""
 
 from pathlib import Path
 from typing import Any
 
+from keras_vae.data import words as words
+from keras_vae.data.labels import keep_labels as keep_labels
 from keras_vae.data.pipeline import batches as batches
 from keras_vae.data.pipeline import pixels_of as pixels_of
 from keras_vae.errors import UserError
@@ -18,11 +20,14 @@ def load(
     seed: int = 0,
     first_epoch: int = 0,
     data_dir: str | Path | None = None,
+    labelled: int | None = None,
 ) -> Any:
     """A `tf.data.Dataset` of batches: dicts of "x", float32 in [0, 1] `(batch, height, width, channels)`, and "y".
 
+    Of `"words"`, "x" is int32 `(batch, 16)`: letters as tokens, which `keras_vae.data.words.to_text` reads.
+
     Args:
-      name: a TFDS name of a dataset of images of one size.
+      name: a TFDS name of a dataset of images of one size, or `"words"`.
       split: `"train"`, `"validation"`, `"train+validation"` or `"test"`, or a slice of one, `"train[:1000]"`.
       binarize: `"dynamic"` (new each epoch), `"static"` (always the same), or None: grey levels.
       dequantize: (level + u) / 256 with u uniform, new each epoch.
@@ -31,6 +36,7 @@ def load(
       seed: of order and noise.
       first_epoch: the epoch of the first iteration; each iteration is the next epoch.
       data_dir: where TFDS keeps prepared data.
+      labelled: keep so many labels, as alike in number a class as can be, drawn by `seed`; the other examples get -1.
 
     Raises:
       UserError: an unknown dataset, split or option.
@@ -39,9 +45,10 @@ def load(
     from keras_vae.data import sources
 
     split_images = sources.read(name, split, data_dir)
+    labels = split_images.labels
     return batches(
         split_images.images,
-        split_images.labels,
+        labels if labelled is None else keep_labels(labels, labelled, seed),
         batch_size=batch_size,
         training=split.startswith("train") if training is None else training,
         binarize=binarize,
@@ -52,7 +59,7 @@ def load(
 
 
 def load_arrays(name: str, split: str = "test", binarize: str | None = None, data_dir: str | Path | None = None) -> Any:
-    """The images of a split as one float32 array `(examples, height, width, channels)` in [0, 1].
+    """The "x" of a split as one array: images, float32 `(examples, height, width, channels)` in [0, 1], or tokens.
 
     Args and errors: as `load`; `binarize` is None or "static".
     """

@@ -1,4 +1,4 @@
-"""From arrays of pixels to batches, as a pure function of the seed, the epoch and the batch."""
+"""From arrays of pixels, or of tokens, to batches, as a pure function of the seed, the epoch and the batch."""
 
 from typing import Any, NamedTuple
 
@@ -17,7 +17,8 @@ class Pixels(NamedTuple):
     """What is known of a dataset's examples without reading it."""
 
     image_shape: tuple[int, ...]
-    example: np.ndarray  # one image with every value that matters to a likelihood: 0, 1, and 0.5 where there is grey
+    # One image with every value that matters to a likelihood: 0, 1, and 0.5 where there is grey. Tokens: all of them.
+    example: np.ndarray
     labels: np.ndarray | None = None  # all of them, where there are any
 
 
@@ -39,7 +40,8 @@ def batches(
     an uninterrupted one sees.
 
     Args:
-      images: `(examples, height, width, channels)`, uint8 grey levels or floats in [0, 1].
+      images: `(examples, height, width, channels)`, uint8 grey levels or floats in [0, 1]; or tokens, int32
+        `(examples, length)`, which stay what they are.
       labels: one for each example.
       batch_size: examples in a batch.
       training: new order each epoch, without the last partial batch; otherwise the arrays' order, and all of it.
@@ -60,7 +62,10 @@ def batches(
     if binarize and dequantize:
         raise UserError("dequantize adds noise to grey levels; binary pixels have none. Use one or the other.")
     images = np.asarray(images)
-    if images.dtype != np.uint8:
+    tokens = images.dtype == np.int32 and images.ndim == 2
+    if tokens and (binarize or dequantize):
+        raise UserError("binarize and dequantize are for grey levels. Given: tokens, int32. Leave them out.")
+    if images.dtype != np.uint8 and not tokens:
         images = arrays.check_images(images, images.shape[1:], "images")
     if dequantize and images.dtype != np.uint8:
         raise UserError(f"dequantize needs grey levels 0 to 255 as uint8. Given: {images.dtype}.")
@@ -73,7 +78,7 @@ def batches(
     scale = 255 if images.dtype == np.uint8 else 1
     if binarize == "static":
         images, scale, binarize = _binarized_once(images, scale), 1, None
-    binary = not dequantize and all(((part == 0) | (part == scale)).all() for part in arrays.pieces(images))
+    binary = not (dequantize or tokens) and all(((part == 0) | (part == scale)).all() for part in arrays.pieces(images))
     if binary:  # bytes: a quarter of what floats would move in each epoch
         images, scale, binarize = (images == scale).astype("uint8"), 1, None
     columns = {"x": images} | ({} if labels is None else {"y": _checked_labels(labels, len(images))})
@@ -90,7 +95,7 @@ def batches(
 
         def one_batch(step: Any) -> dict[str, Any]:
             batch = {name: tensor[step * batch_size : (step + 1) * batch_size] for name, tensor in shuffled.items()}
-            x = tf.cast(batch["x"], "float32")
+            x = batch["x"] if tokens else tf.cast(batch["x"], "float32")
             if binarize or dequantize:
                 noise = tf.random.stateless_uniform(tf.shape(x), randomness.fold(base, step + 1))
                 x = (x + noise) / 256.0 if dequantize else tf.cast(noise * float(scale) < x, "float32")
@@ -107,7 +112,7 @@ def batches(
     # The autotuner's thread sleeps in doubling periods, and the end of an epoch waits for it to wake.
     options.autotune.enabled = False
     dataset = dataset.with_options(options)
-    example = np.full((1, *images.shape[1:]), 1.0 if binary or binarize else 0.5, "float32")
+    example = images if tokens else np.full((1, *images.shape[1:]), 1.0 if binary or binarize else 0.5, "float32")
     marked: Any = dataset
     marked.keras_vae = Pixels(tuple(images.shape[1:]), example, columns.get("y"))
     marked.epoch = epoch  # the graph holds the variable's handle only

@@ -1,6 +1,7 @@
 """Where images come from: TensorFlow Datasets, MNIST from the package's own folder, so it needs no network."""
 
 import contextlib
+import functools
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ from unittest import mock
 import numpy as np
 import tensorflow_datasets as tfds
 
+from keras_vae.data import words
 from keras_vae.errors import UnavailableError, UserError
 from keras_vae.naming import nearest
 
@@ -22,15 +24,15 @@ _VALIDATION_PART = 6
 class Images(NamedTuple):
     """A split, in memory."""
 
-    images: np.ndarray  # uint8 (examples, height, width, channels)
+    images: np.ndarray  # uint8 (examples, height, width, channels), or int32 (examples, length): tokens
     labels: np.ndarray | None  # int64 (examples,), or none
 
 
 def read(name: str, split: str, data_dir: str | Path | None = None) -> Images:
-    """The split of a TFDS dataset of images, as TFDS orders it.
+    """The split of a TFDS dataset of images, as TFDS orders it, or of data of our own.
 
     Args:
-      name: a TFDS name, such as `"mnist"`.
+      name: a TFDS name, such as `"mnist"`; or `"words"`, whose examples are tokens.
       split: `"train"`, `"validation"`, `"train+validation"` or `"test"`; the first, second and last never overlap.
         The examples that TFDS calls "validation" where it has them, else the last sixth of its "train". A TFDS slice
         of these four, `"train[:1000]"`, counts within the split.
@@ -40,6 +42,12 @@ def read(name: str, split: str, data_dir: str | Path | None = None) -> Images:
       UserError: an unknown dataset or split, or images of differing sizes.
       UnavailableError: the data are neither prepared nor can be downloaded; says how to get them.
     """
+    if name in OWN:
+        part, start, stop = parsed(split)
+        chosen = np.concatenate([OWN[name]()[each] for each in part.split("+")])[start:stop]
+        if not len(chosen):
+            raise UserError(f"The slice {split!r} of {name!r} holds no examples.")
+        return Images(chosen, None)
     tfds.core.add_data_dir(BUNDLED)
     builder = _prepared(name, data_dir)
     features = builder.info.features
@@ -65,7 +73,7 @@ def _prepared(name: str, data_dir: str | Path | None) -> Any:
     try:
         builder = tfds.builder(name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError as error:
-        known = nearest(name, tfds.list_builders())
+        known = nearest(name, [*OWN, *tfds.list_builders()])
         raise UserError(f"Unknown dataset {name!r}.{known} See tfds.list_builders().") from error
     if builder.data_path.exists():
         return builder
@@ -94,15 +102,25 @@ def _impatient() -> Iterator[None]:
         yield
 
 
-def _tfds_split(builder: Any, split: str) -> Any:
+def parsed(split: str) -> tuple[str, int, int | None]:
+    """Which of `SPLITS`, and the first and last example of a slice of it.
+
+    Raises:
+      UserError: none of them.
+    """
     match = re.fullmatch(r"([a-z+]+)(?:\[(\d*):(\d*)\])?", split)
     if match is None or match[1] not in SPLITS:
         raise UserError(
             f"split is one of {', '.join(SPLITS)}, or a slice of one such as 'train[:1000]'. Given: {split!r}."
         )
+    return match[1], int(match[2] or 0), int(match[3]) if match[3] else None
+
+
+def _tfds_split(builder: Any, split: str) -> Any:
+    part, start, stop = parsed(split)
     sizes = {name: info.num_examples for name, info in builder.info.splits.items()}
-    if "train" not in sizes or (match[1] == "test" and "test" not in sizes):
-        raise UserError(f"The dataset {builder.name!r} has no split {match[1]!r}. It has: {', '.join(sizes)}.")
+    if "train" not in sizes or (part == "test" and "test" not in sizes):
+        raise UserError(f"The dataset {builder.name!r} has no split {part!r}. It has: {', '.join(sizes)}.")
     cut = sizes["train"] - sizes["train"] // _VALIDATION_PART
     own = "validation" in sizes
     ranges = {
@@ -111,9 +129,9 @@ def _tfds_split(builder: Any, split: str) -> Any:
         "test": [("test", 0, sizes.get("test", 0))],
     }
     ranges["train+validation"] = ranges["train"] + ranges["validation"]
-    start, stop = int(match[2] or 0), int(match[3]) if match[3] else sum(sizes.values())
+    stop = sum(sizes.values()) if stop is None else stop
     parts = []
-    for name, low, high in ranges[match[1]]:
+    for name, low, high in ranges[part]:
         length = high - low
         first, last = min(start, length), min(stop, length)
         if first < last:
@@ -122,3 +140,12 @@ def _tfds_split(builder: Any, split: str) -> Any:
     if not parts:
         raise UserError(f"The slice {split!r} of {builder.name!r} holds no examples.")
     return sum(parts[1:], start=parts[0])
+
+
+@functools.cache
+def _words() -> dict[str, np.ndarray]:
+    return {split: words.to_tokens(each) for split, each in words.splits().items()}
+
+
+# Bundled data that are not of TFDS: name -> what gives the array of each of train, validation and test.
+OWN = {"words": _words}

@@ -1,1 +1,61 @@
-"""Numbers about a trained model, in nats unless said."""
+"""Numbers about a trained model, in nats unless said: each with its standard error, its draws and its seed.
+
+`evaluate` gives all that apply to a model; the functions behind it take a model, or arrays of codes.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from keras_vae.evaluation.aggregate import aggregate_log_probs as aggregate_log_probs
+    from keras_vae.evaluation.aggregate import kl_split as kl_split
+    from keras_vae.evaluation.annealing import annealed_importance as annealed_importance
+    from keras_vae.evaluation.disentanglement import beta_vae_metric as beta_vae_metric
+    from keras_vae.evaluation.disentanglement import dci as dci
+    from keras_vae.evaluation.disentanglement import explicitness as explicitness
+    from keras_vae.evaluation.disentanglement import factor_vae_metric as factor_vae_metric
+    from keras_vae.evaluation.disentanglement import mig as mig
+    from keras_vae.evaluation.disentanglement import modularity as modularity
+    from keras_vae.evaluation.disentanglement import repeated as repeated
+    from keras_vae.evaluation.disentanglement import sap as sap
+    from keras_vae.evaluation.distances import frechet as frechet
+    from keras_vae.evaluation.distances import memorisation as memorisation
+    from keras_vae.evaluation.distances import precision_recall as precision_recall
+    from keras_vae.evaluation.generation import condition_accuracy as condition_accuracy
+    from keras_vae.evaluation.generation import mnist_fd as mnist_fd
+    from keras_vae.evaluation.generation import reconstruction as reconstruction
+    from keras_vae.evaluation.latent import active_units as active_units
+    from keras_vae.evaluation.latent import codebook_usage as codebook_usage
+    from keras_vae.evaluation.latent import collapse as collapse
+    from keras_vae.evaluation.latent import kl_per_dimension as kl_per_dimension
+    from keras_vae.evaluation.likelihood import bits_per_dim as bits_per_dim
+    from keras_vae.evaluation.overview import evaluate as evaluate
+    from keras_vae.evaluation.representation import clustering as clustering
+    from keras_vae.evaluation.representation import probes as probes
+
+_HOME = {
+    "aggregate": ("aggregate_log_probs", "kl_split"),
+    "annealing": ("annealed_importance",),
+    "disentanglement": (
+        "beta_vae_metric", "dci", "explicitness", "factor_vae_metric", "mig", "modularity", "repeated", "sap",
+    ),
+    "distances": ("frechet", "memorisation", "precision_recall"),
+    "generation": ("condition_accuracy", "mnist_fd", "reconstruction"),
+    "latent": ("active_units", "codebook_usage", "collapse", "kl_per_dimension"),
+    "likelihood": ("bits_per_dim",),
+    "overview": ("evaluate",),
+    "representation": ("clustering", "probes"),
+}  # fmt: skip
+_LAZY = {name: module for module, names in _HOME.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    # Lazy: the engine imports `evaluation.likelihood`, and must not import scikit-learn with it.
+    if name in _LAZY:
+        import importlib
+
+        return getattr(importlib.import_module(f"keras_vae.evaluation.{_LAZY[name]}"), name)
+    raise AttributeError(f"module 'keras_vae.evaluation' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_LAZY])

@@ -8,11 +8,12 @@ import tensorflow as tf
 from keras import ops
 
 from keras_vae import divergences, randomness
-from keras_vae.arrays import BLOCK, in_blocks
+from keras_vae.arrays import BLOCK, check_images, check_whole_number, in_blocks
+from keras_vae.errors import UserError
 
-# Draws in one call of the compiled function: with a block of examples, enough rows to keep the matrix products busy
-# and few enough to stay in memory.
-_CHUNK = 32
+# Draws in one pass of the compiled loop: with a block of examples, enough rows to keep the matrix products busy, and
+# few enough that the decoder's output, of which at most so many numbers are held, stays in memory.
+_CHUNK, _NUMBERS = 32, 2**24
 
 
 def elbo_terms(model: Any, inputs: Mapping[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
@@ -32,7 +33,9 @@ def elbo_terms(model: Any, inputs: Mapping[str, np.ndarray], seed: int) -> dict[
     return in_blocks(one_block, inputs, pad=True)
 
 
-def importance_weighted(model: Any, inputs: Mapping[str, np.ndarray], samples: int, seed: int) -> np.ndarray:
+def importance_weighted(
+    model: Any, inputs: Mapping[str, np.ndarray], samples: int, seed: int, prior: Any = None
+) -> np.ndarray:
     """log (1/S) sum_s w_s for S importance weights w = p(x, z) / q(z|x), z from q(z|x): one value an example, nats.
 
     A lower bound of log p(x) in expectation, tight as S grows: equation 8 of Burda et al. 2016,
@@ -43,19 +46,85 @@ def importance_weighted(model: Any, inputs: Mapping[str, np.ndarray], samples: i
       inputs: "x", checked images, and "condition" where the model has one.
       samples: S.
       seed: the noise of an example depends on it and on the example's position.
+      prior: a distribution that takes the place of p(z).
     """
     base = randomness.seed_of(seed, randomness.EVALUATION)
-    sizes = [min(_CHUNK, samples - start) for start in range(0, samples, _CHUNK)]
+    # With a prior, traced anew for each call: it may have been fitted again since.
+    log_mean_weights = model.functions.log_mean_weights if prior is None else _log_mean_weights(model, prior)
+    limit = chunk_limit(model)
+    size = -(-samples // -(-samples // limit))  # chunks of equal size: the last one draws little in vain
 
-    def one_block(block: int, part: Mapping[str, np.ndarray]) -> np.ndarray:
+    def one_block(block: int, part: Mapping[str, np.ndarray]) -> Any:
         tensors = {name: tf.constant(array) for name, array in part.items()}
-        total = np.full(BLOCK, -np.inf)
-        for chunk, size in enumerate(sizes):
-            log_sum = model.functions.log_sum_weights(tensors, size, randomness.fold(base, block, chunk))
-            total = np.logaddexp(total, log_sum.numpy())
-        return total - np.log(samples)
+        return log_mean_weights(tensors, size, tf.constant(samples), randomness.fold(base, block))
 
     return in_blocks(one_block, inputs, pad=True)
+
+
+def chunk_limit(model: Any) -> int:
+    """How many codes of each of a block's examples are decoded at once."""
+    outputs = int(np.prod(model.image_shape)) * model.likelihood_family.channels_per_pixel
+    return max(1, min(_CHUNK, _NUMBERS // (BLOCK * outputs)))
+
+
+def bits_per_dim(model: Any, x: Any, samples: int = 5000, seed: int = 0, condition: Any = None) -> np.ndarray:
+    """-log2 P(x) / D of each image of D pixels of 8 bits, channels counted: `(batch,)`, bits.
+
+    P is a mass over the 256 grey levels: that of a likelihood with so many levels as it is. For a density p on [0, 1]
+    the images are dequantised here, y = (level + u) / 256 with u uniform, and E log p(y) - D log 256 is a lower bound
+    of log P(x): section 3.1 of Theis et al. 2016, https://arxiv.org/abs/1511.01844. log p is importance-weighted.
+
+    Args:
+      model: a model of this library.
+      x: images of grey levels k / 255.
+      samples: importance samples of each image.
+      seed: of the draws, and of the dequantisation.
+      condition: one for each image, where the model is conditional.
+
+    Raises:
+      UserError: images that are not of 8 bits, or a likelihood of fewer levels, such as a Bernoulli, which has no
+        probability of a grey level.
+    """
+    family = model.likelihood_family
+    if family.levels not in (0, 256):
+        raise UserError(
+            f"Bits per dimension are of 8-bit images, under a density or a probability of 256 levels. Given: a "
+            f"{type(family).__name__} of {family.levels} levels. Use likelihood='gaussian', or a mixture of logistics."
+        )
+    images = check_images(x, model.image_shape)
+    levels = np.rint(255.0 * images)
+    if not np.allclose(255.0 * images, levels, rtol=0, atol=1e-2):
+        raise UserError(
+            "Bits per dimension are of 8-bit images, their pixels k / 255. Given: pixels between two levels. Give the "
+            "images before they are dequantised, which happens here."
+        )
+    pixels, offset = int(np.prod(model.image_shape)), 0.0
+    if not family.levels:
+        noise = np.random.default_rng(check_whole_number(seed, "seed", minimum=0)).random(images.shape)
+        images, offset = (levels + noise) / 256.0, 8.0
+    return offset - model.log_prob(images, samples, seed, condition) / (pixels * np.log(2.0))
+
+
+def _log_mean_weights(model: Any, prior: Any = None) -> Any:
+    @tf.function(autograph=False)
+    def log_mean_weights(inputs: Mapping[str, Any], size: int, samples: Any, seed: Any) -> Any:
+        """The mean of `samples` weights, its logarithm in float64, in chunks of `size`: x is encoded once."""
+        x, condition = inputs["x"], inputs.get("condition")
+        posterior = model.posterior(x, condition)
+
+        def one_chunk(chunk: Any, total: Any) -> Any:
+            log_w = model.log_weights(x, size, randomness.fold(seed, chunk), condition, prior, posterior)
+            wanted = chunk * size + ops.arange(size, dtype="int32") < samples
+            log_w = ops.where(wanted[:, None], ops.cast(log_w, "float64"), -np.inf)
+            return chunk + 1, ops.logaddexp(total, ops.logsumexp(log_w, axis=0))
+
+        start = ops.full(ops.shape(x)[:1], -np.inf, "float64")
+        _, total = tf.while_loop(
+            lambda chunk, _: chunk * size < samples, one_chunk, (tf.constant(0), start), parallel_iterations=1
+        )
+        return total - ops.log(ops.cast(samples, "float64"))
+
+    return log_mean_weights
 
 
 class CompiledFunctions:
@@ -83,8 +152,14 @@ class CompiledFunctions:
                 return divergences.kl(posterior, prior)
             return divergences.sampled_kl(posterior, prior, posterior.sample(seed=seed))
 
-        @tf.function(jit_compile=True, autograph=False)
-        def log_sum_weights(inputs: Mapping[str, Any], samples: int, seed: Any) -> Any:
-            return ops.logsumexp(model.log_weights(samples=samples, seed=seed, **inputs), axis=0)
+        self.elbo_terms, self.kl, self.log_mean_weights = elbo_terms, kl, _log_mean_weights(model)
+        # XLA where the work is, and only there: its random numbers take longer than the decoder that is given them.
+        self.log_px_of = tf.function(model.log_px_of, jit_compile=True, autograph=False)
+        self._further: dict[str, Any] = {}
 
-        self.elbo_terms, self.kl, self.log_sum_weights = elbo_terms, kl, log_sum_weights
+    def of(self, method: Any) -> Any:
+        """The graph of another of the model's methods, from tensors to tensors."""
+        name = method.__name__
+        if name not in self._further:
+            self._further[name] = tf.function(method, reduce_retracing=True, autograph=False)
+        return self._further[name]

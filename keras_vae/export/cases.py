@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_vae import randomness
 from keras_vae.errors import UserError
-from keras_vae.export.graphs import TracedGraph
+from keras_vae.export.graphs import Input, TracedGraph
 from keras_vae.export.parity import Case
 from keras_vae.inference import draw_codes
 
@@ -37,8 +37,11 @@ def are_digits(model: Any) -> bool:
 def images_for(model: Any) -> tuple[str, dict[str, np.ndarray]]:
     """Where the images come from, in words, and the ordinary cases, those of the model's own kind first.
 
-    MNIST's test digits, binarised and grey, if they have the model's shape; else random images from a fixed seed.
+    MNIST's test digits, binarised and grey, if they have the model's shape; else random images from a fixed seed. For
+    a model of tokens: words, if they have its length and vocabulary; else random tokens.
     """
+    if model.x_spec()["kind"] == "tokens":
+        return _sequences_for(model)
     if are_digits(model):
         from keras_vae import data
 
@@ -56,10 +59,14 @@ def images_for(model: Any) -> tuple[str, dict[str, np.ndarray]]:
 def real_inputs(model: Any, split: str, count: int, seed: int) -> dict[str, np.ndarray]:
     """`count` images of the model's own kind as "x", with their "condition" where the model takes one.
 
-    MNIST's digits of `split`, with their labels, if they have the model's shape; else random images from `seed`.
+    MNIST's digits of `split`, with their labels, if they have the model's shape; else random images from `seed`. For
+    a model of tokens, those of `images_for` again and again.
     """
     spec = model.condition_spec()
-    if are_digits(model):
+    if model.x_spec()["kind"] == "tokens":
+        few = next(iter(images_for(model)[1].values()))
+        x = np.resize(few, (count, *few.shape[1:]))
+    elif are_digits(model):
         from keras_vae import data
 
         x = data.load_arrays("mnist", f"{split}[:{count}]", binarize=None if takes_grey(model) else "static")
@@ -102,6 +109,28 @@ def calibration_for(
     return found
 
 
+def _sequences_for(model: Any) -> tuple[str, dict[str, np.ndarray]]:
+    from keras_vae import data
+
+    (length,), classes = model.image_shape, model.x_spec()["classes"]
+    if (length, classes) == (data.words.LENGTH, data.words.VOCABULARY_SIZE):
+        return f"the first {EXAMPLES} test words", {"words": data.load_arrays("words", f"test[:{EXAMPLES}]")}
+    generator = np.random.default_rng(_SEED)
+    tokens = generator.integers(1, classes, (EXAMPLES, length), dtype="int32")
+    ends = generator.integers(0, length + 1, (EXAMPLES, 1))
+    return f"random tokens, seed {_SEED}", {"tokens": np.where(np.arange(length) < ends, tokens, 0).astype("int32")}
+
+
+def _extremes_for(model: Any, first: np.ndarray) -> dict[str, np.ndarray]:
+    """What no model was made for: noise, and every pixel, or token, the lowest and the highest."""
+    spec, generator = model.x_spec(), np.random.default_rng(_SEED + 1)
+    if spec["kind"] == "tokens":
+        highest, noise = spec["classes"] - 1, generator.integers(1, spec["classes"], first.shape, dtype="int32")
+    else:
+        highest, noise = 1, generator.random(first.shape, dtype="float32")
+    return {"noise": noise, "all 0": np.zeros_like(first), f"all {highest}": np.full_like(first, highest)}
+
+
 def conditions_for(model: Any) -> dict[str, np.ndarray]:
     """`EXAMPLES` conditions by the kind of input, "label" or "vector": every class and -1, or normal numbers."""
     spec = model.condition_spec()
@@ -133,23 +162,25 @@ def arrays_for(model: Any, images: dict[str, np.ndarray]) -> dict[str, dict[str,
     first = next(iter(images.values()))
     conditions = conditions_for(model)
     origin, codes = codes_for(model, first, next(iter(conditions.values()), None))
-    noise = np.random.default_rng(_SEED + 1).random(first.shape, dtype="float32")
     image_cases = {name: (True, array) for name, array in images.items()}
-    image_cases |= {
-        "noise": (False, noise),
-        "all 0": (False, np.zeros_like(first)),
-        "all 1": (False, np.ones_like(first)),
-    }
+    image_cases |= {name: (False, array) for name, array in _extremes_for(model, first).items()}
     code_cases = {}
     for name, given in model.code_spec().items():
         extremes = (0, given["classes"] - 1) if given["kind"] == "index" else (6, -6)
         code_cases[name] = {origin: (True, codes[name])}
         code_cases[name] |= {f"all {value}": (False, np.full_like(codes[name], value)) for value in extremes}
-    noise_cases = {
-        "N(0, I)": (True, np.random.default_rng(_SEED + 5).normal(size=(EXAMPLES, model.latent_dim)).round(4))
-    }
     condition_cases = {kind: {"condition": (True, array)} for kind, array in conditions.items()}
-    return {"image": image_cases, "noise": noise_cases, **code_cases, **condition_cases}
+    return {model.x_spec()["kind"]: image_cases, **code_cases, **condition_cases}
+
+
+def _made_for(given: Input) -> dict[str, tuple[bool, np.ndarray]]:
+    """Cases of an input that is no image, code or condition: every index in turn, or normal numbers."""
+    if given.kind == "index":
+        size = EXAMPLES * int(np.prod(given.shape, dtype=int))
+        array = (np.arange(size) % given.classes).reshape(EXAMPLES, *given.shape)
+    else:
+        array = np.random.default_rng(_SEED + 3).normal(size=(EXAMPLES, *given.shape)).round(4)
+    return {"made": (True, array.astype(given.dtype))}
 
 
 def cases_for(graphs: Sequence[TracedGraph], model: Any, images: dict[str, np.ndarray]) -> dict[str, list[Case]]:
@@ -160,7 +191,8 @@ def cases_for(graphs: Sequence[TracedGraph], model: Any, images: dict[str, np.nd
     arrays = arrays_for(model, images)
 
     def cases_of(name: str, given: Any) -> dict[str, tuple[bool, np.ndarray]]:
-        return arrays[name] if name in arrays else arrays[given.kind]
+        known = arrays.get(name) or arrays.get(given.kind)
+        return known or _made_for(given)
 
     def following(name: str, given: Any, case: str) -> np.ndarray:
         known = cases_of(name, given)

@@ -27,11 +27,9 @@ def facts_of(model: Any) -> dict[str, Any]:
     classes), image_shape. `licences`: of the software, of the weights (None: they are not the zoo's), of the images in
     golden.json.
     """
-    grey = trials.takes_grey(model)
     spec = model.condition_spec()
     folder = getattr(model, "zoo_folder", None)
     shipped = folder is not None and folder.parent == store.root()
-    rule = "grey levels divided by 255"
     return {
         "model": {
             "class": type(model).__name__,
@@ -43,19 +41,28 @@ def facts_of(model: Any) -> dict[str, Any]:
             "labels": [str(label) for label in range(spec.get("classes", 0))] or None,
             "image_shape": list(model.image_shape),
         },
-        "preprocessing": {
-            "dtype": "float32",
-            "range": [0, 1],
-            "layout": "batch, height, width, channels",
-            "binarized": not grey,
-            "rule": rule if grey else f"pixels are 0 or 1: {rule}, then binarised",
-        },
+        "preprocessing": _preprocessing(model),
         "licences": {
             "software": _LICENCE,
             "weights": _LICENCE if shipped else None,
             "images": _MNIST if trials.are_digits(model) else None,
         },
         "versions": _versions(),
+    }
+
+
+def _preprocessing(model: Any) -> dict[str, Any]:
+    spec = model.x_spec()
+    if spec["kind"] == "tokens":
+        rule = "token ids; 0 ends a sequence, and only 0 follows it"
+        return {"dtype": "int32", "range": [0, spec["classes"] - 1], "layout": "batch, length", "rule": rule}
+    grey, rule = trials.takes_grey(model), "grey levels divided by 255"
+    return {
+        "dtype": "float32",
+        "range": [0, 1],
+        "layout": "batch, height, width, channels",
+        "binarized": not grey,
+        "rule": rule if grey else f"pixels are 0 or 1: {rule}, then binarised",
     }
 
 

@@ -23,9 +23,9 @@ class Input:
     Args:
       shape: of one example, without the batch.
       dtype: its dtype.
-      kind: which checks and which test cases it gets: `"image"`, `"code"`, `"level"` (a code of
+      kind: which checks and which test cases it gets: `"image"`, `"tokens"`, `"code"`, `"level"` (a code of
         several arrays), `"index"` (a code of integers), `"noise"`, `"vector"` or `"label"`.
-      classes: of a label or an index, how many there are.
+      classes: of a label, an index or tokens, how many there are.
     """
 
     shape: tuple[int, ...]
@@ -128,9 +128,9 @@ def graphs_of(model: Any, sampler: bool = False) -> list[Graph]:
     """The graphs of a model: what its method `export_graphs` says, or those below.
 
     `encoder`: x -> the posterior's parameters; `decoder`: the code -> the likelihood's parameters and `mean`;
-    `reconstruction`: x -> the mean image of the mean code; `sampler`, if asked for: x and eps, noise of N(0, I) -> the
-    posterior's parameters and `z`, a draw. All with training=False, and with a further input `condition` where the
-    model takes one.
+    `reconstruction`: x -> the mean image of the mean code; then the model's `further_graphs`; `sampler`, if asked for:
+    x and eps, noise of N(0, I) -> the posterior's parameters and `z`, a draw. All with training=False, and with a
+    further input `condition` where the model takes one.
 
     Raises:
       ExportError: a sampler was asked for, and the posterior is not a Gaussian that the encoder's outputs describe.
@@ -139,7 +139,7 @@ def graphs_of(model: Any, sampler: bool = False) -> list[Graph]:
         return list(model.export_graphs())
     spec = model.condition_spec()
     condition = {"condition": Input(**spec)} if spec else {}
-    images = {"x": Input(tuple(model.image_shape), "float32", "image")} | condition
+    images = {"x": Input(**model.x_spec())} | condition
     codes = {name: Input(**given) for name, given in model.code_spec().items()}
     result = next((name for name in codes if name != "z"), "mean")
 
@@ -152,12 +152,13 @@ def graphs_of(model: Any, sampler: bool = False) -> list[Graph]:
         return model.likelihood_parameters(code, training=False, **given)
 
     def reconstruct(x: Any, **given: Any) -> Mapping[str, Any]:
-        return {"mean": model.likelihood_parameters(model.code(encode(x, **given)), training=False, **given)["mean"]}
+        return {model.decoded: model.call({"x": x} | ({"y": given["condition"]} if given else {}))}
 
     graphs = [
         Graph("encoder", "encode", images, encode, result, ("mean", "log_var", *codes)),
-        Graph("decoder", "decode", codes | condition, decode),
-        Graph("reconstruction", "reconstruct", images, reconstruct, own_file=False),
+        Graph("decoder", "decode", codes | condition, decode, model.decoded, (model.decoded,)),
+        Graph("reconstruction", "reconstruct", images, reconstruct, model.decoded, (model.decoded,), own_file=False),
+        *model.further_graphs(),
     ]
     return [*graphs, _sampler(model, encode, images, condition)] if sampler else graphs
 
@@ -168,7 +169,7 @@ def is_gaussian(model: Any) -> bool:
         return False
     spec = model.condition_spec()
     condition = tf.zeros((1, *spec["shape"]), spec["dtype"]) if spec else None
-    x = tf.zeros((1, *model.image_shape))
+    x = tf.zeros((1, *model.x_spec()["shape"]), model.x_spec()["dtype"])
     posterior = model.posterior(x, condition)
     inner = getattr(posterior, "distribution", None)
     names = set(model.posterior_parameters(x, condition))

@@ -28,8 +28,8 @@ def measure_quality(
     Returns:
       `examples`; `reconstruction_error`, squared error an image, summed over pixels, of Keras; `reconstruction_change`,
       the runtime's less Keras's as a share of it, None for a decoder without images; `elbo`, nats, one sample, of
-      Keras; `elbo_change`, the runtime's less Keras's. The last two are None unless the posterior is the Gaussian that
-      the encoder's outputs describe.
+      Keras; `elbo_change`, the runtime's less Keras's. The last two are None unless x is an image and the posterior the
+      Gaussian that the encoder's outputs describe.
     """
     traced = {each.name: each.run for each in graphs}
     mine = _measured(model, lambda graph, given: traced[graph](given), inputs)
@@ -68,7 +68,7 @@ def _measured(model: Any, run: Any, inputs: Mapping[str, np.ndarray]) -> dict[st
     found = {}
     if images is not None and images.shape == x.shape:
         found["reconstruction_error"] = float(np.square(images - x, dtype="float64").sum() / len(x))
-    if is_gaussian(model):
+    if model.x_spec()["kind"] == "image" and is_gaussian(model):
         mean, scale = outputs["mean"], np.exp(0.5 * outputs["log_var"])
         z = mean + scale * _noise(mean.shape)
         likelihood = model.likelihood_family.distribution(_tensors(run("decoder", {"z": z, **given})))

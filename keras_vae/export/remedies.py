@@ -12,6 +12,10 @@ REMEDIES = {
     "BroadcastArgs": "Leave tfd samples out of the exported graph: return the parameters and sample on the host.",
     "Lgamma": "Keep densities with lgamma out of the exported graph: return the parameters.",
     "BesselI0e": "Keep densities with Bessel functions out of the exported graph: return the parameters.",
+    "TensorListReserve": (
+        "A loop of a recurrent layer over an open batch: give the layer unroll=True (encoder={'name': 'gru', "
+        "'unroll': True}), or export to ONNX, OpenVINO or SavedModel, which have loops."
+    ),
     "ScaleAndTranslate": "Use keras.ops.image.resize with antialias=False.",
 }
 _GENERAL = "Write that part of the network with other operations, or leave it out of the exported graph."

@@ -14,6 +14,8 @@ from keras_vae.likelihoods.grey_levels import Categorical as Categorical
 from keras_vae.likelihoods.grey_levels import LogisticMixture as LogisticMixture
 from keras_vae.likelihoods.location_scale import Gaussian as Gaussian
 from keras_vae.likelihoods.location_scale import Laplace as Laplace
+from keras_vae.likelihoods.sequences import TokenSequence as TokenSequence
+from keras_vae.likelihoods.sequences import TokenSequences as TokenSequences
 from keras_vae.naming import build
 
 LIKELIHOODS = {

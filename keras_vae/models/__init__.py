@@ -16,6 +16,9 @@ from keras_vae.models.hyperspherical_vae import HypersphericalVAE as Hyperspheri
 from keras_vae.models.info_vae import InfoVAE as InfoVAE
 from keras_vae.models.iwae import IWAE as IWAE
 from keras_vae.models.rae import RAE as RAE
+from keras_vae.models.semi_supervised_vae import SemiSupervisedVAE as SemiSupervisedVAE
+from keras_vae.models.sequence_vae import SequenceVAE as SequenceVAE
+from keras_vae.models.vae_gan import VAEGAN as VAEGAN
 from keras_vae.models.vamp_vae import VampVAE as VampVAE
 from keras_vae.models.vq_vae import VQVAE as VQVAE
 from keras_vae.models.wae import WAE as WAE
@@ -39,6 +42,9 @@ MODELS = {
         InfoVAE,
         IWAE,
         RAE,
+        SequenceVAE,
+        SemiSupervisedVAE,
+        VAEGAN,
         VampVAE,
         VQVAE,
         WAE,

@@ -3,10 +3,14 @@
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
+from tensorflow_probability import distributions as tfd
 
-from keras_vae.arrays import check_number
+from keras_vae import conditions, divergences, inference
+from keras_vae.arrays import check_number, check_whole_number
 from keras_vae.core import VAE, Batch, Player, Terms
+from keras_vae.errors import UserError
 from keras_vae.networks import MLP
 
 
@@ -18,50 +22,106 @@ class AAE(VAE):
     fooling the critic, the encoder's two aims, are one player's loss. The critic's logit is positive for the prior.
     weight = 0 is `AE`.
 
+    With num_classes, section 2.3: the prior is a mixture of one Gaussian a class, of which a class's codes are to fill
+    its own. The critic also reads the label "y" of a batch, and for an image of class k sees a draw from component k;
+    an unlabelled one, -1, is a further class, whose draws are from the whole mixture. The components have deviation
+    `spread`, and means on a circle of `radius` in the first two dimensions, in the order of the classes.
+
     Players: `"model"`, and `"critic"`.
 
     Args:
       weight: of fooling the critic.
-      critic: a mapping of `name` and arguments, or a Keras layer from `latent_dim` numbers to 1.
+      critic: a mapping of `name` and arguments, or a Keras layer from `latent_dim` numbers, with num_classes from
+        `latent_dim + num_classes + 1`, to 1.
+      num_classes: 0: no labels, and the prior is N(0, I).
+      radius: of the circle of means, where there are classes.
+      spread: the deviation of each component, in all dimensions.
       **kwargs: as `VAE`, but for `beta` and `free_bits`; the encoder gives `latent_dim` numbers.
     """
 
     stochastic = False
     log_names = ("fooling",)
 
-    def __init__(self, weight: float = 10.0, critic: Any = None, **kwargs: Any) -> None:
+    def __init__(
+        self,
+        weight: float = 10.0,
+        critic: Any = None,
+        num_classes: int = 0,
+        radius: float = 4.0,
+        spread: float = 0.5,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.refuse("beta", "free_bits")
         self.weight = check_number(weight, "weight")
+        self.num_classes = check_whole_number(num_classes, "num_classes", minimum=0)
+        self.radius, self.spread = check_number(radius, "radius"), check_number(spread, "spread")
+        if self.num_classes and (self.latent_dim < 2 or not self.spread):
+            raise UserError(
+                f"A mixture of one Gaussian a class needs two latent dimensions or more, and a spread above 0. Given: "
+                f"latent_dim={self.latent_dim}, spread={spread!r}."
+            )
+        self.conditional = self.num_classes > 0
         self.specs["critic"] = {"name": "mlp", "hidden": (400, 400)} if critic is None else critic
-        self.critic = self.make_network("critic", self.specs["critic"], {"mlp": MLP}, (self.latent_dim,), (1,))
+        seen = self.latent_dim + (self.num_classes + 1 if self.conditional else 0)
+        self.critic = self.make_network("critic", self.specs["critic"], {"mlp": MLP}, (seen,), (1,))
+
+    def prior(self, condition: Any = None) -> tfd.Distribution:
+        """p(z): N(0, I), or the mixture of all classes' Gaussians; for labels, each example's own, the mixture for -1.
+
+        Batch shape `()`, or `(batch,)` for labels; event shape `(latent_dim,)`.
+        """
+        if not self.conditional:
+            return super().prior()
+        angles = 2 * np.pi * np.arange(self.num_classes) / self.num_classes
+        circle = self.radius * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+        means = ops.convert_to_tensor(np.pad(circle, ((0, 0), (0, self.latent_dim - 2))), self.float_dtype)
+        shares = ops.ones((self.num_classes,), self.float_dtype)
+        if condition is not None:
+            own = conditions.one_hot(condition, self.num_classes, self.float_dtype)
+            shares = own + ops.cast(ops.sum(own, axis=-1, keepdims=True) == 0, self.float_dtype)
+        components = tfd.Independent(tfd.Normal(means, self.spread * ops.ones_like(means)), 1)
+        return tfd.MixtureSameFamily(tfd.Categorical(logits=ops.log(shares)), components)
+
+    def condition_of(self, batch: Batch) -> Any:
+        missing = ops.full((ops.shape(batch["x"])[0],), -1, "int32")
+        return batch.get("y", missing) if self.conditional else None
 
     def terms(self, batch: Batch, training: bool) -> Terms:
-        terms = super().terms(batch, training)
+        terms, labels = super().terms(batch, training), self.condition_of(batch)
         z = terms.cache["z"]
-        fooling = ops.softplus(-self._logit(z, training))
-        drawn = self.prior().sample(ops.shape(z)[0], seed=self.draws.next())
+        drawn = inference.draw_codes(self, ops.shape(z)[0], self.draws.next(), labels)
+        fooling = ops.softplus(-self._logit(z, labels, training))
         cache = {
             **terms.cache,
-            "codes": self._logit(ops.stop_gradient(z), training),
-            "drawn": self._logit(drawn, training),
+            "codes": self._logit(ops.stop_gradient(z), labels, training),
+            "drawn": self._logit(drawn, labels, training),
         }
         return terms._replace(penalty=self.weight * fooling, logs={"fooling": fooling}, cache=cache)
 
     def players(self) -> list[Player]:
-        critic = self.critic.trainable_variables
-        rest = [each for each in self.trainable_variables if not any(each is own for own in critic)]
-        return [
-            Player("model", lambda terms, batch: self.objective(terms, self.step), rest),
-            Player("critic", lambda terms, batch: self._critic_loss(terms), critic),
-        ]
+        return self.players_with("critic", self.critic, self._critic_loss)
 
-    def _logit(self, z: Any, training: bool) -> Any:
+    def check_condition(self, condition: Any, count: int) -> dict[str, Any]:
+        """Labels `(count,)`, -1 where there are none; empty without num_classes.
+
+        Raises:
+          UserError: labels that do not fit, or for a model without num_classes.
+        """
+        if not self.conditional:
+            return super().check_condition(condition, count)
+        return {"condition": conditions.labels_or_none(condition, self.num_classes, count)}
+
+    def _logit(self, z: Any, labels: Any, training: bool) -> Any:
+        if self.conditional:  # -1, unlabelled, is class 0 here
+            known = conditions.one_hot(labels + 1, self.num_classes + 1, self.float_dtype)
+            z = ops.concatenate([z, known], axis=-1)
         return self.run(self.critic, z, training)[:, 0]
 
     def _critic_loss(self, terms: Terms) -> Any:
         """Cross-entropy: the prior's draws are class 1, codes class 0, which carry no gradient to the encoder."""
-        return ops.mean(ops.softplus(-terms.cache["drawn"])) + ops.mean(ops.softplus(terms.cache["codes"]))
+        return divergences.cross_entropy(terms.cache["drawn"], terms.cache["codes"])
 
     def get_config(self) -> dict[str, Any]:
-        return {**super().get_config(), "weight": self.weight}
+        own = {name: getattr(self, name) for name in ("weight", "num_classes", "radius", "spread")}
+        return {**super().get_config(), **own}

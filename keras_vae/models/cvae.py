@@ -6,6 +6,7 @@ import keras
 from keras import ops
 from tensorflow_probability import distributions as tfd
 
+from keras_vae import conditions
 from keras_vae.arrays import check_codes, check_labels, check_whole_number
 from keras_vae.core import VAE
 from keras_vae.errors import UserError
@@ -48,17 +49,11 @@ class CVAE(VAE):
             self.prior_network = self.make_network("prior", spec, {"mlp": MLP}, *shapes)
 
     def network_shapes(self) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
-        shapes = super().network_shapes()
-        *size, channels = self.image_shape
-        return {
-            "encoder": ((*size, channels + self.condition_size), shapes["encoder"][1]),
-            "decoder": ((self.latent_dim + self.condition_size,), shapes["decoder"][1]),
-        }
+        return conditions.network_shapes(super().network_shapes(), self.condition_size)
 
     def posterior_parameters(self, x: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
-        features = self._features(condition)[:, None, None]
-        planes = ops.broadcast_to(features, (*ops.shape(x)[:3], self.condition_size))
-        return super().posterior_parameters(ops.concatenate([x, planes], axis=-1), condition, training)
+        joined = conditions.with_planes(x, self._features(condition))
+        return super().posterior_parameters(joined, condition, training)
 
     def likelihood_parameters(self, z: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
         joined = ops.concatenate([z, self._features(condition)], axis=-1)
@@ -92,9 +87,7 @@ class CVAE(VAE):
             array = array.astype(self.float_dtype)
         else:
             array = check_labels(condition, self.num_classes)
-        if len(array) != count:
-            raise UserError(f"There must be one condition for each example. Given: {len(array)} for {count}.")
-        return {"condition": array}
+        return {"condition": conditions.check_count(array, count)}
 
     def get_config(self) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in ("num_classes", "condition_dim", "learned_prior")}
@@ -103,6 +96,4 @@ class CVAE(VAE):
     def _features(self, condition: Any) -> Any:
         if self.condition_dim:
             return ops.cast(condition, self.float_dtype)
-        # Not one_hot, of which ONNX counts -1 from the end.
-        labels = ops.cast(ops.convert_to_tensor(condition), "int32")[:, None]
-        return ops.cast(ops.equal(labels, ops.arange(self.num_classes, dtype="int32")), self.float_dtype)
+        return conditions.one_hot(condition, self.num_classes, self.float_dtype)

@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 from keras import ops
 
+from keras_vae import divergences
 from keras_vae.arrays import check_number
 from keras_vae.core import VAE, Batch, Player, Terms
 from keras_vae.networks import MLP
@@ -51,22 +52,15 @@ class FactorVAE(VAE):
         return terms._replace(penalty=self.gamma * correlation, logs={"total_correlation": correlation}, cache=cache)
 
     def players(self) -> list[Player]:
-        critic = self.critic.trainable_variables
-        rest = [each for each in self.trainable_variables if not any(each is own for own in critic)]
-        return [
-            Player("model", lambda terms, batch: self.objective(terms, self.step), rest),
-            Player("critic", lambda terms, batch: self._critic_loss(terms), critic),
-        ]
+        return self.players_with("critic", self.critic, self._critic_loss)
 
     def _log_ratio(self, z: Any, training: bool) -> Any:
         return self.run(self.critic, z, training)[:, 0]
 
     def _critic_loss(self, terms: Terms) -> Any:
         """Cross-entropy: codes of q(z) are class 1, permuted ones class 0; no gradient reaches the encoder."""
-        joint, permuted = terms.cache["joint"], terms.cache["permuted"]
         # A last batch of one example, which evaluation does not leave out, has no second half.
-        count = ops.cast(ops.maximum(ops.shape(permuted)[0], 1), permuted.dtype)
-        return 0.5 * (ops.mean(ops.softplus(-joint)) + ops.sum(ops.softplus(permuted)) / count)
+        return 0.5 * divergences.cross_entropy(terms.cache["joint"], terms.cache["permuted"])
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "gamma": self.gamma}

@@ -1,14 +1,13 @@
 """VAE with integer codes and no codebook: finite scalar quantisation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
-from tensorflow_probability import distributions as tfd
 
-from keras_vae import arrays, quantizers
+from keras_vae import arrays, integer_codes, quantizers
 from keras_vae.core import VAE, Batch, Terms
 from keras_vae.errors import UserError
 
@@ -35,6 +34,13 @@ class FSQVAE(VAE):
     analytic_kl = False
     log_names = ("perplexity",)
 
+    network_shapes = integer_codes.network_shapes
+    posterior = integer_codes.posterior
+    prior = integer_codes.prior
+    code = integer_codes.code
+    code_spec = integer_codes.code_spec
+    check_code = integer_codes.check_code
+
     def __init__(self, code_shape: Sequence[int] = (7, 7), levels: Sequence[int] = (8, 5, 5, 5), **kwargs: Any) -> None:
         self.code_shape = tuple(arrays.check_whole_number(size, "a size in code_shape") for size in code_shape)
         self.levels = tuple(arrays.check_whole_number(count, "a count in levels", minimum=2) for count in levels)
@@ -47,22 +53,10 @@ class FSQVAE(VAE):
         super().__init__(latent_dim=len(self.levels), **kwargs)
         self.refuse("beta", "free_bits")
 
-    def network_shapes(self) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
-        shapes, vectors = super().network_shapes(), (*self.code_shape, len(self.levels))
-        return {"encoder": (shapes["encoder"][0], vectors), "decoder": (vectors, shapes["decoder"][1])}
-
     def posterior_parameters(self, x: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
         """`codes`, int32 `(batch, *code_shape)`."""
         points = quantizers.finite_levels(self.run(self.encoder, x, training), self.levels)
         return {"codes": quantizers.finite_index(ops.round(points), self.levels)}
-
-    def posterior(self, x: Any, condition: Any = None, training: bool = False) -> tfd.Distribution:
-        """All mass on the codes of x; event shape `code_shape`."""
-        return quantizers.certain(self.posterior_parameters(x, condition, training)["codes"], self.float_dtype)
-
-    def prior(self, condition: Any = None) -> tfd.Distribution:
-        """Every code alike; batch shape `()`, event shape `code_shape`."""
-        return quantizers.uniform(self.code_shape, self.entries, self.float_dtype)
 
     def likelihood_parameters(self, z: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
         """Of codes, or of points `(batch, *code_shape, len(levels))`; the decoder reads points scaled to [-1, 1]."""
@@ -75,19 +69,9 @@ class FSQVAE(VAE):
     def terms(self, batch: Batch, training: bool) -> Terms:
         points = quantizers.finite_levels(self.run(self.encoder, batch["x"], training), self.levels)
         log_px = self.likelihood(points, training=training).log_prob(batch["x"])
-        kl = -ops.ones_like(log_px) * self.prior().log_prob(ops.zeros(self.code_shape, "int32"))
         codes = quantizers.finite_index(ops.round(points), self.levels)
-        used = quantizers.perplexity(quantizers.shares_of(codes, self.entries, log_px.dtype))
-        return Terms(log_px, kl[:, None], logs={"perplexity": ops.broadcast_to(used, ops.shape(log_px))})
-
-    def code(self, parameters: Mapping[str, Any]) -> Any:
-        return parameters["codes"]
-
-    def code_spec(self) -> dict[str, dict[str, Any]]:
-        return {"codes": {"shape": self.code_shape, "dtype": "int32", "kind": "index", "classes": self.entries}}
-
-    def check_code(self, z: Any) -> Any:
-        return arrays.check_indices(z, self.code_shape, self.entries)
+        logs = {"perplexity": integer_codes.perplexity(self, codes, log_px)}
+        return Terms(log_px, integer_codes.kl(self, log_px), logs=logs)
 
     def get_config(self) -> dict[str, Any]:
         inherited = {name: value for name, value in super().get_config().items() if name != "latent_dim"}

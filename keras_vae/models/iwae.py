@@ -59,12 +59,7 @@ class IWAE(VAE):
     def players(self) -> list[Player]:
         if self.gradient == "iwae":
             return super().players()
-        encoder = self.encoder.trainable_variables
-        rest = [each for each in self.trainable_variables if not any(each is own for own in encoder)]
-        return [
-            Player("model", lambda terms, batch: self.objective(terms, self.step), rest),
-            Player("encoder", lambda terms, batch: self._doubly_reparameterised(terms), encoder),
-        ]
+        return self.players_with("encoder", self.encoder, self._doubly_reparameterised)
 
     def _doubly_reparameterised(self, terms: Terms) -> Any:
         log_w = terms.cache["log_w"]

@@ -1,13 +1,12 @@
 """VAE with integer codes: vector quantisation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import keras
 from keras import ops
-from tensorflow_probability import distributions as tfd
 
-from keras_vae import arrays, quantizers, randomness
+from keras_vae import arrays, integer_codes, quantizers, randomness
 from keras_vae.core import VAE, Batch, Terms
 from keras_vae.errors import UserError
 
@@ -41,6 +40,13 @@ class VQVAE(VAE):
     analytic_kl = False
     log_names = ("perplexity", "commitment")
 
+    network_shapes = integer_codes.network_shapes
+    posterior = integer_codes.posterior
+    prior = integer_codes.prior
+    code = integer_codes.code
+    code_spec = integer_codes.code_spec
+    check_code = integer_codes.check_code
+
     def __init__(
         self,
         code_shape: Sequence[int] = (7, 7),
@@ -71,21 +77,9 @@ class VQVAE(VAE):
         if codebook == "ema":
             self.sums = self._state("sums", (entries, embedding_dim))
 
-    def network_shapes(self) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
-        shapes, vectors = super().network_shapes(), (*self.code_shape, self.embedding_dim)
-        return {"encoder": (shapes["encoder"][0], vectors), "decoder": (vectors, shapes["decoder"][1])}
-
     def posterior_parameters(self, x: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
         """`codes`, int32 `(batch, *code_shape)`."""
         return {"codes": quantizers.nearest(self.run(self.encoder, x, training), self._entries())}
-
-    def posterior(self, x: Any, condition: Any = None, training: bool = False) -> tfd.Distribution:
-        """All mass on the codes of x; event shape `code_shape`."""
-        return quantizers.certain(self.posterior_parameters(x, condition, training)["codes"], self.float_dtype)
-
-    def prior(self, condition: Any = None) -> tfd.Distribution:
-        """Every code alike; batch shape `()`, event shape `code_shape`."""
-        return quantizers.uniform(self.code_shape, self.entries, self.float_dtype)
 
     def likelihood_parameters(self, z: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
         """Of codes, or of vectors `(batch, *code_shape, embedding_dim)`."""
@@ -103,13 +97,11 @@ class VQVAE(VAE):
         penalty = self.commitment * distance
         if self.codebook_kind == "gradient":
             penalty += ops.sum(ops.square(ops.stop_gradient(outputs) - vectors), axis=axes)
-        kl = -ops.ones_like(log_px) * self.prior().log_prob(ops.zeros(self.code_shape, "int32"))
-        used = quantizers.perplexity(quantizers.shares_of(codes, self.entries, log_px.dtype))
-        logs = {"perplexity": ops.broadcast_to(used, ops.shape(log_px)), "commitment": distance}
+        logs = {"perplexity": integer_codes.perplexity(self, codes, log_px), "commitment": distance}
         flat = ops.reshape(outputs, (-1, self.embedding_dim))
         candidates = quantizers.rows_of(flat, self.entries, self.draws.next())
         cache = {"codes": ops.reshape(codes, (-1,)), "outputs": flat, "candidates": candidates}
-        return Terms(log_px, kl[:, None], penalty, logs, cache)
+        return Terms(log_px, integer_codes.kl(self, log_px), penalty, logs, cache)
 
     def after_step(self, terms: Terms) -> None:
         """Moving averages over the vectors of all replicas, and new places for entries that nothing chooses."""
@@ -126,15 +118,6 @@ class VQVAE(VAE):
             # What nothing has chosen stays where it is: its sums say nothing.
             entries = ops.where((counts > 0)[:, None], sums / self.weight / size[:, None], self.codebook)
         self.codebook.assign(ops.where(dead[:, None], candidates, entries))
-
-    def code(self, parameters: Mapping[str, Any]) -> Any:
-        return parameters["codes"]
-
-    def code_spec(self) -> dict[str, dict[str, Any]]:
-        return {"codes": {"shape": self.code_shape, "dtype": "int32", "kind": "index", "classes": self.entries}}
-
-    def check_code(self, z: Any) -> Any:
-        return arrays.check_indices(z, self.code_shape, self.entries)
 
     def get_config(self) -> dict[str, Any]:
         own = ("code_shape", "entries", "embedding_dim", "commitment", "decay", "restart_below")

@@ -3,6 +3,8 @@
 from keras_vae.networks.conv import ConvDecoder as ConvDecoder
 from keras_vae.networks.conv import ConvEncoder as ConvEncoder
 from keras_vae.networks.mlp import MLP as MLP
+from keras_vae.networks.recurrent import GRUDecoder as GRUDecoder
+from keras_vae.networks.recurrent import GRUEncoder as GRUEncoder
 
 ENCODERS = {"mlp": MLP, "conv": ConvEncoder}
 DECODERS = {"mlp": MLP, "conv": ConvDecoder}

@@ -14,6 +14,7 @@ from keras_vae.export.bundle import Bundle
 # kind of input -> its check, of an array, what the bundle says of the input, and its name
 _CHECKS: dict[str, Callable[[Any, Mapping[str, Any], str], np.ndarray]] = {
     "image": lambda array, spec, name: arrays.check_images(array, spec["shape"][1:], name),
+    "tokens": lambda array, spec, name: arrays.check_tokens(array, spec["shape"][1:], spec["classes"], name),
     "code": lambda array, spec, name: arrays.check_codes(array, spec["shape"][1:], name),
     "level": lambda array, spec, name: arrays.check_codes(array, spec["shape"][1:], name),
     "index": lambda array, spec, name: arrays.check_indices(array, spec["shape"][1:], spec["classes"], name),

@@ -31,6 +31,7 @@ class DataSection:
     validation: str = "validation"
     binarize: str | None = None  # left out: grey levels
     dequantize: bool = False
+    labelled: int | None = None  # of the training examples, how many keep their label; left out: all
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,6 +174,7 @@ def _check_ranges(recipe: Recipe, path: Path) -> None:
         "evaluation.seed": (evaluation.seed, 0),
         "evaluation.samples": (evaluation.samples, 1),
     }
+    least |= {} if data.labelled is None else {"data.labelled": (data.labelled, 0)}
     for name, (value, minimum) in least.items():
         if value < minimum:
             raise UserError(f"{path}: {name} must be {minimum} or more. Given: {value}.")

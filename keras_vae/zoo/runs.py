@@ -125,6 +125,11 @@ def _fit(
 ) -> tuple[Any, checkpoints.Progress]:
     settings, source = recipe.training, recipe.data
     model = build(recipe)
+    if model.x_spec()["kind"] != "image":
+        raise UserError(
+            f"A run ends with measures and pictures of images. Given: the model class {recipe.model.class_name}, whose "
+            f"x are {model.x_spec()['kind']}. Train it with fit, on keras_vae.data.load({source.name!r})."
+        )
     model.compile(
         optimizer=optimizers(settings.optimizer),
         jit_compile=settings.jit_compile,
@@ -142,6 +147,7 @@ def _fit(
         batch_size=settings.batch_size,
         training=True,
         first_epoch=progress.epochs,
+        labelled=source.labelled,
         **common,
     )
     held_out: dict[str, Any] = common | ({"binarize": "static"} if source.binarize else {})

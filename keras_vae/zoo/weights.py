@@ -40,7 +40,8 @@ def require_room(path: Path, model: Any, files: int = 1) -> None:
       model: a model of this library.
       files: how many such files there are at the same time.
     """
-    optimizers = [each for each in model.optimizers if each is not None]  # none before compile
+    known = model.optimizers if hasattr(model, "optimizers") else [getattr(model, "optimizer", None)]
+    optimizers = [each for each in known if each is not None]  # none before compile
     held = [*model.variables, *(variable for optimizer in optimizers for variable in optimizer.variables)]
     sizes = (int(np.prod(each.shape)) * np.dtype(each.dtype).itemsize + _OVERHEAD for each in held)
     require_bytes(path, files * sum(sizes))

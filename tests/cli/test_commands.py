@@ -103,6 +103,16 @@ def test_evaluate_and_verify(call, run):
     assert "seed must be a whole number" in error(call("evaluate", run, "--seed", "-1"))
 
 
+def test_evaluate_by_sections(call, run):
+    found = document(call("evaluate", run, "--json", "--latent", "--representation", "--split", "test[:200]"))
+    assert found["examples"] == 200 and {"latent", "representation", "without"} <= set(found)
+    assert found["latent"]["active_units"]["of"] == 3 and "generation" not in found
+    assert 0.1 < found["representation"]["probes"]["linear"]["all"]["value"] < 1
+    assert found["without"]["latent.codebook"].startswith("A codebook's usage is of integer codes.")
+    code, out, _ = call("evaluate", run, "--latent", "--split", "test[:50]")
+    assert code == 0 and "mutual_information" in out and "No latent.codebook" in out
+
+
 def test_verify_of_a_wrong_number_exits_with_1(call, own_run):
     toy_runs.edit_results(own_run, lambda results: results["metrics"]["elbo"].update(value=-1.0))
     assert "does not give the numbers of its card: elbo" in error(call("verify", own_run, "--json"))
@@ -212,7 +222,19 @@ COMMANDS = {
     "list": ["PATTERN", "--json"],
     "show": ["NAME", "--json"],
     "train": ["NAME", "--output", "--overwrite", "--json", "recipe.toml", "goes on where it was"],
-    "evaluate": ["NAME", "--split", "--seed", "--samples", "--json", "nats"],
+    "evaluate": [
+        "NAME",
+        "--split",
+        "--seed",
+        "--samples",
+        "--json",
+        "nats",
+        "--likelihood",
+        "--latent",
+        "--generation",
+        "--representation",
+        "--all",
+    ],
     "verify": ["NAME", "--json", "exit status 1"],
     "sample": ["NAME", "--count", "--seed", "--output", "--json", ".npy"],
     "encode": ["NAME", "IMAGES", "--output", "--json", ".npy"],

@@ -39,6 +39,17 @@ CASES: dict[str, dict[str, Any]] = {
     "IWAE": {**_TOY, "gradient": "dreg"},
     "InfoVAE": {**_TOY, "alpha": 0.5},
     "RAE": {**_TOY, "regulariser": "gradient"},
+    "SequenceVAE": {
+        "length": 5,
+        "vocabulary_size": 4,
+        "latent_dim": 2,
+        "encoder": {"name": "gru", "units": 6, "embedding_dim": 3, "unroll": True},  # for LiteRT
+        "decoder": {"name": "gru", "units": 6, "embedding_dim": 3},
+        "word_dropout": 0.3,
+        "seed": 3,
+    },
+    "SemiSupervisedVAE": {**_TOY, "num_classes": 2, "classifier": mlp(batch_norm=True)},
+    "VAEGAN": {**_TOY, "critic": mlp(batch_norm=True), "features": 5},
     "VampVAE": {**_TOY, "pseudo_inputs": 4},
     "VQVAE": {**_PIXELS, "code_shape": (3,), "entries": 5, "embedding_dim": 2},
     "WAE": _TOY,
@@ -50,6 +61,10 @@ WITHOUT = {"elbo": ("AAE", "AE", "RAE", "WAE"), "sample": ("AE", "RAE")}
 AT_REST = ("density_mean", "density_factor")
 
 X = binary(48)
+# For models whose x is no image: kind of x -> 48 of them. Sequences of every length from 0 to 5.
+_LENGTHS = np.arange(48)[:, None] % 6
+_TOKENS = np.random.default_rng(0).integers(1, 4, (48, 5), dtype="int32")
+EXAMPLES = {"image": X, "tokens": np.where(np.arange(5) < _LENGTHS, _TOKENS, 0).astype("int32")}
 # Given to models that are conditional.
 Y = (np.arange(48) % 2).astype("int32")
 
@@ -60,6 +75,10 @@ def make(name: str, **arguments: Any) -> Any:
     if name not in CASES:
         pytest.fail(f"{name} is registered in keras_vae.models.MODELS and has no case in tests/conformance/cases.py")
     return MODELS[name](**{**CASES[name], **arguments})
+
+
+def examples(model: Any) -> Any:
+    return EXAMPLES[model.x_spec()["kind"]]
 
 
 def labels(model: Any) -> Any:

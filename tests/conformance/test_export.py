@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_vae import export, runtimes
-from tests.conformance.cases import X, every_model, labels, make
+from tests.conformance.cases import every_model, examples, labels, make
 
 # The design's tolerance for codes and mean images of ordinary inputs: float32 sums in another order.
 TOLERANCE = 1e-5
@@ -16,14 +16,14 @@ def agrees(name, folder, formats):
     assert all(row.max_error <= row.tolerance for row in bundle.parity)
     condition = labels(model)
     further = {} if condition is None else {"condition": condition}
-    codes = model.encode(X, condition)
+    codes = model.encode(examples(model), condition)
     for format_name in formats:
         for each in runtimes.names():
             if format_name in runtimes.formats_of(each) and runtimes.installed()[each].version:
                 runtime = runtimes.open(bundle, each, format_name=format_name)
                 first, *others = codes if isinstance(codes, dict) else ["z"]  # the names of levels
                 code = codes[first] if isinstance(codes, dict) else codes
-                np.testing.assert_allclose(runtime.encode(X, **further), code, rtol=0, atol=TOLERANCE)
+                np.testing.assert_allclose(runtime.encode(examples(model), **further), code, rtol=0, atol=TOLERANCE)
                 images = runtime.decode(code, **{level: codes[level] for level in others}, **further)
                 np.testing.assert_allclose(images, model.decode(codes, condition), rtol=0, atol=TOLERANCE)
 

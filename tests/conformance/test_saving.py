@@ -6,7 +6,7 @@ import keras
 import numpy as np
 
 from tests import toys
-from tests.conformance.cases import MODELS, X, every_model, labels, make
+from tests.conformance.cases import MODELS, every_model, examples, labels, make
 
 
 @every_model
@@ -25,12 +25,12 @@ def test_weights_and_optimizers_come_back_and_training_goes_on(name, tmp_path):
     model, other = make(name), make(name, seed=3)
     for each in (model, other):
         each.compile(keras.optimizers.Adam(0.01), **toys.PLAIN)
-    model.fit(X, labels(model), batch_size=16, verbose=0)
+    model.fit(examples(model), labels(model), batch_size=16, verbose=0)
     model.save_weights(tmp_path / "a.weights.h5")
     other.load_weights(tmp_path / "a.weights.h5")
     assert int(other.step) == int(model.step) == 3
     for each in (model, other):
-        each.fit(X, labels(model), batch_size=16, verbose=0)
+        each.fit(examples(model), labels(model), batch_size=16, verbose=0)
     assert toys.same(toys.weights(model), toys.weights(other))
 
 
@@ -42,4 +42,6 @@ def test_the_whole_model_comes_back(name, tmp_path):
     again = keras.models.load_model(tmp_path / "a.keras")
     assert type(again) is type(model) and again.compiled
     condition = labels(model)
-    np.testing.assert_array_equal(again.reconstruct(X, condition), model.reconstruct(X, condition))
+    np.testing.assert_array_equal(
+        again.reconstruct(examples(model), condition), model.reconstruct(examples(model), condition)
+    )

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_vae.errors import UserError
 from keras_vae.models import AAE
 from tests.digits import assert_learned, digits, trained
 from tests.models.equations import (
@@ -86,9 +87,78 @@ def test_a_last_batch_of_one_image():
     assert_finite_whatever_the_last_batch(compiled(AAE, critic=CRITIC))
 
 
+Y = np.arange(16, dtype="int32") % 4 - 1  # a quarter is unlabelled
+LABELLED = {"num_classes": 3, "radius": 3.0, "spread": 0.4, "critic": CRITIC}
+
+
+class TestLabels:
+    """Section 2.3: the critic reads the label, and sees for it draws of that label's component."""
+
+    MEANS = 3.0 * np.array([[1.0, 0.0], [-0.5, np.sqrt(0.75)], [-0.5, -np.sqrt(0.75)]])
+
+    def density(self, z, component):
+        return -0.5 * ((z - self.MEANS[component]) ** 2).sum(-1) / 0.4**2 - np.log(2 * np.pi * 0.4**2)
+
+    def test_the_prior_is_a_mixture_and_a_labels_is_its_component(self):
+        model = toy(AAE, dtype="float64", **LABELLED)
+        z = np.random.default_rng(0).normal(size=(16, 2)) * 2
+        each = np.stack([self.density(z, component) for component in range(3)])
+        whole = np.logaddexp.reduce(each) - np.log(3)
+        assert model.prior().batch_shape == () and model.prior(Y).batch_shape == (16,)
+        np.testing.assert_allclose(model.prior().log_prob(z), whole, rtol=1e-10)
+        expected = np.where(Y < 0, whole, each[np.maximum(Y, 0), np.arange(16)])
+        np.testing.assert_allclose(model.prior(Y).log_prob(z), expected, rtol=1e-10)
+
+    def test_further_dimensions_are_around_zero(self):
+        model = toy(AAE, latent_dim=4, **LABELLED)
+        drawn = model.prior(np.repeat(np.int32([0, 1]), 2_000)).sample(seed=(1, 2)).numpy()
+        for label, part in enumerate((drawn[:2_000], drawn[2_000:])):
+            error = 5 * 0.4 / np.sqrt(2_000)
+            np.testing.assert_allclose(part.mean(0), [*self.MEANS[label], 0, 0], rtol=0, atol=error)
+            np.testing.assert_allclose(part.std(0), 0.4, rtol=0.1)
+
+    def test_losses_by_hand(self):
+        """One-hot labels beside the code, unlabelled first; each draw is from its own image's prior."""
+        model = toy(AAE, weight=3.0, dtype="float64", **LABELLED)
+        codes = model.encode(X)
+        drawn = model.prior(Y).sample(seed=draw_seeds(model, 2)[1]).numpy()
+        labels = np.eye(4)[Y + 1]
+        logit = lambda z: model.critic(np.concatenate([z, labels], -1)).numpy()[:, 0]  # noqa: E731
+        near = np.linalg.norm(drawn[:, None] - self.MEANS, axis=-1)
+        assert (near.argmin(1) == Y)[Y >= 0].all(), "7 deviations apart"
+        reconstruction = -model.likelihood(codes).log_prob(X).numpy()
+        losses = losses_of(model, y=Y)
+        assert losses["model"] == pytest.approx((reconstruction + 3 * softplus(-logit(codes))).mean(), rel=1e-12)
+        assert losses["critic"] == pytest.approx((softplus(-logit(drawn)) + softplus(logit(codes))).mean(), rel=1e-12)
+
+    def test_no_labels_are_labels_of_minus_one(self):
+        model = toy(AAE, **LABELLED)
+        none = np.full(16, -1, "int32")
+        terms = [terms_of(model, y=y) for y in (None, none)]
+        np.testing.assert_array_equal(*(each.penalty for each in terms))
+        np.testing.assert_array_equal(*(each.cache["drawn"] for each in terms))
+
+    def test_codes_need_no_label_and_samples_take_one(self):
+        model = compiled(AAE, **LABELLED)
+        model.fit(X, Y, batch_size=8, verbose=0)
+        np.testing.assert_array_equal(model.encode(X), model.encode(X, Y))
+        model.fit(X, batch_size=8, verbose=0)
+        assert model.predict(X, verbose=0).shape == X.shape
+        assert model.sample(5).shape == model.sample(5, condition=[0, 1, 2, 2, -1]).shape == (5, 4, 4, 1)
+        assert np.abs(model.sample(2, condition=[0, 0]) - model.sample(2, condition=[1, 1])).max() > 0
+        with pytest.raises(UserError, match=r"must lie from 0 to 2, or be -1"):
+            model.fit(X, Y + 1, batch_size=8, verbose=0)
+        with pytest.raises(UserError, match=r"AAE takes no condition"):
+            toy(AAE, critic=CRITIC).encode(X, Y)
+
+
 def test_arguments():
     for wrong in (-1.0, float("nan"), float("inf"), "10", True):
         assert_refused(AAE, {"weight": wrong}, r"weight must be a finite number, 0 or more\. Given: ")
+    for wrong in ({"latent_dim": 1}, {"spread": 0.0}):
+        assert_refused(AAE, {"num_classes": 3, **wrong}, r"needs two latent dimensions or more, and a spread above 0")
+    assert_refused(AAE, {"num_classes": -1}, r"num_classes must be a whole number, 0 or more\. Given: -1")
+    assert_comes_back(toy(AAE, **LABELLED), **LABELLED)
     assert_refused(AAE, {"beta": 2.0}, r"AAE has no use for beta\.")
     assert_refused(AAE, {"critic": {"name": "mpl"}}, r"Unknown critic 'mpl'.*Did you mean 'mlp'")
     wide = keras.Sequential([keras.layers.Dense(2)])

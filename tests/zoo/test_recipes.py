@@ -76,6 +76,7 @@ def test_a_published_number_has_a_source(tmp_path, key):
         ("summary", 3, "a string"), ("model", 3, "a table"), ("data", "mnist", "a table"), ("training", [1], "a table"),
         ("evaluation", True, "a table"), ("model.class", 3, "a string"), ("data.name", ["mnist"], "a string"),
         ("data.train", 0, "a string"), ("data.validation", False, "a string"), ("data.binarize", True, "a string"),
+        ("data.labelled", "100", "a whole number"),
         ("data.dequantize", "yes", "true or false"), ("data.dequantize", 1, "true or false"),
         ("training.epochs", 1.5, "a whole number"), ("training.epochs", True, "a whole number"),
         ("training.epochs", "2", "a whole number"), ("training.batch_size", 1e2, "a whole number"),
@@ -97,8 +98,8 @@ def test_the_types_of_a_published_number(tmp_path, key, value):
 
 @pytest.mark.parametrize(
     ("key", "least"),
-    [("training.epochs", 1), ("training.batch_size", 1), ("training.steps_per_execution", 1), ("training.seed", 0),
-     ("evaluation.seed", 0), ("evaluation.samples", 1)],
+    [("data.labelled", 0), ("training.epochs", 1), ("training.batch_size", 1), ("training.steps_per_execution", 1),
+     ("training.seed", 0), ("evaluation.seed", 0), ("evaluation.samples", 1)],
 )  # fmt: skip
 def test_numbers_out_of_range(tmp_path, key, least):
     refused(tmp_path, {key: least - 1}, rf"{key} must be {least} or more\. Given: {least - 1}\.")

@@ -14,6 +14,7 @@ from keras_vae.zoo import recipes, runs
 from tests import toy_runs
 
 # (what is changed in a good recipe, what the message says)
+_WORDS = {"class": "SequenceVAE", "image_shape": toy_runs.REMOVED, "encoder": "gru", "decoder": "gru"}
 REFUSED = {
     "model class": ({"model.class": "BetaVEA"}, r"Unknown model class 'BetaVEA'\. Did you mean 'BetaVAE'"),
     "not a model": ({"model.class": "os.system"}, r"Unknown model class 'os\.system'\. Known: AAE, .*BetaVAE"),
@@ -44,6 +45,7 @@ REFUSED = {
     "training split": ({"data.train": "trian"}, r"split is one of .* Given: 'trian'\."),
     "validation split": ({"data.validation": "validation[:0]"}, r"'validation\[:0\]' of 'mnist' holds no examples"),
     "evaluation split": ({"evaluation.split": "tset"}, r"split is one of .* Given: 'tset'\."),
+    "sequences": ({f"model.{key}": value for key, value in _WORDS.items()}, r"of images\. Given: .* are tokens"),
     "unknown key": ({"training.epoch": 3}, r"unknown key training\.epoch\. Did you mean 'epochs'\?"),
 }  # fmt: skip
 

@@ -1,0 +1,103 @@
+"""How long does the 5,000-sample log-likelihood of MNIST's 10,000 test digits take?
+
+For a 784-200-200-50 VAE, the model of Burda et al. 2016, its weights untrained: speed does not depend on them. The
+rate is measured on `--digits` of the digits, after one block that compiles; fewer than 10,000 are extrapolated, and the
+result says so. Beside it: the rate of the decoder's matrix products alone, for as many codes at a time.
+
+    python benchmarks/likelihood.py [--digits 10000] [--samples 5000] [--output benchmarks/likelihood.json]
+"""
+
+import argparse
+import os
+import time
+from importlib.metadata import version
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import tensorflow as tf
+
+from keras_vae import data, models
+from keras_vae.arrays import BLOCK
+from keras_vae.evaluation.likelihood import chunk_limit
+from keras_vae.files import write_json
+from keras_vae.zoo.measures import PACKAGES, processor
+
+HIDDEN, LATENT, ALL, ALLOWED = (200, 200), 50, 10_000, 600.0
+
+
+def products_rate(model: models.VAE, repeats: int = 10) -> float:
+    """Codes a second through the decoder's matrix products alone, in the chunks that the likelihood decodes."""
+    kernels = [variable.value for variable in model.decoder.trainable_variables if len(variable.shape) == 2]
+    rows = chunk_limit(model) * BLOCK
+    codes = tf.random.stateless_normal((rows, LATENT), (0, 1))
+
+    @tf.function(autograph=False)
+    def products() -> list:
+        hidden = [codes]
+        for kernel in kernels:
+            hidden.append(tf.linalg.matmul(hidden[-1], kernel))
+        return hidden[1:]
+
+    products()
+    start = time.perf_counter()
+    for _ in range(repeats):
+        products()
+    return repeats * rows / (time.perf_counter() - start)
+
+
+def measure(digits: int, samples: int) -> dict:
+    """Time the likelihood of the first `digits` test digits."""
+    network = {"name": "mlp", "hidden": HIDDEN, "activation": "tanh"}
+    model: models.VAE = models.VAE(latent_dim=LATENT, encoder=network, decoder=network)
+    x = data.load_arrays("mnist", f"test[:{digits}]", "static")
+    start = time.perf_counter()
+    model.log_prob(x[:1], samples=samples)
+    first = time.perf_counter() - start
+    start = time.perf_counter()
+    mean = float(model.log_prob(x, samples=samples).mean())
+    seconds = time.perf_counter() - start
+    blocks = -(-digits // BLOCK)  # the last block is filled up
+    per_second = blocks * BLOCK * samples / seconds
+    products = products_rate(model)
+    return {
+        "digits": digits,
+        "samples": samples,
+        "seconds": seconds,
+        "seconds_of_the_first_block_with_compilation": first,
+        "log_weights_per_second": per_second,
+        "decoder_products_per_second": products,
+        "share_of_the_products_rate": per_second / products,
+        "seconds_for_all_digits": seconds if digits == ALL else -(-ALL // BLOCK) * BLOCK * samples / per_second,
+        "extrapolated": digits != ALL,
+        "mean_log_prob": mean,
+        "machine": {
+            "processor": processor(),
+            "cores": os.cpu_count(),
+            "threads": int(os.environ.get("TF_NUM_INTRAOP_THREADS") or 0) or os.cpu_count(),
+            "load_average": os.getloadavg()[0],
+        },
+        "versions": {name: version(name) for name in PACKAGES},
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--digits", type=int, default=ALL)
+    parser.add_argument("--samples", type=int, default=5000)
+    parser.add_argument("--output", default=None, help="write the result here, as JSON")
+    arguments = parser.parse_args()
+    result = measure(arguments.digits, arguments.samples)
+    kind = "extrapolated" if result["extrapolated"] else "measured"
+    print(
+        f"{result['digits']:,} digits, {result['samples']:,} samples each: {result['seconds']:.1f} s, "
+        f"{result['log_weights_per_second']:,.0f} weights/s, {result['share_of_the_products_rate']:.0%} of the rate of "
+        f"the decoder's matrix products alone. All {ALL:,} digits: {result['seconds_for_all_digits']:.0f} s ({kind}); "
+        f"allowed on 2 cores with nothing else to do: {ALLOWED:.0f} s. Here: {result['machine']['threads']} threads, "
+        f"load {result['machine']['load_average']:.1f}."
+    )
+    if arguments.output:
+        write_json(arguments.output, result)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,302 @@
+"""Disentanglement of codes on data with known factors: each metric from two arrays, so of any model and any data.
+
+`codes` are `(n, dimensions)` numbers, such as `model.encode(x)`; `factors` are `(n, factors)` integers, one column a
+factor of variation. Every score is 1 for a code that has each factor in a dimension of its own. Which of the published
+choices each makes where papers leave one is said in its docstring: compare numbers of one implementation only.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import mutual_info_score, roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier
+
+from keras_vae.arrays import check_whole_number
+from keras_vae.errors import UserError
+from keras_vae.evaluation.estimates import mean_of
+from keras_vae.naming import choose
+
+BINS = 20
+LEAST = 20  # examples: with fewer, a histogram of 20 bins says nothing
+FORESTS = {"random_forest": RandomForestClassifier, "gradient_boosting": GradientBoostingClassifier}
+
+
+def repeated(
+    metric: Callable[..., Any], codes: Any, factors: Any, repetitions: int = 5, seed: int = 0, **arguments: Any
+) -> dict[str, dict[str, Any]]:
+    """A metric on disjoint random parts of the data: name -> mean, standard error, repetitions, seed, examples.
+
+    The parts share no example, so that the standard error over them is one; each is the metric of n / repetitions
+    examples, which for a metric with a bias (MIG's histograms) is that of so many.
+
+    Args:
+      metric: a function of this module: of codes, factors and seed, to a number or a mapping of numbers.
+      codes: `(n, dimensions)`.
+      factors: `(n, factors)`.
+      repetitions: parts, 2 or more.
+      seed: of the parts, and of the metric in each.
+      **arguments: of the metric.
+
+    Raises:
+      UserError: as the metric, or parts of fewer than 20 examples.
+    """
+    codes, factors = checked(codes, factors)
+    repetitions, seed = check_whole_number(repetitions, "repetitions", 2), check_whole_number(seed, "seed", 0)
+    order = np.random.default_rng(seed).permutation(len(codes))
+    parts = np.array_split(order, repetitions)
+    scores = [metric(codes[part], factors[part], seed=seed + i, **arguments) for i, part in enumerate(parts)]
+    named = [score if isinstance(score, dict) else {metric.__name__: score} for score in scores]
+    further = {"repetitions": repetitions, "seed": seed, "examples": len(parts[-1])}
+    return {name: mean_of([score[name] for score in named], **further) for name in named[0]}
+
+
+def mig(codes: Any, factors: Any, seed: int = 0, bins: int = BINS) -> float:
+    """Mutual information gap: the mean over factors v of (I(z_1; v) - I(z_2; v)) / H(v), z_1 and z_2 the two most
+    informative dimensions.
+
+    Equation 6 of Chen et al. 2018, https://arxiv.org/abs/1802.04942. I is that of a histogram of `bins` equal bins
+    between a dimension's least and greatest value, as in Locatello et al. 2019, https://arxiv.org/abs/1811.12359.
+    Without noise: `seed` is for `repeated`.
+    """
+    codes, factors = checked(codes, factors, dimensions=2)
+    ranked = np.sort(_information(codes, factors, bins), axis=0)[::-1]
+    return float(np.mean((ranked[0] - ranked[1]) / _entropies(factors)))
+
+
+def modularity(codes: Any, factors: Any, seed: int = 0, bins: int = BINS) -> float:
+    """Whether each dimension tells of one factor only: the mean over dimensions of 1 - sum_{f != best} I_f**2 /
+    (I_best**2 (F - 1)).
+
+    Equation 2 of Ridgeway and Mozer 2018, https://arxiv.org/abs/1802.05312, on the histograms of `mig`. A dimension
+    without any information counts 0, not 1.
+    """
+    codes, factors = checked(codes, factors)
+    squared = _information(codes, factors, bins) ** 2
+    best = squared.max(axis=1)
+    rest = (squared.sum(axis=1) - best) / (np.maximum(best, 1e-30) * (squared.shape[1] - 1))
+    return float(np.where(best > 1e-20, 1.0 - rest, 0.0).mean())
+
+
+def explicitness(codes: Any, factors: Any, seed: int = 0) -> float:
+    """How well a linear classifier reads each value of each factor from the whole code: 2 AUC - 1, its mean over values
+    and factors; 0 is chance.
+
+    Section 3 of Ridgeway and Mozer 2018, https://arxiv.org/abs/1802.05312. The logistic regression is fitted on one
+    half of the examples, and its one-against-rest AUC is of the other.
+    """
+    codes, factors = checked(codes, factors)
+    first, second = _halves(len(codes), seed)
+    scores = []
+    for factor in factors.T:
+        found = _fitted(_linear(), codes[first], factor[first])
+        chances = found.predict_proba(codes[second])
+        for place, value in enumerate(found.classes_):
+            hits = factor[second] == value
+            if 0 < hits.sum() < len(hits):
+                scores.append(2.0 * roc_auc_score(hits, chances[:, place]) - 1.0)
+    return float(np.mean(scores))
+
+
+def sap(codes: Any, factors: Any, seed: int = 0) -> float:
+    """Separated attribute predictability: the mean over factors of the gap between the two dimensions that predict it
+    best.
+
+    Section 3 of Kumar et al. 2018, https://arxiv.org/abs/1711.00848: for factors of classes, by thresholds on one
+    dimension alone (a decision tree with as many leaves as classes, classes weighed equally). Scored by balanced
+    accuracy on the half of the examples that the thresholds were not chosen on, rescaled so that chance is 0.
+    """
+    codes, factors = checked(codes, factors, dimensions=2)
+    first, second = _halves(len(codes), seed)
+    gaps = []
+    for factor in factors.T:
+        classes = len(np.unique(factor[second]))
+        scores = []
+        for dimension in codes.T[:, :, None]:
+            tree = DecisionTreeClassifier(max_leaf_nodes=max(2, len(np.unique(factor))), class_weight="balanced",
+                                          random_state=seed)  # fmt: skip
+            guesses = _fitted(tree, dimension[first], factor[first]).predict(dimension[second])
+            scores.append(_balanced_accuracy(factor[second], guesses, classes))
+        scores.sort()
+        gaps.append(scores[-1] - scores[-2])
+    return float(np.mean(gaps))
+
+
+def dci(codes: Any, factors: Any, seed: int = 0, model: str = "random_forest", trees: int = 50) -> dict[str, float]:
+    """Disentanglement, completeness and informativeness, from how much each dimension helps to predict each factor.
+
+    Eastwood and Williams 2018, sections 2 and 4.3, https://openreview.net/forum?id=By-7dz-AZ. A row of the importances
+    R_ij, dimension i for factor j, gives disentanglement 1 - H(R_i.) / log F, weighed by the row's share of all; a
+    column gives completeness 1 - H(R_.j) / log D, its mean over factors. Informativeness is the accuracy on the half of
+    the examples that the trees were not fitted to. Numbers depend on the version of scikit-learn.
+
+    Args:
+      model: `"random_forest"`, or `"gradient_boosting"`, which Locatello et al. 2019 use, and is slow.
+      trees: their number.
+    """
+    codes, factors = checked(codes, factors, dimensions=2)
+    kind, (first, second) = choose("model", model, FORESTS), _halves(len(codes), seed)
+    columns, accuracies = [], []
+    for factor in factors.T:
+        found = _fitted(kind(n_estimators=trees, max_features=None, random_state=seed), codes[first], factor[first])
+        columns.append(found.feature_importances_)
+        accuracies.append(found.score(codes[second], factor[second]))
+    importances = np.stack(columns, axis=1)
+    weights = importances.sum(axis=1) / max(importances.sum(), 1e-30)
+    return {
+        "disentanglement": float((weights * _concentration(importances)).sum()),
+        "completeness": float(_concentration(importances.T).mean()),
+        "informativeness": float(np.mean(accuracies)),
+    }
+
+
+def factor_vae_metric(
+    codes: Any, factors: Any, seed: int = 0, votes: int = 500, batch: int = 64, least_variance: float = 0.0
+) -> float:
+    """Which dimension varies least where one factor is fixed, and whether that tells the factor: accuracy of the
+    majority vote.
+
+    Section 2 of Kim and Mnih 2018, https://arxiv.org/abs/1802.05983. A vote takes a factor, one of its values, and
+    `batch` examples with that value, drawn with replacement; the dimension whose variance, over its variance in all the
+    data, is least, votes. Half of the votes make the majority, the others are scored. Chance is about 1 / factors.
+
+    Args:
+      votes: in each of the two halves.
+      least_variance: dimensions of less are left out; 0 leaves out constant ones only. Locatello et al. 2019: 0.05.
+    """
+    codes, factors = checked(codes, factors)
+    variances = codes.var(axis=0)
+    live = codes[:, variances > max(least_variance, 1e-12 * variances.max())]
+    if not live.shape[1]:
+        return 0.0
+    scaled, generator = live / live.std(axis=0), np.random.default_rng(seed)
+    table = np.zeros((2, live.shape[1], factors.shape[1]))
+    for half in table:
+        for _ in range(votes):
+            factor, chosen = _with_one_value(factors, batch, generator)
+            half[np.argmin(scaled[chosen].var(axis=0)), factor] += 1
+    majority = table[0].argmax(axis=1)
+    return float(table[1][np.arange(len(majority)), majority].sum() / votes)
+
+
+def beta_vae_metric(codes: Any, factors: Any, seed: int = 0, votes: int = 500, batch: int = 64) -> float:
+    """Whether a linear classifier tells which factor two groups of examples share, from the mean of |z - z'|: accuracy.
+
+    Section 3 of Higgins et al. 2017, https://openreview.net/forum?id=Sy2fzU9gl. A point is the mean over `batch` pairs
+    which agree in one value of one factor, drawn with replacement; `votes` points train the classifier, as many score
+    it. Chance is 1 / factors.
+    """
+    codes, factors = checked(codes, factors)
+    spread = codes.std(axis=0)
+    scaled, generator = codes / np.where(spread > 0, spread, 1.0), np.random.default_rng(seed)
+    points, names = [], []
+    for _ in range(2 * votes):
+        factor, chosen = _pairs_with_one_factor(factors, batch, generator)
+        points.append(np.abs(scaled[chosen[0]] - scaled[chosen[1]]).mean(axis=0))
+        names.append(factor)
+    found = _fitted(_linear(), np.stack(points[:votes]), np.array(names[:votes]))
+    return float(found.score(np.stack(points[votes:]), np.array(names[votes:])))
+
+
+METRICS: dict[str, Callable[..., Any]] = {
+    metric.__name__: metric for metric in (mig, dci, sap, factor_vae_metric, beta_vae_metric, modularity, explicitness)
+}
+
+
+def checked(codes: Any, factors: Any, dimensions: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """`codes` as float64 `(n, dimensions)` and `factors` as whole numbers `(n, factors)`, fit for a metric.
+
+    Raises:
+      UserError: arrays of other shapes or lengths; codes that are not finite, or all constant; too few examples or
+        dimensions; fewer than two factors; a factor with one value only.
+    """
+    codes, factors = np.asarray(codes), np.asarray(factors)
+    if codes.dtype.kind not in "fiub" or codes.ndim < 2:
+        raise UserError(f"codes must be numbers (n, dimensions). Given: {codes.dtype} of shape {codes.shape}.")
+    codes = codes.reshape(len(codes), -1).astype("float64")
+    if factors.ndim != 2 or factors.dtype.kind not in "iu" or len(factors) != len(codes):
+        raise UserError(
+            f"factors must be whole numbers (n, factors), a row for each of the {len(codes)} codes. Given: "
+            f"{factors.dtype} of shape {factors.shape}."
+        )
+    if not np.isfinite(codes).all():
+        raise UserError("codes must be finite. Given: values that are NaN or infinite.")
+    if len(codes) < LEAST:
+        raise UserError(f"A metric needs {LEAST} examples or more , also in each part. Given: {len(codes)}.")
+    if not np.ptp(codes, axis=0).any():
+        raise UserError("A metric needs codes that vary. Given: the same code for all examples: the model ignores x.")
+    if codes.shape[1] < dimensions:
+        raise UserError(f"This metric compares dimensions: {dimensions} or more. Given: {codes.shape[1]}.")
+    single = [place for place, factor in enumerate(factors.T) if factor.min() == factor.max()]
+    if factors.shape[1] < 2 or single:
+        raise UserError(
+            f"A metric needs two factors or more, each with two values or more. Given: {factors.shape[1]} factors, "
+            f"with one value in column {', '.join(map(str, single)) or 'none'}. Leave such columns out."
+        )
+    return codes, factors
+
+
+def _information(codes: np.ndarray, factors: np.ndarray, bins: int) -> np.ndarray:
+    """I(z_i; v_j) of histograms, nats: `(dimensions, factors)`."""
+    rows = []
+    for dimension in codes.T:
+        span = np.ptp(dimension)
+        place = (dimension - dimension.min()) / (span if span > 0 else 1.0)
+        binned = np.minimum((place * bins).astype(int), bins - 1)
+        rows.append([mutual_info_score(factor, binned) for factor in factors.T])
+    return np.maximum(np.array(rows), 0.0)
+
+
+def _entropies(factors: np.ndarray) -> np.ndarray:
+    return np.array([mutual_info_score(factor, factor) for factor in factors.T])
+
+
+def _concentration(rows: np.ndarray) -> np.ndarray:
+    """1 - entropy of each row's shares over the log of their number; 0 for a row of zeros."""
+    shares = rows / np.maximum(rows.sum(axis=1, keepdims=True), 1e-30)
+    entropy = -(shares * np.log(np.maximum(shares, 1e-30))).sum(axis=1) / np.log(rows.shape[1])
+    return np.where(rows.sum(axis=1) > 0, 1.0 - entropy, 0.0)
+
+
+def _halves(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    order = np.random.default_rng(seed).permutation(count)
+    return order[: count // 2], order[count // 2 :]
+
+
+def _linear() -> Any:
+    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000))
+
+
+def _fitted(estimator: Any, codes: np.ndarray, labels: np.ndarray) -> Any:
+    if len(np.unique(labels)) < 2:
+        raise UserError("A factor has one value only in the half that is fitted to. Give more examples.")
+    return estimator.fit(codes, labels)
+
+
+def _balanced_accuracy(truth: np.ndarray, guesses: np.ndarray, classes: int) -> float:
+    """The mean recall of the classes, rescaled: 0 for one guess whatever the code, or for worse."""
+    if classes < 2:
+        raise UserError("A factor has one value only in the half that is scored. Give more examples.")
+    recalls = [np.mean(guesses[truth == value] == value) for value in np.unique(truth)]
+    return max(0.0, float((np.mean(recalls) - 1 / classes) / (1 - 1 / classes)))
+
+
+def _with_one_value(factors: np.ndarray, batch: int, generator: np.random.Generator) -> tuple[int, np.ndarray]:
+    factor = int(generator.integers(factors.shape[1]))
+    value = generator.choice(np.unique(factors[:, factor]))
+    return factor, generator.choice(np.flatnonzero(factors[:, factor] == value), batch)
+
+
+def _pairs_with_one_factor(factors: np.ndarray, batch: int, generator: np.random.Generator) -> tuple[int, np.ndarray]:
+    """A factor, and `(2, batch)` examples: the two of a column have its value in common."""
+    factor = int(generator.integers(factors.shape[1]))
+    first = generator.integers(len(factors), size=batch)
+    second = np.empty_like(first)
+    for value in np.unique(factors[first, factor]):
+        wanted = factors[first, factor] == value
+        second[wanted] = generator.choice(np.flatnonzero(factors[:, factor] == value), wanted.sum())
+    return factor, np.stack([first, second])

@@ -1,0 +1,123 @@
+"""Distances of sets of examples: of generated from real ones, in whatever features they are given."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.neighbors import NearestNeighbors
+
+from keras_vae.arrays import check_images, check_whole_number
+from keras_vae.errors import UserError
+from keras_vae.evaluation.estimates import share_of
+
+
+def frechet(first: Any, second: Any) -> float:
+    """|m - n|**2 + Tr(C + D - 2 (C D)**0.5), m, C and n, D the means and covariances of two sets of features.
+
+    The squared Wasserstein distance of two Gaussians: Heusel et al. 2017, equation 6, https://arxiv.org/abs/1706.08500.
+    It is greater in expectation for fewer examples: compare distances of equal numbers only.
+
+    Args:
+      first: `(n, features)`.
+      second: `(m, features)`.
+
+    Raises:
+      UserError: fewer examples than features and one more, numbers that are not finite, or unequal features.
+    """
+    pair = [_features(each, least=np.shape(each)[-1] + 1) for each in (first, second)]
+    if pair[0].shape[1] != pair[1].shape[1]:
+        raise UserError(f"Both sets need the same features. Given: {pair[0].shape[1]} and {pair[1].shape[1]}.")
+    means = [each.mean(axis=0) for each in pair]
+    covariances = [np.atleast_2d(np.cov(each, rowvar=False)) for each in pair]
+    # Tr (C D)**0.5 = Tr (A D A)**0.5 with A = C**0.5: of a symmetric matrix, so real and stable where C is singular.
+    values, vectors = np.linalg.eigh(covariances[0])
+    root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
+    shared = np.sqrt(np.maximum(np.linalg.eigvalsh(root @ covariances[1] @ root), 0)).sum()
+    distance = ((means[0] - means[1]) ** 2).sum() + np.trace(covariances[0]) + np.trace(covariances[1]) - 2 * shared
+    return max(0.0, float(distance))
+
+
+def precision_recall(real: Any, generated: Any, neighbours: int = 3) -> dict[str, dict[str, Any]]:
+    """`precision`: the share of generated features on the real ones' manifold; `recall`: of real ones on the generated.
+
+    A manifold is the union of balls around its points that reach their `neighbours`-th nearest of the same set:
+    equations 1 and 2 of Kynkäänniemi et al. 2019, https://arxiv.org/abs/1904.06991. Give equal numbers of both.
+
+    Raises:
+      UserError: fewer examples than `neighbours` and one more, or features that do not fit.
+    """
+    neighbours = check_whole_number(neighbours, "neighbours")
+    real, generated = (_features(each, least=neighbours + 1) for each in (real, generated))
+    if real.shape[1] != generated.shape[1]:
+        raise UserError(f"Both sets need the same features. Given: {real.shape[1]} and {generated.shape[1]}.")
+    return {
+        "precision": share_of(_inside(generated, real, neighbours), examples=len(generated)),
+        "recall": share_of(_inside(real, generated, neighbours), examples=len(real)),
+    }
+
+
+def memorisation(generated: Any, train: Any, held_out: Any, neighbours: int = 1) -> dict[str, Any]:
+    """Whether generated images lie nearer to training images than held-out ones do: copies would.
+
+    `value` is the chance that a generated image is nearer to its nearest training image than a held-out one to its own:
+    0.5 for images that are as new as held-out ones, towards 1 for copies. The statistic of Meehan et al. 2020,
+    https://arxiv.org/abs/2004.05675, section 3, over the whole space, on the distance of pixels. Smooth images lie near
+    to all others, so a blurred sample is above 0.5 too: look at the nearest pairs before believing it.
+
+    Args:
+      generated: images, `(n, ...)`.
+      train: training images.
+      held_out: real images that were not trained on.
+      neighbours: which nearest training image, 1 the nearest.
+
+    Returns:
+      `value` and its `standard_error`; `generated` and `held_out`: their median distances, pixels' root sum of squares;
+      `nearest`: `(n,)`, the place in `train` of each generated image's nearest, a list.
+
+    Raises:
+      UserError: no images, or of unequal shapes, or fewer training images than `neighbours`.
+    """
+    neighbours = check_whole_number(neighbours, "neighbours")
+    shape = np.shape(train)[1:]
+    sets = [check_images(each, shape, name).reshape(len(each), -1) for name, each in
+            (("generated", generated), ("train", train), ("held_out", held_out))]  # fmt: skip
+    if min(map(len, sets)) < 2 or len(sets[1]) < neighbours:
+        raise UserError(f"Memorisation needs two images of each kind or more, and {neighbours} to train. Given: "
+                        f"{', '.join(str(len(each)) for each in sets)}.")  # fmt: skip
+    index = NearestNeighbors(n_neighbors=neighbours, algorithm="brute").fit(sets[1])
+    (drawn, places), (held, _) = (index.kneighbors(each) for each in (sets[0], sets[2]))
+    ours, theirs = drawn[:, -1], np.sort(held[:, -1])
+    # Of each image, the chance over the other set; ties count half. Its spread gives the error (DeLong's).
+    wins = 1.0 - 0.5 * sum(np.searchsorted(theirs, ours, side) for side in ("left", "right")) / len(theirs)
+    ranked = np.sort(ours)
+    losses = 0.5 * sum(np.searchsorted(ranked, theirs, side) for side in ("left", "right")) / len(ours)
+    error = np.sqrt(wins.var(ddof=1) / len(wins) + losses.var(ddof=1) / len(losses))
+    return {
+        "value": float(wins.mean()),
+        "standard_error": float(error),
+        "generated": float(np.median(ours)),
+        "held_out": float(np.median(theirs)),
+        "nearest": places[:, -1].tolist(),
+    }
+
+
+def _features(value: Any, least: int) -> np.ndarray:
+    array = np.asarray(value)
+    if array.ndim != 2 or array.dtype.kind not in "fiub" or len(array) < least:
+        raise UserError(f"Features must be numbers (n, features), n {least} or more. Given: {array.dtype} of shape "
+                        f"{array.shape}.")  # fmt: skip
+    if not np.isfinite(array).all():
+        raise UserError("Features must be finite. Given: values that are NaN or infinite.")
+    return array.astype("float64")
+
+
+def _inside(points: np.ndarray, centres: np.ndarray, neighbours: int) -> np.ndarray:
+    """Whether each point lies in a ball of one of the centres."""
+    # One more, as each centre is its own nearest.
+    radii = NearestNeighbors(n_neighbors=neighbours + 1).fit(centres).kneighbors(centres)[0][:, -1]
+    within = np.zeros(len(points), bool)
+    squares = (centres**2).sum(axis=1)
+    for start in range(0, len(points), 512):
+        part = points[start : start + 512]
+        distances = (part**2).sum(axis=1)[:, None] + squares - 2 * part @ centres.T
+        within[start : start + 512] = (distances <= radii**2 * (1 + 1e-9) + 1e-9).any(axis=1)
+    return within

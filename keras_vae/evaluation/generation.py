@@ -1,0 +1,96 @@
+"""How good generated and reconstructed images are.
+
+Distances of distributions are measured in the features of the MNIST classifier that ships with the package, and are
+called `mnist_fd`: they are no FID, which is of Inception's features, and compare with no published number.
+"""
+
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from keras_vae.arrays import check_whole_number, in_blocks
+from keras_vae.errors import UserError
+from keras_vae.evaluation import mnist_classifier
+from keras_vae.evaluation.distances import frechet, precision_recall
+from keras_vae.evaluation.estimates import mean_of, share_of
+from keras_vae.inference import checked_inputs
+
+_SSIM_WINDOW = 11
+
+
+def mnist_fd(
+    model: Any, real: Any, seed: int = 0, repetitions: int = 3, condition: Any = None
+) -> dict[str, dict[str, Any]]:
+    """Generated digits against real ones in the features of the package's classifier: `mnist_fd`, precision, recall.
+
+    The real digits are cut into two random halves. The model draws as many digits as are in one, and both the draws and
+    the other half are compared with it: `floor`, `floor_precision` and `floor_recall` are real against real, what a
+    perfect model would get. New halves and new draws in each repetition give the standard error.
+
+    Args:
+      model: one that draws 28 x 28 digits.
+      real: held-out digits, of the kind the model draws: mean images are grey, so grey digits.
+      seed: of halves and draws.
+      repetitions: 2 or more.
+      condition: for a conditional model, that of each real digit; the draws have those of the half they stand for.
+
+    Raises:
+      UserError: images of another size, fewer than 130 of them, or a model that cannot be drawn from.
+    """
+    seed, repetitions = check_whole_number(seed, "seed", 0), check_whole_number(repetitions, "repetitions", 2)
+    least = 2 * (mnist_classifier.FEATURES + 1)
+    if len(real) < least:
+        raise UserError(f"This distance needs {least} real digits or more. Given: {len(real)}.")
+    features, rows = mnist_classifier.features(real), []
+    given = None if condition is None else np.asarray(condition)
+    for repetition in range(repetitions):
+        order = np.random.default_rng([seed, repetition]).permutation(len(features))
+        half = len(order) // 2
+        one, other = features[order[:half]], features[order[half : 2 * half]]
+        images = model.sample(half, seed=seed + repetition, condition=None if given is None else given[order[:half]])
+        drawn = mnist_classifier.features(images)
+        row = {"mnist_fd": frechet(one, drawn), "floor": frechet(one, other)}
+        for name, each in (("", drawn), ("floor_", other)):
+            row |= {name + key: share["value"] for key, share in precision_recall(one, each).items()}
+        rows.append(row)
+    further = {"repetitions": repetitions, "seed": seed, "examples": len(features) // 2}
+    return {name: mean_of([row[name] for row in rows], **further) for name in rows[0]}
+
+
+def condition_accuracy(model: Any, count: int = 1000, seed: int = 0) -> dict[str, Any]:
+    """The share of digits drawn for a label that the package's classifier takes for that digit.
+
+    Args:
+      model: conditional on ten labels, the digits.
+      count: digits, the labels in turn.
+      seed: of the draws.
+
+    Raises:
+      UserError: a model that is not conditional on ten labels, or other images.
+    """
+    if not model.conditional or model.condition_spec().get("classes") != mnist_classifier.CLASSES:
+        raise UserError(f"Accuracy for a condition is of a model conditional on the ten digits. Given: a "
+                        f"{type(model).__name__} that is not.")  # fmt: skip
+    labels = np.arange(check_whole_number(count, "count")) % mnist_classifier.CLASSES
+    guesses = mnist_classifier.classify(model.sample(len(labels), seed=seed, condition=labels.astype("int32")))
+    return share_of(guesses == labels, examples=len(labels), seed=seed)
+
+
+def reconstruction(model: Any, x: Any, condition: Any = None) -> dict[str, dict[str, Any]]:
+    """Of the mean reconstruction of each image's mean code: `mse`, `psnr` (dB, peak 1) and `ssim`.
+
+    Means over images, with standard errors. PSNR is that of each image, which for a perfect one is infinite: squared
+    errors are taken as 1e-10 at least, 100 dB. SSIM: Wang et al. 2004, https://doi.org/10.1109/TIP.2003.819861, its
+    11 x 11 window, by `tf.image.ssim`; left out for smaller images.
+
+    Raises:
+      UserError: images that do not fit the model, or fewer than two.
+    """
+    inputs = checked_inputs(model, x, condition)
+    found = {"x": inputs["x"].astype("float32"), "y": model.reconstruct(x, condition).astype("float32")}
+    errors = ((found["x"].astype("float64") - found["y"]) ** 2).mean(axis=(1, 2, 3))
+    values = {"mse": errors, "psnr": -10.0 * np.log10(np.maximum(errors, 1e-10))}
+    if min(model.image_shape[:2]) >= _SSIM_WINDOW:
+        values["ssim"] = in_blocks(lambda _, part: tf.image.ssim(part["x"], part["y"], max_val=1.0), found)
+    return {name: mean_of(value, examples=len(errors)) for name, value in values.items()}

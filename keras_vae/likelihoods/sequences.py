@@ -1,0 +1,89 @@
+"""Sequences of tokens, each of which depends on those before it."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+from keras import ops
+from tensorflow_probability import distributions as tfd
+
+from keras_vae.likelihoods.base import Likelihood
+from keras_vae.searches import draw
+
+
+@keras.saving.register_keras_serializable(package="keras_vae")
+class TokenSequences(Likelihood):
+    """The family of `TokenSequence`: a model's `likelihood` makes it, and its `check_x` knows what tokens there are."""
+
+
+class TokenSequence(tfd.Distribution):
+    """p(x|z) = prod_t softmax(logits(x_1, ..., x_{t-1}, z))_{x_t}, up to and including the first token 0, the end.
+
+    A probability mass, in nats, over token ids int32 `(length,)`: those that hold only 0 after their first 0, whose
+    padding is certain, 0 nats. A sequence without an end is a beginning, cut off after `length` tokens; so the
+    probabilities of all sequences add to 1. Any other has probability 0.
+
+    log_prob runs the decoder once, on the tokens themselves (teacher forcing). Bowman et al. 2016, section 3,
+    https://arxiv.org/abs/1511.06349.
+
+    Args:
+      decoder: `networks.GRUDecoder`, or a layer with its methods.
+      z: codes `(batch, latent_dim)`; the batch shape is `(batch,)`.
+      length: tokens of a sequence.
+      vocabulary_size: tokens are below it; equal to it is the unknown one, which a decoder only reads.
+      training: passed on to the decoder.
+      word_dropout: the probability that log_prob hides a token from those after it, the decoder reading the unknown
+        one: section 3.1.1. What comes first, the start, is not hidden.
+      seed: a stateless seed, of what is hidden.
+    """
+
+    def __init__(
+        self,
+        decoder: Any,
+        z: Any,
+        length: int,
+        vocabulary_size: int,
+        training: bool = False,
+        word_dropout: float = 0.0,
+        seed: Any = None,
+    ) -> None:
+        self._decoder, self._z = decoder, ops.convert_to_tensor(z)
+        self._length, self._size = length, vocabulary_size
+        self._training, self._word_dropout, self._seed = training, word_dropout, seed
+        super().__init__(tf.int32, tfd.NOT_REPARAMETERIZED, validate_args=False, allow_nan_stats=True)
+
+    def logits(self, x: Any) -> Any:
+        """Of every token of x given those before it: `(..., length, vocabulary_size)`."""
+        tokens = ops.reshape(x, (-1, self._length))
+        z = ops.broadcast_to(self._z, (*ops.shape(x)[:-1], self._z.shape[-1]))
+        previous = ops.pad(tokens[:, :-1], ((0, 0), (1, 0)))
+        if self._word_dropout:
+            uniform = tf.random.stateless_uniform(ops.shape(tokens[:, 1:]), self._seed)
+            hidden = ops.pad(uniform < self._word_dropout, ((0, 0), (1, 0)))
+            previous = ops.where(hidden, self._size, previous)
+        outputs = self._decoder((previous, ops.reshape(z, (-1, z.shape[-1]))), training=self._training)
+        return ops.reshape(ops.cast(outputs, self._z.dtype), (*ops.shape(x), self._size))
+
+    def _log_prob(self, value: Any) -> Any:
+        end = ops.cast(ops.equal(value, 0), "int32")
+        padding = ops.greater(ops.cumsum(end, axis=-1) - end, 0)
+        log_p = -ops.sparse_categorical_crossentropy(value, self.logits(value), from_logits=True)
+        impossible = ops.where(ops.equal(value, 0), 0.0, -float("inf"))
+        return ops.sum(ops.where(padding, ops.cast(impossible, log_p.dtype), log_p), axis=-1)
+
+    def _sample_n(self, n: int, seed: Any = None) -> Any:
+        z = ops.reshape(ops.broadcast_to(self._z, (n, *ops.shape(self._z))), (-1, self._z.shape[-1]))
+        tokens = draw(self._decoder, z, self._length, self._size, seed)
+        return ops.reshape(tokens, (n, -1, self._length))
+
+    def _batch_shape(self) -> Any:
+        return self._z.shape[:-1]
+
+    def _batch_shape_tensor(self) -> Any:
+        return tf.shape(self._z)[:-1]
+
+    def _event_shape(self) -> Any:
+        return tf.TensorShape([self._length])
+
+    def _event_shape_tensor(self) -> Any:
+        return tf.constant([self._length])

@@ -1,0 +1,149 @@
+"""VAE that learns from images of which few are labelled."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+from keras import ops
+
+from keras_vae import arrays, conditions, divergences, inference, randomness
+from keras_vae.core import VAE, Batch, Terms
+from keras_vae.errors import UserError
+from keras_vae.networks import ENCODERS
+
+
+@keras.saving.register_keras_serializable(package="keras_vae")
+class SemiSupervisedVAE(VAE):
+    """The model M2: p(x|z, y) p(z) p(y) with q(z|x, y), and a classifier q(y|x) that also stands for missing labels.
+
+    Kingma et al. 2014, https://arxiv.org/abs/1406.5298. The labels of a batch are "y", -1 where there is none. Of a
+    labelled image the ELBO is the bound of log p(x, y), equation 6: log p(x|z, y) - KL(q(z|x, y) || p(z)) + log p(y).
+    Of another it is the bound of log p(x), equation 7: the mean of the above over q(y|x), plus the entropy H(q(y|x)).
+    The loss adds alpha * -log q(y|x) for labelled images, equation 9. Every image is run with every class.
+
+    The last group of KL is the label's: KL(q(y|x) || p(y)), or -log p(y) where it is known. Logs `accuracy`, the
+    classifier's on labelled images, NaN where there are none. `elbo` and `log_prob` speak of log p(x, y) with a
+    condition, and of log p(x) without, or of -1. In `encode` and `reconstruct` the likeliest class stands for a missing
+    label; `sample` draws one from p(y); `decode` needs one.
+
+    Args:
+      num_classes: labels are 0 to num_classes - 1.
+      alpha: the weight of one labelled image's classification loss, in a loss that is a mean over all N. The paper's
+        0.1 * N times the mean over N_l labelled ones is 0.1 * N / N_l here: 50 for 100 labels of 50,000 images.
+      classifier: as an encoder, from images to num_classes logits.
+      class_probabilities: p(y); by default all classes are alike.
+      **kwargs: as `VAE`, but for beta and free_bits.
+    """
+
+    conditional = True
+    log_names = ("accuracy",)
+
+    def __init__(
+        self,
+        num_classes: int = 10,
+        alpha: float = 50.0,
+        classifier: Any = "mlp",
+        class_probabilities: Sequence[float] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.num_classes = arrays.check_whole_number(num_classes, "num_classes")
+        self.alpha = arrays.check_number(alpha, "alpha")
+        self.class_probabilities = conditions.check_shares(class_probabilities, self.num_classes)
+        super().__init__(**kwargs)
+        self.log_p = conditions.log_shares(self.class_probabilities, self.num_classes).astype(self.float_dtype)
+        self.refuse("beta", "free_bits")
+        self.specs["classifier"] = classifier
+        self.classifier = self.make_network("classifier", classifier, ENCODERS, self.image_shape, (self.num_classes,))
+        self.functions.classify = tf.function(self._log_q, reduce_retracing=True, autograph=False)
+
+    def network_shapes(self) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
+        return conditions.network_shapes(super().network_shapes(), self.num_classes)
+
+    def posterior_parameters(self, x: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
+        """Those of q(z|x, y); the likeliest class stands for a missing label. A condition may be one-hot rows."""
+        return super().posterior_parameters(conditions.with_planes(x, self._known(x, condition)), condition, training)
+
+    def likelihood_parameters(self, z: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
+        return super().likelihood_parameters(ops.concatenate([z, self._rows(condition)], axis=-1), condition, training)
+
+    def condition_of(self, batch: Batch) -> Any:
+        return self._known(batch["x"], batch.get("y"))
+
+    def terms(self, batch: Batch, training: bool) -> Terms:
+        x, classes, count = batch["x"], self.num_classes, ops.shape(batch["x"])[0]
+        images, each = ops.tile(x, (classes, 1, 1, 1)), ops.repeat(ops.eye(classes, dtype=x.dtype), count, axis=0)
+        posterior = self.posterior(images, each, training)
+        # The same noise for each class: then the mean over q(y|x) has no more of it than one draw.
+        noise = ops.tile(self.prior().sample(count, seed=self.draws.next()), (classes, 1))
+        z = posterior.distribution.loc + posterior.distribution.scale * noise
+        log_px = ops.reshape(self.likelihood(z, each, training).log_prob(images), (classes, count))
+        kl_z = ops.reshape(divergences.kl(posterior, self.prior()), (classes, count, self.latent_dim))
+        log_q, own = self._log_q(x, training), self._rows(batch.get("y"), count)
+        labelled, log_own = ops.sum(own, axis=-1), ops.sum(own * log_q, axis=-1)
+        shares = ops.where(labelled[:, None] > 0, own, ops.exp(log_q))  # all mass on the label, or q(y|x)
+        entropy = ops.where(labelled > 0, 0.0, -ops.sum(ops.exp(log_q) * log_q, axis=-1))
+        kl_y = -entropy - ops.sum(shares * self.log_p, axis=-1)
+        by_class = ops.transpose(shares)
+        kl = ops.concatenate([ops.sum(by_class[..., None] * kl_z, axis=0), kl_y[:, None]], axis=-1)
+        right = ops.cast(log_own >= ops.max(log_q, axis=-1), x.dtype)
+        return Terms(ops.sum(by_class * log_px, axis=0), kl, -self.alpha * log_own, {"accuracy": (right, labelled)})
+
+    def log_weights(self, x: Any, samples: int, seed: Any, condition: Any = None) -> Any:
+        """log of p(x, z, y) / q(z|x, y) for labelled images, and of its sum over all classes for others."""
+        weigh, count = super().log_weights, ops.shape(x)[0]
+        seed = randomness.seed_of(seed, randomness.EVALUATION) if isinstance(seed, int) else seed
+
+        def of_class(label: Any) -> Any:
+            return weigh(x, samples, randomness.fold(seed, label), self._rows(ops.broadcast_to(label, (count,))))
+
+        # One class after the other: all of them at once are too much memory.
+        joint = ops.map(of_class, ops.arange(self.num_classes, dtype="int32")) + self.log_p[:, None, None]
+        own = self._rows(condition, count)
+        asked = ops.transpose(own + 1.0 - ops.sum(own, axis=-1, keepdims=True))
+        return ops.logsumexp(ops.where(asked[:, None] > 0, joint, -np.inf), axis=0)
+
+    def classify(self, x: Any) -> np.ndarray:
+        """q(y|x) of each image: probabilities, `(batch, num_classes)`. Errors: as `encode`."""
+        images = inference.checked_inputs(self, x)
+        return np.exp(arrays.in_blocks(lambda _, part: self.functions.classify(part["x"]), images))
+
+    def decode(self, z: Any, condition: Any = None) -> np.ndarray:
+        if condition is None or (arrays.check_labels(condition, self.num_classes) < 0).any():
+            raise UserError("decode needs a label for each code. Given: none, or -1. Give condition=, from 0.")
+        return super().decode(z, condition)
+
+    def reconstruct(self, x: Any, condition: Any = None) -> np.ndarray:
+        labels = inference.checked_inputs(self, x, condition)["condition"]
+        return super().reconstruct(x, np.where(labels < 0, self.classify(x).argmax(-1), labels))
+
+    def sample(self, count: int, seed: int = 0, condition: Any = None) -> np.ndarray:
+        if condition is None:
+            count, seed = (arrays.check_whole_number(each, "count and seed", minimum=0) for each in (count, seed))
+            condition = np.random.default_rng(seed).choice(self.num_classes, count, p=np.exp(self.log_p))
+        return super().sample(count, seed, condition)
+
+    def condition_spec(self) -> dict[str, Any]:
+        return {"shape": (), "dtype": "int32", "kind": "label", "classes": self.num_classes}
+
+    def check_condition(self, condition: Any, count: int) -> dict[str, Any]:
+        return {"condition": conditions.labels_or_none(condition, self.num_classes, count)}
+
+    def get_config(self) -> dict[str, Any]:
+        own = {name: getattr(self, name) for name in ("num_classes", "alpha", "class_probabilities")}
+        return {**super().get_config(), **own}
+
+    def _rows(self, labels: Any, count: Any = None) -> Any:
+        return conditions.one_hot(labels, self.num_classes, self.float_dtype, count)
+
+    def _log_q(self, x: Any, training: bool = False) -> Any:
+        return ops.log_softmax(self.run(self.classifier, x, training))
+
+    def _known(self, x: Any, condition: Any) -> Any:
+        """One-hot rows; the classifier's likeliest class where the label is missing."""
+        own = self._rows(condition, ops.shape(x)[0])
+        if own is condition:  # rows already
+            return own
+        likeliest = self._rows(tf.argmax(self._log_q(x), axis=-1, output_type=tf.int32))
+        return ops.where(ops.sum(own, axis=-1, keepdims=True) > 0, own, likeliest)

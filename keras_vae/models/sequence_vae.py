@@ -1,0 +1,140 @@
+"""VAE of sequences of tokens."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+from tensorflow_probability import distributions as tfd
+
+from keras_vae import arrays, randomness, searches
+from keras_vae.core import VAE
+from keras_vae.errors import UserError
+from keras_vae.export.steps import step_graphs
+from keras_vae.likelihoods.sequences import TokenSequence, TokenSequences
+from keras_vae.networks.recurrent import GRUDecoder, GRUEncoder
+
+
+@keras.saving.register_keras_serializable(package="keras_vae")
+class SequenceVAE(VAE):
+    """One code for a whole sequence: maximises sum_t log p(x_t|x_{<t}, z) - KL(q(z|x) || p(z)).
+
+    Bowman et al. 2016, https://arxiv.org/abs/1511.06349. x holds token ids, int32 `(batch, length)`: 0 ends a sequence
+    and fills it up. The sum runs up to and including the end; padding is 0 nats. `likelihood(z)` is a `TokenSequence`,
+    which a decoder that sees the true x_{<t} can maximise without z. Against that: `word_dropout`, a beta that rises
+    from 0, and free bits.
+
+    Args:
+      length: of a sequence, its end counted.
+      vocabulary_size: tokens are below it.
+      word_dropout: in training, the probability that the decoder reads an unknown token in place of a true one.
+      encoder: `"gru"`, a mapping of `name` and arguments, or a Keras layer from tokens to `2 * latent_dim` numbers.
+      decoder: the same, or a layer with the methods of `networks.GRUDecoder`.
+      **kwargs: as `VAE`, but for image_shape and likelihood.
+    """
+
+    axes = ("length",)
+    decoded = "tokens"
+    encoders, decoders = {"gru": GRUEncoder}, {"gru": GRUDecoder}
+
+    def __init__(
+        self,
+        length: int = 16,
+        vocabulary_size: int = 27,
+        word_dropout: float = 0.0,
+        encoder: Any = "gru",
+        decoder: Any = "gru",
+        **kwargs: Any,
+    ) -> None:
+        self.length = arrays.check_whole_number(length, "length")
+        self.vocabulary_size = arrays.check_whole_number(vocabulary_size, "vocabulary_size", minimum=2)
+        self.word_dropout = arrays.check_number(word_dropout, "word_dropout")
+        if self.word_dropout > 1:
+            raise UserError(f"word_dropout is a probability, at most 1. Given: {word_dropout!r}.")
+        if isinstance(decoder, keras.layers.Layer) and not {"initial_state", "step"} <= set(dir(decoder)):
+            raise UserError(
+                f"The decoder writes token by token, and needs the methods initial_state(z) and step(tokens, state, z) "
+                f"of keras_vae.networks.GRUDecoder. Given: a {type(decoder).__name__}. Add them."
+            )
+        super().__init__(
+            image_shape=(self.length,), encoder=encoder, decoder=decoder, likelihood=TokenSequences(), **kwargs
+        )
+
+    def network_shapes(self) -> dict[str, tuple[Any, ...]]:
+        tokens, z = keras.Input((self.length,), dtype="int32"), keras.Input((self.latent_dim,))
+        return {
+            "encoder": (tokens, (2 * self.latent_dim,), {"vocabulary_size": self.vocabulary_size}),
+            "decoder": ((tokens, z), (self.length, self.vocabulary_size)),
+        }
+
+    def x_spec(self) -> dict[str, Any]:
+        return {"shape": (self.length,), "dtype": "int32", "kind": "tokens", "classes": self.vocabulary_size}
+
+    def check_x(self, x: Any, name: str = "x") -> Any:
+        """`x` as int32 token ids.
+
+        Raises:
+          UserError: not whole numbers of shape `(batch, length)`, not below vocabulary_size, or more after an end.
+        """
+        return arrays.check_tokens(x, (self.length,), self.vocabulary_size, name)
+
+    def likelihood(self, z: Any, condition: Any = None, training: bool = False) -> tfd.Distribution:
+        """p(x|z), a `TokenSequence` of batch shape `(batch,)`; in training it hides tokens from the decoder."""
+        rate = self.word_dropout if training else 0.0
+        seed = self.draws.next() if rate else None
+        z = ops.cast(z, self.float_dtype)
+        return TokenSequence(self.decoder, z, self.length, self.vocabulary_size, training, rate, seed)
+
+    def likelihood_parameters(self, z: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
+        """`tokens`, the greedy sequence `(batch, length)`, and the `logits` that each was the largest of."""
+        z = ops.cast(z, self.float_dtype)
+        tokens, logits = searches.rollout(self.decoder, z, self.length, self.vocabulary_size)
+        return {"tokens": tokens, "logits": logits}
+
+    def further_graphs(self) -> list[Any]:
+        """The decoder step by step, for searches outside of Python: `keras_vae.export.steps.step_graphs`."""
+        return step_graphs(self)
+
+    def beam_search(self, z: Any, beams: int = 5) -> np.ndarray:
+        """For each code the likeliest sequence that keeping the likeliest beginnings finds: int32 `(batch, length)`.
+
+        Args:
+          z: codes `(batch, latent_dim)`.
+          beams: how many beginnings are kept at each step; 1 is what `decode` does.
+
+        Raises:
+          UserError: codes of another shape, or beams that are no whole number.
+        """
+        codes, beams = {"z": self.check_code(z)}, arrays.check_whole_number(beams, "beams")
+        return arrays.in_blocks(lambda _, part: self.functions.of(self._likeliest)(part["z"], beams), codes)
+
+    def draw(self, z: Any, temperature: float = 1.0, seed: int = 0) -> np.ndarray:
+        """A draw of p(x|z) for each code, token by token from softmax(logits / temperature): int32 `(batch, length)`.
+
+        Args:
+          z: codes `(batch, latent_dim)`.
+          temperature: above 0; the lower, the nearer to what `decode` does.
+          seed: the noise of an example depends on it and on the example's position.
+
+        Raises:
+          UserError: codes of another shape, or a temperature that is not above 0.
+        """
+        codes, scale = {"z": self.check_code(z)}, arrays.check_number(temperature, "temperature", minimum=1e-6)
+        base = randomness.seed_of(arrays.check_whole_number(seed, "seed", minimum=0), randomness.SAMPLING)
+
+        def one_block(block: int, part: Mapping[str, np.ndarray]) -> Any:
+            return self.functions.of(self._drawn)(part["z"], scale, randomness.fold(base, block))
+
+        return arrays.in_blocks(one_block, codes, pad=True)
+
+    def get_config(self) -> dict[str, Any]:
+        own = {name: getattr(self, name) for name in ("length", "vocabulary_size", "word_dropout")}
+        inherited = super().get_config().items()
+        return {name: value for name, value in inherited if name not in ("image_shape", "likelihood")} | own
+
+    def _likeliest(self, z: Any, beams: int) -> Any:
+        return searches.beam_search(self.decoder, z, self.length, beams)[0][:, 0]
+
+    def _drawn(self, z: Any, temperature: float, seed: Any) -> Any:
+        return searches.draw(self.decoder, z, self.length, self.vocabulary_size, seed, temperature)

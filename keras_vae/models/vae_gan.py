@@ -1,0 +1,111 @@
+"""VAE/GAN: a VAE that reconstructs what a critic sees in an image."""
+
+from typing import Any
+
+import keras
+from keras import ops
+from tensorflow_probability import distributions as tfd
+
+from keras_vae import divergences
+from keras_vae.arrays import check_number, check_whole_number
+from keras_vae.core import VAE, Batch, Player, Terms
+from keras_vae.errors import UserError
+from keras_vae.networks import ENCODERS, MLP
+
+
+@keras.saving.register_keras_serializable(package="keras_vae")
+class VAEGAN(VAE):
+    """A VAE whose reconstruction is measured in a critic's features, and whose decoder fools that critic.
+
+    Larsen et al. 2016, https://arxiv.org/abs/1512.09300. A critic is a body, from an image x to its features f(x), and
+    a head, from these to a logit D. With x' the mean image of z from q(z|x), and x'' that of z from the prior:
+
+    * llike = -log N(f(x) | f(x'), I), summed over features: equations 7 and 8.
+    * gan = -log D(x) - log(1 - D(x')) - log(1 - D(x'')), the critic's cross-entropy: section 2.4.
+
+    Algorithm 1: the encoder minimises beta * KL + llike, the decoder gamma * llike - gan, and the critic gan. So gan
+    does not reach the encoder, nor llike the critic, to which it would say that all features should be equal.
+
+    The logged `elbo` and `log_px` are those of the pixels' own likelihood, which nobody maximises; `feature_log_px` is
+    -llike. The critic sees mean images, so a likelihood that has parameters beside its mean is refused; grey levels and
+    `{"name": "gaussian", "scale": ...}` suit it, as binary images are told from mean ones by that alone.
+
+    Players: `"encoder"`, `"decoder"` and `"critic"`.
+
+    Args:
+      gamma: the weight of the features against fooling the critic, for the decoder.
+      features: how many the critic's body gives.
+      critic: the body: `"mlp"`, `"conv"`, a mapping of `name` and arguments, or a Keras layer from images to `features`
+        numbers.
+      head: a mapping of `name` and arguments, or a Keras layer from `features` numbers to 1; linear by default.
+      **kwargs: as `VAE`.
+
+    Raises:
+      UserError: an argument that does not fit.
+    """
+
+    log_names = ("feature_log_px",)
+
+    def __init__(
+        self, gamma: float = 0.01, features: int = 128, critic: Any = "mlp", head: Any = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.gamma = check_number(gamma, "gamma")
+        self.features = check_whole_number(features, "features")
+        if self.likelihood_family.channels_per_pixel != 1 or self.likelihood_family.trainable_variables:
+            raise UserError(
+                f"The decoder of a VAEGAN learns by its mean image alone, so its likelihood has no other parameter. "
+                f"Given: {self.specs['likelihood']!r}. Use 'bernoulli' or {{'name': 'gaussian', 'scale': 1.0}}."
+            )
+        self.specs |= {"critic": critic, "head": {"name": "mlp", "hidden": ()} if head is None else head}
+        self.critic = self.make_network("critic", critic, ENCODERS, self.image_shape, (self.features,))
+        self.head = self.make_network("head", self.specs["head"], {"mlp": MLP}, (self.features,), (1,))
+
+    def terms(self, batch: Batch, training: bool) -> Terms:
+        x = batch["x"]
+        posterior, prior = self.posterior(x, training=training), self.prior()
+        z = posterior.sample(seed=self.draws.next())
+        drawn = prior.sample(ops.shape(z)[0], seed=self.draws.next())
+        # One pass of each network over all that it sees, for all players.
+        parameters = self.likelihood_parameters(ops.concatenate([z, drawn]), training=training)
+        own = {name: ops.split(value, 2)[0] for name, value in parameters.items()}
+        log_px = self.likelihood_family.distribution(own).log_prob(x)
+        seen = ops.concatenate([x, parameters["mean"]])
+        features = self.run(self.critic, seen, training)
+        logits = self.run(self.head, features, training)[:, 0]
+        # The same numbers for the critic, which are no gradient to those who drew the images.
+        told = self.run(self.head, self.run(self.critic, ops.stop_gradient(seen), training), training)[:, 0]
+        target, reconstructed, _ = ops.split(features, 3)
+        unit = tfd.Independent(tfd.Normal(reconstructed, ops.ones_like(reconstructed)), 1)
+        feature_log_px = unit.log_prob(target)
+        cache = {"z": z, "posterior": posterior, "logits": logits, "told": told}
+        return Terms(log_px, divergences.kl(posterior, prior), logs={"feature_log_px": feature_log_px}, cache=cache)
+
+    def objective(self, terms: Terms, step: Any) -> Any:
+        """The encoder's loss: mean over the batch of llike + beta(step) * kl, with free bits."""
+        return super().objective(terms._replace(log_px=terms.logs["feature_log_px"]), step)
+
+    def players(self) -> list[Player]:
+        encoder = self.encoder.trainable_variables
+        critic = self.critic.trainable_variables + self.head.trainable_variables
+        return [
+            Player("encoder", lambda terms, batch: self.objective(terms, self.step), encoder),
+            Player(
+                "decoder",
+                lambda terms, batch: self._decoder_loss(terms),
+                self.variables_but(self.encoder, self.critic, self.head),
+            ),
+            Player("critic", lambda terms, batch: _told_apart(terms.cache["told"]), critic),
+        ]
+
+    def _decoder_loss(self, terms: Terms) -> Any:
+        return -self.gamma * ops.mean(terms.logs["feature_log_px"]) - _told_apart(terms.cache["logits"])
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "gamma": self.gamma, "features": self.features}
+
+
+def _told_apart(logits: Any) -> Any:
+    """gan, the mean over the batch, of logits for real images, then reconstructions, then prior draws."""
+    real, reconstructed, drawn = ops.split(logits, 3)
+    return divergences.cross_entropy(real, reconstructed) + ops.mean(ops.softplus(drawn))

@@ -1,0 +1,44 @@
+"""Dimension reduction: images to codes, and codes to two dimensions that can be drawn."""
+
+from typing import Any
+
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+
+from keras_vae.arrays import check_codes, check_whole_number
+from keras_vae.errors import UserError
+
+METHODS = ("pca", "tsne")
+
+
+def to_plane(codes: Any, method: str = "pca", seed: int = 0, perplexity: float = 30.0) -> np.ndarray:
+    """Codes `(examples, latent_dim)` as points `(examples, 2)`, by scikit-learn's PCA or t-SNE.
+
+    Codes of two dimensions or fewer are points already, and come back as they are (with zeros for a second).
+
+    Args:
+      codes: vectors, as `model.encode` gives them.
+      method: `"pca"`, linear; or `"tsne"`, which keeps neighbours together and no distances: van der Maaten and Hinton
+        2008, https://jmlr.org/papers/v9/vandermaaten08a.html.
+      seed: of t-SNE.
+      perplexity: of t-SNE, about the number of neighbours that count; fewer than examples.
+
+    Raises:
+      UserError: an unknown method, too few codes, or codes that are no finite vectors.
+    """
+    if method not in METHODS:
+        raise UserError(f"method is one of {', '.join(METHODS)}. Given: {method!r}.")
+    array = np.asarray(codes)
+    if array.ndim != 2:
+        raise UserError(f"codes must have shape (examples, latent_dim). Given: {array.shape}.")
+    array = check_codes(array, array.shape[1:], "codes")
+    needed = 3 if method == "pca" else int(perplexity) + 2
+    if len(array) < needed:
+        raise UserError(f"{method} needs {needed} codes or more, here. Given: {len(array)}.")
+    if array.shape[1] <= 2:
+        return np.pad(array, ((0, 0), (0, 2 - array.shape[1])))
+    seed = check_whole_number(seed, "seed", minimum=0)
+    if method == "pca":
+        return PCA(2, svd_solver="full").fit_transform(array)
+    return TSNE(perplexity=perplexity, random_state=seed, init="pca").fit_transform(array)

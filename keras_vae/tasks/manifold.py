@@ -1,0 +1,44 @@
+"""The picture of a two-dimensional latent space: what each point of a plane decodes to."""
+
+from typing import Any
+
+import numpy as np
+from scipy import stats
+
+from keras_vae.arrays import check_whole_number
+from keras_vae.errors import UserError
+from keras_vae.tasks.interpolation import vector_codes
+
+
+def latent_plane(
+    model: Any, x: Any = None, side: int = 20, dimensions: tuple[int, int] = (0, 1), condition: Any = None
+) -> np.ndarray:
+    """Images of a square of codes, `(side, side, *image_shape)`: dimension 0 grows to the right, 1 upwards.
+
+    Both run through the quantiles of N(0, 1) at (i + 1/2) / side, so that equal areas of the picture have equal
+    probability under the prior: figure 4 of Kingma and Welling 2014, https://arxiv.org/abs/1312.6114.
+
+    Args:
+      model: a model whose code is one vector.
+      x: one image `(1, *image_shape)`, whose code the other dimensions rest at; by default they rest at 0.
+      side: images in a row and in a column.
+      dimensions: which two dimensions.
+      condition: one, where the model is conditional.
+
+    Raises:
+      UserError: dimensions that the model does not have, or arguments out of range.
+    """
+    side = check_whole_number(side, "side", minimum=2)
+    count = model.latent_dim
+    if len(dimensions) != 2 or len(set(dimensions)) != 2 or not all(0 <= each < count for each in dimensions):
+        raise UserError(f"dimensions are two different ones, 0 to {count - 1}. Given: {dimensions!r}.")
+    rest = np.zeros((1, count)) if x is None else vector_codes(model, x, condition)
+    if len(rest) != 1:
+        raise UserError(f"x is one image, with a batch axis. Given: {len(rest)} images.")
+    values = stats.norm.ppf((np.arange(side) + 0.5) / side)
+    codes = np.tile(rest, (side * side, 1))
+    codes[:, dimensions[0]] = np.tile(values, side)
+    codes[:, dimensions[1]] = np.repeat(values[::-1], side)
+    given = None if condition is None else np.repeat(np.asarray(condition), side * side, axis=0)
+    images = model.decode(codes.astype(model.float_dtype), condition=given)
+    return images.reshape(side, side, *images.shape[1:])

@@ -1,0 +1,147 @@
+"""A VAE as a scikit-learn transformer of tables of real numbers."""
+
+import json
+from typing import Any
+
+import keras
+import numpy as np
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+
+from keras_vae import randomness
+from keras_vae.models import VAE
+
+# Standard deviations of a column in the unit of a pixel.
+_RANGE = 40.0
+
+
+class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
+    """Rows of real numbers to codes of a VAE and back, for pipelines and grid searches.
+
+    Each column is standardised, and 40 standard deviations of it are mapped to [0, 1]; the VAE has dense networks and a
+    Gaussian likelihood whose scale is learned. A row beyond that range is encoded as if it were at its border, and has
+    density 0. Everything scikit-learn's own estimators do with parameters, cloning and pickling works.
+
+    Args:
+      latent_dim: the size of the code.
+      hidden: the sizes of the hidden layers of encoder and decoder.
+      beta: the weight of the KL in the loss.
+      epochs: passes over the rows.
+      batch_size: rows in a step, or all where there are fewer.
+      learning_rate: of Adam.
+      samples: importance samples of `score_samples`.
+      random_state: a whole number; None is 0. The same number gives the same codes.
+      jit_compile: compile the training step with XLA: seconds at first, faster after.
+    """
+
+    def __init__(
+        self,
+        latent_dim: int = 2,
+        *,
+        hidden: tuple[int, ...] = (64,),
+        beta: float = 1.0,
+        epochs: int = 50,
+        batch_size: int = 64,
+        learning_rate: float = 1e-3,
+        samples: int = 100,
+        random_state: int | None = None,
+        jit_compile: bool = False,
+    ) -> None:
+        self.latent_dim = latent_dim
+        self.hidden = hidden
+        self.beta = beta
+        self.epochs = epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.samples = samples
+        self.random_state = random_state
+        self.jit_compile = jit_compile
+
+    def fit(self, X: Any, y: Any = None) -> "VAETransformer":
+        """Train on rows `(samples, features)`; `y` is not looked at."""
+        rows = validate_data(self, X, dtype="float64", ensure_min_samples=2)
+        self.mean_ = rows.mean(axis=0)
+        deviation = rows.std(axis=0)
+        self.scale_ = np.where(deviation > 1e-12 * np.maximum(1.0, np.abs(self.mean_)), deviation, 1.0)
+        self.model_ = self._model(rows.shape[1])
+        # A scale of one standard deviation to begin with: 1 would be forty.
+        likelihood = self.model_.likelihood_family
+        likelihood.learned.assign(-likelihood.power * np.log(_RANGE))
+        self.model_.compile(
+            keras.optimizers.Adam(self.learning_rate), jit_compile=self.jit_compile, steps_per_execution=1
+        )
+        size = min(self.batch_size, len(rows))
+        history = self.model_.fit(self._images(rows), batch_size=size, epochs=self.epochs, verbose=0).history
+        self.elbo_ = float(history["elbo"][-1])
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """The mean code of each row: `(samples, latent_dim)`."""
+        return self.model_.encode(self._images(self._rows(X)))
+
+    def inverse_transform(self, X: Any) -> np.ndarray:
+        """The row that each code decodes to: `(samples, features)`, in the units of the data."""
+        check_is_fitted(self)
+        codes = check_array(X, dtype="float64")
+        means = self.model_.decode(codes.astype("float32")).reshape(len(codes), -1)
+        return (means.astype("float64") - 0.5) * _RANGE * self.scale_ + self.mean_
+
+    def score_samples(self, X: Any) -> np.ndarray:
+        """The importance-weighted log density of each row, `(samples,)`: nats, in the units of the data.
+
+        The density of the pixels u = (x - mean) / (40 scale) + 1/2, times |du/dx|.
+        """
+        rows = self._rows(X)
+        inside = (np.abs(rows - self.mean_) <= 0.5 * _RANGE * self.scale_).all(axis=1)
+        density = self.model_.log_prob(self._images(rows), samples=self.samples) - np.log(_RANGE * self.scale_).sum()
+        return np.where(inside, density, -np.inf)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """The mean of `score_samples`."""
+        return float(self.score_samples(X).mean())
+
+    def _rows(self, X: Any) -> np.ndarray:
+        check_is_fitted(self)
+        return validate_data(self, X, dtype="float64", reset=False)
+
+    def _images(self, rows: np.ndarray) -> np.ndarray:
+        pixels = np.clip((rows - self.mean_) / (_RANGE * self.scale_) + 0.5, 0.0, 1.0)
+        return pixels.astype("float32").reshape(len(rows), 1, -1, 1)
+
+    def _model(self, features: int) -> VAE:
+        shape = (1, features, 1)
+        sizes, dense = tuple(self.hidden), keras.layers.Dense
+
+        def network(before: list[Any], count: int, after: list[Any]) -> keras.Sequential:
+            return keras.Sequential([*before, *(dense(size, "tanh") for size in sizes), dense(count), *after])
+
+        # Networks see standard deviations, of which pixels are a fortieth.
+        encoder = network(
+            [keras.layers.Rescaling(_RANGE, -0.5 * _RANGE), keras.layers.Flatten()], 2 * self.latent_dim, []
+        )
+        decoder = network([], features, [keras.layers.Rescaling(1.0 / _RANGE, 0.5), keras.layers.Reshape(shape)])
+        seed = 0 if self.random_state is None else int(self.random_state)
+        with randomness.initial_weights(seed, "networks"):
+            encoder.build((None, *shape))
+            decoder.build((None, self.latent_dim))
+        likelihood = {"name": "gaussian", "scale": "global", "minimum_scale": 1e-3 / _RANGE, "bounded_mean": False}
+        return VAE(shape, self.latent_dim, encoder, decoder, likelihood, self.beta, seed=seed)
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.latent_dim
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Weights and configuration in place of the Keras model, whose compiled functions cannot be pickled."""
+        state = dict(super().__getstate__())
+        if "model_" in state:
+            model = state.pop("model_")
+            state["_saved"] = json.dumps(model.get_config()), model.get_weights()
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        saved = state.pop("_saved", None)
+        super().__setstate__(state)
+        if saved is not None:
+            self.model_ = VAE.from_config(json.loads(saved[0]))
+            self.model_.set_weights(saved[1])

@@ -1,0 +1,105 @@
+"""The entry point: each model gets what it has, and says why it lacks the rest."""
+
+import json
+
+import numpy as np
+import pytest
+
+from keras_vae import evaluation
+from keras_vae.errors import UserError
+from keras_vae.evaluation.overview import SECTIONS, evaluate
+from keras_vae.models import AE, CVAE, VAE, VQVAE, HierarchicalVAE
+from tests.toys import SHAPE, binary, mlp, toy
+
+X, LABELS = binary(60), np.arange(60) % 2
+FACTORS = np.stack([LABELS, np.arange(60) // 2 % 3], axis=1)
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """Of a plain VAE, with everything given that a toy can use."""
+    return evaluate(toy(VAE), X, LABELS, FACTORS, train=binary(70, seed=1), train_labels=np.arange(70) % 2, samples=3,
+                    repetitions=2)  # fmt: skip
+
+
+def leaves(part, path=""):
+    for key, inner in part.items():
+        yield from leaves(inner, f"{path}/{key}") if isinstance(inner, dict) else [(f"{path}/{key}", inner)]
+
+
+def test_every_number_is_finite_and_plain_json(whole):
+    assert json.loads(json.dumps(whole, allow_nan=False)) == whole
+    assert set(whole) == {"examples", "seed", "without", *SECTIONS}
+    values = [path for path, _ in leaves(whole) if path.endswith("/value")]
+    assert len(values) > 20
+    errors = [path for path, _ in leaves(whole) if path.endswith("/standard_error")]
+    assert len(errors) >= len(values) - 1, "all but a count of units have an error"
+
+
+def test_what_a_plain_vae_has(whole):
+    assert set(whole["likelihood"]) == {"nats", "annealed"}
+    assert set(whole["latent"]) == {"kl_per_dimension", "kl_split", "active_units", "collapse"}
+    assert set(whole["disentanglement"]) == set(evaluation.disentanglement.METRICS)
+    assert set(whole["generation"]) == {"reconstruction", "memorisation"}
+    assert set(whole["representation"]) == {"probes", "clustering"}
+    assert set(whole["without"]) == {
+        "likelihood.bits_per_dim", "latent.codebook", "generation.mnist_fd", "generation.condition_accuracy",
+    }  # fmt: skip
+    assert whole["without"]["generation.mnist_fd"] == "This needs reference=. Given: none."
+
+
+def test_the_parts_agree_with_each_other(whole):
+    nats = whole["likelihood"]["nats"]
+    assert nats["elbo"]["value"] == pytest.approx(nats["log_px"]["value"] - nats["kl"]["value"], rel=1e-5)
+    assert sum(whole["latent"]["kl_per_dimension"]) == pytest.approx(nats["kl"]["value"], rel=1e-4)
+    assert nats["log_prob"]["samples"] == 3 and nats["log_prob"]["seed"] == 0
+    assert set(whole["generation"]["reconstruction"]) == {"mse", "psnr"}, "4 x 4 pixels are too few for SSIM"
+
+
+def test_the_same_seed_gives_the_same_numbers():
+    first, again, other = (evaluate(toy(VAE), X, sections=("latent",), seed=seed)["latent"] for seed in (0, 0, 1))
+    assert first == again and first["kl_split"] != other["kl_split"]
+
+
+def test_a_model_without_nats_has_the_rest():
+    found = evaluate(toy(AE), X, LABELS, sections=("likelihood", "latent", "generation", "representation"))
+    assert found["likelihood"] == {} and set(found["latent"]) == {"active_units", "collapse"}
+    assert "AE has no distribution over codes" in found["without"]["likelihood.nats"]
+    assert set(found["representation"]) == {"probes", "clustering"} and "reconstruction" in found["generation"]
+    assert not any("KL annealing" in remedy for remedy in found["latent"]["collapse"]["remedies"])
+
+
+def test_integer_codes_and_levels_and_conditions():
+    vq = VQVAE((3,), 5, 2, image_shape=SHAPE, encoder=mlp(), decoder=mlp())
+    found = evaluate(vq, X, sections=("latent",))["latent"]
+    assert {"codebook", "kl_split"} <= set(found) and "active_units" not in found
+    counts = np.bincount(vq.encode(X).ravel(), minlength=5)
+    assert found["codebook"]["counts"] == counts.tolist() and found["codebook"]["used"] == (counts > 0).sum()
+    shares = counts[counts > 0] / 180
+    assert found["codebook"]["perplexity"] == pytest.approx(np.prod(shares**-shares))
+    ladder = HierarchicalVAE((3, 2), hidden=6, image_shape=SHAPE, encoder=mlp(), decoder=mlp())
+    found = evaluate(ladder, X, sections=("latent",))
+    assert found["latent"]["active_units"]["of"] == 5 and set(found["latent"]["active_units"]["levels"]) == {"z1", "z2"}
+    found = evaluate(toy(CVAE, num_classes=2), X, LABELS, sections=("likelihood", "latent"), samples=2)
+    assert found["likelihood"]["nats"]["log_prob"]["samples"] == 2
+    assert "unconditional" in found["without"]["latent.kl_split"]
+
+
+def test_what_is_refused():
+    for arguments, message in (
+        ({"x": X[:1]}, r"two images or more\. Given: 1"),
+        ({"x": np.full((4, 4, 4, 1), np.nan)}, "must be finite"),
+        ({"x": X, "sections": ("latnt",)}, "A section is one of likelihood, latent"),
+        ({"x": X, "seed": -1}, "seed must be a whole number"),
+    ):
+        with pytest.raises(UserError, match=message):
+            evaluate(toy(VAE), **arguments)
+    with pytest.raises(UserError, match="A CVAE needs a condition"):
+        evaluate(toy(CVAE, num_classes=2), X)
+
+
+def test_names_are_lazy_and_listed():
+    for name in evaluation._LAZY:
+        assert getattr(evaluation, name).__name__ == name and name in dir(evaluation)
+    with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
+        evaluation.nonsense  # noqa: B018

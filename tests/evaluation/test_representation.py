@@ -1,0 +1,87 @@
+"""Probes and clusters on codes whose answer is plain."""
+
+import numpy as np
+import pytest
+
+from keras_vae.errors import UserError
+from keras_vae.evaluation.representation import clustering, probes
+
+GENERATOR = np.random.default_rng(0)
+LABELS = np.arange(600) % 3
+CENTRES = np.array([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
+APART = CENTRES[LABELS] + GENERATOR.normal(size=(600, 2))
+NOISE = GENERATOR.normal(size=(600, 2))
+
+
+def split(codes, **arguments):
+    return probes(codes[:400], LABELS[:400], codes[400:], LABELS[400:], **arguments)
+
+
+def test_classes_that_lie_apart_are_read_from_one_label_each():
+    found = split(APART, counts=(3, 30, 1000))
+    assert {name: set(rows) for name, rows in found.items()} == {name: {"3", "30", "all"} for name in ("linear", "knn")}
+    assert all(row["value"] > 0.95 for rows in found.values() for row in rows.values())
+    assert found["knn"]["all"] == {"value": 1.0, "standard_error": 0.0, "labels": 400, "examples": 200}
+
+
+def test_noise_is_chance_within_its_error():
+    found = split(NOISE, counts=(30,))
+    for rows in found.values():
+        assert abs(rows["all"]["value"] - 1 / 3) < 4 * rows["all"]["standard_error"]
+        assert rows["30"]["repetitions"] == 5
+
+
+def test_more_labels_help_and_seeds_choose_them():
+    codes = APART * 0.12 + NOISE * 0.5
+    found, again, other = (split(codes, counts=(6, 300), seed=seed) for seed in (0, 0, 1))
+    assert found == again and found["linear"]["6"] != other["linear"]["6"]
+    assert found["linear"]["300"]["value"] > found["linear"]["6"]["value"]
+    assert found["linear"]["all"] == other["linear"]["all"], "with all labels there is nothing to draw"
+
+
+def test_the_scale_of_codes_does_not_matter_to_the_probe():
+    codes = APART * 0.12 + NOISE * 0.5
+    first, second = split(codes, counts=()), split(codes * [1024.0, 0.25], counts=())
+    assert first["linear"]["all"]["value"] == pytest.approx(second["linear"]["all"]["value"], abs=1e-9)
+
+
+def test_neighbours_by_brute_force():
+    codes = APART * 0.2 + NOISE
+    found = split(codes, counts=(), neighbours=1)["knn"]["all"]["value"]
+    nearest = [np.linalg.norm(codes[:400] - code, axis=1).argmin() for code in codes[400:]]
+    assert found == pytest.approx(np.mean(LABELS[nearest] == LABELS[400:]))
+
+
+def test_clusters():
+    found = clustering(APART, LABELS)
+    assert found["nmi"]["value"] == found["ari"]["value"] == 1.0 and found["ari"]["clusters"] == 3
+    found = clustering(NOISE, LABELS)
+    assert abs(found["ari"]["value"]) < 0.03 and found["nmi"]["value"] < 0.03
+    assert clustering(NOISE, LABELS) == found
+
+
+@pytest.mark.parametrize(
+    ("codes", "labels", "message"),
+    [
+        (APART, np.zeros(600, int), "two classes or more. Given: one only"),
+        (APART, LABELS + 0.5, "one whole-number label for each of the"),
+        (APART, LABELS[:7], "one whole-number label for each of the 600"),
+        (np.where(APART[3] == APART, np.nan, APART), LABELS, "must be finite"),
+        (APART[:, 0], LABELS, r"codes must be numbers \(n, dimensions\)"),
+        (APART[:0], LABELS[:0], "codes must be numbers"),
+    ],
+)
+def test_bad_arrays(codes, labels, message):
+    with pytest.raises(UserError, match=message):
+        clustering(codes, labels)
+    with pytest.raises(UserError, match=message):
+        probes(codes, labels, APART, LABELS)
+
+
+def test_further_refusals():
+    with pytest.raises(UserError, match=r"as many different codes as classes, 3. Given: fewer"):
+        clustering(np.zeros((600, 2)), LABELS)
+    with pytest.raises(UserError, match=r"Every test label must be one to train on. Given: 7 in the test"):
+        probes(APART, LABELS, APART[:2], np.array([0, 7]))
+    with pytest.raises(UserError, match=r"the same dimensions. Given: 2, 1"):
+        probes(APART, LABELS, APART[:, :1], LABELS)

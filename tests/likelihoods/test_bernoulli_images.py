@@ -1,0 +1,33 @@
+"""Bernoulli images are TFP's independent Bernoullis."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow_probability import distributions as tfd
+
+from keras_vae.likelihoods.bernoulli import BernoulliImages
+
+GENERATOR = np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_as_tfp_s(dtype):
+    logits = tf.constant(GENERATOR.normal(scale=4, size=(5, 3, 2, 2)), dtype)
+    x = tf.constant(GENERATOR.integers(0, 2, (7, 5, 3, 2, 2)), dtype)
+    own, theirs = BernoulliImages(logits), tfd.Independent(tfd.Bernoulli(logits=logits, dtype=logits.dtype), 3)
+    assert own.batch_shape == theirs.batch_shape and own.event_shape == theirs.event_shape and own.dtype == theirs.dtype
+    np.testing.assert_allclose(own.log_prob(x), theirs.log_prob(x), rtol=1e-5 if dtype == "float32" else 1e-12)
+    for name in ("mean", "mode", "variance", "entropy"):
+        np.testing.assert_allclose(getattr(own, name)(), getattr(theirs, name)(), rtol=1e-5)
+    assert own.sample(4, seed=(0, 1)).shape == (4, 5, 3, 2, 2)
+    np.testing.assert_array_equal(own.sample(seed=(0, 1)), own.sample(seed=(0, 1)))
+    assert set(np.unique(own.sample(4, seed=(0, 1)))) == {0.0, 1.0}
+
+
+def test_the_gradient_is_x_minus_the_mean():
+    logits, x = tf.constant([-80.0, -1.0, 0.0, 2.0, 80.0], "float32")[:, None, None, None], tf.ones((5, 1, 1, 1))
+    with tf.GradientTape() as tape:
+        tape.watch(logits)
+        value = BernoulliImages(logits).log_prob(x)
+    np.testing.assert_allclose(tape.gradient(value, logits), x - tf.sigmoid(logits), atol=1e-6)
+    np.testing.assert_allclose(value, [-80, -np.log1p(np.e), -np.log(2), -np.log1p(np.exp(-2)), 0], atol=1e-5)

@@ -1,0 +1,132 @@
+"""Two logical CPUs under MirroredStrategy against one device: a program, as TensorFlow is told of them when it starts.
+
+`python -m tests.replicas VAE VQVAE` prints what it found of each model, as JSON after "REPORT".
+"""
+
+import json
+import sys
+import warnings
+from typing import Any
+
+STEPS, BATCH, RATE = 4, 16, 0.05
+
+
+def main(names: list[str]) -> None:
+    import tensorflow as tf
+
+    cpu = tf.config.list_physical_devices("CPU")[0]
+    tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    print("REPORT" + json.dumps({name: report(name, strategy) for name in names}))
+
+
+def report(name: str, strategy: Any) -> dict[str, Any]:
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    from keras_vae.models import MODELS
+    from tests import toys
+    from tests.conformance.cases import CASES
+    from tests.conformance.test_distribution import AS_ONE_DEVICE, SETTLED
+
+    x = toys.binary(STEPS * BATCH)
+    columns = {"x": x, "y": (np.arange(len(x)) % 2).astype("int32")}
+    # BatchNorm takes its statistics from each replica's part, as Keras has it: networks without.
+    networks = {role: toys.mlp(activation="tanh") for role in ("encoder", "decoder", "critic", "classifier")}
+    arguments = CASES[name] | {role: spec for role, spec in networks.items() if role in CASES[name]}
+
+    def make(settled: bool) -> Any:
+        model = MODELS[name](**arguments, **(SETTLED.get(name, {}) if settled else {}))
+        if settled and model.stochastic and model.analytic_kl:
+            toys.degenerate(model)
+        return model
+
+    def data(model: Any) -> Any:
+        held = columns if model.conditional else {"x": x}
+        return tf.data.Dataset.from_tensor_slices(held).batch(BATCH)
+
+    def trained(scope: Any, settled: bool) -> Any:
+        with scope, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            model = make(settled)
+            model.compile(keras.optimizers.SGD(RATE), **toys.PLAIN)
+        history = model.fit(data(model), verbose=0).history
+        return model, all(np.isfinite(values).all() for values in history.values())
+
+    def difference(first: Any, second: Any) -> float:
+        return max(float(np.abs(a - b).max()) for a, b in zip(toys.weights(first), toys.weights(second), strict=True))
+
+    two, finite = trained(strategy.scope(), settled=False)
+    copies = [[np.asarray(each) for each in getattr(weight.value, "values", [weight.value])] for weight in two.weights]
+    by_hand = mean_of_parts(make(settled=False), data)
+    found = {
+        "finite": finite,
+        "replicas": len(copies[0]),
+        "equal on both": all(np.array_equal(copy, held[0]) for held in copies for copy in held),
+        "moved": difference(two, make(settled=False)),
+        "from parts": difference(two, by_hand),
+        "noise differs": noise_differs(two, strategy, columns),
+    }
+    if name in AS_ONE_DEVICE:
+        pair = [trained(scope, settled=True)[0] for scope in (strategy.scope(), tf.distribute.get_strategy().scope())]
+        found["from one device"] = difference(*pair)
+    return found
+
+
+def mean_of_parts(model: Any, data: Any) -> Any:
+    """One device doing what two replicas do: each half of a batch with its replica's noise, the mean of gradients."""
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    from keras_vae import randomness
+    from keras_vae.models import VAE
+
+    base = randomness.seed_of(model.seed, randomness.TRAINING)
+    for batch in data(model):
+        players, updates, caches, last = model.players(), {}, [], None
+        seeds = [randomness.fold(base, model.step, replica) for replica in range(2)]
+        for replica, seed in enumerate(seeds):
+            part = {key: value[replica * BATCH // 2 : (replica + 1) * BATCH // 2] for key, value in batch.items()}
+            with tf.GradientTape(persistent=True) as tape, model.draws.using(seed):
+                last = model.terms(part, training=True)
+                losses = [player.loss(last, part) for player in players]
+            caches.append(last.cache)
+            for player, loss in zip(players, losses, strict=True):
+                gradients = tape.gradient(loss, [variable.value for variable in player.variables])
+                for variable, gradient in zip(player.variables, gradients, strict=True):
+                    _, total = updates.get(id(variable), (variable, 0.0))
+                    updates[id(variable)] = variable, total + 0.5 * np.asarray(gradient)
+        for variable, gradient in updates.values():
+            variable.assign_sub(RATE * gradient)
+        if type(model).after_step is not VAE.after_step:
+            joined = keras.tree.map_structure(lambda *each: tf.concat(each, axis=0), *caches)
+            # Candidates for dead entries are the first replica's.
+            model.after_step(last._replace(cache=joined | {"candidates": caches[0]["candidates"]}))
+        model.step.assign_add(1)
+    return model
+
+
+def noise_differs(model: Any, strategy: Any, columns: Any) -> bool:
+    """Whether two replicas have other losses for the same images."""
+    import numpy as np
+    import tensorflow as tf
+
+    from keras_vae import randomness
+
+    batch = {key: tf.constant(value[:BATCH]) for key, value in columns.items()}
+
+    def losses() -> Any:
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        seed = randomness.fold(randomness.seed_of(0, randomness.TRAINING), 0, replica)
+        with model.draws.using(seed):
+            terms = model.terms(batch, training=False)
+        return sum(player.loss(terms, batch) for player in model.players())
+
+    first, second = (float(np.asarray(value)) for value in strategy.run(losses).values)
+    return abs(first - second) > 1e-6 * abs(first)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

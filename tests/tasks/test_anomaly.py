@@ -1,0 +1,92 @@
+"""Anomaly scores and what is said of them: by hand, by counting pairs, and on a class that a model never saw."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from keras_vae import tasks
+from keras_vae.errors import UserError
+from keras_vae.models import AE
+from tests.toys import PLAIN, binary, toy
+
+numbers = st.lists(st.floats(-100, 100, width=32), min_size=2, max_size=30)
+
+
+@pytest.fixture(scope="module")
+def model():
+    return toy(seed=3)
+
+
+def test_scores_are_what_they_say(model):
+    x = binary(20)
+    error = ((x.astype("float64") - model.reconstruct(x)) ** 2).sum(axis=(1, 2, 3))
+    np.testing.assert_allclose(tasks.anomaly_scores(model, x, "reconstruction"), error)
+    np.testing.assert_array_equal(tasks.anomaly_scores(model, x, "elbo", seed=4), -model.elbo(x, seed=4))
+    expected = -model.log_prob(x, samples=5, seed=4)
+    np.testing.assert_array_equal(tasks.anomaly_scores(model, x, "log_prob", samples=5, seed=4), expected)
+
+
+@given(numbers, numbers, st.floats(0.01, 0.99))
+def test_the_area_counts_pairs_and_the_threshold_keeps_its_rate(normal, strange, rate):
+    """AUROC is the share of (anomaly, normal) pairs in the right order, ties counting half."""
+    found = tasks.detection(normal, strange, false_positive_rate=rate)
+    difference = np.asarray(strange)[:, None] - np.asarray(normal)
+    assert found.auroc == pytest.approx(np.mean((difference > 0) + 0.5 * (difference == 0)), abs=1e-9)
+    assert found.false_positive_rate <= rate
+    assert found.false_positive_rate == np.mean(np.asarray(normal) > found.threshold)
+    assert found.true_positive_rate == np.mean(np.asarray(strange) > found.threshold)
+    lower = [each for each in normal if each < found.threshold]
+    if lower:
+        assert np.mean(np.asarray(normal) > max(lower)) > rate, "no smaller score keeps the rate"
+
+
+def test_perfect_and_useless_scores():
+    perfect = tasks.detection([0.0, 1.0, 2.0], [3.0, 4.0])
+    assert (perfect.auroc, perfect.auprc, perfect.true_positive_rate) == (1.0, 1.0, 1.0)
+    useless = tasks.detection([1.0, 1.0, 1.0], [1.0])
+    assert useless.auroc == 0.5 and useless.auprc == 0.25, "average precision is the share of anomalies"
+
+
+def test_a_threshold_set_elsewhere_is_used():
+    found = tasks.detection([0.0, 1.0, 2.0, 3.0], [2.5, 9.0], chosen=1.5)
+    assert (found.threshold, found.false_positive_rate, found.true_positive_rate) == (1.5, 0.5, 1.0)
+
+
+def test_a_class_that_was_left_out_is_strange():
+    """Class 0: the left half of the image is white; class 1: the right half; both with a tenth of the pixels turned."""
+    generator = np.random.default_rng(0)
+    y = np.arange(400) % 2
+    half = np.zeros((2, 4, 4, 1))
+    half[0, :, :2], half[1, :, 2:] = 1, 1
+    x = np.abs(half[y] - (generator.random((400, 4, 4, 1)) < 0.1)).astype("float32")
+
+    def make():
+        model = toy(seed=1)
+        model.compile("adam", **PLAIN)
+        model.optimizer.learning_rate = 0.02
+        return model
+
+    found = tasks.leave_one_class_out(make, (x, y), (x, y), batch_size=50, epochs=8, verbose=0)
+    assert set(found) == {0, 1}
+    assert min(each.auroc for each in found.values()) > 0.95, found
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: tasks.threshold([1.0], 0.0), r"false_positive_rate lies between 0 and 1\. Given: 0\.0"),
+        (lambda: tasks.threshold([], 0.1), r"scores of normal images are finite numbers, one or more\. Given: none"),
+        (lambda: tasks.detection([1.0], [np.nan, 2.0]), r"scores of anomalies .* Given: 1 that are not finite"),
+        (lambda: tasks.anomaly_scores(toy(), binary(2), "distance"), "score is one of reconstruction, elbo, log_prob"),
+        (lambda: tasks.anomaly_scores(toy(AE), binary(2), "elbo"), "AE has no distribution over codes"),
+        (lambda: tasks.leave_one_class_out(toy, (binary(4), [0, 1]), (binary(4), [0] * 4)), "one label for each image"),
+        (
+            lambda: tasks.leave_one_class_out(toy, (binary(4), [0] * 4), (binary(4), [0] * 4)),
+            "A class that is left out has images in both sets, and so have others",
+        ),
+    ],
+)
+def test_bad_arguments(call, message):
+    with pytest.raises(UserError, match=message):
+        call()

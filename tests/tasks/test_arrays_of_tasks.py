@@ -1,0 +1,118 @@
+"""Imputation, code lengths, planes of codes, classifiers: against what is known exactly."""
+
+import zlib
+
+import numpy as np
+import pytest
+from sklearn.decomposition import PCA
+
+from keras_vae import tasks
+from keras_vae.errors import UserError
+from keras_vae.models import AE
+from tests.toys import PLAIN, SHAPE, binary, degenerate, toy
+
+
+def test_seen_pixels_come_back_and_the_missing_are_the_likelihoods_mean():
+    """With a posterior that ignores the image and draws one code, missing pixels are that code's mean image."""
+    model = degenerate(toy(seed=3))
+    x = binary(7)
+    seen = np.random.default_rng(1).random(x.shape) < 0.5
+    torn = np.where(seen, x, np.nan)
+    found = tasks.impute(model, torn, seen, steps=3)
+    np.testing.assert_array_equal(found[seen], x[seen])
+    np.testing.assert_allclose(found[~seen], model.reconstruct(x)[~seen], atol=1e-3)
+    one_mask = tasks.impute(model, x, seen[0], steps=1)
+    np.testing.assert_array_equal(one_mask[:, seen[0]], x[:, seen[0]])
+
+
+def test_imputation_follows_what_is_seen():
+    """Images that are all white or all black: three columns say what the fourth is."""
+    model = toy(seed=1)
+    model.compile("adam", **PLAIN)
+    model.optimizer.learning_rate = 0.03
+    x = np.repeat(np.arange(2), 100).astype("float32")[:, None, None, None] * np.ones(SHAPE, "float32")
+    model.fit(x, batch_size=50, epochs=30, verbose=0)
+    seen = np.zeros(SHAPE, bool)
+    seen[:, :3] = True
+    found = tasks.impute(model, x[80:120], seen, steps=20, seed=1)[:, :, 3:].mean(axis=(1, 2, 3))
+    # A draw from the tail of a posterior may lie on the other side: now and then, not often.
+    assert np.mean(found[:20] < 0.5) > 0.75 and np.mean(found[20:] > 0.5) > 0.75
+
+
+def test_a_code_length_is_the_negative_elbo_in_bits():
+    model, x = toy(seed=3), binary(40)
+    found = tasks.code_length(model, x, samples=50, seed=2)
+    bits = -model.elbo(x, seed=2).astype("float64") / np.log(2)
+    assert found.bits == pytest.approx(bits.mean()) and found.bits_per_dimension == pytest.approx(bits.mean() / 16)
+    assert found.standard_error == pytest.approx(bits.std(ddof=1) / np.sqrt(40))
+    assert found.least_bits == pytest.approx(-model.log_prob(x, samples=50, seed=2).mean() / np.log(2))
+    packed = zlib.compress(np.packbits(x.astype("uint8"), axis=None).tobytes(), 9)
+    assert found.deflate_bits == 8 * len(packed) / 40
+    assert np.frombuffer(zlib.decompress(packed), "uint8").size == 80, "16 pixels are 2 bytes"
+
+
+def test_codes_in_the_plane():
+    codes = np.random.default_rng(0).normal(size=(60, 4)) * [5, 3, 1, 1]
+    plane = tasks.to_plane(codes)
+    centred = codes.astype("float64") - codes.mean(0)
+    values = np.linalg.svd(centred, compute_uv=False)
+    np.testing.assert_allclose(np.linalg.norm(plane, axis=0), values[:2], rtol=1e-6)
+    assert tasks.to_plane(codes, "tsne", seed=1, perplexity=10).shape == (60, 2)
+    np.testing.assert_allclose(tasks.to_plane(codes[:, :1]), np.pad(codes[:, :1], ((0, 0), (0, 1))))
+    assert PCA(2).fit(codes).explained_variance_ratio_.sum() > 0.9
+
+
+@pytest.fixture(scope="module")
+def labelled():
+    """Images whose brightness says the class, and a model that has learned brightness."""
+    model = toy(seed=1)
+    model.compile("adam", **PLAIN)
+    model.optimizer.learning_rate = 0.02
+    x = binary(400, seed=5)
+    y = (x.mean(axis=(1, 2, 3)) > 0.5).astype(int)
+    model.fit(x, batch_size=50, epochs=10, verbose=0)
+    return model, x, y
+
+
+def test_logistic_regression_on_codes_learns_from_few_labels(labelled):
+    model, x, y = labelled
+    few = np.r_[np.flatnonzero(y == 0)[:10], np.flatnonzero(y == 1)[:10]]
+    classifier = tasks.m1_classifier(model, x[few], y[few])
+    assert classifier.score(model.encode(x), y) > 0.85
+
+
+@pytest.mark.parametrize("trainable", [True, False])
+def test_fine_tuning_begins_at_the_encoder_and_leaves_the_models_own(labelled, trainable):
+    model, x, y = labelled
+    before = [each.copy() for each in model.encoder.get_weights()]
+    network = tasks.classifier_on(model, 2, seed=1, trainable=trainable)
+    loss = network.evaluate(x, y, verbose=0)[0]
+    network.fit(x, y, batch_size=50, epochs=10, verbose=0)
+    after, accuracy = network.evaluate(x, y, verbose=0)
+    assert after < loss and accuracy > 0.8
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.encoder.get_weights(), strict=True))
+    copied = network.layers[1].get_weights()
+    assert all(np.array_equal(a, b) for a, b in zip(before, copied, strict=True)) == (not trainable)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda m, x: tasks.impute(m, x, np.ones(3, bool)), "observed is true or false for each pixel"),
+        (lambda m, x: tasks.impute(m, x, np.ones(x.shape)), r"Given: float64 of shape"),
+        (lambda m, x: tasks.impute(m, x * 0.5, np.ones(x.shape, bool)), "A Bernoulli likelihood is a probability"),
+        (lambda m, x: tasks.code_length(toy(likelihood="gaussian"), x), "Given: Gaussian, a density"),
+        (lambda m, x: tasks.code_length(m, x[:1]), "A standard error needs two images or more"),
+        (lambda m, x: tasks.code_length(toy(AE), x), "AE has no distribution over codes"),
+        (lambda m, x: tasks.to_plane(x), "codes must have shape"),
+        (lambda m, x: tasks.to_plane(x[:, 0, :, 0], "umap"), "method is one of pca, tsne"),
+        (lambda m, x: tasks.to_plane(x[:, 0, :, 0], "tsne"), r"tsne needs 32 codes or more, here\. Given: 4"),
+        (lambda m, x: tasks.to_plane(np.full((9, 3), np.nan)), "codes must be finite"),
+        (lambda m, x: tasks.m1_classifier(m, x, [1, 1, 1, 1]), r"two classes or more\. Given: \[1\]"),
+        (lambda m, x: tasks.m1_classifier(m, x, [1]), "one label for each image"),
+        (lambda m, x: tasks.classifier_on(m, 1), "num_classes must be a whole number, 2 or more"),
+    ],
+)
+def test_bad_arguments(call, message):
+    with pytest.raises(UserError, match=message):
+        call(toy(), binary(4))
