@@ -36,7 +36,8 @@ def quantised(traced: TracedGraph, work: Work) -> Any:
     """
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
-    source = onnx_file.convert(traced, work)
+    source = onnx.ModelProto()
+    source.CopyFrom(onnx_file.convert(traced, work))  # the quantiser works in place
     level = logging.root.manager.disable
     with converting(f"Quantising the {traced.name}"), tempfile.TemporaryDirectory() as scratch:
         logging.disable(logging.WARNING)  # advice to preprocess, through the root logger
