@@ -160,21 +160,24 @@ def check_indices(codes: Any, shape: Sequence[int], classes: int, name: str = "c
     return array.astype("int32")
 
 
-def in_blocks(function: Callable[..., Any], arrays: Mapping[str, np.ndarray], pad: bool = False) -> Any:
-    """Call `function(block, arrays)` on blocks of `BLOCK` examples, and join what it returns along the batch.
+def in_blocks(
+    function: Callable[..., Any], arrays: Mapping[str, np.ndarray], pad: bool = False, size: int = BLOCK
+) -> Any:
+    """Call `function(block, arrays)` on blocks of `size` examples, and join what it returns along the batch.
 
     Args:
       function: from the block's number and a mapping of arrays to an array, or a mapping of arrays, in numpy or TF.
       arrays: at least one, of equal first axis, which may be 0.
       pad: fill the last block with repetitions of its first example, so that noise of the block's shape does not
         depend on how many examples it holds.
+      size: of a block.
     """
     count = len(next(iter(arrays.values())))
     results = []
-    for block, start in enumerate(range(0, max(count, 1), BLOCK)):
-        part = {name: array[start : start + BLOCK] for name, array in arrays.items()}
+    for block, start in enumerate(range(0, max(count, 1), size)):
+        part = {name: array[start : start + size] for name, array in arrays.items()}
         held = len(next(iter(part.values())))
-        missing = (BLOCK if pad else max(held, 1)) - held
+        missing = (size if pad else max(held, 1)) - held
         if missing:
             part = {name: np.concatenate([a, _filler(a, missing)]) for name, a in part.items()}
         result = function(block, part)

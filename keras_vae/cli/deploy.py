@@ -1,29 +1,52 @@
 """`keras-vae export`, `check` and `bench`: a model leaves Python, is proven, and is timed."""
 
-from collections.abc import Iterable
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from keras_vae import files
 from keras_vae.cli.output import Json, load_tensorflow, print_json, print_table, working
+from keras_vae.errors import UserError
+from keras_vae.naming import choose
 
 if TYPE_CHECKING:
-    from keras_vae.export import Parity
+    from keras_vae.export import Bundle, Parity
 
-_FORMATS = "saved_model, onnx, litert, openvino, keras, or all. Repeat it for several."
+_FORMATS = "saved_model, onnx, onnx_fp16, onnx_int8, litert, openvino, keras, or all. Repeat it for several."
 _RUNTIMES = (
     "keras, saved_model, onnxruntime, openvino or litert. Repeat it for several; by default, all that are installed."
 )
+_MODES = "keras:eager, keras:XLA and openvino:bfloat16 are of one mode."
+_ALL = "runs/export"
 _Bundle = Annotated[Path, typer.Argument(help="The folder that `keras-vae export` wrote.")]
 _Runtimes = Annotated[list[str] | None, typer.Option("--runtime", help=_RUNTIMES)]
 
 
 def export_command(
-    name: Annotated[str, typer.Argument(help="A model of the zoo; `keras-vae list` shows them.")],
-    output: Annotated[Path, typer.Argument(help="The folder to write: new, empty, or a bundle, which is replaced.")],
+    name: Annotated[
+        str | None, typer.Argument(help="A model of the zoo; `keras-vae list` shows them. Not with --all.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Argument(help="The folder to write: new, empty, or a bundle, which is replaced.")
+    ] = None,
+    every: Annotated[bool, typer.Option("--all", help="Export every model of the zoo, each into its folder.")] = False,
+    into: Annotated[
+        Path | None, typer.Option("--output", help=f"With --all, the folder of the bundles' folders: {_ALL}.")
+    ] = None,
     formats: Annotated[list[str] | None, typer.Option("--format", "-f", help=_FORMATS)] = None,
+    opset: Annotated[int, typer.Option(help="Of the ONNX files, 13 to 18.")] = 18,
+    batch: Annotated[
+        int | None, typer.Option(help="The only batch size that the files take; by default they take any.")
+    ] = None,
+    sampler: Annotated[
+        bool, typer.Option("--sampler", help="Also write the graph x, eps -> z, of a Gaussian posterior.")
+    ] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Write float16 or int8 that loses over 1 nat of ELBO, or 2% of error.")
+    ] = False,
     overwrite: Annotated[bool, typer.Option(help="Replace a folder with other contents.")] = False,
     json: Json = False,
 ) -> None:
@@ -32,26 +55,90 @@ def export_command(
     A bundle is one folder: the files, bundle.json (names, shapes, preprocessing, sha256, measured differences) and
     golden.json (real inputs with Keras's outputs). Its graphs hold no random operation: the encoder gives the
     posterior's mean and log_var, the decoder the likelihood's parameters and mean. The batch is dynamic. If any output
-    differs by more than float32 explains, nothing is left and the error says which.
+    differs by more than its precision explains, nothing is left and the error says which.
 
-    By default SavedModel and ONNX are written. Then: keras-vae check OUTPUT, and keras-vae bench OUTPUT.
+    By default SavedModel and ONNX are written. onnx_int8 is calibrated on training digits; it and onnx_fp16 say what
+    they cost in nats of test ELBO and in reconstruction error. Then: keras-vae check OUTPUT, keras-vae bench OUTPUT.
     """
+    options = {"opset": opset, "batch": batch, "sampler": sampler, "force": force, "overwrite": overwrite}
+    if every:
+        if name is not None or output is not None:
+            raise UserError(f"--all exports every model into --output. Given: {name} too. Leave it out.")
+        _export_all(into or Path(_ALL), formats, options, json)
+        return
+    if name is None or (output or into) is None or (output and into):
+        raise UserError("export needs a model and a folder: keras-vae export NAME OUTPUT. Or: keras-vae export --all.")
+    folder = Path(output or into or "")
     with working(f"Exporting {name}", quiet=json):
-        load_tensorflow()
-        from keras_vae import zoo
-        from keras_vae.export import export
-        from keras_vae.export.formats import FORMATS
-
-        chosen = list(FORMATS) if formats == ["all"] else formats or ["saved_model", "onnx"]
-        files.check_output_folder(output, "bundle.json", overwrite)  # before the seconds that loading takes
-        bundle = export(zoo.load(name), output, chosen, overwrite)
+        bundle = _export_one(name, folder, formats, options)
     if json:
         summary = {"path": str(bundle.path), "bytes": bundle.size, "formats": bundle.formats}
         print_json({**summary, "parity": [row._asdict() for row in bundle.parity]})
         return
     title = f"Largest difference from Keras, on {bundle.manifest['parity_inputs']}"
     note = f"{len(bundle.parity)} comparisons, all within tolerance. {bundle.size / 1e6:.1f} MB in {bundle.path}"
-    _print_parity(bundle.parity, title, note)
+    _print_parity(bundle.parity, title, "\n".join([*_qualities(bundle), note]))
+
+
+def _export_one(name: str, folder: Path, formats: list[str] | None, options: Mapping[str, Any]) -> "Bundle":
+    load_tensorflow()
+    from keras_vae import zoo
+    from keras_vae.export import export
+    from keras_vae.export.formats import FORMATS
+
+    chosen = list(FORMATS) if formats == ["all"] else formats or ["saved_model", "onnx"]
+    files.check_output_folder(folder, "bundle.json", options["overwrite"])  # before the seconds that loading takes
+    return export(zoo.load(name), folder, chosen, **options)
+
+
+def _export_all(folder: Path, formats: list[str] | None, options: Mapping[str, Any], json: bool) -> None:
+    """Every model of the zoo; one that cannot be exported is a row that says why, and the exit status is 1."""
+    from keras_vae import zoo
+
+    rows, names = [], zoo.names()
+    for place, name in enumerate(names, 1):
+        started = time.monotonic()
+        row: dict[str, Any] = {"name": name, "path": str(folder / name), "error": None}
+        with working(f"Exporting {name}, {place} of {len(names)}", quiet=json):
+            try:
+                bundle = _export_one(name, folder / name, formats, options)
+                worst = max(bundle.parity, key=lambda each: each.max_error / (each.tolerance or 1.0))
+                row |= {"bytes": bundle.size, "formats": list(bundle.formats), "comparisons": len(bundle.parity)}
+                row |= {"worst": worst._asdict()}
+            except UserError as error:
+                row["error"] = str(error)
+        rows.append(row | {"seconds": round(time.monotonic() - started, 1)})
+    failed = [row for row in rows if row["error"]]
+    if json:
+        print_json({"passed": not failed, "models": rows})
+    else:
+        titles = ["model", "formats", "MB", "comparisons", "worst error, of what is allowed", "s"]
+        print_table("", titles, [_row_of_all(row) for row in rows], numbers_from=2)
+        for row in failed:
+            print(f"{row['name']}: {' '.join(row['error'].split())}")
+    if failed:
+        raise typer.Exit(1)
+
+
+def _row_of_all(row: Mapping[str, Any]) -> list[str]:
+    if row["error"]:
+        return [row["name"], "failed", "", "", "", f"{row['seconds']:.0f}"]
+    worst, size = row["worst"], f"{row['bytes'] / 1e6:.1f}"
+    share = f"{worst['max_error']:.1e} of {worst['tolerance']:.1e}"
+    return [row["name"], ", ".join(row["formats"]), size, str(row["comparisons"]), share, f"{row['seconds']:.0f}"]
+
+
+def _qualities(bundle: "Bundle") -> list[str]:
+    """A sentence for each reduced precision: what it costs."""
+    said = []
+    for name, entry in bundle.formats.items():
+        if "quality" in entry:
+            cost, size = entry["quality"], bundle.size_of(name)
+            elbo = "" if cost["elbo_change"] is None else f"test ELBO {cost['elbo_change']:+.3f} nats, "
+            grown = cost["reconstruction_change"]
+            error = "" if grown is None else f"reconstruction error {grown:+.2%}, "
+            said.append(f"{name}: {size / 1e6:.2f} MB, {elbo}{error}on {cost['examples']} examples.")
+    return said
 
 
 def check_command(bundle: _Bundle, runtimes: _Runtimes = None, json: Json = False) -> None:
@@ -73,13 +160,18 @@ def check_command(bundle: _Bundle, runtimes: _Runtimes = None, json: Json = Fals
 
 
 def bench_command(
-    bundle: _Bundle,
-    runtimes: _Runtimes = None,
+    bundles: Annotated[
+        list[Path], typer.Argument(help="Folders that `keras-vae export` wrote, or the bench.json of earlier runs.")
+    ],
+    runtimes: Annotated[list[str] | None, typer.Option("--runtime", help=f"{_RUNTIMES} {_MODES}")] = None,
     batch_sizes: Annotated[
         list[int] | None, typer.Option("--batch", help="Images in a call. Repeat it; by default 1, 32 and 256.")
     ] = None,
     threads: Annotated[int | None, typer.Option(help="That each runtime may use; by default, every processor.")] = None,
     calls: Annotated[int, typer.Option(help="Timed calls at the smallest batch, at least.")] = 1000,
+    goal: Annotated[
+        str | None, typer.Option("--recommend", help="latency or throughput: say which runtime to deploy.")
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option(help="The folder for bench.json, bench.md and bench.png; by default runs/bench/BUNDLE."),
@@ -87,32 +179,28 @@ def bench_command(
     overwrite: Annotated[bool, typer.Option(help="Replace an output folder with other contents.")] = False,
     json: Json = False,
 ) -> None:
-    """Time a bundle's encoder and decoder on every runtime: latency, and images a second.
+    """Time bundles' encoders and decoders on every runtime: latency, images a second, cold start, memory.
 
-    Each runtime runs in a process of its own with equal threads, in float32, and is compared with Keras before it is
-    timed. All start first; then they take turns, so that all meet the same state of the machine. p50, p90 and p99 are
-    of single calls at the smallest batch. A runtime that is not installed, or has no file in the bundle, is a row that
-    says so. To time all five: keras-vae export NAME OUTPUT --format all.
+    Each row, a runtime in one mode and precision, runs in a process of its own with equal threads and is compared with
+    Keras before it is timed. All of a bundle start first; then they take turns, so that all meet the same state of the
+    machine. p50, p90 and p99 are of single calls at the smallest batch, single_stream by MLPerf's name; offline is
+    images a second at the best batch. A runtime that is not installed, or has no file in the bundle, is a row that says
+    so. Results of other machines or settings are never put in one table. To time everything: keras-vae export NAME
+    OUTPUT --format all.
     """
-    from keras_vae.runtimes import benchmark, markdown, plot
-    from keras_vae.runtimes.tables import cells, conditions, not_timed
+    from keras_vae.runtimes import join, markdown, plot, recommend
+    from keras_vae.runtimes.comparing import GOALS, sentence
+    from keras_vae.runtimes.tables import cells, conditions, costs, not_timed
 
-    folder = output or Path("runs") / "bench" / bundle.resolve().name
+    if goal is not None:
+        choose("goal", goal, dict.fromkeys(GOALS))
+    folder = output or Path("runs") / "bench" / "-".join(each.resolve().stem for each in bundles)
     files.check_output_folder(folder, "bench.json", overwrite)
-    from rich.console import Console
-    from rich.progress import Progress
-
-    console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=json or not console.is_terminal) as progress:
-        task = progress.add_task("starting")
-        results = benchmark(
-            bundle,
-            batch_sizes or (1, 32, 256),
-            runtimes,
-            threads,
-            calls=calls,
-            on_progress=lambda what, done, total: progress.update(task, description=what, completed=done, total=total),
-        )
+    each = [_timed(bundle, batch_sizes, runtimes, threads, calls, json) for bundle in bundles]
+    if goal is not None:
+        for one in each:
+            one["recommended"] = recommend(one, goal)
+    results = each[0] if len(each) == 1 else join(each)
     with files.atomic(folder) as temporary:
         temporary.mkdir()
         files.write_json(temporary / "bench.json", results)
@@ -125,9 +213,40 @@ def bench_command(
     if json:
         print_json(results)
         return
-    titles, rows = cells(results)
-    written = f"Written to {folder}: {written}"
-    print_table("", titles, rows, numbers_from=2, note="\n".join([*not_timed(results), conditions(results), written]))
+    words = 3 if len(each) > 1 else 2
+    print_table("", *cells(results), numbers_from=words)
+    print_table("", *costs(results), numbers_from=words)
+    said = [f"{_title(one)} {sentence(one['recommended'])}" for one in each if "recommended" in one]
+    print("\n".join([*said, *not_timed(results), conditions(results), f"Written to {folder}: {written}"]))
+
+
+def _title(results: Mapping[str, Any]) -> str:
+    return f"{results['bundle']['zoo_name'] or results['bundle']['path']}."
+
+
+def _timed(
+    bundle: Path, sizes: Sequence[int] | None, names: Sequence[str] | None, threads: int | None, calls: int, json: bool
+) -> dict[str, Any]:
+    """The results of a bundle, timed now, or read where a file of results is named."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from keras_vae.runtimes import benchmark
+    from keras_vae.runtimes.comparing import read_results
+
+    if bundle.is_file():
+        return read_results(bundle)
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=json or not console.is_terminal) as progress:
+        task = progress.add_task("starting")
+        return benchmark(
+            bundle,
+            sizes,
+            names,
+            threads,
+            calls=calls,
+            on_progress=lambda what, done, total: progress.update(task, description=what, completed=done, total=total),
+        )
 
 
 def _print_parity(rows: Iterable["Parity"], title: str, note: str) -> None:

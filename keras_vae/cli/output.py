@@ -38,6 +38,12 @@ def print_table(
     for row in rows:
         table.add_row(*row)
     console = Console()
+    whole = console.measure(table, options=console.options.update(width=10 * console.width)).maximum
+    if whole > console.width and not console.is_terminal:  # a file or a pipe is as wide as the table
+        console = Console(width=whole)
+    elif whole > console.width:  # names break, so that no number loses its digits
+        for column in table.columns[:numbers_from]:
+            column.no_wrap = False
     console.print(table)
     if note:
         console.print(note, style="dim", markup=False)

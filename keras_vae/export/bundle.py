@@ -35,7 +35,7 @@ class Parity(NamedTuple):
 
     @property
     def passed(self) -> bool:
-        return self.max_error <= self.tolerance
+        return self.max_error <= self.tolerance < float("inf")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,9 +44,10 @@ class Bundle:
 
     Args:
       path: its folder.
-      manifest: what `bundle.json` says: `model` (class, zoo_name, likelihood, latent_dim, image_shape),
-        `preprocessing`, `graphs` (inputs and outputs by name, with shape and dtype), `formats` (the file of each
-        graph), `files` (sha256 and bytes), `parity` (one row a runtime, graph, case, batch and output), `versions`.
+      manifest: what `bundle.json` says: `model` (class, zoo_name, likelihood, latent_dim, prior, labels, image_shape),
+        `preprocessing`, `licences`, `batch` (None: any), `graphs` (inputs and outputs by name, with shape and dtype),
+        `formats` (the file of each graph; the precision, and what it costs, where it is not float32), `files` (sha256
+        and bytes), `parity` (one row a runtime, graph, case, batch and output), `versions`.
     """
 
     path: Path
@@ -61,6 +62,15 @@ class Bundle:
     def formats(self) -> dict[str, Any]:
         """format -> its files."""
         return self.manifest["formats"]
+
+    @property
+    def batch(self) -> int | None:
+        """The only batch size that the files take; None: any."""
+        return self.manifest.get("batch")
+
+    def precision_of(self, format_name: str) -> str:
+        """The precision that a format computes in."""
+        return self.formats[format_name].get("precision", "float32")
 
     @property
     def parity(self) -> list[Parity]:
@@ -87,6 +97,10 @@ class Bundle:
         return [
             name for name in self.manifest["files"] if any(PurePosixPath(name).is_relative_to(part) for part in parts)
         ]
+
+    def size_of(self, format_name: str) -> int:
+        """Bytes of the files that make up a format."""
+        return sum(self.manifest["files"][name]["bytes"] for name in self.files_of(format_name))
 
     def read(self, name: str) -> bytes:
         """The contents of a file, verified.

@@ -13,6 +13,7 @@ from keras_vae.inference import draw_codes
 
 EXAMPLES = 64
 GOLDEN_EXAMPLES = 16
+CALIBRATION = 512
 _DIGITS = (28, 28, 1)
 _SEED = 0
 
@@ -28,6 +29,11 @@ def takes_grey(model: Any) -> bool:
     return True
 
 
+def are_digits(model: Any) -> bool:
+    """Whether MNIST's digits have the model's shape, and are what it is tried on."""
+    return tuple(model.image_shape) == _DIGITS
+
+
 def images_for(model: Any) -> tuple[str, dict[str, np.ndarray]]:
     """Where the images come from, in words, and the ordinary cases, those of the model's own kind first.
 
@@ -36,7 +42,7 @@ def images_for(model: Any) -> tuple[str, dict[str, np.ndarray]]:
     """
     if model.x_spec()["kind"] == "tokens":
         return _sequences_for(model)
-    if tuple(model.image_shape) == _DIGITS:
+    if are_digits(model):
         from keras_vae import data
 
         split = f"test[:{EXAMPLES}]"
@@ -48,6 +54,59 @@ def images_for(model: Any) -> tuple[str, dict[str, np.ndarray]]:
     binary = {"images": (uniform < 0.5).astype("float32")}
     shape = "x".join(map(str, model.image_shape))
     return f"random images of shape {shape}, seed {_SEED}", grey | binary if takes_grey(model) else binary | grey
+
+
+def real_inputs(model: Any, split: str, count: int, seed: int) -> dict[str, np.ndarray]:
+    """`count` images of the model's own kind as "x", with their "condition" where the model takes one.
+
+    MNIST's digits of `split`, with their labels, if they have the model's shape; else random images from `seed`. For
+    a model of tokens, those of `images_for` again and again.
+    """
+    spec = model.condition_spec()
+    if model.x_spec()["kind"] == "tokens":
+        few = next(iter(images_for(model)[1].values()))
+        x = np.resize(few, (count, *few.shape[1:]))
+    elif are_digits(model):
+        from keras_vae import data
+
+        x = data.load_arrays("mnist", f"{split}[:{count}]", binarize=None if takes_grey(model) else "static")
+        if spec and spec["kind"] == "label" and spec["classes"] == 10:
+            from keras_vae.data import sources
+
+            labels = sources.read("mnist", f"{split}[:{count}]").labels
+            return {"x": x, "condition": np.asarray(labels, spec["dtype"])}
+    else:
+        uniform = np.random.default_rng(seed).random((count, *model.image_shape), dtype="float32")
+        x = uniform if takes_grey(model) else (uniform < 0.5).astype("float32")
+    conditions = {name: np.resize(array, (count, *array.shape[1:])) for name, array in conditions_for(model).items()}
+    return {"x": x} | ({"condition": next(iter(conditions.values()))} if conditions else {})
+
+
+def calibration_for(
+    graphs: Sequence[TracedGraph], model: Any, cases: Mapping[str, Sequence[Case]]
+) -> dict[str, dict[str, np.ndarray]]:
+    """graph -> `CALIBRATION` inputs by name: training digits, their codes, and draws of the prior, in turns.
+
+    Inputs of another kind are those of the graph's typical case.
+    """
+    given = real_inputs(model, "train", CALIBRATION, _SEED + 3)
+    condition = given.get("condition")
+    encoded = model.encode(given["x"], condition)
+    own = encoded if isinstance(encoded, Mapping) else {next(iter(model.code_spec())): encoded}
+    _, drawn = codes_for(model, given["x"], condition)
+    codes = {
+        name: np.where(np.arange(CALIBRATION).reshape(-1, *[1] * (array.ndim - 1)) % 2, drawn[name], array)
+        for name, array in own.items()
+    }
+    noise = np.random.default_rng(_SEED + 4).normal(size=(CALIBRATION, model.latent_dim))
+    known = {**given, **codes, "eps": noise}
+    found: dict[str, dict[str, np.ndarray]] = {}
+    for traced in graphs:
+        for name, spec in traced.graph.inputs.items():
+            array = known[name] if name in known else cases[traced.name][0].inputs[name]
+            shape = (CALIBRATION, *spec.shape)
+            found.setdefault(traced.name, {})[name] = np.resize(array, shape).astype(spec.dtype)
+    return found
 
 
 def _sequences_for(model: Any) -> tuple[str, dict[str, np.ndarray]]:
@@ -84,13 +143,13 @@ def conditions_for(model: Any) -> dict[str, np.ndarray]:
 
 
 def codes_for(model: Any, images: np.ndarray, condition: Any = None) -> tuple[str, dict[str, np.ndarray]]:
-    """What the codes are, and `EXAMPLES` of them by input, rounded to 4 decimals so that JSON holds them exactly.
+    """What the codes are, and one for each image by input, rounded to 4 decimals so that JSON holds them exactly.
 
     Draws of the prior, or the images' own codes for a model that has none.
     """
     noise = randomness.seed_of(_SEED, randomness.SAMPLING)
     try:
-        origin, codes = "prior", draw_codes(model, EXAMPLES, noise, condition)
+        origin, codes = "prior", draw_codes(model, len(images), noise, condition)
     except UserError:
         origin, codes = "codes", model.encode(images, condition)
     spec = model.code_spec()
@@ -137,7 +196,7 @@ def cases_for(graphs: Sequence[TracedGraph], model: Any, images: dict[str, np.nd
 
     def following(name: str, given: Any, case: str) -> np.ndarray:
         known = cases_of(name, given)
-        return known.get(case, next(iter(known.values())))[1]
+        return known.get(case, next(iter(known.values())))[1].astype(given.dtype)
 
     cases: dict[str, list[Case]] = {}
     for traced in graphs:

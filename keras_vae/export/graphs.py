@@ -6,7 +6,10 @@ from typing import Any
 
 import numpy as np
 import tensorflow as tf
+from keras import ops
+from tensorflow_probability import distributions as tfd
 
+from keras_vae import arrays
 from keras_vae.errors import ExportError
 from keras_vae.export.remedies import is_random, remedy
 
@@ -21,7 +24,7 @@ class Input:
       shape: of one example, without the batch.
       dtype: its dtype.
       kind: which checks and which test cases it gets: `"image"`, `"tokens"`, `"code"`, `"level"` (a code of
-        several arrays), `"index"` (a code of integers), `"vector"` or `"label"`.
+        several arrays), `"index"` (a code of integers), `"noise"`, `"vector"` or `"label"`.
       classes: of a label, an index or tokens, how many there are.
     """
 
@@ -30,9 +33,9 @@ class Input:
     kind: str
     classes: int = 0
 
-    def description(self) -> dict[str, Any]:
-        """What `bundle.json` says of the input; None in a shape is the batch."""
-        known = {"shape": [None, *self.shape], "dtype": self.dtype, "kind": self.kind}
+    def description(self, batch: int | None) -> dict[str, Any]:
+        """What `bundle.json` says of the input; None in a shape is an open batch."""
+        known = {"shape": [batch, *self.shape], "dtype": self.dtype, "kind": self.kind}
         return known | ({"classes": self.classes} if self.classes else {})
 
 
@@ -58,18 +61,21 @@ class Graph:
     absolute: Sequence[str] = ("mean",)
     own_file: bool = True
 
-    @property
-    def specs(self) -> list[Any]:
-        """A `tf.TensorSpec` for each input, with its name; the batch is open."""
-        return [tf.TensorSpec((None, *given.shape), given.dtype, name=name) for name, given in self.inputs.items()]
+    def specs(self, batch: int | None = None) -> list[Any]:
+        """A `tf.TensorSpec` for each input, with its name; a batch of None is open."""
+        return [tf.TensorSpec((batch, *given.shape), given.dtype, name=name) for name, given in self.inputs.items()]
 
-    def traced(self) -> Any:
-        """The function as a `tf.function`, which its caller may give `specs`."""
+    def call(self, *tensors: Any) -> dict[str, Any]:
+        """The outputs for the inputs' tensors in their order."""
+        return dict(self.function(**dict(zip(self.inputs, tensors, strict=True))))
+
+    def traced(self, jit_compile: bool = False) -> Any:
+        """`call` as a `tf.function`, which its caller may give `specs`."""
 
         def positional(*tensors: Any) -> dict[str, Any]:
-            return dict(self.function(**dict(zip(self.inputs, tensors, strict=True))))
+            return self.call(*tensors)
 
-        return tf.function(positional, autograph=False)
+        return tf.function(positional, autograph=False, jit_compile=jit_compile)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,26 +85,37 @@ class TracedGraph:
     graph: Graph
     function: Any  # the tf.function
     concrete: Any
+    batch: int | None = None  # the only batch size that it takes; None: any
 
     @property
     def name(self) -> str:
         return self.graph.name
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The outputs that Keras gives."""
-        outputs = self.concrete(*(tf.constant(inputs[name]) for name in self.graph.inputs))
-        return {name: value.numpy() for name, value in outputs.items()}
+        """The outputs that Keras gives, for any number of examples."""
+        count = len(next(iter(inputs.values())))
+        return arrays.in_blocks(
+            lambda _, part: self.concrete(*(tf.constant(part[name]) for name in self.graph.inputs)),
+            inputs,
+            pad=self.batch is not None,
+            size=self.batch or max(count, 1),
+        )
+
+    @property
+    def specs(self) -> list[Any]:
+        """What it was traced with."""
+        return self.graph.specs(self.batch)
 
     def description(self) -> dict[str, Any]:
-        """What `bundle.json` says of the graph; None in a shape is the batch."""
+        """What `bundle.json` says of the graph; None in a shape is an open batch."""
         outputs = self.concrete.structured_outputs
         return {
             "signature": self.graph.signature,
             "result": self.graph.result,
-            "inputs": {name: given.description() for name, given in self.graph.inputs.items()},
+            "inputs": {name: given.description(self.batch) for name, given in self.graph.inputs.items()},
             "outputs": {
                 name: {
-                    "shape": [None, *outputs[name].shape[1:]],
+                    "shape": [self.batch, *outputs[name].shape[1:]],
                     "dtype": outputs[name].dtype.name,
                     "tolerance": "absolute" if name in self.graph.absolute else "relative",
                 }
@@ -107,12 +124,16 @@ class TracedGraph:
         }
 
 
-def graphs_of(model: Any) -> list[Graph]:
-    """The graphs of a model: what its method `export_graphs` says, or the three below.
+def graphs_of(model: Any, sampler: bool = False) -> list[Graph]:
+    """The graphs of a model: what its method `export_graphs` says, or those below.
 
     `encoder`: x -> the posterior's parameters; `decoder`: the code -> the likelihood's parameters and `mean`;
-    `reconstruction`: x -> the mean image of the mean code. All with training=False, and with a further input
-    `condition` where the model takes one. Then the model's `further_graphs`.
+    `reconstruction`: x -> the mean image of the mean code; then the model's `further_graphs`; `sampler`, if asked for:
+    x and eps, noise of N(0, I) -> the posterior's parameters and `z`, a draw. All with training=False, and with a
+    further input `condition` where the model takes one.
+
+    Raises:
+      ExportError: a sampler was asked for, and the posterior is not a Gaussian that the encoder's outputs describe.
     """
     if hasattr(model, "export_graphs"):
         return list(model.export_graphs())
@@ -133,22 +154,55 @@ def graphs_of(model: Any) -> list[Graph]:
     def reconstruct(x: Any, **given: Any) -> Mapping[str, Any]:
         return {model.decoded: model.call({"x": x} | ({"y": given["condition"]} if given else {}))}
 
-    return [
+    graphs = [
         Graph("encoder", "encode", images, encode, result, ("mean", "log_var", *codes)),
         Graph("decoder", "decode", codes | condition, decode, model.decoded, (model.decoded,)),
         Graph("reconstruction", "reconstruct", images, reconstruct, model.decoded, (model.decoded,), own_file=False),
         *model.further_graphs(),
     ]
+    return [*graphs, _sampler(model, encode, images, condition)] if sampler else graphs
 
 
-def trace(graph: Graph) -> TracedGraph:
+def is_gaussian(model: Any) -> bool:
+    """Whether q(z|x) is the diagonal Gaussian whose `mean` and `log_var` are the encoder's outputs."""
+    if list(model.code_spec()) != ["z"] or not model.stochastic:
+        return False
+    spec = model.condition_spec()
+    condition = tf.zeros((1, *spec["shape"]), spec["dtype"]) if spec else None
+    x = tf.zeros((1, *model.x_spec()["shape"]), model.x_spec()["dtype"])
+    posterior = model.posterior(x, condition)
+    inner = getattr(posterior, "distribution", None)
+    names = set(model.posterior_parameters(x, condition))
+    return isinstance(posterior, tfd.Independent) and isinstance(inner, tfd.Normal) and names == {"mean", "log_var"}
+
+
+def _sampler(model: Any, encode: Any, images: Mapping[str, Input], condition: Mapping[str, Input]) -> Graph:
+    if not is_gaussian(model):
+        raise ExportError(
+            f"A sampler draws from the Gaussian that the encoder's mean and log_var describe. Given: "
+            f"{type(model).__name__}, whose posterior is another distribution. Leave the sampler out."
+        )
+
+    def draw(x: Any, eps: Any, **given: Any) -> Mapping[str, Any]:
+        outputs = encode(x, **given)
+        return {**outputs, "z": outputs["mean"] + ops.exp(0.5 * outputs["log_var"]) * eps}
+
+    noise = {"eps": Input((model.latent_dim,), "float32", "noise")}
+    return Graph("sampler", "draw", {"x": images["x"]} | noise | condition, draw, "z", ("mean", "log_var"))
+
+
+def trace(graph: Graph, batch: int | None = None) -> TracedGraph:
     """Trace a graph, and refuse one whose outputs are not a function of its inputs, computed in float32.
+
+    Args:
+      graph: what to trace.
+      batch: the only batch size that it shall take; None: any.
 
     Raises:
       ExportError: it draws random numbers, or computes in half precision.
     """
     function = graph.traced()
-    concrete = function.get_concrete_function(*graph.specs)
+    concrete = function.get_concrete_function(*graph.specs(batch))
     definition = concrete.graph.as_graph_def()
     nodes = [*definition.node, *(node for each in definition.library.function for node in each.node_def)]
     random = sorted({node.op for node in nodes if is_random(node.op)})
@@ -163,7 +217,7 @@ def trace(graph: Graph) -> TracedGraph:
             f"Exported graphs compute in float32. Given: the {graph.name}, of which {half[0]!r} and {len(half) - 1} "
             f"other operations compute in 16 bits. Build the networks that you give to the model with dtype='float32'."
         )
-    return TracedGraph(graph, function, concrete)
+    return TracedGraph(graph, function, concrete, batch)
 
 
 def config_of(model: Any) -> dict[str, Any]:
@@ -191,7 +245,7 @@ def as_float32(model: Any) -> Any:
         return model
     single = type(model).from_config({**config_of(model), "dtype": "float32"})
     single.set_weights(model.get_weights())
-    for known in ("zoo_name", "weights_sha256"):
+    for known in ("zoo_name", "zoo_folder", "weights_sha256"):
         if hasattr(model, known):
             setattr(single, known, getattr(model, known))
     return single

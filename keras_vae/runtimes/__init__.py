@@ -7,12 +7,14 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from keras_vae.errors import UnavailableError
+from keras_vae.errors import UnavailableError, UserError
 from keras_vae.naming import choose
 
 if TYPE_CHECKING:
     from keras_vae.export.bundle import Bundle
     from keras_vae.runtimes.base import Runtime as Runtime
+    from keras_vae.runtimes.comparing import join as join
+    from keras_vae.runtimes.comparing import recommend as recommend
     from keras_vae.runtimes.picture import plot as plot
     from keras_vae.runtimes.rounds import benchmark as benchmark
     from keras_vae.runtimes.tables import markdown as markdown
@@ -26,6 +28,8 @@ class Known(NamedTuple):
     modules: tuple[str, ...]  # what it imports
     formats: tuple[str, ...]  # of a bundle, the preferred one first
     remedy: str
+    modes: tuple[str | None, ...] = (None,)  # ways to run, the usual one first
+    on_request: tuple[str, ...] = ()  # modes that are timed only if asked for
 
 
 _TENSORFLOW = "pip install keras-vae with its dependencies"
@@ -36,15 +40,26 @@ KNOWN = {
         ("keras", "tensorflow", "tensorflow_probability"),
         ("keras",),
         _TENSORFLOW,
+        ("tf.function", "eager", "XLA"),
     ),
     "saved_model": Known(
         "saved_model:SavedModelRuntime", ("tensorflow",), ("tensorflow",), ("saved_model",), _TENSORFLOW
     ),
     "onnxruntime": Known(
-        "onnx_runtime:OnnxRuntime", ("onnxruntime",), ("onnxruntime",), ("onnx",), "pip install onnxruntime"
+        "onnx_runtime:OnnxRuntime",
+        ("onnxruntime",),
+        ("onnxruntime",),
+        ("onnx", "onnx_fp16", "onnx_int8"),
+        "pip install onnxruntime",
     ),
     "openvino": Known(
-        "openvino_runtime:OpenVinoRuntime", ("openvino",), ("openvino",), ("openvino", "onnx"), "pip install openvino"
+        "openvino_runtime:OpenVinoRuntime",
+        ("openvino",),
+        ("openvino",),
+        ("openvino", "onnx"),
+        "pip install openvino",
+        (None, "bfloat16"),
+        ("bfloat16",),
     ),
     "litert": Known(
         "litert_runtime:LiteRtRuntime",
@@ -54,7 +69,14 @@ KNOWN = {
         "pip install ai-edge-litert",
     ),
 }
-_LAZY = {"Runtime": "base", "benchmark": "rounds", "markdown": "tables", "plot": "picture"}
+_LAZY = {
+    "Runtime": "base",
+    "benchmark": "rounds",
+    "join": "comparing",
+    "markdown": "tables",
+    "plot": "picture",
+    "recommend": "comparing",
+}
 
 
 class Installed(NamedTuple):
@@ -74,6 +96,15 @@ def formats_of(name: str) -> tuple[str, ...]:
     return choose("runtime", name, KNOWN).formats
 
 
+def held(bundle: "Bundle", name: str) -> list[str]:
+    """The formats of a bundle that a runtime opens, one for each precision, float32 first."""
+    chosen: dict[str, str] = {}
+    for each in formats_of(name):
+        if each in bundle.formats:
+            chosen.setdefault(bundle.precision_of(each), each)
+    return list(chosen.values())
+
+
 def installed() -> dict[str, Installed]:
     """For every runtime, its version, or the reason why it cannot be used here. Imports none of them."""
     found = {}
@@ -90,7 +121,11 @@ def installed() -> dict[str, Installed]:
 
 
 def open(
-    bundle: "Bundle | str | Path", name: str, threads: int | None = None, format_name: str | None = None
+    bundle: "Bundle | str | Path",
+    name: str,
+    threads: int | None = None,
+    format_name: str | None = None,
+    mode: str | None = None,
 ) -> "Runtime":
     """Open a bundle's graphs in a runtime. Its files are verified against their sha256 first.
 
@@ -99,9 +134,11 @@ def open(
       name: `"keras"`, `"saved_model"`, `"onnxruntime"`, `"openvino"` or `"litert"`.
       threads: that compute one call; by default, every processor this process may use.
       format_name: which of the bundle's formats; by default, the first of `formats_of(name)` that it holds.
+      mode: for `"keras"`: `"tf.function"`, `"eager"` or `"XLA"`; for `"openvino"`, `"bfloat16"`: faster where the
+        processor can, and off by 1e-3.
 
     Raises:
-      UserError: an unknown runtime, a folder that is no bundle, or threads that cannot be set any more.
+      UserError: an unknown runtime or mode, a folder that is no bundle, or threads that cannot be set any more.
       UnavailableError: the runtime is not installed, or the bundle has no file for it.
       CorruptFileError: a file is not the one that was exported.
     """
@@ -109,8 +146,11 @@ def open(
 
     known = choose("runtime", name, KNOWN)
     bundle = read_bundle(bundle)
-    held = [each for each in known.formats if each in bundle.formats and format_name in (None, each)]
-    if not held:
+    if mode is not None and mode not in known.modes:
+        modes = ", ".join(filter(None, known.modes)) or "none"
+        raise UserError(f"The runtime {name!r} has the modes: {modes}. Given: mode={mode!r}.")
+    found = [each for each in known.formats if each in bundle.formats and format_name in (None, each)]
+    if not found:
         raise UnavailableError(
             f"The runtime {name!r} opens the format {' or '.join(known.formats)}. Given: {bundle.path}, which holds "
             f"{', '.join(bundle.formats)}. Export it again with --format {known.formats[0]}."
@@ -125,7 +165,7 @@ def open(
         raise UnavailableError(
             f"The runtime {name!r} is installed, and cannot be imported: {error}. {known.remedy}."
         ) from error
-    return runtime(bundle, held[0], threads)
+    return runtime(bundle, found[0], threads, mode or known.modes[0])
 
 
 def __getattr__(name: str) -> Any:

@@ -19,6 +19,7 @@ _CHECKS: dict[str, Callable[[Any, Mapping[str, Any], str], np.ndarray]] = {
     "level": lambda array, spec, name: arrays.check_codes(array, spec["shape"][1:], name),
     "index": lambda array, spec, name: arrays.check_indices(array, spec["shape"][1:], spec["classes"], name),
     "vector": lambda array, spec, name: arrays.check_codes(array, spec["shape"][1:], name, "one vector an example"),
+    "noise": lambda array, spec, name: arrays.check_codes(array, spec["shape"][1:], name),
     "label": lambda array, spec, name: arrays.check_labels(array, spec["classes"], name),
 }
 
@@ -37,14 +38,15 @@ class Runtime(abc.ABC):
       bundle: whose files are verified here.
       format_name: the format to open.
       threads: that compute one call; None is every processor this process may use.
+      mode: one of the runtime's ways to run.
     """
 
     name: ClassVar[str]
 
-    def __init__(self, bundle: Bundle, format_name: str, threads: int | None = None) -> None:
-        self.bundle, self.format_name = bundle, format_name
+    def __init__(self, bundle: Bundle, format_name: str, threads: int | None = None, mode: str | None = None) -> None:
+        self.bundle, self.format_name, self.mode = bundle, format_name, mode
         self.threads = available_processors() if threads is None else arrays.check_whole_number(threads, "threads")
-        self.settings: dict[str, Any] = {"threads": self.threads, "precision": "float32"}
+        self.settings: dict[str, Any] = {"threads": self.threads, "precision": bundle.precision_of(format_name)}
         self.settings |= self.setup(explicit=threads is not None)
         bundle.verify(bundle.files_of(format_name))
         self.graphs: dict[str, Any] = {}
@@ -98,7 +100,13 @@ class Runtime(abc.ABC):
         if len({len(array) for array in checked.values()}) > 1:
             sizes = ", ".join(f"{name}: {len(array)}" for name, array in checked.items())
             raise UserError(f"The inputs of the {graph} must have one batch size. Given: {sizes}.")
-        return arrays.in_blocks(lambda _, part: self.call(self.graphs[graph], part), checked)
+        size = self.bundle.batch  # a file of one batch size is called with that, the last time partly for nothing
+        return arrays.in_blocks(
+            lambda _, part: self.call(self.graphs[graph], part),
+            checked,
+            pad=size is not None,
+            size=size or arrays.BLOCK,
+        )
 
     def _signature(self, signature: str, first: Any, further: Mapping[str, Any]) -> np.ndarray:
         graph = self.bundle.graph_of(self.format_name, signature)

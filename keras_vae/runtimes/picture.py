@@ -7,7 +7,8 @@ from typing import Any
 
 from keras_vae import files
 from keras_vae.errors import UserError
-from keras_vae.runtimes.rounds import SIGNATURES
+from keras_vae.runtimes.comparing import require_comparable
+from keras_vae.runtimes.rounds import SIGNATURES, label
 from keras_vae.runtimes.tables import conditions, not_timed
 
 # Okabe and Ito's blue and orange: apart for every kind of colour vision, and in grey.
@@ -22,9 +23,11 @@ def plot(results: Mapping[str, Any], path: str | Path) -> Path:
       path: of the picture, a `.png`, `.svg` or `.pdf`.
 
     Raises:
-      UserError: nothing was measured, or no room.
+      UserError: nothing was measured, rows of unequal settings, or no room.
     """
     from matplotlib.figure import Figure
+
+    require_comparable(results)
 
     rows = [row for row in results["rows"] if row["status"] == "ok"]
     if not rows:
@@ -51,7 +54,7 @@ def plot(results: Mapping[str, Any], path: str | Path) -> Path:
         (right, f"images a second at batch {last}"),
     ):
         axes.set_title(title, fontsize=10)
-        axes.set_yticks(range(len(rows)), [row["runtime"] for row in rows])
+        axes.set_yticks(range(len(rows)), [_place(row) for row in rows])
         axes.margins(x=0.15)
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.spines[["top", "right"]].set_visible(False)
@@ -60,3 +63,7 @@ def plot(results: Mapping[str, Any], path: str | Path) -> Path:
     with files.atomic(path) as temporary:
         figure.savefig(temporary, dpi=120)
     return Path(path)
+
+
+def _place(row: Mapping[str, Any]) -> str:
+    return f"{row['bundle']}, {label(row)}" if "bundle" in row else label(row)

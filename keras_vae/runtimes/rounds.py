@@ -7,7 +7,7 @@ all are started first, and each round gives each of them, one at a time, a turn 
 import os
 import platform
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,19 @@ from keras_vae import arrays, files
 from keras_vae import runtimes as known_runtimes
 from keras_vae.errors import UserError
 from keras_vae.export.bundle import MANIFEST, Bundle, read_bundle
+from keras_vae.export.parity import REDUCED
+from keras_vae.naming import choose
 from keras_vae.runtimes.base import available_processors
 from keras_vae.runtimes.workers import WorkerFailed, WorkerProcess
 
-SCHEMA = "keras_vae.benchmark/1"
+SCHEMA = "keras_vae.benchmark/2"
 SIGNATURES = ("encode", "decode")
+BATCH_SIZES = (1, 32, 256)
 
 
 def benchmark(
     bundle: Bundle | str | Path,
-    batch_sizes: Sequence[int] = (1, 32, 256),
+    batch_sizes: Sequence[int] | None = None,
     runtimes: Sequence[str] | None = None,
     threads: int | None = None,
     rounds: int = 10,
@@ -40,8 +43,9 @@ def benchmark(
 
     Args:
       bundle: its folder, or what `export` returned.
-      batch_sizes: images in a call. Latency is read at the smallest, images/s at the others.
-      runtimes: names; all by default.
+      batch_sizes: images in a call, by default 1, 32 and 256. Latency is read at the smallest, images/s at all.
+      runtimes: names; all by default. A runtime with several modes has a row for each, `"keras:eager"` names one; a
+        row for each precision that the bundle holds for it. OpenVINO computes in float32, `"openvino:bfloat16"` not.
       threads: that each may use; by default, every processor this process may use.
       rounds: turns that each runtime has at each batch size.
       calls: timed calls at the smallest batch size, of each signature, in all rounds together, at least.
@@ -52,23 +56,26 @@ def benchmark(
     Returns:
       JSON: `schema`; `bundle`: path, model, zoo_name, sha256 of bundle.json; `machine`: processor, processors (those
       this process may use), system, python, load (of the last minute, before the start); `settings`: batch_sizes,
-      threads, rounds, calls, seconds, and what is timed, in words; `seconds`, the whole; `rows`, one a runtime:
+      threads, rounds, calls, seconds, and what is timed, in words; `seconds`, the whole; `rows`, one a runtime, mode
+      and format:
 
-      * `runtime`, `status`: `"ok"`, `"unavailable"` (not installed), `"no file"` (in this bundle), or `"failed"`;
-      * `reason`: why, where it is not ok;
-      * `version`, `format`, `settings`, `processors` (it was kept on), `open_seconds` (with import),
-        `errors` (graph.output -> largest difference from golden.json);
+      * `runtime`, `mode`, `format`, `precision`;
+      * `status`: `"ok"`, `"unavailable"` (not installed), `"no file"` (in this bundle), or `"failed"`; `reason`: why;
+      * `version`, `settings`, `processors` (it was kept on), `file_bytes`, `open_seconds` (with import),
+        `cold_start_seconds` (with the first decoded batch too), `peak_memory_mb` (of the process);
+      * `errors` (graph.output -> largest difference from golden.json); `quality` (of a reduced precision: the change
+        of test ELBO and of reconstruction error);
       * `encode` and `decode`: batch size, as a string -> `calls`, `p50_us`, `p90_us`, `p99_us` (microseconds a call),
-        `images_per_second` (median over rounds).
+        `images_per_second` (median over rounds);
+      * `scenarios`: encode and decode -> by MLPerf's names: `single_stream`, `batch` (the smallest) and the
+        percentiles of a call; `offline`: `images_per_second` at the best `batch`.
 
     Raises:
       UserError: an argument that does not fit, or a folder that is no bundle.
       CorruptFileError: a file of the bundle is not the one that was exported.
     """
     bundle = read_bundle(bundle)
-    sizes = sorted({arrays.check_whole_number(size, "batch_sizes") for size in batch_sizes})
-    if not sizes:
-        raise UserError("benchmark needs at least one batch size. Given: none.")
+    sizes = _sizes(bundle, batch_sizes)
     rounds, calls = arrays.check_whole_number(rounds, "rounds"), arrays.check_whole_number(calls, "calls")
     threads = available_processors() if threads is None else arrays.check_whole_number(threads, "threads")
     bundle.verify()
@@ -78,6 +85,9 @@ def benchmark(
         bench = _Bench(rows, sizes, rounds, calls, seconds, on_progress or (lambda what, done, total: None))
         bench.start(stack, bundle, threads, timeout)
         bench.run()
+    for row in rows:
+        if row["status"] == "ok":
+            row["scenarios"] = {signature: _scenarios(row[signature]) for signature in SIGNATURES}
     return {
         "schema": SCHEMA,
         "bundle": {
@@ -106,7 +116,7 @@ class _Bench:
     def __init__(
         self, rows: list[dict[str, Any]], sizes: list[int], rounds: int, calls: int, seconds: float, progress: Any
     ) -> None:
-        self.rows = {row["runtime"]: row for row in rows}
+        self.rows = {label(row): row for row in rows}
         self.sizes, self.rounds, self.calls, self.seconds, self.progress = sizes, rounds, calls, seconds, progress
         self.workers: dict[str, WorkerProcess] = {}
         self.turns: dict[tuple[str, str, int], list[list[int]]] = {}
@@ -116,7 +126,8 @@ class _Bench:
             if row["status"] == "ok":
                 self.workers[name] = worker = WorkerProcess(name, threads, timeout)
                 stack.callback(worker.stop)
-                worker.send("open", bundle=str(bundle.path.resolve()), runtime=name, threads=threads)
+                chosen = {"runtime": row["runtime"], "format_name": row["format"], "mode": row["mode"]}
+                worker.send("open", bundle=str(bundle.path.resolve()), threads=threads, batch=self.sizes[0], **chosen)
         for done, name in enumerate(list(self.workers)):  # they import at the same time
             self.progress(f"starting {name}", done, len(self.workers))
             self._try(name, lambda worker, row: row.update(worker.receive()))
@@ -134,12 +145,14 @@ class _Bench:
         for (name, signature, size), turns in self.turns.items():
             if name in self.workers:
                 self.rows[name].setdefault(signature, {})[str(size)] = _summary(turns, size)
+        for name in list(self.workers):
+            self._try(name, lambda worker, row: row.update(worker.ask("memory")))
         self.progress("done", total, total)
 
     def _turn(self, worker: WorkerProcess, row: dict[str, Any], signature: str, size: int) -> None:
         calls = -(-self.calls // self.rounds) if size == self.sizes[0] else 3
         answer = worker.ask("time", signature=signature, batch=size, calls=calls, seconds=self.seconds)
-        self.turns.setdefault((row["runtime"], signature, size), []).append(answer["nanoseconds"])
+        self.turns.setdefault((label(row), signature, size), []).append(answer["nanoseconds"])
 
     def _try(self, name: str, step: Callable[[WorkerProcess, dict[str, Any]], None]) -> None:
         try:
@@ -149,25 +162,68 @@ class _Bench:
             self.workers.pop(name).stop()
 
 
+def label(row: Mapping[str, Any]) -> str:
+    """What a row is called: the runtime, its mode, and its precision if that is not float32."""
+    precision = row.get("precision", "float32")
+    further = [row.get("mode"), None if precision in ("float32", row.get("mode")) else precision]
+    return f"{row['runtime']} ({', '.join(filter(None, further))})" if any(further) else row["runtime"]
+
+
+def _sizes(bundle: Bundle, batch_sizes: Sequence[int] | None) -> list[int]:
+    given = batch_sizes if batch_sizes is not None else (bundle.batch,) if bundle.batch else BATCH_SIZES
+    sizes = sorted({arrays.check_whole_number(size, "batch_sizes") for size in given})
+    if not sizes:
+        raise UserError("benchmark needs at least one batch size. Given: none.")
+    if bundle.batch and sizes != [bundle.batch]:
+        raise UserError(
+            f"{bundle.path} takes batches of {bundle.batch} only. Given: {', '.join(map(str, sizes))}. Leave the batch "
+            f"sizes out, or export it without a batch."
+        )
+    return sizes
+
+
 def _first_rows(bundle: Bundle, names: Sequence[str] | None) -> list[dict[str, Any]]:
-    rows = []
-    for name in known_runtimes.names() if names is None else dict.fromkeys(names):
-        held = [each for each in known_runtimes.formats_of(name) if each in bundle.formats]
-        status = known_runtimes.installed()[name]
-        row: dict[str, Any] = {
-            "runtime": name,
-            "status": "ok",
-            "version": status.version,
-            "format": held[0] if held else None,
-        }
+    rows: dict[str, dict[str, Any]] = {}
+    for given in known_runtimes.names() if names is None else names:
+        name, _, mode = given.partition(":")
+        known, status = choose("runtime", name, known_runtimes.KNOWN), known_runtimes.installed()[name]
+        if mode and mode not in known.modes:
+            modes = ", ".join(f"{name}:{each}" for each in known.modes if each) or "none"
+            raise UserError(f"The runtime {name!r} has the modes: {modes}. Given: {given!r}.")
+        row: dict[str, Any] = {"runtime": name, "mode": None, "status": "ok", "version": status.version}
+        formats = known_runtimes.held(bundle, name)
         if status.reason:
-            row |= {"status": "unavailable", "reason": status.reason}
-        elif not held:
-            wanted = known_runtimes.formats_of(name)
-            reason = f"the bundle holds no {' or '.join(wanted)}; export it with --format {wanted[0]}"
-            row |= {"status": "no file", "reason": reason}
-        rows.append(row)
-    return rows
+            found = [row | {"format": None, "status": "unavailable", "reason": status.reason}]
+        elif not formats:
+            wanted = known.formats[0]
+            reason = f"the bundle holds no {' or '.join(known.formats)}; export it with --format {wanted}"
+            found = [row | {"format": None, "status": "no file", "reason": reason}]
+        else:
+            modes = [mode] if mode else [each for each in known.modes if each not in known.on_request]
+            found = [row | {"mode": each} | _file(bundle, held, each) for each in modes for held in formats]
+        rows |= {label(each): each for each in found}
+    return list(rows.values())
+
+
+def _file(bundle: Bundle, format_name: str, mode: str | None) -> dict[str, Any]:
+    """What a row says of the files that it opens."""
+    entry = bundle.formats[format_name]
+    return {
+        "format": format_name,
+        "precision": mode if mode in REDUCED else bundle.precision_of(format_name),
+        "file_bytes": bundle.size_of(format_name),
+        "quality": entry.get("quality"),
+    }
+
+
+def _scenarios(sizes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """MLPerf's single_stream and offline, of one signature's figures by batch size."""
+    smallest, best = min(sizes, key=int), max(sizes, key=lambda size: sizes[size]["images_per_second"])
+    percentiles = {name: sizes[smallest][name] for name in ("p50_us", "p90_us", "p99_us")}
+    return {
+        "single_stream": {"batch": int(smallest), **percentiles},
+        "offline": {"batch": int(best), "images_per_second": sizes[best]["images_per_second"]},
+    }
 
 
 def _summary(turns: list[list[int]], size: int) -> dict[str, Any]:

@@ -1,8 +1,8 @@
 """One runtime in a process of its own: `python -m keras_vae.runtimes.worker`, JSON lines in and out.
 
-Requests: `{"do": "open", "bundle", "runtime", "threads"}`, `{"do": "compare"}`, `{"do": "time", "signature", "batch",
-"calls", "seconds"}`. Each is answered by one line, `{"ok": true, ...}` or `{"ok": false, "error"}`. The process ends
-with its input, so it outlives no benchmark.
+Requests: `{"do": "open", "bundle", "runtime", "threads", "format_name", "mode", "batch"}`, `{"do": "compare"}`,
+`{"do": "time", "signature", "batch", "calls", "seconds"}`, `{"do": "memory"}`. Each is answered by one line,
+`{"ok": true, ...}` or `{"ok": false, "error"}`. The process ends with its input, so it outlives no benchmark.
 """
 
 import json
@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 WARM_UP_CALLS, WARM_UP_SECONDS = 3, 0.02
@@ -22,15 +23,27 @@ class Worker:
         self.runtime: Any = None
         self.inputs: dict[tuple[str, int], dict[str, Any]] = {}
 
-    def open(self, bundle: str, runtime: str, threads: int) -> dict[str, Any]:
-        """Import and open the runtime; says how long that took, and with which settings."""
+    def open(
+        self, bundle: str, runtime: str, threads: int, format_name: str, mode: str | None, batch: int
+    ) -> dict[str, Any]:
+        """Import and open the runtime; says how long that took, with a first call too, and with which settings."""
         from keras_vae import runtimes
 
         started = time.perf_counter()
-        self.runtime = runtimes.open(bundle, runtime, threads)
+        self.runtime = runtimes.open(bundle, runtime, threads, format_name, mode)
         seconds = time.perf_counter() - started
+        graph = self._graph("decode")
+        inputs = self._inputs(graph, batch)
+        called = time.perf_counter()
+        self.runtime.call(self.runtime.graphs[graph], inputs)
+        cold = seconds + time.perf_counter() - called
         status = runtimes.installed()[runtime]
-        return {"settings": self.runtime.settings, "version": status.version, "open_seconds": round(seconds, 3)}
+        return {
+            "settings": self.runtime.settings,
+            "version": status.version,
+            "open_seconds": round(seconds, 3),
+            "cold_start_seconds": round(cold, 3),
+        }
 
     def compare(self) -> dict[str, Any]:
         """Compare with `golden.json`; says the largest difference of each graph's outputs."""
@@ -45,7 +58,7 @@ class Worker:
 
         What is timed is the runtime's own call, from float32 numpy arrays made before to all outputs in numpy.
         """
-        name = self.runtime.bundle.graph_of(self.runtime.format_name, signature)
+        name = self._graph(signature)
         graph, call, clock = self.runtime.graphs[name], self.runtime.call, time.perf_counter_ns
         inputs = self._inputs(name, batch)
         started, warm = clock(), 0
@@ -60,6 +73,13 @@ class Worker:
             durations.append(clock() - before)
         return {"nanoseconds": durations}
 
+    def memory(self) -> dict[str, Any]:
+        """The most memory this process has held, in MB."""
+        return {"peak_memory_mb": peak_memory()}
+
+    def _graph(self, signature: str) -> str:
+        return self.runtime.bundle.graph_of(self.runtime.format_name, signature)
+
     def _inputs(self, graph: str, batch: int) -> dict[str, Any]:
         import numpy as np
 
@@ -70,6 +90,19 @@ class Worker:
                 for name, array in golden.items()
             }
         return self.inputs[graph, batch]
+
+
+def peak_memory() -> float | None:
+    """The largest resident set of this process in MB, or None where the system does not say.
+
+    Not `getrusage`: on Linux a new process begins with its parent's maximum.
+    """
+    try:
+        lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
+    except OSError:
+        return None
+    kilobytes = next((int(line.split()[1]) for line in lines if line.startswith("VmHWM:")), None)
+    return None if kilobytes is None else round(kilobytes / 1000, 1)
 
 
 def pin(threads: int) -> list[int] | None:

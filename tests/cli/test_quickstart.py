@@ -1,6 +1,5 @@
 """quickstart: the main job in one command, and its report."""
 
-import functools
 import json
 import os
 import re
@@ -10,6 +9,7 @@ import matplotlib.image
 import pytest
 
 from keras_vae.cli import main, quickstart
+from keras_vae.runtimes.rounds import label
 from tests import toy_runs
 from tests.test_report import Balanced
 
@@ -35,18 +35,21 @@ def check(folder, printed):
         assert metric in page.of("td") and f"{row['measured']:.4f}" in page.of("td")
     for row in summary["benchmark"]["rows"]:
         if row["status"] == "ok":
-            assert row["runtime"] in page.of("td")
+            assert label(row) in page.of("td")
     return summary
 
 
 @pytest.fixture
 def toy_quickstart(run, monkeypatch, tmp_path):
     """The toy run in place of the real model; ONNX only, and few calls."""
-    from keras_vae import runtimes
+    from keras_vae import runtimes as known
     from keras_vae.runtimes import rounds
 
-    few = functools.partial(rounds.benchmark, batch_sizes=(1, 8), runtimes=["onnxruntime"], calls=20)
-    monkeypatch.setattr(runtimes, "benchmark", few, raising=False)
+    def few(bundle, runtimes):
+        assert {name.partition(":")[0] for name in runtimes} == set(known.names())
+        return rounds.benchmark(bundle, batch_sizes=(1, 8), runtimes=["onnxruntime"], calls=20)
+
+    monkeypatch.setattr(known, "benchmark", few, raising=False)
     monkeypatch.setattr(quickstart, "MODEL", str(run))
     monkeypatch.setattr(quickstart, "formats_here", lambda: ("onnx",))
     monkeypatch.chdir(tmp_path)

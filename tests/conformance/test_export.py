@@ -1,10 +1,8 @@
-"""Every model leaves Python: the exported files give what the model gives."""
+"""Every model leaves Python: the exported files give what the model gives; all formats are in test_support.py."""
 
 import numpy as np
-import pytest
 
 from keras_vae import export, runtimes
-from keras_vae.export.formats import FORMATS
 from tests.conformance.cases import every_model, examples, labels, make
 
 # The design's tolerance for codes and mean images of ordinary inputs: float32 sums in another order.
@@ -33,9 +31,3 @@ def agrees(name, folder, formats):
 @every_model
 def test_onnx_and_saved_model(name, tmp_path):
     agrees(name, tmp_path / "bundle", ("saved_model", "onnx"))
-
-
-@pytest.mark.slow
-@every_model
-def test_every_format(name, tmp_path):
-    agrees(name, tmp_path / "bundle", tuple(FORMATS))

@@ -15,6 +15,7 @@ from keras_vae.models import VAE, BetaVAE
 DENSE = {"name": "mlp", "hidden": (16,), "batch_norm": True}
 CONVOLUTIONS = {"name": "conv", "filters": (4, 8), "dense": 16, "batch_norm": True}
 ALL = ("saved_model", "onnx", "litert", "openvino", "keras")
+REDUCED = ("onnx_fp16", "onnx_int8")
 # kind -> the model's class and arguments, and the formats of its bundle
 KINDS: dict[str, Any] = {
     "mlp": (BetaVAE, {"latent_dim": 3, "encoder": DENSE, "decoder": DENSE}, ALL),

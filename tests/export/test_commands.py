@@ -5,6 +5,7 @@ import json
 import pytest
 
 from keras_vae import cli, zoo
+from keras_vae.errors import UserError
 from tests.export.bundles import bundle_of, copied, model_of
 
 
@@ -48,6 +49,52 @@ def test_export_refuses_a_foreign_folder_before_loading(monkeypatch, tmp_path, c
     assert err.count("\n") == 1 and "other contents" in err
 
 
+def test_export_of_a_reduced_precision_says_what_it_costs(loading, tmp_path, capsys):
+    words = ["export", "a_model", tmp_path / "out", "-f", "onnx", "-f", "onnx_int8", "--force", "--opset", 17]
+    status, out, _ = run(capsys, *words)
+    assert status == 0
+    out = " ".join(out.split())
+    assert "onnx_int8: 0.01 MB, test ELBO " in out and "reconstruction error" in out and "on 1000 examples." in out
+
+
+@pytest.fixture
+def two_models(monkeypatch):
+    """A zoo of two models, one of which cannot be loaded."""
+
+    def load(name):
+        if name == "broken":
+            raise UserError("The weights of broken are not those of the card. Repair it.")
+        return model_of("colour")
+
+    monkeypatch.setattr(zoo, "load", load)
+    monkeypatch.setattr(zoo, "names", lambda: ["broken", "fine"])
+
+
+def test_export_all_reports_the_one_that_fails_and_writes_the_others(two_models, tmp_path, capsys):
+    status, out, _ = run(capsys, "export", "--all", "--output", tmp_path, "-f", "onnx")
+    assert status == 1
+    assert "broken: The weights of broken are not those of the card." in out and "failed" in out
+    assert [path.name for path in tmp_path.iterdir()] == ["fine"]
+    status, out, _ = run(capsys, "export", "--all", "--output", tmp_path, "-f", "onnx", "--json")
+    document = json.loads(out)
+    assert status == 1 and document["passed"] is False
+    assert [(row["name"], row["error"] is None) for row in document["models"]] == [("broken", False), ("fine", True)]
+    assert document["models"][1]["comparisons"] > 10
+
+
+def test_export_all_succeeds(two_models, monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(zoo, "names", lambda: ["fine"])
+    status, out, _ = run(capsys, "export", "--all", "--output", tmp_path, "-f", "onnx")
+    assert status == 0 and "fine" in out and "of 1.0e-05" in out
+    assert status == 0 and (tmp_path / "fine" / "bundle.json").is_file()
+
+
+@pytest.mark.parametrize("words", [[], ["a_model"], ["a_model", "out", "--output", "out"], ["a_model", "--all"]])
+def test_export_of_nothing_in_particular(words, capsys):
+    status, _, err = run(capsys, "export", *words)
+    assert status == 1 and err.count("\n") == 1 and "--all" in err
+
+
 def test_check_prints_a_row_a_runtime(capsys):
     status, out, _ = run(capsys, "check", bundle_of("colour").path)
     assert status == 0
@@ -72,6 +119,11 @@ def test_bench_writes_table_json_and_picture(tmp_path, capsys):
     results = json.loads((tmp_path / "bench" / "bench.json").read_text())
     assert results["rows"][0]["encode"]["1"]["calls"] >= 20
     assert f"{results['rows'][0]['encode']['1']['p50_us']:,.0f}" in out
+    written = tmp_path / "bench" / "bench.json"
+    status, out, _ = run(capsys, "bench", written, written, "--output", tmp_path / "two")
+    assert status == 0 and out.count("encode") == 2
+    status, out, _ = run(capsys, *words, "--output", tmp_path / "bench", "--recommend", "latency")
+    assert status == 0 and "For latency: encode with onnxruntime, the file format onnx, float32: p90 " in out
     status, out, _ = run(capsys, *words, "--output", tmp_path / "bench", "--json")
     assert status == 0 and json.loads(out) == json.loads((tmp_path / "bench" / "bench.json").read_text())
 

@@ -14,8 +14,9 @@ from keras_vae import data
 from keras_vae.errors import ExportError, UserError
 from keras_vae.export import export, read_bundle
 from keras_vae.export.formats import FORMATS, keras_weights
+from keras_vae.export.work import Work
 from keras_vae.models import VAE
-from tests.export.bundles import ALL, DENSE, KINDS, bundle_of, model_of, stirred
+from tests.export.bundles import ALL, DENSE, KINDS, REDUCED, bundle_of, model_of, stirred
 
 
 @pytest.fixture(params=["mlp", "conv"])
@@ -29,7 +30,7 @@ def outputs_of(kind):
 
 def test_default_formats_are_saved_model_and_onnx():
     assert inspect.signature(export).parameters["formats"].default == ("saved_model", "onnx")
-    assert set(FORMATS) == set(ALL)
+    assert set(FORMATS) == {*ALL, *REDUCED}
 
 
 def test_onnx_names_dimensions_and_opset(kind):
@@ -110,8 +111,12 @@ def test_manifest_describes_the_bundle():
         "weights_sha256": None,
         "likelihood": "bernoulli",
         "latent_dim": 3,
+        "prior": "standard normal",
+        "labels": None,
         "image_shape": [28, 28, 1],
     }
+    assert manifest["licences"] == {"software": "Apache-2.0", "weights": None, "images": "CC-BY-SA-3.0"}
+    assert manifest["batch"] is None
     assert manifest["preprocessing"]["binarized"] is True
     assert bundle_of("conv").manifest["preprocessing"]["binarized"] is False
     assert manifest["graphs"]["encoder"]["inputs"]["x"]["shape"] == [None, 28, 28, 1]
@@ -155,13 +160,38 @@ def test_renaming_reaches_the_bodies_of_loops():
     layer = keras.layers.GRU(3)
     layer.build((None, 5, 2))
     graph = Graph("steps", "steps", {"x": Input((5, 2), "float32", "code")}, lambda x: {"mean": layer(x)})
-    proto = onnx_file.convert(trace(graph), {})
+    proto = onnx_file.convert(trace(graph), Work([], None, {}))
     assert any(node.op_type == "Loop" for node in proto.graph.node)
     assert "unk__" not in str(proto) and "gru" not in str(proto)  # names that number by counters of the process
     onnx.checker.check_model(proto, full_check=True)
     session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
     x = np.random.default_rng(0).normal(size=(4, 5, 2)).astype("float32")
     np.testing.assert_allclose(session.run(["mean"], {"x": x})[0], layer(x), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "opset", "expected"),
+    [
+        (keras.layers.LayerNormalization(), (5, 12), 18, ["LayerNormalization"]),
+        (keras.layers.LayerNormalization(), (12,), 17, ["LayerNormalization"]),
+        (keras.layers.LayerNormalization(), (12,), 16, 13),
+        (keras.layers.GroupNormalization(4), (4, 4, 8), 18, 15),
+    ],
+)
+def test_normalisations_have_the_operator_where_the_opset_does(layer, shape, opset, expected):
+    from keras_vae.export.formats import onnx_file
+    from keras_vae.export.graphs import Graph, Input, trace
+
+    layer.build((None, *shape))
+    stirred(layer)
+    graph = Graph("norm", "norm", {"x": Input(shape, "float32", "code")}, lambda x: {"mean": layer(x)})
+    traced = trace(graph)
+    proto = onnx_file.convert(traced, Work([traced], None, {}, opset))
+    found = [node.op_type for node in proto.graph.node]
+    assert found == expected or len(found) == expected
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    x = np.random.default_rng(0).normal(size=(4, *shape)).astype("float32")
+    np.testing.assert_allclose(session.run(["mean"], {"x": x})[0], layer(x), atol=2e-6)
 
 
 def test_images_of_another_shape_are_random_and_said_so():

@@ -71,13 +71,13 @@ def small():
     return VAE(decoder=DENSE, **SMALL)
 
 
-def writing_other_weights(graphs, model, metadata, folder):
+def writing_other_weights(work, folder):
     """A converter that changes a number: what parity is there to catch."""
-    dense = model.decoder.stack.layers[-2]
+    dense = work.model.decoder.stack.layers[-2]
     kept = dense.bias.numpy()
     dense.bias.assign(kept + np.float32(3e-4))
     try:
-        return FORMATS_KEPT["onnx"](graphs, model, metadata, folder)
+        return FORMATS_KEPT["onnx"](work, folder)
     finally:
         dense.bias.assign(kept)
 
@@ -96,8 +96,8 @@ def test_outputs_that_differ_are_an_error_with_numbers(small, tmp_path, monkeypa
 
 
 def test_a_file_that_its_runtime_refuses_is_an_error(small, tmp_path, monkeypatch):
-    def write_garbage(graphs, model, metadata, folder):
-        entry = FORMATS_KEPT["onnx"](graphs, model, metadata, folder)
+    def write_garbage(work, folder):
+        entry = FORMATS_KEPT["onnx"](work, folder)
         (folder / "decoder.onnx").write_bytes(b"not a graph")
         return entry
 
@@ -110,8 +110,8 @@ def test_a_file_that_its_runtime_refuses_is_an_error(small, tmp_path, monkeypatc
 def test_ctrl_c_leaves_the_bundle_that_was_there(small, tmp_path, monkeypatch):
     first = export(small, tmp_path / "out", "onnx")
 
-    def interrupted(graphs, model, metadata, folder):
-        FORMATS_KEPT["onnx"](graphs, model, metadata, folder)
+    def interrupted(work, folder):
+        FORMATS_KEPT["onnx"](work, folder)
         raise KeyboardInterrupt
 
     monkeypatch.setitem(FORMATS, "onnx", interrupted)

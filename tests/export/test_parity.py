@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -39,6 +40,7 @@ class Fake:
     """A runtime that adds an error of the test's choice to what is expected."""
 
     name, format_name, graphs = "fake", "onnx", {"decoder": None}
+    settings: ClassVar = {"precision": "float32"}
 
     def __init__(self, given):
         self.given = given

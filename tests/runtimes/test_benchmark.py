@@ -53,7 +53,7 @@ def test_figures_are_of_the_calls_asked_for(results):
 
 
 def test_conditions_are_recorded(results):
-    assert results["schema"] == "keras_vae.benchmark/1"
+    assert results["schema"] == "keras_vae.benchmark/2"
     assert results["settings"]["threads"] == 1
     for name in ("onnxruntime", "openvino"):
         row = rows_of(results)[name]
@@ -183,7 +183,9 @@ def test_markdown_has_a_line_for_each_call_and_each_reason(results):
     assert "* keras: no file." in text
     assert "1 threads, float32" in text
     widths = {line.count("|") for line in text.splitlines() if line.startswith("|")}
-    assert widths == {7}
+    assert widths == {7, 9}  # the table of times, and the table of costs
+    size = rows_of(results)["onnxruntime"]["file_bytes"] / 1e6
+    assert f"| onnxruntime | float32 | {size:.2f} |" in text
 
 
 def test_the_picture_is_written_whole(results, tmp_path):

@@ -1,12 +1,13 @@
 """The model itself, as data: a registered class and its arguments in JSON, and float32 weights. No code, no pickle."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from keras_vae.errors import CorruptFileError, ExportError
-from keras_vae.export.graphs import TracedGraph, config_of
+from keras_vae.export.graphs import config_of
+from keras_vae.export.work import Work
 from keras_vae.files import require_room
 from keras_vae.models import MODELS
 from keras_vae.naming import nearest
@@ -15,12 +16,13 @@ FOLDER, CONFIG, WEIGHTS = "keras", "config.json", "model.weights.h5"
 _OVERHEAD = 4096  # bytes that HDF5 needs for each array and its groups, at most
 
 
-def write(graphs: Sequence[TracedGraph], model: Any, metadata: Mapping[str, str], folder: Path) -> dict[str, Any]:
+def write(work: Work, folder: Path) -> dict[str, Any]:
     """Write `keras/config.json` and `keras/model.weights.h5`.
 
     Raises:
       ExportError: the class is not registered, or a network was given as a layer, which data cannot name.
     """
+    model = work.model
     name = next((name for name, known in MODELS.items() if known is type(model)), None)
     if name is None:
         raise ExportError(
@@ -42,7 +44,7 @@ def write(graphs: Sequence[TracedGraph], model: Any, metadata: Mapping[str, str]
     single.set_weights(model.get_weights())
     require_room(folder / FOLDER / WEIGHTS, sum(array.nbytes + _OVERHEAD for array in single.get_weights()))
     single.save_weights(folder / FOLDER / WEIGHTS)
-    return {"files": {traced.name: FOLDER for traced in graphs}}
+    return {"files": {traced.name: FOLDER for traced in work.graphs}}
 
 
 def read(folder: Path) -> Any:

@@ -1,7 +1,6 @@
 """LiteRT (TensorFlow Lite): a file for each graph, with built-in operations only."""
 
 import tempfile
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,21 +8,19 @@ import tensorflow as tf
 
 from keras_vae.export.formats import saved_model
 from keras_vae.export.formats.failures import converting
-from keras_vae.export.graphs import TracedGraph
+from keras_vae.export.work import Work
 
 
-def write(graphs: Sequence[TracedGraph], model: Any, metadata: Mapping[str, str], folder: Path) -> dict[str, Any]:
+def write(work: Work, folder: Path) -> dict[str, Any]:
     """Write `encoder.tflite` and `decoder.tflite`, each with one signature, `encode` or `decode`.
 
     Raises:
       ExportError: an operation that LiteRT has not built in. The wheel cannot run TensorFlow's own ("Flex").
     """
     files = {}
-    for traced in graphs:
-        if not traced.graph.own_file:
-            continue
+    for traced in work.files:
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            saved_model.save([traced], model, Path(scratch) / "model")
+            saved_model.save([traced], work.model, Path(scratch) / "model")
             with converting(f"Converting the {traced.name} to LiteRT"):
                 converter = tf.lite.TFLiteConverter.from_saved_model(
                     f"{scratch}/model", signature_keys=[traced.graph.signature]

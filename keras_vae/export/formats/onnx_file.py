@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,31 +10,49 @@ import onnx
 
 from keras_vae.errors import ExportError
 from keras_vae.export.formats.failures import converting
+from keras_vae.export.formats.slimming import slim
 from keras_vae.export.graphs import TracedGraph
 from keras_vae.export.remedies import is_random, remedy
+from keras_vae.export.work import Work
 
-OPSET = 18  # the newest that tf2onnx 1.17 writes
 DOMAINS = ("", "ai.onnx.ml")
 
 
-def write(graphs: Sequence[TracedGraph], model: Any, metadata: Mapping[str, str], folder: Path) -> dict[str, Any]:
+def write(work: Work, folder: Path) -> dict[str, Any]:
     """Write `encoder.onnx` and `decoder.onnx`: the batch is the symbolic dimension `batch` of every input and output.
 
     Raises:
       ExportError: an operation without an ONNX counterpart, or a file that the ONNX checker refuses.
     """
+    return write_each(work, folder, "{}.onnx", convert)
+
+
+def write_each(work: Work, folder: Path, name: str, make: Callable[[TracedGraph, Work], Any]) -> dict[str, Any]:
+    """Write the `ModelProto` that `make` gives for each graph, check the file, and return the format's entry.
+
+    Args:
+      work: the export.
+      folder: to write to.
+      name: of a file, with `{}` for the graph's.
+      make: from a graph and the export to a `ModelProto`.
+    """
     files = {}
-    for traced in graphs:
-        if traced.graph.own_file:
-            files[traced.name] = f"{traced.name}.onnx"
-            (folder / files[traced.name]).write_bytes(convert(traced, metadata).SerializeToString(deterministic=True))
-            with converting(f"Checking {files[traced.name]}"):
-                onnx.checker.check_model(str(folder / files[traced.name]), full_check=True)
-    return {"files": files, "opset": OPSET, "batch_dimension": "batch"}
+    for traced in work.files:
+        files[traced.name] = name.format(traced.name)
+        (folder / files[traced.name]).write_bytes(make(traced, work).SerializeToString(deterministic=True))
+        with converting(f"Checking {files[traced.name]}"):
+            onnx.checker.check_model(str(folder / files[traced.name]), full_check=True)
+    return {"files": files, "opset": work.opset, "batch_dimension": "batch" if work.graphs[0].batch is None else None}
 
 
-def convert(traced: TracedGraph, metadata: Mapping[str, str]) -> Any:
+def convert(traced: TracedGraph, work: Work) -> Any:
     """The `onnx.ModelProto` of one graph, with canonical names."""
+    if traced.name not in work.protos:
+        work.protos[traced.name] = _converted(traced, work)
+    return work.protos[traced.name]
+
+
+def _converted(traced: TracedGraph, work: Work) -> Any:
     import tf2onnx
 
     logger = logging.getLogger("tf2onnx")
@@ -45,12 +63,14 @@ def convert(traced: TracedGraph, metadata: Mapping[str, str]) -> Any:
         with converting(f"Converting the {traced.name} to ONNX"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             _make_fit_for_numpy_2()
-            proto, _ = tf2onnx.convert.from_function(traced.function, traced.graph.specs, opset=OPSET)
+            proto, _ = tf2onnx.convert.from_function(traced.function, traced.specs, opset=work.opset)
     finally:
         logger.setLevel(level)
     refuse_foreign(proto, traced.name)
-    canonicalise(proto, traced.name)
-    onnx.helper.set_model_props(proto, dict(sorted(metadata.items())))
+    with converting(f"Slimming the {traced.name}"):
+        slim(proto)
+    canonicalise(proto, traced.name, traced.batch)
+    onnx.helper.set_model_props(proto, work.metadata(traced))
     return proto
 
 
@@ -71,7 +91,7 @@ def refuse_foreign(proto: Any, name: str) -> None:
         raise ExportError(f"The {name} keeps its weights outside its ONNX file; a bundle's files are self-contained.")
 
 
-def canonicalise(proto: Any, name: str) -> None:
+def canonicalise(proto: Any, name: str, batch: int | None = None) -> None:
     """Name nodes and tensors by their position, and the batch `batch`; drop what differs from one run to the next.
 
     tf2onnx and Keras number names by counters of the process, so the same weights would give other bytes. The bytes of
@@ -81,7 +101,11 @@ def canonicalise(proto: Any, name: str) -> None:
     proto.doc_string = ""
     graph.name, graph.doc_string = name, ""
     for value in [*graph.input, *graph.output]:
-        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+        size = value.type.tensor_type.shape.dim[0]
+        if batch is None:
+            size.dim_param = "batch"
+        else:
+            size.dim_value = batch
     names = {value.name: value.name for value in [*graph.input, *graph.output]}
     _choose_names(graph, names, "")
     _rename(graph, names, {name: place for place, name in enumerate(names.values())})

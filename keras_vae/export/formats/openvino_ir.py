@@ -1,17 +1,16 @@
 """OpenVINO's own format, read from the ONNX graph: `.xml` for the graph and `.bin` for its float32 weights."""
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from keras_vae.export.formats import onnx_file
 from keras_vae.export.formats.failures import converting
-from keras_vae.export.graphs import TracedGraph
+from keras_vae.export.work import Work
 
 FOLDER = "openvino"
 
 
-def write(graphs: Sequence[TracedGraph], model: Any, metadata: Mapping[str, str], folder: Path) -> dict[str, Any]:
+def write(work: Work, folder: Path) -> dict[str, Any]:
     """Write `openvino/encoder.xml` with `.bin`, and the same for the decoder.
 
     By way of ONNX rather than `openvino.convert_model`, which reports its use over the network.
@@ -23,11 +22,9 @@ def write(graphs: Sequence[TracedGraph], model: Any, metadata: Mapping[str, str]
 
     (folder / FOLDER).mkdir()
     core, files = openvino.Core(), {}
-    for traced in graphs:
-        if not traced.graph.own_file:
-            continue
+    for traced in work.files:
         with converting(f"Converting the {traced.name} to OpenVINO"):
-            content = onnx_file.convert(traced, metadata).SerializeToString(deterministic=True)
+            content = onnx_file.convert(traced, work).SerializeToString(deterministic=True)
             converted = core.read_model(model=content)
         files[traced.name] = f"{FOLDER}/{traced.name}.xml"
         try:

@@ -1,20 +1,21 @@
 """SavedModel: all graphs in one folder, each a signature under its own name."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
 
 from keras_vae.export.graphs import TracedGraph
+from keras_vae.export.work import Work
 
 FOLDER = "saved_model"
 
 
-def write(graphs: Sequence[TracedGraph], model: Any, metadata: Mapping[str, str], folder: Path) -> dict[str, Any]:
+def write(work: Work, folder: Path) -> dict[str, Any]:
     """Write `saved_model/` with the signatures encode, decode, reconstruct."""
-    save(graphs, model, folder / FOLDER)
-    return {"files": {traced.name: FOLDER for traced in graphs}}
+    save(work.graphs, work.model, folder / FOLDER)
+    return {"files": {traced.name: FOLDER for traced in work.graphs}}
 
 
 class _Variables(tf.Module):

@@ -1,0 +1,102 @@
+"""What a bundle says of its model: for `bundle.json`, and as text for formats that carry metadata."""
+
+import json
+import platform
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import numpy as np
+from tensorflow_probability import distributions as tfd
+
+import keras_vae
+from keras_vae.errors import UserError
+from keras_vae.export import cases as trials
+from keras_vae.zoo import store
+
+_PACKAGES = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "openvino", "ai-edge-litert", "numpy")
+_IN_FILES = ("keras_vae", "tensorflow", "keras", "tf2onnx")  # the versions that decide a file's bytes
+_LICENCE = "Apache-2.0"
+_MNIST = "CC-BY-SA-3.0"
+
+
+def facts_of(model: Any) -> dict[str, Any]:
+    """`model`, `preprocessing`, `licences` and `versions`, as JSON.
+
+    `model`: class, zoo_name, weights_sha256, likelihood, latent_dim, prior, labels (the names of a condition's
+    classes), image_shape. `licences`: of the software, of the weights (None: they are not the zoo's), of the images in
+    golden.json.
+    """
+    spec = model.condition_spec()
+    folder = getattr(model, "zoo_folder", None)
+    shipped = folder is not None and folder.parent == store.root()
+    return {
+        "model": {
+            "class": type(model).__name__,
+            "zoo_name": getattr(model, "zoo_name", None),
+            "weights_sha256": getattr(model, "weights_sha256", None),
+            "likelihood": type(model.likelihood_family).__name__.lower(),
+            "latent_dim": model.latent_dim,
+            "prior": prior_of(model),
+            "labels": [str(label) for label in range(spec.get("classes", 0))] or None,
+            "image_shape": list(model.image_shape),
+        },
+        "preprocessing": _preprocessing(model),
+        "licences": {
+            "software": _LICENCE,
+            "weights": _LICENCE if shipped else None,
+            "images": _MNIST if trials.are_digits(model) else None,
+        },
+        "versions": _versions(),
+    }
+
+
+def _preprocessing(model: Any) -> dict[str, Any]:
+    spec = model.x_spec()
+    if spec["kind"] == "tokens":
+        rule = "token ids; 0 ends a sequence, and only 0 follows it"
+        return {"dtype": "int32", "range": [0, spec["classes"] - 1], "layout": "batch, length", "rule": rule}
+    grey, rule = trials.takes_grey(model), "grey levels divided by 255"
+    return {
+        "dtype": "float32",
+        "range": [0, 1],
+        "layout": "batch, height, width, channels",
+        "binarized": not grey,
+        "rule": rule if grey else f"pixels are 0 or 1: {rule}, then binarised",
+    }
+
+
+def prior_of(model: Any) -> str | None:
+    """The prior's name: "standard normal" for N(0, I), else its distribution's; None for a model that has none."""
+    condition = next(iter(trials.conditions_for(model).values()), None)
+    try:
+        prior = model.prior(condition)
+    except UserError:
+        return None
+    if prior is None:
+        return None
+    inner = getattr(prior, "distribution", None)
+    if isinstance(inner, tfd.Normal) and np.all(np.asarray(inner.loc) == 0) and np.all(np.asarray(inner.scale) == 1):
+        return "standard normal"
+    return type(prior).__name__.strip("_")
+
+
+def as_text(facts: Mapping[str, Any]) -> dict[str, str]:
+    """The facts for a format's own metadata: `keras_vae.<fact>`, structured ones as JSON, and `version.<package>`."""
+    told = {f"keras_vae.{name}": _text(value) for name, value in facts["model"].items() if value is not None}
+    told |= {f"keras_vae.{name}": _text(facts[name]) for name in ("preprocessing", "licences")}
+    return told | {f"version.{name}": facts["versions"][name] for name in _IN_FILES if name in facts["versions"]}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
+
+
+def _versions() -> dict[str, str]:
+    found = {"keras_vae": keras_vae.__version__, "python": platform.python_version()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found

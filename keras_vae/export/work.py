@@ -1,0 +1,49 @@
+"""What every writer of a format is given."""
+
+import dataclasses
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_vae.export.graphs import TracedGraph
+
+OPSET = 18  # the newest that tf2onnx 1.17 writes
+OPSETS = (13, 18)  # the oldest and the newest that can be chosen
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """One export: graphs to be written, and what is said of them.
+
+    Args:
+      graphs: traced.
+      model: whose variables they use.
+      facts: of the model, for every format that can carry text: name -> text.
+      opset: of ONNX files.
+      calibration: graph -> inputs by name, from which an integer format takes its ranges.
+      protos: ONNX graphs that were made already; several formats begin with them.
+    """
+
+    graphs: Sequence[TracedGraph]
+    model: Any
+    facts: Mapping[str, str]
+    opset: int = OPSET
+    calibration: Mapping[str, Mapping[str, np.ndarray]] = dataclasses.field(default_factory=dict)
+    protos: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def files(self) -> list[TracedGraph]:
+        """The graphs that have a file of their own."""
+        return [traced for traced in self.graphs if traced.graph.own_file]
+
+    def metadata(self, traced: TracedGraph) -> dict[str, str]:
+        """The facts, and the graph's name, inputs and outputs: what `bundle.json` says, in the file itself."""
+        described = traced.description()
+        own = {
+            "keras_vae.graph": traced.name,
+            "keras_vae.inputs": json.dumps(described["inputs"], sort_keys=True),
+            "keras_vae.outputs": json.dumps(described["outputs"], sort_keys=True),
+        }
+        return dict(sorted({**self.facts, **own}.items()))

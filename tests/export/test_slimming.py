@@ -1,0 +1,213 @@
+"""Slimming against the graph it came from: fewer nodes, the same numbers to the bit, at every batch size."""
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from keras_vae.export.formats.slimming import slim
+
+
+def model_of(nodes, weights=(), inputs=(("x", ["batch", 2, 3, 4]),), outputs=("y",)):
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
+        [numpy_helper.from_array(np.asarray(array), name) for name, array in dict(weights).items()],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+    made = run(proto, np.zeros((1, 2, 3, 4), "float32"))
+    for value, array in zip(proto.graph.output, made, strict=True):  # the checker wants the number of axes
+        value.type.tensor_type.shape.dim.extend([onnx.TensorShapeProto.Dimension() for _ in array.shape])
+    return proto
+
+
+def run(proto, x):
+    session = onnxruntime.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+    return session.run(None, {"x": x})
+
+
+def slimmed(proto):
+    """The slimmed graph, after it was checked and compared with the one it came from."""
+    thin = onnx.ModelProto()
+    thin.CopyFrom(proto)
+    slim(thin)
+    onnx.checker.check_model(thin, full_check=True)
+    for batch in (0, 1, 3):
+        x = np.random.default_rng(0).normal(size=(batch, 2, 3, 4)).astype("float32")
+        for mine, theirs in zip(run(thin, x), run(proto, x), strict=True):
+            assert mine.shape == theirs.shape
+            np.testing.assert_array_equal(mine, theirs)
+    return thin
+
+
+def types(proto):
+    return [node.op_type for node in proto.graph.node]
+
+
+def node(op_type, inputs, outputs, **attributes):
+    return helper.make_node(op_type, inputs.split(), outputs.split(), **attributes)
+
+
+BATCH_OF_X = [node("Shape", "x", "shape"), node("Slice", "shape zero one", "batch")]
+ENDS = {"zero": np.array([0]), "one": np.array([1])}
+
+
+def test_a_shape_with_the_batch_becomes_a_constant():
+    nodes = [*BATCH_OF_X, node("Concat", "batch rest", "full", axis=0), node("Reshape", "x full", "y")]
+    thin = slimmed(model_of(nodes, ENDS | {"rest": np.array([6, 4])}))
+    assert types(thin) == ["Reshape"]
+    shape = next(each for each in thin.graph.initializer if each.name == thin.graph.node[0].input[1])
+    assert numpy_helper.to_array(shape).tolist() == [-1, 6, 4]
+    assert {each.name for each in thin.graph.initializer} == {shape.name}  # the others are read by nothing
+
+
+def test_a_shape_in_other_integers_becomes_a_constant():
+    """As tf2onnx writes it: joined in int32, and cast."""
+    nodes = [
+        *BATCH_OF_X,
+        node("Cast", "batch", "small", to=TensorProto.INT32),
+        node("Concat", "small rest", "full", axis=0),
+        node("Cast", "full", "wide", to=TensorProto.INT64),
+        node("Reshape", "x wide", "y"),
+    ]
+    assert types(slimmed(model_of(nodes, ENDS | {"rest": np.array([24], "int32")}))) == ["Reshape"]
+
+
+def test_a_shape_with_two_open_sizes_stays():
+    nodes = [
+        *BATCH_OF_X,
+        node("Slice", "shape one two", "second"),
+        node("Concat", "batch second rest", "full", axis=0),
+        node("Reshape", "x full", "y"),
+    ]
+    assert "Concat" in types(slimmed(model_of(nodes, ENDS | {"two": np.array([2]), "rest": np.array([12])})))
+
+
+def test_a_shape_whose_open_part_is_more_than_one_size_stays():
+    nodes = [
+        node("Shape", "x", "shape"),
+        node("Slice", "shape zero two", "open"),
+        node("Concat", "open rest", "full", axis=0),
+        node("Reshape", "x full", "y"),
+    ]
+    weights = {"zero": np.array([0]), "two": np.array([2]), "rest": np.array([12])}
+    assert "Concat" in types(slimmed(model_of(nodes, weights)))
+
+
+def test_a_reshape_of_a_reshape_is_the_second():
+    nodes = [node("Reshape", "x first", "flat"), node("Reshape", "flat second", "y")]
+    thin = slimmed(model_of(nodes, {"first": np.array([-1, 24]), "second": np.array([-1, 4, 6])}))
+    assert types(thin) == ["Reshape"] and thin.graph.node[0].input[0] == "x"
+
+
+def test_a_reshape_that_copies_a_size_of_the_first_stays():
+    nodes = [node("Reshape", "x first", "flat"), node("Reshape", "flat second", "y")]
+    thin = slimmed(model_of(nodes, {"first": np.array([-1, 6]), "second": np.array([0, 2, 3])}))
+    assert types(thin) == ["Reshape", "Reshape"]
+
+
+def test_a_first_reshape_that_others_read_stays_for_them():
+    nodes = [node("Reshape", "x first", "flat"), node("Reshape", "flat second", "y"), node("Exp", "flat", "w")]
+    shapes = {"first": np.array([-1, 24]), "second": np.array([-1, 4, 6])}
+    assert sorted(types(slimmed(model_of(nodes, shapes, outputs=("y", "w"))))) == ["Exp", "Reshape", "Reshape"]
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "left"),
+    [
+        ([0, 3, 1, 2], [0, 2, 3, 1], ["Exp"]),  # they undo each other
+        ([0, 3, 1, 2], [0, 3, 1, 2], ["Transpose", "Exp"]),
+        ([0, 2, 3, 1], [0, 1, 3, 2], ["Transpose", "Exp"]),
+    ],
+)
+def test_two_transposes_are_one_or_none(first, second, left):
+    nodes = [
+        node("Transpose", "x", "turned", perm=first),
+        node("Transpose", "turned", "again", perm=second),
+        node("Exp", "again", "y"),
+    ]
+    assert types(slimmed(model_of(nodes))) == left
+
+
+def test_identities_go_and_the_name_of_an_output_stays():
+    nodes = [node("Identity", "x", "same"), node("Exp", "same", "large"), node("Identity", "large", "y")]
+    thin = slimmed(model_of(nodes))
+    assert types(thin) == ["Exp", "Identity"] and thin.graph.node[-1].output[0] == "y"
+
+
+def test_what_only_a_loops_body_reads_stays():
+    body = helper.make_graph(
+        [node("Add", "state weight", "next"), node("Identity", "go", "on")],
+        "body",
+        [
+            helper.make_tensor_value_info("i", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("state", TensorProto.FLOAT, None),
+        ],
+        [
+            helper.make_tensor_value_info("on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("next", TensorProto.FLOAT, None),
+        ],
+    )
+    nodes = [
+        node("Identity", "outer", "weight"),
+        helper.make_node("Loop", ["times", "", "x"], ["y"], body=body),
+        node("Exp", "x", "unread"),
+    ]
+    thin = slimmed(model_of(nodes, {"outer": np.array(2.0, "float32"), "times": np.array(3)}))
+    assert types(thin) == ["Loop"]
+
+
+def layer_normalisation(axis=3, scale=4, keepdims=1):
+    """Keras's formula as tf2onnx writes it."""
+    generator = np.random.default_rng(1)
+    weights = {
+        "axes": np.array([axis]),
+        "epsilon": np.array(1e-3, "float32"),
+        "gamma": generator.normal(size=scale).astype("float32"),
+        "beta": generator.normal(size=scale).astype("float32"),
+    }
+    nodes = [
+        node("ReduceMean", "x axes", "mean", keepdims=keepdims),
+        node("Sub", "x mean", "centred"),
+        node("Mul", "centred centred", "squares"),
+        node("ReduceMean", "squares axes", "variance", keepdims=keepdims),
+        node("Add", "variance epsilon", "positive"),
+        node("Sqrt", "positive", "deviation"),
+        node("Reciprocal", "deviation", "inverse"),
+        node("Mul", "inverse gamma", "factor"),
+        node("Mul", "x factor", "scaled"),
+        node("Neg", "mean", "negated"),
+        node("Mul", "negated factor", "moved"),
+        node("Add", "moved beta", "shift"),
+        node("Add", "scaled shift", "y"),
+    ]
+    return model_of(nodes, weights), weights
+
+
+@pytest.mark.parametrize("axis", [3, -1])
+def test_a_layer_normalisation_is_one_operator(axis):
+    proto, weights = layer_normalisation(axis)
+    slim(proto)
+    onnx.checker.check_model(proto, full_check=True)
+    assert types(proto) == ["LayerNormalization"]
+    x = np.random.default_rng(0).normal(size=(3, 2, 3, 4)).astype("float32")
+    standard = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-3)
+    # Sums of four float32 numbers of order 1, in another order.
+    np.testing.assert_allclose(run(proto, x)[0], standard * weights["gamma"] + weights["beta"], rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("arguments", [{"axis": 2}, {"axis": 1}, {"scale": 1}])
+def test_what_is_no_layer_normalisation_stays(arguments):
+    proto, _ = layer_normalisation(**arguments)
+    assert len(types(slimmed(proto))) == 13
+
+
+def test_before_opset_17_there_is_no_operator():
+    proto, _ = layer_normalisation()
+    proto.opset_import[0].version = 16
+    slim(proto)
+    assert len(types(proto)) == 13
