@@ -16,6 +16,7 @@ from keras_vae.export.bundle import GOLDEN, MANIFEST, SCHEMA, Bundle, Parity, di
 from keras_vae.export.formats import FORMATS
 from keras_vae.export.formats.failures import ops_in
 from keras_vae.export.graphs import TracedGraph, as_float32, graphs_of, trace
+from keras_vae.export.latent import latent_facts
 from keras_vae.export.parity import Case, measure, require
 from keras_vae.export.remedies import remedy
 from keras_vae.naming import choose
@@ -50,6 +51,7 @@ def export(
     model = as_float32(model)
     graphs = [trace(graph) for graph in graphs_of(model)]
     source, images = trials.images_for(model)
+    labels = trials.labels_for(model)
     cases = trials.cases_for(graphs, model, images)
     with files.atomic(folder) as temporary:
         temporary.mkdir()
@@ -58,7 +60,10 @@ def export(
             "about": f"Outputs of Keras on {source}, and on codes of the prior.",
             "graphs": trials.golden(graphs, cases),
         }
+        if labels is not None:
+            golden["labels"] = labels[: trials.GOLDEN_EXAMPLES].tolist()
         (temporary / GOLDEN).write_text(json.dumps(golden, separators=(",", ":")) + "\n", encoding="utf-8")
+        manifest["latent"] = latent_facts(model, next(iter(images.values())), trials.true_condition(model, labels))
         manifest["files"] = fingerprints(temporary)
         parity = _proven(Bundle(temporary, manifest), cases)
         rows = [[*row[:-2], *(float(f"{figure:.3g}") for figure in row[-2:])] for row in parity]

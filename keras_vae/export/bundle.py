@@ -46,7 +46,8 @@ class Bundle:
       path: its folder.
       manifest: what `bundle.json` says: `model` (class, zoo_name, likelihood, latent_dim, image_shape),
         `preprocessing`, `graphs` (inputs and outputs by name, with shape and dtype), `formats` (the file of each
-        graph), `files` (sha256 and bytes), `parity` (one row a runtime, graph, case, batch and output), `versions`.
+        graph), `latent` (the prior, and what its codes of real images are like), `files` (sha256 and bytes),
+        `parity` (one row a runtime, graph, case, batch and output), `versions`.
     """
 
     path: Path
