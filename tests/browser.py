@@ -112,6 +112,12 @@ class Page:
             self.call("Input.dispatchKeyEvent", type="keyDown", **known, **({"text": key} if key == " " else {}))
             self.call("Input.dispatchKeyEvent", type="keyUp", **known)
 
+    def choose(self, selector: str, files: list[Path]) -> None:
+        """Choose files in a file input."""
+        root = self.call("DOM.getDocument")["root"]["nodeId"]
+        node = self.call("DOM.querySelector", nodeId=root, selector=selector)["nodeId"]
+        self.call("DOM.setFileInputFiles", files=[str(file) for file in files], nodeId=node)
+
     def drag(self, points: list[tuple[float, float]]) -> None:
         """Move the mouse along points of the window, its button down."""
         for kind, (x, y) in zip(["mousePressed", *["mouseMoved"] * (len(points) - 1)], points, strict=True):

@@ -22,7 +22,7 @@ from keras_vae import cli, data, demo, export, runtimes, zoo
 from keras_vae.errors import CorruptFileError, UserError
 from keras_vae.models import CVAE, VQVAE, HierarchicalVAE
 from tests import browser
-from tests.export.bundles import DENSE, bundle_of, copied, stirred
+from tests.export.bundles import DENSE, bundle_of, copied, model_of, stirred
 from tests.export.test_bundle import edited
 
 KIT = Path(__file__).parents[2] / "export" / "web"
@@ -331,6 +331,25 @@ def test_other_kinds_of_codes(model, site, tmp_path):
             assert "4 whole numbers below 8" in page.run("document.querySelector('#sliders').textContent")
             assert "does not interpolate" in page.run("document.querySelector('#between').textContent")
         page.run("document.querySelector('#random').click()")
+        assert page.errors == []
+
+
+@pytest.mark.slow
+def test_another_bundle_is_opened_from_the_files_of_this_machine(site):
+    """One of colour images that are not digits, so without classes."""
+    model, folder = model_of("colour"), bundle_of("colour").path
+    x = bundle_of("colour").golden()["encoder"]["inputs"]["x"]
+    names = ["bundle.json", "golden.json", "encoder.onnx", "decoder.onnx"]
+    with served(demo.server(site.folder, 0)) as url, browser.page() as page:
+        page.open(url)
+        page.wait(SHOWN)
+        page.choose("#files", [folder / name for name in names[:3]])
+        page.wait("document.querySelector('#status').textContent.startsWith('Choose decoder.onnx too')")
+        page.choose("#files", [folder / name for name in names])
+        page.wait("document.querySelector('#summary').textContent.includes('8×8×3')")
+        assert_shows(page, "#picture", model.reconstruct(x[:1])[..., 0])  # the red of it
+        page.run("document.querySelector('#check').click()")
+        assert json.loads(page.wait(SELFTEST))["passed"]
         assert page.errors == []
 
 
