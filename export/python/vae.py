@@ -12,7 +12,7 @@ import numpy as np
 import onnxruntime
 
 
-def run(bundle: Path, signature: str, arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+def run(bundle: Path, signature: str, arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, dict]:
     """The result, and every output, of the graph "encode" or "decode"; the array named "" is its first input."""
     manifest = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))
     files = manifest["formats"]["onnx"]["files"]
