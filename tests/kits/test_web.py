@@ -329,7 +329,7 @@ def test_other_kinds_of_codes(model, site, tmp_path):
             assert_shows(page, "#picture", model.decode(model.encode(x, condition), np.array([3])))
         elif isinstance(model, VQVAE):
             assert "4 whole numbers below 8" in page.run("document.querySelector('#sliders').textContent")
-            assert "does not interpolate" in page.run("document.querySelector('#between').textContent")
+            assert "does not interpolate" in page.run("document.querySelector('#interpolate-note').textContent")
         page.run("document.querySelector('#random').click()")
         assert page.errors == []
 

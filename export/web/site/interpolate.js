@@ -8,8 +8,9 @@ const STEPS = 9;
 export async function interpolate(desk, root) {
   const { bundle } = desk;
   if (bundle.integer) {
-    root.querySelector("#between").textContent = "Between two integer codes there is no other: this model does not interpolate.";
-    root.querySelectorAll("fieldset").forEach((each) => (each.hidden = true));
+    root.querySelector("#interpolate-note").textContent =
+      "Between two codes of integers there is no path: this model does not interpolate.";
+    ["#from", "#to"].forEach((id) => (root.querySelector(id).hidden = true));
     return;
   }
   if (bundle.condition) root.querySelector("#interpolate-note").textContent = "Drawn in the class chosen above.";
