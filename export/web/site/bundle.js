@@ -30,6 +30,9 @@ export async function openBundle(ort, read) {
   const manifest = JSON.parse(new TextDecoder().decode(await read("bundle.json")));
   if (manifest.schema !== SCHEMA) throw new Error(`bundle.json must have the schema ${SCHEMA}. Given: ${manifest.schema}.`);
   if (!manifest.formats.onnx) throw new Error("This bundle has no ONNX files. Export it with --format onnx.");
+  if (!Object.values(manifest.graphs[graphWith(manifest, "encode")].inputs).some((input) => input.kind === "image")) {
+    throw new Error(`This page shows images, and the model ${manifest.model.class} has none.`);
+  }
   const verified = async (name) => {
     const content = await read(name);
     await verify(name, content, manifest.files[name]);
