@@ -12,7 +12,7 @@ from typing import Any
 import typer
 import typer.core
 
-from keras_vae.cli import deploy, quickstart, tasks, use, zoo
+from keras_vae.cli import demo, deploy, quickstart, tasks, use, zoo
 from keras_vae.errors import UserError
 
 
@@ -50,6 +50,7 @@ app.command("report")(tasks.report_command)
 app.command("export")(deploy.export_command)
 app.command("check")(deploy.check_command)
 app.command("bench")(deploy.bench_command)
+app.command("demo")(demo.demo_command)
 app.command("quickstart")(quickstart.quickstart_command)
 
 

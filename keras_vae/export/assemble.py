@@ -14,6 +14,7 @@ from keras_vae.export.facts import as_text, facts_of
 from keras_vae.export.formats import FORMATS
 from keras_vae.export.formats.failures import ops_in
 from keras_vae.export.graphs import as_float32, graphs_of, trace
+from keras_vae.export.latent import latent_facts
 from keras_vae.export.parity import Case, measure, require
 from keras_vae.export.quality import measure_quality, require_quality
 from keras_vae.export.remedies import remedy
@@ -65,6 +66,7 @@ def export(
     model = as_float32(model)
     graphs = [trace(graph, batch) for graph in graphs_of(model, sampler)]
     source, images = trials.images_for(model)
+    labels = trials.labels_for(model)
     cases = trials.cases_for(graphs, model, images)
     facts = facts_of(model)
     calibration = trials.calibration_for(graphs, model, cases) if "onnx_int8" in formats else {}
@@ -82,7 +84,10 @@ def export(
             "about": f"Outputs of Keras on {source}, and on codes of the prior.",
             "graphs": trials.golden(graphs, cases),
         }
+        if labels is not None:
+            golden["labels"] = labels[: trials.GOLDEN_EXAMPLES].tolist()
         (temporary / GOLDEN).write_text(json.dumps(golden, separators=(",", ":")) + "\n", encoding="utf-8")
+        manifest["latent"] = latent_facts(model, next(iter(images.values())), trials.true_condition(model, labels))
         manifest["files"] = fingerprints(temporary)
         parity = _proven(Bundle(temporary, manifest), work, cases, force)
         rows = [[*row[:-2], *(float(f"{figure:.3g}") for figure in row[-2:])] for row in parity]

@@ -131,6 +131,23 @@ def _extremes_for(model: Any, first: np.ndarray) -> dict[str, np.ndarray]:
     return {"noise": noise, "all 0": np.zeros_like(first), f"all {highest}": np.full_like(first, highest)}
 
 
+def labels_for(model: Any) -> np.ndarray | None:
+    """The classes of `images_for`'s digits, `(EXAMPLES,)`; None where the images are random."""
+    if tuple(model.image_shape) != _DIGITS:
+        return None
+    from keras_vae import data
+
+    return next(iter(data.load("mnist", f"test[:{EXAMPLES}]", batch_size=EXAMPLES).as_numpy_iterator()))["y"]
+
+
+def true_condition(model: Any, labels: np.ndarray | None) -> np.ndarray | None:
+    """The condition that belongs to the images: their classes where the model knows them, else `conditions_for`'s."""
+    spec = model.condition_spec()
+    if spec.get("kind") == "label" and labels is not None and labels.max() < spec["classes"]:
+        return labels.astype(spec["dtype"])
+    return next(iter(conditions_for(model).values()), None)
+
+
 def conditions_for(model: Any) -> dict[str, np.ndarray]:
     """`EXAMPLES` conditions by the kind of input, "label" or "vector": every class and -1, or normal numbers."""
     spec = model.condition_spec()

@@ -1,0 +1,84 @@
+// Opens the runtime and a bundle, fills the page, and checks itself when it is asked to: ?bundle=folder/ ?selftest
+
+import { chosen, folder, openBundle } from "./bundle.js";
+import { compare } from "./check.js";
+import { Desk } from "./desk.js";
+import { drawing } from "./drawing.js";
+import { explore } from "./explore.js";
+import { interpolate } from "./interpolate.js";
+import { openRuntime } from "./runtime.js";
+import { samples } from "./samples.js";
+
+const asked = new URLSearchParams(location.search);
+const status = document.querySelector("#status");
+const untouched = document.querySelector("main").cloneNode(true);
+let runtime = null;
+
+async function open(read) {
+  status.textContent = "Opening the bundle.";
+  const bundle = await openBundle(runtime.ort, read);
+  const main = untouched.cloneNode(true);
+  document.querySelector("main").replaceWith(main);
+  describe(bundle);
+  const desk = new Desk(bundle);
+  explore(desk, main);
+  desk.setCode(await desk.encodeDigit(0));
+  if (desk.labelled && desk.labels.length) desk.setCondition([desk.labels[0]]);
+  await Promise.all([samples(desk, main), interpolate(desk, main)]);
+  drawing(desk, main);
+  main.hidden = false;
+  status.textContent = "";
+  return bundle;
+}
+
+function describe(bundle) {
+  const { model, manifest } = bundle;
+  const name = model.zoo_name ?? model.class;
+  document.title = `${name}: a decoder in the browser`;
+  document.querySelector("h1").textContent = name;
+  const numbers = bundle.codes.map(({ name: code, size }) => (bundle.codes.length > 1 ? `${code}: ${size}` : size)).join(", ");
+  const shape = bundle.image.join("×");
+  document.querySelector("#summary").textContent =
+    `${model.class}, ${model.likelihood} likelihood. Images ${shape}, codes of ${numbers} ${bundle.integer ? "integers" : "numbers"}.`;
+  document.querySelector("#versions").textContent =
+    `onnxruntime-web ${runtime.version} from ${runtime.from}. Exported by keras_vae ${manifest.versions.keras_vae}, Keras ${manifest.versions.keras}.`;
+}
+
+/** Compare this browser with Keras, say so, and leave the rows in the page for whoever tests it. */
+async function check(bundle) {
+  const said = document.querySelector("#checked");
+  said.textContent = "Checking.";
+  const rows = await compare(bundle);
+  const failed = rows.filter((row) => !(row.max_error <= row.tolerance));
+  const most = Math.max(...rows.map((row) => row.max_error));
+  said.textContent = failed.length
+    ? `${failed.length} of ${rows.length} outputs differ from Keras's by more than float32 explains.`
+    : `All ${rows.length} outputs agree with Keras's: the largest difference is ${most.toExponential(1)}.`;
+  document.querySelector("#selftest").textContent = JSON.stringify({ passed: !failed.length, runtime: runtime.from, rows });
+}
+
+function failed(error) {
+  status.textContent = `${error.message}`;
+  status.classList.add("error");
+  if (asked.has("selftest")) document.querySelector("#selftest").textContent = JSON.stringify({ passed: false, error: error.message });
+}
+
+let bundle = null;
+document.querySelector("#check").addEventListener("click", () => bundle && check(bundle).catch(failed));
+document.querySelector("#files").addEventListener("change", async ({ target }) => {
+  status.classList.remove("error");
+  try {
+    bundle = await open(chosen(target.files));
+    document.querySelector("#checked").textContent = "";
+  } catch (error) {
+    failed(error);
+  }
+});
+
+try {
+  runtime = await openRuntime();
+  bundle = await open(folder(asked.get("bundle") ?? "bundle/"));
+  if (asked.has("selftest")) await check(bundle);
+} catch (error) {
+  failed(error);
+}

@@ -1,0 +1,112 @@
+// An exported bundle: what bundle.json says of it, and its two graphs, ready to run.
+
+const ARRAYS = { float32: Float32Array, int32: Int32Array, int64: BigInt64Array };
+const CODES = ["code", "level", "index"];
+const SCHEMA = "keras_vae.bundle/1";
+
+export const sizeOf = (shape) => shape.slice(1).reduce((product, size) => product * size, 1);
+
+/** Reads files of a folder on the page's own server. */
+export function folder(path) {
+  const base = new URL(path.endsWith("/") ? path : `${path}/`, document.baseURI);
+  return async (name) => {
+    const response = await fetch(new URL(name, base));
+    if (!response.ok) throw new Error(`${base.pathname}${name} is not there (HTTP ${response.status}).`);
+    return response.arrayBuffer();
+  };
+}
+
+/** Reads files that a person chose. */
+export function chosen(files) {
+  const byName = new Map([...files].map((file) => [file.name, file]));
+  return async (name) => {
+    if (!byName.has(name)) throw new Error(`Choose ${name} too: a bundle's files are opened together.`);
+    return byName.get(name).arrayBuffer();
+  };
+}
+
+/** Opens a bundle. `read` gives the contents of a file by name. */
+export async function openBundle(ort, read) {
+  const manifest = JSON.parse(new TextDecoder().decode(await read("bundle.json")));
+  if (manifest.schema !== SCHEMA) throw new Error(`bundle.json must have the schema ${SCHEMA}. Given: ${manifest.schema}.`);
+  if (!manifest.formats.onnx) throw new Error("This bundle has no ONNX files. Export it with --format onnx.");
+  if (!Object.values(manifest.graphs[graphWith(manifest, "encode")].inputs).some((input) => input.kind === "image")) {
+    throw new Error(`This page shows images, and the model ${manifest.model.class} has none.`);
+  }
+  const verified = async (name) => {
+    const content = await read(name);
+    await verify(name, content, manifest.files[name]);
+    return content;
+  };
+  const golden = JSON.parse(new TextDecoder().decode(await verified("golden.json")));
+  const graphs = {};
+  for (const signature of ["encode", "decode"]) {
+    const name = graphWith(manifest, signature);
+    const content = new Uint8Array(await verified(manifest.formats.onnx.files[name]));
+    graphs[signature] = { name, ...manifest.graphs[name], session: await ort.InferenceSession.create(content) };
+  }
+  return new Bundle(ort, manifest, golden, graphs);
+}
+
+function graphWith(manifest, signature) {
+  const held = manifest.formats.onnx.files;
+  const name = Object.keys(manifest.graphs).find((each) => manifest.graphs[each].signature === signature && each in held);
+  if (!name) throw new Error(`This bundle has no ONNX graph that can ${signature}. This page needs both an encoder and a decoder.`);
+  return name;
+}
+
+async function verify(name, content, entry) {
+  if (!globalThis.crypto?.subtle) return; // a page that came over plain http from another machine has none
+  const bytes = new Uint8Array(await crypto.subtle.digest("SHA-256", content));
+  const actual = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+  if (!entry || actual !== entry.sha256) throw new Error(`${name} is not the file that was exported. Export the model again.`);
+}
+
+class Bundle {
+  constructor(ort, manifest, golden, graphs) {
+    Object.assign(this, { ort, manifest, golden, graphs, model: manifest.model, latent: manifest.latent ?? {} });
+    this.image = manifest.model.image_shape;
+    this.pixels = this.image.reduce((product, size) => product * size, 1);
+    const inputs = Object.entries(graphs.decode.inputs).map(([name, spec]) => ({ name, ...spec, size: sizeOf(spec.shape) }));
+    this.codes = inputs.filter((input) => CODES.includes(input.kind));
+    this.condition = inputs.find((input) => !CODES.includes(input.kind)) ?? null;
+    this.integer = this.codes.some((input) => input.kind === "index");
+    this.last = Promise.resolve();
+  }
+
+  /** Every output of a graph, by name, of inputs by name: flat arrays that hold `count` examples. */
+  async run(signature, inputs, count) {
+    const graph = this.graphs[signature];
+    const feeds = {};
+    for (const [name, spec] of Object.entries(graph.inputs)) {
+      const Kind = ARRAYS[spec.dtype];
+      const data = inputs[name] instanceof Kind ? inputs[name] : Kind.from(inputs[name], spec.dtype === "int64" ? BigInt : Number);
+      feeds[name] = new this.ort.Tensor(spec.dtype, data, [count, ...spec.shape.slice(1)]);
+    }
+    // One at a time: a session refuses a second call while it computes.
+    this.last = this.last.catch(() => {}).then(() => graph.session.run(feeds));
+    const results = await this.last;
+    return Object.fromEntries(Object.entries(results).map(([name, tensor]) => [name, tensor.data]));
+  }
+
+  /** The codes of `count` images, by the names under which the decoder takes them. */
+  async encode(images, count, condition) {
+    const { inputs, result } = this.graphs.encode;
+    const x = Object.keys(inputs).find((name) => inputs[name].kind === "image");
+    const outputs = await this.run("encode", { [x]: images, ...this.#given(condition, count) }, count);
+    return Object.fromEntries(this.codes.map(({ name }) => [name, outputs[name] ?? outputs[result]]));
+  }
+
+  /** The mean images of `count` codes, one flat array. */
+  async decode(code, count, condition) {
+    return (await this.run("decode", { ...code, ...this.#given(condition, count) }, count))[this.graphs.decode.result];
+  }
+
+  /** A condition for each example: `rows` is one, which all share, or one for each. */
+  #given(rows, count) {
+    if (!this.condition) return {};
+    const { name, size } = this.condition;
+    const flat = Array.from(rows);
+    return { [name]: flat.length === size * count ? flat : Array.from({ length: count }, () => flat).flat() };
+  }
+}

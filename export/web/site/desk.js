@@ -1,0 +1,55 @@
+// What is on the desk: one code and one condition, which every part of the page reads and may set.
+
+export class Desk extends EventTarget {
+  constructor(bundle) {
+    super();
+    this.bundle = bundle;
+    this.code = Object.fromEntries(bundle.codes.map(({ name, size }) => [name, new Float32Array(size)]));
+    this.condition = bundle.condition ? Array(bundle.condition.size).fill(0) : [];
+    const { inputs } = bundle.golden.graphs[bundle.graphs.encode.name];
+    const x = Object.keys(inputs).find((name) => bundle.graphs.encode.inputs[name].kind === "image");
+    this.digits = inputs[x].data;
+    this.labels = bundle.golden.labels ?? [];
+    this.digitCount = inputs[x].shape[0];
+  }
+
+  get labelled() {
+    return this.bundle.condition?.kind === "label";
+  }
+
+  setCode(code) {
+    this.code = code;
+    this.dispatchEvent(new Event("code"));
+  }
+
+  /** Set the code, and show where it is explored. */
+  goTo(code) {
+    this.setCode(code);
+    document.querySelector("#explore").scrollIntoView();
+  }
+
+  setNumber(name, place, value) {
+    const part = Float32Array.from(this.code[name]);
+    part[place] = value;
+    this.code = { ...this.code, [name]: part };
+    this.dispatchEvent(new Event("moved"));
+  }
+
+  setCondition(condition) {
+    this.condition = condition;
+    this.dispatchEvent(new Event("condition"));
+  }
+
+  /** What a person calls a test image. */
+  nameOf(place) {
+    const label = this.labels[place];
+    return label === undefined ? `test image ${place + 1}` : `test image ${place + 1}, a ${label}`;
+  }
+
+  /** The code of a test image, given its own class where the bundle has it. */
+  async encodeDigit(place) {
+    const { pixels } = this.bundle;
+    const own = this.labelled && this.labels[place] !== undefined ? [this.labels[place]] : this.condition;
+    return this.bundle.encode(this.digits.slice(place * pixels, (place + 1) * pixels), 1, own);
+  }
+}

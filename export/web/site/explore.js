@@ -1,0 +1,133 @@
+// The picture, its class, and a slider for each number of the code.
+
+import { element, latest, paint, radios } from "./pictures.js";
+import { aboutDraws, draw, unit } from "./prior.js";
+
+const UNUSED = 0.01; // nats: a dimension whose KL is below it says nothing of the image
+
+export function explore(desk, root) {
+  const { bundle } = desk;
+  const canvas = root.querySelector("#picture");
+  const show = latest(async () => {
+    paint(canvas, await bundle.decode(onSphere(desk, desk.code), 1, desk.condition), bundle.image);
+  });
+  classes(desk, root.querySelector("#classes"));
+  const sliders = bundle.integer ? [] : dimensions(desk).map((dimension) => slider(desk, dimension));
+  fill(desk, root.querySelector("#sliders"), sliders);
+  desk.addEventListener("moved", show);
+  desk.addEventListener("condition", show);
+  desk.addEventListener("code", () => {
+    sliders.forEach(({ update }) => update());
+    show();
+  });
+  root.querySelector("#random").addEventListener("click", () => {
+    const drawn = draw(bundle, desk.condition[0]);
+    if (drawn.condition) desk.setCondition(drawn.condition);
+    desk.setCode(drawn.code);
+  });
+  const rest = root.querySelector("#rest");
+  rest.hidden = bundle.integer;
+  rest.addEventListener("click", () => desk.setCode(resting(desk)));
+  root.querySelector("#about-draws").textContent = aboutDraws(bundle);
+}
+
+/** The code as the decoder knows it: where codes lie on a sphere, the sliders' numbers are a direction. */
+export function onSphere(desk, code) {
+  if (desk.bundle.latent.prior?.name !== "sphere") return code;
+  return Object.fromEntries(Object.entries(code).map(([name, part]) => [name, unit(Float32Array.from(part))]));
+}
+
+function classes(desk, root) {
+  const { condition } = desk.bundle;
+  root.hidden = !condition;
+  if (!condition) return;
+  if (!desk.labelled) {
+    root.querySelector("legend").textContent = "Condition";
+    for (let place = 0; place < condition.size; place++) {
+      const name = `condition ${place + 1}`;
+      const input = element("input", { type: "range", min: -3, max: 3, step: 0.05, value: 0, "aria-label": name });
+      input.addEventListener("input", () => desk.setCondition(desk.condition.with(place, Number(input.value))));
+      root.append(element("label", { class: "slider" }, element("span", {}, name), input));
+    }
+    return;
+  }
+  const names = [...Array(condition.classes).keys()].map(String);
+  const contents = [...names, "none"].map((name) => ({ label: `class ${name}`, content: element("span", {}, name) }));
+  const labelAt = (place) => (place < names.length ? place : -1);
+  const buttons = radios("class", contents, 0, (place) => desk.setCondition([labelAt(place)]));
+  root.append(...buttons);
+  desk.addEventListener("condition", () => {
+    buttons.forEach((button, place) => (button.querySelector("input").checked = labelAt(place) === desk.condition[0]));
+  });
+}
+
+/** The numbers of a code, each level's most informative first: by KL, or by spread where the KL is not known for each. */
+function dimensions(desk) {
+  return desk.bundle.codes.flatMap(({ name, size }) => {
+    const facts = desk.bundle.latent.codes?.[name] ?? {};
+    const weight = facts.kl ?? facts.scale ?? Array(size).fill(0);
+    const order = [...Array(size).keys()].sort((a, b) => weight[b] - weight[a]);
+    return order.map((place) => ({ name, place, kl: facts.kl?.[place], facts }));
+  });
+}
+
+/** From where to where a dimension is worth moving: three deviations of the prior, and of the codes of test images. */
+function range(desk, { place, facts }) {
+  const { prior } = desk.bundle.latent;
+  if (prior?.name === "sphere") return [-1, 1];
+  const plain = prior?.name === "normal" && !Array.isArray(prior.mean[0]);
+  const [mean, scale] = plain ? [prior.mean[place], prior.scale[place]] : [0, 1];
+  const [centre, spread] = [facts.mean?.[place] ?? mean, facts.scale?.[place] ?? scale];
+  return [Math.min(mean - 3 * scale, centre - 3 * spread), Math.max(mean + 3 * scale, centre + 3 * spread)];
+}
+
+function resting(desk) {
+  const { codes, latent } = desk.bundle;
+  const plain = latent.prior?.name === "normal" && !Array.isArray(latent.prior.mean[0]);
+  const rest = ({ name, size }) => (plain ? latent.prior.mean : (latent.codes?.[name]?.mean ?? Array(size).fill(0)));
+  return Object.fromEntries(codes.map((input) => [input.name, Float32Array.from(rest(input))]));
+}
+
+function slider(desk, dimension) {
+  const { name, place, kl } = dimension;
+  const [least, most] = range(desk, dimension);
+  const title = desk.bundle.codes.length > 1 ? `${name}, dimension ${place + 1}` : `dimension ${place + 1}`;
+  const input = element("input", { type: "range", min: least.toFixed(2), max: most.toFixed(2), step: 0.05 });
+  const value = element("output", {}, "");
+  const note = kl === undefined ? "" : `${kl.toFixed(2)} nats`;
+  const label = element("label", { class: "slider" }, element("span", {}, title, element("small", {}, note)), input, value);
+  const say = (number) => {
+    value.textContent = number.toFixed(2);
+    input.setAttribute("aria-valuetext", number.toFixed(2));
+  };
+  input.addEventListener("input", () => {
+    desk.setNumber(name, place, Number(input.value));
+    say(Number(input.value));
+  });
+  const update = () => {
+    const number = desk.code[name][place];
+    if (number < Number(input.min)) input.min = number;
+    if (number > Number(input.max)) input.max = number;
+    input.value = number;
+    say(number);
+  };
+  return { label, update, unused: kl !== undefined && kl < UNUSED };
+}
+
+function fill(desk, root, sliders) {
+  if (desk.bundle.integer) {
+    const [{ size, classes: entries }] = desk.bundle.codes;
+    root.append(
+      `A code of this model is ${size} whole numbers below ${entries}, which stand for entries of a table: there is ` +
+        "nothing to slide along. Take a random sample, or draw below to encode and reconstruct.",
+    );
+    return;
+  }
+  const used = sliders.filter((each) => !each.unused);
+  const unused = sliders.filter((each) => each.unused);
+  root.append(...used.map((each) => each.label));
+  if (unused.length) {
+    const summary = element("summary", {}, `${unused.length} dimensions that the model does not use (KL below ${UNUSED} nats)`);
+    root.append(element("details", {}, summary, ...unused.map((each) => each.label)));
+  }
+}

@@ -1,0 +1,47 @@
+// Codes drawn from the prior, as far as bundle.json says what it is; else the draws that golden.json holds.
+
+export function gaussian() {
+  return Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
+}
+
+/** One code by name, for a class where the prior has a row for each; and its condition where the draw comes with one. */
+export function draw(bundle, label) {
+  const prior = bundle.latent.prior ?? { name: "other" };
+  const only = bundle.codes[0];
+  if (prior.name === "normal") {
+    const row = (values) => (Array.isArray(values[0]) ? values[Math.max(label, 0)] : values);
+    const scale = row(prior.scale);
+    return { code: { [only.name]: Float32Array.from(row(prior.mean), (mean, j) => mean + scale[j] * gaussian()) } };
+  }
+  if (prior.name === "sphere") {
+    return { code: { [only.name]: unit(Float32Array.from({ length: only.size }, gaussian)) } };
+  }
+  return kept(bundle, Math.floor(Math.random() * keptCount(bundle)));
+}
+
+/** The sentence that a person should know of these draws, or none. */
+export function aboutDraws(bundle) {
+  const name = bundle.latent.prior?.name ?? "other";
+  if (name === "none") return "This model has no prior to draw from. These are the codes of test images that the bundle holds.";
+  if (name === "other") {
+    return `This page cannot draw from this model's prior. These are from the ${keptCount(bundle)} codes that the bundle holds.`;
+  }
+  return "";
+}
+
+export function unit(vector) {
+  const length = Math.hypot(...vector) || 1;
+  return vector.map((value) => value / length);
+}
+
+function keptCount(bundle) {
+  return decoded(bundle)[bundle.codes[0].name].shape[0];
+}
+
+function kept(bundle, place) {
+  const part = ({ name, size }) => decoded(bundle)[name].data.slice(place * size, (place + 1) * size);
+  const code = Object.fromEntries(bundle.codes.map((input) => [input.name, part(input)]));
+  return { code, condition: bundle.condition ? part(bundle.condition) : undefined };
+}
+
+const decoded = (bundle) => bundle.golden.graphs[bundle.graphs.decode.name].inputs;

@@ -1,0 +1,67 @@
+"""What a bundle says of the codes: the prior in numbers, and how much each dimension says of real images."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from keras import ops
+from tensorflow_probability import distributions as tfd
+
+from keras_vae import divergences
+from keras_vae.errors import UserError
+
+
+def latent_facts(model: Any, images: np.ndarray, condition: np.ndarray | None = None) -> dict[str, Any]:
+    """`bundle.json`'s `latent`, for programs that draw codes or show them in an order, and have no Keras.
+
+    Returns:
+      `prior`, as `prior_facts`; and `codes`: for each code of real numbers, by the decoder's name of it, `mean` and
+      `scale`, the mean and standard deviation of the images' codes, and `kl`, the mean KL of each dimension, nats,
+      where the model's KL is a sum over them in closed form.
+
+    Args:
+      images: checked images of the model's own kind.
+      condition: one for each, where the model is conditional.
+    """
+    x = ops.convert_to_tensor(images)
+    given = None if condition is None else ops.convert_to_tensor(condition)
+    code = model.code(model.posterior_parameters(x, given))
+    spec = model.code_spec()
+    parts = code if isinstance(code, Mapping) else {next(iter(spec)): code}
+    codes: dict[str, dict[str, Any]] = {}
+    for name in (name for name, each in spec.items() if each["kind"] != "index"):
+        array = np.asarray(parts[name], "float64")
+        codes[name] = {"mean": _numbers(array.mean(axis=0)), "scale": _numbers(array.std(axis=0))}
+    if len(codes) == 1 and model.stochastic and model.analytic_kl:
+        kl = np.asarray(divergences.kl(model.posterior(x, given), model.prior(given)), "float64").mean(axis=0)
+        if kl.shape == (model.latent_dim,):
+            codes[next(iter(codes))]["kl"] = _numbers(kl)
+    return {"prior": prior_facts(model), "codes": codes}
+
+
+def prior_facts(model: Any) -> dict[str, Any]:
+    """The prior by `name`: `"normal"`, independent numbers of `mean` and `scale`, with a row for each class where it
+    depends on the class; `"sphere"`, directions drawn alike; `"none"`; or `"other"`, of which golden.json holds draws.
+    """
+    spec = model.condition_spec()
+    labels = ops.arange(spec["classes"], dtype="int32") if spec.get("kind") == "label" else None
+    if spec and labels is None:
+        labels = ops.zeros((1, *spec["shape"]))
+    try:
+        prior = model.prior(labels)
+    except UserError:
+        return {"name": "none"}
+    of_vector = spec.get("kind") == "vector" and prior.batch_shape.rank
+    if isinstance(prior, tfd.SphericalUniform):
+        return {"name": "sphere"}
+    if isinstance(prior, tfd.Independent) and isinstance(prior.distribution, tfd.Normal) and not of_vector:
+        inner = prior.distribution
+        mean, scale = (np.broadcast_to(each, inner.batch_shape) for each in (inner.loc, inner.scale))
+        return {"name": "normal", "mean": _numbers(mean), "scale": _numbers(scale)}
+    return {"name": "other"}
+
+
+def _numbers(array: Any) -> Any:
+    """Nested lists of numbers of 4 digits, which are the same on every machine that computes in float32."""
+    array = np.asarray(array, "float64")
+    return [_numbers(row) for row in array] if array.ndim else float(f"{array:.4g}")

@@ -1,0 +1,129 @@
+"""export/serving: the layout loads, its signatures are the bundle's, and its requests give the golden outputs."""
+
+import http.server
+import json
+import re
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from tests.export.bundles import bundle_of
+
+KIT = Path(__file__).parents[2] / "export" / "serving"
+
+
+def kit(script, *words):
+    # -I: neither the checkout nor PYTHONPATH is on the path, so an import of keras_vae from either would fail.
+    return subprocess.run([sys.executable, "-I", KIT / script, *map(str, words)], capture_output=True, text=True)
+
+
+@pytest.fixture(scope="module")
+def bundle():
+    return bundle_of("mlp")
+
+
+@pytest.fixture(scope="module")
+def served(bundle, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("served")
+    done = kit("layout.py", bundle.path, folder, "toy", 3)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def loaded(served):
+    return tf.saved_model.load(str(served / "toy" / "1")).signatures
+
+
+def answer(loaded, body):
+    """What the loaded model makes of a request's body, as TensorFlow Serving answers it: one output has no name."""
+    function = loaded[body["signature_name"]]
+    _, specs = function.structured_input_signature
+    outputs = function(**{name: tf.constant(body["inputs"][name], spec.dtype) for name, spec in specs.items()})
+    lists = {name: value.numpy().tolist() for name, value in outputs.items()}
+    return {"outputs": lists if len(lists) > 1 else next(iter(lists.values()))}
+
+
+@pytest.mark.parametrize("signature", ["encode", "decode"])
+def test_the_example_requests_give_the_golden_outputs(signature, served, loaded, bundle):
+    body = json.loads((served / "requests" / f"{signature}.json").read_text())
+    graph = bundle.graph_of("saved_model", signature)
+    golden = bundle.golden()[graph]
+    assert set(body["inputs"]) == set(golden["inputs"])
+    for name, array in golden["inputs"].items():
+        np.testing.assert_array_equal(np.array(body["inputs"][name], array.dtype), array[:3])
+    outputs = answer(loaded, body)["outputs"]
+    for name, array in golden["outputs"].items():
+        np.testing.assert_allclose(outputs[name], array[:3], rtol=1e-5, atol=1e-5)
+
+
+def test_saved_model_cli_shows_the_signatures_of_the_bundle(served, bundle):
+    words = [Path(sys.executable).parent / "saved_model_cli", "show", "--dir", served / "toy" / "1", "--all"]
+    shown = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    signatures = {}
+    for part in re.split(r"signature_def\['", shown)[1:]:
+        inputs, outputs = part.split("The given SavedModel SignatureDef contains the following output(s):")
+        for text, kind in ((inputs, "inputs"), (outputs.split("Concrete Functions")[0], "outputs")):
+            tensors = re.findall(rf"{kind}\['(\w+)'\] tensor_info:\s+dtype: DT_(\w+)\s+shape: \((.*?)\)", text)
+            found = {name: (dtype.lower(), [int(size) for size in shape.split(", ")]) for name, dtype, shape in tensors}
+            signatures.setdefault(part.split("'")[0], {})[kind] = found
+    signatures.pop("__saved_model_init_op", None)
+    short = {"float32": "float", "int32": "int32"}
+    assert signatures == {
+        graph["signature"]: {
+            kind: {
+                name: (short[spec["dtype"]], [-1 if size is None else size for size in spec["shape"]])
+                for name, spec in graph[kind].items()
+            }
+            for kind in ("inputs", "outputs")
+        }
+        for graph in bundle.graphs.values()
+    }
+
+
+def test_the_client_compares_a_servers_answers_with_keras(served, loaded, tmp_path):
+    """The server is this test's, around the loaded SavedModel; TensorFlow Serving itself is not on PyPI."""
+    shift = 0.0
+
+    class Server(http.server.BaseHTTPRequestHandler):
+        def do_POST(self):
+            assert self.path == "/v1/models/toy:predict"
+            given = answer(loaded, json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            if "log_var" in given["outputs"]:
+                given["outputs"]["log_var"][0][0] += shift
+            body = json.dumps(given).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format, *args):
+            pass
+
+    with http.server.HTTPServer(("127.0.0.1", 0), Server) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            words = (f"http://127.0.0.1:{server.server_port}", "toy", served / "requests")
+            agreed = kit("client.py", *words)
+            shift = 1e-3
+            differed = kit("client.py", *words)
+        finally:
+            server.shutdown()
+            thread.join()
+    assert agreed.returncode == 0, agreed.stderr
+    lines = {line.split(",")[0] for line in agreed.stdout.splitlines()}
+    assert lines == {f"{name}: agrees" for name in ("decode.logits", "decode.mean", "encode.log_var", "encode.mean")}
+    assert differed.returncode == 1 and "encode.log_var: DIFFERS, by 1.0e-03" in differed.stdout
+
+
+def test_what_cannot_be_laid_out_is_refused(served, bundle):
+    again = kit("layout.py", bundle.path, served, "toy")
+    assert again.returncode == 1 and "1 exists." in again.stderr
+    none = kit("layout.py", bundle_of("colour").path, served, "other")
+    assert none.returncode == 1 and "--format saved_model" in none.stderr and not (served / "other").exists()

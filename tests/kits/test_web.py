@@ -1,0 +1,405 @@
+"""export/web and `keras-vae demo`: the folder they make, and the page in a real browser."""
+
+import contextlib
+import functools
+import http.server
+import json
+import re
+import shutil
+import signal
+import ssl
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keras_vae import cli, data, demo, export, runtimes, zoo
+from keras_vae.errors import CorruptFileError, UserError
+from keras_vae.models import CVAE, VQVAE, HierarchicalVAE
+from tests import browser
+from tests.export.bundles import DENSE, bundle_of, copied, model_of, stirred
+from tests.export.test_bundle import edited
+
+KIT = Path(__file__).parents[2] / "export" / "web"
+TEXTS = {path.name: path.read_text(encoding="utf-8") for path in (KIT / "site").iterdir() if path.is_file()}
+PINNED = json.loads(TEXTS["runtime.json"])
+
+
+@pytest.fixture
+def no_npm(monkeypatch, tmp_path):
+    """A kit without an installed runtime, on a machine without npm."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    fresh = shutil.copytree(KIT / "site", tmp_path / "kit" / "site")
+    monkeypatch.setattr(demo, "kit", lambda: fresh)
+
+
+# --- what the page is made of ---
+
+
+def test_every_file_that_the_page_names_is_there():
+    named = set(re.findall(r'(?:src|href)="([\w.]+)"', TEXTS["index.html"]))
+    for text in TEXTS.values():
+        named |= set(re.findall(r'from "\./([\w.]+)"', text))
+    assert named and named < set(TEXTS)
+    # and every element that a script asks for by its id is in the page
+    ids = set(re.findall(r'\bid="([\w-]+)"', TEXTS["index.html"]))
+    asked = {each for text in TEXTS.values() for each in re.findall(r'"#([a-z-]+)"', text)}
+    assert asked and asked <= ids
+
+
+def test_no_address_but_that_of_the_pinned_runtime():
+    addresses = {(name, each) for name, text in TEXTS.items() for each in re.findall(r"https?://[^\s\"';]+", text)}
+    cdn = f"https://cdn.jsdelivr.net/npm/{PINNED['package']}@{PINNED['version']}/dist/"
+    assert addresses == {("runtime.json", cdn), ("index.html", "https://cdn.jsdelivr.net")}
+    assert PINNED["cdn"] == cdn
+    assert set(PINNED["integrity"]) == {PINNED["script"], PINNED["wasm"]}
+    assert all(re.fullmatch(r"sha384-[\w+/]{64}", each) for each in PINNED["integrity"].values())
+
+
+def test_one_version_of_the_runtime():
+    package = json.loads((KIT / "package.json").read_text())
+    lock = json.loads((KIT / "package-lock.json").read_text())["packages"]
+    assert package["dependencies"] == {PINNED["package"]: PINNED["version"]}
+    assert lock[f"node_modules/{PINNED['package']}"]["version"] == PINNED["version"]
+
+
+def test_what_the_page_reads_of_a_bundle_is_there():
+    manifest = bundle_of("mlp").manifest
+    golden = json.loads(bundle_of("mlp").read("golden.json"))
+    scripts = "\n".join(text for name, text in TEXTS.items() if name.endswith(".js"))
+    known = {"manifest": manifest, "model": manifest["model"], "golden": golden, "latent": manifest["latent"]}
+    for what, parts in known.items():
+        read = set(re.findall(rf"\b{what}\.(?!json\b)(\w+)", scripts))
+        assert read and read <= set(parts), what
+    assert re.search(r'SCHEMA = "(.*)"', TEXTS["bundle.js"])[1] == manifest["schema"]
+
+
+# --- the folder ---
+
+
+def test_the_folder_without_npm_says_that_it_needs_the_network(no_npm, tmp_path):
+    site = demo.build(bundle_of("colour").path, tmp_path / "site")
+    assert site.runtime == "cdn" and "npm is not installed" in site.note and "cdn.jsdelivr.net" in site.note
+    assert {path.name for path in site.folder.iterdir()} == {*TEXTS, "bundle", "demo.json"}
+    export.read_bundle(site.folder / "bundle").verify()
+
+
+def test_a_runtime_of_another_hash_is_not_used(no_npm, tmp_path):
+    site = demo.build(bundle_of("colour").path, tmp_path / "site")
+    (site.folder / "runtime").mkdir()
+    for name in PINNED["integrity"]:
+        (site.folder / "runtime" / name).write_text("forged")
+    assert demo.build(bundle_of("colour").path, site.folder).runtime == "cdn"
+    assert not (site.folder / "runtime").exists()
+
+
+def test_what_cannot_be_shown_is_refused_and_leaves_nothing(no_npm, tmp_path):
+    with pytest.raises(UserError, match="Did you mean 'beta_vae_mnist'"):
+        demo.build("beta_vae_mnits", tmp_path / "site")
+    (folder := copied("mlp", tmp_path / "damaged")).joinpath("decoder.onnx").write_bytes(b"")
+    with pytest.raises(CorruptFileError, match=r"decoder\.onnx is not the file"):
+        demo.build(folder, tmp_path / "site")
+    folder = copied("colour", tmp_path / "other")
+    edited(folder, reseal=True, formats={})
+    with pytest.raises(UserError, match=r"opens ONNX files.*--format onnx"):
+        demo.build(folder, tmp_path / "site")
+    assert not (tmp_path / "site").exists()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "index.html").write_text("mine")
+    with pytest.raises(UserError, match="other contents"):
+        demo.build(bundle_of("colour").path, tmp_path / "mine")
+    assert (tmp_path / "mine" / "index.html").read_text() == "mine"
+
+
+def test_a_taken_port_is_said_before_anything_is_done(tmp_path, capsys):
+    with demo.server(tmp_path, 0) as taken, pytest.raises(SystemExit) as left:
+        cli.main(["demo", "beta_vae_mnist", "--port", str(taken.server_port), "--no-browser"])
+    assert left.value.code == 1
+    assert re.match(r"Error: The page needs a port that is free.*--port 0", capsys.readouterr().err)
+
+
+def test_the_command_serves_until_it_is_interrupted(tmp_path):
+    words = [sys.executable, "-c", "from keras_vae.cli import main; main()", "demo", str(bundle_of("colour").path)]
+    environment = {"PATH": str(tmp_path), "PYTHONPATH": str(KIT.parents[1]), "HOME": str(tmp_path)}
+    process = subprocess.Popen(
+        [*words, "--port", "0", "--no-browser", "--json"],
+        cwd=tmp_path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        text = ""
+        while not text.endswith("}\n"):
+            line = process.stdout.readline()
+            assert line, "it ended"
+            text += line
+        said = json.loads(text)
+        assert said["folder"] == str(tmp_path / "runs" / "demo" / "colour")
+        with urllib.request.urlopen(said["url"] + "app.js") as answer:
+            assert answer.headers["Content-Type"] == "text/javascript" and answer.headers["Cache-Control"] == "no-cache"
+            assert answer.read().decode() == TEXTS["app.js"]
+        with urllib.request.urlopen(said["url"] + "bundle/bundle.json") as answer:
+            assert json.load(answer) == bundle_of("colour").manifest
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=20) == 0
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
+# --- in the browser ---
+
+SHOWN = "document.querySelector('main')?.hidden === false && document.querySelectorAll('#grid canvas').length === 16"
+SELFTEST = "document.querySelector('#selftest')?.textContent"
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The demo of the zoo's model, its runtime from npm."""
+    if not browser.chromium():
+        pytest.skip("needs Chromium: apt-get install chromium")
+    folder = tmp_path_factory.mktemp("web")
+    bundle = export.export(zoo.load("beta_vae_mnist"), folder / "bundle", formats=("onnx",))
+    made = demo.build(bundle.path, folder / "site")
+    if made.runtime != "local":
+        pytest.skip(made.note)
+    return made
+
+
+@contextlib.contextmanager
+def served(server):
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def with_bundle(site, bundle, folder):
+    """A copy of the site around another bundle."""
+    shutil.copytree(site.folder, folder, ignore=shutil.ignore_patterns("bundle"))
+    shutil.copytree(bundle.path, folder / "bundle")
+    return folder
+
+
+def pixels(page, canvas):
+    """The levels 0 to 255 of a canvas, its red ones."""
+    values = page.run(
+        f"(() => {{ const c = document.querySelector('{canvas}'); return Array.from(c.getContext('2d')"
+        ".getImageData(0, 0, c.width, c.height).data).filter((_, place) => place % 4 === 0) })()"
+    )
+    return np.array(values, "float64")
+
+
+def assert_shows(page, canvas, image, seconds=10):
+    """It comes to show the image. A canvas holds whole levels, and the browser's outputs differ by 1e-5: one level."""
+    deadline = time.monotonic() + seconds
+    while True:
+        apart = np.abs(pixels(page, canvas) - 255 * np.ravel(image)).max()
+        if apart <= 1.01:
+            return
+        assert time.monotonic() < deadline, f"{canvas} is {apart} levels from the image that it should show"
+        time.sleep(0.05)
+
+
+@pytest.mark.slow
+def test_it_gives_what_keras_gave_and_asks_no_other_machine(site):
+    with served(demo.server(site.folder, 0)) as url, browser.page() as page:
+        page.open(url + "?selftest")
+        result = json.loads(page.wait(SELFTEST))
+        assert result["passed"] and result["runtime"] == "runtime/"
+        assert {(row["graph"], row["output"], row["batch"]) for row in result["rows"]} == {
+            (graph, output, batch)
+            for graph, outputs in {"encoder": ("mean", "log_var"), "decoder": ("mean", "logits")}.items()
+            for output in outputs
+            for batch in (1, 16)
+        }
+        worst = max(row["max_error"] for row in result["rows"] if row["output"] == "mean")
+        assert 0 < worst <= 1e-5
+        asked = [each for each in page.requests if not each.startswith(("data:", "blob:"))]
+        assert len(asked) > 10 and all(each.startswith(url) for each in asked)
+        assert page.errors == []
+
+
+@pytest.mark.slow
+def test_sliders_by_keyboard_interpolation_and_drawing(site):
+    runtime = runtimes.open(site.folder / "bundle", "onnxruntime")
+    digits = data.load_arrays("mnist", "test[:16]", binarize="static")
+    kl = np.array(runtime.bundle.manifest["latent"]["codes"]["z"]["kl"])
+    with served(demo.server(site.folder, 0)) as url, browser.page() as page:
+        page.size(1280, 900)
+        page.open(url)
+        page.wait(SHOWN)
+        assert_shows(page, "#picture", runtime.decode(runtime.encode(digits[:1])))
+
+        # The first slider is that of the dimension of most KL; ten arrows right move it by ten steps.
+        page.run("document.querySelector('#rest').click(); document.querySelector('#sliders input').focus()")
+        page.press("ArrowRight", 10)
+        names = page.run(
+            "Array.from(document.querySelectorAll('#sliders .slider > span')).map((e) => e.firstChild.data)"
+        )
+        assert names == [f"dimension {place + 1}" for place in np.argsort(-kl, kind="stable")]
+        z = np.zeros((1, len(kl)), "float32")
+        z[0, kl.argmax()] = float(page.run("document.querySelector('#sliders input').value"))
+        assert 0.4 < z.max() < 0.6
+        assert_shows(page, "#picture", runtime.decode(z))
+
+        # From test image 1 to what the arrow keys choose.
+        page.run("document.querySelector('#to input:checked').focus()")
+        page.press("ArrowRight", 3)
+        codes = runtime.encode(digits[[0, 4]])
+        for step in (0, 4, 8):
+            image = runtime.decode(codes[:1] + np.float32(step / 8) * (codes[1:] - codes[:1]))
+            assert_shows(page, f"#between canvas:nth-child({step + 1})", image)
+
+        # A stroke of the mouse, and one of the keyboard.
+        page.run("document.querySelector('#centred').click(); document.querySelector('#pad').scrollIntoView()")
+        box = page.run("(() => { const b = document.querySelector('#pad').getBoundingClientRect(); "
+                       "return [b.left, b.top, b.width, b.height] })()")  # fmt: skip
+        left, top, width, height = box
+        page.drag([(left + width * 0.5, top + height * part) for part in (0.2, 0.4, 0.6, 0.8)])
+        page.run("document.querySelector('#pad').focus()")
+        page.press(" ")
+        page.press("ArrowRight", 6)
+        drawn = (pixels(page, "#pad") > 127.5).reshape(1, 28, 28, 1).astype("float32")
+        assert drawn[0, 6:22, 13:15].all() and drawn[0, 14, 14:20].all() and drawn.sum() < 120
+        assert_shows(page, "#reconstruction", runtime.decode(runtime.encode(drawn)))
+        page.run("document.querySelector('#use').click()")
+        assert_shows(page, "#picture", runtime.decode(runtime.encode(drawn)))
+        page.run("document.querySelector('#pad').focus()")
+        page.press("Delete")
+        assert pixels(page, "#pad").max() == 0
+        assert page.errors == []
+
+
+@pytest.mark.slow
+def test_names_for_a_screen_reader_and_a_phones_screen(site):
+    with served(demo.server(site.folder, 0)) as url, browser.page() as page:
+        page.size(390, 844, phone=True)
+        page.open(url)
+        page.wait(SHOWN)
+        nodes = page.nodes()
+        nameless = [node for node in nodes if not node[1] and (node[2] or node[0] in ("image", "slider", "radio"))]
+        assert nameless == []
+        assert sum(role == "slider" for role, _, _ in nodes) >= 11
+        assert ("radio", "test image 1, a 2", True) in nodes and ("application", "Drawing pad", True) in nodes
+        for width in (390, 320):
+            page.size(width, 844, phone=True)
+            assert page.run("document.documentElement.scrollWidth") <= width
+        # The picture stays in sight while a slider below it is moved.
+        page.size(390, 844, phone=True)
+        page.run("window.scrollTo(0, 500)")
+        assert 0 <= page.run("document.querySelector('#picture').getBoundingClientRect().top") < 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "model",
+    [
+        lambda: CVAE(num_classes=10, latent_dim=3, encoder=DENSE, decoder=DENSE, learned_prior=True),
+        lambda: HierarchicalVAE(latent_dims=(3, 2), hidden=8, encoder=DENSE, decoder=DENSE),
+        lambda: VQVAE(code_shape=(4,), entries=8, embedding_dim=2, encoder=DENSE, decoder=DENSE),
+    ],
+    ids=["CVAE", "HierarchicalVAE", "VQVAE"],
+)
+def test_other_kinds_of_codes(model, site, tmp_path):
+    model = stirred(model())
+    bundle = export.export(model, tmp_path / "bundle", formats=("onnx",))
+    x = data.load_arrays("mnist", "test[:1]", binarize="static")
+    condition = np.array([2]) if model.conditional else None  # the class of that digit
+    with served(demo.server(with_bundle(site, bundle, tmp_path / "site"), 0)) as url, browser.page() as page:
+        page.open(url + "?selftest")
+        assert json.loads(page.wait(SELFTEST))["passed"]
+        assert_shows(page, "#picture", model.reconstruct(x, condition))
+        sliders = page.run("Array.from(document.querySelectorAll('#sliders input')).length")
+        assert sliders == sum(part["shape"][0] for part in model.code_spec().values() if part["kind"] != "index")
+        if model.conditional:
+            page.run("document.querySelector('#classes input:checked').focus()")
+            page.press("ArrowRight")
+            assert_shows(page, "#picture", model.decode(model.encode(x, condition), np.array([3])))
+        elif isinstance(model, VQVAE):
+            assert "4 whole numbers below 8" in page.run("document.querySelector('#sliders').textContent")
+            assert "does not interpolate" in page.run("document.querySelector('#interpolate-note').textContent")
+        page.run("document.querySelector('#random').click()")
+        assert page.errors == []
+
+
+@pytest.mark.slow
+def test_another_bundle_is_opened_from_the_files_of_this_machine(site):
+    """One of colour images that are not digits, so without classes."""
+    model, folder = model_of("colour"), bundle_of("colour").path
+    x = bundle_of("colour").golden()["encoder"]["inputs"]["x"]
+    names = ["bundle.json", "golden.json", "encoder.onnx", "decoder.onnx"]
+    with served(demo.server(site.folder, 0)) as url, browser.page() as page:
+        page.open(url)
+        page.wait(SHOWN)
+        page.choose("#files", [folder / name for name in names[:3]])
+        page.wait("document.querySelector('#status').textContent.startsWith('Choose decoder.onnx too')")
+        page.choose("#files", [folder / name for name in names])
+        page.wait("document.querySelector('#summary').textContent.includes('8×8×3')")
+        assert_shows(page, "#picture", model.reconstruct(x[:1])[..., 0])  # the red of it
+        page.run("document.querySelector('#check').click()")
+        assert json.loads(page.wait(SELFTEST))["passed"]
+        assert page.errors == []
+
+
+@pytest.mark.slow
+def test_what_is_wrong_with_a_bundle_is_said(site, tmp_path):
+    folder = Path(shutil.copytree(site.folder, tmp_path / "site"))
+    (folder / "bundle" / "decoder.onnx").write_bytes(b"damaged")
+    with served(demo.server(folder, 0)) as url, browser.page() as page:
+        page.open(url)
+        status = "document.querySelector('#status.error')?.textContent"
+        assert page.wait(status) == "decoder.onnx is not the file that was exported. Export the model again."
+        page.open(url + "?bundle=nowhere/")
+        assert "nowhere/bundle.json is not there" in page.wait(f"{status}?.includes('nowhere') && {status}")
+        shutil.rmtree(folder / "runtime")
+        page.open(url + "?nothing")
+        assert "Run npm install in the kit" in page.wait(f"{status}?.includes('npm') && {status}")
+
+
+class _Cdn(http.server.SimpleHTTPRequestHandler):
+    def end_headers(self):
+        self.send_header("Access-Control-Allow-Origin", "*")
+        super().end_headers()
+
+    def log_message(self, format, *args):
+        pass
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("genuine", [True, False])
+def test_without_a_runtime_it_takes_the_cdns_if_its_hash_is_right(genuine, site, tmp_path):
+    """The CDN is played by this machine, with npm's files: the browser is told that its name is here."""
+    if not shutil.which("openssl"):
+        pytest.skip("needs openssl, for the certificate of a server")
+    dist = tmp_path / "cdn" / PINNED["cdn"].split("/", 3)[3]
+    folder = Path(shutil.copytree(site.folder, tmp_path / "site"))
+    shutil.move(folder / "runtime", dist)
+    if not genuine:
+        with open(dist / PINNED["script"], "a") as file:
+            file.write("\n// one line more")
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=cdn.jsdelivr.net"]
+    subprocess.run([*words, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    cdn = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Cdn, directory=str(tmp_path / "cdn")))
+    cdn.socket = context.wrap_socket(cdn.socket, server_side=True)
+    rules = f"MAP cdn.jsdelivr.net 127.0.0.1:{cdn.server_port} , MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"
+    flags = (f"--host-resolver-rules={rules}", "--ignore-certificate-errors")
+    with served(cdn), served(demo.server(folder, 0)) as url, browser.page(*flags) as page:
+        page.open(url + "?selftest")
+        result = json.loads(page.wait(SELFTEST))
+        assert result["passed"] is genuine
+        assert result["runtime"] == PINNED["cdn"] if genuine else "not the file that its hash says" in result["error"]
