@@ -123,7 +123,7 @@ def detection(normal: np.ndarray, anomalous: np.ndarray, threshold: float, path:
     figure = Figure(figsize=(9, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2)
     joined = np.concatenate([normal, anomalous])
-    edges = np.linspace(*np.percentile(joined, [0, 99.5]), 41)
+    edges = np.linspace(joined.min(), np.percentile(joined, 99.5), 41)
     for scores, label, colour in ((normal, "normal", COLOURS[0]), (anomalous, "anomalies", COLOURS[1])):
         left.hist(np.clip(scores, None, edges[-1]), edges, density=True, histtype="step", color=colour, label=label)
     left.axvline(threshold, color="black", linestyle="--", linewidth=1, label="threshold")

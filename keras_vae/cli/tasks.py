@@ -122,7 +122,7 @@ def _further_pictures(card: Any, model: Any, folder: Path, count: int) -> dict[s
     if model.stochastic:
         kl = kl_per_dimension(model, x)
         order = np.argsort(-kl)
-        plots.bars(kl[order], folder / "kl.png", [f"z{each}" for each in order], "KL, nats", line=0.01)
+        plots.bars(kl[order].tolist(), folder / "kl.png", [f"z{each}" for each in order], "KL, nats", line=0.01)
         found["kl.png"] = "KL of each latent dimension from the prior; below the line a dimension is not used"
     plots.rows(tasks.interpolate(model, x[:4], x[4:8]), folder / "interpolation.png")
     found["interpolation.png"] = "Between two test images: the images of the codes on the straight line between theirs"

@@ -47,7 +47,8 @@ class Bundle:
       manifest: what `bundle.json` says: `model` (class, zoo_name, likelihood, latent_dim, prior, labels, image_shape),
         `preprocessing`, `licences`, `batch` (None: any), `graphs` (inputs and outputs by name, with shape and dtype),
         `formats` (the file of each graph; the precision, and what it costs, where it is not float32), `latent` (the
-        prior, and what its codes of real images are like), `files` (sha256 and bytes), `parity` (one row a runtime, graph, case, batch and output), `versions`.
+        prior, and what its codes of real images are like), `files` (sha256 and bytes), `parity` (one row a runtime,
+        graph, case, batch and output), `versions`.
     """
 
     path: Path

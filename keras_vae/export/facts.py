@@ -75,7 +75,7 @@ def prior_of(model: Any) -> str | None:
         return None
     if prior is None:
         return None
-    inner = getattr(prior, "distribution", None)
+    inner: Any = getattr(prior, "distribution", None)
     if isinstance(inner, tfd.Normal) and np.all(np.asarray(inner.loc) == 0) and np.all(np.asarray(inner.scale) == 1):
         return "standard normal"
     return type(prior).__name__.strip("_")

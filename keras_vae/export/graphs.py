@@ -188,7 +188,7 @@ def _sampler(model: Any, encode: Any, images: Mapping[str, Input], condition: Ma
         return {**outputs, "z": outputs["mean"] + ops.exp(0.5 * outputs["log_var"]) * eps}
 
     noise = {"eps": Input((model.latent_dim,), "float32", "noise")}
-    return Graph("sampler", "draw", {"x": images["x"]} | noise | condition, draw, "z", ("mean", "log_var"))
+    return Graph("sampler", "draw", {"x": images["x"], **noise, **condition}, draw, "z", ("mean", "log_var"))
 
 
 def trace(graph: Graph, batch: int | None = None) -> TracedGraph:

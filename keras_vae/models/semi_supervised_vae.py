@@ -56,7 +56,6 @@ class SemiSupervisedVAE(VAE):
         self.refuse("beta", "free_bits")
         self.specs["classifier"] = classifier
         self.classifier = self.make_network("classifier", classifier, ENCODERS, self.image_shape, (self.num_classes,))
-        self.functions.classify = tf.function(self._log_q, reduce_retracing=True, autograph=False)
 
     def network_shapes(self) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
         return conditions.network_shapes(super().network_shapes(), self.num_classes)
@@ -108,7 +107,7 @@ class SemiSupervisedVAE(VAE):
     def classify(self, x: Any) -> np.ndarray:
         """q(y|x) of each image: probabilities, `(batch, num_classes)`. Errors: as `encode`."""
         images = inference.checked_inputs(self, x)
-        return np.exp(arrays.in_blocks(lambda _, part: self.functions.classify(part["x"]), images))
+        return np.exp(arrays.in_blocks(lambda _, part: self.functions.of(self._log_q)(part["x"]), images))
 
     def decode(self, z: Any, condition: Any = None) -> np.ndarray:
         if condition is None or (arrays.check_labels(condition, self.num_classes) < 0).any():

@@ -76,14 +76,14 @@ def interpolate(
         raise UserError(f"Images pair one to one. Given: {len(ends[0])} and {len(ends[1])}.")
     way = {"linear": linear, "spherical": spherical}[method]
     shares = np.linspace(0.0, 1.0, steps)
-    codes = [way(*ends, share) for share in shares]
+    codes = [way(ends[0], ends[1], share) for share in shares]
     if path == "posteriors":
         spread = _log_variances(model, first, second, condition)
         noise = tfd.Normal(0.0, 1.0).sample(
             ends[0].shape, seed=randomness.seed_of(check_whole_number(seed, "seed", minimum=0), randomness.SAMPLING)
         )
         codes = [
-            code + np.asarray(noise) * np.exp(0.5 * linear(*spread, share))
+            code + np.asarray(noise) * np.exp(0.5 * linear(spread[0], spread[1], share))
             for code, share in zip(codes, shares, strict=True)
         ]
     images = [model.decode(code.astype(model.float_dtype), condition=condition) for code in codes]

@@ -110,6 +110,13 @@ def _one_transpose(graph: _Graph, node: Any) -> None:
 
 def _layer_normalisation(graph: _Graph, node: Any, sizes: dict[str, tuple[int | None, ...]]) -> None:
     """x * inv + (beta - mean * inv), with inv = gamma / sqrt(var + epsilon) over the last axis: LayerNormalization."""
+    scaled: Any
+    shift: Any
+    moved: Any
+    squares: Any
+    gamma: Any
+    beta: Any
+    epsilon: Any
     scaled, shift = (graph.maker(name, op) for name, op in zip(node.input, ("Mul", "Add"), strict=True))
     moved = graph.maker(shift.input[0], "Mul") if shift is not None else None
     negated = graph.maker(moved.input[0], "Neg") if moved is not None else None
