@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from keras_vae import likelihoods as likelihoods
     from keras_vae import models as models
     from keras_vae import networks as networks
+    from keras_vae import priors as priors
     from keras_vae import runtimes as runtimes
     from keras_vae import schedules as schedules
     from keras_vae import tasks as tasks
@@ -25,6 +26,7 @@ __all__ = [
     "likelihoods",
     "models",
     "networks",
+    "priors",
     "runtimes",
     "schedules",
     "tasks",

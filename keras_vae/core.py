@@ -22,6 +22,7 @@ from keras_vae.naming import build
 from keras_vae.networks import DECODERS, ENCODERS
 from keras_vae.schedules import Schedule, schedule
 from keras_vae.training import (
+    Mean,
     StopOnFailure,
     Trackers,
     as_batch,
@@ -89,6 +90,7 @@ class VAE(keras.Model):
     decoded: str = "mean"  # which of `likelihood_parameters` stands for x: `decode` and `reconstruct` return it
     encoders: Mapping[str, Any] = ENCODERS  # the networks that have a name
     decoders: Mapping[str, Any] = DECODERS
+    code_space: str = "vectors"  # "directions": a code is a unit vector, and densities are over the sphere
 
     def __init__(
         self,
@@ -225,6 +227,10 @@ class VAE(keras.Model):
 
     def after_step(self, terms: Terms) -> None:
         """Called in training after the updates of each step: moving averages, dead codes."""
+
+    def make_metric(self, name: str) -> Any:
+        """What gathers a number over an epoch, of its `Terms.logs` or the engine's: the mean over examples."""
+        return Mean(name=name)
 
     def network_shapes(self) -> dict[str, tuple[Any, ...]]:
         """The shapes of one input and one output of `"encoder"` and of `"decoder"`, as `make_network` takes them.
@@ -399,7 +405,11 @@ class VAE(keras.Model):
                 optimizer.scale_loss(loss / replica.num_replicas_in_sync)
                 for optimizer, loss in zip(optimizers, losses, strict=True)
             ]
-        gradients = [tape.gradient(loss, player.variables) for loss, player in zip(scaled, players, strict=True)]
+        # Dense: of a gradient in parts, as of ops.take, Keras's Adam squares each part before it sums them.
+        gradients = [
+            [each if each is None else tf.convert_to_tensor(each) for each in tape.gradient(loss, player.variables)]
+            for loss, player in zip(scaled, players, strict=True)
+        ]
         for optimizer, gradient, player in zip(optimizers, gradients, players, strict=True):
             optimizer.apply_gradients(zip(gradient, player.variables, strict=True))
         self.after_step(terms)
@@ -455,7 +465,7 @@ class VAE(keras.Model):
         check_players(players, self.trainable_variables)
         chosen = choose_optimizers(optimizer, [player.name for player in players])
         with self.distribute_strategy.scope():
-            self._trackers = Trackers(self._metric_names(players))
+            self._trackers = Trackers({name: self.make_metric(name) for name in self._metric_names(players)})
             super().compile(
                 optimizer=chosen[players[0].name],
                 jit_compile=jit_compile,

@@ -93,5 +93,15 @@ def gated(outputs: Any, degrees: Sequence[int]) -> tuple[Any, Any]:
     return ops.sigmoid(-raw) * outputs[..., 0], -ops.softplus(-raw)
 
 
+def shifted_and_scaled(outputs: Any, degrees: Sequence[int]) -> tuple[Any, Any]:
+    """t and s of every dimension, s in (-2, 2): equation 4 of Papamakarios et al. 2017 (MAF),
+    https://arxiv.org/abs/1705.07057, from codes to noise."""
+    return outputs[..., 0], 2.0 * ops.tanh(0.5 * outputs[..., 1])
+
+
 # name -> the degrees of a layer, and from a masked network's two outputs to shift and log scale
-MASKED = {"iaf": (autoregressive_degrees, gated), "realnvp": (coupling_degrees, coupled)}
+MASKED = {
+    "iaf": (autoregressive_degrees, gated),
+    "maf": (autoregressive_degrees, shifted_and_scaled),
+    "realnvp": (coupling_degrees, coupled),
+}

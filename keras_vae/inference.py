@@ -50,16 +50,19 @@ def reconstruct(self: Any, x: Any, condition: Any = None) -> np.ndarray:
     return self.decode(self.encode(x, condition), condition)
 
 
-def sample(self: Any, count: int, seed: int = 0, condition: Any = None) -> np.ndarray:
+def sample(self: Any, count: int, seed: int = 0, condition: Any = None, prior: Any = None) -> np.ndarray:
     """The mean images of `count` codes drawn from the prior: `(count, *image_shape)`.
 
+    Args:
+      prior: of `keras_vae.priors`, fitted to this model; None: the model's own.
+
     Raises:
-      UserError: `count` or `seed` is not a whole number of 0 or more.
+      UserError: `count` or `seed` is not a whole number of 0 or more, or the prior was not fitted to such codes.
     """
     count = arrays.check_whole_number(count, "count", minimum=0)
     given = self.check_condition(condition, count).get("condition")
     noise = randomness.seed_of(arrays.check_whole_number(seed, "seed", minimum=0), randomness.SAMPLING)
-    z = draw_codes(self, count, noise, given)
+    z = draw_codes(self, count, noise, given) if prior is None else fitted(self, prior).sample(count, seed=noise)
     return self.decode(keras.tree.map_structure(np.asarray, z), condition)
 
 
@@ -69,30 +72,47 @@ def draw_codes(model: Any, count: int, seed: Any, condition: Any = None) -> Any:
     return prior.sample(seed=seed) if prior.batch_shape.rank else prior.sample(count, seed=seed)
 
 
-def elbo(self: Any, x: Any, seed: int = 0, condition: Any = None) -> np.ndarray:
+def fitted(model: Any, prior: Any) -> Any:
+    """The distribution of a prior of `keras_vae.priors`, for this model."""
+    if not hasattr(prior, "distribution_for"):
+        raise UserError(f"prior is a fitted prior of keras_vae.priors, or None. Given: {type(prior).__name__}.")
+    return prior.distribution_for(model)
+
+
+def elbo(self: Any, x: Any, seed: int = 0, condition: Any = None, prior: Any = None) -> np.ndarray:
     """The one-sample ELBO of each image, `(batch,)`, nats. The noise of an example depends on its position only.
+
+    Args:
+      prior: of `keras_vae.priors`, fitted to this model: then log p(x|z) + log prior(z) - log q(z|x), z from q(z|x).
 
     Raises:
       UserError: as `encode`, or images outside the likelihood's support (grey levels under a Bernoulli).
     """
     inputs = checked_inputs(self, x, condition, likelihood=True)
-    return elbo_terms(self, inputs, arrays.check_whole_number(seed, "seed", minimum=0))["elbo"]
+    seed = arrays.check_whole_number(seed, "seed", minimum=0)
+    if prior is not None:
+        return importance_weighted(self, inputs, 1, seed, fitted(self, prior))
+    return elbo_terms(self, inputs, seed)["elbo"]
 
 
-def log_prob(self: Any, x: Any, samples: int = 5000, seed: int = 0, condition: Any = None) -> np.ndarray:
+def log_prob(
+    self: Any, x: Any, samples: int = 5000, seed: int = 0, condition: Any = None, prior: Any = None
+) -> np.ndarray:
     """Importance-weighted estimate of log p(x) for each image, `(batch,)`, nats: a lower bound in expectation.
 
     Equation 8 of Burda et al. 2016, https://arxiv.org/abs/1509.00519.
 
     Args:
       samples: draws of q(z|x) for each image.
+      prior: as for `elbo`.
 
     Raises:
       UserError: as `elbo`.
     """
     inputs = checked_inputs(self, x, condition, likelihood=True)
     samples = arrays.check_whole_number(samples, "samples")
-    return importance_weighted(self, inputs, samples, arrays.check_whole_number(seed, "seed", minimum=0))
+    seed = arrays.check_whole_number(seed, "seed", minimum=0)
+    return importance_weighted(self, inputs, samples, seed, None if prior is None else fitted(self, prior))
 
 
 def checked_inputs(model: Any, x: Any, condition: Any = None, likelihood: bool = False) -> dict[str, np.ndarray]:

@@ -36,10 +36,9 @@ def kl(self: Any, log_px: Any) -> Any:
     return cost[:, None]
 
 
-def perplexity(self: Any, codes: Any, log_px: Any) -> Any:
-    """How many entries the codes of a batch are spread over, once for each example: `(batch,)`."""
-    used = quantizers.perplexity(quantizers.shares_of(codes, self.entries, log_px.dtype))
-    return ops.broadcast_to(used, ops.shape(log_px))
+def make_metric(self: Any, name: str) -> Any:
+    """As `VAE.make_metric`; `perplexity`, how many entries an epoch's codes are spread over, from `uses_of` them."""
+    return quantizers.Perplexity((self.entries,)) if name == "perplexity" else VAE.make_metric(self, name)
 
 
 def code(self: Any, parameters: Mapping[str, Any]) -> Any:

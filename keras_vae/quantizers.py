@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
@@ -23,14 +24,39 @@ def nearest(vectors: Any, codebook: Any) -> Any:
     return tf.argmin(distances, axis=-1, output_type=tf.int32)
 
 
-def shares_of(codes: Any, entries: int, dtype: Any) -> Any:
-    """How often each entry occurs among `codes`, in all its axes, as a share of 1: `(entries,)`."""
-    return ops.mean(ops.one_hot(ops.reshape(codes, (-1,)), entries, dtype=dtype), axis=0)
+def squared_length(vectors: Any) -> Any:
+    """|.|**2 of each example's vectors, `(batch, ...)`, summed over positions and dimensions: `(batch,)`."""
+    return ops.sum(ops.square(vectors), axis=tuple(range(1, len(vectors.shape))))
 
 
-def perplexity(shares: Any) -> Any:
-    """exp(entropy) of shares that sum to 1: 1 where one entry is used, the number of entries where all are alike."""
-    return ops.exp(-ops.sum(shares * ops.log(ops.maximum(shares, 1e-20))))
+def uses_of(codes: Any, entries: int) -> Any:
+    """How often each entry occurs in each example of `codes`, `(batch, ...)`: `(batch, entries)`, float32."""
+    flat = ops.reshape(codes, (ops.shape(codes)[0], -1))
+    return ops.sum(ops.one_hot(flat, entries, dtype="float32"), axis=1)
+
+
+class Perplexity(keras.metrics.Metric):
+    """exp(entropy) of how often each entry of a codebook was chosen since the last reset, the mean over codebooks.
+
+    1 where one entry is used, the number of entries where all are alike. An epoch's is not the mean of its batches':
+    that of a batch of few codes is at most their number.
+
+    Args:
+      shape: `(entries,)`, or `(codebooks, entries)`.
+      name: under which it is shown.
+    """
+
+    def __init__(self, shape: Sequence[int], name: str = "perplexity") -> None:
+        super().__init__(name=name)
+        self.uses = self.add_weight(shape=tuple(shape), initializer="zeros", name="uses")
+
+    def update_state(self, uses: Any, sample_weight: Any = None) -> None:
+        """Add the examples of a batch: `(batch, *shape)`, as `uses_of` counts."""
+        self.uses.assign_add(ops.sum(uses, axis=0))
+
+    def result(self) -> Any:
+        shares = self.uses / ops.maximum(ops.sum(self.uses, axis=-1, keepdims=True), 1.0)
+        return ops.mean(ops.exp(-ops.sum(shares * ops.log(ops.maximum(shares, 1e-20)), axis=-1)))
 
 
 def rows_of(vectors: Any, count: int, seed: Any) -> Any:
@@ -55,9 +81,54 @@ def over_replicas(codes: Any, outputs: Any, candidates: Any, entries: int) -> li
 
 
 def smoothed(counts: Any, alpha: float = 1e-5) -> Any:
-    """Laplace smoothing of counts, `(entries,)`, that keeps their sum n: (c + alpha) n / (n + entries alpha)."""
-    total = ops.sum(counts)
-    return (counts + alpha) / (total + counts.shape[0] * alpha) * total
+    """Laplace smoothing of counts, `(..., entries)`, that keeps their sum n: (c + alpha) n / (n + entries alpha)."""
+    total = ops.sum(counts, axis=-1, keepdims=True)
+    return (counts + alpha) / (total + counts.shape[-1] * alpha) * total
+
+
+def moved(
+    codebook: Any, counts: Any, sums: Any, weight: Any, found: Sequence[Any], decay: float, restart_below: float
+) -> tuple[Any, Any, Any]:
+    """A codebook `(..., entries, size)` after a step, with its averages: `counts`, `(..., entries)`, and `sums`.
+
+    Args:
+      codebook: the entries before.
+      counts: how often each was chosen, an average that starts from zero.
+      sums: of the vectors that chose it; None for a codebook that gradients move.
+      weight: of what is in the averages, this step included: 1 - decay**steps.
+      found: counts and sums of this step, and the vectors that entries restart from.
+      decay: of the averages.
+      restart_below: an entry that was chosen less often, on average a step, restarts.
+    """
+    new_counts, new_sums, candidates = found
+    counts = decay * counts + (1.0 - decay) * new_counts
+    dead = counts < restart_below * weight
+    entries = codebook
+    if sums is not None:
+        sums = decay * sums + (1.0 - decay) * new_sums
+        size = smoothed(counts / weight)
+        # What nothing has chosen stays where it is: its sums say nothing.
+        entries = ops.where((counts > 0)[..., None], sums / weight / size[..., None], codebook)
+        sums = ops.where(dead[..., None], weight * candidates, sums)
+    # A restarted entry starts as if chosen once a step.
+    return ops.where(dead[..., None], candidates, entries), ops.where(dead, weight, counts), sums
+
+
+def move(model: Any, codebook: Any, found: Sequence[Any]) -> None:
+    """A step of a model's codebook, a variable, and of its averages `counts`, `sums` and `weight`: `moved`."""
+    model.weight.assign(model.decay * model.weight + (1.0 - model.decay))
+    state = codebook, model.counts, model.sums
+    after = moved(*state, model.weight, found, model.decay, model.restart_below)
+    for variable, value in zip(state, after, strict=True):
+        if variable is not None:
+            variable.assign(value)
+
+
+def state(model: Any, name: str, shape: Sequence[int], initializer: str = "zeros", trainable: bool = False) -> Any:
+    """A variable of a model: a codebook, or what is known of it, equal on all replicas."""
+    aggregation = "none" if trainable else "only_first_replica"
+    given: dict[str, Any] = {"shape": shape, "dtype": model.float_dtype, "trainable": trainable, "name": name}
+    return model.add_weight(initializer=initializer, aggregation=aggregation, **given)
 
 
 def uniform(shape: Sequence[int], entries: int, dtype: Any) -> tfd.Distribution:

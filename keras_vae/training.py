@@ -14,7 +14,7 @@ from keras_vae.errors import DivergedError, UserError
 _NO_WEIGHTS = "A VAE weighs all examples alike."
 
 
-class _Mean(keras.metrics.Mean):
+class Mean(keras.metrics.Mean):
     """A weighted mean; of nothing, NaN rather than 0."""
 
     def result(self) -> Any:
@@ -27,8 +27,8 @@ class Trackers:
     A plain object: Keras saves the variables of a model's own attributes, and none of these belong in a weights file.
     """
 
-    def __init__(self, names: Sequence[str]) -> None:
-        self.means = {name: _Mean(name=name) for name in names}
+    def __init__(self, means: Mapping[str, Any]) -> None:
+        self.means = dict(means)  # name -> a Keras metric: a mean, or what a variant has instead
         # Batches since the last reset: evaluation noise is a function of it, so `evaluate` gives the same twice.
         self.batches = keras.metrics.Sum(name="batches")
         self.failure = keras.Variable(-1, dtype="int64", trainable=False, aggregation="only_first_replica")

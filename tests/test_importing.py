@@ -32,8 +32,8 @@ def test_importing_the_package_imports_no_tensorflow():
 
 
 def test_lazy_names():
-    for name in ("data", "divergences", "evaluation", "export", "likelihoods", "models", "networks", "runtimes",
-                 "schedules", "zoo"):  # fmt: skip
+    for name in ("data", "divergences", "evaluation", "export", "likelihoods", "models", "networks", "priors",
+                 "runtimes", "schedules", "zoo"):  # fmt: skip
         assert name in dir(keras_vae) and name in keras_vae.__all__
         assert getattr(keras_vae, name).__name__ == f"keras_vae.{name}"
     with pytest.raises(AttributeError, match="module 'keras_vae' has no attribute 'modles'"):

@@ -67,7 +67,9 @@ def chunk_limit(model: Any) -> int:
     return max(1, min(_CHUNK, _NUMBERS // (BLOCK * outputs)))
 
 
-def bits_per_dim(model: Any, x: Any, samples: int = 5000, seed: int = 0, condition: Any = None) -> np.ndarray:
+def bits_per_dim(
+    model: Any, x: Any, samples: int = 5000, seed: int = 0, condition: Any = None, prior: Any = None
+) -> np.ndarray:
     """-log2 P(x) / D of each image of D pixels of 8 bits, channels counted: `(batch,)`, bits.
 
     P is a mass over the 256 grey levels: that of a likelihood with so many levels as it is. For a density p on [0, 1]
@@ -80,6 +82,7 @@ def bits_per_dim(model: Any, x: Any, samples: int = 5000, seed: int = 0, conditi
       samples: importance samples of each image.
       seed: of the draws, and of the dequantisation.
       condition: one for each image, where the model is conditional.
+      prior: of `keras_vae.priors`, fitted to this model; its cost is counted, as is that of the model's own.
 
     Raises:
       UserError: images that are not of 8 bits, or a likelihood of fewer levels, such as a Bernoulli, which has no
@@ -104,7 +107,7 @@ def bits_per_dim(model: Any, x: Any, samples: int = 5000, seed: int = 0, conditi
     if not family.levels:
         noise = np.random.default_rng(check_whole_number(seed, "seed", minimum=0)).random(images.shape)
         images, offset = (levels + noise) / 256.0, 8.0
-    return offset - model.log_prob(images, samples, seed, condition) / (pixels * np.log(2.0))
+    return offset - model.log_prob(images, samples, seed, condition, prior) / (pixels * np.log(2.0))
 
 
 def _log_mean_weights(model: Any, prior: Any = None) -> Any:

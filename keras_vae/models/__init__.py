@@ -16,6 +16,7 @@ from keras_vae.models.hyperspherical_vae import HypersphericalVAE as Hyperspheri
 from keras_vae.models.info_vae import InfoVAE as InfoVAE
 from keras_vae.models.iwae import IWAE as IWAE
 from keras_vae.models.rae import RAE as RAE
+from keras_vae.models.residual_vq_vae import ResidualVQVAE as ResidualVQVAE
 from keras_vae.models.semi_supervised_vae import SemiSupervisedVAE as SemiSupervisedVAE
 from keras_vae.models.sequence_vae import SequenceVAE as SequenceVAE
 from keras_vae.models.vae_gan import VAEGAN as VAEGAN
@@ -42,6 +43,7 @@ MODELS = {
         InfoVAE,
         IWAE,
         RAE,
+        ResidualVQVAE,
         SequenceVAE,
         SemiSupervisedVAE,
         VAEGAN,

@@ -14,7 +14,7 @@ class AE(VAE):
     """Autoencoder: minimises -log p(x|z) at z = encoder(x), in nats per example. No noise, no prior, no KL.
 
     Section 2 of Hinton and Salakhutdinov 2006, https://doi.org/10.1126/science.1127647. It has no distribution over
-    codes, and so neither an ELBO nor log p(x), nor samples.
+    codes, and so neither an ELBO nor log p(x); it samples from a prior of `keras_vae.priors` that is fitted afterwards.
 
     Args:
       **kwargs: as `VAE`, but for `beta` and `free_bits`; the encoder gives `latent_dim` numbers.
@@ -32,4 +32,7 @@ class AE(VAE):
         Raises:
           UserError: always.
         """
-        raise UserError("An AE has no prior to sample from. Use a VAE, a WAE or an RAE, or interpolate between codes.")
+        raise UserError(
+            "An AE has no prior to sample from. Give sample(prior=) one that is fitted to its codes, as by "
+            "keras_vae.priors.MixturePrior().fit(model, train_images), or use a VAE, a WAE or an RAE."
+        )

@@ -23,7 +23,7 @@ class FSQVAE(VAE):
     position is one of prod(levels) points, and the code its number. With the uniform prior the KL is the constant
     positions * log(prod(levels)), nats, so the logged elbo is a bound of log p(x).
 
-    A code is an int32 array `(batch, *code_shape)`. Logs `perplexity`, how many points each batch uses.
+    A code is an int32 array `(batch, *code_shape)`. Logs `perplexity`, how many points are in use over an epoch.
 
     Args:
       code_shape: the positions of a code, `(7, 7)` or `(16,)`.
@@ -40,6 +40,7 @@ class FSQVAE(VAE):
     code = integer_codes.code
     code_spec = integer_codes.code_spec
     check_code = integer_codes.check_code
+    make_metric = integer_codes.make_metric
 
     def __init__(self, code_shape: Sequence[int] = (7, 7), levels: Sequence[int] = (8, 5, 5, 5), **kwargs: Any) -> None:
         self.code_shape = tuple(arrays.check_whole_number(size, "a size in code_shape") for size in code_shape)
@@ -70,7 +71,7 @@ class FSQVAE(VAE):
         points = quantizers.finite_levels(self.run(self.encoder, batch["x"], training), self.levels)
         log_px = self.likelihood(points, training=training).log_prob(batch["x"])
         codes = quantizers.finite_index(ops.round(points), self.levels)
-        logs = {"perplexity": integer_codes.perplexity(self, codes, log_px)}
+        logs = {"perplexity": quantizers.uses_of(codes, self.entries)}
         return Terms(log_px, integer_codes.kl(self, log_px), logs=logs)
 
     def get_config(self) -> dict[str, Any]:

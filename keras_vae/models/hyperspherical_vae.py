@@ -29,6 +29,8 @@ class HypersphericalVAE(VAE):
       **kwargs: as `VAE`.
     """
 
+    code_space = "directions"
+
     def __init__(self, latent_dim: int = 10, maximum_concentration: float = 10_000.0, **kwargs: Any) -> None:
         number = isinstance(maximum_concentration, int | float) and not isinstance(maximum_concentration, bool)
         if not number or not 1 <= maximum_concentration <= 1e5:

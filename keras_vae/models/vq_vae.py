@@ -23,8 +23,8 @@ class VQVAE(VAE):
     (appendix A.1), free of bias from their start at zero. With the uniform prior the KL is the constant
     positions * log(entries), nats, so the logged elbo is a bound of log p(x); a prior fitted to codes betters it.
 
-    A code is an int32 array `(batch, *code_shape)`. Logs, of each batch: `perplexity`, how many entries are in use;
-    `commitment`, |z_e - e|**2.
+    A code is an int32 array `(batch, *code_shape)`. Logs `perplexity`, how many entries are in use over an
+    epoch; `commitment`, |z_e - e|**2.
 
     Args:
       code_shape: the positions of a code, `(7, 7)` or `(16,)`.
@@ -46,6 +46,7 @@ class VQVAE(VAE):
     code = integer_codes.code
     code_spec = integer_codes.code_spec
     check_code = integer_codes.check_code
+    make_metric = integer_codes.make_metric
 
     def __init__(
         self,
@@ -70,12 +71,12 @@ class VQVAE(VAE):
             raise UserError(f"decay is below 1, code_shape not empty. Given: {decay!r} and {code_shape!r}.")
         super().__init__(latent_dim=self.embedding_dim, **kwargs)
         self.refuse("beta", "free_bits")
+        shape, learned = (self.entries, self.embedding_dim), codebook == "gradient"
         with randomness.initial_weights(self.seed, "codebook"):
-            self.codebook = self._state("codebook", (entries, embedding_dim), "random_normal", codebook == "gradient")
+            self.codebook = quantizers.state(self, "codebook", shape, "random_normal", trainable=learned)
         # Averages that start from zero, and the weight of what is in them, by which they are divided.
-        self.counts, self.weight = self._state("counts", (entries,)), self._state("weight", ())
-        if codebook == "ema":
-            self.sums = self._state("sums", (entries, embedding_dim))
+        self.counts, self.weight = quantizers.state(self, "counts", shape[:1]), quantizers.state(self, "weight", ())
+        self.sums = None if learned else quantizers.state(self, "sums", shape)
 
     def posterior_parameters(self, x: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
         """`codes`, int32 `(batch, *code_shape)`."""
@@ -92,12 +93,11 @@ class VQVAE(VAE):
         vectors = ops.take(entries, codes, axis=0)
         through = quantizers.straight_through(outputs, vectors)
         log_px = self.likelihood(through, training=training).log_prob(batch["x"])
-        axes = tuple(range(1, len(outputs.shape)))
-        distance = ops.sum(ops.square(outputs - ops.stop_gradient(vectors)), axis=axes)
+        distance = quantizers.squared_length(outputs - ops.stop_gradient(vectors))
         penalty = self.commitment * distance
         if self.codebook_kind == "gradient":
-            penalty += ops.sum(ops.square(ops.stop_gradient(outputs) - vectors), axis=axes)
-        logs = {"perplexity": integer_codes.perplexity(self, codes, log_px), "commitment": distance}
+            penalty += quantizers.squared_length(ops.stop_gradient(outputs) - vectors)
+        logs = {"perplexity": quantizers.uses_of(codes, self.entries), "commitment": distance}
         flat = ops.reshape(outputs, (-1, self.embedding_dim))
         candidates = quantizers.rows_of(flat, self.entries, self.draws.next())
         cache = {"codes": ops.reshape(codes, (-1,)), "outputs": flat, "candidates": candidates}
@@ -105,19 +105,7 @@ class VQVAE(VAE):
 
     def after_step(self, terms: Terms) -> None:
         """Moving averages over the vectors of all replicas, and new places for entries that nothing chooses."""
-        counts, sums, candidates = quantizers.over_replicas(**terms.cache, entries=self.entries)
-        self.weight.assign(self.decay * self.weight + (1.0 - self.decay))
-        counts = self.decay * self.counts + (1.0 - self.decay) * counts
-        dead = counts < self.restart_below * self.weight  # a restarted entry starts as if chosen once a step
-        self.counts.assign(ops.where(dead, self.weight, counts))
-        entries: Any = self.codebook
-        if self.codebook_kind == "ema":
-            sums = self.decay * self.sums + (1.0 - self.decay) * sums
-            self.sums.assign(ops.where(dead[:, None], self.weight * candidates, sums))
-            size = quantizers.smoothed(counts / self.weight)
-            # What nothing has chosen stays where it is: its sums say nothing.
-            entries = ops.where((counts > 0)[:, None], sums / self.weight / size[:, None], self.codebook)
-        self.codebook.assign(ops.where(dead[:, None], candidates, entries))
+        quantizers.move(self, self.codebook, quantizers.over_replicas(**terms.cache, entries=self.entries))
 
     def get_config(self) -> dict[str, Any]:
         own = ("code_shape", "entries", "embedding_dim", "commitment", "decay", "restart_below")
@@ -126,9 +114,3 @@ class VQVAE(VAE):
 
     def _entries(self) -> Any:
         return ops.cast(self.codebook, self.float_dtype)
-
-    def _state(self, name: str, shape: Any, initializer: str = "zeros", trainable: bool = False) -> Any:
-        given: dict[str, Any] = {"shape": shape, "dtype": self.float_dtype, "trainable": trainable, "name": name}
-        return self.add_weight(
-            initializer=initializer, aggregation="none" if trainable else "only_first_replica", **given
-        )

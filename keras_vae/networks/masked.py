@@ -47,12 +47,17 @@ class MaskedNetwork(keras.layers.Layer):
     Args:
       degrees: of each input, 1 or more.
       outputs: the numbers for each input; the result's shape is `(..., len(degrees), outputs)`.
-      context_dim: the size of the context, a second input that is not masked.
+      context_dim: the size of the context, a second input that is not masked; 0: there is none.
       hidden: the sizes of the hidden layers, one or more.
     """
 
     def __init__(
-        self, degrees: Sequence[int], outputs: int, context_dim: int, hidden: Sequence[int] = (64, 64), **kwargs: Any
+        self,
+        degrees: Sequence[int],
+        outputs: int,
+        context_dim: int = 0,
+        hidden: Sequence[int] = (64, 64),
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.degrees, self.outputs = tuple(degrees), outputs
@@ -64,12 +69,15 @@ class MaskedNetwork(keras.layers.Layer):
         last = inner[-1][:, None] < np.repeat(levels[0], outputs)[None, :]
         self.layers = [MaskedDense(mask, dtype=dtype) for mask in masks]
         self.layers.append(MaskedDense(last, "random_normal", dtype=dtype))
-        self.from_context = keras.layers.Dense(self.hidden[0], use_bias=False, dtype=dtype)
-        self.from_context.build((None, context_dim))
+        if context_dim:
+            self.from_context = keras.layers.Dense(self.hidden[0], use_bias=False, dtype=dtype)
+            self.from_context.build((None, context_dim))
         self.built = True
 
-    def call(self, inputs: Any, context: Any) -> Any:
-        value = self.layers[0](inputs) + self.from_context(context)
+    def call(self, inputs: Any, context: Any = None) -> Any:
+        value = self.layers[0](inputs)
+        if self.context_dim:
+            value += self.from_context(context)
         for layer in self.layers[1:]:
             value = layer(ops.relu(value))
         return ops.reshape(value, (*ops.shape(value)[:-1], len(self.degrees), self.outputs))

@@ -39,6 +39,7 @@ CASES: dict[str, dict[str, Any]] = {
     "IWAE": {**_TOY, "gradient": "dreg"},
     "InfoVAE": {**_TOY, "alpha": 0.5},
     "RAE": {**_TOY, "regulariser": "gradient"},
+    "ResidualVQVAE": {**_PIXELS, "code_shape": (3,), "depth": 2, "entries": 5, "embedding_dim": 2},
     "SequenceVAE": {
         "length": 5,
         "vocabulary_size": 4,

@@ -90,12 +90,29 @@ class TestTerms:
         np.testing.assert_allclose(np.asarray(tf.convert_to_tensor(by_entries)), expected, rtol=1e-9, atol=1e-12)
 
     def test_perplexity_of_one_code_is_1_and_of_all_alike_is_their_number(self):
-        assert float(quantizers.perplexity(quantizers.shares_of(np.full((4, 3), 2), 7, "float32"))) == pytest.approx(1)
-        every = np.tile(np.arange(7), 6).reshape(14, 3)
-        assert float(quantizers.perplexity(quantizers.shares_of(every, 7, "float32"))) == pytest.approx(7, rel=1e-5)
+        metric = quantizers.Perplexity((7,))
+        metric.update_state(quantizers.uses_of(np.full((4, 3), 2), 7))
+        assert float(metric.result()) == pytest.approx(1)
+        metric.reset_state()
+        metric.update_state(quantizers.uses_of(np.tile(np.arange(7), 6).reshape(14, 3), 7))
+        assert float(metric.result()) == pytest.approx(7, rel=1e-5)
         model = vq()
         model.codebook.assign(np.concatenate([np.zeros((1, 2)), np.full((6, 2), 1e3)]))
-        np.testing.assert_allclose(terms_of(model).logs["perplexity"], 1, rtol=1e-6)
+        np.testing.assert_array_equal(terms_of(model).logs["perplexity"], np.tile(3 * np.eye(7)[0], (32, 1)))
+
+    def test_perplexity_is_that_of_the_epoch(self):
+        """Of all codes of 32 images in batches of 4, not the mean of the batches' perplexities."""
+        model = moved(vq())
+        model.compile("sgd", **PLAIN)
+        found = model.evaluate(X, batch_size=4, verbose=0, return_dict=True)["perplexity"]
+
+        def exact(codes):
+            shares = np.bincount(codes.ravel(), minlength=7) / codes.size
+            return np.exp(-(shares[shares > 0] * np.log(shares[shares > 0])).sum())
+
+        codes = model.encode(X)
+        assert found == pytest.approx(exact(codes), rel=1e-5)
+        assert found > 1.05 * np.mean([exact(codes[start : start + 4]) for start in range(0, 32, 4)])
 
     def test_the_elbo_is_exact_for_a_deterministic_posterior(self):
         """log p(x, z) - log q(z|x) is log p(x|e) - positions log K for every draw: the ELBO itself."""
@@ -159,6 +176,16 @@ class TestMovingAverages:
         assert same(before, weights(model))
         model.fit(X, batch_size=32, verbose=0)
         assert not np.array_equal(before[[w.name for w in model.weights].index("codebook")], model.codebook)
+
+    def test_the_optimizer_sees_one_gradient_for_each_entry(self):
+        """Adam's first step is the learning rate in each number, however many vectors chose an entry."""
+        model = moved(vq(codebook="gradient", restart_below=0.0))
+        model.compile(keras.optimizers.Adam(0.01), **PLAIN)
+        _, codes, before = brute(model)
+        model.fit(X, batch_size=32, verbose=0)
+        steps = np.abs(np.asarray(model.codebook) - before)
+        chosen = np.unique(codes)
+        np.testing.assert_allclose(steps[chosen], 0.01, rtol=1e-2)
 
     def test_who_learns_the_codebook(self):
         ema, gradient = vq(), vq(codebook="gradient")

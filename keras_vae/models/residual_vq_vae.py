@@ -1,0 +1,140 @@
+"""VAE with integer codes: residual vector quantisation."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from keras_vae import arrays, integer_codes, quantizers, randomness
+from keras_vae.core import VAE, Batch, Terms
+from keras_vae.errors import UserError
+from keras_vae.models.vq_vae import CODEBOOKS
+
+
+@keras.saving.register_keras_serializable(package="keras_vae")
+class ResidualVQVAE(VAE):
+    """Each vector z_e of the encoder becomes a sum of entries, e_1 + ... + e_D: maximises log p(x|sum) - penalty.
+
+    Algorithm 1 of Zeghidour et al. 2021 (SoundStream), https://arxiv.org/abs/2107.03312: e_1 is the nearest entry of
+    the first codebook, e_2 that of the second one to what is left, z_e - e_1, and so on, so a code of D log(K) nats
+    needs D K entries, not K**D. The penalty is commitment * |z_e - sg(e_1 + ... + e_d)|**2, summed over d: equation 8
+    of Lee et al. 2022 (RQ-VAE), https://arxiv.org/abs/2203.01941; and the codebooks' own as in `VQVAE`, which depth 1
+    is. With the uniform prior the KL is the constant positions * D * log(entries), nats.
+
+    A code is an int32 array `(batch, *code_shape, depth)`, coarse to fine. Logs `perplexity`, how many entries are in
+    use over an epoch, the mean over codebooks; `commitment`, the sum of |.|**2 above.
+
+    Args:
+      code_shape: the positions of a code, `(7, 7)` or `(16,)`.
+      depth: D, the number of codebooks.
+      entries: K, the size of each.
+      embedding_dim: the size of each entry.
+      codebook, commitment, decay, restart_below: as `VQVAE`, for each codebook.
+      **kwargs: as `VAE`, but for latent_dim, beta and free_bits.
+    """
+
+    analytic_kl = False
+    log_names = ("perplexity", "commitment")
+    posterior = integer_codes.posterior
+    prior = integer_codes.prior
+    code = integer_codes.code
+    code_spec = integer_codes.code_spec
+    check_code = integer_codes.check_code
+
+    def __init__(
+        self,
+        code_shape: Sequence[int] = (7, 7),
+        depth: int = 4,
+        entries: int = 256,
+        embedding_dim: int = 64,
+        codebook: str = "ema",
+        commitment: float = 0.25,
+        decay: float = 0.99,
+        restart_below: float = 0.01,
+        **kwargs: Any,
+    ) -> None:
+        if codebook not in CODEBOOKS:
+            raise UserError(f"codebook is one of {', '.join(CODEBOOKS)}. Given: {codebook!r}.")
+        self.positions = tuple(arrays.check_whole_number(size, "a size in code_shape") for size in code_shape)
+        self.depth = arrays.check_whole_number(depth, "depth")
+        self.entries = arrays.check_whole_number(entries, "entries")
+        self.embedding_dim = arrays.check_whole_number(embedding_dim, "embedding_dim")
+        self.codebook_kind, self.decay = codebook, arrays.check_number(decay, "decay")
+        self.commitment = arrays.check_number(commitment, "commitment")
+        self.restart_below = arrays.check_number(restart_below, "restart_below")
+        if not self.positions or self.decay >= 1:
+            raise UserError(f"decay is below 1, code_shape not empty. Given: {decay!r} and {code_shape!r}.")
+        self.code_shape = (*self.positions, self.depth)
+        super().__init__(latent_dim=self.embedding_dim, **kwargs)
+        self.refuse("beta", "free_bits")
+        shape, learned = (self.depth, self.entries, self.embedding_dim), codebook == "gradient"
+        with randomness.initial_weights(self.seed, "codebook"):
+            self.codebooks = quantizers.state(self, "codebooks", shape, "random_normal", trainable=learned)
+        self.counts, self.weight = quantizers.state(self, "counts", shape[:2]), quantizers.state(self, "weight", ())
+        self.sums = None if learned else quantizers.state(self, "sums", shape)
+
+    def network_shapes(self) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
+        shapes, vectors = super().network_shapes(), (*self.positions, self.embedding_dim)
+        return {"encoder": (shapes["encoder"][0], vectors), "decoder": (vectors, shapes["decoder"][1])}
+
+    def quantised(self, outputs: Any) -> list[tuple[Any, Any, Any]]:
+        """For each codebook: what was left before it, `(..., embedding_dim)`; its code, `(...)`; and the entry."""
+        levels, left = [], outputs
+        for entries in self._entries():
+            code = quantizers.nearest(left, entries)
+            vector = ops.take(entries, code, axis=0)
+            levels.append((left, code, vector))
+            left = left - ops.stop_gradient(vector)
+        return levels
+
+    def posterior_parameters(self, x: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
+        """`codes`, int32 `(batch, *code_shape, depth)`."""
+        levels = self.quantised(self.run(self.encoder, x, training))
+        return {"codes": ops.stack([code for _, code, _ in levels], axis=-1)}
+
+    def likelihood_parameters(self, z: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
+        """Of codes, or of vectors `(batch, *code_shape, embedding_dim)`."""
+        if z.dtype.is_integer:
+            z = sum(ops.take(entries, z[..., level], axis=0) for level, entries in enumerate(self._entries()))
+        return super().likelihood_parameters(z, condition, training)
+
+    def terms(self, batch: Batch, training: bool) -> Terms:
+        outputs = self.run(self.encoder, batch["x"], training)
+        levels = self.quantised(outputs)
+        through = quantizers.straight_through(outputs, sum(vector for _, _, vector in levels))
+        log_px = self.likelihood(through, training=training).log_prob(batch["x"])
+        distance = sum(quantizers.squared_length(left - ops.stop_gradient(vector)) for left, _, vector in levels)
+        penalty = self.commitment * distance
+        if self.codebook_kind == "gradient":
+            penalty += sum(quantizers.squared_length(ops.stop_gradient(left) - vector) for left, _, vector in levels)
+        uses = ops.stack([quantizers.uses_of(code, self.entries) for _, code, _ in levels], axis=1)
+        found = []
+        for left, code, _ in levels:
+            flat = ops.reshape(left, (-1, self.embedding_dim))
+            candidates = quantizers.rows_of(flat, self.entries, self.draws.next())
+            found.append({"codes": ops.reshape(code, (-1,)), "outputs": flat, "candidates": candidates})
+        return Terms(
+            log_px,
+            integer_codes.kl(self, log_px),
+            penalty,
+            {"perplexity": uses, "commitment": distance},
+            {"levels": found},
+        )
+
+    def after_step(self, terms: Terms) -> None:
+        """Each codebook's moving averages and new places, as in `VQVAE`, of what was left before it."""
+        found = [quantizers.over_replicas(**level, entries=self.entries) for level in terms.cache["levels"]]
+        quantizers.move(self, self.codebooks, [ops.stack(each) for each in zip(*found, strict=True)])
+
+    def make_metric(self, name: str) -> Any:
+        return quantizers.Perplexity((self.depth, self.entries)) if name == "perplexity" else super().make_metric(name)
+
+    def get_config(self) -> dict[str, Any]:
+        own = ("depth", "entries", "embedding_dim", "commitment", "decay", "restart_below")
+        inherited = {name: value for name, value in super().get_config().items() if name != "latent_dim"}
+        own_values = {name: getattr(self, name) for name in own}
+        return {**inherited, **own_values, "codebook": self.codebook_kind, "code_shape": self.positions}
+
+    def _entries(self) -> list[Any]:
+        return ops.unstack(ops.cast(self.codebooks, self.float_dtype))

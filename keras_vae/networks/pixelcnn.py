@@ -1,0 +1,170 @@
+"""Gated PixelCNN: what each integer of a grid may be, given those before it in raster order."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from keras_vae.arrays import check_whole_number
+from keras_vae.errors import UserError
+
+
+@keras.saving.register_keras_serializable(package="keras_vae")
+class MaskedConv2D(keras.layers.Layer):
+    """A convolution, padded to the input's size, of which only some taps exist.
+
+    Args:
+      filters: channels of the output.
+      mask: `(height, width)`, odd sizes, 1 where a tap exists.
+    """
+
+    def __init__(self, filters: int, mask: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.filters, self.mask = filters, np.asarray(mask, "float32")
+
+    def build(self, input_shape: Any) -> None:
+        shape = (*self.mask.shape, input_shape[-1], self.filters)
+        self.kernel = self.add_weight(shape=shape, initializer="glorot_uniform", name="kernel")
+        self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias")
+
+    def call(self, inputs: Any) -> Any:
+        mask = ops.convert_to_tensor(self.mask[:, :, None, None], self.compute_dtype)
+        kernel = ops.cast(self.kernel, self.compute_dtype) * mask
+        return ops.conv(inputs, kernel, padding="same") + ops.cast(self.bias, self.compute_dtype)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return (*input_shape[:-1], self.filters)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "filters": self.filters, "mask": self.mask.tolist()}
+
+
+def vertical_mask(size: int, kind: str) -> np.ndarray:
+    """`(size, size)`: the rows above, and, of kind "b", the own row."""
+    mask = np.zeros((size, size), "float32")
+    mask[: size // 2 + (kind == "b")] = 1.0
+    return mask
+
+
+def horizontal_mask(size: int, kind: str) -> np.ndarray:
+    """`(1, size)`: what is to the left, and, of kind "b", the own place."""
+    mask = np.zeros((1, size), "float32")
+    mask[:, : size // 2 + (kind == "b")] = 1.0
+    return mask
+
+
+@keras.saving.register_keras_serializable(package="keras_vae")
+class GatedBlock(keras.layers.Layer):
+    """One layer of both stacks: equation 2 and figure 2 of van den Oord et al. 2016, https://arxiv.org/abs/1606.05328.
+
+    The vertical stack at a place knows the rows above it, whole, so that there is no blind spot; the horizontal one,
+    what is to its left, and the vertical stack. Each is tanh(f) * sigmoid(g), f and g moved by the condition.
+
+    Args:
+      filters: channels of each stack.
+      kernel_size: odd.
+      kind: `"a"`, the first layer, which may not see its own place; `"b"`, which may.
+    """
+
+    def __init__(self, filters: int, kernel_size: int, kind: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.filters, self.kernel_size, self.kind = filters, kernel_size, kind
+        dtype = self.dtype_policy
+        self.vertical = MaskedConv2D(2 * filters, vertical_mask(kernel_size, kind), dtype=dtype)
+        self.horizontal = MaskedConv2D(2 * filters, horizontal_mask(kernel_size, kind), dtype=dtype)
+        self.down = keras.layers.Conv2D(2 * filters, 1, dtype=dtype)
+        self.out = keras.layers.Conv2D(filters, 1, dtype=dtype)
+
+    def build(self, input_shape: Any) -> None:
+        self.vertical.build(input_shape)
+        self.horizontal.build(input_shape)
+        self.down.build((*input_shape[:-1], 2 * self.filters))
+        self.out.build((*input_shape[:-1], self.filters))
+
+    def call(self, above: Any, left: Any, shift: Any = 0.0) -> tuple[Any, Any]:
+        vertical = self.vertical(above)
+        horizontal = self.horizontal(left) + self.down(vertical)
+        new_above, gated = (_gated(value + shift) for value in (vertical, horizontal))
+        new_left = self.out(gated)
+        return new_above, new_left + left if self.kind == "b" else new_left
+
+    def get_config(self) -> dict[str, Any]:
+        own = {"filters": self.filters, "kernel_size": self.kernel_size, "kind": self.kind}
+        return {**super().get_config(), **own}
+
+
+def _gated(value: Any) -> Any:
+    first, second = ops.split(value, 2, axis=-1)
+    return ops.tanh(first) * ops.sigmoid(second)
+
+
+@keras.saving.register_keras_serializable(package="keras_vae")
+class PixelCNN(keras.layers.Layer):
+    """Logits of each integer of `(batch, height, width)`, given those before it in raster order:
+    `(batch, height, width, entries)`, float32 or float64.
+
+    Gated, with two stacks, and so without blind spot: van den Oord et al. 2016, https://arxiv.org/abs/1606.05328. A
+    place sees `blocks * (kernel_size // 2)` rows up, and as many columns to each side.
+
+    Args:
+      entries: each integer is from 0 to `entries - 1`.
+      filters: channels of each stack.
+      blocks: gated layers, the first of mask A, the others of mask B.
+      kernel_size: odd, 3 or more.
+      num_classes: of the labels that `call` takes beside the integers, which move every gate (section 2.3); 0: none.
+    """
+
+    def __init__(
+        self,
+        entries: int,
+        filters: int = 64,
+        blocks: int = 6,
+        kernel_size: int = 5,
+        num_classes: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.entries, self.filters = check_whole_number(entries, "entries"), check_whole_number(filters, "filters")
+        self.blocks = check_whole_number(blocks, "blocks")
+        self.kernel_size = check_whole_number(kernel_size, "kernel_size", minimum=3)
+        self.num_classes = check_whole_number(num_classes, "num_classes", minimum=0)
+        if not self.kernel_size % 2:
+            raise UserError(f"kernel_size is odd: a place has as many neighbours left as right. Given: {kernel_size}.")
+        dtype = self.dtype_policy
+        self.embedding = keras.layers.Embedding(self.entries, self.filters, dtype=dtype)
+        self.gated = [
+            GatedBlock(self.filters, self.kernel_size, "b" if place else "a", dtype=dtype)
+            for place in range(self.blocks)
+        ]
+        self.labels = [
+            keras.layers.Embedding(self.num_classes, 2 * self.filters, dtype=dtype)
+            for _ in range(self.blocks if self.num_classes else 0)
+        ]
+        self.hidden = keras.layers.Conv2D(self.filters, 1, activation="relu", dtype=dtype)
+        self.last = keras.layers.Conv2D(self.entries, 1, dtype=dtype)
+        vectors = (None, None, None, self.filters)
+        for layer in (*self.gated, self.hidden, self.last):
+            layer.build(vectors)
+        for layer in (self.embedding, *self.labels):
+            layer.build()
+        self.built = True
+
+    def call(self, codes: Any, labels: Any = None) -> Any:
+        return self.logits(self.embedding(codes), labels)
+
+    def logits(self, vectors: Any, labels: Any = None) -> Any:
+        """Of embedded integers, `(batch, height, width, filters)`."""
+        above = left = vectors
+        for place, block in enumerate(self.gated):
+            shift = self.labels[place](labels)[:, None, None, :] if self.num_classes else 0.0
+            above, left = block(above, left, shift=shift)
+        logits = self.last(self.hidden(ops.relu(left)))
+        return ops.cast(logits, "float64" if self.compute_dtype == "float64" else "float32")
+
+    def compute_output_shape(self, input_shape: Any, *_: Any) -> Any:
+        return (*input_shape, self.entries)
+
+    def get_config(self) -> dict[str, Any]:
+        own = ("entries", "filters", "blocks", "kernel_size", "num_classes")
+        return {**super().get_config(), **{name: getattr(self, name) for name in own}}

@@ -1,0 +1,27 @@
+"""What can stand in for a trained model's prior: distributions fitted to its codes."""
+
+from pathlib import Path
+
+from keras_vae.naming import choose
+from keras_vae.priors.autoregressive import AutoregressivePrior as AutoregressivePrior
+from keras_vae.priors.base import FittedPrior as FittedPrior
+from keras_vae.priors.base import codes_of as codes_of
+from keras_vae.priors.base import read
+from keras_vae.priors.flow import FlowPrior as FlowPrior
+from keras_vae.priors.mixture import MixturePrior as MixturePrior
+from keras_vae.priors.two_stage import TwoStagePrior as TwoStagePrior
+
+PRIORS: dict[str, type[FittedPrior]] = {
+    prior.__name__: prior for prior in (AutoregressivePrior, FlowPrior, MixturePrior, TwoStagePrior)
+}
+
+
+def load(path: str | Path) -> FittedPrior:
+    """The fitted prior that `save` wrote to `path`.
+
+    Raises:
+      CorruptFileError: not the file of a fitted prior.
+      UserError: a prior that this version does not know.
+    """
+    head, held = read(path)
+    return choose("prior", head["prior"], PRIORS).from_data(head, held, path)

@@ -1,0 +1,133 @@
+"""An autoregressive distribution over integer codes."""
+
+from collections.abc import Mapping
+from typing import Any, Self
+
+import numpy as np
+import tensorflow as tf
+from keras import ops
+from tensorflow_probability import distributions as tfd
+
+from keras_vae import arrays, randomness
+from keras_vae.errors import UserError
+from keras_vae.networks.pixelcnn import PixelCNN
+from keras_vae.priors import training
+from keras_vae.priors.base import FittedPrior
+
+
+class AutoregressivePrior(FittedPrior):
+    """log p(code) = sum_i log p(code_i | code_1, ..., code_{i-1}) in raster order, by a gated PixelCNN.
+
+    Section 3.3 of van den Oord et al. 2017, https://arxiv.org/abs/1711.00937, and
+    https://arxiv.org/abs/1606.05328 for the network. Of models whose code is an array of integers. Codes of one axis
+    are one row; of three or more, the last ones are read one after another, as in `numpy.reshape`.
+
+    Args:
+      filters: channels of the network.
+      blocks: gated layers.
+      kernel_size: odd: a place sees `blocks * (kernel_size // 2)` rows above it, and columns to each side.
+      epochs: passes over the codes.
+      batch_size: codes in a step of Adam.
+      learning_rate: Adam's.
+      seed: of the draws of q(z|x), the initial weights and the order of the codes.
+    """
+
+    kind = "index"
+
+    def __init__(
+        self,
+        filters: int = 64,
+        blocks: int = 6,
+        kernel_size: int = 5,
+        epochs: int = 20,
+        batch_size: int = 128,
+        learning_rate: float = 1e-3,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(seed)
+        PixelCNN(1, filters, blocks, kernel_size)  # says what does not fit
+        self.filters, self.blocks, self.kernel_size = filters, blocks, kernel_size
+        self.epochs = arrays.check_whole_number(epochs, "epochs")
+        self.batch_size = arrays.check_whole_number(batch_size, "batch_size")
+        self.learning_rate = arrays.check_number(learning_rate, "learning_rate")
+        self.history: dict[str, list[float]] = {}  # "loss": nats per code after each epoch
+
+    def fit_codes(self, codes: Any, classes: int = 0) -> Self:
+        """Fit to `(count, *shape)` integers from 0 to `classes - 1`, by maximum likelihood.
+
+        Raises:
+          UserError: other codes, or fewer than one batch.
+        """
+        array = np.asarray(codes)
+        if array.ndim < 2 or not array.size:
+            raise UserError(f"Codes must be (count, *shape), one or more. Given: shape {array.shape}.")
+        arrays.check_whole_number(classes, "classes")
+        self.shape, self.classes, self.fitted = array.shape[1:], classes, False
+        grids = self.checked(array).reshape(-1, *self._grid())
+        with randomness.initial_weights(self.seed, "autoregressive prior"):
+            self.network = self._network()
+        self.history = training.train(self.network, grids, lambda grid: _log_prob(self.network, grid), self)
+        self.fitted = True
+        return self
+
+    def make_distribution(self, dtype: str) -> tfd.Distribution:
+        return _Raster(self.network, self.shape, self._grid(), dtype)
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        return training.arrays_of(self.network)
+
+    def restore(self, held: Mapping[str, np.ndarray]) -> None:
+        self.network = self._network()
+        training.restore_into(self.network, held)
+
+    def _network(self) -> PixelCNN:
+        return PixelCNN(self.classes, self.filters, self.blocks, self.kernel_size, dtype="float32")
+
+    def _grid(self) -> tuple[int, int]:
+        height = self.shape[0] if len(self.shape) > 1 else 1
+        return height, int(np.prod(self.shape)) // height
+
+
+def _log_prob(network: Any, grid: Any) -> Any:
+    """Of `(batch, height, width)` integers, `(batch,)`, nats."""
+    return ops.sum(tfd.Categorical(logits=network(grid)).log_prob(grid), axis=(1, 2))
+
+
+class _Raster(tfd.Distribution):
+    """Batch shape `()`, event shape that of a code; int32. A draw takes one pass of the network for each place."""
+
+    def __init__(self, network: Any, shape: tuple[int, ...], grid: tuple[int, int], dtype: str) -> None:
+        self._network, self._shape, self._grid, self._float = network, shape, grid, dtype
+        super().__init__(tf.int32, tfd.NOT_REPARAMETERIZED, validate_args=False, allow_nan_stats=True)
+
+    def _log_prob(self, value: Any) -> Any:
+        leading = value.shape[: len(value.shape) - len(self._shape)]
+        grid = ops.reshape(ops.cast(value, "int32"), (-1, *self._grid))
+        return ops.reshape(ops.cast(_log_prob(self._network, grid), self._float), leading)
+
+    def _sample_n(self, n: Any, seed: Any = None) -> Any:
+        height, width = self._grid
+
+        def one_place(place: Any, codes: Any) -> Any:
+            logits = self._network(ops.reshape(codes, (n, height, width)))[:, place // width, place % width]
+            drawn = tfd.Categorical(logits=logits).sample(seed=randomness.fold(seed, place))
+            return ops.where(ops.arange(height * width, dtype="int32") == place, drawn[:, None], codes)
+
+        @tf.function(autograph=False)
+        def all_places() -> Any:
+            start = ops.zeros((n, height * width), "int32")
+            return ops.fori_loop(0, height * width, one_place, start)
+
+        return ops.reshape(all_places(), (n, *self._shape))
+
+    def _batch_shape(self) -> Any:
+        return tf.TensorShape([])
+
+    def _batch_shape_tensor(self) -> Any:
+        return ops.zeros((0,), "int32")
+
+    def _event_shape(self) -> Any:
+        return tf.TensorShape(self._shape)
+
+    def _event_shape_tensor(self) -> Any:
+        return ops.convert_to_tensor(self._shape, "int32")

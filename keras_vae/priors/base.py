@@ -1,0 +1,216 @@
+"""What every fitted prior shares: the codes it is fitted to, the model it fits, and its file."""
+
+import inspect
+import io
+import json
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import tensorflow as tf
+from tensorflow_probability import distributions as tfd
+
+from keras_vae import arrays, files, inference, randomness
+from keras_vae.errors import CorruptFileError, UserError
+
+FORMAT = 1
+
+
+class FittedPrior:
+    """A distribution over the codes of a trained model, which takes the place of its prior.
+
+    `model.sample(16, prior=fitted)`, `model.elbo(x, prior=fitted)` and `model.log_prob(x, prior=fitted)` use it. It is
+    fitted to one draw of q(z|x) for each training image, the aggregate posterior, whose density is the best prior that
+    a trained model can have: Hoffman and Johnson 2016, http://approximateinference.org/accepted/HoffmanJohnson2016.pdf.
+
+    A prior defines `fit_codes`, `arrays`, `restore` and `make_distribution`; every argument of its constructor is an
+    attribute of the same name.
+    """
+
+    kind = "code"  # of code_spec: "code", one vector; "index", an array of integers
+
+    def __init__(self, seed: int = 0) -> None:
+        self.seed = arrays.check_whole_number(seed, "seed", minimum=0)
+        self.shape: tuple[int, ...] = ()  # of one code
+        self.classes = 0  # of each number of a code of kind "index"
+        self.fitted = False
+
+    def fit(self, model: Any, x: Any, condition: Any = None) -> Self:
+        """Fit to the codes of images, one draw of q(z|x) each; the same for the same seed, images and model.
+
+        Args:
+          model: a trained model whose code is one array of this prior's kind.
+          x: training images, in [0, 1].
+          condition: one for each image, where the model is conditional.
+
+        Raises:
+          UserError: a model of other codes, or images that do not fit it.
+        """
+        spec = self.spec_of(model)
+        return self.fit_codes(codes_of(model, x, condition, self.seed), spec.get("classes", 0))
+
+    def fit_codes(self, codes: Any, classes: int = 0) -> Self:
+        """Fit to an array of codes.
+
+        Args:
+          codes: `(count, *shape)`: finite numbers, or integers from 0 to `classes - 1`.
+          classes: of codes of integers.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define fit_codes(codes, classes)")
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What was fitted, by name."""
+        raise NotImplementedError(f"{type(self).__name__} must define arrays()")
+
+    def restore(self, held: Mapping[str, np.ndarray]) -> None:
+        """The inverse of `arrays`, for codes of `shape` and `classes`."""
+        raise NotImplementedError(f"{type(self).__name__} must define restore(held)")
+
+    def make_distribution(self, dtype: str) -> tfd.Distribution:
+        """The fitted distribution, its log probabilities of this dtype."""
+        raise NotImplementedError(f"{type(self).__name__} must define make_distribution(dtype)")
+
+    def distribution(self, dtype: str = "float32") -> tfd.Distribution:
+        """The distribution of one code: batch shape `()`, event shape `shape`; nats.
+
+        Raises:
+          UserError: nothing was fitted.
+        """
+        if not self.fitted:
+            raise UserError(f"This {type(self).__name__} was not fitted. Call prior.fit(model, train_images) first.")
+        return self.make_distribution(dtype)
+
+    def log_prob(self, codes: Any) -> np.ndarray:
+        """log p of each code, `(count,)`, nats.
+
+        Raises:
+          UserError: codes of another shape, or nothing was fitted.
+        """
+        distribution = self.distribution()
+        function = tf.function(lambda part: distribution.log_prob(part), autograph=False)
+        return arrays.in_blocks(lambda _, part: function(part["codes"]), {"codes": self.checked(codes)}, pad=True)
+
+    def checked(self, codes: Any) -> np.ndarray:
+        """`codes` in numpy, of `shape` and kind."""
+        if self.kind == "index":
+            return arrays.check_indices(codes, self.shape, self.classes)
+        return arrays.check_codes(codes, self.shape, "codes", "what the prior was fitted to").astype("float32")
+
+    def spec_of(self, model: Any) -> Mapping[str, Any]:
+        """The model's `code_spec`, of one array.
+
+        Raises:
+          UserError: its codes are of another kind.
+        """
+        specs = list(model.code_spec().values())
+        if len(specs) > 1 or specs[0]["kind"] != self.kind or model.code_space != "vectors":
+            what = {"code": "one vector of numbers", "index": "an array of integers"}[self.kind]
+            given = "directions" if model.code_space != "vectors" else " and ".join(each["kind"] for each in specs)
+            raise UserError(
+                f"A {type(self).__name__} is a distribution over codes that are {what}. Given: "
+                f"{'an' if type(model).__name__[0] in 'AEIO' else 'a'} {type(model).__name__}, whose code is {given}."
+            )
+        return specs[0]
+
+    def distribution_for(self, model: Any) -> tfd.Distribution:
+        """The distribution in the model's dtype.
+
+        Raises:
+          UserError: it was not fitted, or to codes of another shape or number of entries than this model's.
+        """
+        distribution, spec = self.distribution(model.float_dtype), self.spec_of(model)
+        if tuple(spec["shape"]) != self.shape or spec.get("classes", 0) != self.classes:
+            entries = [f" of {count} entries" if count else "" for count in (self.classes, spec.get("classes", 0))]
+            raise UserError(
+                f"A prior must be fitted to codes of the model it is used with. Given: a prior of codes of shape "
+                f"{self.shape}{entries[0]}, and a model of codes of shape {tuple(spec['shape'])}{entries[1]}. "
+                f"Call prior.fit(model, train_images)."
+            )
+        return distribution
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {name: getattr(self, name) for name in list(inspect.signature(type(self)).parameters)}
+
+    def save(self, path: str | Path) -> None:
+        """Write the prior to one .npz file, atomically: arrays of numbers and a line of JSON, nothing that is code.
+
+        Raises:
+          UserError: nothing was fitted, or the file cannot be written.
+        """
+        self.distribution()
+        head = {
+            "format": FORMAT,
+            "prior": type(self).__name__,
+            "arguments": self.get_config(),
+            "shape": self.shape,
+            "classes": self.classes,
+        }
+        held: dict[str, Any] = {f"array/{name}": array for name, array in self.arrays().items()}
+        buffer = io.BytesIO()
+        np.savez(buffer, head=np.array(json.dumps(head)), **held)
+        with files.atomic(path) as temporary:
+            temporary.write_bytes(buffer.getbuffer())
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read what `save` wrote; never unpickles. `keras_vae.priors.load` finds the class by itself.
+
+        Raises:
+          CorruptFileError: no such file, or not one of this prior.
+        """
+        head, held = read(path)
+        if head["prior"] != cls.__name__:
+            raise CorruptFileError(f"{path} holds no {cls.__name__}. Given: a {head['prior']}.")
+        return cls.from_data(head, held, path)
+
+    @classmethod
+    def from_data(cls, head: Mapping[str, Any], held: Mapping[str, np.ndarray], path: Any) -> Self:
+        """A fitted prior from what `read` gives."""
+        try:
+            prior = cls(**head["arguments"])
+            prior.shape, prior.classes = tuple(head["shape"]), int(head["classes"])
+            prior.restore(held)
+        except (KeyError, TypeError, ValueError) as error:
+            raise CorruptFileError(f"{path} is not a whole {cls.__name__}: {str(error).splitlines()[0]}.") from error
+        prior.fitted = True
+        return prior
+
+
+def read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The head and the arrays of a saved prior.
+
+    Raises:
+      CorruptFileError: not the file of a prior.
+    """
+    try:
+        with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as file:
+            head = json.loads(str(file["head"]))
+            held = {name.removeprefix("array/"): file[name] for name in file.files if name.startswith("array/")}
+        if head["format"] != FORMAT or not {"prior", "arguments", "shape", "classes"} <= set(head):
+            raise KeyError("another format")
+    except (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise CorruptFileError(f"{path} is not the file of a fitted prior: {reason}. Save one with save.") from error
+    return head, held
+
+
+def codes_of(model: Any, x: Any, condition: Any = None, seed: int = 0) -> np.ndarray:
+    """One draw of q(z|x) for each image: `(count, *code shape)`. For a model without noise, its codes.
+
+    Raises:
+      UserError: as `encode`.
+    """
+    inputs = inference.checked_inputs(model, x, condition)
+    base = randomness.seed_of(seed, randomness.EVALUATION)
+
+    @tf.function(autograph=False)
+    def draw(part: Mapping[str, Any], noise: Any) -> Any:
+        return model.posterior(part["x"], part.get("condition")).sample(seed=noise)
+
+    def one_block(block: int, part: Mapping[str, np.ndarray]) -> Any:
+        return draw({name: tf.constant(array) for name, array in part.items()}, randomness.fold(base, block))
+
+    return arrays.in_blocks(one_block, inputs, pad=True)
