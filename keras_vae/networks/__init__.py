@@ -5,6 +5,8 @@ from keras_vae.networks.conv import ConvEncoder as ConvEncoder
 from keras_vae.networks.mlp import MLP as MLP
 from keras_vae.networks.recurrent import GRUDecoder as GRUDecoder
 from keras_vae.networks.recurrent import GRUEncoder as GRUEncoder
+from keras_vae.networks.residual import ResidualDecoder as ResidualDecoder
+from keras_vae.networks.residual import ResidualEncoder as ResidualEncoder
 
-ENCODERS = {"mlp": MLP, "conv": ConvEncoder}
-DECODERS = {"mlp": MLP, "conv": ConvDecoder}
+ENCODERS = {"mlp": MLP, "conv": ConvEncoder, "residual": ResidualEncoder}
+DECODERS = {"mlp": MLP, "conv": ConvDecoder, "residual": ResidualDecoder}
