@@ -12,7 +12,7 @@ from keras_vae.networks import DECODERS, ENCODERS
 
 SHAPES = [(32, 32, 3), (64, 64, 1)]
 NAMES = sorted(ENCODERS)
-HALVING = {"conv", "residual"}
+HALVING = {"conv", "growing", "residual"}
 
 
 def model_of(name: str, shape: tuple[int, ...]) -> Any:
