@@ -124,6 +124,14 @@ def test_alpha_rises_with_training_only_and_an_interrupted_fade_goes_on(tmp_path
     assert float(again.decoder.alpha) == 4 / 8
 
 
+@pytest.mark.parametrize("dtype", ["float64", "mixed_bfloat16"])
+def test_they_compute_in_their_policys_dtype(dtype):
+    spec = {**SPEC, "fade_steps": 4, "dtype": dtype}
+    del spec["name"]
+    for network, inputs in ((GrowingEncoder((3,), **spec), X), (GrowingDecoder(SHAPE, **spec), Z)):
+        assert network(inputs, training=True).dtype == {"float64": "float64", "mixed_bfloat16": "bfloat16"}[dtype]
+
+
 def test_every_weight_gets_a_gradient_halfway():
     grown = stirred_new(grow(small(), fade_steps=10))
     for network in (grown.encoder, grown.decoder):

@@ -18,17 +18,18 @@ class MapNetwork(Stack):
 
     Args:
       output_shape: `(height, width, channels)` of one output.
-      filters: one number in a list: the channels between input and output.
+      channels: of the maps between input and output.
       activation: the Keras name of the activation.
     """
 
     def __init__(
-        self, output_shape: Sequence[int], filters: Sequence[int] = (64,), activation: str = "relu", **kwargs: Any
+        self, output_shape: Sequence[int], channels: int = 64, activation: str = "relu", **kwargs: Any
     ) -> None:
-        super().__init__(output_shape, filters, activation, **kwargs)
+        super().__init__(output_shape, (channels,), activation, **kwargs)
+        self.channels = channels
 
     def layers_for(self, input_shape: Sequence[int | None]) -> list[keras.layers.Layer]:
-        dtype, (height, width, channels), filters = self.dtype_policy, self.target_shape, self.filters[0]
+        dtype, (height, width, outputs) = self.dtype_policy, self.target_shape
 
         def convolution(size: int, kernel: int = 3, strides: int = 1) -> list[keras.layers.Layer]:
             return [keras.layers.Conv2D(size, kernel, strides=strides, padding="same", dtype=dtype)]
@@ -37,15 +38,20 @@ class MapNetwork(Stack):
             return [*layers, keras.layers.Activation(self.activation, dtype=dtype)]
 
         if len(input_shape) == 2:
-            base = (height, width, filters)
+            base = (height, width, self.channels)
             dense = [keras.layers.Dense(int(np.prod(base)), dtype=dtype), keras.layers.Reshape(base, dtype=dtype)]
-            return [*activated(dense), *convolution(channels)]
-        stack, size = activated(convolution(filters)), int(input_shape[1] or 0)
+            return [*activated(dense), *convolution(outputs)]
+        stack, size = activated(convolution(self.channels)), int(input_shape[1] or 0)
         while size > height:
-            stack, size = [*stack, *activated(convolution(filters, 4, 2))], size // 2
+            stack, size = [*stack, *activated(convolution(self.channels, 4, 2))], size // 2
         while size < height:
-            stack, size = [*stack, Upsample(dtype=dtype), *activated(convolution(filters))], size * 2
-        return [*stack, *convolution(channels)]
+            stack, size = [*stack, Upsample(dtype=dtype), *activated(convolution(self.channels))], size * 2
+        return [*stack, *convolution(outputs)]
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        del config["filters"]
+        return {**config, "channels": self.channels}
 
 
 BETWEEN_LEVELS = {"mlp": MLP, "map": MapNetwork}
@@ -59,4 +65,4 @@ def between(output_shape: Sequence[int], hidden: int) -> dict[str, Any]:
     """
     if len(output_shape) == 1:
         return {"name": "mlp", "hidden": (hidden,)}
-    return {"name": "map", "filters": (hidden,)}
+    return {"name": "map", "channels": hidden}
