@@ -24,7 +24,9 @@ class Stack(keras.layers.Layer):
       UserError: filters that are no positive integers, or an unknown activation.
     """
 
-    def __init__(self, output_shape: Sequence[int], filters: Sequence[int], activation: str, **kwargs: Any) -> None:
+    def __init__(
+        self, output_shape: Sequence[int], filters: Sequence[int] = (32, 64), activation: str = "relu", **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.target_shape, self.filters = tuple(output_shape), check_sizes(filters, _FILTERS)
         if not self.filters:
