@@ -374,7 +374,8 @@ class TestVampPrior:
         np.testing.assert_array_equal(*losses)
         for first, second in zip(*gradients, strict=True):
             assert np.abs(first).max() > 0
-            np.testing.assert_array_equal(first, second)
+            # The tape adds the paths through the posterior and through the components in another order.
+            np.testing.assert_allclose(first, second, rtol=1e-5, atol=1e-7)
         np.testing.assert_array_equal(one.log_weights(X, 5, 1), plain.log_weights(X, 5, 1))
         np.testing.assert_array_equal(one.sample(4, seed=3), plain.sample(4, seed=3))
 
