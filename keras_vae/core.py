@@ -65,8 +65,8 @@ class VAE(keras.Model):
     Args:
       image_shape: `(height, width, channels)` of one image, its pixels in [0, 1].
       latent_dim: the number of latent dimensions.
-      encoder: `"mlp"`, `"conv"`, a mapping of `name` and arguments, or a Keras layer from images to
-        `2 * latent_dim` numbers: the posterior's mean and its log variance.
+      encoder: `"mlp"`, `"conv"`, `"residual"`, `"growing"`, a mapping of `name` and arguments, or a Keras layer from
+        images to `2 * latent_dim` numbers: the posterior's mean and its log variance.
       decoder: the same names, or a Keras layer from codes to images with `likelihood.channels_per_pixel` numbers for
         each channel.
       likelihood: `"bernoulli"`, `"gaussian"`, a mapping of `name` and arguments, or a `Likelihood`.

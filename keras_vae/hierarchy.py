@@ -1,14 +1,12 @@
-"""A distribution of several latents, each of which depends on those above it."""
+"""A distribution of several latents, vectors or maps, each of which depends on those above it."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from keras import ops
 from tensorflow_probability import distributions as tfd
 
-from keras_vae import arrays, divergences, randomness
-from keras_vae.errors import UserError
+from keras_vae import divergences, randomness
 from keras_vae.likelihoods import soft_bound
 
 
@@ -35,7 +33,7 @@ class Ladder:
         return {other: z[other] for other in self.names[: self.names.index(name)]}
 
     def sample(self, sample_shape: Any = (), seed: Any = None) -> dict[str, Any]:
-        """Ancestral draws, name -> `(*sample_shape, *batch_shape, dimensions)`; `seed` is a stateless seed.
+        """Ancestral draws, name -> `(*sample_shape, *batch_shape, *shape of the level)`; `seed` is a stateless seed.
 
         The top level draws with `seed` itself, as a distribution of its own would.
         """
@@ -44,6 +42,14 @@ class Ladder:
             shape, noise = ((), randomness.fold(seed, place)) if place else (sample_shape, seed)
             z[name] = self.level(name, z).sample(shape, seed=noise)
         return z
+
+    def means(self) -> dict[str, Any]:
+        """The mean of each level given the means above it, by name, and `log_var_` and the name, at these."""
+        z, log_vars = {}, {}
+        for name in self.names:
+            inner = self.level(name, z).distribution
+            z[name], log_vars[f"log_var_{name}"] = inner.loc, 2.0 * ops.log(inner.scale)
+        return z | log_vars
 
     def log_prob(self, z: Mapping[str, Any]) -> Any:
         """The sum over levels of log p(z_l|z_{l+1}, ..., z_L), nats."""
@@ -56,9 +62,10 @@ def gaussian(outputs: Any) -> tuple[Any, Any]:
     return mean, soft_bound(log_var, -20.0, 20.0)
 
 
-def normal(mean: Any, log_var: Any) -> tfd.Distribution:
-    """N(mean, diag(exp(log_var))), its last axis the event."""
-    return tfd.Independent(tfd.Normal(mean, ops.exp(0.5 * log_var)), 1)
+def normal(parameters: tuple[Any, Any], shape: Sequence[int]) -> tfd.Distribution:
+    """N(mean, diag(exp(log_var))) of these two, its event of `shape`."""
+    mean, log_var = parameters
+    return tfd.Independent(tfd.Normal(mean, ops.exp(0.5 * log_var)), len(shape))
 
 
 def merged(own: tuple[Any, Any], prior: tuple[Any, Any]) -> tuple[Any, Any]:
@@ -73,26 +80,16 @@ def merged(own: tuple[Any, Any], prior: tuple[Any, Any]) -> tuple[Any, Any]:
 
 
 def kl_of_levels(posterior: Ladder, prior: Ladder, z: Mapping[str, Any]) -> Any:
-    """KL(q(z_l|x, z_{>l}) || p(z_l|z_{>l})) at the draws `z` of the levels above, in closed form: `(batch, levels)`,
-    the top level first, nats."""
+    """KL(q(z_l|x, z_{>l}) || p(z_l|z_{>l})) at the draws `z` of the levels above: `(batch, levels)`, the top first.
+
+    Nats, summed over a level's dimensions; in closed form, or at the draw of the level itself where its prior is a
+    mixture.
+    """
     values = []
     for name in posterior.names:
         above = posterior.above(name, z)
-        values.append(ops.sum(divergences.kl(posterior.level(name, above), prior.level(name, above)), axis=-1))
+        own, given = posterior.level(name, above), prior.level(name, above)
+        mixed = isinstance(given, tfd.MixtureSameFamily)
+        kl = divergences.sampled_kl(own, given, z[name]) if mixed else divergences.kl(own, given)
+        values.append(ops.sum(kl, axis=-1))
     return ops.stack(values, axis=-1)
-
-
-def check_levels(z: Any, sizes: Mapping[str, int], dtype: str) -> dict[str, np.ndarray]:
-    """`z`, a mapping of `(batch, size)` arrays, one for each of `sizes`, in numpy and of `dtype`.
-
-    Raises:
-      UserError: no mapping of these names, or arrays that do not fit or differ in number.
-    """
-    if not isinstance(z, Mapping) or set(z) != set(sizes):
-        given = f"a mapping of {', '.join(map(str, z))}" if isinstance(z, Mapping) else type(z).__name__
-        raise UserError(f"A code is a mapping of the arrays {', '.join(sizes)}, as encode gives it. Given: {given}.")
-    found = {name: arrays.check_codes(z[name], (size,), name) for name, size in sizes.items()}
-    if len({len(array) for array in found.values()}) > 1:
-        counts = ", ".join(f"{name}: {len(array)}" for name, array in found.items())
-        raise UserError(f"Every level of a code must have one batch size. Given: {counts}.")
-    return {name: array.astype(dtype) for name, array in found.items()}

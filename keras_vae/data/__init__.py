@@ -1,8 +1,9 @@
-"""Datasets through TensorFlow Datasets; MNIST and a list of words are bundled, so everything runs with no network."""
+"""Datasets through TensorFlow Datasets; MNIST, a list of words, and sprites that are drawn, need no network."""
 
 from pathlib import Path
 from typing import Any
 
+from keras_vae.data import sprites as sprites
 from keras_vae.data import words as words
 from keras_vae.data.labels import keep_labels as keep_labels
 from keras_vae.data.pipeline import batches as batches
@@ -26,8 +27,11 @@ def load(
 
     Of `"words"`, "x" is int32 `(batch, 16)`: letters as tokens, which `keras_vae.data.words.to_text` reads.
 
+    Of `"sprites"`, "y" is the matrix of factors that the images are drawn from, int32 `(batch, 5)`: see
+    `keras_vae.data.sprites`.
+
     Args:
-      name: a TFDS name of a dataset of images of one size, or `"words"`.
+      name: a TFDS name of a dataset of images of one size, `"sprites"`, or `"words"`.
       split: `"train"`, `"validation"`, `"train+validation"` or `"test"`, or a slice of one, `"train[:1000]"`.
       binarize: `"dynamic"` (new each epoch), `"static"` (always the same), or None: grey levels.
       dequantize: (level + u) / 256 with u uniform, new each epoch.
@@ -55,6 +59,7 @@ def load(
         dequantize=dequantize,
         seed=seed,
         first_epoch=first_epoch,
+        render=split_images.render,
     )
 
 

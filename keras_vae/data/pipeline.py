@@ -1,5 +1,6 @@
 """From arrays of pixels, or of tokens, to batches, as a pure function of the seed, the epoch and the batch."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,6 +33,7 @@ def batches(
     dequantize: bool = False,
     seed: int = 0,
     first_epoch: int = 0,
+    render: Callable[[np.ndarray], np.ndarray] | None = None,
 ) -> Any:
     """A `tf.data.Dataset` of dicts: "x", float32 in [0, 1] `(batch, height, width, channels)`; "y" where labels are.
 
@@ -50,6 +52,8 @@ def batches(
       dequantize: add uniform noise of one grey level: (level + u) / 256, drawn anew each epoch.
       seed: of order and noise.
       first_epoch: the number of the first epoch.
+      render: makes images of rows of `images`, whatever these are: binary ones, uint8, drawn batch by batch, so that a
+        data set that is drawn takes no memory.
 
     Raises:
       UserError: arguments that do not go together, or fewer examples than one training batch.
@@ -62,10 +66,10 @@ def batches(
     if binarize and dequantize:
         raise UserError("dequantize adds noise to grey levels; binary pixels have none. Use one or the other.")
     images = np.asarray(images)
-    tokens = images.dtype == np.int32 and images.ndim == 2
+    tokens = render is None and images.dtype == np.int32 and images.ndim == 2
     if tokens and (binarize or dequantize):
         raise UserError("binarize and dequantize are for grey levels. Given: tokens, int32. Leave them out.")
-    if images.dtype != np.uint8 and not tokens:
+    if images.dtype != np.uint8 and not tokens and render is None:
         images = arrays.check_images(images, images.shape[1:], "images")
     if dequantize and images.dtype != np.uint8:
         raise UserError(f"dequantize needs grey levels 0 to 255 as uint8. Given: {images.dtype}.")
@@ -75,12 +79,16 @@ def batches(
         raise UserError(
             f"Training needs at least one full batch: {batch_size} examples. Given: {len(images)}. Lower batch_size."
         )
-    scale = 255 if images.dtype == np.uint8 else 1
-    if binarize == "static":
-        images, scale, binarize = _binarized_once(images, scale), 1, None
-    binary = not (dequantize or tokens) and all(((part == 0) | (part == scale)).all() for part in arrays.pieces(images))
-    if binary:  # bytes: a quarter of what floats would move in each epoch
-        images, scale, binarize = (images == scale).astype("uint8"), 1, None
+    if render is not None:
+        shape, scale, binary, binarize = render(images[:1]).shape[1:], 1, True, None
+    else:
+        shape, scale = images.shape[1:], 255 if images.dtype == np.uint8 else 1
+        if binarize == "static":
+            images, scale, binarize = _binarized_once(images, scale), 1, None
+        grey = dequantize or tokens
+        binary = not grey and all(((part == 0) | (part == scale)).all() for part in arrays.pieces(images))
+        if binary:  # bytes: a quarter of what floats would move in each epoch
+            images, scale, binarize = (images == scale).astype("uint8"), 1, None
     columns = {"x": images} | ({} if labels is None else {"y": _checked_labels(labels, len(images))})
     tensors = {name: tf.constant(column) for name, column in columns.items()}
     steps = len(images) // batch_size if training else -(-len(images) // batch_size)
@@ -95,13 +103,14 @@ def batches(
 
         def one_batch(step: Any) -> dict[str, Any]:
             batch = {name: tensor[step * batch_size : (step + 1) * batch_size] for name, tensor in shuffled.items()}
-            x = batch["x"] if tokens else tf.cast(batch["x"], "float32")
+            x = batch["x"] if render is None else tf.numpy_function(render, [batch["x"]], tf.uint8, stateful=False)
+            x = x if tokens else tf.cast(x, "float32")
             if binarize or dequantize:
                 noise = tf.random.stateless_uniform(tf.shape(x), randomness.fold(base, step + 1))
                 x = (x + noise) / 256.0 if dequantize else tf.cast(noise * float(scale) < x, "float32")
             elif scale != 1:
                 x = x / float(scale)
-            batch["x"] = tf.ensure_shape(x, (batch_size if training else None, *images.shape[1:]))
+            batch["x"] = tf.ensure_shape(x, (batch_size if training else None, *shape))
             return batch
 
         return tf.data.Dataset.range(steps).map(one_batch, num_parallel_calls=2, deterministic=True)
@@ -112,9 +121,9 @@ def batches(
     # The autotuner's thread sleeps in doubling periods, and the end of an epoch waits for it to wake.
     options.autotune.enabled = False
     dataset = dataset.with_options(options)
-    example = images if tokens else np.full((1, *images.shape[1:]), 1.0 if binary or binarize else 0.5, "float32")
+    example = images if tokens else np.full((1, *shape), 1.0 if binary or binarize else 0.5, "float32")
     marked: Any = dataset
-    marked.keras_vae = Pixels(tuple(images.shape[1:]), example, columns.get("y"))
+    marked.keras_vae = Pixels(tuple(shape), example, columns.get("y"))
     marked.epoch = epoch  # the graph holds the variable's handle only
     return marked
 

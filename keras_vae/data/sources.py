@@ -1,9 +1,12 @@
-"""Where images come from: TensorFlow Datasets, MNIST from the package's own folder, so it needs no network."""
+"""Where images come from: TensorFlow Datasets, MNIST from the package's own folder, sprites drawn when they are needed.
+
+The last two need no network.
+"""
 
 import contextlib
 import functools
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 from unittest import mock
@@ -11,7 +14,7 @@ from unittest import mock
 import numpy as np
 import tensorflow_datasets as tfds
 
-from keras_vae.data import words
+from keras_vae.data import sprites, words
 from keras_vae.errors import UnavailableError, UserError
 from keras_vae.naming import nearest
 
@@ -24,15 +27,16 @@ _VALIDATION_PART = 6
 class Images(NamedTuple):
     """A split, in memory."""
 
-    images: np.ndarray  # uint8 (examples, height, width, channels), or int32 (examples, length): tokens
-    labels: np.ndarray | None  # int64 (examples,), or none
+    images: np.ndarray  # uint8 (examples, height, width, channels); int32 (examples, length), tokens; what is rendered
+    labels: np.ndarray | None  # int64 (examples,), the factors of images that are drawn, or none
+    render: Callable[[np.ndarray], np.ndarray] | None = None  # from rows of `images` to pixels, 0 or 1
 
 
 def read(name: str, split: str, data_dir: str | Path | None = None) -> Images:
     """The split of a TFDS dataset of images, as TFDS orders it, or of data of our own.
 
     Args:
-      name: a TFDS name, such as `"mnist"`; or `"words"`, whose examples are tokens.
+      name: a TFDS name, such as `"mnist"`; `"sprites"`; or `"words"`, whose examples are tokens.
       split: `"train"`, `"validation"`, `"train+validation"` or `"test"`; the first, second and last never overlap.
         The examples that TFDS calls "validation" where it has them, else the last sixth of its "train". A TFDS slice
         of these four, `"train[:1000]"`, counts within the split.
@@ -44,10 +48,11 @@ def read(name: str, split: str, data_dir: str | Path | None = None) -> Images:
     """
     if name in OWN:
         part, start, stop = parsed(split)
-        chosen = np.concatenate([OWN[name]()[each] for each in part.split("+")])[start:stop]
+        chosen = np.concatenate([OWN[name](each) for each in part.split("+")])[start:stop]
         if not len(chosen):
             raise UserError(f"The slice {split!r} of {name!r} holds no examples.")
-        return Images(chosen, None)
+        render = _DRAWN.get(name)
+        return Images(chosen, None if render is None else chosen, render)
     tfds.core.add_data_dir(BUNDLED)
     builder = _prepared(name, data_dir)
     features = builder.info.features
@@ -143,9 +148,11 @@ def _tfds_split(builder: Any, split: str) -> Any:
 
 
 @functools.cache
-def _words() -> dict[str, np.ndarray]:
-    return {split: words.to_tokens(each) for split, each in words.splits().items()}
+def _words(split: str) -> np.ndarray:
+    return words.to_tokens(words.splits()[split])
 
 
-# Bundled data that are not of TFDS: name -> what gives the array of each of train, validation and test.
-OWN = {"words": _words}
+# Data that are not of TFDS: name -> from "train", "validation" or "test" to its array.
+OWN = {"sprites": sprites.split_factors, "words": _words}
+# Those whose arrays are factors, and what draws images of them.
+_DRAWN = {"sprites": sprites.render}

@@ -3,12 +3,11 @@
 from typing import Any
 
 import keras
-import numpy as np
-from keras import ops
 from tensorflow_probability import distributions as tfd
 
 from keras_vae.arrays import check_whole_number
 from keras_vae.core import VAE
+from keras_vae.pseudo_inputs import add_pseudo_inputs, mixture
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -28,15 +27,11 @@ class VampVAE(VAE):
     def __init__(self, pseudo_inputs: int = 500, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.pseudo_inputs = check_whole_number(pseudo_inputs, "pseudo_inputs")
-        start = np.random.default_rng(self.seed).normal(-2.0, 0.5, (self.pseudo_inputs, *self.image_shape))
-        self.raw_pseudo_inputs = self.add_weight(shape=start.shape, initializer="zeros", name="pseudo_inputs")
-        self.raw_pseudo_inputs.assign(start)
+        self.raw_pseudo_inputs = add_pseudo_inputs(self, self.pseudo_inputs)
 
     def prior(self, condition: Any = None) -> tfd.Distribution:
         """The mixture of the posteriors at the pseudo-inputs; batch shape `()`, event shape `(latent_dim,)`."""
-        components = self.posterior(ops.sigmoid(ops.cast(self.raw_pseudo_inputs, self.float_dtype)))
-        equal = tfd.Categorical(logits=ops.zeros((self.pseudo_inputs,), self.float_dtype))
-        return tfd.MixtureSameFamily(equal, components)
+        return mixture(self.raw_pseudo_inputs, self.posterior, self.float_dtype)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "pseudo_inputs": self.pseudo_inputs}

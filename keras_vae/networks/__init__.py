@@ -2,9 +2,13 @@
 
 from keras_vae.networks.conv import ConvDecoder as ConvDecoder
 from keras_vae.networks.conv import ConvEncoder as ConvEncoder
+from keras_vae.networks.growing import GrowingDecoder as GrowingDecoder
+from keras_vae.networks.growing import GrowingEncoder as GrowingEncoder
 from keras_vae.networks.mlp import MLP as MLP
 from keras_vae.networks.recurrent import GRUDecoder as GRUDecoder
 from keras_vae.networks.recurrent import GRUEncoder as GRUEncoder
+from keras_vae.networks.residual import ResidualDecoder as ResidualDecoder
+from keras_vae.networks.residual import ResidualEncoder as ResidualEncoder
 
-ENCODERS = {"mlp": MLP, "conv": ConvEncoder}
-DECODERS = {"mlp": MLP, "conv": ConvDecoder}
+ENCODERS = {"mlp": MLP, "conv": ConvEncoder, "residual": ResidualEncoder, "growing": GrowingEncoder}
+DECODERS = {"mlp": MLP, "conv": ConvDecoder, "residual": ResidualDecoder, "growing": GrowingDecoder}

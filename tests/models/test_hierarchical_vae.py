@@ -1,19 +1,28 @@
-"""HierarchicalVAE: L = 1 is a VAE, and two linear-Gaussian levels have a likelihood that is known exactly."""
+"""HierarchicalVAE: L = 1 is a VAE, and two linear-Gaussian levels have a likelihood that is known exactly.
 
+Levels may be maps, and the top one may have a VampPrior: then L = 1 is a VampVAE.
+"""
+
+import json
 from typing import Any
 
 import keras
 import numpy as np
 import pytest
+import scipy.special
 import scipy.stats
 import tensorflow as tf
 
+from keras_vae import divergences, runtimes
 from keras_vae.errors import UserError
 from keras_vae.export import export
 from keras_vae.hierarchy import merged
-from keras_vae.models import VAE
+from keras_vae.levels import Levels
+from keras_vae.models import VAE, VampVAE
 from keras_vae.models.hierarchical_vae import HierarchicalVAE
-from tests.digits import assert_learned, trained
+from keras_vae.networks.ladder import MapNetwork
+from tests import toys
+from tests.digits import assert_learned, digits, trained
 from tests.export.bundles import stirred
 from tests.test_linear_gaussian import bounded_inverse
 from tests.toys import binary, toy
@@ -184,6 +193,255 @@ def test_convolutions_and_xla():
     assert np.isfinite(history["elbo"]).all()
 
 
+MAPS = ((4, 4, 2), (2, 2, 3), 5)
+SHAPES = {"z1": (4, 4, 2), "z2": (2, 2, 3), "z3": (5,)}
+RESIDUAL = {"name": "residual", "filters": (4,), "groups": 2}
+IMAGES = binary(6, (8, 8, 1))
+
+
+def maps(latent_dims=MAPS, **arguments):
+    defaults = {"image_shape": (8, 8, 1), "hidden": 6, "encoder": RESIDUAL, "decoder": RESIDUAL}
+    return ladder(latent_dims, **{**defaults, **arguments})
+
+
+class TestMaps:
+    """Two levels that are maps, below a vector."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def model(cls):
+        return maps()
+
+    def test_kl_of_a_map_is_summed_by_hand(self, model):
+        """Over its places and channels, one Gaussian at a time; a level is not divided by its size."""
+        terms = terms_of(model, IMAGES)
+        posterior, prior, z = model.posterior(IMAGES), model.prior(), terms.cache["z"]
+        assert {name: tuple(value.shape[1:]) for name, value in z.items()} == SHAPES
+        assert terms.kl.shape == (6, 3)
+        for place, name in enumerate(SHAPES):
+            above = {other: z[other] for other in list(SHAPES)[:place:-1]}
+            q, p = posterior.level(name, above).distribution, prior.level(name, above).distribution
+            m, s, n, t = (np.asarray(value, "float64") for value in (q.loc, q.scale, p.loc, p.scale))
+            n, t = (np.broadcast_to(value, m.shape) for value in (n, t))
+            for example in range(6):
+                total = sum(
+                    np.log(t[example][i] / s[example][i])
+                    + (s[example][i] ** 2 + (m[example][i] - n[example][i]) ** 2) / (2 * t[example][i] ** 2)
+                    - 0.5
+                    for i in np.ndindex(SHAPES[name])
+                )
+                assert float(terms.kl[example, place]) == pytest.approx(total, rel=1e-4)
+
+    def test_the_average_of_log_weights_is_the_elbo(self, model):
+        log_weights = np.asarray(model.log_weights(IMAGES[:1], 2000, seed=2))[:, 0]
+        elbos = model.elbo(np.repeat(IMAGES[:1], 2000, axis=0), seed=1)
+        error = np.sqrt(log_weights.var() / 2000 + elbos.var() / 2000)
+        assert abs(log_weights.mean() - elbos.mean()) < 5 * error
+
+    def test_codes_are_maps_and_come_back(self, model):
+        codes = model.encode(IMAGES)
+        assert {name: code.shape[1:] for name, code in codes.items()} == SHAPES
+        np.testing.assert_allclose(model.decode(codes), model.reconstruct(IMAGES), atol=1e-6)
+        for name in codes:
+            assert np.abs(model.decode({**codes, name: codes[name] + 1}) - model.decode(codes)).max() > 1e-3
+        with pytest.raises(UserError, match=r"z1 must have shape \(batch, 4, 4, 2\)"):
+            model.decode({**codes, "z1": codes["z1"].reshape(6, -1)})
+        assert model.sample(3, seed=0).shape == (3, 8, 8, 1)
+
+    def test_the_prior_of_a_map_depends_on_place_and_on_every_level_above(self, model):
+        z = {name: np.zeros((1, *shape), "float32") for name, shape in SHAPES.items()}
+        mean = model.prior().level("z1", {"z3": z["z3"], "z2": z["z2"]}).distribution.loc
+        assert np.ptp(np.asarray(mean), axis=(1, 2)).max() > 1e-3, "zero padding alone tells places apart"
+        for name in ("z2", "z3"):
+            changed = {other: z[other] + (other == name) for other in ("z3", "z2")}
+            assert np.abs(model.prior().level("z1", changed).distribution.loc - mean).max() > 1e-3
+
+    def test_what_is_above_is_repeated_to_the_size_below(self):
+        levels = Levels(MAPS, 6, skip=True)
+        generator = np.random.default_rng(0)
+        z = {name: generator.normal(size=(2, *shape)).astype("float32") for name, shape in SHAPES.items()}
+        joined = np.asarray(levels.joined(z, ["z1", "z2", "z3"]))
+        assert joined.shape == (2, 4, 4, 10) == (2, *levels.joined_shape(["z1", "z2", "z3"]))
+        for row, column in np.ndindex(4, 4):
+            parts = z["z1"][:, row, column], z["z2"][:, row // 2, column // 2], z["z3"]
+            np.testing.assert_array_equal(joined[:, row, column], np.concatenate(parts, axis=-1))
+
+    def test_every_variable_gets_a_gradient(self, model):
+        with tf.GradientTape() as tape:
+            loss = model.objective(terms_of(model, IMAGES), model.step)
+        gradients: Any = tape.gradient(loss, [variable.value for variable in model.trainable_variables])
+        for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
+            assert np.abs(gradient).max() > 0, variable.path
+
+    def test_configuration_and_weights_come_back(self, model, tmp_path):
+        again = HierarchicalVAE.from_config(json.loads(json.dumps(model.get_config())))
+        model.save_weights(tmp_path / "a.weights.h5")
+        again.load_weights(tmp_path / "a.weights.h5")
+        assert toys.same(toys.weights(again), toys.weights(model))
+        np.testing.assert_array_equal(again.elbo(IMAGES), model.elbo(IMAGES))
+
+    def test_exports(self, model, tmp_path):
+        bundle = export(model, tmp_path / "bundle", ("onnx", "saved_model"))
+        assert all(row.max_error <= row.tolerance for row in bundle.parity)
+        assert {row.format for row in bundle.parity} == {"onnx", "saved_model"}
+        assert list(bundle.graphs["decoder"]["inputs"]) == list(SHAPES)
+        runtime, codes = runtimes.open(bundle, "onnxruntime"), model.encode(IMAGES)
+        np.testing.assert_allclose(runtime.encode(IMAGES), codes["z1"], rtol=0, atol=1e-5)
+        images = runtime.decode(codes["z1"], z2=codes["z2"], z3=codes["z3"])
+        np.testing.assert_allclose(images, model.decode(codes), rtol=0, atol=1e-5)
+
+
+def test_without_skips_the_image_depends_on_the_lowest_map_only():
+    model = maps(skip=False)
+    codes = model.encode(IMAGES)
+    changed = {**codes, "z2": codes["z2"] + 1, "z3": codes["z3"] - 1}
+    np.testing.assert_array_equal(model.decode(changed), model.decode(codes))
+    assert np.abs(model.decode({**codes, "z1": codes["z1"] + 1}) - model.decode(codes)).max() > 1e-3
+
+
+def test_one_map_is_a_vae_of_that_many_dimensions():
+    """With one network, its outputs in the same order: the same log p(x|z) up to the draw's shape, and the same KL."""
+    model = maps(((2, 2, 3),), decoder={"name": "mlp"}, encoder={"name": "mlp"})
+    terms = terms_of(model, IMAGES)
+    mean, log_var = (np.asarray(model.posterior_parameters(IMAGES)[name], "float64") for name in ("z1", "log_var_z1"))
+    expected = 0.5 * (mean**2 + np.exp(log_var) - 1 - log_var).sum((1, 2, 3))
+    np.testing.assert_allclose(terms.kl[:, 0], expected, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_maps_train_under_xla_and_in_bfloat16():
+    for dtype, options in (("float32", {"steps_per_execution": 2}), ("mixed_bfloat16", toys.PLAIN)):
+        model: Any = HierarchicalVAE(
+            MAPS, hidden=6, image_shape=(8, 8, 1), encoder=RESIDUAL, decoder=RESIDUAL, pseudo_inputs=3, dtype=dtype
+        )
+        model.compile(keras.optimizers.Adam(0.01), **options)
+        history = model.fit(binary(64, (8, 8, 1)), batch_size=16, epochs=3, verbose=0).history
+        assert np.isfinite(history["loss"]).all() and history["loss"][-1] < history["loss"][0]
+
+
+@pytest.mark.slow
+def test_maps_of_digits():
+    spec = {"name": "residual", "filters": (8, 16), "groups": 4}
+    model = trained(
+        HierarchicalVAE, latent_dim=None, latent_dims=((7, 7, 1), 8), hidden=16, encoder=spec, decoder=spec, epochs=4
+    )
+    assert_learned(model)
+    assert (terms_of(model, digits().held_out_x[:100]).kl.numpy().mean(0) > 0.1).all(), "both levels are used"
+
+
+def test_networks_between_levels():
+    """From a vector, and from maps that are smaller, equal and larger by powers of 2."""
+    for inputs in ((5,), (2, 3, 2), (8, 12, 1), (32, 48, 3)):
+        network = MapNetwork((8, 12, 4), channels=6)
+        x = np.random.default_rng(0).normal(size=(2, *inputs)).astype("float32")
+        outputs = network(x)
+        assert outputs.shape == (2, 8, 12, 4) and np.abs(outputs[0] - outputs[1]).max() > 1e-3
+        again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(network))
+        assert again.get_config() == network.get_config()
+
+
+class TestVampPrior:
+    """The top level's prior is the mixture of its own posteriors at pseudo-inputs."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def model(cls):
+        model = ladder((3, 2), pseudo_inputs=5)
+        brightness = np.linspace(-6, 6, 5)[:, None, None, None]
+        model.raw_pseudo_inputs.assign(brightness + np.random.default_rng(0).normal(0, 2, (5, 4, 4, 1)))
+        for weight in model.rungs["z2"].weights:
+            weight.assign(2.5 * weight)
+        return model
+
+    @staticmethod
+    def components(model, top="z2"):
+        inner = model.posterior(tf.sigmoid(model.raw_pseudo_inputs.value)).level(top, {}).distribution
+        return np.asarray(inner.loc, "float64"), np.asarray(inner.scale, "float64")
+
+    def test_one_level_is_a_vamp_vae_bit_for_bit(self):
+        plain = stirred(toy(VampVAE, latent_dim=3, pseudo_inputs=4))
+        specs = {name: plain.specs[name] for name in ("encoder", "decoder")}
+        one: Any = HierarchicalVAE((3,), image_shape=(4, 4, 1), pseudo_inputs=4, **specs)
+        one.set_weights(plain.get_weights())
+        mine, theirs = terms_of(one), terms_of(plain)
+        np.testing.assert_array_equal(mine.log_px, theirs.log_px)
+        np.testing.assert_array_equal(mine.kl, theirs.kl)
+        losses, gradients = [], []
+        for each in (one, plain):
+            with tf.GradientTape() as tape:
+                losses.append(each.objective(terms_of(each), 0))
+            gradients.append(tape.gradient(losses[-1], [variable.value for variable in each.trainable_variables]))
+        np.testing.assert_array_equal(*losses)
+        for first, second in zip(*gradients, strict=True):
+            assert np.abs(first).max() > 0
+            # The tape adds the paths through the posterior and through the components in another order.
+            np.testing.assert_allclose(first, second, rtol=1e-5, atol=1e-7)
+        np.testing.assert_array_equal(one.log_weights(X, 5, 1), plain.log_weights(X, 5, 1))
+        np.testing.assert_array_equal(one.sample(4, seed=3), plain.sample(4, seed=3))
+
+    def test_initial_weights_are_those_of_a_vamp_vae(self):
+        plain = toy(VampVAE, latent_dim=3, pseudo_inputs=4, seed=7)
+        specs = {name: plain.specs[name] for name in ("encoder", "decoder")}
+        one = HierarchicalVAE((3,), image_shape=(4, 4, 1), pseudo_inputs=4, seed=7, **specs)
+        assert toys.same(toys.weights(one), toys.weights(plain))
+
+    def test_the_density_by_a_loop(self, model):
+        """log p(z2) + log p(z1|z2), the first the logarithm of a mean of five densities."""
+        means, scales = self.components(model)
+        z = {"z1": np.random.default_rng(1).normal(size=(6, 3)), "z2": np.random.default_rng(2).normal(size=(6, 2))}
+        z = {name: value.astype("float32") for name, value in z.items()}
+        logs = [[scipy.stats.norm(means[k], scales[k]).logpdf(point).sum() for k in range(5)] for point in z["z2"]]
+        assert np.std(logs, axis=1).min() > 0.1, "the components differ"
+        inner = model.prior().level("z1", {"z2": z["z2"]}).distribution
+        below = scipy.stats.norm(inner.loc, inner.scale).logpdf(z["z1"]).sum(-1)
+        expected = scipy.special.logsumexp(logs, axis=1) - np.log(5) + below
+        np.testing.assert_allclose(model.prior().log_prob(z), expected, rtol=1e-4)
+
+    def test_the_top_kl_is_at_the_draw_and_the_others_in_closed_form(self, model):
+        terms = terms_of(model)
+        z, posterior, prior = terms.cache["z"], model.posterior(X), model.prior()
+        top = posterior.level("z2", {}).log_prob(z["z2"]) - prior.level("z2", {}).log_prob(z["z2"])
+        np.testing.assert_allclose(terms.kl[:, 1], top, rtol=1e-5, atol=1e-5)
+        below = (each.level("z1", {"z2": z["z2"]}) for each in (posterior, prior))
+        np.testing.assert_allclose(terms.kl[:, 0], tf.reduce_sum(divergences.kl(*below), -1), rtol=1e-5)
+
+    def test_draws_have_the_mixtures_moments(self, model):
+        means, scales = self.components(model)
+        z = np.asarray(model.prior().sample(50_000, seed=(0, 1))["z2"], "float64")
+        expected = (means**2 + scales**2).mean(0)
+        assert (np.abs(z.mean(0) - means.mean(0)) < 5 * z.std(0) / np.sqrt(50_000)).all()
+        assert (np.abs((z**2).mean(0) - expected) < 5 * (z**2).std(0) / np.sqrt(50_000)).all()
+        assert np.abs(expected - 1).min() > 0.02, "which are not those of N(0, I)"
+
+    def test_pseudo_inputs_get_a_gradient_and_move_samples(self, model):
+        with tf.GradientTape() as tape:
+            loss = model.objective(terms_of(model), model.step)
+        assert np.abs(tape.gradient(loss, model.raw_pseudo_inputs.value)).max() > 0
+        before = model.sample(20, seed=1)
+        kept = model.raw_pseudo_inputs.numpy()
+        model.raw_pseudo_inputs.assign(np.full(kept.shape, 3.0))
+        assert np.abs(model.sample(20, seed=1) - before).max() > 1e-3
+        model.raw_pseudo_inputs.assign(kept)
+
+    def test_the_top_may_be_a_map(self):
+        model = maps(((4, 4, 1), (2, 2, 2)), pseudo_inputs=3)
+        means, scales = self.components(model)
+        z = model.posterior(IMAGES).sample(seed=(1, 2))
+        logs = scipy.stats.norm(means, scales).logpdf(np.asarray(z["z2"])[:, None]).sum((2, 3, 4))
+        expected = scipy.special.logsumexp(logs, axis=1) - np.log(3)
+        np.testing.assert_allclose(model.prior().level("z2", {}).log_prob(z["z2"]), expected, rtol=1e-4)
+        assert model.sample(2, seed=0).shape == (2, 8, 8, 1)
+
+    def test_configuration_comes_back(self, model):
+        again = HierarchicalVAE.from_config(json.loads(json.dumps(model.get_config())))
+        again.set_weights(model.get_weights())
+        np.testing.assert_array_equal(again.elbo(X), model.elbo(X))
+
+    @pytest.mark.slow
+    def test_it_learns_digits(self):
+        assert_learned(trained(HierarchicalVAE, latent_dim=None, latent_dims=(8, 4), hidden=64, pseudo_inputs=10))
+
+
 PIXELS, TOP, BOTTOM, SCALE = 6, 2, 3, 0.4
 
 
@@ -242,12 +500,91 @@ class TestExactLikelihood:
         assert (np.abs(covariance - law.cov) < 5 * np.sqrt(2 / 40_000) * np.outer(scale, scale)).all()
 
 
+class TestExactPosterior:
+    """Without skips and with orthogonal columns, the ladder holds the true posterior of two linear-Gaussian levels.
+
+    Then the ELBO of each image is log p(x), and every importance weight equals p(x): level by level the product of a
+    Gaussian of x and the prior, as equations 11 to 13 merge them, is p(z_1|z_2, x), and q(z_2|x) is p(z_2|x).
+    """
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def truth(cls):
+        generator = np.random.default_rng(5)
+        linear, d = {"name": "mlp", "hidden": ()}, 2
+        model: Any = HierarchicalVAE(
+            (d, d), hidden=4, image_shape=(2, 3, 1), encoder=linear, decoder=linear, skip=False,
+            likelihood={"name": "gaussian", "scale": SCALE, "bounded_mean": False}, dtype="float64",
+        )  # fmt: skip
+        w = np.linalg.qr(generator.normal(size=(PIXELS, d)))[0] * 0.8
+        a = np.linalg.qr(generator.normal(size=(d, d)))[0] * np.array([0.9, 0.5])
+        offset, b, variance = generator.normal(size=d), generator.normal(size=PIXELS) * 0.2, 0.3
+        own = SCALE**2 / 0.8**2  # the variance of z_1 given x alone
+        top = 1 / (1 + (a**2).sum(0) / (variance + own))  # of z_2 given x
+        to_own = w.T / 0.8**2  # from x - b to its mean
+        to_top = (top[:, None] * a.T / (variance + own)) @ to_own
+        top_bias = -top * (a.T @ (to_own @ b + offset)) / (variance + own)
+
+        def dense(network):
+            return [layer for layer in network.stack.layers if isinstance(layer, keras.layers.Dense)]
+
+        def constant(value):
+            return bounded_inverse(np.full(d, np.log(value)))
+
+        # What a level hands on passes a ReLU, twice: both signs of it do, and the last layer takes their difference.
+        both, difference = np.concatenate([np.eye(d), -np.eye(d)], 1), np.concatenate([np.eye(d), -np.eye(d)])
+        zeros = np.zeros((PIXELS, d))
+        encoder = (
+            np.concatenate([to_own.T, zeros, to_top.T @ both], 1),
+            np.concatenate([-to_own @ b, constant(own), top_bias @ both]),
+        )
+        model.encoder.set_weights(encoder)
+        first, last = dense(model.rungs["z2"])
+        first.set_weights([np.eye(4), np.zeros(4)])
+        last.set_weights(
+            [np.pad(difference, ((0, 0), (0, d))), np.concatenate([np.zeros(d), bounded_inverse(np.log(top))])]
+        )
+        first, last = dense(model.prior_networks["z1"])
+        first.set_weights([both, np.zeros(4)])
+        last.set_weights([np.pad(difference @ a.T, ((0, 0), (0, d))), np.concatenate([offset, constant(variance)])])
+        model.decoder.set_weights([w.T, b])
+        covariance = w @ (a @ a.T + variance * np.eye(d)) @ w.T + SCALE**2 * np.eye(PIXELS)
+        x = generator.uniform(0, 1, (4, 2, 3, 1))
+        return model, x, scipy.stats.multivariate_normal(w @ offset + b, covariance).logpdf(x.reshape(4, PIXELS))
+
+    def test_every_weight_is_the_likelihood(self, truth):
+        model, x, expected = truth
+        log_w = np.asarray(model.log_weights(tf.constant(x), 50, seed=0))
+        np.testing.assert_allclose(log_w, np.broadcast_to(expected, (50, 4)), rtol=1e-9)
+
+    def test_the_elbo_is_the_likelihood(self, truth):
+        """Its KLs in closed form, log p(x|z) at the draw: the mean over 20,000 within 5 standard errors."""
+        model, x, expected = truth
+        for image, log_p in zip(x, expected, strict=True):
+            elbos = model.elbo(np.repeat(image[None], 20_000, axis=0), seed=3)
+            assert abs(elbos.mean() - log_p) < 5 * elbos.std() / np.sqrt(20_000)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"latent_dims": ()}, r"There is one level or more"),
         ({"latent_dims": (3, 0)}, r"a size in latent_dims must be a whole number, 1 or more\. Given: 0"),
-        ({"level_betas": (1.0,)}, r"as many level_betas\. Given: latent_dims=\(20, 10\), level_betas=\(1\.0,\)"),
+        (
+            {"level_betas": (1.0,)},
+            r"level_betas as levels\. Given: latent_dims=\(20, 10\), level_betas=\(1\.0,\)",
+        ),
+        ({"latent_dims": 3}, r"latent_dims is a list of their sizes\. Given: 3"),
+        ({"latent_dims": ((7, 7), 3)}, r"A level is a number, or \(height, width, channels\)\. Given: \(7, 7\)"),
+        ({"latent_dims": ((7, 0, 4), 3)}, r"a size in latent_dims must be a whole number, 1 or more\. Given: 0"),
+        ({"latent_dims": (3, (7, 7, 4))}, r"vectors stand above all maps\. Given: \(7, 7, 4\) above \(3,\)"),
+        (
+            {"latent_dims": ((6, 6, 1), (2, 2, 1))},
+            r"or of 2, 4, 8, .*Given: \(2, 2, 1\) above \(6, 6, 1\)",
+        ),
+        ({"latent_dims": ((4, 8, 1), (4, 4, 1))}, r"Given: \(4, 4, 1\) above \(4, 8, 1\)"),
+        ({"latent_dims": ((4, 4, 1), (8, 8, 1))}, r"Given: \(8, 8, 1\) above \(4, 4, 1\)"),
+        ({"pseudo_inputs": -1}, r"pseudo_inputs must be a whole number, 0 or more\. Given: -1"),
         ({"level_betas": (1.0, 1.0), "free_bits": 1.0, "free_bits_on": "total"}, r"level_betas weigh levels apart"),
     ],
 )
