@@ -53,9 +53,14 @@ def reconstructions(images: np.ndarray, means: np.ndarray, path: str | Path) -> 
     _show(mosaic(np.concatenate([images, means]), len(images)), path, ["image", "reconstruction"])
 
 
-def traversal(rows: np.ndarray, dimensions: np.ndarray, kl: np.ndarray, path: str | Path) -> None:
-    """A picture of `(dimensions, steps, height, width, channels)`, each row with its dimension and KL in nats."""
-    labels = [f"z{dimension}  {nats:.2f} nats" for dimension, nats in zip(dimensions, kl, strict=True)]
+def labelled_rows(rows: np.ndarray, labels: Sequence[str], path: str | Path) -> None:
+    """A picture of `(rows, columns, height, width, channels)`, each row with its label before it.
+
+    Raises:
+      UserError: not one label for each row.
+    """
+    if len(labels) != len(rows):
+        raise UserError(f"There is one label for each row. Given: {len(labels)} for {len(rows)} rows.")
     _show(mosaic(rows.reshape(-1, *rows.shape[2:]), rows.shape[1]), path, labels)
 
 
