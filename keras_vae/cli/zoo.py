@@ -76,7 +76,7 @@ def evaluate_command(
 ) -> None:
     """Measure what a model has: ELBO, reconstruction, KL and log p(x) in nats per example, squared error, codes in use.
 
-    Means over images, with standard errors; or the parts named. A model that is conditional is given the labels of the split.
+    Means over images, with standard errors; or the parts named. A conditional model is given the labels of the split.
     """
     from keras_vae.zoo import cards, recipes
 
