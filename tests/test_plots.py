@@ -103,6 +103,8 @@ def test_curves_show_training_and_held_out_numbers(tmp_path, monkeypatch):
     plots.curves({"loss": [3.0, 2.0, 1.0], "val_loss": [3.5, 2.5, 2.0], "beta": [0.1, 2.0, 4.0]}, tmp_path / "a.png")
     loss, beta = seen[0].axes
     assert (loss.get_title(), beta.get_title()) == ("loss, nats", "beta")
+    plots.curves({"critic_loss": [1.0], "kl": [2.0], "perplexity": [3.0]}, tmp_path / "b.png")
+    assert [axes.get_title() for axes in seen[1].axes] == ["critic_loss, nats", "kl, nats", "perplexity"]
     assert [list(line.get_ydata()) for line in loss.lines] == [[3.0, 2.0, 1.0], [3.5, 2.5, 2.0]]
     assert [list(line.get_xdata()) for line in loss.lines] == [[1, 2, 3]] * 2
     assert [line.get_label() for line in loss.lines] == ["training", "held out"]
