@@ -89,7 +89,7 @@ def test_integer_codes():
 
 def test_levels():
     model = HierarchicalVAE(latent_dims=(3, 2), hidden=6, **PIXELS)
-    rows = measures.measure(model, X, seed=0, samples=2)
+    rows = measures.measure(model, X, seed=0, samples=0)
     assert len(rows["kl"]["parts"]) == 2 and sum(rows["kl"]["parts"]) == pytest.approx(value(rows, "kl"), abs=1e-5)
     means = model.encode(X)
     variances = [*means["z1"].astype("float64").var(0), *means["z2"].astype("float64").var(0)]
@@ -183,13 +183,15 @@ def test_a_recipe_of_any_kind_becomes_a_card(trained):
     text = (folder / "README.md").read_text(encoding="utf-8")
     assert text == card.markdown()
     assert ("![Samples from the prior]" in text) == ("samples.png" in pictures)
-    rows = zoo.verify(folder)
-    assert set(rows) == set(card.results["metrics"])
+    rows = zoo.verify(folder, log_prob=False)  # its compilation takes seconds, and test_measures has it
+    assert set(rows) == set(card.results["metrics"]) - {"log_prob"}
+    assert ("log_prob" in card.results["metrics"]) == (model.stochastic and "code_perplexity" not in rows)
     assert ("elbo" in rows) == model.stochastic and "squared_error" in rows
     assert max(abs(row["difference"]) for row in rows.values()) < 1e-3, "the same machine"
     assert ("read p(x\\|y) for p(x)" in text) == model.conditional
 
 
+@pytest.mark.slow
 def test_the_commands_take_any_kind(trained, tmp_path, monkeypatch, capsys):
     model, pictures = trained
     monkeypatch.chdir(tmp_path)
