@@ -210,6 +210,7 @@ def test_the_commands_take_any_kind(trained, tmp_path, monkeypatch, capsys):
     assert code == (0 if "samples.png" in pictures else 1) and ("no prior" in text) == (code == 1)
     code, text = call("traverse", name, "--output", "t.png")
     assert code == (0 if "traversal.png" in pictures else 1) and ("codes are integers" in text) == (code == 1)
+    assert call("report", name, "--output", "r.html", "--count", "50")[0] == 0
     code, text = call("encode", name, "test[:6]", "--json")
     assert code == 0
     answer = json.loads(text)
