@@ -44,7 +44,7 @@ def rows(spec: Mapping[str, Mapping[str, Any]], codes: Any) -> dict[str, dict[st
     Args:
       codes: of many images, as `model.encode` gives them: one array, or a dict of arrays.
     """
-    levels = codes if isinstance(codes, Mapping) else dict.fromkeys(spec, codes)
+    levels: Mapping[str, Any] = codes if isinstance(codes, Mapping) else {name: codes for name in spec}
     indices = {name: levels[name] for name in spec if spec[name]["kind"] == "index"}
     numbers = {name: levels[name] for name in spec if name not in indices}
     found = {"active_units": active_units(numbers)} if numbers else {}
