@@ -60,7 +60,7 @@ class VAE(keras.Model):
 
     Equation 10 of Kingma and Welling 2014, https://arxiv.org/abs/1312.6114, with one sample and reparameterised
     gradients. Variants override one or two of `posterior`, `prior`, `likelihood`, `terms`, `log_weights`, `objective`,
-    `players` and `after_step`; none has a train_step of its own.
+    `players`, `after_step` and `after_training`; none has a train_step of its own.
 
     Args:
       image_shape: `(height, width, channels)` of one image, its pixels in [0, 1].
@@ -91,6 +91,7 @@ class VAE(keras.Model):
     encoders: Mapping[str, Any] = ENCODERS  # the networks that have a name
     decoders: Mapping[str, Any] = DECODERS
     code_space: str = "vectors"  # "directions": a code is a unit vector, and densities are over the sphere
+    draws_per_example: int = 1  # of q(z|x), that `terms` takes
 
     def __init__(
         self,
@@ -231,6 +232,13 @@ class VAE(keras.Model):
     def make_metric(self, name: str) -> Any:
         """What gathers a number over an epoch, of its `Terms.logs` or the engine's: the mean over examples."""
         return Mean(name=name)
+
+    def after_training(self, images: Callable[[], Any]) -> None:
+        """Called once by `keras_vae.zoo.train`, before the weights are stored: fit what is fitted to finished codes.
+
+        Args:
+          images: reads all training images, `(examples, *image_shape)`, when it is called.
+        """
 
     def network_shapes(self) -> dict[str, tuple[Any, ...]]:
         """The shapes of one input and one output of `"encoder"` and of `"decoder"`, as `make_network` takes them.

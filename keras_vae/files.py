@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -85,6 +85,16 @@ def write_array(path: str | Path, array: "np.ndarray") -> None:
     # Through memory: on a full disk, NumPy says how many items it wrote, and not why.
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
+    with atomic(path) as temporary:
+        temporary.write_bytes(buffer.getbuffer())
+
+
+def write_arrays(path: str | Path, arrays: Mapping[str, "np.ndarray"]) -> None:
+    """Write `arrays`, by their names, to `path` atomically, as .npz."""
+    import numpy as np
+
+    buffer = io.BytesIO()
+    np.savez(buffer, allow_pickle=False, **arrays)
     with atomic(path) as temporary:
         temporary.write_bytes(buffer.getbuffer())
 

@@ -53,21 +53,27 @@ def reconstructions(images: np.ndarray, means: np.ndarray, path: str | Path) -> 
     _show(mosaic(np.concatenate([images, means]), len(images)), path, ["image", "reconstruction"])
 
 
-def traversal(rows: np.ndarray, dimensions: np.ndarray, kl: np.ndarray, path: str | Path) -> None:
-    """A picture of `(dimensions, steps, height, width, channels)`, each row with its dimension and KL in nats."""
-    labels = [f"z{dimension}  {nats:.2f} nats" for dimension, nats in zip(dimensions, kl, strict=True)]
+def labelled_rows(rows: np.ndarray, labels: Sequence[str], path: str | Path) -> None:
+    """A picture of `(rows, columns, height, width, channels)`, each row with its label before it.
+
+    Raises:
+      UserError: not one label for each row.
+    """
+    if len(labels) != len(rows):
+        raise UserError(f"There is one label for each row. Given: {len(labels)} for {len(rows)} rows.")
     _show(mosaic(rows.reshape(-1, *rows.shape[2:]), rows.shape[1]), path, labels)
 
 
 def curves(history: Mapping[str, Sequence[float]], path: str | Path) -> None:
-    """Training curves: each metric with its `val_` twin over the epochs, in nats."""
+    """Training curves: each metric with its `val_` twin over the epochs; losses and the ELBO's parts in nats."""
     names = [name for name in history if not name.startswith("val_")]
     figure = Figure(figsize=(3.2 * len(names), 2.6), layout="constrained")
     for axes, name in zip(np.atleast_1d(figure.subplots(1, len(names))), names, strict=True):
         for label, key, colour in (("training", name, COLOURS[0]), ("held out", f"val_{name}", COLOURS[1])):
             if key in history:
                 axes.plot(np.arange(1, len(history[key]) + 1), history[key], label=label, color=colour)
-        axes.set(title=name if name == "beta" else f"{name}, nats", xlabel="epoch")
+        nats = name in ("elbo", "log_px", "kl") or name.endswith("loss")
+        axes.set(title=f"{name}, nats" if nats else name, xlabel="epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.spines[["top", "right"]].set_visible(False)
     figure.axes[0].legend(frameon=False)

@@ -170,5 +170,5 @@ def test_with_all_dependencies_the_zoo_gives_its_numbers(wheel, tmp_path):
         run_checked([binaries / "keras-vae", "verify", "beta_vae_mnist", "--json"], tmp_path / "empty", timeout=1800)
     )
     assert verified["agrees"] is True
-    assert set(verified["metrics"]) == {"elbo", "log_px", "kl", "log_prob"}
+    assert {"elbo", "log_px", "kl", "log_prob"} < set(verified["metrics"])
     assert os.listdir(tmp_path / "empty") == []

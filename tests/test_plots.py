@@ -79,12 +79,12 @@ def test_reconstructions_lie_below_their_images(tmp_path):
     assert found[0].size and found[1].size and found[0].max() < found[1].min()
 
 
-def test_a_traversal_has_a_label_for_each_row(tmp_path):
+def test_labelled_rows_have_a_label_each(tmp_path):
     rows = images(6, 28, 28).reshape(2, 3, 28, 28, 1)
-    plots.traversal(rows, [4, 1], [1.5, 0.0], tmp_path / "a.png")
+    plots.labelled_rows(rows, ["z4  1.50 nats", "z1  0.00 nats"], tmp_path / "a.png")
     assert matplotlib.image.imread(tmp_path / "a.png").shape[1] > 2 * (3 * 29), "room for labels beside the images"
-    with pytest.raises(ValueError, match="shorter"):
-        plots.traversal(rows, [4, 1], [1.5], tmp_path / "b.png")
+    with pytest.raises(UserError, match=r"one label for each row\. Given: 1 for 2 rows"):
+        plots.labelled_rows(rows, ["z4"], tmp_path / "b.png")
     assert os.listdir(tmp_path) == ["a.png"]
 
 
@@ -103,6 +103,8 @@ def test_curves_show_training_and_held_out_numbers(tmp_path, monkeypatch):
     plots.curves({"loss": [3.0, 2.0, 1.0], "val_loss": [3.5, 2.5, 2.0], "beta": [0.1, 2.0, 4.0]}, tmp_path / "a.png")
     loss, beta = seen[0].axes
     assert (loss.get_title(), beta.get_title()) == ("loss, nats", "beta")
+    plots.curves({"critic_loss": [1.0], "kl": [2.0], "perplexity": [3.0]}, tmp_path / "b.png")
+    assert [axes.get_title() for axes in seen[1].axes] == ["critic_loss, nats", "kl, nats", "perplexity"]
     assert [list(line.get_ydata()) for line in loss.lines] == [[3.0, 2.0, 1.0], [3.5, 2.5, 2.0]]
     assert [list(line.get_xdata()) for line in loss.lines] == [[1, 2, 3]] * 2
     assert [line.get_label() for line in loss.lines] == ["training", "held out"]

@@ -51,10 +51,11 @@ def _main_job(name: str | Path, folder: Path, final: Path, json: bool) -> dict[s
     with working("1/4  Loading the model and measuring it again", quiet=json):
         verified = zoo.verify(name, log_prob=False)  # the slowest number; `keras-vae verify` measures it too
         model = zoo.load(name)
-    _say(f"1/4  {card.name} gives the numbers of its card: ELBO {verified['elbo']['measured']:.2f} nats", json)
-    with working("2/4  Drawing reconstructions, samples and a traversal", quiet=json):
-        pictures.write(folder, model, card.recipe, card.results["training"]["history"])
-    _say("2/4  Drawn: reconstructions.png, samples.png, traversal.png, curves.png", json)
+    metric, row = next(iter(verified.items()))
+    _say(f"1/4  {card.name} gives the numbers of its card: {metric} {row['measured']:.2f} {row['unit']}", json)
+    with working("2/4  Drawing what it has learned", quiet=json):
+        drawn = pictures.write(folder, model, card.recipe, card.results["training"]["history"])
+    _say(f"2/4  Drawn: {', '.join(drawn)}", json)
     with working("3/4  Exporting, and comparing every runtime with Keras", quiet=json):
         bundle = export.export(model, folder / "bundle", formats=formats_here())
         worst = max(row.max_error for row in bundle.parity if row.graph == "decoder" and row.output == "mean")
@@ -88,7 +89,7 @@ def report(folder: Path, card: Any, verified: dict[str, Any], bundle: Any, resul
     from keras_vae.zoo.cards import PICTURES
 
     agreement = [
-        [metric, *(f"{row[key]:.4f}" for key in ("expected", "measured", "difference", "tolerance"))]
+        [metric, *(f"{row[key]:.4f}" for key in ("expected", "measured", "difference", "tolerance")), row["unit"]]
         for metric, row in verified.items()
     ]
     parity = [
@@ -98,8 +99,8 @@ def report(folder: Path, card: Any, verified: dict[str, Any], bundle: Any, resul
     ]
     parts = [
         build.heading("Measured again"),
-        build.paragraph("Test digits, nats per example: what the card says, and what this machine gave."),
-        build.table(["metric", "card", "measured", "difference", "tolerance"], agreement),
+        build.paragraph("Test images, means per example: what the card says, and what this machine gave."),
+        build.table(["metric", "card", "measured", "difference", "tolerance", "unit"], agreement),
         build.heading("What it has learned"),
         *(build.picture(folder / file, title) for file, title in PICTURES.items() if (folder / file).is_file()),
         build.heading("Exported, and equal to Keras"),

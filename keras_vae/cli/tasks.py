@@ -79,16 +79,16 @@ def report_command(
 def _page(card: Any, model: Any, folder: Path, count: int) -> str:
     from keras_vae import report
     from keras_vae.zoo import pictures
-    from keras_vae.zoo.cards import PICTURES
+    from keras_vae.zoo.cards import PICTURES, number
 
     metrics = card.results.get("metrics", {})
-    numbers = [[metric, f"{row['value']:.3f}", f"{row['standard_error']:.3f}"] for metric, row in metrics.items()]
+    numbers = [[metric, number(row), row.get("unit", "nats")] for metric, row in metrics.items()]
     pictures.write(folder, model, card.recipe, card.results["training"]["history"])
     captions = {**PICTURES, **_further_pictures(card, model, folder, count)}
     parts = [
         report.heading("Measured"),
         report.paragraph(f"On the split {card.results['evaluation']['split']}, each number with its standard error."),
-        report.table(["metric", "value", "standard error"], numbers),
+        report.table(["metric", "value ± standard error", "unit"], numbers),
         report.heading("What it has learned"),
         *(report.picture(folder / file, title) for file, title in captions.items() if (folder / file).is_file()),
         report.heading("Recipe"),

@@ -1,7 +1,8 @@
 """sample, encode, traverse."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -14,16 +15,20 @@ def sample_command(
     name: Name,
     count: Annotated[int, typer.Option(help="How many images.")] = 64,
     seed: Seed = 0,
+    label: Annotated[
+        int | None, typer.Option(help="Of a conditional model, the label to draw; without it, each in equal parts.")
+    ] = None,
     output: Annotated[str | None, typer.Option(help="A .png, or a .npy of the images; runs/NAME/samples.png.")] = None,
     json: Json = False,
 ) -> None:
-    """Draw images from the prior: a picture, or an array."""
+    """Draw images from the prior: a picture, or an array. Those of a conditional model are in the order of labels."""
     path = _path(name, output, "samples.png", (".png", ".npy"))
     load_tensorflow()
     from keras_vae import files, plots, zoo
 
     with working(f"Sampling {name}", quiet=json):
-        images = zoo.load(name).sample(count, seed=seed)
+        model = zoo.load(name)
+        images = model.sample(count, seed=seed, condition=_labels_to_draw(model, count, label))
         if path.suffix == ".png":
             plots.grid(images, path)
         else:
@@ -36,23 +41,43 @@ def encode_command(
     images: Annotated[
         str, typer.Argument(help="A .npy of images in [0, 1], or a split of the model's data such as 'test'.")
     ] = "test",
-    output: Annotated[str | None, typer.Option(help="A .npy of the mean codes; runs/NAME/codes.npy.")] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Of a conditional model and a .npy of images: a .npy of a label for each.")
+    ] = None,
+    output: Annotated[
+        str | None, typer.Option(help="A .npy of the codes, a .npz where they have levels; runs/NAME/codes.npy.")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Encode images to their mean codes."""
-    path = _path(name, output, "codes.npy", (".npy",))
+    """Encode images to their codes: means, or the integers of a model with integer codes."""
+    path = _path(name, output, "codes.npy", (".npy", ".npz"))
     from keras_vae import files
+    from keras_vae.errors import UserError
 
     array = files.read_array(images) if images.endswith(".npy") else None
+    condition = files.read_array(labels) if labels else None
     load_tensorflow()
     from keras_vae import zoo
     from keras_vae.zoo import measures
 
     with working(f"Encoding with {name}", quiet=json):
         model = zoo.load(name)
-        codes = model.encode(measures.images_of(zoo.card(name).recipe, images) if array is None else array)
-        files.write_array(path, codes)
-    _report(path, codes.shape, json)
+        suffix = ".npz" if len(model.code_spec()) > 1 else ".npy"
+        if output and path.suffix != suffix:
+            raise UserError(f"The codes of {name} are written as {suffix}. Given: {path}.")
+        if array is None:
+            examples = measures.examples_of(zoo.card(name).recipe, images)
+            array = examples.images
+            condition = measures.condition_of(model, examples) if condition is None else condition
+        elif model.conditional and condition is None:
+            raise UserError(f"{name} is conditional: give a label for each image of {images}, as --labels FILE.npy.")
+        codes = model.encode(array, condition)
+        path = path.with_suffix(suffix)
+        if isinstance(codes, Mapping):
+            files.write_arrays(path, codes)
+        else:
+            files.write_array(path, codes)
+    _report(path, {key: each.shape for key, each in codes.items()} if isinstance(codes, Mapping) else codes.shape, json)
 
 
 def traverse_command(
@@ -71,11 +96,24 @@ def traverse_command(
     from keras_vae.zoo import measures
 
     with working(f"Traversing {name}", quiet=json):
-        recipe = zoo.card(name).recipe
-        images = measures.images_of(recipe)[:1000]
-        walk = traverse(zoo.load(name), images, start, steps, span)
-        plots.traversal(walk.images, walk.dimensions, walk.kl, path)
+        model, examples = zoo.load(name), measures.examples_of(zoo.card(name).recipe)
+        condition = measures.condition_of(model, examples)
+        first = None if condition is None else condition[:1000]
+        walk = traverse(model, examples.images[:1000], start, steps, span, first)
+        plots.labelled_rows(walk.images, walk.labels, path)
     _report(path, walk.images.shape, json)
+
+
+def _labels_to_draw(model: Any, count: int, label: int | None) -> Any:
+    """The condition of `count` samples: `label`, or each in equal parts; None, which the model may refuse, without."""
+    import numpy as np
+
+    classes = model.condition_spec().get("classes")
+    if label is None and classes is None:
+        return None
+    if label is None:
+        return np.arange(max(count, 0)) * classes // max(count, 1)
+    return np.full(max(count, 0), label)
 
 
 def _path(name: str, output: str | None, default: str, suffixes: tuple[str, ...]) -> Path:
@@ -88,8 +126,9 @@ def _path(name: str, output: str | None, default: str, suffixes: tuple[str, ...]
     return path
 
 
-def _report(path: Path, shape: tuple[int, ...], json: bool) -> None:
+def _report(path: Path, shape: Any, json: bool) -> None:
     if json:
-        print_json({"file": str(path), "shape": list(shape)})
+        listed = {name: list(each) for name, each in shape.items()} if isinstance(shape, Mapping) else list(shape)
+        print_json({"file": str(path), "shape": listed})
     else:
-        print(f"Written: {path}, from an array of shape {tuple(shape)}")
+        print(f"Written: {path}, from an array of shape {shape if isinstance(shape, Mapping) else tuple(shape)}")

@@ -11,7 +11,7 @@ from keras_vae.cli.output import Json, Name, Overwrite, load_tensorflow, print_j
 def list_command(
     pattern: Annotated[str, typer.Argument(help="A glob, such as '*mnist*'.")] = "*", json: Json = False
 ) -> None:
-    """List the trained models, with their measured ELBO in nats per example."""
+    """List the trained models, with what was measured of them: nats and squared error per example."""
     from keras_vae import zoo
 
     cards = [zoo.card(name) for name in zoo.names(pattern)]
@@ -22,9 +22,10 @@ def list_command(
     rows = []
     for card in cards:
         metrics = card.results.get("metrics", {})
-        elbo = f"{metrics['elbo']['value']:.2f}" if metrics else "not trained"
-        rows.append([card.name, card.recipe.summary, elbo])
-    print_table("", ["name", "what it is", "ELBO, nats"], rows, numbers_from=2)
+        elbo, error = (f"{metrics[key]['value']:.2f}" if key in metrics else "" for key in ("elbo", "squared_error"))
+        rows.append([card.name, card.recipe.summary, elbo if metrics else "not trained", error])
+    note = "No ELBO: the model has no distribution over codes. keras-vae show NAME has all numbers, with their errors."
+    print_table("", ["name", "what it is", "ELBO, nats", "squared, error"], rows, numbers_from=2, note=note)
 
 
 def show_command(name: Name, json: Json = False) -> None:
@@ -73,7 +74,10 @@ def evaluate_command(
     everything: Annotated[bool, typer.Option("--all", help="All of these.")] = False,
     json: Json = False,
 ) -> None:
-    """Measure ELBO, reconstruction, KL and log p(x), in nats per example, with standard errors; or the parts named."""
+    """Measure what a model has: ELBO, reconstruction, KL and log p(x) in nats per example, squared error, codes in use.
+
+    Means over images, with standard errors; or the parts named. A conditional model is given the labels of the split.
+    """
     from keras_vae.zoo import cards, recipes
 
     recipe: recipes.Recipe = cards.card(name).recipe
@@ -92,12 +96,13 @@ def evaluate_command(
 
     chosen = split or recipe.evaluation.split
     with working(f"Measuring {name} on {chosen}", quiet=json):
-        images = measures.images_of(recipe, chosen)
-        metrics = measures.measure(zoo.load(name), images, recipe.evaluation.seed if seed is None else seed, samples)
+        model, examples = zoo.load(name), measures.examples_of(recipe, chosen)
+        seed, condition = recipe.evaluation.seed if seed is None else seed, measures.condition_of(model, examples)
+        metrics = measures.measure(model, examples.images, seed, samples, condition)
     if json:
-        print_json({"name": name, "split": chosen, "examples": len(images), "metrics": metrics})
+        print_json({"name": name, "split": chosen, "examples": len(examples.images), "metrics": metrics})
         return
-    print_metrics(f"{name}, {len(images):,} images of {chosen}", metrics)
+    print_metrics(f"{name}, {len(examples.images):,} images of {chosen}", metrics)
 
 
 def verify_command(name: Name, json: Json = False) -> None:
@@ -113,16 +118,29 @@ def verify_command(name: Name, json: Json = False) -> None:
     if json:
         print_json({"name": name, "agrees": True, "metrics": rows})
         return
-    table = [[metric, *(f"{row[key]:.4f}" for key in ("expected", "measured", "difference", "tolerance"))]
+    table = [[metric, *(f"{row[key]:.4f}" for key in ("expected", "measured", "difference", "tolerance")), row["unit"]]
              for metric, row in rows.items()]  # fmt: skip
-    print_table(f"{name}: agrees with its card", ["nats", "card", "measured", "difference", "tolerance"], table)
+    titles = ["metric", "card", "measured", "difference", "tolerance", "unit"]
+    print_table(f"{name}: agrees with its card", titles, table)
 
 
 def print_metrics(title: str, metrics: dict) -> None:
     """A table of measured numbers."""
-    rows = [[metric, f"{row['value']:.3f}", f"{row['standard_error']:.3f}", str(row["samples"])]
-            for metric, row in metrics.items()]  # fmt: skip
-    print_table(title, ["nats per example", "mean", "standard error", "draws an image"], rows)
+    rows = [
+        [
+            metric,
+            _three_digits(row["value"]),
+            _three_digits(row["standard_error"]),
+            row["unit"],
+            str(row["samples"] or ""),
+        ]
+        for metric, row in metrics.items()
+    ]
+    print_table(title, ["per example", "value", "standard error", "unit", "draws an image"], rows)
+
+
+def _three_digits(value: float | None) -> str:
+    return "" if value is None else f"{value}" if isinstance(value, int) else f"{value:.3f}"
 
 
 def print_evaluation(name: str, found: dict, sections: Sequence[str]) -> None:

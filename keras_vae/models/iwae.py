@@ -38,6 +38,7 @@ class IWAE(VAE):
         if gradient not in GRADIENTS:
             raise UserError(f"gradient is one of {', '.join(GRADIENTS)}. Given: {gradient!r}.")
         self.importance_samples = check_whole_number(importance_samples, "importance_samples")
+        self.draws_per_example = self.importance_samples
         self.gradient = gradient
 
     def terms(self, batch: Batch, training: bool) -> Terms:

@@ -1,5 +1,6 @@
 """Regularised autoencoder."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -63,6 +64,10 @@ class RAE(VAE):
         matrix = np.cov(codes, rowvar=False, bias=True).reshape(self.latent_dim, self.latent_dim)
         self.density_mean.assign(codes.mean(axis=0))
         self.density_factor.assign(np.linalg.cholesky(matrix + 1e-6 * np.eye(self.latent_dim)))
+
+    def after_training(self, images: Callable[[], Any]) -> None:
+        """Fit the density to the codes of all training images."""
+        self.fit_density(images())
 
     def prior(self, condition: Any = None) -> tfd.Distribution:
         """The density of codes, fitted after training: section 4 of the paper.

@@ -1,5 +1,6 @@
 """Latent traversals: what each dimension of the code draws."""
 
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,35 +13,71 @@ from keras_vae.evaluation.latent import kl_per_dimension
 class Traversal(NamedTuple):
     """Rows of images, one row a latent dimension, the most informative first."""
 
-    images: np.ndarray  # (latent_dim, steps, height, width, channels), in [0, 1]
-    dimensions: np.ndarray  # (latent_dim,): which dimension each row moves
-    kl: np.ndarray  # (latent_dim,): its mean KL over the images, nats
-    values: np.ndarray  # (steps,): what it is set to
+    images: np.ndarray  # (dimensions, steps, height, width, channels), in [0, 1]
+    dimensions: np.ndarray  # (dimensions,): which one each row moves; levels are counted on, z1 first
+    labels: list[str]  # its name, and its importance
+    importance: np.ndarray  # (dimensions,): its mean KL over the images, nats, or the variance of its codes
+    values: np.ndarray  # (steps,): what it is set to, in standard deviations
 
 
-def traverse(model: Any, x: np.ndarray, start: int = 0, steps: int = 11, span: float = 3.0) -> Traversal:
+def traversable(model: Any) -> bool:
+    """Whether a code is made of numbers that can be moved, and not of indices."""
+    return all(spec["kind"] != "index" for spec in model.code_spec().values())
+
+
+def traverse(
+    model: Any, x: np.ndarray, start: int = 0, steps: int = 11, span: float = 3.0, condition: Any = None
+) -> Traversal:
     """Move each latent dimension of one image's code through [-span, span], the others at rest.
 
+    Where each dimension has a KL from a prior N(0, 1) of its own, it gives the order, and the prior the scale.
+    Otherwise the codes of `x` give both: dimensions are sorted by their variance, and move about their mean by their
+    standard deviation.
+
     Args:
-      model: a model whose latent is one vector.
-      x: images, for the order: dimensions are sorted by their mean KL over them.
-      start: the image of `x` whose mean code is the point of departure.
+      model: a model whose code is made of numbers: a vector, or a dict of levels.
+      x: images.
+      start: the image of `x` whose code is the point of departure, and whose condition is kept.
       steps: images in a row.
-      span: how far, in standard deviations of the prior.
+      span: how far, in standard deviations.
+      condition: one for each image, where the model is conditional.
 
     Raises:
-      UserError: arguments out of range.
+      UserError: arguments out of range, or a model with integer codes.
     """
     steps = check_whole_number(steps, "steps", minimum=2)
     if not 0 < span < float("inf"):
         raise UserError(f"span must be a positive number. Given: {span!r}.")
     if not 0 <= start < len(x):
         raise UserError(f"start must be the number of an image, 0 to {len(x) - 1}. Given: {start!r}.")
-    kl = kl_per_dimension(model, x)
-    order = np.argsort(-kl, kind="stable")
+    if not traversable(model):
+        raise UserError(
+            f"A traversal moves a code of numbers. Given: a {type(model).__name__}, whose codes are integers with "
+            f"nothing between them. Draw samples, or decode codes of your own."
+        )
+    encoded = model.encode(x, condition)
+    levels = encoded if isinstance(encoded, Mapping) else {"z": encoded}
+    codes = np.concatenate(list(levels.values()), axis=1)
+    kl = kl_per_dimension(model, x, condition) if model.stochastic else np.zeros(0)
+    if len(kl) == codes.shape[1]:
+        importance, centre, scale, unit = kl, np.zeros(len(kl)), np.ones(len(kl)), "nats"
+    else:
+        centre, scale = codes.mean(axis=0, dtype="float64"), codes.std(axis=0, dtype="float64")
+        importance, unit = scale**2, "variance"
+    order = np.argsort(-importance, kind="stable")
     values = np.linspace(-span, span, steps, dtype="float32")
-    codes = np.tile(model.encode(x[start : start + 1])[0], (len(order), steps, 1))
+    moved = np.tile(codes[start], (len(order), steps, 1))
     for row, dimension in enumerate(order):
-        codes[row, :, dimension] = values
-    images = model.decode(codes.reshape(-1, codes.shape[-1]))
-    return Traversal(images.reshape(len(order), steps, *images.shape[1:]), order, kl[order], values)
+        moved[row, :, dimension] = centre[dimension] + scale[dimension] * values
+    moved = moved.reshape(-1, codes.shape[1])
+    ends = np.cumsum([array.shape[1] for array in levels.values()])[:-1]
+    parts = dict(zip(levels, np.split(moved, ends, axis=1), strict=True))
+    kept = None if condition is None else np.repeat(np.asarray(condition)[start : start + 1], len(moved), axis=0)
+    images = model.decode(parts if isinstance(encoded, Mapping) else moved, kept)
+    names = [
+        f"{name}[{place}]" if isinstance(encoded, Mapping) else f"{name}{place}"
+        for name, array in levels.items()
+        for place in range(array.shape[1])
+    ]
+    labels = [f"{names[dimension]}  {importance[dimension]:.2f} {unit}" for dimension in order]
+    return Traversal(images.reshape(len(order), steps, *images.shape[1:]), order, labels, importance[order], values)

@@ -1,6 +1,8 @@
 """Cards: what a person reads about a model, written from its recipe and results. Needs no TensorFlow."""
 
 import hashlib
+import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +14,10 @@ METRICS = {
     "log_px": "reconstruction, log p(x\\|z)",
     "kl": "KL(q(z\\|x) \\|\\| p(z))",
     "log_prob": "log p(x), importance-weighted",
+    "squared_error": "squared error of the reconstruction",
+    "active_units": "active units: the variance of the code over images is above 0.01",
+    "codes_used": "codes used",
+    "code_perplexity": "perplexity of the codes",
 }
 PICTURES = {
     "reconstructions.png": "Test images, and their reconstructions below",
@@ -27,10 +33,20 @@ class Card(NamedTuple):
     name: str
     recipe: recipes.Recipe
     results: dict[str, Any]
+    reference: str  # what `load` is given: the name of a zoo entry, the folder of a run
 
     def markdown(self) -> str:
-        """The card as README.md has it."""
-        return markdown(self.name, self.recipe, self.results)
+        """The card as README.md has it: no number in it is typed by hand."""
+        call = f"model = keras_vae.zoo.load({json.dumps(self.reference, ensure_ascii=False)})"
+        lines = [f"# {self.name}", "", self.recipe.summary, ""]
+        lines += ["```python", "import keras_vae", "", call, "```", ""]
+        if self.results:
+            shown = self.results.get("pictures", list(PICTURES))
+            lines += _measured(self)
+            lines += [line for name in shown for line in (f"![{PICTURES[name]}]({name})", "")]
+            lines += _training(self.recipe, self.results)
+        lines += ["## Recipe", "", "```toml", self.recipe.text.rstrip(), "```", ""]
+        return "\n".join(lines)
 
 
 def card(name: str | Path) -> Card:
@@ -40,7 +56,7 @@ def card(name: str | Path) -> Card:
       UserError: an unknown name, with the nearest.
     """
     where = store.entry(name)
-    return Card(where.name, where.recipe, where.results)
+    return Card(where.name, where.recipe, where.results, where.reference)
 
 
 def recipe_sha256(recipe: recipes.Recipe) -> str:
@@ -48,48 +64,71 @@ def recipe_sha256(recipe: recipes.Recipe) -> str:
     return hashlib.sha256(recipe.text.encode()).hexdigest()
 
 
-def markdown(name: str, recipe: recipes.Recipe, results: Mapping[str, Any]) -> str:
-    """The card: no number in it is typed by hand."""
-    lines = [f"# {name}", "", recipe.summary, ""]
-    lines += ["```python", "import keras_vae", "", f'model = keras_vae.zoo.load("{name}")', "```", ""]
-    if results:
-        lines += [*_measured(results, recipe), *_pictures(), *_training(recipe, results)]
-    lines += ["## Recipe", "", "```toml", recipe.text.rstrip(), "```", ""]
-    return "\n".join(lines)
-
-
 def table(cards: list[Card]) -> str:
-    """The zoo as a Markdown table, one row a model."""
+    """The zoo as a Markdown table, one row a model, and what its columns mean."""
     lines = [
-        "| model | what it is | ELBO | log p(x) | KL | weights |",
-        "| --- | --- | ---: | ---: | ---: | ---: |",
+        "| model | what it is | pixels | ELBO | log p(x) | squared error | code in use | weights |",
+        "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for each in cards:
-        numbers = [_number(each.results.get("metrics", {}).get(metric)) for metric in ("elbo", "log_prob", "kl")]
-        size = f"{each.results['weights']['bytes'] / 1e6:.1f} MB" if each.results else "not trained"
-        summary = each.recipe.summary.replace("|", "\\|")
-        lines.append(f"| [{each.name}](zoo/{each.name}) | {summary} | {' | '.join(numbers)} | {size} |")
-    return "\n".join(lines)
+        metrics = each.results.get("metrics", {})
+        used = metrics.get("active_units") or metrics.get("code_perplexity")
+        cells = [
+            f"[{each.name}](zoo/{each.name})",
+            each.recipe.summary.replace("|", "\\|"),
+            "binary" if each.recipe.data.binarize else "grey",
+            *(number(metrics.get(metric)) for metric in ("elbo", "log_prob", "squared_error")),
+            f"{number(used)} {used['unit']}" if used else "",
+            f"{each.results['weights']['bytes'] / 1e6:.1f} MB" if each.results else "not trained",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", LEGEND])
 
 
-def _number(metric: Mapping[str, Any] | None) -> str:
-    return f"{metric['value']:.2f} ± {metric['standard_error']:.2f}" if metric else ""
+LEGEND = (
+    "On test images, mean ± standard error. ELBO and log p(x) in nats an image, the latter importance-weighted; empty "
+    "where a model has no distribution over codes, or a certain code, whose ELBO says all. They compare between rows "
+    "of the same pixels, and log p(x\\|y) is what they are of where a label is given. The squared error of the "
+    "reconstruction is summed over an image. In use: dimensions whose code varies over images, by a variance above "
+    "0.01; for integer codes, the perplexity."
+)
 
 
-def _measured(results: Mapping[str, Any], recipe: recipes.Recipe) -> list[str]:
+def number(metric: Mapping[str, Any] | None) -> str:
+    """A metric's value for people, with its standard error where it has one."""
+    if not metric:
+        return ""
+    value, error = metric["value"], metric.get("standard_error")
+    if isinstance(value, int):
+        return f"{value}"
+    digits = 2 if error is None or error >= 0.005 or abs(value) >= 10 else 5
+    return f"{value:.{digits}f}" if error is None else f"{value:.{digits}f} ± {error:.{digits}f}"
+
+
+def _measured(card: Card) -> list[str]:
+    results, recipe = card.results, card.recipe
     how = results["evaluation"]
     pixels = f", pixels binarised once ({how['binarize']})" if how["binarize"] else ""
-    lines = ["## Measured", ""]
-    lines += [
-        f"On {how['examples']:,} images of the split `{how['split']}`{pixels}, seed {how['seed']}; {how['unit']}, "
-        f"mean ± standard error over images. `keras-vae verify {results['name']}` measures them again and accepts a "
-        f"difference of {how['tolerance']} nats.",
+    lines = [
+        "## Measured",
         "",
-        "| metric | value | draws of q(z\\|x) an image |",
-        "| --- | ---: | ---: |",
+        f"On {how['examples']:,} images of the split `{how['split']}`{pixels}, seed {how['seed']}; mean ± standard "
+        f"error over images. `keras-vae verify {shlex.quote(card.reference)}` measures them again.",
+        "",
+        "| metric | value | unit | draws of q(z\\|x) an image | verified to |",
+        "| --- | ---: | --- | ---: | ---: |",
     ]
     for metric, row in results["metrics"].items():
-        lines.append(f"| {METRICS.get(metric, metric)} | {_number(row)} | {row['samples']} |")
+        batch = f", mean over batches of {row['batch']}" if "batch" in row else ""
+        name = f"{METRICS.get(metric, f'`{metric}`, its own term')}{batch}"
+        unit, draws = row.get("unit", "nats"), row["samples"] or ""
+        lines.append(f"| {name} | {number(row)} | {unit} | {draws} | {row.get('tolerance', 0):.2g} |")
+    if how.get("condition"):
+        lines += ["", f"The {how['condition']} of each image is given to the model: read p(x\\|y) for p(x)."]
+    parts = results["metrics"].get("kl", {}).get("parts", [])
+    if len(parts) > 1:
+        listed = ", ".join(f"{part:.2f}" for part in parts)
+        lines += ["", f"The KL of each dimension or level in turn, nats: {listed}."]
     published = recipe.published
     if published:
         lines += ["", f"Published: {published.metric} {published.value} ({published.source}, {published.url})."]
@@ -97,10 +136,6 @@ def _measured(results: Mapping[str, Any], recipe: recipes.Recipe) -> list[str]:
     else:
         lines += ["", "Published number to stand against: none known for this configuration."]
     return [*lines, ""]
-
-
-def _pictures() -> list[str]:
-    return [line for name, title in PICTURES.items() for line in (f"![{title}]({name})", "")]
 
 
 def _training(recipe: recipes.Recipe, results: Mapping[str, Any]) -> list[str]:

@@ -1,21 +1,55 @@
-"""The pictures of a card."""
+"""The pictures of a card: those that the model has something to show on."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from keras_vae import plots
-from keras_vae.tasks.traversal import traverse
+from keras_vae.errors import UserError
+from keras_vae.tasks.traversal import traversable, traverse
 from keras_vae.zoo import measures, recipes
 
+SAMPLES, COLUMNS = 64, 12  # without and with a row for each label
 
-def write(folder: str | Path, model: Any, recipe: recipes.Recipe, history: Mapping[str, Sequence[float]]) -> None:
-    """Write reconstructions.png, samples.png, traversal.png and, where there is a history, curves.png."""
+
+def write(folder: str | Path, model: Any, recipe: recipes.Recipe, history: Mapping[str, Sequence[float]]) -> list[str]:
+    """Write reconstructions.png and, where the model has them, samples.png, traversal.png and curves.png.
+
+    Returns:
+      The names of the files that were written.
+    """
     folder = Path(folder)
-    images = measures.images_of(recipe)[:1000]
-    plots.reconstructions(images[:16], model.reconstruct(images[:16]), folder / "reconstructions.png")
-    plots.grid(model.sample(64, seed=recipe.evaluation.seed), folder / "samples.png")
-    walk = traverse(model, images)
-    plots.traversal(walk.images[:10], walk.dimensions[:10], walk.kl[:10], folder / "traversal.png")
+    examples = measures.examples_of(recipe)
+    images, condition = examples.images[:1000], measures.condition_of(model, examples)
+    condition = None if condition is None else condition[:1000]
+    first = None if condition is None else condition[:16]
+    plots.reconstructions(images[:16], model.reconstruct(images[:16], first), folder / "reconstructions.png")
+    written = ["reconstructions.png"]
+    if samples(model, recipe.evaluation.seed, folder / "samples.png"):
+        written.append("samples.png")
+    if traversable(model):
+        walk = traverse(model, images, condition=condition)
+        plots.labelled_rows(walk.images[:10], walk.labels[:10], folder / "traversal.png")
+        written.append("traversal.png")
     if history:
         plots.curves(history, folder / "curves.png")
+        written.append("curves.png")
+    return written
+
+
+def samples(model: Any, seed: int, path: str | Path) -> bool:
+    """Draw samples into `path`, a row for each label where labels are the condition; false: the model has no prior."""
+    classes = model.condition_spec().get("classes")
+    labels = None if classes is None else np.repeat(np.arange(classes, dtype="int32"), COLUMNS)
+    try:
+        drawn = model.sample(SAMPLES if labels is None else len(labels), seed=seed, condition=labels)
+    except UserError:  # no prior, none fitted yet, or a condition that is no label
+        return False
+    if labels is None:
+        plots.grid(drawn, path)
+    else:
+        rows = drawn.reshape(-1, COLUMNS, *drawn.shape[1:])
+        plots.labelled_rows(rows, [str(label) for label in labels[::COLUMNS]], path)
+    return True

@@ -96,7 +96,7 @@ def train(
         return load(where.folder)
     model, progress = _fit(where, recipe, overwrite, verbose)
     _finish(where, recipe, model, progress)
-    if where.folder.resolve().parent == store.root().resolve():
+    if where.in_zoo:
         # The zoo keeps what is loaded, not what training goes on from.
         (where.folder / checkpoints.NAME).unlink(missing_ok=True)
     return load(where.folder)
@@ -171,14 +171,38 @@ def _fit(
 
 
 def _finish(where: store.Entry, recipe: recipes.Recipe, model: Any, progress: checkpoints.Progress) -> None:
+    model.after_training(lambda: measures.images_of(recipe, recipe.data.train))
     weights.write_float16(model, where.folder / store.WEIGHTS)
     stored = build(recipe, "float32")
     stored.load_weights(where.folder / store.WEIGHTS)
-    results = measures.results(where, recipe, stored, progress)
-    pictures.write(where.folder, stored, recipe, progress.history)
-    files.write_text(where.folder / store.CARD, cards.markdown(where.name, recipe, results))
+    _describe(where, stored, measures.results(where, recipe, stored, progress))
+
+
+def _describe(where: store.Entry, model: Any, results: dict[str, Any]) -> None:
+    results["pictures"] = pictures.write(where.folder, model, where.recipe, results["training"]["history"])
+    card = cards.Card(where.name, where.recipe, results, where.reference)
+    files.write_text(where.folder / store.CARD, card.markdown())
     # Last: a run with results is finished.
     files.write_json(where.folder / store.RESULTS, results)
+
+
+def measure_again(name: str | Path) -> dict[str, Any]:
+    """Measure a trained model anew and rewrite its results, card and pictures; its weights stay as they are.
+
+    For entries that were trained before something was measured. `measures.verify` compares, and writes nothing.
+
+    Returns:
+      The contents of results.json.
+
+    Raises:
+      UserError: an unknown name.
+      CorruptFileError: weights that are not those of the results.
+    """
+    where = store.entry(name)
+    model = load(name)
+    results = where.results | measures.measured(where.recipe, model)
+    _describe(where, model, results)
+    return results
 
 
 def optimizers(spec: str | Mapping[str, Any]) -> Any:

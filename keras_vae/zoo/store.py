@@ -22,6 +22,16 @@ class Entry(NamedTuple):
     folder: Path
 
     @property
+    def in_zoo(self) -> bool:
+        """Whether it is the zoo's own, so that its name is enough to load it."""
+        return self.folder.resolve().parent == root().resolve()
+
+    @property
+    def reference(self) -> str:
+        """What `load` and the commands are given: the name of a zoo entry, the folder of a run."""
+        return self.name if self.in_zoo else self.folder.as_posix()
+
+    @property
     def recipe(self) -> recipes.Recipe:
         """The configuration that made the weights."""
         return recipes.read(self.folder / RECIPE)
@@ -99,7 +109,7 @@ def checked_weights(where: Entry) -> Path:
 
 def repair(where: Entry) -> str:
     """The command that puts an entry's files right."""
-    if where.folder.resolve().parent != root().resolve():
+    if not where.in_zoo:
         recipe, folder = (shlex.quote(str(path)) for path in (where.folder / RECIPE, where.folder))
         command = f"keras-vae train {recipe} --output {folder} --overwrite"
     elif root().name == "_zoo":

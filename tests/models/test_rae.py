@@ -134,3 +134,13 @@ def test_it_learns_digits_and_its_density_is_that_of_held_out_codes():
     assert model.sample(4).shape == (4, 28, 28, 1)
     codes = model.encode(digits().held_out_x)
     assert (np.abs(model.prior().stddev() - codes.std(0)) < 0.2 * codes.std(0)).all()
+
+
+def test_training_ends_with_a_density_of_the_training_images():
+    """What `keras_vae.zoo.train` calls; other models have nothing to fit, and read nothing."""
+    first, second, x = toy(RAE), toy(RAE), binary(20)
+    first.after_training(lambda: x)
+    second.fit_density(x)
+    np.testing.assert_array_equal(first.density_factor, second.density_factor)
+    np.testing.assert_array_equal(first.sample(3, seed=1), second.sample(3, seed=1))
+    toy().after_training(lambda: pytest.fail("read"))

@@ -5,8 +5,11 @@ import pytest
 
 from keras_vae.errors import UserError
 from keras_vae.evaluation.latent import kl_per_dimension
+from keras_vae.models import AE, CVAE, VQVAE, HierarchicalVAE
 from keras_vae.tasks.traversal import traverse
-from tests.toys import binary, toy
+from tests.toys import SHAPE, binary, mlp, toy
+
+PIXELS = {"image_shape": SHAPE, "encoder": mlp(), "decoder": mlp(), "seed": 3}  # without a latent_dim
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +35,8 @@ def test_rows_are_in_the_order_of_their_kl(model):
     kl = kl_by_hand(model, x)
     assert len(set(np.round(kl, 4))) == 4, "no ties, or the order says nothing"
     np.testing.assert_array_equal(walk.dimensions, np.argsort(-kl))
-    np.testing.assert_allclose(walk.kl, np.sort(kl)[::-1], rtol=1e-4)
+    np.testing.assert_allclose(walk.importance, np.sort(kl)[::-1], rtol=1e-4)
+    assert walk.labels[0] == f"z{walk.dimensions[0]}  {walk.importance[0]:.2f} nats"
 
 
 def test_images_are_what_the_codes_decode_to(model):
@@ -64,6 +68,48 @@ def test_images_are_what_the_codes_decode_to(model):
 def test_arguments_out_of_range(model, arguments, message):
     with pytest.raises(UserError, match=message):
         traverse(model, binary(3), **arguments)
+
+
+def test_without_a_kl_for_each_dimension_the_codes_give_order_and_scale():
+    """A deterministic autoencoder: each dimension moves about its mean over the images, by its standard deviation."""
+    model, x = toy(AE, latent_dim=3, seed=3), binary(50)
+    codes = model.encode(x).astype("float64")
+    walk = traverse(model, x, start=2, steps=3, span=2.0)
+    np.testing.assert_array_equal(walk.dimensions, np.argsort(-codes.var(0)))
+    np.testing.assert_allclose(walk.importance, np.sort(codes.var(0))[::-1])
+    for row, dimension in enumerate(walk.dimensions):
+        for column, value in enumerate((-2, 0, 2)):
+            moved = codes[2].copy()
+            moved[dimension] = codes[:, dimension].mean() + value * codes[:, dimension].std()
+            np.testing.assert_allclose(walk.images[row, column], model.decode(moved[None])[0], atol=1e-6)
+    assert walk.labels[0].endswith(" variance")
+
+
+def test_levels_are_moved_one_dimension_at_a_time():
+    model, x = HierarchicalVAE(latent_dims=(3, 2), hidden=6, **PIXELS), binary(50)
+    codes = model.encode(x)
+    walk = traverse(model, x, start=4, steps=3, span=1.0)
+    assert walk.images.shape == (5, 3, 4, 4, 1) and sorted(walk.dimensions) == [0, 1, 2, 3, 4]
+    row = list(walk.dimensions).index(4)  # after three of z1: the second of z2
+    assert walk.labels[row].startswith("z2[1]  ")
+    second = codes["z2"].astype("float64")[:, 1]
+    moved = {"z1": codes["z1"][4:5], "z2": codes["z2"][4:5].copy()}
+    moved["z2"][0, 1] = second.mean() + second.std()
+    np.testing.assert_allclose(walk.images[row, 2], model.decode(moved)[0], atol=1e-6)
+
+
+def test_the_condition_of_the_start_is_kept():
+    model, x, y = toy(CVAE, num_classes=2, seed=3), binary(10), np.arange(10) % 2
+    walk = traverse(model, x, start=3, steps=2, condition=y)
+    code = model.encode(x, y)[3]
+    code[walk.dimensions[0]] = -3.0
+    np.testing.assert_allclose(walk.images[0, 0], model.decode(code[None], np.array([1]))[0], atol=1e-6)
+
+
+def test_integer_codes_are_refused():
+    model = VQVAE(code_shape=(3,), entries=5, embedding_dim=2, **PIXELS)
+    with pytest.raises(UserError, match=r"moves a code of numbers\. Given: a VQVAE, whose codes are integers"):
+        traverse(model, binary(3))
 
 
 def test_images_of_another_shape(model):

@@ -15,10 +15,13 @@ def test_a_card_says_what_was_measured(run):
     assert (run / "README.md").read_text(encoding="utf-8") == text
     metrics = card.results["metrics"]
     elbo = f"{metrics['elbo']['value']:.2f} ± {metrics['elbo']['standard_error']:.2f}"
-    assert f"| ELBO | {elbo} | 1 |" in text
-    assert "On 300 images of the split `test[:300]`, pixels binarised once (static), seed 0; nats per example" in text
+    assert f"| ELBO | {elbo} | nats | 1 | 0.01 |" in text
+    assert f"| {metrics['active_units']['value']} | of 3 dimensions |  | 1 |" in text, "a count has no standard error"
+    assert "On 300 images of the split `test[:300]`, pixels binarised once (static), seed 0; mean ± stand" in text
+    kl = ", ".join(f"{part:.2f}" for part in metrics["kl"]["parts"])
+    assert f"The KL of each dimension or level in turn, nats: {kl}." in text
     assert card.results["weights"]["sha256"] in text
-    assert 'model = keras_vae.zoo.load("toy")' in text
+    assert f'model = keras_vae.zoo.load("{run}")' in text and f"`keras-vae verify {run}`" in text, "a folder, no name"
     assert "2 epochs, 20 steps" in text
     assert "Published number to stand against: none known for this configuration." in text
     for picture in cards.PICTURES:
@@ -38,11 +41,30 @@ def test_the_table(run, own_zoo):
     toy_runs.copy_of(run, own_zoo / "a_toy")
     toy_runs.write_recipe(own_zoo / "b_new/recipe.toml", {"summary": "KL(q || p), new."})
     lines = cards.table([zoo.card(name) for name in zoo.names()]).splitlines()
-    assert len(lines) == 4 and {len(re.findall(r"(?<!\\)\|", line)) for line in lines} == {7}, "six columns in each row"
-    value, error = (zoo.card("a_toy").results["metrics"]["kl"][key] for key in ("value", "standard_error"))
-    assert lines[2].startswith("| [a_toy](zoo/a_toy) | A toy that learns little. | ")
-    assert lines[2].endswith(f" | {value:.2f} ± {error:.2f} | 0.1 MB |")
-    assert lines[3].endswith("| not trained |")
+    rows, legend = lines[:4], lines[4:]
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in rows} == {9}, "eight columns in each row"
+    metrics = zoo.card("a_toy").results["metrics"]
+    value, error = (metrics["squared_error"][key] for key in ("value", "standard_error"))
+    assert rows[2].startswith("| [a_toy](zoo/a_toy) | A toy that learns little. | binary | -")
+    assert rows[2].endswith(
+        f" | {value:.2f} ± {error:.2f} | {metrics['active_units']['value']} of 3 dimensions | 0.1 MB |"
+    )
+    assert rows[3].endswith("| binary |  |  |  |  | not trained |")
+    assert legend[0] == "" and "nats an image" in legend[1]
+
+
+def test_the_card_of_a_zoo_entry_is_loaded_by_its_name(run, own_zoo):
+    toy_runs.copy_of(run, own_zoo / "a_toy")
+    assert 'model = keras_vae.zoo.load("a_toy")' in zoo.card("a_toy").markdown()
+    assert 'model = keras_vae.zoo.load("a_toy")' in zoo.card(own_zoo / "a_toy").markdown(), "by its folder, too"
+
+
+def test_numbers_show_the_digits_that_their_error_leaves():
+    assert cards.number({"value": -96.3516, "standard_error": 0.31}) == "-96.35 ± 0.31"
+    assert cards.number({"value": 0.00123, "standard_error": 0.00011}) == "0.00123 ± 0.00011"
+    assert cards.number({"value": 13, "standard_error": None}) == "13"
+    assert cards.number({"value": 97.256, "standard_error": None}) == "97.26"
+    assert cards.number(None) == ""
 
 
 @pytest.mark.parametrize("name", zoo.names())

@@ -1,0 +1,22 @@
+"""Measure trained models of the zoo anew, and rewrite their results, cards and pictures; weights stay as they are.
+
+python benchmarks/zoo.py [PATTERN]
+
+For when something new is measured, or drawn. Training again is `keras-vae train NAME --output zoo/NAME --overwrite`.
+"""
+
+import sys
+
+
+def main(pattern: str = "*") -> None:
+    """Measure the models whose names match a glob."""
+    from keras_vae import zoo
+    from keras_vae.zoo import runs
+
+    for name in zoo.names(pattern):
+        metrics = runs.measure_again(name)["metrics"]
+        print(name, ", ".join(f"{metric} {row['value']:.4f}" for metric, row in metrics.items()), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

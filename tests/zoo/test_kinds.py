@@ -1,0 +1,260 @@
+"""Every kind of model is measured by what it has: without an ELBO, with labels, with integer codes, with levels."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from keras_vae import randomness, zoo
+from keras_vae.cli import main
+from keras_vae.errors import UserError
+from keras_vae.models import AE, CVAE, IWAE, VQVAE, WAE, AnnealedVAE, BetaTCVAE, HierarchicalVAE
+from keras_vae.zoo import codes, measures
+from tests import toy_runs
+from tests.toys import SHAPE, binary, mlp, toy
+
+X = binary(300, seed=1)  # more than one block, and two batches of 128 and a part
+Y = (np.arange(300) % 3).astype("int32")
+PIXELS = {"image_shape": SHAPE, "encoder": mlp(), "decoder": mlp(), "seed": 3}
+
+
+def value(rows, metric):
+    return rows[metric]["value"]
+
+
+# --- Counting codes, by hand ---
+
+
+def test_active_units_by_hand():
+    """Variances 0, 1/4 and 0.0099...: the threshold is 0.01, of the population."""
+    edge = np.sqrt(0.0099)
+    array = np.array([[5.0, 0.0, -edge], [5.0, 1.0, edge]])
+    row = codes.active_units({"z": array})
+    assert row["value"] == 1 and row["unit"] == "of 3 dimensions"
+    np.testing.assert_allclose(row["parts"], [0.0, 0.25, 0.0099])
+    assert codes.active_units({"z1": array, "z2": 2 * array})["value"] == 3, "levels are counted together"
+
+
+def test_code_usage_by_hand():
+    """Shares 1/2, 1/4, 1/4 and 0: perplexity 2**1.5."""
+    rows = codes.code_usage({"codes": np.array([[0, 0], [1, 3]])}, classes=4)
+    assert value(rows, "codes_used") == 3 and value(rows, "code_perplexity") == pytest.approx(2**1.5)
+    alike = codes.code_usage({"codes": np.arange(8).reshape(2, 4)}, classes=8)
+    assert value(alike, "code_perplexity") == pytest.approx(8) and alike["codes_used"]["unit"] == "of 8 entries"
+
+
+# --- Each kind, against its own distributions ---
+
+
+def test_a_model_without_elbo():
+    model = toy(AE, seed=3)
+    rows = measures.measure(model, X, seed=0, samples=8)
+    assert list(rows) == ["log_px", "squared_error", "active_units"]
+    z = model.encode(X)
+    log_px = model.likelihood(z).log_prob(X).numpy().astype("float64")
+    assert value(rows, "log_px") == pytest.approx(log_px.mean(), abs=1e-5)
+    assert rows["log_px"]["standard_error"] == pytest.approx(log_px.std(ddof=1) / np.sqrt(300), rel=1e-5)
+    errors = ((model.decode(z).astype("float64") - X) ** 2).sum((1, 2, 3))
+    assert value(rows, "squared_error") == pytest.approx(errors.mean(), rel=1e-6)
+    np.testing.assert_allclose(rows["active_units"]["parts"], z.astype("float64").var(0), rtol=1e-6)
+    assert {row["samples"] for row in rows.values()} == {0}, "nothing is drawn"
+
+
+def test_a_conditional_model_is_given_its_labels():
+    model = toy(CVAE, num_classes=3, learned_prior=True, seed=3)
+    rows = measures.measure(model, X, seed=0, samples=4, condition=Y)
+    assert value(rows, "elbo") == pytest.approx(model.elbo(X, condition=Y).mean(), abs=1e-5)
+    assert value(rows, "log_prob") == pytest.approx(model.log_prob(X, samples=4, condition=Y).mean(), abs=1e-5)
+    others = measures.measure(model, X, seed=0, samples=0, condition=(Y + 1) % 3)
+    assert abs(value(others, "elbo") - value(rows, "elbo")) > 1e-3, "the labels matter"
+    with pytest.raises(UserError, match="A CVAE needs a condition"):
+        measures.measure(model, X, seed=0, samples=0)
+
+
+def test_integer_codes():
+    """The ELBO is log p(x|codes) - positions * log(entries), and counts are over all codes of the test images."""
+    model = VQVAE(code_shape=(3,), entries=5, embedding_dim=2, **PIXELS)
+    rows = measures.measure(model, X, seed=0, samples=8)
+    found = model.encode(X)
+    log_px = model.likelihood(tf.constant(found)).log_prob(X).numpy().mean(dtype="float64")
+    assert value(rows, "elbo") == pytest.approx(log_px - 3 * np.log(5), abs=1e-4)
+    assert "log_prob" not in rows and "active_units" not in rows
+    assert value(rows, "codes_used") == len(np.unique(found))
+    shares = np.bincount(found.ravel()) / found.size
+    entropy = -(shares[shares > 0] * np.log(shares[shares > 0])).sum()
+    assert value(rows, "code_perplexity") == pytest.approx(np.exp(entropy))
+
+
+def test_levels():
+    model = HierarchicalVAE(latent_dims=(3, 2), hidden=6, **PIXELS)
+    rows = measures.measure(model, X, seed=0, samples=0)
+    assert len(rows["kl"]["parts"]) == 2 and sum(rows["kl"]["parts"]) == pytest.approx(value(rows, "kl"), abs=1e-5)
+    means = model.encode(X)
+    variances = [*means["z1"].astype("float64").var(0), *means["z2"].astype("float64").var(0)]
+    np.testing.assert_allclose(rows["active_units"]["parts"], variances, rtol=1e-6)
+
+
+def test_kl_in_parts_is_that_of_the_dimensions():
+    from keras_vae.evaluation.latent import kl_per_dimension
+
+    model = toy(seed=3, latent_dim=4)
+    row = measures.measure(model, X, seed=0, samples=0)["kl"]
+    np.testing.assert_allclose(row["parts"], kl_per_dimension(model, X), rtol=1e-5)
+    assert sum(row["parts"]) == pytest.approx(row["value"], rel=1e-5)
+
+
+def test_a_models_own_terms_are_means_over_whole_batches():
+    """Batches 0:128 and 128:256, each with the noise of its number; the last 44 images make no batch of that size."""
+    model = toy(WAE, seed=3)
+    row = measures.measure(model, X, seed=7, samples=0)["mmd"]
+    base, own = randomness.seed_of(7, randomness.EVALUATION), []
+    for place in range(2):
+        with model.draws.using(randomness.fold(base, place)):
+            terms = model.terms({"x": tf.constant(X[128 * place : 128 * (place + 1)])}, training=False)
+        own.append(float(tf.reduce_mean(terms.logs["mmd"])))
+    assert row["value"] == pytest.approx(np.mean(own), abs=1e-6) and row["batch"] == 128
+    assert row["standard_error"] == pytest.approx(np.std(own, ddof=1) / np.sqrt(2), abs=1e-6)
+    one = measures.measure(model, X[:50], seed=7, samples=0)["mmd"]
+    assert one["standard_error"] is None, "one batch, a part, is all there is"
+
+
+@pytest.mark.parametrize(
+    ("model", "own"),
+    [
+        (lambda: toy(BetaTCVAE, dataset_size=300), {"mutual_information", "total_correlation", "dimension_kl"}),
+        (lambda: toy(AnnealedVAE, capacity=3.0), {"capacity"}),
+        (lambda: toy(IWAE, importance_samples=3), {"iw_bound"}),
+    ],
+    ids=["BetaTCVAE", "AnnealedVAE", "IWAE"],
+)
+def test_logs_are_measured_under_their_names(model, own):
+    made = model()
+    rows = measures.measure(made, X, seed=0, samples=0)
+    assert own == set(rows) - {"elbo", "log_px", "kl", "squared_error", "active_units"}
+    json.dumps(rows, allow_nan=False)
+    if own == {"capacity"}:
+        assert value(rows, "capacity") == 3.0 and rows["capacity"]["standard_error"] == 0.0
+    assert rows["elbo"]["samples"] == (3 if own == {"iw_bound"} else 1), "the draws that its terms take"
+
+
+# --- The whole way, from a recipe to a card ---
+
+GONE = toy_runs.REMOVED
+WITHOUT_LATENT = {"model.latent_dim": GONE}
+# What changes in the toy's recipe, and the pictures there are.
+KINDS = {
+    "AE": ({}, {"reconstructions.png", "traversal.png", "curves.png"}),
+    "AAE": ({"model.critic": {"name": "mlp", "hidden": [8]}}, None),
+    "CVAE": ({"model.num_classes": 10}, None),
+    "HierarchicalVAE": ({**WITHOUT_LATENT, "model.latent_dims": [3, 2], "model.hidden": 8}, None),
+    "RAE": ({}, None),
+    "VQVAE": (
+        {**WITHOUT_LATENT, "model.code_shape": [4], "model.entries": 8, "model.embedding_dim": 4},
+        {"reconstructions.png", "samples.png", "curves.png"},
+    ),
+    "FlowVAE": ({"model.depth": 1}, None),
+}
+FAST = ("CVAE",)
+
+
+@pytest.fixture(scope="module", params=[k if k in FAST else pytest.param(k, marks=pytest.mark.slow) for k in KINDS])
+def trained(request, tmp_path_factory):
+    """A toy recipe of one kind, trained."""
+    changes, pictures = KINDS[request.param]
+    folder = tmp_path_factory.mktemp(request.param)
+    recipe = {
+        "model.class": request.param,
+        "model.beta": GONE,
+        "training.epochs": 1,
+        "evaluation.samples": 2,
+        **changes,
+    }
+    model = zoo.train(toy_runs.write_recipe(folder / "toy.toml", recipe), folder / "toy", verbose=0)
+    return model, pictures or {"reconstructions.png", "samples.png", "traversal.png", "curves.png"}
+
+
+def test_a_recipe_of_any_kind_becomes_a_card(trained):
+    model, pictures = trained
+    card, folder = zoo.card(model.zoo_folder), model.zoo_folder
+    assert set(card.results["pictures"]) == pictures
+    assert {name for name in os.listdir(folder) if name.endswith(".png")} == pictures
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    assert text == card.markdown()
+    assert ("![Samples from the prior]" in text) == ("samples.png" in pictures)
+    rows = zoo.verify(folder, log_prob=False)  # its compilation takes seconds, and test_measures has it
+    assert set(rows) == set(card.results["metrics"]) - {"log_prob"}
+    assert ("log_prob" in card.results["metrics"]) == (model.stochastic and "code_perplexity" not in rows)
+    assert ("elbo" in rows) == model.stochastic and "squared_error" in rows
+    assert max(abs(row["difference"]) for row in rows.values()) < 1e-3, "the same machine"
+    assert ("read p(x\\|y) for p(x)" in text) == model.conditional
+
+
+@pytest.mark.slow
+def test_the_commands_take_any_kind(trained, tmp_path, monkeypatch, capsys):
+    model, pictures = trained
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main([*words])
+        printed = capsys.readouterr()
+        assert printed.err.count("\n") <= 1 and "Traceback" not in printed.err
+        return left.value.code, printed.out + printed.err
+
+    name = str(model.zoo_folder)
+    assert call("show", name)[0] == call("evaluate", name, "--samples", "0")[0] == call("verify", name)[0] == 0
+    code, text = call("sample", name, "--count", "6", "--output", "s.png")
+    assert code == (0 if "samples.png" in pictures else 1) and ("no prior" in text) == (code == 1)
+    code, text = call("traverse", name, "--output", "t.png")
+    assert code == (0 if "traversal.png" in pictures else 1) and ("codes are integers" in text) == (code == 1)
+    assert call("report", name, "--output", "r.html", "--count", "50")[0] == 0
+    code, text = call("encode", name, "test[:6]", "--json")
+    assert code == 0
+    answer = json.loads(text)
+    assert answer["file"].endswith(".npz" if len(model.code_spec()) > 1 else ".npy")
+    stored = np.load(tmp_path / answer["file"], allow_pickle=False)
+    for level in model.code_spec() if len(model.code_spec()) > 1 else ():
+        assert stored[level].shape == tuple(answer["shape"][level])
+    np.save(tmp_path / "x.npy", np.zeros((2, 28, 28, 1)))
+    code, text = call("encode", name, "x.npy", "--output", f"z.{answer['file'][-3:]}")
+    assert code == int(model.conditional) and ("--labels FILE.npy" in text) == model.conditional
+
+
+@pytest.mark.parametrize("trained", ["CVAE"], indirect=True)
+def test_a_conditional_model_is_sampled_label_by_label(trained, tmp_path):
+    model, _ = trained
+    for words, labels in ((["--label", "7"], [7] * 4), ([], [0, 2, 5, 7])):
+        with pytest.raises(SystemExit):
+            main(["sample", str(model.zoo_folder), "--count", "4", "--output", str(tmp_path / "s.npy"), *words])
+        np.testing.assert_array_equal(np.load(tmp_path / "s.npy"), model.sample(4, condition=labels))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trained", ["RAE"], indirect=True)
+def test_the_density_of_an_rae_is_fitted_to_the_training_images_and_stored(trained):
+    """By a hand-made fit to the codes of the same images: float16 keeps three digits."""
+    model, _ = trained
+    images = measures.images_of(zoo.card(model.zoo_folder).recipe, "train[:1000]")
+    found = model.encode(images).astype("float64")
+    np.testing.assert_allclose(model.density_mean, found.mean(0), rtol=2e-3, atol=1e-2)
+    factor = np.asarray(model.density_factor, "float64")
+    np.testing.assert_allclose(factor @ factor.T, np.cov(found, rowvar=False, bias=True), rtol=0.02, atol=0.02)
+
+
+def test_measuring_again_changes_numbers_only(own_run):
+    """For entries that were trained before something was measured."""
+    from keras_vae.zoo import runs
+
+    before = zoo.card(own_run).results
+    weights = (own_run / "model.weights.h5").read_bytes()
+    toy_runs.edit_results(own_run, lambda results: (results["metrics"].pop("squared_error"), results.pop("pictures")))
+    again = runs.measure_again(own_run)
+    after = zoo.card(own_run).results
+    assert after == again and {**after, "metrics": {}} == {**before, "metrics": {}}
+    for metric, row in before["metrics"].items():
+        assert value(after["metrics"], metric) == pytest.approx(row["value"], abs=1e-4), "the same machine"
+    assert (own_run / "model.weights.h5").read_bytes() == weights
+    assert (own_run / "README.md").read_text(encoding="utf-8") == zoo.card(own_run).markdown()
