@@ -101,23 +101,15 @@ def _further_pictures(card: Any, model: Any, folder: Path, count: int) -> dict[s
     """Pictures of the codes of test images, where a code is one vector: file -> caption."""
     import numpy as np
 
-    from keras_vae import data, plots, tasks
+    from keras_vae import plots, tasks
     from keras_vae.evaluation.latent import kl_per_dimension
+    from keras_vae.zoo import measures
 
     spec = list(model.code_spec().values())
     if len(spec) != 1 or spec[0]["kind"] != "code" or model.conditional:
         return {}
-    recipe = card.recipe
-    batches = list(
-        data.load(
-            recipe.data.name,
-            f"{recipe.evaluation.split}[:{count}]",
-            "static" if recipe.data.binarize else None,
-            training=False,
-        ).as_numpy_iterator()
-    )
-    x = np.concatenate([batch["x"] for batch in batches])
-    y = np.concatenate([batch["y"] for batch in batches]) if "y" in batches[0] else None
+    examples = measures.examples_of(card.recipe)  # not a slice of the split, which may be one itself
+    x, y = examples.images[:count], None if examples.labels is None else examples.labels[:count]
     found = {}
     if model.stochastic:
         kl = kl_per_dimension(model, x)
