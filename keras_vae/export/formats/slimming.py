@@ -25,7 +25,11 @@ class _Graph:
         node = self.made_by.get(name)
         return node if node is not None and node.op_type == op_type else None
 
-    def array(self, name: str) -> np.ndarray | None:
+    def before(self, node: Any, place: int, op_type: str) -> Any:
+        """The node of this type that makes a node's input, or None; None of None."""
+        return None if node is None else self.maker(node.input[place], op_type)
+
+    def array(self, name: str) -> Any:
         """A weight, or what a Constant holds."""
         if name in self.weights:
             return numpy_helper.to_array(self.weights[name])
@@ -110,21 +114,14 @@ def _one_transpose(graph: _Graph, node: Any) -> None:
 
 def _layer_normalisation(graph: _Graph, node: Any, sizes: dict[str, tuple[int | None, ...]]) -> None:
     """x * inv + (beta - mean * inv), with inv = gamma / sqrt(var + epsilon) over the last axis: LayerNormalization."""
-    scaled: Any
-    shift: Any
-    moved: Any
-    squares: Any
-    gamma: Any
-    beta: Any
-    epsilon: Any
     scaled, shift = (graph.maker(name, op) for name, op in zip(node.input, ("Mul", "Add"), strict=True))
-    moved = graph.maker(shift.input[0], "Mul") if shift is not None else None
-    negated = graph.maker(moved.input[0], "Neg") if moved is not None else None
-    inverse = graph.maker(scaled.input[1], "Mul") if scaled is not None else None
+    moved = graph.before(shift, 0, "Mul")
+    negated = graph.before(moved, 0, "Neg")
+    inverse = graph.before(scaled, 1, "Mul")
     root = _chain(graph, inverse, "Reciprocal", "Sqrt", "Add")
     squares = _chain(graph, root, "ReduceMean", "Mul")
-    centred = graph.maker(squares.input[0], "Sub") if squares is not None else None
-    if negated is None or centred is None or moved.input[1] != scaled.input[1]:
+    centred = graph.before(squares, 0, "Sub")
+    if None in (scaled, moved, negated, centred) or moved.input[1] != scaled.input[1]:
         return
     x, (gamma, beta, epsilon) = scaled.input[0], (graph.array(each.input[1]) for each in (inverse, shift, root))
     means = [graph.maker(name, "ReduceMean") for name in (negated.input[0], root.input[0])]
