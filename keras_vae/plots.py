@@ -110,7 +110,7 @@ def bars(values: Sequence[float], path: str | Path, labels: Sequence[str], y: st
       y: what the values are, with their unit.
       line: a level to compare with, drawn across.
     """
-    figure = Figure(figsize=(max(4.0, min(12.0, 0.3 * len(values))), 3), layout="constrained")
+    figure = Figure(figsize=(max(4.0, min(12.0, 0.45 * len(values))), 3), layout="constrained")
     axes: Any = figure.subplots()
     axes.bar(np.arange(len(values)), values, color=COLOURS[0], width=0.8 if len(values) <= 40 else 1.0)
     if line is not None:
