@@ -269,7 +269,7 @@ def test_help_of_the_program_names_every_command(call, monkeypatch):
 @pytest.mark.parametrize(
     "words",
     [["lst"], ["list", "--jsn"], ["show"], ["sample", "toy", "--count", "many"], ["traverse", "toy", "--span", "wide"],
-     ["export", "toy"]],
+     ["export", "toy", "out", "more"]],
 )  # fmt: skip
 def test_words_that_do_not_fit_exit_with_2(call, words):
     code, out, err = call(*words)

@@ -14,6 +14,8 @@ from keras_vae.models import AE, CVAE, VAE
 from tests.digits import digits, trained
 from tests.toys import binary, toy
 
+pytestmark = pytest.mark.slow  # trains and samples on real digits; distances have fast tests of their own
+
 
 @pytest.fixture(scope="module")
 def real():

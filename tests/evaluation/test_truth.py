@@ -15,6 +15,8 @@ from keras_vae.randomness import EVALUATION, fold, seed_of
 from tests.test_linear_gaussian import LATENT, SHAPE, Truth, bounded_inverse, set_exact
 from tests.toys import binary, toy
 
+pytestmark = pytest.mark.slow  # importance sampling and annealing long enough to stand against exact numbers
+
 
 @pytest.fixture(scope="module")
 def truth():

@@ -17,6 +17,8 @@ from keras_vae.models import AE, CVAE, VAE, HypersphericalVAE, VampVAE
 from tests.export.bundles import DENSE, bundle_of, model_of, stirred
 from tests.toys import SHAPE, mlp
 
+pytestmark = pytest.mark.slow  # many exports; test_export.py has the fast ones
+
 TOY = {"image_shape": SHAPE, "latent_dim": 3, "encoder": mlp(), "decoder": mlp()}
 
 

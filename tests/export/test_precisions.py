@@ -16,6 +16,8 @@ from keras_vae.models import AE, CVAE, VAE
 from tests.export.bundles import DENSE, model_of, stirred
 from tests.toys import SHAPE, mlp
 
+pytestmark = pytest.mark.slow  # many exports; the conformance of formats is in test_export.py
+
 FORMATS = ("onnx", "onnx_fp16", "onnx_int8")
 
 

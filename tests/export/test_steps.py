@@ -7,6 +7,8 @@ from keras_vae import export, runtimes
 from keras_vae.errors import ExportError, UserError
 from tests.sequences import LENGTH, VALID, Z, tiny
 
+pytestmark = pytest.mark.slow  # graphs of recurrent networks are converted
+
 
 @pytest.fixture(scope="module")
 def model():

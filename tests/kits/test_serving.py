@@ -14,6 +14,8 @@ import tensorflow as tf
 
 from tests.export.bundles import bundle_of
 
+pytestmark = pytest.mark.slow  # TensorFlow's command line, in processes of its own
+
 KIT = Path(__file__).parents[2] / "export" / "serving"
 
 

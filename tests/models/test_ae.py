@@ -45,7 +45,7 @@ def test_it_logs_neither_elbo_nor_kl():
     [
         (lambda model: model.elbo(X), r"AE has no distribution over codes, and so no ELBO and no log p\(x\)"),
         (lambda model: model.log_prob(X, samples=2), r"no log p\(x\)\. Compare reconstructions, or train a VAE"),
-        (lambda model: model.sample(3), r"An AE has no prior to sample from\. Use a VAE, a WAE or an RAE"),
+        (lambda model: model.sample(3), r"An AE has no prior to sample from\. Give sample\(prior=\)"),
         (lambda model: model.prior(), "An AE has no prior"),
         (lambda model: kl_per_dimension(model, X), "AE has no distribution over codes, and so no KL"),
     ],

@@ -148,7 +148,7 @@ def test_bad_arguments(arguments, message):
 
 
 def test_an_image_model_has_no_recurrent_network():
-    with pytest.raises(UserError, match=r"Unknown encoder 'gru'\. Known: conv, mlp"):
+    with pytest.raises(UserError, match=r"Unknown encoder 'gru'\. Known: conv, growing, mlp, residual"):
         VAE(encoder="gru")
 
 

@@ -15,6 +15,8 @@ from tests.digits import digits, trained
 from tests.export.bundles import stirred
 from tests.toys import SHAPE, binary, toy
 
+pytestmark = pytest.mark.slow  # flows are trained
+
 SMALL: dict[str, Any] = {"depth": 2, "hidden": (8,), "epochs": 1, "batch_size": 50}
 
 

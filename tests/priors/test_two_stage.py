@@ -12,6 +12,8 @@ from tests.export.bundles import stirred
 from tests.priors.test_flow import ENTROPY, banana
 from tests.toys import SHAPE, binary, toy
 
+pytestmark = pytest.mark.slow  # a second VAE is trained
+
 SMALL = {"hidden": (8,), "epochs": 1, "batch_size": 50}
 
 

@@ -89,7 +89,7 @@ def test_fine_tuning_begins_at_the_encoder_and_leaves_the_models_own(labelled, t
     loss = network.evaluate(x, y, verbose=0)[0]
     network.fit(x, y, batch_size=50, epochs=10, verbose=0)
     after, accuracy = network.evaluate(x, y, verbose=0)
-    assert after < loss and accuracy > 0.8
+    assert after < loss and accuracy > (0.8 if trainable else 0.7)
     assert all(np.array_equal(a, b) for a, b in zip(before, model.encoder.get_weights(), strict=True))
     copied = network.layers[1].get_weights()
     assert all(np.array_equal(a, b) for a, b in zip(before, copied, strict=True)) == (not trainable)

@@ -15,6 +15,8 @@ from keras_vae.zoo import codes, measures
 from tests import toy_runs
 from tests.toys import SHAPE, binary, mlp, toy
 
+pytestmark = pytest.mark.slow  # a model of each kind is trained and measured
+
 X = binary(300, seed=1)  # more than one block, and two batches of 128 and a part
 Y = (np.arange(300) % 3).astype("int32")
 PIXELS = {"image_shape": SHAPE, "encoder": mlp(), "decoder": mlp(), "seed": 3}
