@@ -79,6 +79,7 @@ def test_train_reports_what_it_wrote(call, run, tmp_path):
     assert code == 0 and "Written: out/ (model.weights.h5, results.json, README.md and pictures)" in out
 
 
+@pytest.mark.slow
 def test_training_from_nothing_with_json_prints_one_document(call, tmp_path):
     toy_runs.write_recipe(tmp_path / "toy.toml", {"training.epochs": 1})
     answer = document(call("train", "toy.toml", "--json"))

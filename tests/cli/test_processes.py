@@ -4,6 +4,8 @@ import os
 import resource
 import sys
 
+import pytest
+
 from tests import toy_runs
 
 
@@ -33,6 +35,7 @@ def test_a_mistake_in_a_real_process_is_one_line(tmp_path):
     assert done.returncode == 1 and "Traceback (most recent call last)" in done.stderr
 
 
+@pytest.mark.slow
 def test_sampling_in_a_real_process(run, tmp_path):
     done = toy_runs.cli(["sample", str(run), "--count", "4", "--output", "a.npy", "--json"], tmp_path)
     assert done.returncode == 0 and done.stderr == ""

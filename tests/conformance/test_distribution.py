@@ -27,6 +27,7 @@ OTHERWISE = {
     "IWAE": "log q(z|x) is taken at the draws",
     "InfoVAE": "the MMD of the batch's codes from draws of the prior",
     "VAEGAN": "draws from the prior for the critic",
+    "SequenceVAE": "the words that are dropped are drawn for the batch of each replica",
     "VampVAE": "log q(z|x) is taken at the draw",
     "WAE": "the MMD of the batch's codes from draws of the prior",
 }

@@ -11,6 +11,8 @@ from keras_vae.evaluation.overview import SECTIONS, evaluate
 from keras_vae.models import AE, CVAE, VAE, VQVAE, HierarchicalVAE
 from tests.toys import SHAPE, binary, mlp, toy
 
+pytestmark = pytest.mark.slow  # every number of several models
+
 X, LABELS = binary(60), np.arange(60) % 2
 FACTORS = np.stack([LABELS, np.arange(60) // 2 % 3], axis=1)
 

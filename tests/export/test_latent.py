@@ -12,6 +12,8 @@ from keras_vae.models import AE, CVAE, RAE, VAE, VQVAE, HierarchicalVAE, Hypersp
 from tests.export.bundles import bundle_of, model_of, stirred
 from tests.toys import SHAPE, binary, mlp
 
+pytestmark = pytest.mark.slow  # models of each kind are exported
+
 TOY = {"image_shape": SHAPE, "encoder": mlp(), "decoder": mlp(), "seed": 3}
 
 

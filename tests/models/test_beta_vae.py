@@ -19,6 +19,7 @@ def test_beta_1_is_vae_bit_for_bit():
     np.testing.assert_array_equal(models[0].elbo(X), models[1].elbo(X))
 
 
+@pytest.mark.slow
 def test_a_larger_beta_has_a_smaller_kl():
     kl = {}
     for beta in (0.1, 1.0, 10.0):

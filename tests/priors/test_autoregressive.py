@@ -17,6 +17,8 @@ from tests.digits import digits, trained
 from tests.export.bundles import stirred
 from tests.toys import SHAPE, binary, grey, mlp, toy
 
+pytestmark = pytest.mark.slow  # networks are trained
+
 SMALL: dict[str, Any] = {"filters": 4, "blocks": 1, "kernel_size": 3, "epochs": 1, "batch_size": 32}
 ALL = np.array(list(itertools.product(range(3), repeat=4)), "int32")  # of 2x2 codes of 3 entries, and (4,)
 

@@ -11,6 +11,8 @@ from keras_vae.runtimes import comparing, rounds, tables, worker
 from tests.export.bundles import bundle_of, model_of
 from tests.runtimes.test_benchmark import SHORT
 
+pytestmark = pytest.mark.slow  # each case times runtimes
+
 
 @pytest.fixture(scope="module")
 def reduced(tmp_path_factory):

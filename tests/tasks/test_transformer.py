@@ -11,6 +11,8 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from keras_vae.tasks import VAETransformer
 
+pytestmark = pytest.mark.slow  # each case trains
+
 SMALL = {"hidden": (4,), "epochs": 1}
 # check -> why it cannot pass
 _NOISE = "score_samples is an importance-weighted estimate, whose noise is a function of a row's place"
@@ -20,7 +22,6 @@ EXPECTED_FAILURES = {
 }
 
 
-@pytest.mark.slow
 def test_scikit_learns_checks():
     results = check_estimator(
         VAETransformer(**SMALL), on_fail=None, on_skip=None, expected_failed_checks=EXPECTED_FAILURES

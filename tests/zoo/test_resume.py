@@ -139,6 +139,7 @@ def test_killed_and_resumed_is_bit_equal_to_never_interrupted(tmp_path, moments)
     assert sorted(os.listdir(killed / "out")) == toy_runs.FILES, "leftovers of the kills are removed"
 
 
+@pytest.mark.slow
 def test_ctrl_c_in_the_middle_of_training(tmp_path):
     """Exit status 130, one line, no temporary file, and a checkpoint that can be gone on from."""
     toy_runs.write_recipe(tmp_path / "toy.toml", {"training.epochs": 100_000})

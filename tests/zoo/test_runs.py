@@ -87,6 +87,7 @@ def test_a_finished_run_is_not_repeated(own_run, monkeypatch):
     assert int(model.step.numpy()) == 20, "the trained model: 2 epochs of 10 steps"
 
 
+@pytest.mark.slow
 def test_another_recipe_is_refused_and_overwrite_starts_anew(own_run):
     other = toy_runs.write_recipe(own_run.parent / "other.toml", {"training.epochs": 1, "training.seed": 1})
     before = (own_run / "checkpoint.weights.h5").read_bytes()
@@ -135,6 +136,7 @@ def test_training_the_recipe_of_the_folder_we_are_in(tmp_path, monkeypatch):
     assert str(seen[0].folder) == "runs/here"
 
 
+@pytest.mark.slow
 def test_training_into_the_zoo_lists_the_model_and_leaves_no_checkpoint(own_zoo, run, monkeypatch):
     recipe = toy_runs.write_recipe(own_zoo.parent / "toy.toml", {"training.epochs": 1})
     model = zoo.train(recipe, own_zoo / "toy_mnist", verbose=0)
@@ -169,6 +171,7 @@ def test_diverged_in_the_first_epoch(tmp_path):
     assert os.listdir(tmp_path / "out") == ["recipe.toml"]
 
 
+@pytest.mark.slow
 def test_diverged_after_good_epochs(tmp_path, monkeypatch):
     """Two good epochs, then the learning rate is set to what no loss survives."""
     recipe = toy_runs.write_recipe(

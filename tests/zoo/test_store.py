@@ -92,6 +92,7 @@ def test_spoiled_weights_are_refused_with_both_hashes(own_run, how):
     assert zoo.load(own_run, weights=False).latent_dim == 3, "the untrained model needs no weights"
 
 
+@pytest.mark.slow
 def test_the_repair_of_a_run_repairs_it(own_run, monkeypatch, capsys):
     """The very words of the message, given to the command line; the folder's name has a space in it."""
     from keras_vae.cli import main
