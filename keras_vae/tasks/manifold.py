@@ -1,9 +1,9 @@
 """The picture of a two-dimensional latent space: what each point of a plane decodes to."""
 
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-from scipy import stats
 
 from keras_vae.arrays import check_whole_number
 from keras_vae.errors import UserError
@@ -35,7 +35,7 @@ def latent_plane(
     rest = np.zeros((1, count)) if x is None else vector_codes(model, x, condition)
     if len(rest) != 1:
         raise UserError(f"x is one image, with a batch axis. Given: {len(rest)} images.")
-    values = stats.norm.ppf((np.arange(side) + 0.5) / side)
+    values = np.array([NormalDist().inv_cdf((place + 0.5) / side) for place in range(side)])
     codes = np.tile(rest, (side * side, 1))
     codes[:, dimensions[0]] = np.tile(values, side)
     codes[:, dimensions[1]] = np.repeat(values[::-1], side)
