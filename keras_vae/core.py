@@ -359,6 +359,10 @@ class VAE(keras.Model):
         """
         return {"z": {"shape": (self.latent_dim,), "dtype": "float32", "kind": "code"}}
 
+    def vectors(self, code: Any) -> Any:
+        """The numbers that a code stands for, a tensor: itself, or the vectors of integer codes."""
+        return code
+
     def condition_spec(self) -> dict[str, Any]:
         """What one condition is, for an exported graph: `shape`, `dtype`, `kind`; empty for a model that takes none.
 

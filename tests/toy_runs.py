@@ -33,7 +33,7 @@ RECIPE: dict[str, Any] = {
         "jit_compile": False,
         "steps_per_execution": 4,
     },
-    "evaluation": {"split": "test[:300]", "samples": 8},
+    "evaluation": {"split": "test[:300]", "samples": 8, "overview": False},
 }
 REMOVED = object()  # as a change: leave the key out
 FILES = ["README.md", "checkpoint.weights.h5", "curves.png", "model.weights.h5", "recipe.toml", "reconstructions.png",

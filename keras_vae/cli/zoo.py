@@ -69,6 +69,9 @@ def evaluate_command(
     samples: Annotated[int, typer.Option(help="Importance samples of log p(x) an image; 0 leaves it out.")] = 200,
     likelihood: Annotated[bool, typer.Option("--likelihood", help="Nats, bits/dim, annealed importance.")] = False,
     latent: Annotated[bool, typer.Option("--latent", help="KL and its parts, active units, collapse, codes.")] = False,
+    disentanglement: Annotated[
+        bool, typer.Option("--disentanglement", help="MIG, DCI, SAP and others, where the data have known factors.")
+    ] = False,
     generation: Annotated[bool, typer.Option("--generation", help="Draws, reconstructions, copies.")] = False,
     representation: Annotated[bool, typer.Option("--representation", help="Probes and clusters of codes.")] = False,
     everything: Annotated[bool, typer.Option("--all", help="All of these.")] = False,
@@ -82,7 +85,10 @@ def evaluate_command(
 
     recipe: recipes.Recipe = cards.card(name).recipe
     load_tensorflow()
-    flags = {"likelihood": likelihood, "latent": latent, "generation": generation, "representation": representation}
+    flags = {
+        "likelihood": likelihood, "latent": latent, "disentanglement": disentanglement, "generation": generation,
+        "representation": representation,
+    }  # fmt: skip
     sections = [section for section, flag in flags.items() if flag or everything]
     if sections:
         from keras_vae.zoo.evaluations import evaluate_entry

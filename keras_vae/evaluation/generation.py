@@ -77,6 +77,16 @@ def condition_accuracy(model: Any, count: int = 1000, seed: int = 0) -> dict[str
     return share_of(guesses == labels, examples=len(labels), seed=seed)
 
 
+def squared_errors(model: Any, x: Any, condition: Any = None) -> np.ndarray:
+    """The squared error of each image's mean reconstruction, summed over its pixels: `(batch,)`, float64.
+
+    Raises:
+      UserError: images that do not fit the model.
+    """
+    inputs = checked_inputs(model, x, condition)
+    return _squares(inputs["x"], model.reconstruct(x, condition))
+
+
 def reconstruction(model: Any, x: Any, condition: Any = None) -> dict[str, dict[str, Any]]:
     """Of the mean reconstruction of each image's mean code: `mse`, `psnr` (dB, peak 1) and `ssim`.
 
@@ -91,8 +101,12 @@ def reconstruction(model: Any, x: Any, condition: Any = None) -> dict[str, dict[
     if model.x_spec()["kind"] != "image":
         raise UserError(f"These are errors of images. Given: a {type(model).__name__}, whose x is none.")
     found = {"x": inputs["x"].astype("float32"), "y": model.reconstruct(x, condition).astype("float32")}
-    errors = ((found["x"].astype("float64") - found["y"]) ** 2).mean(axis=(1, 2, 3))
+    errors = _squares(found["x"], found["y"]) / np.prod(model.image_shape)
     values = {"mse": errors, "psnr": -10.0 * np.log10(np.maximum(errors, 1e-10))}
     if min(model.image_shape[:2]) >= _SSIM_WINDOW:
         values["ssim"] = in_blocks(lambda _, part: tf.image.ssim(part["x"], part["y"], max_val=1.0), found)
     return {name: mean_of(value, examples=len(errors)) for name, value in values.items()}
+
+
+def _squares(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.square(x.astype("float64") - y).sum(axis=tuple(range(1, x.ndim)))

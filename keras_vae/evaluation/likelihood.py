@@ -10,6 +10,7 @@ from keras import ops
 from keras_vae import divergences, randomness
 from keras_vae.arrays import BLOCK, check_images, check_whole_number, in_blocks
 from keras_vae.errors import UserError
+from keras_vae.training import Trackers
 
 # Draws in one pass of the compiled loop: with a block of examples, enough rows to keep the matrix products busy, and
 # few enough that the decoder's output, of which at most so many numbers are held, stays in memory.
@@ -18,6 +19,8 @@ _CHUNK, _NUMBERS = 32, 2**24
 
 def elbo_terms(model: Any, inputs: Mapping[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
     """`elbo`, `log_px` and `kl` of each example, each `(batch,)`, in nats, from one draw of q(z|x).
+
+    And `kl_groups`, `(batch, groups)`: the KL of each dimension or level.
 
     Args:
       model: has `terms`.
@@ -31,6 +34,34 @@ def elbo_terms(model: Any, inputs: Mapping[str, np.ndarray], seed: int) -> dict[
         return model.functions.elbo_terms(batch, randomness.fold(base, block))
 
     return in_blocks(one_block, inputs, pad=True)
+
+
+def own_terms(model: Any, inputs: Mapping[str, np.ndarray], seed: int, batch_size: int = 128) -> dict[str, np.ndarray]:
+    """The variant's own numbers, name in `log_names` -> what `fit` would show of each whole batch, `(batches,)`.
+
+    Some of them are of a batch, such as an MMD, so that all are taken over batches of one size; the last part of the
+    examples is left out, unless it is all there is.
+
+    Args:
+      model: has `terms`.
+      inputs: as for `elbo_terms`.
+      seed: of the noise.
+      batch_size: examples in a batch.
+    """
+    if not model.log_names:
+        return {}
+    base, count = randomness.seed_of(seed, randomness.EVALUATION), len(inputs["x"])
+    trackers = Trackers({name: model.make_metric(name) for name in model.log_names})
+    values: dict[str, list[float]] = {name: [] for name in model.log_names}
+    for place, start in enumerate(range(0, max(count - count % batch_size, 1), batch_size)):
+        part = {name: tf.constant(array[start : start + batch_size]) for name, array in inputs.items()}
+        batch = {"x": part["x"]} | ({"y": part["condition"]} if "condition" in part else {})
+        for metric in trackers.means.values():
+            metric.reset_state()
+        found = trackers.update(model.functions.own_terms(batch, randomness.fold(base, place)), len(batch["x"]))
+        for name, value in found.items():
+            values[name].append(float(value))
+    return {name: np.asarray(each) for name, each in values.items()}
 
 
 def importance_weighted(
@@ -147,7 +178,13 @@ class CompiledFunctions:
             with model.draws.using(seed):
                 terms = model.terms(batch, training=False)
             kl = ops.sum(terms.kl, axis=-1)
-            return {"elbo": terms.log_px - kl, "log_px": terms.log_px, "kl": kl}
+            return {"elbo": terms.log_px - kl, "log_px": terms.log_px, "kl": kl, "kl_groups": terms.kl}
+
+        @tf.function(reduce_retracing=True, autograph=False)
+        def own_terms(batch: Mapping[str, Any], seed: Any) -> dict[str, Any]:
+            with model.draws.using(seed):
+                logs = model.terms(batch, training=False).logs
+            return {name: logs[name] for name in model.log_names}
 
         @tf.function(reduce_retracing=True, autograph=False)
         def kl(inputs: Mapping[str, Any], seed: Any) -> Any:
@@ -157,7 +194,8 @@ class CompiledFunctions:
                 return divergences.kl(posterior, prior)
             return divergences.sampled_kl(posterior, prior, posterior.sample(seed=seed))
 
-        self.elbo_terms, self.kl, self.log_mean_weights = elbo_terms, kl, _log_mean_weights(model)
+        self.elbo_terms, self.own_terms, self.kl = elbo_terms, own_terms, kl
+        self.log_mean_weights = _log_mean_weights(model)
         # XLA where the work is, and only there: its random numbers take longer than the decoder that is given them.
         self.log_px_of = tf.function(model.log_px_of, jit_compile=True, autograph=False)
         self._further: dict[str, Any] = {}

@@ -1,11 +1,11 @@
 """All numbers that apply to a model, in one nested dict."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from keras_vae.arrays import check_whole_number
+from keras_vae.arrays import check_whole_number, in_blocks
 from keras_vae.errors import UserError
 from keras_vae.evaluation import aggregate, annealing, disentanglement, distances, generation, latent, representation
 from keras_vae.evaluation.estimates import mean_of
@@ -13,7 +13,7 @@ from keras_vae.evaluation.likelihood import bits_per_dim, elbo_terms
 from keras_vae.inference import checked_inputs
 
 SECTIONS = ("likelihood", "latent", "disentanglement", "generation", "representation")
-_AGGREGATE, _ANNEALED = 1000, 16  # images: what takes the square of their number, and what takes minutes for each
+_SOME, _ANNEALED = 1000, 16  # images: for what takes the square of their number, or seconds or minutes for each
 
 
 def evaluate(
@@ -24,6 +24,7 @@ def evaluate(
     *,
     condition: Any = None,
     reference: Any = None,
+    train_reference: Any = None,
     train: Any = None,
     train_labels: Any = None,
     sections: Sequence[str] = SECTIONS,
@@ -33,8 +34,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """What can be measured of `model` on held-out data: section -> metric -> `value`, `standard_error`, and its draws.
 
-    * likelihood: `elbo`, `log_px`, `kl` and `log_prob`, nats per example; `bits_per_dim` of 8-bit images; and the check
-      `annealed` of log p(x) on the first 16 images, beside `log_prob` of the same ones;
+    * likelihood: `nats` (`elbo`, `log_px`, `kl` and `log_prob`, per example); `bits_per_dim` of 8-bit images (first
+      1,000); and the check `annealed` of log p(x) on the first 16 images, beside `log_prob` of the same ones;
     * latent: `kl_per_dimension`, `kl_split` (first 1,000 images), `active_units`, `collapse`; or `codebook`;
     * disentanglement: every metric, given factors;
     * generation: `reconstruction`; of digits `mnist_fd` and `condition_accuracy`, given reference digits;
@@ -49,9 +50,10 @@ def evaluate(
       factors: known factors, `(n, factors)`.
       condition: for a conditional model; `labels` if it is not given.
       reference: MNIST digits of the kind that the model draws, grey: asks for what is measured by a classifier of them.
+      train_reference: training digits of that kind, for `memorisation` to compare with; `train` and `x` if not given.
       train: training images.
       train_labels: theirs.
-      sections: which, of those above.
+      sections: which, of those above; or single metrics of them, such as `"latent.collapse"`.
       samples: importance samples of log p(x).
       seed: of all draws.
       repetitions: of what is repeated for its standard error.
@@ -62,7 +64,7 @@ def evaluate(
     Raises:
       UserError: images that do not fit the model, or an unknown section.
     """
-    unknown = [name for name in sections if name not in SECTIONS]
+    unknown = [name for name in sections if name.split(".")[0] not in SECTIONS]
     if unknown:
         raise UserError(f"A section is one of {', '.join(SECTIONS)}. Given: {', '.join(map(repr, unknown))}.")
     seed, samples = check_whole_number(seed, "seed", 0), check_whole_number(samples, "samples", 0)
@@ -72,10 +74,15 @@ def evaluate(
     x, given = inputs["x"], inputs.get("condition")
     if len(x) < 2:
         raise UserError(f"A standard error needs two images or more. Given: {len(x)}.")
-    codes = _vectors(model.encode(x, given))
+    codes = vectors_of(model, x, given)
 
     def few(count: int) -> dict[str, Any]:
         return {"x": x[:count], "condition": None if given is None else given[:count]}
+
+    def like_draws() -> tuple[Any, Any]:
+        """Training and held-out images of the kind that the model draws."""
+        pair = (train, x) if reference is None or train_reference is None else (train_reference, reference)
+        return _given(pair[0], "train"), pair[1][:_SOME]
 
     def of_digits() -> dict[str, Any]:
         _given(reference, "reference")
@@ -84,12 +91,12 @@ def evaluate(
     asked: dict[str, dict[str, Callable[[], Any]]] = {
         "likelihood": {
             "nats": lambda: nats(model, inputs, samples, seed),
-            "bits_per_dim": lambda: mean_of(bits_per_dim(model, x, max(samples, 1), seed, given), samples=samples),
+            "bits_per_dim": lambda: bits(model, **few(_SOME), samples=max(samples, 1), seed=seed),
             "annealed": lambda: annealed(model, **few(_ANNEALED), samples=max(samples, 1), seed=seed),
         },
         "latent": {
             "kl_per_dimension": lambda: latent.kl_per_dimension(model, x, given).tolist(),
-            "kl_split": lambda: aggregate.kl_split(model, x[:_AGGREGATE], seed),
+            "kl_split": lambda: aggregate.kl_split(model, x[:_SOME], seed),
             "active_units": lambda: latent.active_units(model, x, condition=given),
             "collapse": lambda: latent.collapse(model, x, condition=given),
             "codebook": lambda: latent.codebook_usage(model, x, given),
@@ -104,10 +111,7 @@ def evaluate(
             "reconstruction": lambda: generation.reconstruction(model, x, given),
             "mnist_fd": lambda: generation.mnist_fd(model, _given(reference, "reference"), seed, condition=given),
             "condition_accuracy": of_digits,
-            "memorisation": lambda: distances.memorisation(
-                model.sample(min(len(x), 1000), seed, None if given is None else given[:1000]),
-                _given(train, "train"), x[:1000],
-            ),
+            "memorisation": lambda: memorised(model, *like_draws(), None if given is None else given[:_SOME], seed),
         },
         "representation": {
             "probes": lambda: probes(model, codes, _given(labels, "labels"), train, train_labels, repetitions, seed),
@@ -115,14 +119,24 @@ def evaluate(
         },
     }  # fmt: skip
     result: dict[str, Any] = {"examples": len(x), "seed": seed, "without": {}}
-    for section in sections:
-        result[section] = {}
-        for name, function in asked[section].items():
-            try:
-                result[section][name] = function()
-            except UserError as error:
-                result["without"][f"{section}.{name}"] = str(error)
+    for section, name, function in list(_chosen(asked, sections)):
+        result.setdefault(section, {})
+        try:
+            result[section][name] = function()
+        except UserError as error:
+            result["without"][f"{section}.{name}"] = str(error)
     return result
+
+
+def _chosen(asked: Mapping[str, Mapping[str, Any]], sections: Sequence[str]) -> Iterator[tuple[str, str, Any]]:
+    """Section, metric and function of each that is asked for, by its section or by its own name."""
+    every = {f"{section}.{name}": function for section, metrics in asked.items() for name, function in metrics.items()}
+    for wanted in sections:
+        found = [path for path in every if wanted in (path, path.split(".")[0])]
+        if not found:
+            section = wanted.split(".")[0]
+            raise UserError(f"A metric of {section} is one of {', '.join(asked[section])}. Given: {wanted!r}.")
+        yield from ((*path.split(".", 1), every[path]) for path in found)
 
 
 def nats(model: Any, inputs: Mapping[str, np.ndarray], samples: int, seed: int) -> dict[str, dict[str, Any]]:
@@ -137,6 +151,18 @@ def nats(model: Any, inputs: Mapping[str, np.ndarray], samples: int, seed: int) 
     if samples:
         found["log_prob"] = mean_of(model.log_prob(x, samples, seed, condition), samples=samples, seed=seed)
     return found
+
+
+def bits(model: Any, x: Any, condition: Any, samples: int, seed: int) -> dict[str, Any]:
+    """The mean of `bits_per_dim`."""
+    return mean_of(bits_per_dim(model, x, samples, seed, condition), samples=samples, seed=seed, examples=len(x))
+
+
+def memorised(model: Any, train: Any, x: Any, condition: Any, seed: int) -> dict[str, Any]:
+    """`distances.memorisation` of as many draws as there are held-out images `x`, without the list of neighbours."""
+    found = distances.memorisation(model.sample(len(x), seed, condition), train, x)
+    del found["nearest"]
+    return {**found, "examples": len(x), "train": len(train), "seed": seed}
 
 
 def annealed(model: Any, x: Any, condition: Any, samples: int, seed: int) -> dict[str, Any]:
@@ -168,14 +194,22 @@ def probes(
         parts = codes[:half], labels[:half], codes[half:], labels[half:]
     else:
         given = train_labels if model.conditional else None
-        parts = _vectors(model.encode(train, given)), train_labels, codes, labels
+        parts = vectors_of(model, train, given), train_labels, codes, labels
     return representation.probes(*parts, repetitions=repetitions, seed=seed)
 
 
-def _vectors(codes: Any) -> np.ndarray:
-    """Codes of any kind as one array `(n, dimensions)`: the levels of a hierarchy side by side."""
-    levels = codes.values() if isinstance(codes, Mapping) else [codes]
-    return np.concatenate([np.asarray(level).reshape(len(level), -1) for level in levels], axis=1)
+def vectors_of(model: Any, x: Any, condition: Any = None) -> np.ndarray:
+    """The codes of images, of any kind, as one array `(n, dimensions)`: the levels of a hierarchy side by side, and for
+    integers the vectors that they stand for.
+
+    Raises:
+      UserError: as `encode`.
+    """
+    codes = model.encode(x, condition)
+    levels = codes if isinstance(codes, Mapping) else {"z": codes}
+    if any(spec["kind"] == "index" for spec in model.code_spec().values()):
+        levels = {"z": in_blocks(lambda _, part: model.functions.of(model.vectors)(**part), {"code": codes})}
+    return np.concatenate([np.asarray(level).reshape(len(level), -1) for level in levels.values()], axis=1)
 
 
 def _given(value: Any, name: str) -> Any:

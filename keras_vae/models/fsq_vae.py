@@ -61,11 +61,13 @@ class FSQVAE(VAE):
 
     def likelihood_parameters(self, z: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
         """Of codes, or of points `(batch, *code_shape, len(levels))`; the decoder reads points scaled to [-1, 1]."""
-        points = z
-        if z.dtype.is_integer:
-            points = ops.take(ops.convert_to_tensor(quantizers.finite_table(self.levels), self.float_dtype), z, axis=0)
         scale = ops.convert_to_tensor([1.0 / (count // 2) for count in self.levels], self.float_dtype)
-        return super().likelihood_parameters(points * scale, condition, training)
+        return super().likelihood_parameters(self.vectors(z) * scale, condition, training)
+
+    def vectors(self, code: Any) -> Any:
+        if not code.dtype.is_integer:
+            return code
+        return ops.take(ops.convert_to_tensor(quantizers.finite_table(self.levels), self.float_dtype), code, axis=0)
 
     def terms(self, batch: Batch, training: bool) -> Terms:
         points = quantizers.finite_levels(self.run(self.encoder, batch["x"], training), self.levels)

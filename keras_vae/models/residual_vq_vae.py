@@ -95,9 +95,12 @@ class ResidualVQVAE(VAE):
 
     def likelihood_parameters(self, z: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
         """Of codes, or of vectors `(batch, *code_shape, embedding_dim)`."""
-        if z.dtype.is_integer:
-            z = sum(ops.take(entries, z[..., level], axis=0) for level, entries in enumerate(self._entries()))
-        return super().likelihood_parameters(z, condition, training)
+        return super().likelihood_parameters(self.vectors(z), condition, training)
+
+    def vectors(self, code: Any) -> Any:
+        if not code.dtype.is_integer:
+            return code
+        return sum(ops.take(entries, code[..., level], axis=0) for level, entries in enumerate(self._entries()))
 
     def terms(self, batch: Batch, training: bool) -> Terms:
         outputs = self.run(self.encoder, batch["x"], training)

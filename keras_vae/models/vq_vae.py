@@ -84,8 +84,10 @@ class VQVAE(VAE):
 
     def likelihood_parameters(self, z: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
         """Of codes, or of vectors `(batch, *code_shape, embedding_dim)`."""
-        vectors = ops.take(self._entries(), z, axis=0) if z.dtype.is_integer else z
-        return super().likelihood_parameters(vectors, condition, training)
+        return super().likelihood_parameters(self.vectors(z), condition, training)
+
+    def vectors(self, code: Any) -> Any:
+        return ops.take(self._entries(), code, axis=0) if code.dtype.is_integer else code
 
     def terms(self, batch: Batch, training: bool) -> Terms:
         outputs, entries = self.run(self.encoder, batch["x"], training), self._entries()

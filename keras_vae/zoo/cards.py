@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +19,38 @@ METRICS = {
     "codes_used": "codes used",
     "code_perplexity": "perplexity of the codes",
 }
+# Of `overview`: the path of a metric -> what it is. What is not listed is shown under its path.
+FURTHER = {
+    "likelihood.bits_per_dim": "bits per dimension",
+    "latent.kl_split.mutual_information": "mutual information I(x; z) of these images, nats",
+    "latent.kl_split.marginal_kl": "marginal KL(q(z) \\|\\| p(z)), nats",
+    "latent.kl_split.total_correlation": "total correlation of q(z), nats",
+    "latent.kl_split.dimension_kl": "KL of the dimensions of q(z), nats",
+    "disentanglement.mig.mig": "MIG",
+    "disentanglement.dci.disentanglement": "DCI: disentanglement",
+    "disentanglement.dci.completeness": "DCI: completeness",
+    "disentanglement.dci.informativeness": "DCI: informativeness",
+    "disentanglement.sap.sap": "SAP",
+    "disentanglement.factor_vae_metric.factor_vae_metric": "FactorVAE metric",
+    "disentanglement.beta_vae_metric.beta_vae_metric": "BetaVAE metric",
+    "disentanglement.modularity.modularity": "modularity",
+    "disentanglement.explicitness.explicitness": "explicitness",
+    "generation.reconstruction.psnr": "PSNR of the reconstruction, dB",
+    "generation.reconstruction.ssim": "SSIM of the reconstruction",
+    "generation.mnist_fd.mnist_fd": "`mnist_fd` of draws",
+    "generation.mnist_fd.floor": "`mnist_fd` of real digits: the floor",
+    "generation.mnist_fd.precision": "precision of draws",
+    "generation.mnist_fd.recall": "recall of draws",
+    "generation.mnist_fd.floor_precision": "precision of real digits",
+    "generation.mnist_fd.floor_recall": "recall of real digits",
+    "generation.condition_accuracy": "draws that a classifier takes for their label",
+    "generation.memorisation": "draws nearer to training images than held-out ones: 0.5 if new",
+    "representation.clustering.nmi": "NMI of k-means clusters and labels",
+    "representation.clustering.ari": "ARI of k-means clusters and labels",
+    "representation.probes.linear": "accuracy of a linear probe",
+    "representation.probes.knn": "accuracy of nearest neighbours",
+}
+_SHOWN_ELSEWHERE = ("latent.kl_split.kl", "generation.reconstruction.mse")
 PICTURES = {
     "reconstructions.png": "Test images, and their reconstructions below",
     "samples.png": "Samples from the prior",
@@ -43,6 +75,7 @@ class Card(NamedTuple):
         if self.results:
             shown = self.results.get("pictures", list(PICTURES))
             lines += _measured(self)
+            lines += _further(self.results.get("overview", {}))
             lines += [line for name in shown for line in (f"![{PICTURES[name]}]({name})", "")]
             lines += _training(self.recipe, self.results)
         lines += ["## Recipe", "", "```toml", self.recipe.text.rstrip(), "```", ""]
@@ -136,6 +169,49 @@ def _measured(card: Card) -> list[str]:
     else:
         lines += ["", "Published number to stand against: none known for this configuration."]
     return [*lines, ""]
+
+
+def further(overview: Mapping[str, Any]) -> list[list[str]]:
+    """The numbers of `results["overview"]` as rows: what it is, value and standard error, and what it is of."""
+    sections = {name: part for name, part in overview.items() if isinstance(part, Mapping) and name != "without"}
+    return [
+        [_title(path), number(row), _of(row)]
+        for path, row in _leaves(sections)
+        if not path.startswith(_SHOWN_ELSEWHERE)
+    ]
+
+
+def _leaves(part: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for key, inner in part.items():
+        if isinstance(inner, Mapping) and "value" in inner:
+            yield f"{path}{key}", inner
+        elif isinstance(inner, Mapping):
+            yield from _leaves(inner, f"{path}{key}.")
+
+
+def _title(path: str) -> str:
+    parent, _, last = path.rpartition(".")
+    if path in FURTHER:
+        return FURTHER[path]
+    return f"{FURTHER[parent]}, {last} labels" if parent in FURTHER else f"`{path}`"
+
+
+def _of(row: Mapping[str, Any]) -> str:
+    """How a number was got: of how many examples, draws and repetitions."""
+    words = {"examples": "images", "samples": "draws", "repetitions": "repetitions"}
+    found = [f"{row[name]:,} {word if row[name] != 1 else word[:-1]}" for name, word in words.items() if name in row]
+    return ", ".join(found)
+
+
+def _further(overview: Mapping[str, Any]) -> list[str]:
+    rows = further(overview)
+    collapse = overview.get("latent", {}).get("collapse")
+    lines = [f"Collapse: {collapse['verdict']}. {collapse['summary']}", ""] if collapse else []
+    if rows:
+        lines += [f"Further, seed {overview['seed']}; `keras-vae evaluate` measures them:", ""]
+        lines += ["| metric | value | of |", "| --- | ---: | --- |"]
+        lines += [f"| {' | '.join(row)} |" for row in rows] + [""]
+    return lines
 
 
 def _training(recipe: recipes.Recipe, results: Mapping[str, Any]) -> list[str]:

@@ -4,14 +4,23 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from keras_vae import data
 from keras_vae.evaluation.overview import evaluate
-from keras_vae.zoo import runs, store
+from keras_vae.zoo import recipes, runs, store
+from keras_vae.zoo.examples import examples_of, read
 
 # Enough to fit probes to, and to look for copies among.
 _TRAIN = 10_000
+# What results.json has beside its verified metrics: all of `evaluate` but what is among those already, and annealed
+# importance sampling, which takes minutes.
+RECORDED = (
+    "likelihood.bits_per_dim",
+    "latent.kl_split",
+    "latent.collapse",
+    "latent.codebook",
+    "disentanglement",
+    "generation",
+    "representation",
+)
 
 
 def evaluate_entry(
@@ -19,12 +28,9 @@ def evaluate_entry(
 ) -> dict[str, Any]:
     """`keras_vae.evaluation.evaluate` of the model `name` on held-out data of its recipe, with all that they have.
 
-    Labels are those of the data; a model of MNIST has its draws compared with grey digits of the same split. Probes and
-    the search for copies take the first 10,000 training images.
-
     Args:
       name: a zoo name, or a folder that `train` wrote.
-      sections: of `keras_vae.evaluation.overview.SECTIONS`.
+      sections: of `keras_vae.evaluation.overview.SECTIONS`, or single metrics of them.
       split: of the recipe's data; the one that its results are measured on if not given.
       seed: the recipe's if not given.
       samples: importance samples of log p(x).
@@ -32,31 +38,41 @@ def evaluate_entry(
     Raises:
       UserError: as `evaluate`, or an unknown split.
     """
-    recipe, model = store.entry(name).recipe, runs.load(name)
+    return overview(store.entry(name).recipe, runs.load(name), sections, split, seed, samples)
+
+
+def overview(
+    recipe: recipes.Recipe,
+    model: Any,
+    sections: Sequence[str],
+    split: str | None = None,
+    seed: int | None = None,
+    samples: int = 200,
+) -> dict[str, Any]:
+    """As `evaluate_entry`, of a model that is loaded: what `train` records.
+
+    Labels are those of the data, or its factors, where an example has several; a model of MNIST has its draws compared
+    with grey digits of the same split. Probes and the search for copies take the first 10,000 training images.
+    """
     split = split or recipe.evaluation.split
-    binarize = "static" if recipe.data.binarize else None
-    x, labels = _examples(recipe.data.name, split, binarize)
-    reference = None
-    if recipe.data.name == "mnist" and {"generation"} & set(sections):
-        reference = _examples("mnist", split, None)[0]
-    train = train_labels = None
-    if {"generation", "representation"} & set(sections):
-        start = recipe.data.train.split("[")[0]
-        train, train_labels = _examples(recipe.data.name, f"{start}[:{_TRAIN}]", binarize)
+    held_out, wanted = examples_of(recipe, split), {section.split(".")[0] for section in sections}
+    further: dict[str, Any] = {}
+    first = recipe.data.train if "[" in recipe.data.train else f"{recipe.data.train}[:{_TRAIN}]"
+    if {"generation", "representation"} & wanted:
+        training = examples_of(recipe, first)
+        classes = training.classes
+        further |= {"train": training.images[:_TRAIN], "train_labels": None if classes is None else classes[:_TRAIN]}
+    if recipe.data.name == "mnist" and "generation" in wanted:
+        grey = {"reference": split, "train_reference": first}
+        further |= {name: read("mnist", part, None).images[:_TRAIN] for name, part in grey.items()}
     return {"split": split} | evaluate(
         model,
-        x,
-        labels,
-        reference=reference,
-        train=train,
-        train_labels=train_labels,
+        held_out.images,
+        held_out.classes,
+        held_out.factors,
+        condition=held_out.labels if model.conditional else None,
         sections=sections,
         samples=samples,
         seed=recipe.evaluation.seed if seed is None else seed,
+        **further,
     )
-
-
-def _examples(name: str, split: str, binarize: str | None) -> tuple[np.ndarray, np.ndarray | None]:
-    batches = list(data.load(name, split, binarize, batch_size=1000, training=False).as_numpy_iterator())
-    images = np.concatenate([batch["x"] for batch in batches])
-    return images, np.concatenate([batch["y"] for batch in batches]) if "y" in batches[0] else None

@@ -6,22 +6,23 @@ or of indices, terms of its own.
 
 import os
 import platform
-from collections.abc import Mapping
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import tensorflow as tf
-from keras import ops
 
 import keras_vae
-from keras_vae import data, randomness
-from keras_vae.arrays import check_whole_number, in_blocks
+from keras_vae.arrays import check_whole_number
 from keras_vae.errors import CorruptFileError, UserError
+from keras_vae.evaluation import generation, latent, likelihood
+from keras_vae.evaluation.estimates import mean_of
 from keras_vae.files import sha256
 from keras_vae.inference import checked_inputs
-from keras_vae.zoo import cards, checkpoints, codes, recipes, runs, store
+from keras_vae.zoo import cards, checkpoints, evaluations, recipes, runs, store
+from keras_vae.zoo.examples import condition_of, examples_of
+from keras_vae.zoo.examples import images_of as images_of
 
 # Nats, and squared error. The same weights, digits and noise give the same numbers but for rounding, which moves a mean
 # over the test digits by less than a thousandth; another binarisation, split or weights file moves it by tenths.
@@ -30,33 +31,6 @@ TOLERANCE = 0.01
 TOLERANCE_OF_DRAWS = 0.03
 BATCH = 128  # images in a batch of the terms that only a batch has
 PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "numpy")
-
-
-class Examples(NamedTuple):
-    """What a model is measured on."""
-
-    images: np.ndarray  # (examples, height, width, channels)
-    labels: np.ndarray | None  # (examples,)
-
-
-def examples_of(recipe: recipes.Recipe, split: str | None = None) -> Examples:
-    """The images and labels that a recipe's results are measured on: binarised once where training binarises."""
-    binarize = "static" if recipe.data.binarize else None
-    split = split or recipe.evaluation.split
-    dataset = data.load(recipe.data.name, split, binarize, batch_size=1000, training=False)
-    batches = list(dataset.as_numpy_iterator())
-    labels = np.concatenate([batch["y"] for batch in batches]) if "y" in batches[0] else None
-    return Examples(np.concatenate([batch["x"] for batch in batches]), labels)
-
-
-def images_of(recipe: recipes.Recipe, split: str | None = None) -> np.ndarray:
-    """The images alone of `examples_of`."""
-    return examples_of(recipe, split).images
-
-
-def condition_of(model: Any, examples: Examples) -> Any:
-    """The labels, for a model that is conditional; None for another."""
-    return examples.labels if model.conditional else None
 
 
 def measure(model: Any, images: np.ndarray, seed: int, samples: int, condition: Any = None) -> dict[str, Any]:
@@ -88,58 +62,60 @@ def measure(model: Any, images: np.ndarray, seed: int, samples: int, condition: 
     seed = check_whole_number(seed, "seed", minimum=0)
     inputs = checked_inputs(model, images, condition)
     model.likelihood_family.check(inputs["x"])
-    base = randomness.seed_of(seed, randomness.EVALUATION)
-    terms = _terms_function(model)
-
-    def one_block(block: int, part: Mapping[str, np.ndarray]) -> Mapping[str, Any]:
-        found = terms(part, randomness.fold(base, block))
-        return {"log_px": found["log_px"], "kl": found["kl"]}
-
-    found, draws = in_blocks(one_block, inputs, pad=True), _draws(model)
+    terms = likelihood.elbo_terms(model, inputs, seed)
+    draws = model.draws_per_example if model.stochastic else 0
     rows: dict[str, Any] = {}
     if model.stochastic:
-        kl = found["kl"].sum(axis=1)
-        rows["elbo"] = _mean(found["log_px"] - kl, draws)
-        rows["log_px"] = _mean(found["log_px"], draws)
-        rows["kl"] = _mean(kl, draws) | {"parts": [float(each) for each in found["kl"].mean(axis=0, dtype="float64")]}
+        rows = {name: _row(terms[name], "nats", draws) for name in ("elbo", "log_px", "kl")}
+        rows["kl"]["parts"] = [float(each) for each in terms["kl_groups"].mean(axis=0, dtype="float64")]
     else:
-        rows["log_px"] = _mean(found["log_px"], draws)
+        rows["log_px"] = _row(terms["log_px"], "nats", draws)
     certain = any(spec["kind"] == "index" for spec in model.code_spec().values())
     if samples and model.stochastic and not certain:  # with certain codes log p(x) is what the ELBO says already
         values = model.log_prob(images, samples=samples, seed=seed, condition=condition)
-        rows["log_prob"] = _mean(values, samples) | {"tolerance": TOLERANCE_OF_DRAWS}
-    errors = np.square(model.reconstruct(images, condition) - inputs["x"], dtype="float64").sum(axis=(1, 2, 3))
-    rows["squared_error"] = _mean(errors, 0) | {"unit": "summed over pixels"}
-    counts = codes.rows(model.code_spec(), model.encode(images, condition))
-    rows |= {name: {"standard_error": None, "samples": 0, **row} for name, row in counts.items()}
-    return rows | _own_terms(model, terms, inputs, base)
+        rows["log_prob"] = _row(values, "nats", samples, TOLERANCE_OF_DRAWS)
+    rows |= RECONSTRUCTION[model.x_spec()["kind"]](model, images, condition)
+    rows |= (_codebook if certain else _active_units)(model, images, condition)
+    return rows | _own_terms(likelihood.own_terms(model, inputs, seed, BATCH), draws)
 
 
-def _terms_function(model: Any) -> Any:
-    @tf.function(autograph=False)
-    def terms(inputs: Mapping[str, Any], seed: Any) -> dict[str, Any]:
-        batch = {"x": inputs["x"]} | ({"y": inputs["condition"]} if "condition" in inputs else {})
-        with model.draws.using(seed):
-            found = model.terms(batch, training=False)
-        logs = {f"own {name}": ops.mean(ops.convert_to_tensor(found.logs[name])) for name in model.log_names}
-        return {"log_px": found.log_px, "kl": found.kl, **logs}
-
-    return terms
+def _row(values: Any, unit: str, draws: int, tolerance: float = TOLERANCE) -> dict[str, Any]:
+    return {**mean_of(values, samples=draws, unit=unit), "tolerance": tolerance}
 
 
-def _own_terms(model: Any, terms: Any, inputs: Mapping[str, np.ndarray], base: Any) -> dict[str, Any]:
-    """The model's own logs: some are of a batch, so all are means over batches of one size, without the last part."""
-    count, draws = len(inputs["x"]), _draws(model)
-    values: dict[str, list[float]] = {name: [] for name in model.log_names}
-    for place, start in enumerate(range(0, max(count - count % BATCH, 1), BATCH) if model.log_names else ()):
-        part = {name: array[start : start + BATCH] for name, array in inputs.items()}
-        found = terms(part, randomness.fold(base, place))
-        for name in values:
-            values[name].append(float(found[f"own {name}"]))
+def _squared_error(model: Any, images: np.ndarray, condition: Any) -> dict[str, Any]:
+    return {"squared_error": _row(generation.squared_errors(model, images, condition), "summed over pixels", 0)}
+
+
+# How well x comes back: kind of x, as `x_spec` says it -> rows of model, x and condition.
+RECONSTRUCTION: dict[str, Callable[..., dict[str, Any]]] = {"image": _squared_error}
+
+
+def _active_units(model: Any, images: np.ndarray, condition: Any) -> dict[str, Any]:
+    found = latent.active_units(model, images, condition=condition)
+    # The tolerance of 1: rounding may carry a variance over the threshold.
+    row = _count(found["value"], f"of {found['of']} dimensions", 1)
+    return {"active_units": row | {"parts": found["variances"]}}
+
+
+def _codebook(model: Any, images: np.ndarray, condition: Any) -> dict[str, Any]:
+    found = latent.codebook_usage(model, images, condition)
+    unit = f"of {found['entries']} entries"
+    return {
+        "codes_used": _count(found["used"], unit, 1),
+        "code_perplexity": _count(found["perplexity"], unit, TOLERANCE),
+    }
+
+
+def _count(value: float, unit: str, tolerance: float) -> dict[str, Any]:
+    return {"value": value, "standard_error": None, "samples": 0, "unit": unit, "tolerance": tolerance}
+
+
+def _own_terms(found: dict[str, np.ndarray], draws: int) -> dict[str, Any]:
     rows = {}
-    for name, each in values.items():
-        mean = float(np.mean(each))
-        error = float(np.std(each, ddof=1) / np.sqrt(len(each))) if len(each) > 1 else None
+    for name, each in found.items():
+        mean = float(each.mean())
+        error = mean_of(each)["standard_error"] if len(each) > 1 else None
         # What the number is made of is the variant's matter, so rounding is allowed for by its size.
         tolerance = TOLERANCE + 1e-4 * abs(mean)
         row = {"value": mean, "standard_error": error, "samples": draws, "unit": "", "tolerance": tolerance}
@@ -147,22 +123,8 @@ def _own_terms(model: Any, terms: Any, inputs: Mapping[str, np.ndarray], base: A
     return rows
 
 
-def _draws(model: Any) -> int:
-    return model.draws_per_example if model.stochastic else 0
-
-
-def _mean(values: np.ndarray, draws: int) -> dict[str, Any]:
-    return {
-        "value": float(np.mean(values, dtype="float64")),
-        "standard_error": float(np.std(values, ddof=1, dtype="float64") / np.sqrt(len(values))),
-        "samples": draws,
-        "unit": "nats",
-        "tolerance": TOLERANCE,
-    }
-
-
 def measured(recipe: recipes.Recipe, model: Any) -> dict[str, Any]:
-    """The parts of results.json that measuring gives: `evaluation` and `metrics`."""
+    """The parts of results.json that measuring gives: `evaluation`, `metrics` and `overview`."""
     examples, settings = examples_of(recipe), recipe.evaluation
     return {
         "evaluation": {
@@ -173,6 +135,7 @@ def measured(recipe: recipes.Recipe, model: Any) -> dict[str, Any]:
             "seed": settings.seed,
         },
         "metrics": measure(model, examples.images, settings.seed, settings.samples, condition_of(model, examples)),
+        "overview": evaluations.overview(recipe, model, evaluations.RECORDED) if settings.overview else {},
     }
 
 

@@ -54,6 +54,7 @@ class EvaluationSection:
     split: str = "test"
     seed: int = 0
     samples: int = 200  # importance samples of log_prob, for each example
+    overview: bool = True  # record what `keras_vae.evaluation.evaluate` gives, beside the verified metrics
 
 
 @dataclasses.dataclass(frozen=True)

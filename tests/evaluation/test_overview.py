@@ -7,8 +7,8 @@ import pytest
 
 from keras_vae import evaluation
 from keras_vae.errors import UserError
-from keras_vae.evaluation.overview import SECTIONS, evaluate
-from keras_vae.models import AE, CVAE, VAE, VQVAE, HierarchicalVAE
+from keras_vae.evaluation.overview import SECTIONS, evaluate, vectors_of
+from keras_vae.models import AE, CVAE, FSQVAE, VAE, VQVAE, HierarchicalVAE, ResidualVQVAE
 from tests.toys import SHAPE, binary, mlp, toy
 
 pytestmark = pytest.mark.slow  # every number of several models
@@ -63,6 +63,33 @@ def test_the_same_seed_gives_the_same_numbers():
     assert first == again and first["kl_split"] != other["kl_split"]
 
 
+def test_single_metrics():
+    found = evaluate(toy(VAE), X, LABELS, sections=("latent.collapse", "representation.clustering"))
+    assert {name: set(found[name]) for name in ("latent", "representation")} == {
+        "latent": {"collapse"}, "representation": {"clustering"}
+    }  # fmt: skip
+    assert "generation" not in found and found["without"] == {}
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        lambda: VQVAE((3,), 5, 2, image_shape=SHAPE, encoder=mlp(), decoder=mlp()),
+        lambda: ResidualVQVAE((3,), depth=2, entries=5, embedding_dim=2, image_shape=SHAPE, encoder=mlp(),
+                              decoder=mlp()),
+        lambda: FSQVAE((3,), levels=(4, 3), image_shape=SHAPE, encoder=mlp(), decoder=mlp()),
+    ],
+    ids=["VQVAE", "ResidualVQVAE", "FSQVAE"],
+)  # fmt: skip
+def test_integer_codes_are_probed_as_the_vectors_that_they_stand_for(model):
+    """The decoder draws the same from those vectors as from the codes, and they are no indices: two numbers a place."""
+    made = model()
+    vectors = vectors_of(made, X)
+    assert vectors.shape == (60, 6)
+    means = made.likelihood(vectors.reshape(60, 3, 2)).mean().numpy()
+    np.testing.assert_allclose(means, made.decode(made.encode(X)), rtol=1e-5)
+
+
 def test_a_model_without_nats_has_the_rest():
     found = evaluate(toy(AE), X, LABELS, sections=("likelihood", "latent", "generation", "representation"))
     assert found["likelihood"] == {} and set(found["latent"]) == {"active_units", "collapse"}
@@ -92,6 +119,10 @@ def test_what_is_refused():
         ({"x": X[:1]}, r"two images or more\. Given: 1"),
         ({"x": np.full((4, 4, 4, 1), np.nan)}, "must be finite"),
         ({"x": X, "sections": ("latnt",)}, "A section is one of likelihood, latent"),
+        (
+            {"x": X, "sections": ("latent.kl",)},
+            r"A metric of latent is one of kl_per_dimension, .* Given: 'latent\.kl'",
+        ),
         ({"x": X, "seed": -1}, "seed must be a whole number"),
     ):
         with pytest.raises(UserError, match=message):

@@ -11,7 +11,8 @@ from keras_vae import randomness, zoo
 from keras_vae.cli import main
 from keras_vae.errors import UserError
 from keras_vae.models import AE, CVAE, IWAE, VQVAE, WAE, AnnealedVAE, BetaTCVAE, HierarchicalVAE
-from keras_vae.zoo import codes, measures
+from keras_vae.zoo import cards, measures
+from keras_vae.zoo.evaluations import evaluate_entry
 from tests import toy_runs
 from tests.toys import SHAPE, binary, mlp, toy
 
@@ -24,27 +25,6 @@ PIXELS = {"image_shape": SHAPE, "encoder": mlp(), "decoder": mlp(), "seed": 3}
 
 def value(rows, metric):
     return rows[metric]["value"]
-
-
-# --- Counting codes, by hand ---
-
-
-def test_active_units_by_hand():
-    """Variances 0, 1/4 and 0.0099...: the threshold is 0.01, of the population."""
-    edge = np.sqrt(0.0099)
-    array = np.array([[5.0, 0.0, -edge], [5.0, 1.0, edge]])
-    row = codes.active_units({"z": array})
-    assert row["value"] == 1 and row["unit"] == "of 3 dimensions"
-    np.testing.assert_allclose(row["parts"], [0.0, 0.25, 0.0099])
-    assert codes.active_units({"z1": array, "z2": 2 * array})["value"] == 3, "levels are counted together"
-
-
-def test_code_usage_by_hand():
-    """Shares 1/2, 1/4, 1/4 and 0: perplexity 2**1.5."""
-    rows = codes.code_usage({"codes": np.array([[0, 0], [1, 3]])}, classes=4)
-    assert value(rows, "codes_used") == 3 and value(rows, "code_perplexity") == pytest.approx(2**1.5)
-    alike = codes.code_usage({"codes": np.arange(8).reshape(2, 4)}, classes=8)
-    assert value(alike, "code_perplexity") == pytest.approx(8) and alike["codes_used"]["unit"] == "of 8 entries"
 
 
 # --- Each kind, against its own distributions ---
@@ -60,7 +40,7 @@ def test_a_model_without_elbo():
     assert rows["log_px"]["standard_error"] == pytest.approx(log_px.std(ddof=1) / np.sqrt(300), rel=1e-5)
     errors = ((model.decode(z).astype("float64") - X) ** 2).sum((1, 2, 3))
     assert value(rows, "squared_error") == pytest.approx(errors.mean(), rel=1e-6)
-    np.testing.assert_allclose(rows["active_units"]["parts"], z.astype("float64").var(0), rtol=1e-6)
+    np.testing.assert_allclose(rows["active_units"]["parts"], z.astype("float64").var(0, ddof=1), rtol=1e-6)
     assert {row["samples"] for row in rows.values()} == {0}, "nothing is drawn"
 
 
@@ -87,6 +67,10 @@ def test_integer_codes():
     shares = np.bincount(found.ravel()) / found.size
     entropy = -(shares[shares > 0] * np.log(shares[shares > 0])).sum()
     assert value(rows, "code_perplexity") == pytest.approx(np.exp(entropy))
+    # Its own perplexity is that of batches of 128, as fit shows it: of the codes in them, not of counts in images.
+    parts = [np.bincount(found[start : start + 128].ravel(), minlength=5) / (3 * 128) for start in (0, 128)]
+    each = [np.exp(-(part[part > 0] * np.log(part[part > 0])).sum()) for part in parts]
+    assert value(rows, "perplexity") == pytest.approx(np.mean(each), rel=1e-5)
 
 
 def test_levels():
@@ -94,7 +78,7 @@ def test_levels():
     rows = measures.measure(model, X, seed=0, samples=0)
     assert len(rows["kl"]["parts"]) == 2 and sum(rows["kl"]["parts"]) == pytest.approx(value(rows, "kl"), abs=1e-5)
     means = model.encode(X)
-    variances = [*means["z1"].astype("float64").var(0), *means["z2"].astype("float64").var(0)]
+    variances = [each for name in ("z1", "z2") for each in means[name].astype("float64").var(0, ddof=1)]
     np.testing.assert_allclose(rows["active_units"]["parts"], variances, rtol=1e-6)
 
 
@@ -171,6 +155,7 @@ def trained(request, tmp_path_factory):
         "model.beta": GONE,
         "training.epochs": 1,
         "evaluation.samples": 2,
+        "evaluation.overview": True,
         **changes,
     }
     model = zoo.train(toy_runs.write_recipe(folder / "toy.toml", recipe), folder / "toy", verbose=0)
@@ -191,6 +176,53 @@ def test_a_recipe_of_any_kind_becomes_a_card(trained):
     assert ("elbo" in rows) == model.stochastic and "squared_error" in rows
     assert max(abs(row["difference"]) for row in rows.values()) < 1e-3, "the same machine"
     assert ("read p(x\\|y) for p(x)" in text) == model.conditional
+
+
+# What each kind has beside what all have, and why another lacks it.
+OVERVIEW = {
+    "AE": (set(), {"generation.mnist_fd": "has no prior", "latent.kl_split": "no distribution over codes"}),
+    "CVAE": (
+        {"generation.mnist_fd", "generation.condition_accuracy", "generation.memorisation"},
+        {"latent.kl_split": "unconditional", "latent.codebook": "of integer codes"},
+    ),
+    "HierarchicalVAE": ({"latent.kl_split", "latent.collapse", "generation.mnist_fd"}, {}),
+    "VQVAE": (
+        {"latent.codebook", "generation.mnist_fd"},
+        {"latent.collapse": "of real codes", "likelihood.bits_per_dim": "2 levels"},
+    ),
+}
+
+
+@pytest.mark.parametrize("trained", list(OVERVIEW), indirect=True)
+def test_what_the_evaluation_gives_is_recorded_and_shown(trained):
+    model, _ = trained
+    card = zoo.card(model.zoo_folder)
+    overview, text = card.results["overview"], card.markdown()
+    has, lacks = OVERVIEW[type(model).__name__]
+    recorded = {f"{section}.{name}" for section in ("latent", "generation", "representation")
+                for name in overview[section]}  # fmt: skip
+    assert {"generation.reconstruction", "representation.probes", "representation.clustering"} | has <= recorded
+    for path, reason in lacks.items():
+        assert path not in recorded and reason in overview["without"][path]
+    again = evaluate_entry(model.zoo_folder, ["generation.reconstruction", "representation.clustering"])
+    for name in ("mse", "psnr", "ssim"):
+        assert overview["generation"]["reconstruction"][name] == again["generation"]["reconstruction"][name]
+    assert overview["representation"]["clustering"] == again["representation"]["clustering"], "the same seed"
+    ssim = overview["generation"]["reconstruction"]["ssim"]
+    assert f"| SSIM of the reconstruction | {cards.number(ssim)} | 300 images |" in text
+    nmi = overview["representation"]["clustering"]["nmi"]
+    assert f"| NMI of k-means clusters and labels | {cards.number(nmi)} | 300 images, 5 repetitions |" in text
+
+
+@pytest.mark.parametrize("trained", ["AE"], indirect=True)
+def test_results_without_what_the_evaluation_gives_are_still_read(trained, tmp_path):
+    """As they were written before it was recorded."""
+    model, _ = trained
+    toy_runs.copy_of(model.zoo_folder, tmp_path / "old")
+    toy_runs.edit_results(tmp_path / "old", lambda results: results.pop("overview"))
+    card = zoo.card(tmp_path / "old")
+    assert "Further" not in card.markdown() and "## Measured" in card.markdown()
+    assert set(zoo.verify(tmp_path / "old")) == set(card.results["metrics"])
 
 
 @pytest.mark.slow
