@@ -4,6 +4,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from keras_vae import callbacks as callbacks
     from keras_vae import data as data
     from keras_vae import divergences as divergences
     from keras_vae import evaluation as evaluation
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "__version__",
+    "callbacks",
     "data",
     "divergences",
     "evaluation",

@@ -46,6 +46,7 @@ def train_command(
     name: Annotated[str, typer.Argument(help="A model of the zoo, a recipe.toml, or a folder with one.")],
     output: Annotated[str | None, typer.Option(help="The run's folder; runs/NAME if not given.")] = None,
     overwrite: Overwrite = False,
+    tensorboard: Annotated[str | None, typer.Option(help="A folder for curves and pictures in TensorBoard.")] = None,
     json: Json = False,
 ) -> None:
     """Train a recipe, and measure the result. Interrupted, the same command goes on where it was."""
@@ -53,7 +54,7 @@ def train_command(
     from keras_vae import zoo
     from keras_vae.zoo import store
 
-    model = zoo.train(name, output, overwrite, verbose=0 if json else "auto")
+    model = zoo.train(name, output, overwrite, verbose=0 if json else "auto", tensorboard=tensorboard)
     card = zoo.card(model.zoo_folder)
     if json:
         print_json({"folder": str(model.zoo_folder), "results": card.results})

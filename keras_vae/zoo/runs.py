@@ -9,10 +9,12 @@ from typing import Any
 import keras
 
 from keras_vae import data, files
+from keras_vae.callbacks import TensorBoard
 from keras_vae.errors import CorruptFileError, DivergedError, UserError
 from keras_vae.models import MODELS
 from keras_vae.naming import check_arguments, choose
 from keras_vae.zoo import cards, checkpoints, measures, pictures, recipes, store, weights
+from keras_vae.zoo.examples import condition_of, examples_of
 
 
 def build(recipe: recipes.Recipe, precision: str | None = None) -> Any:
@@ -64,7 +66,11 @@ def load(name: str | Path, weights: bool = True) -> Any:
 
 
 def train(
-    name: str | Path, output: str | Path | None = None, overwrite: bool = False, verbose: int | str = "auto"
+    name: str | Path,
+    output: str | Path | None = None,
+    overwrite: bool = False,
+    verbose: int | str = "auto",
+    tensorboard: str | Path | None = None,
 ) -> Any:
     """Train a recipe, measure the result, and write weights, results, card and pictures into a folder.
 
@@ -76,6 +82,7 @@ def train(
       output: the folder; by default `runs/NAME`, NAME that of the model, of the recipe's file, or of its folder.
       overwrite: start anew, whatever the folder holds.
       verbose: 0, 1 or 2, as `keras.Model.fit`.
+      tensorboard: a folder for what `keras_vae.callbacks.TensorBoard` writes, of held-out images; None: it does not.
 
     Returns:
       The trained model, with the weights that were written.
@@ -94,7 +101,7 @@ def train(
     _check_folder(where, recipe, overwrite)
     if not overwrite and where.results.get("recipe_sha256") == cards.recipe_sha256(recipe):
         return load(where.folder)
-    model, progress = _fit(where, recipe, overwrite, verbose)
+    model, progress = _fit(where, recipe, overwrite, verbose, tensorboard)
     _finish(where, recipe, model, progress)
     if where.in_zoo:
         # The zoo keeps what is loaded, not what training goes on from.
@@ -121,7 +128,7 @@ def _claim(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -> None:
 
 
 def _fit(
-    where: store.Entry, recipe: recipes.Recipe, overwrite: bool, verbose: int | str
+    where: store.Entry, recipe: recipes.Recipe, overwrite: bool, verbose: int | str, tensorboard: str | Path | None
 ) -> tuple[Any, checkpoints.Progress]:
     settings, source = recipe.training, recipe.data
     model = build(recipe)
@@ -155,19 +162,26 @@ def _fit(
     measures.images_of(recipe)  # a split that does not exist is found now, not after the last epoch
     claim = keras.callbacks.LambdaCallback(on_train_begin=lambda logs: _claim(where, recipe, overwrite))
     save = checkpoints.SaveProgress(checkpoint, progress, time.monotonic)
+    board = [] if tensorboard is None else [_board(tensorboard, recipe, model)]
     try:
         model.fit(
             training,
             epochs=settings.epochs,
             initial_epoch=progress.epochs,
             validation_data=validation,
-            callbacks=[claim, save],
+            callbacks=[claim, save, *board],
             verbose=verbose,
         )
     except DivergedError as error:
         kept = f"{checkpoint}, after {save.progress.epochs} epochs" if checkpoint.is_file() else "none was written yet"
         raise DivergedError(f"{error} The last good checkpoint: {kept}.") from error
     return model, save.progress
+
+
+def _board(folder: str | Path, recipe: recipes.Recipe, model: Any) -> TensorBoard:
+    """On the images of `data.validation`, which the curves are of."""
+    held_out = examples_of(recipe, recipe.data.validation)
+    return TensorBoard(folder, held_out.images[:1000], condition=condition_of(model, held_out))
 
 
 def _finish(where: store.Entry, recipe: recipes.Recipe, model: Any, progress: checkpoints.Progress) -> None:

@@ -1,0 +1,83 @@
+"""What TensorBoard shows of a training: the terms of the bound, and pictures of what the model does by now."""
+
+import contextlib
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_vae import plots
+from keras_vae.arrays import check_whole_number
+from keras_vae.errors import UnavailableError, UserError
+from keras_vae.evaluation.latent import active_units
+from keras_vae.tasks.traversal import traversable, traverse
+
+_SHOWN, _COUNTED = 16, 1000  # images
+
+
+class TensorBoard(keras.callbacks.Callback):
+    """Write scalars after each epoch, and pictures after every few, for TensorBoard.
+
+    Scalars are all numbers of the epoch (loss, elbo, log_px, kl, beta, the variant's own; under `val_` those held out)
+    and, where a code is of real numbers, `active_units`. Pictures are reconstructions, samples and a traversal, those
+    of them that the model has.
+
+    Args:
+      folder: of the event files; TensorBoard's `--logdir`.
+      x: images `(batch, *image_shape)` to show and to count active units on: the first 16, and the first 1,000.
+      every: epochs between pictures.
+      condition: one for each image, where the model is conditional.
+
+    Raises:
+      UserError: fewer than two images, or `every` below 1.
+      UnavailableError: the package tensorboard is not installed.
+    """
+
+    def __init__(self, folder: str | Path, x: Any, every: int = 1, condition: Any = None) -> None:
+        super().__init__()
+        # tf.summary.scalar and image are that package's.
+        if importlib.util.find_spec("tensorboard") is None:
+            raise UnavailableError(
+                "The TensorBoard callback needs the package tensorboard, which is not installed. Install it: "
+                "pip install 'keras-vae[tensorboard]'."
+            )
+        if len(x) < 2:
+            raise UserError(f"TensorBoard needs two images or more, to show and to compare. Given: {len(x)}.")
+        self.folder, self.every = str(folder), check_whole_number(every, "every")
+        self.x = np.asarray(x)[:_COUNTED]
+        self.condition = None if condition is None else np.asarray(condition)[:_COUNTED]
+        self.writer: Any = None
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        self.writer = tf.summary.create_file_writer(self.folder)
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        model: Any = self.model
+        with self.writer.as_default(step=epoch + 1):
+            for name, value in (logs or {}).items():
+                tf.summary.scalar(name, value)
+            if traversable(model):
+                tf.summary.scalar("active_units", active_units(model, self.x, condition=self.condition)["value"])
+            if (epoch + 1) % self.every == 0 and model.x_spec()["kind"] == "image":
+                self._pictures(model)
+        self.writer.flush()
+
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        self.writer.close()
+
+    def _pictures(self, model: Any) -> None:
+        shown, given = self.x[:_SHOWN], None if self.condition is None else self.condition[:_SHOWN]
+        _show("reconstructions", np.concatenate([shown, model.reconstruct(shown, given)]), len(shown))
+        with contextlib.suppress(UserError):  # it has no prior, and says so
+            _show("samples", model.sample(len(shown), condition=given), len(shown))
+        if traversable(model):
+            rows = traverse(model, self.x, condition=self.condition).images
+            _show("traversal", rows.reshape(-1, *rows.shape[2:]), rows.shape[1])
+
+
+def _show(name: str, images: np.ndarray, columns: int) -> None:
+    tf.summary.image(name, plots.mosaic(images, columns)[None])

@@ -1,0 +1,106 @@
+"""The TensorBoard callback: what its event files hold is what fit said and what the model draws."""
+
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorflow.core.util import event_pb2
+
+from keras_vae import plots, zoo
+from keras_vae.callbacks import TensorBoard
+from keras_vae.cli import main
+from keras_vae.errors import UserError
+from keras_vae.evaluation.latent import active_units
+from keras_vae.models import AE, CVAE, VQVAE
+from tests import toy_runs
+from tests.toys import PLAIN, SHAPE, binary, compiled, mlp
+
+
+def written(folder):
+    """(name, step) -> a number, or an image's pixels, of all event files in a folder."""
+    found = {}
+    for path in sorted(folder.glob("events*")):
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+            event = event_pb2.Event.FromString(record)
+            for value in event.summary.value:
+                array = tf.make_ndarray(value.tensor)
+                images = value.metadata.plugin_data.plugin_name == "images"
+                found[value.tag, event.step] = tf.io.decode_png(array[2]).numpy() if images else float(array)
+    return found
+
+
+def test_scalars_each_epoch_and_pictures_each_second(tmp_path):
+    model, x = compiled(), binary(48)
+    history = model.fit(
+        x, batch_size=16, epochs=3, validation_data=x, verbose=0, callbacks=[TensorBoard(tmp_path, x, every=2)]
+    ).history
+    found = written(tmp_path)
+    for name, values in history.items():
+        np.testing.assert_allclose([found[name, step] for step in (1, 2, 3)], values, rtol=1e-6)
+    assert {step for name, step in found if name == "active_units"} == {1, 2, 3}
+    assert {"elbo", "log_px", "kl", "beta", "val_elbo"} <= {name for name, _ in found}
+    pictures = {"reconstructions", "samples", "traversal"}
+    assert {(name, step) for name, step in found if name in pictures} == {(name, 2) for name in pictures}
+    assert found["reconstructions", 2].shape == plots.mosaic(np.zeros((32, 4, 4, 1)), 16).shape
+
+
+def test_pictures_are_of_the_model_as_it_is(tmp_path):
+    """After the last epoch nothing moves any more: the picture is what the model draws now, in 8 bits."""
+    model, x = compiled(), binary(20)
+    model.fit(x, batch_size=10, verbose=0, callbacks=[TensorBoard(tmp_path, x)])
+    found = written(tmp_path)
+    expected = plots.mosaic(np.concatenate([x[:16], model.reconstruct(x[:16])]), 16)
+    np.testing.assert_allclose(found["reconstructions", 1] / 255.0, expected, atol=1.01 / 255)
+    assert found["active_units", 1] == active_units(model, x)["value"]
+
+
+def test_a_model_without_a_prior_has_no_samples(tmp_path):
+    model, x = compiled(AE), binary(16)
+    model.fit(x, batch_size=16, verbose=0, callbacks=[TensorBoard(tmp_path, x)])
+    names = {name for name, _ in written(tmp_path)}
+    assert "samples" not in names and {"reconstructions", "traversal", "log_px"} <= names
+
+
+def test_integer_codes_have_no_traversal_and_labels_are_given(tmp_path):
+    vq = VQVAE((3,), 5, 2, image_shape=SHAPE, encoder=mlp(), decoder=mlp())
+    vq.compile("adam", **PLAIN)
+    vq.fit(binary(16), batch_size=16, verbose=0, callbacks=[TensorBoard(tmp_path / "vq", binary(16))])
+    names = {name for name, _ in written(tmp_path / "vq")}
+    assert "traversal" not in names and "active_units" not in names and {"samples", "perplexity"} <= names
+    x, y = binary(16), np.arange(16) % 2
+    model = compiled(CVAE, num_classes=2)
+    model.fit(x, y, batch_size=16, verbose=0, callbacks=[TensorBoard(tmp_path / "cvae", x, condition=y)])
+    found = written(tmp_path / "cvae")
+    expected = plots.mosaic(model.sample(16, condition=y), 16)
+    np.testing.assert_allclose(found["samples", 1] / 255.0, expected, atol=1.01 / 255)
+
+
+def test_without_the_package_it_names_the_extra(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "tensorboard", None)  # how Python marks what cannot be imported
+    with pytest.raises(UserError, match=r"needs the package tensorboard, .* pip install 'keras-vae\[tensorboard\]'"):
+        TensorBoard(tmp_path, binary(2))
+
+
+@pytest.mark.slow
+def test_a_run_writes_what_tensorboard_reads(tmp_path, monkeypatch):
+    """From the command line, and read by TensorBoard's own reader."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    monkeypatch.chdir(tmp_path)
+    recipe = toy_runs.write_recipe(tmp_path / "toy.toml")
+    with pytest.raises(SystemExit) as left:
+        main(["train", str(recipe), "--json", "--tensorboard", "board"])
+    assert left.value.code == 0
+    events = EventAccumulator(str(tmp_path / "board"), size_guidance={"tensors": 0}).Reload()
+    assert {"elbo", "kl", "active_units", "reconstructions", "samples", "traversal"} <= set(events.Tags()["tensors"])
+    history = zoo.card("runs/toy").results["training"]["history"]
+    found = [float(tf.make_ndarray(event.tensor_proto)) for event in events.Tensors("elbo")]
+    np.testing.assert_allclose(found, history["elbo"], rtol=1e-6)
+
+
+def test_bad_arguments(tmp_path):
+    with pytest.raises(UserError, match=r"two images or more, to show and to compare\. Given: 0"):
+        TensorBoard(tmp_path, binary(1)[:0])
+    with pytest.raises(UserError, match="every must be a whole number, 1 or more"):
+        TensorBoard(tmp_path, binary(2), every=0)
