@@ -6,6 +6,7 @@ from typing import Any
 from keras_vae.data import sprites as sprites
 from keras_vae.data import words as words
 from keras_vae.data.labels import keep_labels as keep_labels
+from keras_vae.data.others import other_images as other_images
 from keras_vae.data.pipeline import batches as batches
 from keras_vae.data.pipeline import pixels_of as pixels_of
 from keras_vae.errors import UserError
