@@ -1,11 +1,14 @@
 """Labels as conditions: what models that read one share."""
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
+import keras
 import numpy as np
 from keras import ops
 
+from keras_vae import naming
 from keras_vae.arrays import check_labels
 from keras_vae.errors import UserError
 
@@ -29,19 +32,43 @@ def one_hot(labels: Any, classes: int, dtype: str, count: Any = None) -> Any:
     return ops.cast(ops.equal(ops.cast(labels, "int32")[:, None], ops.arange(classes, dtype="int32")), dtype)
 
 
-def with_planes(x: Any, features: Any) -> Any:
-    """Images `(batch, height, width, channels)` with each feature of `(batch, size)` as a further channel."""
+def reads_vectors(network: Any) -> bool:
+    """Whether a network, a layer or a class of layers, reads an image as one vector: else it reads planes.
+
+    It says so itself, by an attribute `reads_vectors` that is true, as `keras_vae.networks.MLP` does; or its inputs,
+    where it was made with them, have one axis beside the batch's.
+    """
+    declared = getattr(network, "input_shape", None)
+    flat = isinstance(declared, tuple) and len(declared) == 2 and not isinstance(declared[-1], Sequence)
+    return flat or bool(getattr(network, "reads_vectors", False))
+
+
+def joined(network: Any, x: Any, features: Any) -> Any:
+    """Images `(batch, height, width, channels)` and features `(batch, size)` as the one input of `network`.
+
+    One that reads vectors is given all pixels and then the features, `(batch, pixels + size)`: repeated on each pixel
+    they would have as many weights as there are pixels. Any other is given each feature as a further channel.
+    """
+    if reads_vectors(network):
+        return ops.concatenate([ops.reshape(x, (-1, math.prod(x.shape[1:]))), features], axis=-1)
     planes = ops.broadcast_to(features[:, None, None], (*ops.shape(x)[:3], features.shape[-1]))
     return ops.concatenate([x, planes], axis=-1)
 
 
-def network_shapes(
-    shapes: dict[str, tuple[tuple[int, ...], tuple[int, ...]]], size: int
-) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
-    """`VAE.network_shapes` for an encoder and a decoder that both read `size` features beside their input."""
+def network_shapes(model: Any, shapes: dict[str, tuple[Any, ...]], size: int) -> dict[str, tuple[Any, ...]]:
+    """`VAE.network_shapes` for an encoder and a decoder that both read `size` features beside their input.
+
+    Args:
+      model: which is being made, and knows what its encoder is to be.
+      shapes: those without a condition.
+      size: of the condition's features.
+    """
+    spec = model.specs["encoder"]
+    encoder = spec if isinstance(spec, keras.layers.Layer) else naming.named("encoder", spec, model.encoders)[0]
     (*pixels, channels), outputs = shapes["encoder"]
     (codes,), images = shapes["decoder"]
-    return {"encoder": ((*pixels, channels + size), outputs), "decoder": ((codes + size,), images)}
+    read = (math.prod(pixels) * channels + size,) if reads_vectors(encoder) else (*pixels, channels + size)
+    return {"encoder": (read, outputs), "decoder": ((codes + size,), images)}
 
 
 def check_count(array: np.ndarray, count: int) -> np.ndarray:

@@ -45,6 +45,16 @@ def check_arguments(kind: str, function: Callable[..., Any], arguments: Mapping[
         raise UserError(f"{kind} needs the argument{'s' * (len(missing) > 1)} {', '.join(missing)}.")
 
 
+def named(kind: str, spec: Any, known: Mapping[str, Any]) -> tuple[Any, str, dict[str, Any]]:
+    """What `spec` names, its name, and the arguments beside it. Errors: of `build`, those of the name."""
+    arguments = {"name": spec} if isinstance(spec, str) else dict(spec) if isinstance(spec, Mapping) else {}
+    name = arguments.pop("name", None)
+    if not isinstance(name, str):
+        raise UserError(f"The {kind} must be a name, or a mapping with 'name' and arguments. Given: {spec!r}.")
+    maker = choose(kind, name, known)
+    return maker, name, arguments
+
+
 def build(kind: str, spec: Any, known: Mapping[str, Any], **given: Any) -> Any:
     """Make what `spec` names: a name, or a mapping of `name` and arguments.
 
@@ -57,11 +67,7 @@ def build(kind: str, spec: Any, known: Mapping[str, Any], **given: Any) -> Any:
     Raises:
       UserError: an unknown name, or arguments that do not fit.
     """
-    arguments = {"name": spec} if isinstance(spec, str) else dict(spec) if isinstance(spec, Mapping) else {}
-    name = arguments.pop("name", None)
-    if not isinstance(name, str):
-        raise UserError(f"The {kind} must be a name, or a mapping with 'name' and arguments. Given: {spec!r}.")
-    maker = choose(kind, name, known)
+    maker, name, arguments = named(kind, spec, known)
     twice = [argument for argument in arguments if argument in given]
     if twice:
         raise UserError(f"The {kind} {name!r} is given {twice[0]!r} by the model. Given: {spec!r}. Leave it out.")

@@ -19,7 +19,9 @@ class CVAE(VAE):
     """Conditional VAE: maximises log p(x|z, y) - KL(q(z|x, y) || p(z|y)), a bound of log p(x|y).
 
     Equation 4 of Sohn, Lee and Yan 2015, https://papers.nips.cc/paper/5775. Both networks read the condition beside
-    their input: as further channels of the image, and as further numbers of the code.
+    their input: the decoder as further numbers of the code, an encoder that reads vectors (`"mlp"`) as further numbers
+    of the flattened image, any other as further channels. A Keras layer of your own is given channels, unless it has an
+    attribute `reads_vectors` that is true, or was made with `keras.Input` of one axis.
 
     Args:
       num_classes: the condition is a label from 0 to num_classes - 1; -1 means unlabelled, a code of zeros.
@@ -48,11 +50,11 @@ class CVAE(VAE):
             shapes = (self.condition_size,), (2 * self.latent_dim,)
             self.prior_network = self.make_network("prior", spec, {"mlp": MLP}, *shapes)
 
-    def network_shapes(self) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
-        return conditions.network_shapes(super().network_shapes(), self.condition_size)
+    def network_shapes(self) -> dict[str, tuple[Any, ...]]:
+        return conditions.network_shapes(self, super().network_shapes(), self.condition_size)
 
     def posterior_parameters(self, x: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
-        joined = conditions.with_planes(x, self._features(condition))
+        joined = conditions.joined(self.encoder, x, self._features(condition))
         return super().posterior_parameters(joined, condition, training)
 
     def likelihood_parameters(self, z: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:

@@ -57,12 +57,13 @@ class SemiSupervisedVAE(VAE):
         self.specs["classifier"] = classifier
         self.classifier = self.make_network("classifier", classifier, ENCODERS, self.image_shape, (self.num_classes,))
 
-    def network_shapes(self) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
-        return conditions.network_shapes(super().network_shapes(), self.num_classes)
+    def network_shapes(self) -> dict[str, tuple[Any, ...]]:
+        return conditions.network_shapes(self, super().network_shapes(), self.num_classes)
 
     def posterior_parameters(self, x: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
         """Those of q(z|x, y); the likeliest class stands for a missing label. A condition may be one-hot rows."""
-        return super().posterior_parameters(conditions.with_planes(x, self._known(x, condition)), condition, training)
+        joined = conditions.joined(self.encoder, x, self._known(x, condition))
+        return super().posterior_parameters(joined, condition, training)
 
     def likelihood_parameters(self, z: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
         return super().likelihood_parameters(ops.concatenate([z, self._rows(condition)], axis=-1), condition, training)

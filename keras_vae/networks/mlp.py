@@ -47,6 +47,8 @@ class MLP(keras.layers.Layer):
       batch_norm: normalise before each activation (Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167).
     """
 
+    reads_vectors = True  # the input is flattened: what is given beside an image needs no place in it
+
     def __init__(
         self,
         output_shape: Sequence[int],

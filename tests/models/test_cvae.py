@@ -1,5 +1,6 @@
 """CVAE: the condition on both sides, an exactly known log p(x|y), the learned prior, and conditions that do not fit."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -25,20 +26,19 @@ def kind(request):
 
 
 def test_both_networks_read_the_condition(kind):
-    """By hand: planes beside the image's channel, numbers beside the code."""
+    """By hand: numbers beside the flattened image, and beside the code."""
     arguments, condition = kind
     model = toy(CVAE, dtype="float64", **arguments)
     size = model.condition_size
     features = VECTORS if size == 2 else np.array([[y == k for k in range(3)] for y in Y], "float64")
-    planes = np.broadcast_to(features[:, None, None], (16, 4, 4, size))
-    encoded = model.encoder(np.concatenate([X, planes], -1)).numpy()
+    encoded = model.encoder(np.concatenate([X.reshape(16, 16), features], -1)).numpy()
     np.testing.assert_allclose(model.encode(X, condition), encoded[:, :2], rtol=1e-12)
     z = encoded[:, :2]
     decoded = model.likelihood_family.parameters(model.decoder(np.concatenate([z, features], -1)))["mean"]
     np.testing.assert_allclose(model.decode(z, condition), decoded, rtol=1e-12)
     gradients = gradient_of(model, 0, [model.encoder.trainable_variables[0], model.decoder.trainable_variables[0]],
                             y=condition)  # fmt: skip
-    assert np.abs(gradients[0].numpy().reshape(16, 1 + size, -1)[:, 1:]).min(axis=(0, 2)).max() > 0
+    assert gradients[0].shape[0] == 16 + size and (np.abs(gradients[0].numpy()[16:]).max(axis=1) > 0).all()
     assert (np.abs(gradients[1].numpy()[2:]).max(axis=1) > 0).all()
 
 
@@ -64,10 +64,9 @@ class TestAnExactLikelihood:
         plain = type("Plain", (), {"decoder": _Weights(), "encoder": _Weights()})()
         set_exact(plain, self.truth, **wrong)
         kernel, bias = plain.encoder.held
-        wide = np.zeros((PIXELS, 3, 2 * LATENT))  # of pixel and its two planes
-        wide[:, 0] = kernel
-        wide[0, 1:, :LATENT] = -self.B @ self.truth.encoder  # y is the same on every pixel: read it from the first
-        model.encoder.set_weights([wide.reshape(-1, 2 * LATENT), bias])
+        of_y = np.zeros((2, 2 * LATENT))
+        of_y[:, :LATENT] = -self.B @ self.truth.encoder
+        model.encoder.set_weights([np.concatenate([kernel, of_y]), bias])
         model.decoder.set_weights([np.concatenate([self.truth.decoder.T, self.B]), self.truth.offset])
         return model
 
@@ -179,11 +178,34 @@ def test_arguments():
     assert_comes_back(toy(CVAE, condition_dim=3), num_classes=0, condition_dim=3, learned_prior=False)
 
 
-def test_convolutions_take_a_condition():
+def test_convolutions_take_a_condition_as_planes():
     conv = {"name": "conv", "filters": (4,), "dense": 8}
     model = toy(CVAE, num_classes=3, encoder=conv, decoder=conv)
+    planes = np.broadcast_to(np.eye(3)[Y][:, None, None], (16, 4, 4, 3)) * (Y >= 0)[:, None, None, None]
+    by_hand = model.encoder(np.concatenate([X, planes], -1)).numpy()[:, :2]
+    np.testing.assert_allclose(model.encode(X, Y), by_hand, rtol=1e-5, atol=1e-6)
     assert np.abs(model.encode(X, Y) - model.encode(X, Y[::-1])).max() > 0
     assert model.decode(np.zeros((16, 2)), Y).shape == (16, 4, 4, 1)
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class OfVectors(keras.layers.Dense):
+    reads_vectors = True
+
+
+def test_a_layer_of_ones_own_says_what_it_reads():
+    """Planes, unless it has an input of one axis, or says that it reads vectors; and so when it is made again."""
+    vector = keras.Sequential([keras.Input((19,)), keras.layers.Dense(4)])
+    planes = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(4)])
+    for encoder, width in ((vector, 19), (OfVectors(4), 19), (planes, 64)):
+        model = toy(CVAE, num_classes=3, encoder=encoder)
+        assert model.encoder.trainable_variables[0].shape == (width, 4)
+        assert np.abs(model.encode(X, Y) - model.encode(X, Y[::-1])).max() > 0
+        again = CVAE.from_config(model.get_config())
+        again.set_weights(model.get_weights())
+        np.testing.assert_array_equal(again.encode(X, Y), model.encode(X, Y))
+    with pytest.raises(UserError, match=r"Unknown encoder 'conf'"):
+        CVAE(num_classes=3, encoder="conf")
 
 
 @pytest.mark.parametrize(("kind", "learned_prior"), [("labels", True), ("vectors", False)], indirect=["kind"])
