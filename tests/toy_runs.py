@@ -36,6 +36,16 @@ RECIPE: dict[str, Any] = {
     "evaluation": {"split": "test[:300]", "samples": 8, "overview": False},
 }
 REMOVED = object()  # as a change: leave the key out
+# What makes a recipe of words of it.
+WORDS: dict[str, Any] = {
+    "model.class": "SequenceVAE",
+    "model.image_shape": REMOVED,
+    "model.beta": REMOVED,
+    "model.encoder": {"name": "gru", "units": 8, "embedding_dim": 4},
+    "model.decoder": {"name": "gru", "units": 8, "embedding_dim": 4},
+    "data.name": "words",
+    "data.binarize": REMOVED,
+}
 FILES = ["README.md", "checkpoint.weights.h5", "curves.png", "model.weights.h5", "recipe.toml", "reconstructions.png",
          "results.json", "samples.png", "traversal.png"]  # fmt: skip
 

@@ -54,7 +54,7 @@ def _main_job(name: str | Path, folder: Path, final: Path, json: bool) -> dict[s
     metric, row = next(iter(verified.items()))
     _say(f"1/4  {card.name} gives the numbers of its card: {metric} {row['measured']:.2f} {row['unit']}", json)
     with working("2/4  Drawing what it has learned", quiet=json):
-        drawn = pictures.write(folder, model, card.recipe, card.results["training"]["history"])
+        drawn = pictures.write(folder, model, card.recipe, card.results["training"]["history"], zoo.prior(name))
     _say(f"2/4  Drawn: {', '.join(drawn)}", json)
     with working("3/4  Exporting, and comparing every runtime with Keras", quiet=json):
         bundle = export.export(model, folder / "bundle", formats=formats_here())

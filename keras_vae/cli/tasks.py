@@ -26,10 +26,12 @@ def anomaly_command(
     The threshold is set on the first half of the test images, and judged on the second.
     """
     from keras_vae import files
-    from keras_vae.cli.use import _path
+    from keras_vae.cli.use import _path, require_images
 
     path = _path(name, output, "anomaly.png", (".png",))
     strange = None if anomalies is None else files.read_array(anomalies)
+    if strange is None:
+        require_images(name, "Images upside down are strange; of anything else, give --anomalies FILE.npy.")
     load_tensorflow()
     from keras_vae import plots, tasks, zoo
     from keras_vae.zoo import measures
@@ -77,24 +79,36 @@ def report_command(
 
 
 def _page(card: Any, model: Any, folder: Path, count: int) -> str:
-    from keras_vae import report
-    from keras_vae.zoo import pictures
+    from keras_vae import report, zoo
+    from keras_vae.zoo import pictures, texts
     from keras_vae.zoo.cards import PICTURES, number
 
     metrics = card.results.get("metrics", {})
     numbers = [[metric, number(row), row.get("unit", "nats")] for metric, row in metrics.items()]
-    pictures.write(folder, model, card.recipe, card.results["training"]["history"])
+    pictures.write(folder, model, card.recipe, card.results["training"]["history"], zoo.prior(model.zoo_folder))
+    sequences = texts.shown(model, card.recipe)
     captions = {**PICTURES, **_further_pictures(card, model, folder, count)}
     parts = [
         report.heading("Measured"),
         report.paragraph(f"On the split {card.results['evaluation']['split']}, each number with its standard error."),
         report.table(["metric", "value ± standard error", "unit"], numbers),
         report.heading("What it has learned"),
+        *(part for name, rows in sequences.items() for part in _text_parts(name, rows)),
         *(report.picture(folder / file, title) for file, title in captions.items() if (folder / file).is_file()),
         report.heading("Recipe"),
         report.preformatted(card.recipe.text),
     ]
     return report.page(card.name, card.recipe.summary, parts)
+
+
+def _text_parts(name: str, rows: list[list[str]]) -> list[str]:
+    from keras_vae import report
+    from keras_vae.zoo.cards import text_cells
+
+    title, heads, cells = text_cells(name, rows)
+    if not heads:
+        return [report.paragraph(f"{title}: {', '.join(cells[0])}.")]
+    return [report.paragraph(title), report.table(heads, cells)]
 
 
 def _further_pictures(card: Any, model: Any, folder: Path, count: int) -> dict[str, str]:
@@ -104,6 +118,7 @@ def _further_pictures(card: Any, model: Any, folder: Path, count: int) -> dict[s
     from keras_vae import plots, tasks
     from keras_vae.evaluation.latent import kl_per_dimension
     from keras_vae.zoo import measures
+    from keras_vae.zoo.cards import NOUNS
 
     spec = list(model.code_spec().values())
     if len(spec) != 1 or spec[0]["kind"] != "code" or model.conditional:
@@ -116,8 +131,13 @@ def _further_pictures(card: Any, model: Any, folder: Path, count: int) -> dict[s
         order = np.argsort(-kl)
         plots.bars(kl[order].tolist(), folder / "kl.png", [f"z{each}" for each in order], "KL, nats", line=0.01)
         found["kl.png"] = "KL of each latent dimension from the prior; below the line a dimension is not used"
-    plots.rows(tasks.interpolate(model, x[:4], x[4:8]), folder / "interpolation.png")
-    found["interpolation.png"] = "Between two test images: the images of the codes on the straight line between theirs"
+    if card.kind == "image":
+        plots.rows(tasks.interpolate(model, x[:4], x[4:8]), folder / "interpolation.png")
+        found["interpolation.png"] = (
+            "Between two test images: the images of the codes on the straight line between theirs"
+        )
     codes = model.encode(x)
     plots.scatter(tasks.to_plane(codes), folder / "codes.png", y, "first two principal components of the codes")
-    return {**found, "codes.png": f"Codes of {len(x):,} test images, by class, projected to the plane"}
+    by_class = "" if y is None else ", by class"
+    caption = f"Codes of {len(x):,} test {NOUNS[card.kind]}s{by_class}, projected to the plane"
+    return {**found, "codes.png": caption}

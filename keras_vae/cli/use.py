@@ -8,6 +8,8 @@ import typer
 
 from keras_vae.cli.output import Json, Name, load_tensorflow, print_json, working
 
+# What draws of a model are written as: by the kind of its x.
+_DRAWN = {"image": ".png", "tokens": ".txt"}
 Seed = Annotated[int, typer.Option(help="Of the noise: the same seed gives the same result.")]
 
 
@@ -18,19 +20,31 @@ def sample_command(
     label: Annotated[
         int | None, typer.Option(help="Of a conditional model, the label to draw; without it, each in equal parts.")
     ] = None,
-    output: Annotated[str | None, typer.Option(help="A .png, or a .npy of the images; runs/NAME/samples.png.")] = None,
+    output: Annotated[
+        str | None,
+        typer.Option(help="A .png, or a .npy of the images; runs/NAME/samples.png. Of sequences, a .txt or a .npy."),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Draw images from the prior: a picture, or an array. Those of a conditional model are in the order of labels."""
-    path = _path(name, output, "samples.png", (".png", ".npy"))
+    """Draw images from the prior: a picture, or an array. Those of a conditional model are in the order of labels.
+
+    Of a model of token sequences: sequences, as text or as an array.
+    """
+    from keras_vae.zoo import cards
+
+    suffix = _DRAWN[cards.card(name).kind]
+    path = _path(name, output, f"samples{suffix}", (suffix, ".npy"))
     load_tensorflow()
     from keras_vae import files, plots, zoo
+    from keras_vae.zoo import texts
 
     with working(f"Sampling {name}", quiet=json):
         model = zoo.load(name)
-        images = model.sample(count, seed=seed, condition=_labels_to_draw(model, count, label))
+        images = model.sample(count, seed, _labels_to_draw(model, count, label), prior=zoo.prior(name))
         if path.suffix == ".png":
             plots.grid(images, path)
+        elif path.suffix == ".txt":
+            files.write_text(path, "".join(f"{line}\n" for line in texts.spelling(zoo.card(name).recipe)(images)))
         else:
             files.write_array(path, images)
     _report(path, images.shape, json)
@@ -39,7 +53,8 @@ def sample_command(
 def encode_command(
     name: Name,
     images: Annotated[
-        str, typer.Argument(help="A .npy of images in [0, 1], or a split of the model's data such as 'test'.")
+        str,
+        typer.Argument(help="A .npy of images in [0, 1], or of tokens; or a split of the model's data such as 'test'."),
     ] = "test",
     labels: Annotated[
         str | None, typer.Option(help="Of a conditional model and a .npy of images: a .npy of a label for each.")
@@ -90,6 +105,7 @@ def traverse_command(
 ) -> None:
     """Draw what each latent dimension does, the most informative first."""
     path = _path(name, output, "traversal.png", (".png",))
+    require_images(name, "A traversal is drawn as images.")
     load_tensorflow()
     from keras_vae import plots, zoo
     from keras_vae.tasks.traversal import traverse
@@ -102,6 +118,15 @@ def traverse_command(
         walk = traverse(model, examples.images[:1000], start, steps, span, first)
         plots.labelled_rows(walk.images, walk.labels, path)
     _report(path, walk.images.shape, json)
+
+
+def require_images(name: str, rule: str) -> None:
+    """Raise UserError, which says the rule, unless the x of the model `name` are images. Needs no TensorFlow."""
+    from keras_vae.errors import UserError
+    from keras_vae.zoo import cards
+
+    if (kind := cards.card(name).kind) != "image":
+        raise UserError(f"{rule} Given: {name}, a model of {cards.NOUNS[kind]}s.")
 
 
 def _labels_to_draw(model: Any, count: int, label: int | None) -> Any:

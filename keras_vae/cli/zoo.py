@@ -67,7 +67,7 @@ def evaluate_command(
     name: Name,
     split: Annotated[str | None, typer.Option(help="train, validation, test, or a slice: 'test[:1000]'.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the noise; the recipe's if not given.")] = None,
-    samples: Annotated[int, typer.Option(help="Importance samples of log p(x) an image; 0 leaves it out.")] = 200,
+    samples: Annotated[int, typer.Option(help="Importance samples of log p(x) for each; 0 leaves it out.")] = 200,
     likelihood: Annotated[bool, typer.Option("--likelihood", help="Nats, bits/dim, annealed importance.")] = False,
     latent: Annotated[bool, typer.Option("--latent", help="KL and its parts, active units, collapse, codes.")] = False,
     disentanglement: Annotated[
@@ -80,7 +80,8 @@ def evaluate_command(
 ) -> None:
     """Measure what a model has: ELBO, reconstruction, KL and log p(x) in nats per example, squared error, codes in use.
 
-    Means over images, with standard errors; or the parts named. A conditional model is given the labels of the split.
+    Means over images, or sequences, with standard errors; or the parts named. A conditional model is given the labels
+    of the split.
     """
     from keras_vae.zoo import cards, recipes
 
@@ -105,11 +106,11 @@ def evaluate_command(
     with working(f"Measuring {name} on {chosen}", quiet=json):
         model, examples = zoo.load(name), measures.examples_of(recipe, chosen)
         seed, condition = recipe.evaluation.seed if seed is None else seed, measures.condition_of(model, examples)
-        metrics = measures.measure(model, examples.images, seed, samples, condition)
+        metrics = measures.measure(model, examples.images, seed, samples, condition, zoo.prior(name))
     if json:
         print_json({"name": name, "split": chosen, "examples": len(examples.images), "metrics": metrics})
         return
-    print_metrics(f"{name}, {len(examples.images):,} images of {chosen}", metrics)
+    print_metrics(f"{name}, {len(examples.images):,} {cards.NOUNS[model.x_spec()['kind']]}s of {chosen}", metrics)
 
 
 def verify_command(name: Name, json: Json = False) -> None:
@@ -143,7 +144,7 @@ def print_metrics(title: str, metrics: dict) -> None:
         ]
         for metric, row in metrics.items()
     ]
-    print_table(title, ["per example", "value", "standard error", "unit", "draws an image"], rows)
+    print_table(title, ["per example", "value", "standard error", "unit", "draws for each"], rows)
 
 
 def _three_digits(value: float | None) -> str:

@@ -20,7 +20,7 @@ _SSIM_WINDOW = 11
 
 
 def mnist_fd(
-    model: Any, real: Any, seed: int = 0, repetitions: int = 3, condition: Any = None
+    model: Any, real: Any, seed: int = 0, repetitions: int = 3, condition: Any = None, prior: Any = None
 ) -> dict[str, dict[str, Any]]:
     """Generated digits against real ones in the features of the package's classifier: `mnist_fd`, precision, recall.
 
@@ -34,6 +34,7 @@ def mnist_fd(
       seed: of halves and draws.
       repetitions: 2 or more.
       condition: for a conditional model, that of each real digit; the draws have those of the half they stand for.
+      prior: as of `model.sample`.
 
     Raises:
       UserError: images of another size, fewer than 130 of them, or a model that cannot be drawn from.
@@ -48,7 +49,7 @@ def mnist_fd(
         order = np.random.default_rng([seed, repetition]).permutation(len(features))
         half = len(order) // 2
         one, other = features[order[:half]], features[order[half : 2 * half]]
-        images = model.sample(half, seed=seed + repetition, condition=None if given is None else given[order[:half]])
+        images = model.sample(half, seed + repetition, None if given is None else given[order[:half]], prior)
         drawn = mnist_classifier.features(images)
         row = {"mnist_fd": frechet(one, drawn), "floor": frechet(one, other)}
         for name, each in (("", drawn), ("floor_", other)):

@@ -31,6 +31,7 @@ def evaluate(
     samples: int = 200,
     seed: int = 0,
     repetitions: int = 5,
+    prior: Any = None,
 ) -> dict[str, Any]:
     """What can be measured of `model` on held-out data: section -> metric -> `value`, `standard_error`, and its draws.
 
@@ -57,6 +58,7 @@ def evaluate(
       samples: importance samples of log p(x).
       seed: of all draws.
       repetitions: of what is repeated for its standard error.
+      prior: of `keras_vae.priors`, fitted to the model, to draw what `generation` is of; None: the model's own.
 
     Returns:
       The sections; `examples`, `seed`; and `without`: "section.metric" -> why this model, or these data, have none.
@@ -109,9 +111,13 @@ def evaluate(
         },
         "generation": {
             "reconstruction": lambda: generation.reconstruction(model, x, given),
-            "mnist_fd": lambda: generation.mnist_fd(model, _given(reference, "reference"), seed, condition=given),
+            "mnist_fd": lambda: generation.mnist_fd(
+                model, _given(reference, "reference"), seed, condition=given, prior=prior
+            ),
             "condition_accuracy": of_digits,
-            "memorisation": lambda: memorised(model, *like_draws(), None if given is None else given[:_SOME], seed),
+            "memorisation": lambda: memorised(
+                model, *like_draws(), None if given is None else given[:_SOME], seed, prior
+            ),
         },
         "representation": {
             "probes": lambda: probes(model, codes, _given(labels, "labels"), train, train_labels, repetitions, seed),
@@ -158,9 +164,9 @@ def bits(model: Any, x: Any, condition: Any, samples: int, seed: int) -> dict[st
     return mean_of(bits_per_dim(model, x, samples, seed, condition), samples=samples, seed=seed, examples=len(x))
 
 
-def memorised(model: Any, train: Any, x: Any, condition: Any, seed: int) -> dict[str, Any]:
+def memorised(model: Any, train: Any, x: Any, condition: Any, seed: int, prior: Any = None) -> dict[str, Any]:
     """`distances.memorisation` of as many draws as there are held-out images `x`, without the list of neighbours."""
-    found = distances.memorisation(model.sample(len(x), seed, condition), train, x)
+    found = distances.memorisation(model.sample(len(x), seed, condition, prior), train, x)
     del found["nearest"]
     return {**found, "examples": len(x), "train": len(train), "seed": seed}
 

@@ -30,7 +30,8 @@ def traverse(
 ) -> Traversal:
     """Move each latent dimension of one image's code through [-span, span], the others at rest.
 
-    Where each dimension has a KL from a prior N(0, 1) of its own, it gives the order, and the prior the scale.
+    Where each dimension has a KL from a Gaussian prior of its own, it gives the order, and the prior, N(0, 1) or that
+    of the image's condition, centre and scale.
     Otherwise the codes of `x` give both: dimensions are sorted by their variance, and move about their mean by their
     standard deviation.
 
@@ -60,7 +61,9 @@ def traverse(
     codes = np.concatenate(list(levels.values()), axis=1)
     kl = kl_per_dimension(model, x, condition) if model.stochastic else np.zeros(0)
     if len(kl) == codes.shape[1]:
-        importance, centre, scale, unit = kl, np.zeros(len(kl)), np.ones(len(kl)), "nats"
+        prior = model.prior(None if condition is None else np.asarray(condition)[start : start + 1])
+        centre, scale = (np.asarray(each).ravel() for each in (prior.mean(), prior.stddev()))
+        importance, unit = kl, "nats"
     else:
         centre, scale = codes.mean(axis=0, dtype="float64"), codes.std(axis=0, dtype="float64")
         importance, unit = scale**2, "variance"

@@ -1,6 +1,7 @@
 """Trained models by name, each with its recipe and its measured numbers.
 
-`names`, `card` and the files behind them need no TensorFlow; `load`, `train` and `verify` import it when they are used.
+`names`, `card` and the files behind them need no TensorFlow; `load`, `prior`, `train` and `verify` import it when they
+are used.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -10,11 +11,12 @@ from keras_vae.zoo.cards import card as card
 from keras_vae.zoo.store import names as names
 
 if TYPE_CHECKING:
+    from keras_vae.zoo.fitted import prior as prior
     from keras_vae.zoo.measures import verify as verify
     from keras_vae.zoo.runs import load as load
     from keras_vae.zoo.runs import train as train
 
-_LAZY = {"load": "runs", "train": "runs", "verify": "measures"}
+_LAZY = {"load": "runs", "train": "runs", "verify": "measures", "prior": "fitted"}
 
 
 def __getattr__(name: str) -> Any:

@@ -11,6 +11,7 @@ from keras_vae.zoo import recipes, store
 
 METRICS = {
     "elbo": "ELBO",
+    "elbo_fitted": "ELBO with the fitted prior",
     "log_px": "reconstruction, log p(x\\|z)",
     "kl": "KL(q(z\\|x) \\|\\| p(z))",
     "log_prob": "log p(x), importance-weighted",
@@ -18,6 +19,16 @@ METRICS = {
     "active_units": "active units: the variance of the code over images is above 0.01",
     "codes_used": "codes used",
     "code_perplexity": "perplexity of the codes",
+    "tokens_right": "tokens reconstructed in their place, of a sequence and its end",
+    "sequences_right": "sequences reconstructed without an error",
+}
+# What a model's x are called: by the kind that `x_spec` says.
+NOUNS = {"image": "image", "tokens": "sequence"}
+# What is shown as text: a title, and the first and last column where it is a table.
+TEXTS = {
+    "reconstructed": ("Test sequences, and the likeliest ones at their codes", "sequence", "reconstruction"),
+    "sampled": ("The likeliest sequences at codes drawn from the prior",),
+    "interpolated": ("On the straight line between the codes of two test sequences", "from", "to"),
 }
 # Of `overview`: the path of a metric -> what it is. What is not listed is shown under its path.
 FURTHER = {
@@ -67,15 +78,24 @@ class Card(NamedTuple):
     results: dict[str, Any]
     reference: str  # what `load` is given: the name of a zoo entry, the folder of a run
 
+    @property
+    def kind(self) -> str:
+        """What the model's x are, as its `x_spec` says: "image", "tokens"."""
+        return self.results.get("evaluation", {}).get("kind", "image")
+
     def markdown(self) -> str:
         """The card as README.md has it: no number in it is typed by hand."""
-        call = f"model = keras_vae.zoo.load({json.dumps(self.reference, ensure_ascii=False)})"
+        reference = json.dumps(self.reference, ensure_ascii=False)
+        call = [f"model = keras_vae.zoo.load({reference})"]
+        if "prior" in self.results:
+            call += [f"prior = keras_vae.zoo.prior({reference})", "images = model.sample(16, prior=prior)"]
         lines = [f"# {self.name}", "", self.recipe.summary, ""]
-        lines += ["```python", "import keras_vae", "", call, "```", ""]
+        lines += ["```python", "import keras_vae", "", *call, "```", ""]
         if self.results:
             shown = self.results.get("pictures", list(PICTURES))
             lines += _measured(self)
             lines += _further(self.results.get("overview", {}))
+            lines += [line for name, rows in self.results.get("texts", {}).items() for line in _texts(name, rows)]
             lines += [line for name in shown for line in (f"![{PICTURES[name]}]({name})", "")]
             lines += _training(self.recipe, self.results)
         lines += ["## Recipe", "", "```toml", self.recipe.text.rstrip(), "```", ""]
@@ -97,10 +117,13 @@ def recipe_sha256(recipe: recipes.Recipe) -> str:
     return hashlib.sha256(recipe.text.encode()).hexdigest()
 
 
+_X = {("image", True): "binary pixels", ("image", False): "grey pixels", ("tokens", False): "tokens"}
+
+
 def table(cards: list[Card]) -> str:
     """The zoo as a Markdown table, one row a model, and what its columns mean."""
     lines = [
-        "| model | what it is | pixels | ELBO | log p(x) | squared error | code in use | weights |",
+        "| model | what it is | of | ELBO | log p(x) | squared error | code in use | weights |",
         "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     for each in cards:
@@ -109,8 +132,9 @@ def table(cards: list[Card]) -> str:
         cells = [
             f"[{each.name}](zoo/{each.name})",
             each.recipe.summary.replace("|", "\\|"),
-            "binary" if each.recipe.data.binarize else "grey",
-            *(number(metrics.get(metric)) for metric in ("elbo", "log_prob", "squared_error")),
+            _X[each.kind, bool(each.recipe.data.binarize)],
+            number(metrics.get("elbo_fitted") or metrics.get("elbo")),
+            *(number(metrics.get(metric)) for metric in ("log_prob", "squared_error")),
             f"{number(used)} {used['unit']}" if used else "",
             f"{each.results['weights']['bytes'] / 1e6:.1f} MB" if each.results else "not trained",
         ]
@@ -119,11 +143,12 @@ def table(cards: list[Card]) -> str:
 
 
 LEGEND = (
-    "On test images, mean ± standard error. ELBO and log p(x) in nats an image, the latter importance-weighted; empty "
-    "where a model has no distribution over codes, or a certain code, whose ELBO says all. They compare between rows "
-    "of the same pixels, and log p(x\\|y) is what they are of where a label is given. The squared error of the "
-    "reconstruction is summed over an image. In use: dimensions whose code varies over images, by a variance above "
-    "0.01; for integer codes, the perplexity."
+    "On test images, or sequences; mean ± standard error. ELBO and log p(x) in nats each, the latter "
+    "importance-weighted; empty where a model has no distribution over codes, or a certain code, whose ELBO says all; "
+    "with the fitted prior, where there is one. "
+    "They compare between rows of the same pixels, and log p(x\\|y) is what they are of where a label is given. The "
+    "squared error of the reconstruction is summed over an image. In use: dimensions whose code varies over test "
+    "examples, by a variance above 0.01; for integer codes, the perplexity."
 )
 
 
@@ -139,16 +164,16 @@ def number(metric: Mapping[str, Any] | None) -> str:
 
 
 def _measured(card: Card) -> list[str]:
-    results, recipe = card.results, card.recipe
+    results, recipe, noun = card.results, card.recipe, NOUNS[card.kind]
     how = results["evaluation"]
     pixels = f", pixels binarised once ({how['binarize']})" if how["binarize"] else ""
     lines = [
         "## Measured",
         "",
-        f"On {how['examples']:,} images of the split `{how['split']}`{pixels}, seed {how['seed']}; mean ± standard "
-        f"error over images. `keras-vae verify {shlex.quote(card.reference)}` measures them again.",
+        f"On {how['examples']:,} {noun}s of the split `{how['split']}`{pixels}, seed {how['seed']}; mean ± standard "
+        f"error over {noun}s. `keras-vae verify {shlex.quote(card.reference)}` measures them again.",
         "",
-        "| metric | value | unit | draws of q(z\\|x) an image | verified to |",
+        "| metric | value | unit | draws of q(z\\|x) for each | verified to |",
         "| --- | ---: | --- | ---: | ---: |",
     ]
     for metric, row in results["metrics"].items():
@@ -157,7 +182,7 @@ def _measured(card: Card) -> list[str]:
         unit, draws = row.get("unit", "nats"), row["samples"] or ""
         lines.append(f"| {name} | {number(row)} | {unit} | {draws} | {row.get('tolerance', 0):.2g} |")
     if how.get("condition"):
-        lines += ["", f"The {how['condition']} of each image is given to the model: read p(x\\|y) for p(x)."]
+        lines += ["", f"The {how['condition']} of each {noun} is given to the model: read p(x\\|y) for p(x)."]
     parts = results["metrics"].get("kl", {}).get("parts", [])
     if len(parts) > 1:
         listed = ", ".join(f"{part:.2f}" for part in parts)
@@ -214,6 +239,32 @@ def _further(overview: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def text_cells(name: str, rows: list[list[str]]) -> tuple[str, list[str], list[list[str]]]:
+    """Title, heads of columns, and cells of what results.json holds as `texts`; no heads where it is a mere list."""
+    title, *columns = TEXTS[name]
+    cells = [[text or "(nothing)" for text in row] for row in rows]
+    if not columns:
+        return title, [], cells
+    between = [""] * (len(cells[0]) - len(columns))
+    return title, [columns[0], *between, *columns[1:]], cells
+
+
+def _texts(name: str, rows: list[list[str]]) -> list[str]:
+    title, heads, cells = text_cells(name, rows)
+    if not heads:
+        return [f"{title}: {', '.join(cells[0])}.", ""]
+    table = [heads, ["---"] * len(heads), *cells]
+    return [f"{title}:", "", *(f"| {' | '.join(row)} |" for row in table), ""]
+
+
+def _fitted(recipe: recipes.Recipe, results: Mapping[str, Any]) -> list[str]:
+    kept = results.get("prior")
+    if not kept or recipe.prior is None:
+        return []
+    what = f"{recipe.prior.class_name}, fitted to the codes of the training images when the model was finished"
+    return [f"Prior: {what}; {kept['bytes']:,} bytes, sha256 `{kept['sha256']}`.", ""]
+
+
 def _training(recipe: recipes.Recipe, results: Mapping[str, Any]) -> list[str]:
     training, weights, machine = results["training"], results["weights"], results["machine"]
     versions = ", ".join(f"{name} {number}" for name, number in results["versions"].items())
@@ -226,6 +277,7 @@ def _training(recipe: recipes.Recipe, results: Mapping[str, Any]) -> list[str]:
         "",
         f"{weights['parameters']:,} parameters; {weights['bytes']:,} bytes in float16, sha256 `{weights['sha256']}`.",
         "",
+        *_fitted(recipe, results),
         f"Versions: {versions}.",
         "",
     ]

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_vae.evaluation.overview import evaluate
-from keras_vae.zoo import recipes, runs, store
+from keras_vae.zoo import fitted, recipes, runs, store
 from keras_vae.zoo.examples import examples_of, read
 
 # Enough to fit probes to, and to look for copies among.
@@ -38,7 +38,7 @@ def evaluate_entry(
     Raises:
       UserError: as `evaluate`, or an unknown split.
     """
-    return overview(store.entry(name).recipe, runs.load(name), sections, split, seed, samples)
+    return overview(store.entry(name).recipe, runs.load(name), sections, split, seed, samples, fitted.prior(name))
 
 
 def overview(
@@ -48,6 +48,7 @@ def overview(
     split: str | None = None,
     seed: int | None = None,
     samples: int = 200,
+    prior: Any = None,
 ) -> dict[str, Any]:
     """As `evaluate_entry`, of a model that is loaded: what `train` records.
 
@@ -74,5 +75,6 @@ def overview(
         sections=sections,
         samples=samples,
         seed=recipe.evaluation.seed if seed is None else seed,
+        prior=prior,
         **further,
     )

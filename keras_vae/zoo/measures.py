@@ -16,11 +16,11 @@ import numpy as np
 import keras_vae
 from keras_vae.arrays import check_whole_number
 from keras_vae.errors import CorruptFileError, UserError
-from keras_vae.evaluation import generation, latent, likelihood
+from keras_vae.evaluation import generation, latent, likelihood, sequences
 from keras_vae.evaluation.estimates import mean_of
 from keras_vae.files import sha256
 from keras_vae.inference import checked_inputs
-from keras_vae.zoo import cards, checkpoints, evaluations, recipes, runs, store
+from keras_vae.zoo import cards, checkpoints, evaluations, fitted, recipes, runs, store
 from keras_vae.zoo.examples import condition_of, examples_of
 from keras_vae.zoo.examples import images_of as images_of
 
@@ -33,20 +33,25 @@ BATCH = 128  # images in a batch of the terms that only a batch has
 PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "numpy")
 
 
-def measure(model: Any, images: np.ndarray, seed: int, samples: int, condition: Any = None) -> dict[str, Any]:
+def measure(
+    model: Any, images: np.ndarray, seed: int, samples: int, condition: Any = None, prior: Any = None
+) -> dict[str, Any]:
     """What `model` has, measured on `images`: means over them, with their standard errors.
 
     * `log_px`, and for a model with a distribution over codes `elbo`, `kl` and `log_prob`, in nats per example;
-    * `squared_error` of the mean reconstruction, summed over the pixels of an image;
+    * `elbo_fitted`, the ELBO with `prior` in place of the model's own;
+    * `squared_error` of the mean reconstruction, summed over the pixels of an image; of sequences `tokens_right` and
+      `sequences_right`, shares;
     * `active_units`, or for integer codes `codes_used` and `code_perplexity`, over all images;
     * the model's own terms, the names in `log_names`: means over whole batches of 128 images.
 
     Args:
       model: a model of this library.
-      images: `(examples, *image_shape)` in the likelihood's support.
+      images: `(examples, *image_shape)` in the likelihood's support; or whatever the model's x is.
       seed: of the noise.
       samples: importance samples of log_prob; 0 leaves it out, and so does a code that is certain.
       condition: one for each image, where the model is conditional.
+      prior: of `keras_vae.priors`, fitted to the model, or None.
 
     Returns:
       metric -> `value`; `standard_error`, over examples or batches, None for a count; `samples`, draws of q(z|x) for
@@ -70,6 +75,8 @@ def measure(model: Any, images: np.ndarray, seed: int, samples: int, condition: 
         rows["kl"]["parts"] = [float(each) for each in terms["kl_groups"].mean(axis=0, dtype="float64")]
     else:
         rows["log_px"] = _row(terms["log_px"], "nats", draws)
+    if prior is not None:
+        rows["elbo_fitted"] = _row(model.elbo(images, seed, condition, prior), "nats", 1)
     certain = any(spec["kind"] == "index" for spec in model.code_spec().values())
     if samples and model.stochastic and not certain:  # with certain codes log p(x) is what the ELBO says already
         values = model.log_prob(images, samples=samples, seed=seed, condition=condition)
@@ -87,8 +94,13 @@ def _squared_error(model: Any, images: np.ndarray, condition: Any) -> dict[str, 
     return {"squared_error": _row(generation.squared_errors(model, images, condition), "summed over pixels", 0)}
 
 
+def _tokens(model: Any, x: np.ndarray, condition: Any) -> dict[str, Any]:
+    found = sequences.reconstructed_tokens(model, x, condition)
+    return {name: _row(values, "share", 0) for name, values in found.items()}
+
+
 # How well x comes back: kind of x, as `x_spec` says it -> rows of model, x and condition.
-RECONSTRUCTION: dict[str, Callable[..., dict[str, Any]]] = {"image": _squared_error}
+RECONSTRUCTION: dict[str, Callable[..., dict[str, Any]]] = {"image": _squared_error, "tokens": _tokens}
 
 
 def _active_units(model: Any, images: np.ndarray, condition: Any) -> dict[str, Any]:
@@ -123,9 +135,10 @@ def _own_terms(found: dict[str, np.ndarray], draws: int) -> dict[str, Any]:
     return rows
 
 
-def measured(recipe: recipes.Recipe, model: Any) -> dict[str, Any]:
+def measured(recipe: recipes.Recipe, model: Any, prior: Any = None) -> dict[str, Any]:
     """The parts of results.json that measuring gives: `evaluation`, `metrics` and `overview`."""
     examples, settings = examples_of(recipe), recipe.evaluation
+    condition = condition_of(model, examples)
     return {
         "evaluation": {
             "split": settings.split,
@@ -133,13 +146,16 @@ def measured(recipe: recipes.Recipe, model: Any) -> dict[str, Any]:
             "binarize": "static" if recipe.data.binarize else None,
             "condition": "label" if model.conditional else None,
             "seed": settings.seed,
+            "kind": model.x_spec()["kind"],
         },
-        "metrics": measure(model, examples.images, settings.seed, settings.samples, condition_of(model, examples)),
-        "overview": evaluations.overview(recipe, model, evaluations.RECORDED) if settings.overview else {},
+        "metrics": measure(model, examples.images, settings.seed, settings.samples, condition, prior),
+        "overview": evaluations.overview(recipe, model, evaluations.RECORDED, prior=prior) if settings.overview else {},
     }
 
 
-def results(where: store.Entry, recipe: recipes.Recipe, model: Any, progress: checkpoints.Progress) -> dict[str, Any]:
+def results(
+    where: store.Entry, recipe: recipes.Recipe, model: Any, progress: checkpoints.Progress, prior: Any = None
+) -> dict[str, Any]:
     """The contents of results.json for a trained model whose weights file is written."""
     path = where.folder / store.WEIGHTS
     return {
@@ -151,7 +167,7 @@ def results(where: store.Entry, recipe: recipes.Recipe, model: Any, progress: ch
             "bytes": path.stat().st_size,
             "parameters": int(sum(np.prod(weight.shape) for weight in model.trainable_variables)),
         },
-        **measured(recipe, model),
+        **measured(recipe, model, prior),
         "training": {
             "epochs": progress.epochs,
             "steps": int(model.step.numpy()),
@@ -184,7 +200,8 @@ def verify(name: str | Path, log_prob: bool = True) -> dict[str, dict[str, Any]]
     recorded, recipe = where.results, where.recipe
     model, examples = runs.load(name), examples_of(recipe)
     samples = recipe.evaluation.samples if log_prob else 0
-    again = measure(model, examples.images, recipe.evaluation.seed, samples, condition_of(model, examples))
+    condition, prior = condition_of(model, examples), fitted.prior(name)
+    again = measure(model, examples.images, recipe.evaluation.seed, samples, condition, prior)
     rows = {
         metric: {
             "expected": row["value"],

@@ -14,37 +14,51 @@ from keras_vae.zoo import measures, recipes
 SAMPLES, COLUMNS = 64, 12  # without and with a row for each label
 
 
-def write(folder: str | Path, model: Any, recipe: recipes.Recipe, history: Mapping[str, Sequence[float]]) -> list[str]:
+def write(
+    folder: str | Path,
+    model: Any,
+    recipe: recipes.Recipe,
+    history: Mapping[str, Sequence[float]],
+    prior: Any = None,
+) -> list[str]:
     """Write reconstructions.png and, where the model has them, samples.png, traversal.png and curves.png.
+
+    Of a model of anything but images there are curves.png only. Samples are of `prior`, where it is not None: one of
+    `keras_vae.priors`, fitted to the model.
 
     Returns:
       The names of the files that were written.
     """
     folder = Path(folder)
-    examples = measures.examples_of(recipe)
-    images, condition = examples.images[:1000], measures.condition_of(model, examples)
-    condition = None if condition is None else condition[:1000]
-    first = None if condition is None else condition[:16]
-    plots.reconstructions(images[:16], model.reconstruct(images[:16], first), folder / "reconstructions.png")
-    written = ["reconstructions.png"]
-    if samples(model, recipe.evaluation.seed, folder / "samples.png"):
-        written.append("samples.png")
-    if traversable(model):
-        walk = traverse(model, images, condition=condition)
-        plots.labelled_rows(walk.images[:10], walk.labels[:10], folder / "traversal.png")
-        written.append("traversal.png")
+    written = _of_images(folder, model, recipe, prior) if model.x_spec()["kind"] == "image" else []
     if history:
         plots.curves(history, folder / "curves.png")
         written.append("curves.png")
     return written
 
 
-def samples(model: Any, seed: int, path: str | Path) -> bool:
+def _of_images(folder: Path, model: Any, recipe: recipes.Recipe, prior: Any) -> list[str]:
+    examples = measures.examples_of(recipe)
+    images, condition = examples.images[:1000], measures.condition_of(model, examples)
+    condition = None if condition is None else condition[:1000]
+    first = None if condition is None else condition[:16]
+    plots.reconstructions(images[:16], model.reconstruct(images[:16], first), folder / "reconstructions.png")
+    written = ["reconstructions.png"]
+    if samples(model, recipe.evaluation.seed, folder / "samples.png", prior):
+        written.append("samples.png")
+    if traversable(model):
+        walk = traverse(model, images, condition=condition)
+        plots.labelled_rows(walk.images[:10], walk.labels[:10], folder / "traversal.png")
+        written.append("traversal.png")
+    return written
+
+
+def samples(model: Any, seed: int, path: str | Path, prior: Any = None) -> bool:
     """Draw samples into `path`, a row for each label where labels are the condition; false: the model has no prior."""
     classes = model.condition_spec().get("classes")
     labels = None if classes is None else np.repeat(np.arange(classes, dtype="int32"), COLUMNS)
     try:
-        drawn = model.sample(SAMPLES if labels is None else len(labels), seed=seed, condition=labels)
+        drawn = model.sample(SAMPLES if labels is None else len(labels), seed=seed, condition=labels, prior=prior)
     except UserError:  # no prior, none fitted yet, or a condition that is no label
         return False
     if labels is None:

@@ -15,8 +15,8 @@ PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "float64")
 
 
 @dataclasses.dataclass(frozen=True)
-class ModelSection:
-    """`class`, a name in `keras_vae.models`, and that class's constructor arguments."""
+class ClassSection:
+    """`class`, a name in `keras_vae.models` or in `keras_vae.priors`, and that class's constructor arguments."""
 
     class_name: str
     arguments: dict[str, Any]
@@ -73,12 +73,13 @@ class Recipe:
     """One zoo entry's configuration."""
 
     summary: str
-    model: ModelSection
+    model: ClassSection
     data: DataSection
     training: TrainingSection
     evaluation: EvaluationSection
     published: PublishedSection | None
     text: str  # the file, word for word
+    prior: ClassSection | None = None  # fitted to the codes of the finished model
 
 
 def read(path: str | Path) -> Recipe:
@@ -95,29 +96,34 @@ def read(path: str | Path) -> Recipe:
         raise UserError(f"Cannot read the recipe {path}: {getattr(error, 'strerror', None) or error}.") from error
     except tomllib.TOMLDecodeError as error:
         raise UserError(f"A recipe is a TOML file. Given: {path}: {error}.") from error
-    sections = {"model", "data", "training", "evaluation", "published"}
+    sections = {"model", "data", "training", "evaluation", "published", "prior"}
     _check_keys(table, {"summary", *sections}, {"summary", "model", "data", "training"}, path, "")
     for name in sections & set(table):
         _check_type(table[name], dict[str, Any], path, name)
     _check_type(table["summary"], str, path, "summary")
     _check_data_only(table, path)
-    model = dict(table["model"])
-    _check_keys(model, {"class", *model}, {"class"}, path, "model.")
-    _check_type(model["class"], str, path, "model.class")
-    for reserved, home in (("seed", "training.seed"), ("dtype", "training.precision")):
-        if reserved in model:
-            raise UserError(f"{path}: write {home}, not model.{reserved}: it is one number for the whole run.")
     recipe = Recipe(
         summary=table["summary"],
-        model=ModelSection(model.pop("class"), model),
+        model=_class_section(table["model"], path, "model", {"seed": "training.seed", "dtype": "training.precision"}),
         data=_section(DataSection, table["data"], path, "data"),
         training=_section(TrainingSection, table["training"], path, "training"),
         evaluation=_section(EvaluationSection, table.get("evaluation", {}), path, "evaluation"),
         published=_section(PublishedSection, table["published"], path, "published") if "published" in table else None,
         text=text,
+        prior=_class_section(table["prior"], path, "prior", {"seed": "training.seed"}) if "prior" in table else None,
     )
     _check_ranges(recipe, path)
     return recipe
+
+
+def _class_section(table: Mapping[str, Any], path: Path, name: str, reserved: Mapping[str, str]) -> ClassSection:
+    arguments = dict(table)
+    _check_keys(arguments, {"class", *arguments}, {"class"}, path, f"{name}.")
+    _check_type(arguments["class"], str, path, f"{name}.class")
+    for key, home in reserved.items():
+        if key in arguments:
+            raise UserError(f"{path}: write {home}, not {name}.{key}: it is one number for the whole run.")
+    return ClassSection(arguments.pop("class"), arguments)
 
 
 def _section(kind: type, table: Mapping[str, Any], path: Path, name: str) -> Any:

@@ -13,7 +13,7 @@ from keras_vae.callbacks import TensorBoard
 from keras_vae.errors import CorruptFileError, DivergedError, UserError
 from keras_vae.models import MODELS
 from keras_vae.naming import check_arguments, choose
-from keras_vae.zoo import cards, checkpoints, measures, pictures, recipes, store, weights
+from keras_vae.zoo import cards, checkpoints, fitted, measures, pictures, recipes, store, texts, weights
 from keras_vae.zoo.examples import condition_of, examples_of
 
 
@@ -122,7 +122,7 @@ def _check_folder(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -
 def _claim(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -> None:
     """Make the folder this run's: only when all that can be refused was accepted, and the first step is next."""
     if overwrite:
-        for name in (store.RESULTS, checkpoints.NAME, store.WEIGHTS, store.CARD, *cards.PICTURES):
+        for name in (store.RESULTS, checkpoints.NAME, store.WEIGHTS, store.CARD, fitted.FILE, *cards.PICTURES):
             (where.folder / name).unlink(missing_ok=True)
     files.write_text(where.folder / store.RECIPE, recipe.text)
 
@@ -132,11 +132,7 @@ def _fit(
 ) -> tuple[Any, checkpoints.Progress]:
     settings, source = recipe.training, recipe.data
     model = build(recipe)
-    if model.x_spec()["kind"] != "image":
-        raise UserError(
-            f"A run ends with measures and pictures of images. Given: the model class {recipe.model.class_name}, whose "
-            f"x are {model.x_spec()['kind']}. Train it with fit, on keras_vae.data.load({source.name!r})."
-        )
+    fitted.build(recipe, model)  # what does not fit is said now, not after the last epoch
     model.compile(
         optimizer=optimizers(settings.optimizer),
         jit_compile=settings.jit_compile,
@@ -189,11 +185,13 @@ def _finish(where: store.Entry, recipe: recipes.Recipe, model: Any, progress: ch
     weights.write_float16(model, where.folder / store.WEIGHTS)
     stored = build(recipe, "float32")
     stored.load_weights(where.folder / store.WEIGHTS)
-    _describe(where, stored, measures.results(where, recipe, stored, progress))
+    prior, kept = fitted.write(where, recipe, stored)
+    _describe(where, stored, measures.results(where, recipe, stored, progress, prior) | kept, prior)
 
 
-def _describe(where: store.Entry, model: Any, results: dict[str, Any]) -> None:
-    results["pictures"] = pictures.write(where.folder, model, where.recipe, results["training"]["history"])
+def _describe(where: store.Entry, model: Any, results: dict[str, Any], prior: Any) -> None:
+    results["pictures"] = pictures.write(where.folder, model, where.recipe, results["training"]["history"], prior)
+    results["texts"] = texts.shown(model, where.recipe)
     card = cards.Card(where.name, where.recipe, results, where.reference)
     files.write_text(where.folder / store.CARD, card.markdown())
     # Last: a run with results is finished.
@@ -213,9 +211,9 @@ def measure_again(name: str | Path) -> dict[str, Any]:
       CorruptFileError: weights that are not those of the results.
     """
     where = store.entry(name)
-    model = load(name)
-    results = where.results | measures.measured(where.recipe, model)
-    _describe(where, model, results)
+    model, prior = load(name), fitted.prior(name)
+    results = where.results | measures.measured(where.recipe, model, prior)
+    _describe(where, model, results, prior)
     return results
 
 

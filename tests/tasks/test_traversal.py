@@ -106,6 +106,19 @@ def test_the_condition_of_the_start_is_kept():
     np.testing.assert_allclose(walk.images[0, 0], model.decode(code[None], np.array([1]))[0], atol=1e-6)
 
 
+def test_a_learned_prior_gives_centre_and_scale():
+    """That of the condition of the start, and not N(0, 1)."""
+    model, x, y = toy(CVAE, num_classes=2, learned_prior=True, seed=3), binary(10), np.arange(10) % 2
+    for weight in model.prior_network.trainable_variables:
+        weight.assign(weight + 0.5)
+    prior, dimension = model.prior(y[3:4]), traverse(model, x, start=3, steps=2, condition=y).dimensions[0]
+    assert np.abs(prior.stddev().numpy() - 1).min() > 0.1 and np.abs(prior.mean().numpy()).min() > 0.1
+    walk = traverse(model, x, start=3, steps=2, span=2.0, condition=y)
+    code = model.encode(x, y)[3]
+    code[dimension] = prior.mean()[0, dimension] - 2.0 * prior.stddev()[0, dimension]
+    np.testing.assert_allclose(walk.images[0, 0], model.decode(code[None], np.array([1]))[0], atol=1e-6)
+
+
 def test_integer_codes_are_refused():
     model = VQVAE(code_shape=(3,), entries=5, embedding_dim=2, **PIXELS)
     with pytest.raises(UserError, match=r"moves a code of numbers\. Given: a VQVAE, whose codes are integers"):

@@ -45,12 +45,12 @@ def test_the_table(run, own_zoo):
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in rows} == {9}, "eight columns in each row"
     metrics = zoo.card("a_toy").results["metrics"]
     value, error = (metrics["squared_error"][key] for key in ("value", "standard_error"))
-    assert rows[2].startswith("| [a_toy](zoo/a_toy) | A toy that learns little. | binary | -")
+    assert rows[2].startswith("| [a_toy](zoo/a_toy) | A toy that learns little. | binary pixels | -")
     assert rows[2].endswith(
         f" | {value:.2f} ± {error:.2f} | {metrics['active_units']['value']} of 3 dimensions | 0.1 MB |"
     )
-    assert rows[3].endswith("| binary |  |  |  |  | not trained |")
-    assert legend[0] == "" and "nats an image" in legend[1]
+    assert rows[3].endswith("| binary pixels |  |  |  |  | not trained |")
+    assert legend[0] == "" and "nats each" in legend[1]
 
 
 def test_the_card_of_a_zoo_entry_is_loaded_by_its_name(run, own_zoo):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_vae import randomness, zoo
+from keras_vae import data, randomness, zoo
 from keras_vae.cli import main
 from keras_vae.errors import UserError
 from keras_vae.models import AE, CVAE, IWAE, VQVAE, WAE, AnnealedVAE, BetaTCVAE, HierarchicalVAE
@@ -141,6 +141,7 @@ KINDS = {
         {"reconstructions.png", "samples.png", "curves.png"},
     ),
     "FlowVAE": ({"model.depth": 1}, None),
+    "SequenceVAE": (toy_runs.WORDS, {"curves.png"}),
 }
 FAST = ("CVAE",)
 
@@ -173,7 +174,13 @@ def test_a_recipe_of_any_kind_becomes_a_card(trained):
     rows = zoo.verify(folder, log_prob=False)  # its compilation takes seconds, and test_measures has it
     assert set(rows) == set(card.results["metrics"]) - {"log_prob"}
     assert ("log_prob" in card.results["metrics"]) == (model.stochastic and "code_perplexity" not in rows)
-    assert ("elbo" in rows) == model.stochastic and "squared_error" in rows
+    assert ("elbo" in rows) == model.stochastic
+    shares = {"tokens_right", "sequences_right"}
+    assert ({"squared_error"} if model.x_spec()["kind"] == "image" else shares) == set(rows) & {
+        "squared_error",
+        *shares,
+    }
+    assert ("| sequence | reconstruction |" in text) == (model.x_spec()["kind"] == "tokens")
     assert max(abs(row["difference"]) for row in rows.values()) < 1e-3, "the same machine"
     assert ("read p(x\\|y) for p(x)" in text) == model.conditional
 
@@ -226,6 +233,7 @@ def test_results_without_what_the_evaluation_gives_are_still_read(trained, tmp_p
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("trained", [kind for kind in KINDS if kind != "SequenceVAE"], indirect=True)
 def test_the_commands_take_any_kind(trained, tmp_path, monkeypatch, capsys):
     model, pictures = trained
     monkeypatch.chdir(tmp_path)
@@ -255,6 +263,42 @@ def test_the_commands_take_any_kind(trained, tmp_path, monkeypatch, capsys):
     np.save(tmp_path / "x.npy", np.zeros((2, 28, 28, 1)))
     code, text = call("encode", name, "x.npy", "--output", f"z.{answer['file'][-3:]}")
     assert code == int(model.conditional) and ("--labels FILE.npy" in text) == model.conditional
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trained", ["SequenceVAE"], indirect=True)
+def test_the_commands_take_words_or_say_why_not(trained, tmp_path, monkeypatch, capsys):
+    model, _ = trained
+    monkeypatch.chdir(tmp_path)
+
+    def call(*words):
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main([*words])
+        printed = capsys.readouterr()
+        assert printed.err.count("\n") <= 1 and "Traceback" not in printed.err
+        return left.value.code, printed.out + printed.err
+
+    name = str(model.zoo_folder)
+    assert call("show", name)[0] == call("verify", name)[0] == 0
+    code, text = call("evaluate", name, "--samples", "0")
+    assert code == 0 and "300 sequences of test[:300]" in text and "sequences_right" in text
+    assert call("evaluate", name, "--all", "--samples", "2", "--json")[0] == 0
+    assert call("sample", name, "--count", "6", "--output", "s.txt")[0] == 0
+    assert (tmp_path / "s.txt").read_text().splitlines() == data.words.to_text(model.sample(6))
+    assert call("sample", name, "--count", "6", "--output", "s.npy")[0] == 0
+    np.testing.assert_array_equal(np.load("s.npy"), model.sample(6))
+    code, text = call("sample", name, "--output", "s.png")
+    assert code == 1 and "must end in .txt or .npy" in text
+    assert call("encode", name, "s.npy", "--output", "z.npy")[0] == call("encode", name, "test[:9]")[0] == 0
+    np.testing.assert_array_equal(np.load("z.npy"), model.encode(model.sample(6)))
+    assert call("report", name, "--output", "r.html", "--count", "50")[0] == 0
+    assert "The likeliest sequences at codes drawn from the prior" in (tmp_path / "r.html").read_text(encoding="utf-8")
+    for command, reason in (("traverse", "A traversal is drawn as images."), ("anomaly", "give --anomalies FILE.npy.")):
+        code, text = call(command, name)
+        assert code == 1 and f"{reason} Given: {name}, a model of sequences." in text
+    code, text = call("anomaly", name, "--anomalies", "s.npy", "--samples", "2", "--count", "40", "--output", "a.png")
+    assert code == 0, text
 
 
 @pytest.mark.parametrize("trained", ["CVAE"], indirect=True)

@@ -28,7 +28,7 @@ def test_every_number_has_its_split_seed_samples_and_standard_error(run):
         "parameters": (784 + 1) * 16 + (16 + 1) * 6 + (3 + 1) * 16 + (16 + 1) * 784,
     }
     assert results["evaluation"] == {
-        "split": "test[:300]", "examples": 300, "binarize": "static", "condition": None, "seed": 0
+        "split": "test[:300]", "examples": 300, "binarize": "static", "condition": None, "seed": 0, "kind": "image",
     }  # fmt: skip
     assert {metric: row["samples"] for metric, row in results["metrics"].items()} == {
         "elbo": 1, "log_px": 1, "kl": 1, "log_prob": 8, "squared_error": 0, "active_units": 0

@@ -41,11 +41,18 @@ def test_the_least_recipe(tmp_path):
     path = tmp_path / "r.toml"
     path.write_text('summary = "s"\n[model]\nclass = "VAE"\n[data]\nname = "mnist"\n[training]\nepochs = 1\n')
     recipe = recipes.read(path)
-    assert recipe.model == recipes.ModelSection("VAE", {})
+    assert recipe.model == recipes.ClassSection("VAE", {})
     assert recipe.data == recipes.DataSection("mnist", "train", "validation", None, False)
     assert recipe.training == recipes.TrainingSection(1, 128, "adam", 0, "float32", True, 32)
     assert recipe.evaluation == recipes.EvaluationSection("test", 0, 200)
-    assert recipe.published is None
+    assert recipe.published is None and recipe.prior is None
+
+
+def test_a_prior_to_be_fitted(tmp_path):
+    read = recipes.read(write_recipe(tmp_path / "r.toml", {"prior.class": "AutoregressivePrior", "prior.blocks": 3}))
+    assert read.prior == recipes.ClassSection("AutoregressivePrior", {"blocks": 3})
+    refused(tmp_path, {"prior.blocks": 3}, r"the key prior\.class is missing")
+    refused(tmp_path, {"prior.class": "FlowPrior", "prior.seed": 3}, r"write training\.seed, not prior\.seed")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ from keras_vae.zoo import recipes, runs
 from tests import toy_runs
 
 # (what is changed in a good recipe, what the message says)
-_WORDS = {"class": "SequenceVAE", "image_shape": toy_runs.REMOVED, "encoder": "gru", "decoder": "gru"}
 REFUSED = {
     "model class": ({"model.class": "BetaVEA"}, r"Unknown model class 'BetaVEA'\. Did you mean 'BetaVAE'"),
     "not a model": ({"model.class": "os.system"}, r"Unknown model class 'os\.system'\. Known: AAE, .*BetaVAE"),
@@ -45,7 +44,11 @@ REFUSED = {
     "training split": ({"data.train": "trian"}, r"split is one of .* Given: 'trian'\."),
     "validation split": ({"data.validation": "validation[:0]"}, r"'validation\[:0\]' of 'mnist' holds no examples"),
     "evaluation split": ({"evaluation.split": "tset"}, r"split is one of .* Given: 'tset'\."),
-    "sequences": ({f"model.{key}": value for key, value in _WORDS.items()}, r"of images\. Given: .* are tokens"),
+    "sequences of images": ({**toy_runs.WORDS, "data.name": "mnist"}, r"must .*batch, 16.* Given: float32 of shape"),
+    "binary letters": ({**toy_runs.WORDS, "data.binarize": "dynamic"}, r"are for grey levels\. Given: tokens"),
+    "prior": ({"prior.class": "MixtruePrior"}, r"Unknown prior class 'MixtruePrior'\. Did you mean 'MixturePrior'"),
+    "prior's argument": ({"prior": {"class": "FlowPrior", "dept": 1}}, r"FlowPrior has no argument 'dept'\."),
+    "prior of other codes": ({"prior.class": "AutoregressivePrior"}, r"codes that are an array of integers\. Given: "),
     "unknown key": ({"training.epoch": 3}, r"unknown key training\.epoch\. Did you mean 'epochs'\?"),
 }  # fmt: skip
 

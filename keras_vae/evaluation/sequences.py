@@ -1,0 +1,31 @@
+"""How well sequences of tokens come back."""
+
+from typing import Any
+
+import numpy as np
+
+from keras_vae.errors import UserError
+from keras_vae.inference import checked_inputs
+
+
+def reconstructed_tokens(model: Any, x: Any, condition: Any = None) -> dict[str, np.ndarray]:
+    """Of the likeliest sequence at each sequence's mean code, what is right: each `(batch,)`, float64.
+
+    `tokens_right`: the share of a sequence's tokens, its end 0 among them, that are the same in the same place;
+    `sequences_right`: 1 where all of them are, else 0.
+
+    Args:
+      model: a model of token sequences.
+      x: token ids `(batch, length)`.
+      condition: one for each sequence, where the model is conditional.
+
+    Raises:
+      UserError: a model of something else, or what is no sequence of its tokens.
+    """
+    if model.x_spec()["kind"] != "tokens":
+        raise UserError(f"These are errors of token sequences. Given: a {type(model).__name__}, whose x are none.")
+    x = checked_inputs(model, x, condition)["x"]
+    same, ended = model.reconstruct(x, condition) == x, np.cumsum(x == 0, axis=1)
+    counts = (ended == 0) | ((ended == 1) & (x == 0))  # up to the first 0, with it
+    right = (same & counts).sum(axis=1) / counts.sum(axis=1)
+    return {"tokens_right": right, "sequences_right": np.asarray(same.all(axis=1), "float64")}

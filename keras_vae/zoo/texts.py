@@ -1,0 +1,53 @@
+"""What a card shows of a model of tokens, where another has pictures: sequences as text."""
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from keras_vae import tasks
+from keras_vae.data import words
+from keras_vae.errors import UserError
+from keras_vae.zoo import recipes
+from keras_vae.zoo.examples import condition_of, examples_of
+
+EXAMPLES, SAMPLES, WAYS, STEPS = 12, 24, 5, 7
+
+
+def numbers(tokens: np.ndarray) -> list[str]:
+    """Token ids as numbers, each sequence up to its first 0."""
+    ends = [np.append(row, 0).tolist().index(0) for row in tokens]
+    return [" ".join(map(str, row[:end])) for row, end in zip(tokens, ends, strict=True)]
+
+
+# Data whose tokens spell something: name -> from tokens to text.
+SPELLED: dict[str, Callable[[Any], list[str]]] = {"words": words.to_text}
+
+
+def spelling(recipe: recipes.Recipe) -> Callable[[Any], list[str]]:
+    """What writes the tokens `(batch, length)` of a recipe's data as text, one each."""
+    return SPELLED.get(recipe.data.name, numbers)
+
+
+def shown(model: Any, recipe: recipes.Recipe) -> dict[str, list[list[str]]]:
+    """Sequences as text: `{}` for a model of anything but tokens.
+
+    Returns:
+      `reconstructed`: rows of a sequence and what comes back; `sampled`: one row, from the prior; `interpolated`: rows
+      of the likeliest sequence at the codes on a straight line, from the one end to the other. What a model lacks,
+      a prior or a code that is one vector, is left out.
+    """
+    if model.x_spec()["kind"] != "tokens":
+        return {}
+    examples, spell = examples_of(recipe), spelling(recipe)
+    x, condition = examples.images[:EXAMPLES], condition_of(model, examples)
+    given = None if condition is None else condition[:EXAMPLES]
+    back = spell(model.reconstruct(x, given))
+    found = {"reconstructed": [list(pair) for pair in zip(spell(x), back, strict=True)]}
+    with contextlib.suppress(UserError):  # no prior, or a condition for each draw
+        found["sampled"] = [spell(model.sample(SAMPLES, seed=recipe.evaluation.seed))]
+    with contextlib.suppress(UserError):  # a code that is no vector, or a condition
+        ways = tasks.interpolate(model, x[:WAYS], x[WAYS : 2 * WAYS], STEPS)
+        found["interpolated"] = [spell(way) for way in ways]
+    return found
