@@ -18,12 +18,16 @@ from keras_vae.models import (
     IWAE,
     RAE,
     VAE,
+    VQVAE,
     WAE,
     AnnealedVAE,
     BetaTCVAE,
     BetaVAE,
     FactorVAE,
+    FlowVAE,
+    HierarchicalVAE,
     InfoVAE,
+    ResidualVQVAE,
     SemiSupervisedVAE,
     VampVAE,
 )
@@ -77,9 +81,11 @@ TO_VAE = {
     "DIPVAE I, weights 0": (DIPVAE, {"kind": "i", "off_diagonal": 0.0, "diagonal": 0.0}),
     "DIPVAE II, weights 0": (DIPVAE, {"kind": "ii", "off_diagonal": 0.0, "diagonal": 0.0}),
     "AnnealedVAE gamma 1, capacity 0": (AnnealedVAE, {"gamma": 1.0, "capacity": 0.0}),
+    "HierarchicalVAE of one level": (HierarchicalVAE, {"latent_dims": (LATENT,), "latent_dim": None}),
 }
 TO_SAMPLED_VAE = {
     "IWAE of one sample": (IWAE, {"importance_samples": 1}),
+    "FlowVAE without flows": (FlowVAE, {"depth": 0}),
     "BetaTCVAE stratified": (BetaTCVAE, {"beta": 1.0, "dataset_size": 100}),
     "BetaTCVAE weighted": (BetaTCVAE, {"beta": 1.0, "dataset_size": 100, "estimator": "weighted"}),
 }
@@ -92,6 +98,7 @@ TO_AE = {
         {"code_weight": 0.0, "decoder_weight": 0.0, "regulariser": "gradient"},
     ),
 }
+CODES = {"code_shape": (3,), "entries": 5, "embedding_dim": 2, "latent_dim": None}
 
 
 @pytest.mark.parametrize(
@@ -106,6 +113,12 @@ def test_reduces_to(cls, arguments, simpler):
     assert_equal(model_of(cls, **arguments), model_of(simpler))
 
 
+@pytest.mark.parametrize("codebook", ["ema", "gradient"])
+def test_residual_quantisation_of_one_codebook(codebook):
+    models = model_of(ResidualVQVAE, depth=1, codebook=codebook, **CODES), model_of(VQVAE, codebook=codebook, **CODES)
+    assert_equal(*models)
+
+
 @pytest.mark.parametrize(
     ("cls", "arguments", "simpler"),
     [
@@ -117,6 +130,8 @@ def test_reduces_to(cls, arguments, simpler):
         (DIPVAE, {"off_diagonal": 0.0, "diagonal": 1.0}, VAE),
         (AnnealedVAE, {"gamma": 1.0, "capacity": 0.5}, VAE),
         (IWAE, {"importance_samples": 2}, SampledVAE),
+        (FlowVAE, {"depth": 1}, SampledVAE),
+        (HierarchicalVAE, {"latent_dims": (LATENT, 1), "latent_dim": None}, VAE),
         (BetaTCVAE, {"beta": 1.1, "dataset_size": 100}, SampledVAE),
         (BetaTCVAE, {"beta": 1.0, "alpha": 1.1, "dataset_size": 100}, SampledVAE),
         (BetaTCVAE, {"beta": 1.0, "gamma": 1.1, "dataset_size": 100}, SampledVAE),

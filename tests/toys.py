@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import keras
 import numpy as np
 
 from keras_vae.models import VAE
@@ -18,9 +17,9 @@ def mlp(**arguments: Any) -> dict[str, Any]:
 
 
 def toy(cls: type[VAE] = VAE, **arguments: Any) -> Any:
-    """A model of `SHAPE` images with `LATENT` dimensions, not compiled."""
+    """A model of `SHAPE` images with `LATENT` dimensions, not compiled. An argument of None is one left out."""
     defaults = {"image_shape": SHAPE, "latent_dim": LATENT, "encoder": mlp(activation="tanh"), "decoder": mlp()}
-    return cls(**{**defaults, **arguments})
+    return cls(**{name: value for name, value in {**defaults, **arguments}.items() if value is not None})
 
 
 def compiled(cls: type[VAE] = VAE, optimizer: Any = "adam", **arguments: Any) -> Any:
@@ -52,13 +51,18 @@ def same(first: Any, second: Any) -> bool:
 
 
 def degenerate(model: Any) -> Any:
-    """Give every image one code, with the least variance, exp(-20): the posterior draws almost nothing.
+    """Give every example one code, with the least variance, exp(-20): the posterior draws almost nothing.
 
-    The code is away from 0, where the decoder's ReLUs would turn on what little noise there is.
+    The code is away from 0, where the decoder's ReLUs would turn on what little noise there is. What a network gives
+    beside mean and log variance, as to a flow or to the level above, is constant too.
     """
-    last = [layer for layer in model.encoder.stack.layers if isinstance(layer, keras.layers.Dense)][-1]
-    last.kernel.assign(np.zeros(last.kernel.shape))
-    bias = np.zeros(last.bias.shape)
-    bias[: len(bias) // 2], bias[len(bias) // 2 :] = 0.7, -60.0
-    last.bias.assign(bias)
+    levels = getattr(model, "levels", None)
+    sizes = [model.latent_dim] if levels is None else [shape[-1] for shape in levels.shapes.values()]
+    networks = [model.encoder, *getattr(model, "rungs", {}).values()]
+    for network, size in zip(networks, sizes, strict=True):
+        kernel, bias = network.weights[-2:]  # of the last dense layer
+        kernel.assign(np.zeros(kernel.shape))
+        values = np.full(bias.shape, 0.7)
+        values[size : 2 * size] = -60.0
+        bias.assign(values)
     return model

@@ -27,7 +27,7 @@ class AAE(VAE):
     an unlabelled one, -1, is a further class, whose draws are from the whole mixture. The components have deviation
     `spread`, and means on a circle of `radius` in the first two dimensions, in the order of the classes.
 
-    Players: `"model"`, and `"critic"`.
+    Logs `fooling`, softplus(-critic(z)), `(batch,)`, nats. Players: `"model"`, and `"critic"`.
 
     Args:
       weight: of fooling the critic.

@@ -20,7 +20,8 @@ class AnnealedVAE(VAE):
 
     Args:
       gamma: the weight of the distance from the capacity.
-      capacity: C: a number of nats, or a schedule such as `{"name": "linear", "final": 25.0, "steps": 100000}`.
+      capacity: C, logged as `capacity`: a number of nats, or a schedule such as
+        `{"name": "linear", "final": 25.0, "steps": 100000}`.
       **kwargs: as `VAE`, but for `beta` and `free_bits`, whose place gamma and C take.
     """
 

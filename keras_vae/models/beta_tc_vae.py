@@ -16,7 +16,8 @@ class BetaTCVAE(VAE):
     """Minimises -log p(x|z) + alpha * I(x; z) + beta * TC(z) + gamma * sum over j of KL(q(z_j) || p(z_j)).
 
     Equation 4 of Chen et al. 2018, https://arxiv.org/abs/1802.04942. The parts add up to the KL, sample by sample, so
-    alpha = beta = gamma = 1 is `VAE` with a sampled KL. The ELBO that is logged has the KL in closed form.
+    alpha = beta = gamma = 1 is `VAE` with a sampled KL. The ELBO that is logged has the KL in closed form. Logs the
+    parts, each `(batch,)`, nats: `mutual_information`, `total_correlation`, `dimension_kl`.
 
     Args:
       dataset_size: the number of training examples, N in the estimators of q(z).

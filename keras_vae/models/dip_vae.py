@@ -21,6 +21,7 @@ class DIPVAE(VAE):
 
     Kind "i": C is the covariance over x of the posterior's mean; kind "ii": of z itself, which adds the mean over x of
     its variance. Equations 6 and 7 of Kumar et al. 2018, https://arxiv.org/abs/1711.00848. Both weights 0 is `VAE`.
+    Logs `dip`, the sum of both, a number of the batch; the other terms are nats, as `VAE`'s.
 
     Args:
       kind: `"i"` or `"ii"`.

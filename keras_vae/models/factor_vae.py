@@ -19,7 +19,7 @@ class FactorVAE(VAE):
     Equation 2 and algorithm 2 of Kim and Mnih 2018, https://arxiv.org/abs/1802.05983. The critic tells codes z of one
     half of the batch from codes of the other half whose dimensions are permuted, each on its own, across the examples:
     samples of q(z) and of the product of its marginals. Its logit is the log density ratio, whose mean is TC.
-    gamma = 0 is `VAE`.
+    gamma = 0 is `VAE`. Logs `total_correlation`, nats, a number of the batch.
 
     Players: `"model"`, and `"critic"`, which the paper trains with Adam(1e-4, beta_1=0.5, beta_2=0.9).
 

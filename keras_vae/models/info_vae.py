@@ -18,6 +18,7 @@ class InfoVAE(VAE):
 
     Equation 6 of Zhao et al. 2019, https://arxiv.org/abs/1706.02262, with the maximum mean discrepancy for divergence.
     `scale` is the paper's lambda. alpha = 0 and scale = 1 is `VAE`; alpha = 1 is the MMD-VAE.
+    Logs `mmd`, a number of the batch without unit; the other terms are nats, as `VAE`'s.
 
     Args:
       alpha: how far mutual information between x and z is preferred, at most 1.

@@ -7,7 +7,7 @@ from keras import ops
 from tensorflow_probability import distributions as tfd
 
 from keras_vae import divergences
-from keras_vae.arrays import check_whole_number
+from keras_vae.arrays import check_number, check_whole_number
 from keras_vae.core import VAE, Batch, Player, Terms
 from keras_vae.errors import UserError
 
@@ -22,34 +22,52 @@ class IWAE(VAE):
     reparameterised gradient, sum_k v_k**2 d log w_k / d z_k with v_k the normalised weights: equation 8 of Tucker et
     al. 2019, https://arxiv.org/abs/1810.04152, of lower variance for large K. K = 1 is `VAE` with a sampled KL.
 
-    Logs the bound as `iw_bound`; `elbo`, `log_px` and `kl` are means over the K draws.
+    Rainforth et al. 2018, section 4, https://arxiv.org/abs/1802.04537, give the encoder a better signal: MIWAE is the
+    mean of M such bounds, each of K draws of its own; CIWAE the mixture share * ELBO + (1 - share) * bound.
+
+    Logs the bound as `iw_bound`, `(batch,)`, nats; `elbo`, `log_px` and `kl` are means over all draws.
 
     Args:
       importance_samples: K.
+      bounds: M.
+      elbo_share: from 0 to 1.
       gradient: `"iwae"` or `"dreg"`; the latter has two players, `"model"` (all but the encoder) and `"encoder"`.
       **kwargs: as `VAE`, but for `beta` and `free_bits`.
     """
 
     log_names = ("iw_bound",)
 
-    def __init__(self, importance_samples: int = 5, gradient: str = "iwae", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        importance_samples: int = 5,
+        gradient: str = "iwae",
+        bounds: int = 1,
+        elbo_share: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.refuse("beta", "free_bits")
         if gradient not in GRADIENTS:
             raise UserError(f"gradient is one of {', '.join(GRADIENTS)}. Given: {gradient!r}.")
         self.importance_samples = check_whole_number(importance_samples, "importance_samples")
-        self.draws_per_example = self.importance_samples
+        self.bounds = check_whole_number(bounds, "bounds")
+        self.elbo_share = check_number(elbo_share, "elbo_share")
+        if self.elbo_share > 1:
+            raise UserError(f"elbo_share is a share, at most 1. Given: {elbo_share!r}.")
+        self.draws_per_example = self.bounds * self.importance_samples
         self.gradient = gradient
 
     def terms(self, batch: Batch, training: bool) -> Terms:
         x, condition = batch["x"], self.condition_of(batch)
         posterior, prior = self.posterior(x, condition, training), self.prior(condition)
-        z = posterior.sample(self.importance_samples, seed=self.draws.next())
+        z = posterior.sample(self.draws_per_example, seed=self.draws.next())
         log_px = self.log_px_of(x, z, condition, training)
         # DReG: the encoder's gradient goes through z alone, not through the parameters in log q(z|x).
         scored = _stopped(posterior) if self.gradient == "dreg" else posterior
         log_w = log_px + prior.log_prob(z) - scored.log_prob(z)
-        bound = ops.logsumexp(log_w, axis=0) - ops.log(ops.cast(self.importance_samples, log_w.dtype))
+        log_w = ops.reshape(log_w, (self.bounds, self.importance_samples, -1))
+        each = ops.logsumexp(log_w, axis=1) - ops.log(ops.cast(self.importance_samples, log_w.dtype))
+        bound = self._mixed(ops.mean(log_w, axis=1), each)
         kl = divergences.kl(posterior, prior)
         return Terms(ops.mean(log_px, axis=0), kl, logs={"iw_bound": bound}, cache={"log_w": log_w})
 
@@ -64,12 +82,17 @@ class IWAE(VAE):
 
     def _doubly_reparameterised(self, terms: Terms) -> Any:
         log_w = terms.cache["log_w"]
-        weights = ops.stop_gradient(ops.softmax(log_w, axis=0))
-        return -ops.mean(ops.sum(ops.square(weights) * log_w, axis=0))
+        weights = ops.stop_gradient(ops.softmax(log_w, axis=1))
+        # A draw of the ELBO is the only one of its sum: its weight is 1.
+        return -ops.mean(self._mixed(ops.mean(log_w, axis=1), ops.sum(ops.square(weights) * log_w, axis=1)))
+
+    def _mixed(self, elbo: Any, bound: Any) -> Any:
+        """Of both, `(bounds, batch)`: the mixture, averaged over the bounds."""
+        return ops.mean(self.elbo_share * elbo + (1.0 - self.elbo_share) * bound, axis=0)
 
     def get_config(self) -> dict[str, Any]:
-        own = {"importance_samples": self.importance_samples, "gradient": self.gradient}
-        return {**super().get_config(), **own}
+        own = ("importance_samples", "gradient", "bounds", "elbo_share")
+        return {**super().get_config(), **{name: getattr(self, name) for name in own}}
 
 
 def _stopped(posterior: Any) -> tfd.Distribution:

@@ -22,7 +22,8 @@ class RAE(VAE):
 
     Equations 9 to 12 of Ghosh et al. 2020, https://arxiv.org/abs/1903.12436. R is the sum of squares of the decoder's
     weights ("l2"), or the squared Frobenius norm of the Jacobian of the mean image by z ("gradient"), estimated without
-    bias by one random projection: E |v J|**2 = |J|**2 for v from N(0, I). Both weights 0 is `AE`.
+    bias by one random projection: E |v J|**2 = |J|**2 for v from N(0, I). Both weights 0 is `AE`. Logs `code_length`,
+    |z|**2 / 2, `(batch,)`, and `regulariser`, R.
 
     Args:
       code_weight: of the codes' squared length.

@@ -20,10 +20,10 @@ from keras_vae.networks.recurrent import GRUDecoder, GRUEncoder
 class SequenceVAE(VAE):
     """One code for a whole sequence: maximises sum_t log p(x_t|x_{<t}, z) - KL(q(z|x) || p(z)).
 
-    Bowman et al. 2016, https://arxiv.org/abs/1511.06349. x holds token ids, int32 `(batch, length)`: 0 ends a sequence
-    and fills it up. The sum runs up to and including the end; padding is 0 nats. `likelihood(z)` is a `TokenSequence`,
-    which a decoder that sees the true x_{<t} can maximise without z. Against that: `word_dropout`, a beta that rises
-    from 0, and free bits.
+    Section 3 of Bowman et al. 2016, https://arxiv.org/abs/1511.06349. x holds token ids, int32 `(batch, length)`: 0
+    ends a sequence and fills it up. The sum runs up to and including the end; padding is 0 nats. `likelihood(z)` is a
+    `TokenSequence`, which a decoder that sees the true x_{<t} can maximise without z. Against that: `word_dropout`, a
+    beta that rises from 0, and free bits.
 
     Args:
       length: of a sequence, its end counted.

@@ -15,7 +15,8 @@ class VampVAE(VAE):
     """A VAE whose prior is the mixture of its own posteriors at learned pseudo-inputs u_k: (1/K) sum_k q(z|u_k).
 
     Equation 9 of Tomczak and Welling 2018, https://arxiv.org/abs/1705.07120. The pseudo-inputs are images in [0, 1], a
-    sigmoid of what is learned. The KL has no closed form: it is log q(z|x) - log p(z) at the sample.
+    sigmoid of what is learned. The KL has no closed form: it is log q(z|x) - log p(z) at the sample, nats,
+    `(batch, 1)`.
 
     Args:
       pseudo_inputs: K, the number of components.

@@ -17,6 +17,7 @@ class WAE(VAE):
 
     Equation 4 and algorithm 2 of Tolstikhin et al. 2018, https://arxiv.org/abs/1711.01558; the likelihood is the cost,
     squared error for a Gaussian of fixed scale. The unbiased estimate of MMD may be negative. scale = 0 is `AE`.
+    Logs `mmd`, a number of the batch without unit; log p(x|z) is nats an example.
 
     Args:
       scale: lambda, the weight of the discrepancy.

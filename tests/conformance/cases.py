@@ -57,7 +57,8 @@ CASES: dict[str, dict[str, Any]] = {
 }
 
 # What a model has none of, and says so: method -> models.
-WITHOUT = {"elbo": ("AAE", "AE", "RAE", "WAE"), "sample": ("AE", "RAE")}
+_NO_POSTERIOR = ("AAE", "AE", "RAE", "WAE")
+WITHOUT = {"elbo": _NO_POSTERIOR, "log_prob": _NO_POSTERIOR, "sample": ("AE", "RAE")}
 # Weights that training leaves alone: an RAE's density is fitted afterwards.
 AT_REST = ("density_mean", "density_factor")
 

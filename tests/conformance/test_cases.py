@@ -1,9 +1,13 @@
 """Every registered model has a case, and no case is left of a model that is gone."""
 
+import inspect
+import re
+import sys
+
 import keras_vae.models
 from keras_vae.core import VAE
 from keras_vae.models import MODELS
-from tests.conformance.cases import CASES
+from tests.conformance.cases import CASES, every_model
 
 
 def test_cases_and_registered_models_are_the_same():
@@ -20,3 +24,20 @@ def test_inheritance_has_no_third_level_and_the_engine_is_not_touched():
     for cls in MODELS.values():
         assert cls is VAE or cls.__bases__ == (VAE,)
         assert not {"train_step", "test_step", "fit", "evaluate"} & set(vars(cls)) or cls is VAE
+
+
+@every_model
+def test_a_variant_is_one_short_file_whose_docstring_names_the_equation(name):
+    cls = MODELS[name]
+    module = sys.modules[cls.__module__]
+    assert [each for each in vars(module).values() if isinstance(each, type) and each.__module__ == cls.__module__
+            and issubclass(each, VAE)] == [cls]  # fmt: skip
+    assert cls is VAE or len(inspect.getsource(module).splitlines()) < 150
+    text = inspect.getdoc(cls)
+    assert "https://arxiv.org/abs/" in text and re.search(r"(?i)(equations?|algorithm|section) \d", text), text
+    assert all(f"`{name}`" in text for name in cls.log_names), "what it logs is said"
+    assert set(re.findall(r"^  (\w+)[,:]", text.split("Args:")[-1], re.M)) <= _arguments(cls), "documented, and gone"
+
+
+def _arguments(cls):
+    return set(inspect.signature(cls).parameters) | set(inspect.signature(VAE).parameters)

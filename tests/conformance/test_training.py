@@ -51,19 +51,23 @@ def test_every_trainable_weight_and_every_statistic_moves(trained, name):
 def test_evaluation_and_use_move_nothing(trained, name):
     model, _, _ = trained(name)
     before = toys.weights(model)
-    condition = labels(model)
-    model.reconstruct(examples(model), condition)
-    model.evaluate(examples(model), condition, verbose=0)
+    x, condition = examples(model), labels(model)
+    images = model.reconstruct(x, condition)
+    np.testing.assert_allclose(model.decode(model.encode(x, condition), condition), images, rtol=0, atol=1e-6)
+    assert images.shape == (48, *model.image_shape)
+    model.evaluate(x, condition, verbose=0)
     calls = {
-        "elbo": lambda: model.elbo(examples(model), condition=condition),
-        "sample": lambda: model.sample(2, condition=None if condition is None else condition[:2]),
+        "elbo": lambda: model.elbo(x, condition=condition),
+        "log_prob": lambda: model.log_prob(x, samples=3, condition=condition),
+        "sample": lambda: model.sample(48, condition=condition),
     }
     for method, call in calls.items():
         if name in WITHOUT[method]:
             with pytest.raises(UserError, match=f"An? {name} has|{name} has no distribution over codes"):
                 call()
         else:
-            call()
+            found = call()
+            assert found.shape == (images.shape if method == "sample" else (48,)) and np.isfinite(found).all()
     assert toys.same(toys.weights(model), before)
 
 

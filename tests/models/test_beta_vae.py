@@ -6,6 +6,7 @@ import pytest
 from keras_vae.errors import UserError
 from keras_vae.models import VAE, BetaVAE
 from tests import toys
+from tests.digits import assert_learned, digits, trained
 from tests.toys import binary, compiled, same, toy
 
 X = binary(64)
@@ -45,6 +46,13 @@ def test_annealing_ends_at_beta():
     history = model.fit(X, batch_size=16, epochs=4, verbose=0).history["beta"]
     by_hand = [np.mean([4 / (1 + np.exp(8 - step)) for step in range(4 * e, 4 * e + 4)]) for e in range(4)]
     np.testing.assert_allclose(history, by_hand, rtol=1e-5)
+
+
+def test_it_learns_digits_with_fewer_nats():
+    model, plain = (trained(cls) for cls in (BetaVAE, VAE))
+    assert_learned(model)
+    kl = [each.evaluate(digits().held_out_x, verbose=0, return_dict=True)["kl"] for each in (model, plain)]
+    assert kl[0] < 0.7 * kl[1], kl
 
 
 def test_defaults_and_bad_values():

@@ -171,11 +171,6 @@ def test_planar_maps_stay_invertible(product):
         part.inverse(tf.constant([[0.1, 0.2]], "float64"))
 
 
-def test_learns_digits():
-    model = trained(FlowVAE, flow="iaf", depth=2, flow_hidden=(32,))
-    assert_learned(model)
-
-
 def test_noise_of_the_base_changes_the_draw_but_not_the_code():
     model = compiled(FlowVAE, flow="iaf", depth=2)
     assert not np.array_equal(model.elbo(X, seed=0), model.elbo(X, seed=1))

@@ -106,13 +106,6 @@ def test_learns_digits():
     assert_learned(model)
 
 
-@pytest.mark.slow
-def test_trains_under_xla():
-    model = fsq()
-    model.compile("adam", steps_per_execution=2)
-    assert np.isfinite(model.fit(X, batch_size=16, epochs=2, verbose=0).history["elbo"]).all()
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

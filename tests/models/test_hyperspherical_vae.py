@@ -114,13 +114,6 @@ def test_learns_digits_and_draws():
     assert images.shape == (5, 28, 28, 1) and np.isfinite(images).all()
 
 
-@pytest.mark.slow
-def test_trains_under_xla():
-    quick = toy(HypersphericalVAE, latent_dim=3)
-    quick.compile("adam", steps_per_execution=1)
-    assert np.isfinite(quick.fit(binary(32), batch_size=32, epochs=2, verbose=0).history["elbo"]).all()
-
-
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

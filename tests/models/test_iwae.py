@@ -58,6 +58,21 @@ def test_logs_of_one_batch_by_hand():
     assert losses_of(model)["model"] == pytest.approx(-bound.mean(), rel=1e-12)
 
 
+def test_bounds_are_averaged_and_mixed_with_the_elbo_by_hand():
+    """MIWAE of M = 3, each over K = 4 draws, not the other way round; and CIWAE."""
+    model = toy(IWAE, importance_samples=4, bounds=3, elbo_share=0.25, dtype="float64")
+    terms, seed = terms_of(model), draw_seeds(model, 1)[0]
+    posterior = model.posterior(X)
+    z = posterior.sample(12, seed=seed)
+    log_px = np.stack([model.likelihood(each).log_prob(X) for each in z])
+    log_w = (log_px + model.prior().log_prob(z) - posterior.log_prob(z)).numpy()
+    bounds = [np.logaddexp.reduce(log_w[start : start + 4]) - np.log(4) for start in (0, 4, 8)]
+    expected = 0.25 * log_w.mean(0) + 0.75 * np.mean(bounds, axis=0)
+    np.testing.assert_allclose(terms.logs["iw_bound"], expected, rtol=1e-12)
+    assert losses_of(model)["model"] == pytest.approx(-expected.mean(), rel=1e-12)
+    assert np.abs(np.mean(bounds, axis=0) - np.logaddexp.reduce(log_w) + np.log(12)).min() > 1e-3
+
+
 @pytest.mark.parametrize("form", ["logsumexp", "normalised weights"])
 def test_the_gradient(form):
     """Of logsumexp, and as the paper's equation 14: the sum of normalised weights, held fixed, times d log w."""
@@ -128,19 +143,26 @@ class TestDReG:
         for mine, expected in pairs:
             np.testing.assert_allclose(mine, expected, rtol=1e-10, atol=1e-13)
 
-    def test_it_is_the_equation(self):
-        """sum_k v_k**2 d log w_k / d z_k * d z_k / d mean, where d z_k / d mean is 1: by a gradient at fixed z."""
-        model = toy(IWAE, gradient="dreg", importance_samples=4, dtype="float64")
+    @pytest.mark.parametrize(("bounds", "share"), [(1, 0.0), (3, 0.25)])
+    def test_it_is_the_equation(self, bounds, share):
+        """sum_k v_k**2 d log w_k / d z_k * d z_k / d mean, where d z_k / d mean is 1: by a gradient at fixed z.
+
+        Of each of several bounds; and of the ELBO, where each draw has the weight 1.
+        """
+        model = toy(IWAE, gradient="dreg", importance_samples=4, bounds=bounds, elbo_share=share, dtype="float64")
         posterior = model.posterior(X)
         mean, scale = posterior.mean(), posterior.stddev()
-        z = posterior.sample(4, seed=draw_seeds(model, 1)[0])
+        z = posterior.sample(4 * bounds, seed=draw_seeds(model, 1)[0])
         with tf.GradientTape() as tape:
             tape.watch(z)
             log_px = tf.stack([model.likelihood(each).log_prob(X) for each in tf.unstack(z)])
             log_q = tf.reduce_sum(-0.5 * ((z - mean) / scale) ** 2 - tf.math.log(scale), -1) - np.log(2 * np.pi)
             log_w = log_px + model.prior().log_prob(z) - log_q
-        slopes = tape.gradient(log_w, z)
-        by_mean = tf.reduce_sum(tf.nn.softmax(log_w, axis=0)[..., None] ** 2 * slopes, axis=0).numpy()
+        slopes = tape.gradient(log_w, z).numpy()
+        groups = np.split(log_w.numpy(), bounds)
+        squares = [np.exp(2 * (group - np.logaddexp.reduce(group))) for group in groups]
+        weights = share / (4 * bounds) + (1 - share) / bounds * np.concatenate(squares)
+        by_mean = (weights[..., None] * slopes).sum(0)
         bias = [v for v in model.encoder.trainable_variables if v.shape == (4,)]
         gradient = gradient_of(model, 1, bias)[0].numpy()
         np.testing.assert_allclose(gradient[:2], -by_mean.mean(0), rtol=1e-10)
@@ -159,7 +181,10 @@ def test_arguments():
     assert_refused(IWAE, {"gradient": "drag"}, r"gradient is one of iwae, dreg\. Given: 'drag'")
     assert_refused(IWAE, {"beta": 2.0}, r"IWAE has no use for beta\.")
     assert_refused(IWAE, {"free_bits": 2.0}, r"IWAE has no use for free_bits\.")
-    assert_comes_back(toy(IWAE, importance_samples=3, gradient="dreg"), importance_samples=3, gradient="dreg")
+    assert_refused(IWAE, {"bounds": 0}, r"bounds must be a whole number, 1 or more\. Given: 0")
+    assert_refused(IWAE, {"elbo_share": 1.5}, r"elbo_share is a share, at most 1\. Given: 1\.5")
+    arguments = {"importance_samples": 3, "gradient": "dreg", "bounds": 2, "elbo_share": 0.5}
+    assert_comes_back(toy(IWAE, **arguments), **arguments)
 
 
 def test_it_learns_digits():

@@ -3,6 +3,8 @@
 import keras
 import numpy as np
 
+from keras_vae.models import VAE
+from tests.digits import assert_learned, digits, trained
 from tests.toys import PLAIN, SHAPE, binary, toy
 
 
@@ -26,6 +28,14 @@ def test_training_reaches_what_the_data_allow():
     assert 0.5 < logs["kl"] < 2.0, "one bit, 0.69 nats, is what a code must carry"
     np.testing.assert_array_equal(model.reconstruct(x).round(), x)
     assert logs["elbo"] < model.log_prob(x[:64], samples=200).mean() < evidence[:64].mean() + 0.05
+
+
+def test_it_learns_digits():
+    """And the two parts of its bound are what they say: log p(x) by importance lies above it."""
+    model = trained(VAE)
+    assert_learned(model)
+    x = digits().held_out_x
+    assert model.log_prob(x[:100], samples=100).mean() > model.elbo(x[:100]).mean() + 1.0
 
 
 def test_defaults_are_the_seed_architecture():

@@ -13,7 +13,6 @@ from keras_vae.export import export
 from keras_vae.models.vq_vae import VQVAE
 from tests.digits import assert_learned, digits, trained
 from tests.export.bundles import stirred
-from tests.toy_runs import python
 from tests.toys import PLAIN, binary, mlp, same, weights
 
 X = binary(32)
@@ -191,36 +190,6 @@ class TestMovingAverages:
         ema, gradient = vq(), vq(codebook="gradient")
         assert not any(each is ema.codebook for each in ema.trainable_variables)
         assert any(each is gradient.codebook for each in gradient.trainable_variables)
-
-    @pytest.mark.slow
-    def test_two_replicas_are_one_of_twice_the_batch(self, tmp_path):
-        """EMA state equal on both, and equal to one device's, SGD, no restarts; in a process with two logical CPUs."""
-        done = python(["-c", REPLICAS], tmp_path)
-        assert done.returncode == 0 and "equal" in done.stdout, done.stderr[-2000:]
-
-
-REPLICAS = """
-import numpy as np, tensorflow as tf, keras, warnings
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
-from tests.models.test_vq_vae import vq, X
-found = []
-for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])):
-    with strategy.scope(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        model = vq(restart_below=0.0)
-        model.compile(keras.optimizers.SGD(0.01), jit_compile=False, steps_per_execution=1)
-    data = tf.data.Dataset.from_tensor_slices({"x": X}).batch(16)
-    model.fit(data, verbose=0)
-    for each in (model.codebook, model.counts, model.sums):
-        copies = [np.asarray(v) for v in getattr(each.value, "values", [each.value])]
-        assert all(np.array_equal(copy, copies[0]) for copy in copies)
-    found.append(model.get_weights())
-assert np.abs(found[0][0]).max() > 0
-for one, two in zip(*found):
-    np.testing.assert_allclose(one, two, rtol=1e-4, atol=1e-5)
-print("equal")
-"""
 
 
 def test_codes_out_and_codes_in():
