@@ -39,7 +39,8 @@ def report(name: str, strategy: Any) -> dict[str, Any]:
 
     # BatchNorm takes its statistics from each replica's part, as Keras has it: networks without.
     networks = {role: toys.mlp(activation="tanh") for role in ("encoder", "decoder", "critic", "classifier")}
-    arguments = CASES[name] | {role: spec for role, spec in networks.items() if role in CASES[name]}
+    perceptrons = {role for role, spec in CASES[name].items() if isinstance(spec, dict) and spec["name"] == "mlp"}
+    arguments = CASES[name] | {role: spec for role, spec in networks.items() if role in perceptrons}
 
     def make(settled: bool) -> Any:
         if not settled:
@@ -60,8 +61,8 @@ def report(name: str, strategy: Any) -> dict[str, Any]:
         history = model.fit(data(model), verbose=0).history
         return model, all(np.isfinite(values).all() for values in history.values())
 
-    def difference(first: Any, second: Any) -> float:
-        return max(float(np.abs(a - b).max()) for a, b in zip(toys.weights(first), toys.weights(second), strict=True))
+    def differences(first: Any, second: Any) -> list[float]:
+        return [float(np.abs(np.asarray(a) - np.asarray(b)).max()) for a, b in zip(first, second, strict=True)]
 
     two, finite = trained(strategy.scope(), settled=False)
     copies = [[np.asarray(each) for each in getattr(weight.value, "values", [weight.value])] for weight in two.weights]
@@ -70,13 +71,13 @@ def report(name: str, strategy: Any) -> dict[str, Any]:
         "finite": finite,
         "replicas": len(copies[0]),
         "equal on both": all(np.array_equal(copy, held[0]) for held in copies for copy in held),
-        "moved": difference(two, make(settled=False)),
-        "from parts": difference(two, by_hand),
+        "moved": min(differences(two.trainable_variables, make(settled=False).trainable_variables)),
+        "from parts": max(differences(two.weights, by_hand.weights)),
         "noise differs": noise_differs(two, strategy),
     }
     if name in AS_ONE_DEVICE:
         pair = [trained(scope, settled=True)[0] for scope in (strategy.scope(), tf.distribute.get_strategy().scope())]
-        found["from one device"] = difference(*pair)
+        found["from one device"] = max(differences(*(each.weights for each in pair)))
     return found
 
 

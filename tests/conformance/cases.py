@@ -26,7 +26,7 @@ CASES: dict[str, dict[str, Any]] = {
     "VAE": _TOY,
     "AAE": {**_TOY, "critic": mlp(batch_norm=True)},
     "AE": _TOY,
-    "AnnealedVAE": {**_TOY, "capacity": {"name": "linear", "final": 2.0, "steps": 4}},
+    "AnnealedVAE": {**_TOY, "gamma": 1.0, "capacity": {"name": "linear", "final": 2.0, "steps": 4}},
     "BetaTCVAE": {**_TOY, "dataset_size": 48},
     "BetaVAE": {**_TOY, "beta": {"name": "sigmoid", "final": 4.0, "threshold": 4, "rate": 2}, "free_bits": 0.05},
     "CVAE": {**_TOY, "num_classes": 2, "learned_prior": True},
