@@ -6,10 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vae import arrays, integer_codes, quantizers, randomness
+from keras_vae import arrays, codebooks, integer_codes, quantizers
 from keras_vae.core import VAE, Batch, Terms
-from keras_vae.errors import UserError
-from keras_vae.models.vq_vae import CODEBOOKS
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -54,25 +52,14 @@ class ResidualVQVAE(VAE):
         restart_below: float = 0.01,
         **kwargs: Any,
     ) -> None:
-        if codebook not in CODEBOOKS:
-            raise UserError(f"codebook is one of {', '.join(CODEBOOKS)}. Given: {codebook!r}.")
-        self.positions = tuple(arrays.check_whole_number(size, "a size in code_shape") for size in code_shape)
+        self.positions = codebooks.take_arguments(
+            self, code_shape, entries, embedding_dim, codebook, commitment, decay, restart_below
+        )
         self.depth = arrays.check_whole_number(depth, "depth")
-        self.entries = arrays.check_whole_number(entries, "entries")
-        self.embedding_dim = arrays.check_whole_number(embedding_dim, "embedding_dim")
-        self.codebook_kind, self.decay = codebook, arrays.check_number(decay, "decay")
-        self.commitment = arrays.check_number(commitment, "commitment")
-        self.restart_below = arrays.check_number(restart_below, "restart_below")
-        if not self.positions or self.decay >= 1:
-            raise UserError(f"decay is below 1, code_shape not empty. Given: {decay!r} and {code_shape!r}.")
         self.code_shape = (*self.positions, self.depth)
         super().__init__(latent_dim=self.embedding_dim, **kwargs)
         self.refuse("beta", "free_bits")
-        shape, learned = (self.depth, self.entries, self.embedding_dim), codebook == "gradient"
-        with randomness.initial_weights(self.seed, "codebook"):
-            self.codebooks = quantizers.state(self, "codebooks", shape, "random_normal", trainable=learned)
-        self.counts, self.weight = quantizers.state(self, "counts", shape[:2]), quantizers.state(self, "weight", ())
-        self.sums = None if learned else quantizers.state(self, "sums", shape)
+        self.codebooks = codebooks.add(self, "codebooks", (self.depth,))
 
     def network_shapes(self) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
         shapes, vectors = super().network_shapes(), (*self.positions, self.embedding_dim)
@@ -115,7 +102,7 @@ class ResidualVQVAE(VAE):
         found = []
         for left, code, _ in levels:
             flat = ops.reshape(left, (-1, self.embedding_dim))
-            candidates = quantizers.rows_of(flat, self.entries, self.draws.next())
+            candidates = codebooks.rows_of(flat, self.entries, self.draws.next())
             found.append({"codes": ops.reshape(code, (-1,)), "outputs": flat, "candidates": candidates})
         return Terms(
             log_px,
@@ -127,14 +114,14 @@ class ResidualVQVAE(VAE):
 
     def after_step(self, terms: Terms) -> None:
         """Each codebook's moving averages and new places, as in `VQVAE`, of what was left before it."""
-        found = [quantizers.over_replicas(**level, entries=self.entries) for level in terms.cache["levels"]]
-        quantizers.move(self, self.codebooks, [ops.stack(each) for each in zip(*found, strict=True)])
+        found = [codebooks.over_replicas(**level, entries=self.entries) for level in terms.cache["levels"]]
+        codebooks.move(self, self.codebooks, [ops.stack(each) for each in zip(*found, strict=True)])
 
     def make_metric(self, name: str) -> Any:
         return quantizers.Perplexity((self.depth, self.entries)) if name == "perplexity" else super().make_metric(name)
 
     def get_config(self) -> dict[str, Any]:
-        own = ("depth", "entries", "embedding_dim", "commitment", "decay", "restart_below")
+        own = ("depth", *codebooks.ARGUMENTS)
         inherited = {name: value for name, value in super().get_config().items() if name != "latent_dim"}
         own_values = {name: getattr(self, name) for name in own}
         return {**inherited, **own_values, "codebook": self.codebook_kind, "code_shape": self.positions}

@@ -6,11 +6,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vae import arrays, integer_codes, quantizers, randomness
+from keras_vae import codebooks, integer_codes, quantizers
 from keras_vae.core import VAE, Batch, Terms
-from keras_vae.errors import UserError
-
-CODEBOOKS = ("ema", "gradient")
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -59,24 +56,12 @@ class VQVAE(VAE):
         restart_below: float = 0.01,
         **kwargs: Any,
     ) -> None:
-        if codebook not in CODEBOOKS:
-            raise UserError(f"codebook is one of {', '.join(CODEBOOKS)}. Given: {codebook!r}.")
-        self.code_shape = tuple(arrays.check_whole_number(size, "a size in code_shape") for size in code_shape)
-        self.entries = arrays.check_whole_number(entries, "entries")
-        self.embedding_dim = arrays.check_whole_number(embedding_dim, "embedding_dim")
-        self.codebook_kind, self.decay = codebook, arrays.check_number(decay, "decay")
-        self.commitment = arrays.check_number(commitment, "commitment")
-        self.restart_below = arrays.check_number(restart_below, "restart_below")
-        if not self.code_shape or self.decay >= 1:
-            raise UserError(f"decay is below 1, code_shape not empty. Given: {decay!r} and {code_shape!r}.")
+        self.code_shape = codebooks.take_arguments(
+            self, code_shape, entries, embedding_dim, codebook, commitment, decay, restart_below
+        )
         super().__init__(latent_dim=self.embedding_dim, **kwargs)
         self.refuse("beta", "free_bits")
-        shape, learned = (self.entries, self.embedding_dim), codebook == "gradient"
-        with randomness.initial_weights(self.seed, "codebook"):
-            self.codebook = quantizers.state(self, "codebook", shape, "random_normal", trainable=learned)
-        # Averages that start from zero, and the weight of what is in them, by which they are divided.
-        self.counts, self.weight = quantizers.state(self, "counts", shape[:1]), quantizers.state(self, "weight", ())
-        self.sums = None if learned else quantizers.state(self, "sums", shape)
+        self.codebook = codebooks.add(self, "codebook")
 
     def posterior_parameters(self, x: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
         """`codes`, int32 `(batch, *code_shape)`."""
@@ -101,16 +86,16 @@ class VQVAE(VAE):
             penalty += quantizers.squared_length(ops.stop_gradient(outputs) - vectors)
         logs = {"perplexity": quantizers.uses_of(codes, self.entries), "commitment": distance}
         flat = ops.reshape(outputs, (-1, self.embedding_dim))
-        candidates = quantizers.rows_of(flat, self.entries, self.draws.next())
+        candidates = codebooks.rows_of(flat, self.entries, self.draws.next())
         cache = {"codes": ops.reshape(codes, (-1,)), "outputs": flat, "candidates": candidates}
         return Terms(log_px, integer_codes.kl(self, log_px), penalty, logs, cache)
 
     def after_step(self, terms: Terms) -> None:
         """Moving averages over the vectors of all replicas, and new places for entries that nothing chooses."""
-        quantizers.move(self, self.codebook, quantizers.over_replicas(**terms.cache, entries=self.entries))
+        codebooks.move(self, self.codebook, codebooks.over_replicas(**terms.cache, entries=self.entries))
 
     def get_config(self) -> dict[str, Any]:
-        own = ("code_shape", "entries", "embedding_dim", "commitment", "decay", "restart_below")
+        own = ("code_shape", *codebooks.ARGUMENTS)
         inherited = {name: value for name, value in super().get_config().items() if name != "latent_dim"}
         return {**inherited, **{name: getattr(self, name) for name in own}, "codebook": self.codebook_kind}
 

@@ -23,12 +23,11 @@ OTHERWISE = {
     "WAE": "the MMD compares all pairs of the batch's codes and draws",
 }
 AS_ONE_DEVICE = set(MODELS) - set(OTHERWISE)
-# What takes the noise away, beside a posterior of no variance. A KL at the draw, log q(z|x) of such a posterior, has
-# large parts that cancel, to a digit in float32. Which vector of the batch a dead entry becomes is drawn, by the first
-# replica from its own part. A narrow prior is infinitely far from the posterior: its KL has no weight.
+# What takes the noise away, beside a posterior of next to no variance. DReG squares weights that are noise. Which vector
+# of the batch a dead entry becomes is drawn, by the first replica from its own part. A narrow prior is far from every
+# posterior: its KL has no weight.
 SETTLED = {
-    "FlowVAE": {"dtype": "float64"},
-    "IWAE": {"dtype": "float64", "gradient": "iwae"},
+    "IWAE": {"gradient": "iwae"},
     "ResidualVQVAE": {"restart_below": 0.0},
     "SequenceVAE": {"word_dropout": 0.0},
     "VAEGAN": {"beta": 0.0},
@@ -38,7 +37,7 @@ SETTLED = {
 NARROW_PRIOR = {"AAE", "VAEGAN"}
 # Models whose loss draws nothing.
 NO_NOISE = {"AE", "FSQVAE", "RAE", "ResidualVQVAE", "VQVAE"}
-# float32 sums over halves of a batch, and over all of it, in four steps of SGD.
+# In float64, four steps of SGD: what is left of the noise, exp(-10) of a unit.
 TOLERANCE = 1e-5
 
 pytestmark = pytest.mark.slow  # tests/test_distribution.py has a VAE
@@ -74,7 +73,7 @@ def test_two_replicas_take_the_mean_of_their_gradients(reports, model):
     found = reports(model)
     assert found["finite"] and found["replicas"] == 2
     assert found["moved"] > 2 * TOLERANCE, "every variable"
-    assert found["from parts"] < TOLERANCE
+    assert found["from parts"] < 1e-9, "sums in another order"
 
 
 @models

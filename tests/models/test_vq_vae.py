@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_vae import quantizers
+from keras_vae import codebooks, quantizers
 from keras_vae.errors import UserError
 from keras_vae.export import export
 from keras_vae.models.vq_vae import VQVAE
@@ -148,7 +148,7 @@ class TestMovingAverages:
 
     def test_smoothing_keeps_the_sum(self):
         counts = tf.constant([5.0, 0.0, 3.0, 0.0])
-        given = quantizers.smoothed(counts, 0.5).numpy()
+        given = codebooks.smoothed(counts, 0.5).numpy()
         assert given.sum() == pytest.approx(8, rel=1e-6) and (given > 0).all()
 
     @pytest.mark.parametrize("kind", ["ema", "gradient"])
