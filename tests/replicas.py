@@ -92,7 +92,6 @@ def columns(model: Any) -> dict[str, Any]:
 
 def mean_of_parts(model: Any, data: Any) -> Any:
     """One device doing what two replicas do: each half of a batch with its replica's noise, the mean of gradients."""
-    import numpy as np
     import tensorflow as tf
 
     from keras_vae import randomness

@@ -23,9 +23,9 @@ OTHERWISE = {
     "WAE": "the MMD compares all pairs of the batch's codes and draws",
 }
 AS_ONE_DEVICE = set(MODELS) - set(OTHERWISE)
-# What takes the noise away, beside a posterior of next to no variance. DReG squares weights that are noise. Which vector
-# of the batch a dead entry becomes is drawn, by the first replica from its own part. A narrow prior is far from every
-# posterior: its KL has no weight.
+# What takes the noise away, beside a posterior of next to no variance. DReG squares weights, which are noise. Which
+# vector of the batch a dead entry becomes is drawn, by the first replica from its own part. A narrow prior is far from
+# every posterior: its KL has no weight.
 SETTLED = {
     "IWAE": {"gradient": "iwae"},
     "ResidualVQVAE": {"restart_below": 0.0},
