@@ -47,10 +47,7 @@ class AutoregressivePrior(FittedPrior):
         super().__init__(seed)
         PixelCNN(1, filters, blocks, kernel_size)  # says what does not fit
         self.filters, self.blocks, self.kernel_size = filters, blocks, kernel_size
-        self.epochs = arrays.check_whole_number(epochs, "epochs")
-        self.batch_size = arrays.check_whole_number(batch_size, "batch_size")
-        self.learning_rate = arrays.check_number(learning_rate, "learning_rate")
-        self.history: dict[str, list[float]] = {}  # "loss": nats per code after each epoch
+        training.take_arguments(self, epochs, batch_size, learning_rate)
 
     def fit_codes(self, codes: Any, classes: int = 0) -> Self:
         """Fit to `(count, *shape)` integers from 0 to `classes - 1`, by maximum likelihood.

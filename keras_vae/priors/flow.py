@@ -54,10 +54,7 @@ class FlowPrior(FittedPrior):
         self.hidden = tuple(arrays.check_whole_number(size, "a size in hidden") for size in hidden)
         if not self.hidden:
             raise UserError("hidden needs the size of one layer or more. Given: none.")
-        self.epochs = arrays.check_whole_number(epochs, "epochs")
-        self.batch_size = arrays.check_whole_number(batch_size, "batch_size")
-        self.learning_rate = arrays.check_number(learning_rate, "learning_rate")
-        self.history: dict[str, list[float]] = {}  # "loss": nats per code after each epoch
+        training.take_arguments(self, epochs, batch_size, learning_rate)
 
     def fit_codes(self, codes: Any, classes: int = 0) -> Self:
         """Fit to `(count, dimensions)` codes.

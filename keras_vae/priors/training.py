@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_vae import randomness
+from keras_vae import arrays, randomness
 from keras_vae.errors import DivergedError, UserError
 
 
@@ -20,6 +20,18 @@ class _Cost(keras.Model):
 
     def call(self, codes: Any) -> Any:
         return -self._log_prob(codes)
+
+
+def take_arguments(prior: Any, epochs: int, batch_size: int, learning_rate: float) -> None:
+    """Check what the training of a prior is told, and keep it under these names; `history` is empty before it.
+
+    Raises:
+      UserError: an argument that does not fit.
+    """
+    prior.epochs = arrays.check_whole_number(epochs, "epochs")
+    prior.batch_size = arrays.check_whole_number(batch_size, "batch_size")
+    prior.learning_rate = arrays.check_number(learning_rate, "learning_rate")
+    prior.history = {}  # "loss": nats per code after each epoch
 
 
 def train(network: Any, codes: np.ndarray, log_prob: Callable[[Any], Any], arguments: Any) -> dict[str, list[float]]:
