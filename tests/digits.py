@@ -41,6 +41,12 @@ def trained(cls: type[VAE], epochs: int = 8, condition: Any = None, optimizer: A
     return model
 
 
+@functools.cache
+def plain(cls: type[VAE]) -> Any:
+    """What a variant's arguments are compared with: a model trained as long without them, once for all tests."""
+    return trained(cls)
+
+
 def log_px_by_digit(model: Any, condition: Any = None) -> tuple[np.ndarray, np.ndarray]:
     """log p(x|z) of each held-out digit at its own code, and at another's, in nats."""
     x = digits().held_out_x

@@ -17,9 +17,10 @@ def mlp(**arguments: Any) -> dict[str, Any]:
 
 
 def toy(cls: type[VAE] = VAE, **arguments: Any) -> Any:
-    """A model of `SHAPE` images with `LATENT` dimensions, not compiled. An argument of None is one left out."""
+    """A model of `SHAPE` images with `LATENT` dimensions, not compiled; latent_dim=None leaves that argument out."""
     defaults = {"image_shape": SHAPE, "latent_dim": LATENT, "encoder": mlp(activation="tanh"), "decoder": mlp()}
-    return cls(**{name: value for name, value in {**defaults, **arguments}.items() if value is not None})
+    given = {**defaults, **arguments}
+    return cls(**{name: value for name, value in given.items() if name != "latent_dim" or value is not None})
 
 
 def compiled(cls: type[VAE] = VAE, optimizer: Any = "adam", **arguments: Any) -> Any:

@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras_vae.errors import UserError
 from keras_vae.evaluation.latent import kl_per_dimension
 from keras_vae.models import AE
-from tests.digits import assert_learned, trained
+from tests.digits import assert_learned, plain
 from tests.models.equations import X, assert_comes_back, assert_refused, losses_of, terms_of
 from tests.toys import LATENT, compiled, toy
 
@@ -62,4 +62,4 @@ def test_arguments():
 
 
 def test_it_learns_digits():
-    assert_learned(trained(AE))
+    assert_learned(plain(AE))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_vae.models import DIPVAE, VAE
-from tests.digits import assert_learned, digits, trained
+from tests.digits import LATENT, assert_learned, digits, plain, trained
 from tests.models.equations import (
     X,
     assert_comes_back,
@@ -59,6 +59,10 @@ def test_arguments():
 def test_it_learns_digits_with_codes_of_unit_covariance():
     model = trained(DIPVAE, off_diagonal=50.0)
     assert_learned(model)
-    z = model.posterior(digits().held_out_x).sample(seed=(0, 1)).numpy()
-    matrix = np.cov(z.T)
-    assert np.abs(matrix - np.diag(np.diag(matrix))).max() < 0.3 and np.abs(np.diag(matrix) - 1).max() < 0.4
+
+    def distance(each):
+        """Of the covariance from the identity; with 500 draws it has an error of sqrt(2 / 500) = 0.06 an entry."""
+        z = each.posterior(digits().held_out_x).sample(seed=(0, 1)).numpy()
+        return np.linalg.norm(np.cov(z.T) - np.eye(LATENT))
+
+    assert distance(model) < 0.5 * distance(plain(VAE))

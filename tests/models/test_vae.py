@@ -4,7 +4,7 @@ import keras
 import numpy as np
 
 from keras_vae.models import VAE
-from tests.digits import assert_learned, digits, trained
+from tests.digits import assert_learned, digits, plain
 from tests.toys import PLAIN, SHAPE, binary, toy
 
 
@@ -32,7 +32,7 @@ def test_training_reaches_what_the_data_allow():
 
 def test_it_learns_digits():
     """And the two parts of its bound are what they say: log p(x) by importance lies above it."""
-    model = trained(VAE)
+    model = plain(VAE)
     assert_learned(model)
     x = digits().held_out_x
     assert model.log_prob(x[:100], samples=100).mean() > model.elbo(x[:100]).mean() + 1.0
