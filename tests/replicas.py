@@ -101,7 +101,7 @@ def mean_of_parts(model: Any, data: Any) -> Any:
     base, players = randomness.seed_of(model.seed, randomness.TRAINING), model.players()
     moves = type(model).after_step is not VAE.after_step
 
-    @tf.function  # a draw on the sphere is another one in Python
+    @tf.function(autograph=False)
     def one_part(part: Any, replica: Any) -> Any:
         seed = randomness.fold(base, model.step, replica)
         with tf.GradientTape(persistent=True) as tape, model.draws.using(seed):

@@ -173,3 +173,19 @@ def test_it_learns_digits_and_codes_like_the_priors():
     assert_learned(model)
     assert np.abs(np.log(model.encode(digits().held_out_x).std(0))).mean() < 0.8
     assert model.sample(4).shape == (4, 28, 28, 1)
+
+
+def test_it_learns_digits_and_places_them_by_label():
+    """Held-out digits, whose labels nobody reads, have codes in their own class's component: a guess is one in ten.
+
+    After 400 steps 72 % were. With weight 10, and Adam's usual momentum of 0.9, it was 18 %, and 62 % after 1000.
+    """
+    model = trained(
+        AAE, condition=digits().y, epochs=20, latent_dim=2, num_classes=10, weight=20.0,
+        critic={"name": "mlp", "hidden": (128,)},
+        optimizer={name: keras.optimizers.Adam(3e-3, beta_1=0.5) for name in ("model", "critic")},
+    )  # fmt: skip
+    assert_learned(model)
+    x, y = digits().held_out_x, digits().held_out_y
+    log_p = np.stack([model.prior(np.full(len(x), label, "int32")).log_prob(model.encode(x)) for label in range(10)])
+    assert (log_p.argmax(0) == y).mean() > 0.5
