@@ -15,6 +15,8 @@ sys.path.insert(0, str(Path(__file__).parent))
 def tables() -> dict[str, str]:
     """The text between `<!-- name -->` and `<!-- /name -->`, for each name."""
     from keras_vae import runtimes, zoo
+    from keras_vae.export import support
+    from keras_vae.models import MODELS
     from keras_vae.zoo import cards
 
     results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in Path(__file__).parent.glob("*.json")}
@@ -22,6 +24,7 @@ def tables() -> dict[str, str]:
 
     return {
         "zoo": cards.table([zoo.card(name) for name in zoo.names()]),
+        "support": support.markdown(MODELS),
         "runtimes": runtimes.markdown(results["inference"]["beta_vae_mnist"]).rstrip(),
         "training": markdown(results["training"]),
     }

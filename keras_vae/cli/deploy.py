@@ -47,6 +47,9 @@ def export_command(
     force: Annotated[
         bool, typer.Option("--force", help="Write float16 or int8 that loses over 1 nat of ELBO, or 2% of error.")
     ] = False,
+    prior: Annotated[
+        Path | None, typer.Option(help="Also write this autoregressive prior, a file that its save() wrote.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace a folder with other contents.")] = False,
     json: Json = False,
 ) -> None:
@@ -60,10 +63,11 @@ def export_command(
     By default SavedModel and ONNX are written. onnx_int8 is calibrated on training digits; it and onnx_fp16 say what
     they cost in nats of test ELBO and in reconstruction error. Then: keras-vae check OUTPUT, keras-vae bench OUTPUT.
     """
-    options = {"opset": opset, "batch": batch, "sampler": sampler, "force": force, "overwrite": overwrite}
+    options = {"opset": opset, "batch": batch, "sampler": sampler, "force": force}
+    options |= {"prior": prior, "overwrite": overwrite}
     if every:
-        if name is not None or output is not None:
-            raise UserError(f"--all exports every model into --output. Given: {name} too. Leave it out.")
+        if name is not None or output is not None or prior is not None:
+            raise UserError(f"--all exports every model into --output. Given: {name or prior} too. Leave it out.")
         _export_all(into or Path(_ALL), formats, options, json)
         return
     if name is None or (output or into) is None or (output and into):
@@ -82,13 +86,14 @@ def export_command(
 
 def _export_one(name: str, folder: Path, formats: list[str] | None, options: Mapping[str, Any]) -> "Bundle":
     load_tensorflow()
-    from keras_vae import zoo
+    from keras_vae import priors, zoo
     from keras_vae.export import export
     from keras_vae.export.formats import FORMATS
 
     chosen = list(FORMATS) if formats == ["all"] else formats or ["saved_model", "onnx"]
     files.check_output_folder(folder, "bundle.json", options["overwrite"])  # before the seconds that loading takes
-    return export(zoo.load(name), folder, chosen, **options)
+    fitted = options["prior"] and priors.load(options["prior"])
+    return export(zoo.load(name), folder, chosen, **{**options, "prior": fitted})
 
 
 def _export_all(folder: Path, formats: list[str] | None, options: Mapping[str, Any], json: bool) -> None:

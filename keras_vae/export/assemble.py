@@ -33,6 +33,7 @@ def export(
     batch: int | None = None,
     sampler: bool = False,
     force: bool = False,
+    prior: Any = None,
 ) -> Bundle:
     """Write a model's encoder and decoder to `output`, and prove that each runtime here agrees with Keras.
 
@@ -48,6 +49,9 @@ def export(
       batch: the only batch size that the files take; by default they take any, the symbolic dimension `batch`.
       sampler: also write a graph `sampler`, x and eps -> a draw `z` of a Gaussian posterior.
       force: write a reduced precision that loses more than 1 nat of ELBO or 2% of reconstruction error.
+      prior: of `keras_vae.priors`, fitted to this model, to draw codes from outside of Python: an autoregressive prior
+        gives `prior_row` and `prior_step`, which keep what they computed, so that a draw costs what one pass of its
+        network does, and `prior_sampler`, noise -> `codes`, the whole draw.
 
     Returns:
       The bundle; its `parity` has a row for each runtime, graph, case, batch size and output.
@@ -64,13 +68,13 @@ def export(
     batch = None if batch is None else arrays.check_whole_number(batch, "batch")
     folder = files.check_output_folder(Path(output).resolve(), MANIFEST, overwrite)
     model = as_float32(model)
-    graphs = [trace(graph, batch) for graph in graphs_of(model, sampler)]
+    graphs = [trace(graph, batch) for graph in graphs_of(model, sampler, prior)]
     source, images = trials.images_for(model)
     labels = trials.labels_for(model)
-    cases = trials.cases_for(graphs, model, images)
-    facts = facts_of(model)
+    cases = trials.cases_for(graphs, model, images, prior)
+    facts = facts_of(model, prior)
     calibration = trials.calibration_for(graphs, model, cases) if "onnx_int8" in formats else {}
-    work = Work(graphs, model, as_text(facts), opset, calibration)
+    work = Work(graphs, model, as_text(facts), opset, prior, calibration)
     with files.atomic(folder) as temporary:
         temporary.mkdir()
         manifest: dict[str, Any] = {
@@ -87,7 +91,8 @@ def export(
         if labels is not None:
             golden["labels"] = labels[: trials.GOLDEN_EXAMPLES].tolist()
         (temporary / GOLDEN).write_text(json.dumps(golden, separators=(",", ":")) + "\n", encoding="utf-8")
-        manifest["latent"] = latent_facts(model, next(iter(images.values())), trials.true_condition(model, labels))
+        first = next(iter(images.values()))
+        manifest["latent"] = latent_facts(model, first, trials.true_condition(model, labels), prior)
         manifest["files"] = fingerprints(temporary)
         parity = _proven(Bundle(temporary, manifest), work, cases, force)
         rows = [[*row[:-2], *(float(f"{figure:.3g}") for figure in row[-2:])] for row in parity]

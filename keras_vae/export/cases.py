@@ -13,6 +13,7 @@ from keras_vae.inference import draw_codes
 
 EXAMPLES = 64
 GOLDEN_EXAMPLES = 16
+GOLDEN_NUMBERS = 200_000  # of one input; where that many are fewer examples, it is so many of a graph
 CALIBRATION = 512
 _DIGITS = (28, 28, 1)
 _SEED = 0
@@ -101,7 +102,7 @@ def calibration_for(
     noise = np.random.default_rng(_SEED + 4).normal(size=(CALIBRATION, model.latent_dim))
     known = {**given, **codes, "eps": noise}
     found: dict[str, dict[str, np.ndarray]] = {}
-    for traced in graphs:
+    for traced in (each for each in graphs if each.graph.own_file and each.graph.reduced):
         for name, spec in traced.graph.inputs.items():
             array = known[name] if name in known else cases[traced.name][0].inputs[name]
             shape = (CALIBRATION, *spec.shape)
@@ -159,14 +160,20 @@ def conditions_for(model: Any) -> dict[str, np.ndarray]:
     return {spec["kind"]: normal.round(4).astype(spec["dtype"])}
 
 
-def codes_for(model: Any, images: np.ndarray, condition: Any = None) -> tuple[str, dict[str, np.ndarray]]:
+def codes_for(
+    model: Any, images: np.ndarray, condition: Any = None, prior: Any = None
+) -> tuple[str, dict[str, np.ndarray]]:
     """What the codes are, and one for each image by input, rounded to 4 decimals so that JSON holds them exactly.
 
-    Draws of the prior, or the images' own codes for a model that has none.
+    Draws of the prior, a fitted one if there is one, or the images' own codes for a model that has none.
     """
     noise = randomness.seed_of(_SEED, randomness.SAMPLING)
     try:
-        origin, codes = "prior", draw_codes(model, len(images), noise, condition)
+        origin = "prior"
+        if prior is None:
+            codes = draw_codes(model, len(images), noise, condition)
+        else:
+            codes = prior.distribution_for(model).sample(len(images), seed=noise)
     except UserError:
         origin, codes = "codes", model.encode(images, condition)
     spec = model.code_spec()
@@ -174,11 +181,13 @@ def codes_for(model: Any, images: np.ndarray, condition: Any = None) -> tuple[st
     return origin, {name: np.asarray(parts[name], given["dtype"]).round(4) for name, given in spec.items()}
 
 
-def arrays_for(model: Any, images: dict[str, np.ndarray]) -> dict[str, dict[str, tuple[bool, np.ndarray]]]:
+def arrays_for(
+    model: Any, images: dict[str, np.ndarray], prior: Any = None
+) -> dict[str, dict[str, tuple[bool, np.ndarray]]]:
     """Kind of input, or name of a code -> case -> whether it is ordinary, and the array; the first case is typical."""
     first = next(iter(images.values()))
     conditions = conditions_for(model)
-    origin, codes = codes_for(model, first, next(iter(conditions.values()), None))
+    origin, codes = codes_for(model, first, next(iter(conditions.values()), None), prior)
     image_cases = {name: (True, array) for name, array in images.items()}
     image_cases |= {name: (False, array) for name, array in _extremes_for(model, first).items()}
     code_cases = {}
@@ -200,12 +209,14 @@ def _made_for(given: Input) -> dict[str, tuple[bool, np.ndarray]]:
     return {"made": (True, array.astype(given.dtype))}
 
 
-def cases_for(graphs: Sequence[TracedGraph], model: Any, images: dict[str, np.ndarray]) -> dict[str, list[Case]]:
+def cases_for(
+    graphs: Sequence[TracedGraph], model: Any, images: dict[str, np.ndarray], prior: Any = None
+) -> dict[str, list[Case]]:
     """graph -> its cases, with Keras's outputs. The first input takes every case; further ones follow or stay typical.
 
     The levels of a code follow its first.
     """
-    arrays = arrays_for(model, images)
+    arrays = arrays_for(model, images, prior)
 
     def cases_of(name: str, given: Any) -> dict[str, tuple[bool, np.ndarray]]:
         known = arrays.get(name) or arrays.get(given.kind)
@@ -226,14 +237,17 @@ def cases_for(graphs: Sequence[TracedGraph], model: Any, images: dict[str, np.nd
 
 
 def golden(graphs: Sequence[TracedGraph], cases: dict[str, list[Case]]) -> dict[str, Any]:
-    """What `golden.json` holds: `GOLDEN_EXAMPLES` examples of each graph's typical case, with Keras's outputs.
+    """What `golden.json` holds: `GOLDEN_EXAMPLES` examples of each graph's typical case, or fewer where its inputs are
+    large, with Keras's outputs.
 
     Numbers are rounded to 7 decimals and 7 digits, a hundredth of the tolerance.
     """
     held = {}
     for traced in graphs:
         if traced.graph.own_file:
-            inputs = {name: array[:GOLDEN_EXAMPLES] for name, array in cases[traced.name][0].inputs.items()}
+            whole = cases[traced.name][0].inputs
+            fit = GOLDEN_NUMBERS // max(array[:1].size for array in whole.values())
+            inputs = {name: array[: max(1, min(GOLDEN_EXAMPLES, fit))] for name, array in whole.items()}
             rounded = {name: _flat(array) for name, array in inputs.items()}
             exact = {name: np.array(a["data"], a["dtype"]).reshape(a["shape"]) for name, a in rounded.items()}
             outputs = {name: _flat(array) for name, array in traced.run(exact).items()}

@@ -20,12 +20,12 @@ _LICENCE = "Apache-2.0"
 _MNIST = "CC-BY-SA-3.0"
 
 
-def facts_of(model: Any) -> dict[str, Any]:
+def facts_of(model: Any, prior: Any = None) -> dict[str, Any]:
     """`model`, `preprocessing`, `licences` and `versions`, as JSON.
 
     `model`: class, zoo_name, weights_sha256, likelihood, latent_dim, prior, labels (the names of a condition's
     classes), image_shape. `licences`: of the software, of the weights (None: they are not the zoo's), of the images in
-    golden.json.
+    golden.json. `prior` is a fitted one that is exported in place of the model's.
     """
     spec = model.condition_spec()
     folder = getattr(model, "zoo_folder", None)
@@ -37,7 +37,7 @@ def facts_of(model: Any) -> dict[str, Any]:
             "weights_sha256": getattr(model, "weights_sha256", None),
             "likelihood": type(model.likelihood_family).__name__.lower(),
             "latent_dim": model.latent_dim,
-            "prior": prior_of(model),
+            "prior": prior_of(model) if prior is None else type(prior).__name__,
             "labels": [str(label) for label in range(spec.get("classes", 0))] or None,
             "image_shape": list(model.image_shape),
         },

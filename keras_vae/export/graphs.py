@@ -51,6 +51,8 @@ class Graph:
       result: the output that the runtime's method of the signature's name returns.
       absolute: outputs that must agree to 1e-5 on ordinary inputs; others, and all on extremes, relative to size too.
       own_file: false for a graph that only a SavedModel carries, being others of them in a row.
+      reduced: false for a graph that formats of reduced precision leave out: a draw that starts otherwise goes on
+        otherwise.
     """
 
     name: str
@@ -60,6 +62,7 @@ class Graph:
     result: str = "mean"
     absolute: Sequence[str] = ("mean",)
     own_file: bool = True
+    reduced: bool = True
 
     def specs(self, batch: int | None = None) -> list[Any]:
         """A `tf.TensorSpec` for each input, with its name; a batch of None is open."""
@@ -124,19 +127,22 @@ class TracedGraph:
         }
 
 
-def graphs_of(model: Any, sampler: bool = False) -> list[Graph]:
+def graphs_of(model: Any, sampler: bool = False, prior: Any = None) -> list[Graph]:
     """The graphs of a model: what its method `export_graphs` says, or those below.
 
     `encoder`: x -> the posterior's parameters; `decoder`: the code -> the likelihood's parameters and `mean`;
     `reconstruction`: x -> the mean image of the mean code; then the model's `further_graphs`; `sampler`, if asked for:
-    x and eps, noise of N(0, I) -> the posterior's parameters and `z`, a draw. All with training=False, and with a
-    further input `condition` where the model takes one.
+    x and eps, noise of N(0, I) -> the posterior's parameters and `z`, a draw; and what `prior`, one of
+    `keras_vae.priors`, says. All with training=False, and with a further input `condition` where the model takes one.
 
     Raises:
-      ExportError: a sampler was asked for, and the posterior is not a Gaussian that the encoder's outputs describe.
+      ExportError: a sampler was asked for, and the posterior is not a Gaussian that the encoder's outputs describe; or
+        a prior that has no graph.
+      UserError: a prior that was not fitted to codes of this model.
     """
+    of_prior = [] if prior is None else prior.export_graphs(model)
     if hasattr(model, "export_graphs"):
-        return list(model.export_graphs())
+        return [*model.export_graphs(), *of_prior]
     spec = model.condition_spec()
     condition = {"condition": Input(**spec)} if spec else {}
     images = {"x": Input(**model.x_spec())} | condition
@@ -160,7 +166,8 @@ def graphs_of(model: Any, sampler: bool = False) -> list[Graph]:
         Graph("reconstruction", "reconstruct", images, reconstruct, model.decoded, (model.decoded,), own_file=False),
         *model.further_graphs(),
     ]
-    return [*graphs, _sampler(model, encode, images, condition)] if sampler else graphs
+    drawing = [_sampler(model, encode, images, condition)] if sampler else []
+    return [*graphs, *drawing, *of_prior]
 
 
 def is_gaussian(model: Any) -> bool:

@@ -11,7 +11,9 @@ from keras_vae import divergences
 from keras_vae.errors import UserError
 
 
-def latent_facts(model: Any, images: np.ndarray, condition: np.ndarray | None = None) -> dict[str, Any]:
+def latent_facts(
+    model: Any, images: np.ndarray, condition: np.ndarray | None = None, prior: Any = None
+) -> dict[str, Any]:
     """`bundle.json`'s `latent`, for programs that draw codes or show them in an order, and have no Keras.
 
     Returns:
@@ -22,6 +24,7 @@ def latent_facts(model: Any, images: np.ndarray, condition: np.ndarray | None = 
     Args:
       images: checked images of the model's own kind.
       condition: one for each, where the model is conditional.
+      prior: a fitted one that is exported in place of the model's.
     """
     x = ops.convert_to_tensor(images)
     given = None if condition is None else ops.convert_to_tensor(condition)
@@ -36,12 +39,13 @@ def latent_facts(model: Any, images: np.ndarray, condition: np.ndarray | None = 
         kl = np.asarray(divergences.kl(model.posterior(x, given), model.prior(given)), "float64").mean(axis=0)
         if kl.shape == (model.latent_dim,):
             codes[next(iter(codes))]["kl"] = _numbers(kl)
-    return {"prior": prior_facts(model), "codes": codes}
+    return {"prior": prior_facts(model) if prior is None else {"name": "graph"}, "codes": codes}
 
 
 def prior_facts(model: Any) -> dict[str, Any]:
     """The prior by `name`: `"normal"`, independent numbers of `mean` and `scale`, with a row for each class where it
     depends on the class; `"sphere"`, directions drawn alike; `"none"`; or `"other"`, of which golden.json holds draws.
+    A fitted prior is `"graph"`: `prior_sampler` makes codes of noise.
     """
     spec = model.condition_spec()
     labels = ops.arange(spec["classes"], dtype="int32") if spec.get("kind") == "label" else None

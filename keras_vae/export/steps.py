@@ -1,10 +1,13 @@
-"""Graphs of a decoder that writes token by token: one step of it, so that a search can run outside of Python."""
+"""Graphs of what writes one integer after another: a step, so that a search, or a draw, can run outside of Python."""
 
+from collections.abc import Sequence
 from typing import Any
 
+import tensorflow as tf
 from keras import ops
 
 from keras_vae.export.graphs import Graph, Input
+from keras_vae.networks import raster
 
 
 def step_graphs(model: Any) -> list[Graph]:
@@ -29,4 +32,52 @@ def step_graphs(model: Any) -> list[Graph]:
     return [
         Graph("decoder_start", "start", codes, start, "state", ("state",)),
         Graph("decoder_step", "step", given | codes, step, "logits", ("next_state",)),
+    ]
+
+
+def raster_graphs(network: Any, shape: Sequence[int], grid: tuple[int, int]) -> list[Graph]:
+    """A PixelCNN over codes: `prior_row` and `prior_step`, called once a row and once a place, and `prior_sampler`.
+
+    `prior_row`: the row above, and the state of rows -> `above`, what each place of the row is given, and `next_rows`.
+    `prior_step`: the integer to the left, a place of `above`, and the state of the row -> `logits` and `next_left`.
+    States are zeros at first; `entries` stands for the integers before the first of a row, and above the first row.
+    `prior_sampler`: noise -> `codes`, a draw, if the noise is Gumbel(0, 1): at each place the largest logit + noise.
+
+    Args:
+      network: a `PixelCNN` without labels.
+      shape: of a code.
+      grid: its rows and columns.
+    """
+    (height, width), count = grid, network.entries
+    (rows, _), (left, above) = raster.row_shapes(network, width), raster.place_shapes(network)
+
+    def row(last_row: Any, rows: Any) -> dict[str, Any]:
+        above, rows = raster.next_row(network, last_row, rows)
+        return {"above": above, "next_rows": rows}
+
+    def step(last: Any, above: Any, left: Any) -> dict[str, Any]:
+        logits, left = raster.next_place(network, last, above, left)
+        return {"logits": logits, "next_left": left}
+
+    def sample(noise: Any) -> dict[str, Any]:
+        places = ops.reshape(noise, (-1, height * width, count))
+
+        def choose(logits: Any, place: Any) -> Any:
+            # keras.ops.argmax makes Bitcast, which ONNX lacks.
+            return tf.argmax(logits + ops.take(places, place, axis=1), -1, output_type="int32")
+
+        codes = raster.draw(network, ops.shape(places)[0], height, width, choose)
+        return {"codes": ops.reshape(codes, (-1, *shape))}
+
+    row_inputs = {"last_row": Input((width,), "int32", "index", count + 1), "rows": Input(rows, "float32", "noise")}
+    step_inputs = {
+        "last": Input((), "int32", "index", count + 1),
+        "above": Input(above, "float32", "noise"),
+        "left": Input(left, "float32", "noise"),
+    }
+    noise = {"noise": Input((*shape, count), "float32", "noise")}
+    return [
+        Graph("prior_row", "prior_row", row_inputs, row, "above", (), reduced=False),
+        Graph("prior_step", "prior_step", step_inputs, step, "logits", (), reduced=False),
+        Graph("prior_sampler", "prior_sample", noise, sample, "codes", ("codes",), reduced=False),
     ]

@@ -22,6 +22,7 @@ class Work:
       model: whose variables they use.
       facts: of the model, for every format that can carry text: name -> text.
       opset: of ONNX files.
+      prior: of `keras_vae.priors`, which is exported too, or None.
       calibration: graph -> inputs by name, from which an integer format takes its ranges.
       protos: ONNX graphs that were made already; several formats begin with them.
     """
@@ -30,6 +31,7 @@ class Work:
     model: Any
     facts: Mapping[str, str]
     opset: int = OPSET
+    prior: Any = None
     calibration: Mapping[str, Mapping[str, np.ndarray]] = dataclasses.field(default_factory=dict)
     protos: dict[str, Any] = dataclasses.field(default_factory=dict)
 
@@ -37,6 +39,11 @@ class Work:
     def files(self) -> list[TracedGraph]:
         """The graphs that have a file of their own."""
         return [traced for traced in self.graphs if traced.graph.own_file]
+
+    @property
+    def reduced(self) -> list[TracedGraph]:
+        """Those that formats of reduced precision hold."""
+        return [traced for traced in self.files if traced.graph.reduced]
 
     def metadata(self, traced: TracedGraph) -> dict[str, str]:
         """The facts, and the graph's name, inputs and outputs: what `bundle.json` says, in the file itself."""

@@ -33,6 +33,18 @@ class MaskedConv2D(keras.layers.Layer):
         kernel = ops.cast(self.kernel, self.compute_dtype) * mask
         return ops.conv(inputs, kernel, padding="same") + ops.cast(self.bias, self.compute_dtype)
 
+    def last_row(self, rows: Any) -> Any:
+        """What `call` gives in one row, of the rows that the mask sees from there: `(batch, rows, width, channels)`."""
+        kernel, sides = ops.cast(self.kernel[: rows.shape[1]], self.compute_dtype), self.mask.shape[1] // 2
+        padded = ops.pad(rows, [[0, 0], [0, 0], [sides, sides], [0, 0]])
+        return ops.conv(padded, kernel, padding="valid") + ops.cast(self.bias, self.compute_dtype)
+
+    def last_place(self, places: Any) -> Any:
+        """What `call` gives in one place, of the places that a mask of one row sees: `(batch, places, channels)`."""
+        kernel = ops.cast(self.kernel[0, : places.shape[1]], self.compute_dtype)
+        flat = ops.reshape(places, (-1, kernel.shape[0] * kernel.shape[1]))
+        return ops.matmul(flat, ops.reshape(kernel, (-1, self.filters))) + ops.cast(self.bias, self.compute_dtype)
+
     def compute_output_shape(self, input_shape: Any) -> Any:
         return (*input_shape[:-1], self.filters)
 
@@ -85,7 +97,7 @@ class GatedBlock(keras.layers.Layer):
     def call(self, above: Any, left: Any, shift: Any = 0.0) -> tuple[Any, Any]:
         vertical = self.vertical(above)
         horizontal = self.horizontal(left) + self.down(vertical)
-        new_above, gated = (_gated(value + shift) for value in (vertical, horizontal))
+        new_above, gated = (gate(value + shift) for value in (vertical, horizontal))
         new_left = self.out(gated)
         return new_above, new_left + left if self.kind == "b" else new_left
 
@@ -94,7 +106,7 @@ class GatedBlock(keras.layers.Layer):
         return {**super().get_config(), **own}
 
 
-def _gated(value: Any) -> Any:
+def gate(value: Any) -> Any:
     first, second = ops.split(value, 2, axis=-1)
     return ops.tanh(first) * ops.sigmoid(second)
 

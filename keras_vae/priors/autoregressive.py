@@ -10,6 +10,8 @@ from tensorflow_probability import distributions as tfd
 
 from keras_vae import arrays, randomness
 from keras_vae.errors import UserError
+from keras_vae.export import steps
+from keras_vae.networks import raster
 from keras_vae.networks.pixelcnn import PixelCNN
 from keras_vae.priors import training
 from keras_vae.priors.base import FittedPrior
@@ -77,6 +79,15 @@ class AutoregressivePrior(FittedPrior):
         self.network = self._network()
         training.restore_into(self.network, held)
 
+    @property
+    def variables(self) -> list[Any]:
+        return self.network.variables
+
+    def export_graphs(self, model: Any) -> list[Any]:
+        """One row, one place, and the whole draw: `keras_vae.export.steps.raster_graphs`."""
+        self.distribution_for(model)  # says what does not fit
+        return steps.raster_graphs(self.network, self.shape, self._grid())
+
     def _network(self) -> PixelCNN:
         return PixelCNN(self.classes, self.filters, self.blocks, self.kernel_size, dtype="float32")
 
@@ -91,7 +102,7 @@ def _log_prob(network: Any, grid: Any) -> Any:
 
 
 class _Raster(tfd.Distribution):
-    """Batch shape `()`, event shape that of a code; int32. A draw takes one pass of the network for each place."""
+    """Batch shape `()`, event shape that of a code; int32. A draw costs what one pass of the network does."""
 
     def __init__(self, network: Any, shape: tuple[int, ...], grid: tuple[int, int], dtype: str) -> None:
         self._network, self._shape, self._grid, self._float = network, shape, grid, dtype
@@ -103,17 +114,12 @@ class _Raster(tfd.Distribution):
         return ops.reshape(ops.cast(_log_prob(self._network, grid), self._float), leading)
 
     def _sample_n(self, n: Any, seed: Any = None) -> Any:
-        height, width = self._grid
-
-        def one_place(place: Any, codes: Any) -> Any:
-            logits = self._network(ops.reshape(codes, (n, height, width)))[:, place // width, place % width]
-            drawn = tfd.Categorical(logits=logits).sample(seed=randomness.fold(seed, place))
-            return ops.where(ops.arange(height * width, dtype="int32") == place, drawn[:, None], codes)
+        def choose(logits: Any, place: Any) -> Any:
+            return tfd.Categorical(logits=logits).sample(seed=randomness.fold(seed, place))
 
         @tf.function(autograph=False)
         def all_places() -> Any:
-            start = ops.zeros((n, height * width), "int32")
-            return ops.fori_loop(0, height * width, one_place, start)
+            return raster.draw(self._network, n, *self._grid, choose)
 
         return ops.reshape(all_places(), (n, *self._shape))
 

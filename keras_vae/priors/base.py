@@ -13,7 +13,7 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from keras_vae import arrays, files, inference, randomness
-from keras_vae.errors import CorruptFileError, UserError
+from keras_vae.errors import CorruptFileError, ExportError, UserError
 
 FORMAT = 1
 
@@ -91,6 +91,23 @@ class FittedPrior:
         distribution = self.distribution()
         function = tf.function(lambda part: distribution.log_prob(part), autograph=False)
         return arrays.in_blocks(lambda _, part: function(part["codes"]), {"codes": self.checked(codes)}, pad=True)
+
+    @property
+    def variables(self) -> list[Any]:
+        """Keras's variables that its graphs refer to."""
+        return []
+
+    def export_graphs(self, model: Any) -> list[Any]:
+        """The `keras_vae.export.graphs.Graph`s that draw codes outside of Python.
+
+        Raises:
+          ExportError: this kind of prior has none.
+        """
+        raise ExportError(
+            f"A prior is exported as graphs that draw codes from noise, which an AutoregressivePrior has. Given: a "
+            f"{type(self).__name__} for {type(model).__name__}. Export without prior=, and draw its codes in Python: "
+            f"prior.distribution().sample(count)."
+        )
 
     def checked(self, codes: Any) -> np.ndarray:
         """`codes` in numpy, of `shape` and kind."""

@@ -23,8 +23,9 @@ class KerasRuntime(Runtime):
         from keras_vae.export.formats import keras_weights
         from keras_vae.export.graphs import graphs_of, trace
 
-        model = keras_weights.read(self.bundle.path)
-        return {graph.name: trace(graph) for graph in graphs_of(model, sampler="sampler" in self.bundle.graphs)}
+        model, prior = keras_weights.read(self.bundle.path)
+        graphs = graphs_of(model, "sampler" in self.bundle.graphs, prior)
+        return {graph.name: trace(graph) for graph in graphs}
 
     def load(self, graph: str, file: str) -> Any:
         traced = self._traced[graph]

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from keras_vae import priors
 from keras_vae.errors import CorruptFileError, ExportError
 from keras_vae.export.graphs import config_of
 from keras_vae.export.work import Work
@@ -12,12 +13,12 @@ from keras_vae.files import require_room
 from keras_vae.models import MODELS
 from keras_vae.naming import nearest
 
-FOLDER, CONFIG, WEIGHTS = "keras", "config.json", "model.weights.h5"
+FOLDER, CONFIG, WEIGHTS, PRIOR = "keras", "config.json", "model.weights.h5", "prior.npz"
 _OVERHEAD = 4096  # bytes that HDF5 needs for each array and its groups, at most
 
 
 def write(work: Work, folder: Path) -> dict[str, Any]:
-    """Write `keras/config.json` and `keras/model.weights.h5`.
+    """Write `keras/config.json` and `keras/model.weights.h5`; and `keras/prior.npz`, where there is a fitted prior.
 
     Raises:
       ExportError: the class is not registered, or a network was given as a layer, which data cannot name.
@@ -44,11 +45,13 @@ def write(work: Work, folder: Path) -> dict[str, Any]:
     single.set_weights(model.get_weights())
     require_room(folder / FOLDER / WEIGHTS, sum(array.nbytes + _OVERHEAD for array in single.get_weights()))
     single.save_weights(folder / FOLDER / WEIGHTS)
+    if work.prior is not None:
+        work.prior.save(folder / FOLDER / PRIOR)
     return {"files": {traced.name: FOLDER for traced in work.graphs}}
 
 
-def read(folder: Path) -> Any:
-    """The model in `folder/keras`, whose files the caller has verified.
+def read(folder: Path) -> tuple[Any, Any]:
+    """The model in `folder/keras`, whose files the caller has verified, and its fitted prior, or None.
 
     Raises:
       CorruptFileError: the configuration names no registered class, or would make Keras build objects by name.
@@ -62,7 +65,8 @@ def read(folder: Path) -> Any:
         )
     model = MODELS[stored["class"]].from_config(stored["config"])
     model.load_weights(folder / FOLDER / WEIGHTS)
-    return model
+    path = folder / FOLDER / PRIOR
+    return model, priors.load(path) if path.exists() else None
 
 
 def objects_in(config: Any, path: str = "config") -> list[str]:

@@ -20,7 +20,7 @@ def write(work: Work, folder: Path) -> dict[str, Any]:
     files = {}
     for traced in work.files:
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
-            saved_model.save([traced], work.model, Path(scratch) / "model")
+            saved_model.save([traced], work, Path(scratch) / "model")
             with converting(f"Converting the {traced.name} to LiteRT"):
                 converter = tf.lite.TFLiteConverter.from_saved_model(
                     f"{scratch}/model", signature_keys=[traced.graph.signature]

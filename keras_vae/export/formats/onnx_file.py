@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +24,12 @@ def write(work: Work, folder: Path) -> dict[str, Any]:
     Raises:
       ExportError: an operation without an ONNX counterpart, or a file that the ONNX checker refuses.
     """
-    return write_each(work, folder, "{}.onnx", convert)
+    return write_each(work, folder, "{}.onnx", convert, work.files)
 
 
-def write_each(work: Work, folder: Path, name: str, make: Callable[[TracedGraph, Work], Any]) -> dict[str, Any]:
+def write_each(
+    work: Work, folder: Path, name: str, make: Callable[[TracedGraph, Work], Any], graphs: Sequence[TracedGraph]
+) -> dict[str, Any]:
     """Write the `ModelProto` that `make` gives for each graph, check the file, and return the format's entry.
 
     Args:
@@ -35,9 +37,10 @@ def write_each(work: Work, folder: Path, name: str, make: Callable[[TracedGraph,
       folder: to write to.
       name: of a file, with `{}` for the graph's.
       make: from a graph and the export to a `ModelProto`.
+      graphs: which.
     """
     files = {}
-    for traced in work.files:
+    for traced in graphs:
         files[traced.name] = name.format(traced.name)
         (folder / files[traced.name]).write_bytes(make(traced, work).SerializeToString(deterministic=True))
         with converting(f"Checking {files[traced.name]}"):

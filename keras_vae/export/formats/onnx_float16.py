@@ -16,7 +16,7 @@ def write(work: Work, folder: Path) -> dict[str, Any]:
     Raises:
       ExportError: an operation without an ONNX counterpart, or a file that the ONNX checker refuses.
     """
-    return onnx_file.write_each(work, folder, "{}.fp16.onnx", halved) | {"precision": "float16"}
+    return onnx_file.write_each(work, folder, "{}.fp16.onnx", halved, work.reduced) | {"precision": "float16"}
 
 
 def halved(traced: TracedGraph, work: Work) -> Any:

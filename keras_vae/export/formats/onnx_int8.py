@@ -24,7 +24,7 @@ def write(work: Work, folder: Path) -> dict[str, Any]:
     Raises:
       ExportError: an operation without an ONNX counterpart, or a file that the ONNX checker refuses.
     """
-    return onnx_file.write_each(work, folder, "{}.int8.onnx", quantised) | {"precision": "int8"}
+    return onnx_file.write_each(work, folder, "{}.int8.onnx", quantised, work.reduced) | {"precision": "int8"}
 
 
 def quantised(traced: TracedGraph, work: Work) -> Any:

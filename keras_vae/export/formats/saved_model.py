@@ -14,21 +14,22 @@ FOLDER = "saved_model"
 
 def write(work: Work, folder: Path) -> dict[str, Any]:
     """Write `saved_model/` with the signatures encode, decode, reconstruct."""
-    save(work.graphs, work.model, folder / FOLDER)
+    save(work.graphs, work, folder / FOLDER)
     return {"files": {traced.name: FOLDER for traced in work.graphs}}
 
 
 class _Variables(tf.Module):
     """What the functions refer to, so that TensorFlow saves it with them."""
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, work: Work) -> None:
         super().__init__()
-        self.held = [variable.value for variable in model.variables]
+        variables = [*work.model.variables, *(work.prior.variables if work.prior is not None else [])]
+        self.held = [variable.value for variable in variables]
 
 
-def save(graphs: Sequence[TracedGraph], model: Any, folder: Path) -> None:
-    """One SavedModel of these graphs and the model's variables, and nothing else of the model."""
-    module = _Variables(model)
+def save(graphs: Sequence[TracedGraph], work: Work, folder: Path) -> None:
+    """One SavedModel of these graphs and the variables of model and prior, and nothing else of them."""
+    module = _Variables(work)
     try:
         tf.saved_model.save(module, str(folder), signatures={each.graph.signature: each.concrete for each in graphs})
     except tf.errors.OpError as error:  # a full disk: "...tempstate42; File too large [Op:SaveV2]"
