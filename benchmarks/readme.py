@@ -1,4 +1,4 @@
-"""Write the tables of README.md from the zoo's results and from the last results in this folder.
+"""Write the tables of README.md: the zoo's results, the last results in this folder, and what can be exported.
 
 python benchmarks/readme.py
 """

@@ -37,7 +37,7 @@ def export_command(
         Path | None, typer.Option("--output", help=f"With --all, the folder of the bundles' folders: {_ALL}.")
     ] = None,
     formats: Annotated[list[str] | None, typer.Option("--format", "-f", help=_FORMATS)] = None,
-    opset: Annotated[int, typer.Option(help="Of the ONNX files, 13 to 18.")] = 18,
+    opset: Annotated[int, typer.Option(help="Of the ONNX files, 13 to 21.")] = 18,
     batch: Annotated[
         int | None, typer.Option(help="The only batch size that the files take; by default they take any.")
     ] = None,

@@ -45,7 +45,7 @@ def export(
       output: a folder that is new, empty, or a bundle, which is replaced.
       formats: any of `"saved_model"`, `"onnx"`, `"onnx_fp16"`, `"onnx_int8"`, `"litert"`, `"openvino"`, `"keras"`.
       overwrite: replace a folder with other contents.
-      opset: of the ONNX files, 13 to 18.
+      opset: of the ONNX files, 13 to 21.
       batch: the only batch size that the files take; by default they take any, the symbolic dimension `batch`.
       sampler: also write a graph `sampler`, x and eps -> a draw `z` of a Gaussian posterior.
       force: write a reduced precision that loses more than 1 nat of ELBO or 2% of reconstruction error.

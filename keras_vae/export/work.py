@@ -9,8 +9,8 @@ import numpy as np
 
 from keras_vae.export.graphs import TracedGraph
 
-OPSET = 18  # the newest that tf2onnx 1.17 writes
-OPSETS = (13, 18)  # the oldest and the newest that can be chosen
+OPSET = 18  # the newest that tf2onnx 1.17 writes; onnx converts from it to newer ones
+OPSETS = (13, 21)  # the oldest and the newest that can be chosen
 
 
 @dataclasses.dataclass(frozen=True)

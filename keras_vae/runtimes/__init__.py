@@ -109,14 +109,8 @@ def installed() -> dict[str, Installed]:
     """For every runtime, its version, or the reason why it cannot be used here. Imports none of them."""
     found = {}
     for name, known in KNOWN.items():
-        missing = [module for module in known.modules if not _is_there(module)]
-        if missing:
-            reason = (
-                f"The runtime {name!r} is not installed: there is no module {missing[0]}. Install it: {known.remedy}."
-            )
-            found[name] = Installed(None, reason)
-        else:
-            found[name] = Installed(_version(known.packages[0]), None)
+        reason = _why_not(name)
+        found[name] = Installed(None if reason else _version(known.packages[0]), reason)
     return found
 
 
@@ -155,9 +149,9 @@ def open(
             f"The runtime {name!r} opens the format {' or '.join(known.formats)}. Given: {bundle.path}, which holds "
             f"{', '.join(bundle.formats)}. Export it again with --format {known.formats[0]}."
         )
-    status = installed()[name]
-    if status.reason:
-        raise UnavailableError(status.reason)
+    reason = _why_not(name)
+    if reason:
+        raise UnavailableError(reason)
     module, _, class_name = known.home.partition(":")
     try:
         runtime = getattr(importlib.import_module(f"keras_vae.runtimes.{module}"), class_name)
@@ -176,6 +170,14 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *_LAZY])
+
+
+def _why_not(name: str) -> str | None:
+    """Why a runtime cannot be used here, and what to do; None: it can. Reading versions takes longer than opening."""
+    missing = [module for module in KNOWN[name].modules if not _is_there(module)]
+    if not missing:
+        return None
+    return f"The runtime {name!r} is not installed: there is no module {missing[0]}. Install it: {KNOWN[name].remedy}."
 
 
 def _is_there(module: str) -> bool:

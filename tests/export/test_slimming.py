@@ -2,6 +2,7 @@
 
 import numpy as np
 import onnx
+import onnx.version_converter
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
@@ -161,6 +162,44 @@ def test_what_only_a_loops_body_reads_stays():
     assert types(thin) == ["Loop"]
 
 
+@pytest.mark.parametrize("function", ["Sigmoid", "Relu"])
+def test_transposes_go_on_past_what_is_done_to_each_number(function):
+    """x f(x) between two convolutions, as channels last, and added to what came before: no transpose is left."""
+    nodes = [
+        node("Exp", "x", "first"),
+        node("Transpose", "first", "turned", perm=[0, 2, 3, 1]),
+        node(function, "turned", "gate"),
+        node("Mul", "turned gate", "gated"),
+        node("Add", "gated half", "moved"),
+        node("Add", "moved turned", "sum"),
+        node("Transpose", "sum", "back", perm=[0, 3, 1, 2]),
+        node("Exp", "back", "y"),
+    ]
+    thin = slimmed(model_of(nodes, {"half": np.array(0.5, "float32")}))
+    assert types(thin) == ["Exp", function, "Mul", "Add", "Add", "Exp"]
+
+
+def test_a_transpose_stays_before_one_number_a_channel():
+    nodes = [node("Transpose", "x", "turned", perm=[0, 2, 3, 1]), node("Add", "turned row", "y")]
+    assert types(slimmed(model_of(nodes, {"row": np.arange(2, dtype="float32")}))) == ["Transpose", "Add"]
+
+
+def test_a_transpose_that_is_an_output_stays_where_it_is():
+    nodes = [node("Transpose", "x", "w", perm=[0, 2, 3, 1]), node("Sigmoid", "w", "s"), node("Exp", "s", "y")]
+    assert types(slimmed(model_of(nodes, outputs=("y", "w")))) == ["Transpose", "Sigmoid", "Exp"]
+
+
+def test_tensors_transposed_in_two_ways_are_added_as_they_are():
+    nodes = [
+        node("Reshape", "x square", "flat"),
+        node("Transpose", "flat", "turned", perm=[0, 2, 1, 3]),
+        node("Transpose", "flat", "swapped", perm=[0, 3, 2, 1]),
+        node("Add", "turned swapped", "y"),
+    ]
+    thin = slimmed(model_of(nodes, {"square": np.array([-1, 2, 2, 2])}))
+    assert types(thin) == ["Reshape", "Transpose", "Transpose", "Add"]
+
+
 def layer_normalisation(axis=3, scale=4, keepdims=1):
     """Keras's formula as tf2onnx writes it."""
     generator = np.random.default_rng(1)
@@ -211,3 +250,69 @@ def test_before_opset_17_there_is_no_operator():
     proto.opset_import[0].version = 16
     slim(proto)
     assert len(types(proto)) == 13
+
+
+def group_normalisation(groups=2, opset=18, axes=(1, 2, 4), each=2, dense=False):
+    """Keras's formula as tf2onnx writes it, of 4 channels that a transpose makes the last."""
+    generator = np.random.default_rng(1)
+    weights = {
+        "split": np.array([-1, 2, 3, groups, each]),
+        "whole": np.array([-1, 2, 3, 4]),
+        "axes": np.array(axes),
+        "epsilon": np.array(1e-3, "float32"),
+        "gamma": generator.normal(size=(1, 1, 1, groups, each)).astype("float32"),
+        "beta": generator.normal(size=(1, 1, 1, groups, each)).astype("float32"),
+        "flat": np.array([-1, 24]),
+    }
+    start = [node("Reshape", "x flat", "rows"), node("Reshape", "rows whole", "image")] if dense else []
+    nodes = [
+        *start,
+        node("Reshape", "image split" if dense else "x split", "groups"),
+        node("ReduceMean", "groups axes", "mean", keepdims=1),
+        node("Neg", "mean", "negated"),
+        node("Sub", "groups mean", "centred"),
+        node("Mul", "centred centred", "squares"),
+        node("ReduceMean", "squares axes", "variance", keepdims=1),
+        node("Add", "variance epsilon", "positive"),
+        node("Sqrt", "positive", "deviation"),
+        node("Reciprocal", "deviation", "inverse"),
+        node("Mul", "inverse gamma", "factor"),
+        node("Mul", "groups factor", "scaled"),
+        node("Mul", "negated factor", "moved"),
+        node("Add", "moved beta", "shift"),
+        node("Add", "scaled shift", "sum"),
+        node("Reshape", "sum whole", "y"),
+    ]
+    proto = model_of(nodes, weights)
+    if opset > 18:
+        proto = onnx.version_converter.convert_version(proto, opset)
+    return proto, weights
+
+
+def normalised(x, weights):
+    split = x.reshape(weights["split"]).astype("float64")
+    mean, variance = (of(split, axis=(1, 2, 4), keepdims=True) for of in (np.mean, np.var))
+    return ((split - mean) / np.sqrt(variance + 1e-3) * weights["gamma"] + weights["beta"]).reshape(x.shape)
+
+
+@pytest.mark.parametrize("dense", [False, True])
+@pytest.mark.parametrize(("groups", "each"), [(2, 2), (1, 4), (4, 1)])
+@pytest.mark.parametrize("opset", [18, 21])
+def test_a_group_normalisation_is_the_operator_or_five_nodes(groups, each, opset, dense):
+    proto, weights = group_normalisation(groups, opset, each=each, dense=dense)
+    slim(proto)
+    onnx.checker.check_model(proto, full_check=True)
+    operator = ["GroupNormalization"]
+    inner = operator if opset == 21 else ["Reshape", "InstanceNormalization", "Reshape", "Mul", "Add"]
+    assert types(proto) == [*(["Reshape"] if dense else []), "Transpose", *inner, "Transpose"]
+    for batch in (1, 3):
+        x = np.random.default_rng(0).normal(size=(batch, 2, 3, 4)).astype("float32")
+        # Sums of 24 float32 numbers of order 1, in another order.
+        np.testing.assert_allclose(run(proto, x)[0], normalised(x, weights), rtol=0, atol=5e-6)
+    if opset < 21:  # the operator itself refuses an empty batch in ONNX Runtime
+        assert run(proto, np.zeros((0, 2, 3, 4), "float32"))[0].shape == (0, 2, 3, 4)
+
+
+def test_what_is_no_group_normalisation_stays():
+    proto, _ = group_normalisation(axes=(1, 2))
+    assert len(types(slimmed(proto))) == 15

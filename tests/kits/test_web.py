@@ -21,6 +21,7 @@ import pytest
 from keras_vae import cli, data, demo, export, runtimes, zoo
 from keras_vae.errors import CorruptFileError, UserError
 from keras_vae.models import CVAE, VQVAE, HierarchicalVAE
+from keras_vae.priors import AutoregressivePrior
 from tests import browser
 from tests.export.bundles import DENSE, bundle_of, copied, model_of, stirred
 from tests.export.test_bundle import edited
@@ -331,6 +332,28 @@ def test_other_kinds_of_codes(model, site, tmp_path):
             assert "4 whole numbers below 8" in page.run("document.querySelector('#sliders').textContent")
             assert "does not interpolate" in page.run("document.querySelector('#interpolate-note').textContent")
         page.run("document.querySelector('#random').click()")
+        assert page.errors == []
+
+
+@pytest.mark.slow
+def test_codes_are_drawn_from_a_prior_that_was_exported(site, tmp_path):
+    """A prior that is all but certain: sixteen times its code, which the bundle's golden.json need not hold."""
+    model = stirred(VQVAE(code_shape=(2, 2), entries=3, embedding_dim=2, encoder=DENSE, decoder=DENSE))
+    prior = AutoregressivePrior(filters=4, blocks=1, kernel_size=3, epochs=1, batch_size=8)
+    code = np.array([[[2, 0], [1, 2]]])
+    prior.fit_codes(np.repeat(code, 8, axis=0), 3)
+    last = prior.network.last
+    last.kernel.assign(np.zeros(last.kernel.shape))
+    last.bias.assign([0.0, 60.0, 0.0])  # exp(-60) that any other entry is drawn
+    bundle = export.export(model, tmp_path / "bundle", formats=("onnx",), prior=prior)
+    with served(demo.server(with_bundle(site, bundle, tmp_path / "site"), 0)) as url, browser.page() as page:
+        page.open(url + "?selftest")
+        assert json.loads(page.wait(SELFTEST))["passed"]
+        page.wait(SHOWN)
+        certain = model.decode(np.ones((1, 2, 2), "int32"))
+        assert_shows(page, "#grid canvas", certain)
+        page.run("document.querySelector('#random').click()")
+        assert_shows(page, "#picture", certain)
         assert page.errors == []
 
 

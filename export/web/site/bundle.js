@@ -1,4 +1,4 @@
-// An exported bundle: what bundle.json says of it, and its two graphs, ready to run.
+// An exported bundle: what bundle.json says of it, and its graphs, ready to run.
 
 const ARRAYS = { float32: Float32Array, int32: Int32Array, int64: BigInt64Array };
 const CODES = ["code", "level", "index"];
@@ -40,7 +40,8 @@ export async function openBundle(ort, read) {
   };
   const golden = JSON.parse(new TextDecoder().decode(await verified("golden.json")));
   const graphs = {};
-  for (const signature of ["encode", "decode"]) {
+  const signatures = ["encode", "decode", ...(manifest.latent?.prior?.name === "graph" ? ["prior_sample"] : [])];
+  for (const signature of signatures) {
     const name = graphWith(manifest, signature);
     const content = new Uint8Array(await verified(manifest.formats.onnx.files[name]));
     graphs[signature] = { name, ...manifest.graphs[name], session: await ort.InferenceSession.create(content) };

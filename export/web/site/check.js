@@ -7,8 +7,7 @@ const TOLERANCE = 1e-5; // and for outputs whose tolerance is relative, as much 
 /** A row for each graph, output and batch size: the largest |difference| from Keras, and what is allowed. */
 export async function compare(bundle) {
   const rows = [];
-  for (const signature of ["encode", "decode"]) {
-    const graph = bundle.graphs[signature];
+  for (const [signature, graph] of Object.entries(bundle.graphs)) {
     const { inputs, outputs } = bundle.golden.graphs[graph.name];
     const examples = Object.values(inputs)[0].shape[0];
     for (const batch of new Set([1, examples])) {

@@ -20,8 +20,8 @@ export function explore(desk, root) {
     sliders.forEach(({ update }) => update());
     show();
   });
-  root.querySelector("#random").addEventListener("click", () => {
-    const drawn = draw(bundle, desk.condition[0]);
+  root.querySelector("#random").addEventListener("click", async () => {
+    const drawn = await draw(bundle, desk.condition[0]);
     if (drawn.condition) desk.setCondition(drawn.condition);
     desk.setCode(drawn.code);
   });

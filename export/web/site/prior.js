@@ -1,11 +1,16 @@
-// Codes drawn from the prior, as far as bundle.json says what it is; else the draws that golden.json holds.
+// Codes drawn from the prior, as far as bundle.json says what it is, or by its graph; else the draws that golden.json
+// holds.
+
+import { sizeOf } from "./bundle.js";
 
 export function gaussian() {
   return Math.sqrt(-2 * Math.log(1 - Math.random())) * Math.cos(2 * Math.PI * Math.random());
 }
 
+const gumbel = () => -Math.log(-Math.log(1 - Math.random()));
+
 /** One code by name, for a class where the prior has a row for each; and its condition where the draw comes with one. */
-export function draw(bundle, label) {
+export async function draw(bundle, label) {
   const prior = bundle.latent.prior ?? { name: "other" };
   const only = bundle.codes[0];
   if (prior.name === "normal") {
@@ -15,6 +20,11 @@ export function draw(bundle, label) {
   }
   if (prior.name === "sphere") {
     return { code: { [only.name]: unit(Float32Array.from({ length: only.size }, gaussian)) } };
+  }
+  if (prior.name === "graph") {
+    const { inputs, result } = bundle.graphs.prior_sample;
+    const noise = Float32Array.from({ length: sizeOf(inputs.noise.shape) }, gumbel);
+    return { code: { [only.name]: (await bundle.run("prior_sample", { noise }, 1))[result] } };
   }
   return kept(bundle, Math.floor(Math.random() * keptCount(bundle)));
 }

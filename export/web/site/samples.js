@@ -9,7 +9,7 @@ export function samples(desk, root) {
   const { bundle } = desk;
   const grid = root.querySelector("#grid");
   const again = latest(async () => {
-    const drawn = Array.from({ length: COUNT }, () => draw(bundle, desk.condition[0]));
+    const drawn = await Promise.all(Array.from({ length: COUNT }, () => draw(bundle, desk.condition[0])));
     const code = Object.fromEntries(bundle.codes.map(({ name }) => [name, drawn.flatMap((each) => [...each.code[name]])]));
     const conditions = drawn.flatMap((each) => each.condition ?? desk.condition);
     const images = await bundle.decode(code, COUNT, conditions);

@@ -2,18 +2,20 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import onnx
+import onnx.version_converter
 
 from keras_vae.errors import ExportError
 from keras_vae.export.formats.failures import converting
+from keras_vae.export.formats.onnx_graph import bodies_of, nodes_in
 from keras_vae.export.formats.slimming import slim
 from keras_vae.export.graphs import TracedGraph
 from keras_vae.export.remedies import is_random, remedy
-from keras_vae.export.work import Work
+from keras_vae.export.work import OPSET, Work
 
 DOMAINS = ("", "ai.onnx.ml")
 
@@ -66,10 +68,15 @@ def _converted(traced: TracedGraph, work: Work) -> Any:
         with converting(f"Converting the {traced.name} to ONNX"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             _make_fit_for_numpy_2()
-            proto, _ = tf2onnx.convert.from_function(traced.function, traced.specs, opset=work.opset)
+            opset = min(work.opset, OPSET)
+            proto, _ = tf2onnx.convert.from_function(traced.function, traced.specs, opset=opset)
     finally:
         logger.setLevel(level)
     refuse_foreign(proto, traced.name)
+    if work.opset > OPSET:
+        with converting(f"Converting the {traced.name} to opset {work.opset}"):
+            proto = onnx.version_converter.convert_version(proto, work.opset)
+            proto.ir_version = onnx.helper.find_min_ir_version_for(proto.opset_import)
     with converting(f"Slimming the {traced.name}"):
         slim(proto)
     canonicalise(proto, traced.name, traced.batch)
@@ -79,7 +86,7 @@ def _converted(traced: TracedGraph, work: Work) -> Any:
 
 def refuse_foreign(proto: Any, name: str) -> None:
     """Raise ExportError if a node is no standard ONNX operation or is random, or weights are kept in another file."""
-    nodes = list(_nodes(proto.graph))
+    nodes = list(nodes_in(proto.graph.node))
     known = {schema.name for schema in onnx.defs.get_all_schemas() if schema.domain in DOMAINS}
     foreign = sorted({node.op_type for node in nodes if node.domain not in DOMAINS or node.op_type not in known})
     if foreign:
@@ -121,7 +128,7 @@ def _choose_names(graph: Any, names: dict[str, str], prefix: str) -> None:
         node.name, node.doc_string = f"{prefix}{node.op_type}_{position}", ""
         for given in filter(None, node.input):  # nodes are in the order of computation: what none has made is a weight
             names.setdefault(given, f"weight_{len(names)}")
-        for body in _bodies(node):
+        for body in bodies_of(node):
             _choose_names(body, names, f"{node.name}/")
         for slot, made in enumerate(node.output):
             names.setdefault(made, f"{node.name}_{slot}" if made else "")
@@ -134,7 +141,7 @@ def _rename(graph: Any, names: Mapping[str, str], places: Mapping[str, int]) -> 
     for node in graph.node:
         node.input[:] = [names.get(given, "") for given in node.input]
         node.output[:] = [names[made] for made in node.output]
-        for body in _bodies(node):
+        for body in bodies_of(node):
             body.name, body.doc_string = f"{node.name}_body", ""
             for value in [*body.input, *body.output]:
                 for size in value.type.tensor_type.shape.dim:
@@ -148,22 +155,6 @@ def _rename(graph: Any, names: Mapping[str, str], places: Mapping[str, int]) -> 
     ]
     del graph.initializer[:]
     graph.initializer.extend(ordered)
-
-
-def _bodies(node: Any) -> list[Any]:
-    """The graphs inside a node: of a loop, or of the branches of a choice."""
-    return [
-        each
-        for attribute in node.attribute
-        for each in [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]
-    ]
-
-
-def _nodes(graph: Any) -> Iterator[Any]:
-    for node in graph.node:
-        yield node
-        for body in _bodies(node):
-            yield from _nodes(body)
 
 
 def _make_fit_for_numpy_2() -> None:
