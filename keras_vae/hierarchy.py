@@ -43,6 +43,14 @@ class Ladder:
             z[name] = self.level(name, z).sample(shape, seed=noise)
         return z
 
+    def from_noise(self, noise: Mapping[str, Any]) -> dict[str, Any]:
+        """The draws that noise of N(0, I) becomes, by name, of levels that are all Gaussian."""
+        z: dict[str, Any] = {}
+        for name in self.names:
+            inner = self.level(name, z).distribution
+            z[name] = inner.loc + inner.scale * noise[name]
+        return z
+
     def means(self) -> dict[str, Any]:
         """The mean of each level given the means above it, by name, and `log_var_` and the name, at these."""
         z, log_vars = {}, {}

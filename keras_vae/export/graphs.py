@@ -133,7 +133,9 @@ def graphs_of(model: Any, sampler: bool = False, prior: Any = None) -> list[Grap
     `encoder`: x -> the posterior's parameters; `decoder`: the code -> the likelihood's parameters and `mean`;
     `reconstruction`: x -> the mean image of the mean code; then the model's `further_graphs`; `sampler`, if asked for:
     x and eps, noise of N(0, I) -> the posterior's parameters and `z`, a draw; and what `prior`, one of
-    `keras_vae.priors`, says. All with training=False, and with a further input `condition` where the model takes one.
+    `keras_vae.priors`, says. A hierarchy takes noise for each level, `eps_z1`, ..., in the sampler and in
+    `prior_sampler`, noise -> a draw of p(z1, ..., zL). All with training=False, and with a further input `condition`
+    where the model takes one.
 
     Raises:
       ExportError: a sampler was asked for, and the posterior is not a Gaussian that the encoder's outputs describe; or
@@ -166,6 +168,8 @@ def graphs_of(model: Any, sampler: bool = False, prior: Any = None) -> list[Grap
         Graph("reconstruction", "reconstruct", images, reconstruct, model.decoded, (model.decoded,), own_file=False),
         *model.further_graphs(),
     ]
+    if draws_by_levels(model) and prior is None:
+        of_prior = [_ancestral(model)]
     drawing = [_sampler(model, encode, images, condition)] if sampler else []
     return [*graphs, *drawing, *of_prior]
 
@@ -183,7 +187,35 @@ def is_gaussian(model: Any) -> bool:
     return isinstance(posterior, tfd.Independent) and isinstance(inner, tfd.Normal) and names == {"mean", "log_var"}
 
 
+def draws_by_levels(model: Any) -> bool:
+    """Whether the code has several levels, whose prior is Gaussian at each, given those above."""
+    if any(given["kind"] != "level" for given in model.code_spec().values()):
+        return False
+    prior = model.prior()
+    return isinstance(getattr(prior.level(prior.names[0], {}), "distribution", None), tfd.Normal)
+
+
+def _noise_of_levels(model: Any) -> dict[str, Input]:
+    return {f"eps_{name}": Input(given["shape"], "float32", "noise") for name, given in model.code_spec().items()}
+
+
+def _ancestral(model: Any) -> Graph:
+    levels = list(model.code_spec())
+
+    def draw(**noise: Any) -> Mapping[str, Any]:
+        return model.prior().from_noise({name: noise[f"eps_{name}"] for name in levels})
+
+    return Graph("prior_sampler", "prior_sample", _noise_of_levels(model), draw, levels[0], levels)
+
+
 def _sampler(model: Any, encode: Any, images: Mapping[str, Input], condition: Mapping[str, Input]) -> Graph:
+    if draws_by_levels(model):
+        levels = list(model.code_spec())
+
+        def draw_levels(x: Any, **noise: Any) -> Mapping[str, Any]:
+            return model.posterior(x).from_noise({name: noise[f"eps_{name}"] for name in levels})
+
+        return Graph("sampler", "draw", {"x": images["x"], **_noise_of_levels(model)}, draw_levels, levels[0])
     if not is_gaussian(model):
         raise ExportError(
             f"A sampler draws from the Gaussian that the encoder's mean and log_var describe. Given: "

@@ -9,6 +9,7 @@ from tensorflow_probability import distributions as tfd
 
 from keras_vae import divergences
 from keras_vae.errors import UserError
+from keras_vae.export.graphs import draws_by_levels
 
 
 def latent_facts(
@@ -39,14 +40,17 @@ def latent_facts(
         kl = np.asarray(divergences.kl(model.posterior(x, given), model.prior(given)), "float64").mean(axis=0)
         if kl.shape == (model.latent_dim,):
             codes[next(iter(codes))]["kl"] = _numbers(kl)
-    return {"prior": prior_facts(model) if prior is None else {"name": "graph"}, "codes": codes}
+    return {"prior": prior_facts(model) if prior is None else {"name": "graph", "noise": "gumbel"}, "codes": codes}
 
 
 def prior_facts(model: Any) -> dict[str, Any]:
     """The prior by `name`: `"normal"`, independent numbers of `mean` and `scale`, with a row for each class where it
     depends on the class; `"sphere"`, directions drawn alike; `"none"`; or `"other"`, of which golden.json holds draws.
-    A fitted prior is `"graph"`: `prior_sampler` makes codes of noise.
+    A fitted prior, and that of a hierarchy, are `"graph"`: `prior_sampler` makes codes of `noise`, `"gumbel"` or
+    `"normal"`.
     """
+    if draws_by_levels(model):
+        return {"name": "graph", "noise": "normal"}
     spec = model.condition_spec()
     labels = ops.arange(spec["classes"], dtype="int32") if spec.get("kind") == "label" else None
     if spec and labels is None:

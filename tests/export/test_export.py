@@ -169,13 +169,18 @@ def test_renaming_reaches_the_bodies_of_loops():
     np.testing.assert_allclose(session.run(["mean"], {"x": x})[0], layer(x), atol=1e-6)
 
 
+_INSTANCES = ["Reshape", "InstanceNormalization", "Reshape", "Mul", "Add"]
+
+
 @pytest.mark.parametrize(
     ("layer", "shape", "opset", "expected"),
     [
         (keras.layers.LayerNormalization(), (5, 12), 18, ["LayerNormalization"]),
         (keras.layers.LayerNormalization(), (12,), 17, ["LayerNormalization"]),
         (keras.layers.LayerNormalization(), (12,), 16, 13),
-        (keras.layers.GroupNormalization(4), (4, 4, 8), 18, 15),
+        (keras.layers.GroupNormalization(4), (4, 4, 8), 18, ["Transpose", *_INSTANCES, "Transpose"]),
+        (keras.layers.GroupNormalization(4), (4, 4, 8), 13, ["Transpose", *_INSTANCES, "Transpose"]),
+        (keras.layers.GroupNormalization(-1), (4, 4, 8), 21, ["Transpose", "GroupNormalization", "Transpose"]),
     ],
 )
 def test_normalisations_have_the_operator_where_the_opset_does(layer, shape, opset, expected):

@@ -8,11 +8,12 @@ import pytest
 from keras_vae import export, runtimes, zoo
 from keras_vae.errors import ExportError, UserError
 from keras_vae.export.formats import onnx_file
-from keras_vae.export.graphs import trace
+from keras_vae.export.graphs import graphs_of, trace
 from keras_vae.export.work import Work
 from keras_vae.models import VQVAE
 from keras_vae.priors import AutoregressivePrior, MixturePrior
 from keras_vae.runtimes.raster import draw_codes
+from tests.conformance.cases import make
 from tests.export.bundles import stirred
 from tests.export.test_commands import run
 from tests.toys import SHAPE, binary, mlp, toy
@@ -108,7 +109,7 @@ def test_the_steps_are_of_one_size_however_many_rows_there_are():
 
 def test_the_bundle_says_what_its_prior_is_and_check_repeats_it(bundle):
     assert bundle.manifest["model"]["prior"] == "AutoregressivePrior"
-    assert bundle.manifest["latent"]["prior"] == {"name": "graph"}
+    assert bundle.manifest["latent"]["prior"] == {"name": "graph", "noise": "gumbel"}
     assert bundle.graphs["prior_step"]["inputs"]["last"]["classes"] == ENTRIES + 1
     graphs = {"encoder", "decoder", "prior_row", "prior_step", "prior_sampler"}
     assert {row.graph for row in export.check(bundle, ["onnxruntime"]).rows} == graphs
@@ -116,6 +117,34 @@ def test_the_bundle_says_what_its_prior_is_and_check_repeats_it(bundle):
     # The decoder was tried on codes of this prior, not of the uniform one.
     codes = bundle.golden()["decoder"]["inputs"]["codes"]
     assert prior_of().log_prob(codes).mean() > -len(codes[0].ravel()) * np.log(ENTRIES)
+
+
+def test_a_hierarchy_is_drawn_from_noise_for_each_level(tmp_path):
+    """From the prior and from the posterior, ancestrally, by hand: mean + deviation * noise, the top level first."""
+    model = stirred(make("HierarchicalVAE"))
+    bundle = export.export(model, tmp_path / "out", ("saved_model", "onnx", "litert"), sampler=True)
+    assert bundle.manifest["latent"]["prior"] == {"name": "graph", "noise": "normal"}
+    generator, x = np.random.default_rng(0), binary(4)
+    noise = {f"eps_{name}": generator.normal(size=(4, size)).astype("float32") for name, size in (("z1", 3), ("z2", 2))}
+    for graph, inputs, ladder in (
+        ("prior_sampler", noise, model.prior()),
+        ("sampler", {"x": x, **noise}, model.posterior(x)),
+    ):
+        z2 = ladder.level("z2", {})
+        top = z2.mean().numpy() + z2.stddev().numpy() * noise["eps_z2"]
+        z1 = ladder.level("z1", {"z2": top})
+        expected = {"z2": top, "z1": z1.mean().numpy() + z1.stddev().numpy() * noise["eps_z1"]}
+        for name in ("saved_model", "onnxruntime", "openvino", "litert"):
+            given = runtimes.open(bundle, name).run(graph, inputs)
+            for level in ("z1", "z2"):
+                np.testing.assert_allclose(given[level], expected[level], rtol=1e-5, atol=1e-5)
+
+
+def test_a_hierarchy_whose_top_is_a_mixture_has_no_graph_of_noise():
+    model = make("HierarchicalVAE", pseudo_inputs=3)
+    assert [graph.name for graph in graphs_of(model)] == ["encoder", "decoder", "reconstruction"]
+    with pytest.raises(ExportError, match="A sampler draws from the Gaussian"):
+        graphs_of(model, sampler=True)
 
 
 def test_what_cannot_be_exported_is_refused(tmp_path):

@@ -22,9 +22,11 @@ export async function draw(bundle, label) {
     return { code: { [only.name]: unit(Float32Array.from({ length: only.size }, gaussian)) } };
   }
   if (prior.name === "graph") {
-    const { inputs, result } = bundle.graphs.prior_sample;
-    const noise = Float32Array.from({ length: sizeOf(inputs.noise.shape) }, gumbel);
-    return { code: { [only.name]: (await bundle.run("prior_sample", { noise }, 1))[result] } };
+    const { inputs } = bundle.graphs.prior_sample;
+    const one = prior.noise === "gumbel" ? gumbel : gaussian;
+    const filled = ([name, { shape }]) => [name, Float32Array.from({ length: sizeOf(shape) }, one)];
+    const drawn = await bundle.run("prior_sample", Object.fromEntries(Object.entries(inputs).map(filled)), 1);
+    return { code: Object.fromEntries(bundle.codes.map(({ name }) => [name, drawn[name]])) };
   }
   return kept(bundle, Math.floor(Math.random() * keptCount(bundle)));
 }
