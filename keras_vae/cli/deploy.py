@@ -100,7 +100,7 @@ def _export_all(folder: Path, formats: list[str] | None, options: Mapping[str, A
     """Every model of the zoo; one that cannot be exported is a row that says why, and the exit status is 1."""
     from keras_vae import zoo
 
-    rows, names = [], zoo.names()
+    rows, names, first = [], zoo.names(), time.monotonic()
     for place, name in enumerate(names, 1):
         started = time.monotonic()
         row: dict[str, Any] = {"name": name, "path": str(folder / name), "error": None}
@@ -113,12 +113,13 @@ def _export_all(folder: Path, formats: list[str] | None, options: Mapping[str, A
             except UserError as error:
                 row["error"] = str(error)
         rows.append(row | {"seconds": round(time.monotonic() - started, 1)})
-    failed = [row for row in rows if row["error"]]
+    failed, seconds = [row for row in rows if row["error"]], round(time.monotonic() - first, 1)
     if json:
-        print_json({"passed": not failed, "models": rows})
+        print_json({"passed": not failed, "seconds": seconds, "models": rows})
     else:
         titles = ["model", "formats", "MB", "comparisons", "worst error, of what is allowed", "s"]
         print_table("", titles, [_row_of_all(row) for row in rows], numbers_from=2)
+        print(f"{len(rows) - len(failed)} models exported in {seconds:.0f} s to {folder}.")
         for row in failed:
             print(f"{row['name']}: {' '.join(row['error'].split())}")
     if failed:

@@ -79,13 +79,13 @@ def test_export_all_reports_the_one_that_fails_and_writes_the_others(two_models,
     document = json.loads(out)
     assert status == 1 and document["passed"] is False
     assert [(row["name"], row["error"] is None) for row in document["models"]] == [("broken", False), ("fine", True)]
-    assert document["models"][1]["comparisons"] > 10
+    assert document["models"][1]["comparisons"] > 10 and document["seconds"] >= document["models"][1]["seconds"]
 
 
 def test_export_all_succeeds(two_models, monkeypatch, tmp_path, capsys):
     monkeypatch.setattr(zoo, "names", lambda: ["fine"])
     status, out, _ = run(capsys, "export", "--all", "--output", tmp_path, "-f", "onnx")
-    assert status == 0 and "fine" in out and "of 1.0e-05" in out
+    assert status == 0 and "fine" in out and "of 1.0e-05" in out and "1 models exported in " in out
     assert status == 0 and (tmp_path / "fine" / "bundle.json").is_file()
 
 

@@ -184,3 +184,16 @@ def test_tolerances_by_precision():
     assert tolerance(graph, "mean", case, "float16") == pytest.approx(5e-3 * 4)
     assert tolerance(graph, "mean", case, "bfloat16") == pytest.approx(4e-2 * 4)
     assert tolerance(graph, "codes", case, "float16") == 0.05
+
+
+@pytest.mark.parametrize("opset", [13, 18, 21])
+def test_group_normalisation_in_every_precision(opset, tmp_path):
+    """Written otherwise below opset 21; what is compared with Keras is in the bundle, or there would be none."""
+    network = {"name": "residual", "filters": (8, 16), "groups": 4}
+    model = stirred(VAE(latent_dim=4, encoder=network, decoder=network))
+    bundle = export(model, tmp_path / "out", FORMATS, opset=opset, force=True)
+    assert {row.format for row in bundle.parity} == set(FORMATS)
+    operator = "GroupNormalization" if opset == 21 else "InstanceNormalization"
+    for graph in ("encoder", "decoder"):
+        types = [node.op_type for node in onnx.load(bundle.path / f"{graph}.onnx").graph.node]
+        assert types.count(operator) == 5 and len(types) < 70  # tf2onnx leaves 144 and 152
