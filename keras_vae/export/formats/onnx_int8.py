@@ -38,6 +38,11 @@ def quantised(traced: TracedGraph, work: Work) -> Any:
 
     source = onnx.ModelProto()
     source.CopyFrom(onnx_file.convert(traced, work))  # the quantiser works in place
+    for node in source.graph.node:
+        # The quantiser asks ONNX for the types of tensors, which does not know what this one makes.
+        if node.op_type == "GroupNormalization":
+            value = onnx.helper.make_tensor_value_info(node.output[0], onnx.TensorProto.FLOAT, None)
+            source.graph.value_info.append(value)
     level = logging.root.manager.disable
     with converting(f"Quantising the {traced.name}"), tempfile.TemporaryDirectory() as scratch:
         logging.disable(logging.WARNING)  # advice to preprocess, through the root logger
