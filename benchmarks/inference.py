@@ -28,7 +28,7 @@ def exported(name: str, folder: Path) -> export.Bundle:
         found = export.read_bundle(folder)
         if found.manifest["model"]["weights_sha256"] == zoo.card(name).results["weights"]["sha256"]:
             return found
-    model, formats = zoo.load(name), [*formats_here(), "onnx_fp16"]
+    model, formats = zoo.load(name), [*formats_here(), "onnx_fp16"]  # a prior has no part in what is timed
     try:
         return export.export(model, folder, [*formats, "onnx_int8"])
     except ExportError as error:

@@ -48,7 +48,10 @@ def export_command(
         bool, typer.Option("--force", help="Write float16 or int8 that loses over 1 nat of ELBO, or 2% of error.")
     ] = False,
     prior: Annotated[
-        Path | None, typer.Option(help="Also write this autoregressive prior, a file that its save() wrote.")
+        Path | None,
+        typer.Option(
+            help="Also write this autoregressive prior, a file that its save() wrote; by default the model's own, if any."
+        ),
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace a folder with other contents.")] = False,
     json: Json = False,
@@ -92,8 +95,13 @@ def _export_one(name: str, folder: Path, formats: list[str] | None, options: Map
 
     chosen = list(FORMATS) if formats == ["all"] else formats or ["saved_model", "onnx"]
     files.check_output_folder(folder, "bundle.json", options["overwrite"])  # before the seconds that loading takes
-    fitted = options["prior"] and priors.load(options["prior"])
-    return export(zoo.load(name), folder, chosen, **{**options, "prior": fitted})
+    model = zoo.load(name)
+    if options["prior"] is not None:
+        prior = priors.load(options["prior"])
+    else:
+        own = zoo.prior(name) if getattr(model, "zoo_name", None) else None
+        prior = own if own is not None and own.has_graphs else None
+    return export(model, folder, chosen, **{**options, "prior": prior})
 
 
 def _export_all(folder: Path, formats: list[str] | None, options: Mapping[str, Any], json: bool) -> None:

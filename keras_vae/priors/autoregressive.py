@@ -35,6 +35,7 @@ class AutoregressivePrior(FittedPrior):
     """
 
     kind = "index"
+    has_graphs = True
 
     def __init__(
         self,

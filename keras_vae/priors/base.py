@@ -30,6 +30,7 @@ class FittedPrior:
     """
 
     kind = "code"  # of code_spec: "code", one vector; "index", an array of integers
+    has_graphs = False  # whether `export_graphs` gives any
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = arrays.check_whole_number(seed, "seed", minimum=0)
