@@ -49,9 +49,7 @@ def export_command(
     ] = False,
     prior: Annotated[
         Path | None,
-        typer.Option(
-            help="Also write this autoregressive prior, a file that its save() wrote; by default the model's own, if any."
-        ),
+        typer.Option(help="The autoregressive prior to write too, a file of its save(). Default: the model's own."),
     ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace a folder with other contents.")] = False,
     json: Json = False,
