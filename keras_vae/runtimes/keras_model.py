@@ -23,7 +23,7 @@ class KerasRuntime(Runtime):
         from keras_vae.export.formats import keras_weights
         from keras_vae.export.graphs import graphs_of, trace
 
-        model, prior = keras_weights.read(self.bundle.path)
+        model, prior = keras_weights.read(self.bundle.path), keras_weights.read_prior(self.bundle.path)
         graphs = graphs_of(model, "sampler" in self.bundle.graphs, prior)
         return {graph.name: trace(graph) for graph in graphs}
 

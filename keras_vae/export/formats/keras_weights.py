@@ -50,8 +50,8 @@ def write(work: Work, folder: Path) -> dict[str, Any]:
     return {"files": {traced.name: FOLDER for traced in work.graphs}}
 
 
-def read(folder: Path) -> tuple[Any, Any]:
-    """The model in `folder/keras`, whose files the caller has verified, and its fitted prior, or None.
+def read(folder: Path) -> Any:
+    """The model in `folder/keras`, whose files the caller has verified.
 
     Raises:
       CorruptFileError: the configuration names no registered class, or would make Keras build objects by name.
@@ -65,8 +65,13 @@ def read(folder: Path) -> tuple[Any, Any]:
         )
     model = MODELS[stored["class"]].from_config(stored["config"])
     model.load_weights(folder / FOLDER / WEIGHTS)
+    return model
+
+
+def read_prior(folder: Path) -> Any:
+    """The fitted prior in `folder/keras`, whose files the caller has verified, or None."""
     path = folder / FOLDER / PRIOR
-    return model, priors.load(path) if path.exists() else None
+    return priors.load(path) if path.exists() else None
 
 
 def objects_in(config: Any, path: str = "config") -> list[str]:
