@@ -103,18 +103,25 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
 def _existing(source: str | Path) -> Bundle | None:
     """The bundle that `source` is; None for a model, which is known to exist."""
     if not (Path(source) / BUNDLE).is_file():
-        from keras_vae.zoo import store
+        from keras_vae.zoo import cards, store
 
         store.checked_weights(store.entry(source))
+        _require_images(source, cards.card(source).kind)
         return None
     bundle = read_bundle(source)
     bundle.verify()
+    _require_images(bundle.path, bundle.graphs["encoder"]["inputs"]["x"]["kind"])
     if "onnx" not in bundle.formats or not all(bundle.graph_of("onnx", each) for each in ("encode", "decode")):
         raise UserError(
             f"The page opens ONNX files of an encoder and a decoder. Given: {bundle.path}, which has not both. Export "
             f"the model again: keras-vae export NAME {bundle.path} --format onnx."
         )
     return bundle
+
+
+def _require_images(source: str | Path, kind: str) -> None:
+    if kind != "image":
+        raise UserError(f"The page draws images. Given: {source}, whose x are {kind}.")
 
 
 def _export(name: str | Path, folder: Path) -> None:

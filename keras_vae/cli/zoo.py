@@ -22,7 +22,8 @@ def list_command(
     rows = []
     for card in cards:
         metrics = card.results.get("metrics", {})
-        elbo, error = (f"{metrics[key]['value']:.2f}" if key in metrics else "" for key in ("elbo", "squared_error"))
+        own = "elbo_fitted" if "elbo_fitted" in metrics else "elbo"
+        elbo, error = (f"{metrics[key]['value']:.2f}" if key in metrics else "" for key in (own, "squared_error"))
         rows.append([card.name, card.recipe.summary, elbo if metrics else "not trained", error])
     note = "No ELBO: the model has no distribution over codes. keras-vae show NAME has all numbers, with their errors."
     print_table("", ["name", "what it is", "ELBO, nats", "squared, error"], rows, numbers_from=2, note=note)

@@ -102,6 +102,8 @@ def test_a_runtime_of_another_hash_is_not_used(no_npm, tmp_path):
 def test_what_cannot_be_shown_is_refused_and_leaves_nothing(no_npm, tmp_path):
     with pytest.raises(UserError, match="Did you mean 'beta_vae_mnist'"):
         demo.build("beta_vae_mnits", tmp_path / "site")
+    with pytest.raises(UserError, match=r"The page draws images\. Given: sequence_vae_words, whose x are tokens"):
+        demo.build("sequence_vae_words", tmp_path / "site")
     (folder := copied("mlp", tmp_path / "damaged")).joinpath("decoder.onnx").write_bytes(b"")
     with pytest.raises(CorruptFileError, match=r"decoder\.onnx is not the file"):
         demo.build(folder, tmp_path / "site")
