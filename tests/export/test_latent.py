@@ -48,7 +48,7 @@ def test_a_learned_prior_has_a_row_for_each_class():
         (lambda: CVAE(**TOY, latent_dim=2, condition_dim=3, learned_prior=True), "other", True),
         (lambda: HypersphericalVAE(**TOY, latent_dim=3), "sphere", False),
         (lambda: VampVAE(**TOY, latent_dim=2, pseudo_inputs=4), "other", False),
-        (lambda: HierarchicalVAE(**TOY, latent_dims=(3, 2), hidden=6), "other", False),
+        (lambda: HierarchicalVAE(**TOY, latent_dims=(3, 2), hidden=6), "graph", False),
         (lambda: VQVAE(**TOY, code_shape=(3,), entries=5, embedding_dim=2), "other", False),
         (lambda: AE(**TOY, latent_dim=2), "none", False),
         (lambda: RAE(**TOY, latent_dim=2), "none", False),
