@@ -16,7 +16,7 @@ from keras_vae.files import atomic
 
 # Okabe and Ito 2008, https://jfly.uni-koeln.de/color/
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-MARKS = ("o", "x", "^")
+MARKS = ("o", "^", "s")
 
 
 def save(figure: Figure, path: str | Path) -> None:
@@ -67,8 +67,13 @@ def labelled_rows(rows: np.ndarray, labels: Sequence[str], path: str | Path) -> 
 def curves(history: Mapping[str, Sequence[float]], path: str | Path) -> None:
     """Training curves: each metric with its `val_` twin over the epochs; losses and the ELBO's parts in nats."""
     names = [name for name in history if not name.startswith("val_")]
-    figure = Figure(figsize=(3.2 * len(names), 2.6), layout="constrained")
-    for axes, name in zip(np.atleast_1d(figure.subplots(1, len(names))), names, strict=True):
+    columns = min(len(names), 4)
+    rows = -(-len(names) // columns)
+    figure = Figure(figsize=(3.2 * columns, 2.6 * rows), layout="constrained")
+    every = np.ravel(figure.subplots(rows, columns))
+    for axes in every[len(names) :]:
+        axes.remove()
+    for axes, name in zip(every, names, strict=False):
         for label, key, colour in (("training", name, COLOURS[0]), ("held out", f"val_{name}", COLOURS[1])):
             if key in history:
                 axes.plot(np.arange(1, len(history[key]) + 1), history[key], label=label, color=colour)
@@ -121,13 +126,24 @@ def bars(values: Sequence[float], path: str | Path, labels: Sequence[str], y: st
     save(figure, path)
 
 
-def detection(normal: np.ndarray, anomalous: np.ndarray, threshold: float, path: str | Path, score: str) -> None:
-    """How scores of normal images and of anomalies lie, and the threshold: left, their histograms; right, the ROC curve
-    with the point that the threshold gives."""
+def detection(
+    normal: np.ndarray,
+    anomalous: np.ndarray,
+    threshold: float,
+    path: str | Path,
+    score: str,
+    set_on: np.ndarray | None = None,
+) -> None:
+    """How scores of normal images and of anomalies lie, and the threshold: their histograms; the ROC curve with the
+    point that the threshold gives; and their calibration.
+
+    Calibration: a threshold that lets a stated share of the images `set_on` pass for anomalies, and the share of the
+    other normal images that it does so with. It is drawn where `set_on`, scores of normal images, is given.
+    """
     from sklearn.metrics import roc_curve
 
-    figure = Figure(figsize=(9, 3.2), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    figure = Figure(figsize=(9 if set_on is None else 13, 3.2), layout="constrained")
+    left, right, *further = figure.subplots(1, 2 if set_on is None else 3)
     joined = np.concatenate([normal, anomalous])
     edges = np.linspace(joined.min(), np.percentile(joined, 99.5), 41)
     for scores, label, colour in ((normal, "normal", COLOURS[0]), (anomalous, "anomalies", COLOURS[1])):
@@ -140,7 +156,13 @@ def detection(normal: np.ndarray, anomalous: np.ndarray, threshold: float, path:
     right.plot([0, 1], [0, 1], color="grey", linestyle=":", linewidth=1)
     right.plot(np.mean(normal > threshold), np.mean(anomalous > threshold), "o", color=COLOURS[1])
     right.set(xlabel="false positive rate", ylabel="true positive rate", aspect="equal")
-    for axes in (left, right):
+    for axes in further:
+        stated = np.linspace(0.0, 1.0, 101)
+        found = [np.mean(normal > level) for level in np.quantile(np.asarray(set_on), 1.0 - stated)]
+        axes.plot(stated, found, color=COLOURS[0])
+        axes.plot([0, 1], [0, 1], color="grey", linestyle=":", linewidth=1)
+        axes.set(xlabel="false positive rate, stated", ylabel="found", aspect="equal", title="calibration")
+    for axes in (left, right, *further):
         axes.spines[["top", "right"]].set_visible(False)
     save(figure, path)
 

@@ -30,6 +30,7 @@ def written(folder):
     return found
 
 
+@pytest.mark.slow
 def test_scalars_each_epoch_and_pictures_each_second(tmp_path):
     model, x = compiled(), binary(48)
     history = model.fit(
@@ -45,6 +46,7 @@ def test_scalars_each_epoch_and_pictures_each_second(tmp_path):
     assert found["reconstructions", 2].shape == plots.mosaic(np.zeros((32, 4, 4, 1)), 16).shape
 
 
+@pytest.mark.slow
 def test_pictures_are_of_the_model_as_it_is(tmp_path):
     """After the last epoch nothing moves any more: the picture is what the model draws now, in 8 bits."""
     model, x = compiled(), binary(20)
@@ -55,6 +57,7 @@ def test_pictures_are_of_the_model_as_it_is(tmp_path):
     assert found["active_units", 1] == active_units(model, x)["value"]
 
 
+@pytest.mark.slow
 def test_a_model_without_a_prior_has_no_samples(tmp_path):
     model, x = compiled(AE), binary(16)
     model.fit(x, batch_size=16, verbose=0, callbacks=[TensorBoard(tmp_path, x)])
@@ -62,6 +65,7 @@ def test_a_model_without_a_prior_has_no_samples(tmp_path):
     assert "samples" not in names and {"reconstructions", "traversal", "log_px"} <= names
 
 
+@pytest.mark.slow
 def test_integer_codes_have_no_traversal_and_labels_are_given(tmp_path):
     vq = VQVAE((3,), 5, 2, image_shape=SHAPE, encoder=mlp(), decoder=mlp())
     vq.compile("adam", **PLAIN)

@@ -154,3 +154,13 @@ def test_the_point_on_the_curve_is_that_of_the_threshold(tmp_path, monkeypatch):
     assert (point.get_xdata()[0], point.get_ydata()[0]) == (0.2, 0.7)
     area = np.trapezoid(curve.get_ydata(), curve.get_xdata())
     assert area == pytest.approx(np.mean([(a > n) + 0.5 * (a == n) for a in range(5, 15) for n in range(10)]))
+
+
+def test_calibration_compares_the_rate_that_is_stated_with_the_one_found(tmp_path, monkeypatch):
+    """Scores as those that thresholds were set on, and all of them 3 of 10 higher."""
+    seen, scores = figures(monkeypatch), np.arange(100.0)
+    for shift in (0.0, 30.0):
+        plots.detection(scores + shift, scores + 50, 90.0, tmp_path / "a.png", "-ELBO, nats", set_on=scores)
+        curve = seen[-1].axes[2].lines[0]
+        expected = np.minimum(curve.get_xdata() + shift / 100, 1.0)
+        np.testing.assert_allclose(curve.get_ydata(), expected, atol=0.011)

@@ -12,7 +12,7 @@ from typing import Any
 import typer
 import typer.core
 
-from keras_vae.cli import demo, deploy, quickstart, tasks, use, zoo
+from keras_vae.cli import anomaly, demo, deploy, labels, quickstart, report, tasks, use, zoo
 from keras_vae.errors import UserError
 
 
@@ -45,8 +45,15 @@ app.command("verify")(zoo.verify_command)
 app.command("sample")(use.sample_command)
 app.command("encode")(use.encode_command)
 app.command("traverse")(use.traverse_command)
-app.command("anomaly")(tasks.anomaly_command)
-app.command("report")(tasks.report_command)
+app.command("interpolate")(tasks.interpolate_command)
+app.command("manifold")(tasks.manifold_command)
+app.command("embed")(tasks.embed_command)
+app.command("impute")(tasks.impute_command)
+app.command("compress")(tasks.compress_command)
+app.command("attribute")(labels.attribute_command)
+app.command("classify")(labels.classify_command)
+app.command("anomaly")(anomaly.anomaly_command)
+app.command("report")(report.report_command)
 app.command("export")(deploy.export_command)
 app.command("check")(deploy.check_command)
 app.command("bench")(deploy.bench_command)

@@ -1,143 +1,165 @@
-"""anomaly, report."""
+"""interpolate, manifold, embed, impute, compress."""
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from keras_vae.cli.output import Json, Name, load_tensorflow, print_json, print_table, working
 
+Seed = Annotated[int, typer.Option(help="Of the noise: the same seed gives the same result.")]
+Picture = Annotated[str | None, typer.Option(help="A .png; in runs/NAME if not given.")]
 
-def anomaly_command(
+
+def interpolate_command(
     name: Name,
-    score: Annotated[str, typer.Option(help="reconstruction, elbo or log_prob.")] = "elbo",
-    anomalies: Annotated[
-        str | None,
-        typer.Option(help="A .npy of strange images in [0, 1]; by default, test images upside down."),
-    ] = None,
-    rate: Annotated[float, typer.Option(help="The share of normal images that may be called strange.")] = 0.05,
-    samples: Annotated[int, typer.Option(help="Importance samples of log_prob.")] = 100,
-    count: Annotated[int, typer.Option(help="Test images to score.")] = 2000,
-    output: Annotated[str | None, typer.Option(help="A .png; runs/NAME/anomaly.png.")] = None,
+    count: Annotated[int, typer.Option(help="Pairs of test images.")] = 8,
+    steps: Annotated[int, typer.Option(help="Images in a row, both ends among them.")] = 11,
+    method: Annotated[str, typer.Option(help="linear or spherical.")] = "linear",
+    path: Annotated[str, typer.Option(help="codes: between mean codes; posteriors: a draw of each on the way.")] = (
+        "codes"
+    ),
+    seed: Seed = 0,
+    output: Picture = None,
     json: Json = False,
 ) -> None:
-    """Tell strange images from the model's own: AUROC, AUPRC, and a threshold at a stated rate of false alarms.
+    """Draw the way from one test image to another."""
+    from keras_vae.cli.use import _path, _report, require_images
 
-    The threshold is set on the first half of the test images, and judged on the second.
-    """
-    from keras_vae import files
-    from keras_vae.cli.use import _path, require_images
-
-    path = _path(name, output, "anomaly.png", (".png",))
-    strange = None if anomalies is None else files.read_array(anomalies)
-    if strange is None:
-        require_images(name, "Images upside down are strange; of anything else, give --anomalies FILE.npy.")
+    file = _path(name, output, "interpolation.png", (".png",))
+    require_images(name, "This is drawn as images.")
     load_tensorflow()
+    from keras_vae import plots, tasks
+    from keras_vae.arrays import check_whole_number
+
+    with working(f"Interpolating with {name}", quiet=json):
+        count = check_whole_number(count, "count")
+        model, x, given, _ = _held_out(name, 2 * count)
+        first = None if given is None else given[:count]
+        images = tasks.interpolate(model, x[:count], x[count : 2 * count], steps, method, path, seed, first)
+        plots.rows(images, file)
+    _report(file, images.shape, json)
+
+
+def manifold_command(
+    name: Name,
+    side: Annotated[int, typer.Option(help="Images in a row and in a column.")] = 20,
+    dimensions: Annotated[tuple[int, int], typer.Option(help="Which two dimensions of the code.")] = (0, 1),
+    label: Annotated[int | None, typer.Option(help="Of a conditional model.")] = None,
+    output: Picture = None,
+    json: Json = False,
+) -> None:
+    """Draw what two dimensions of the code draw: the plane of a code of two dimensions, the others at 0."""
+    from keras_vae.cli.use import _path, _report, require_images
+
+    file = _path(name, output, "manifold.png", (".png",))
+    require_images(name, "This is drawn as images.")
+    load_tensorflow()
+    import numpy as np
+
     from keras_vae import plots, tasks, zoo
-    from keras_vae.zoo import measures
 
-    with working(f"Scoring with {name}", quiet=json):
-        model, recipe = zoo.load(name), zoo.card(name).recipe
-        images = measures.images_of(recipe)[: max(count, 4)]
-        held = len(images) // 2
-        strange = images[held:, ::-1] if strange is None else strange
-        first, second, odd = (
-            tasks.anomaly_scores(model, each, score, samples) for each in (images[:held], images[held:], strange)
-        )
-        found = tasks.detection(second, odd, chosen=tasks.threshold(first, rate))
-        unit = "squared error, summed over pixels" if score == "reconstruction" else "nats"
-        plots.detection(second, odd, found.threshold, path, f"{score} score, {unit}")
-    if json:
-        print_json({"name": name, "score": score, "images": held, "file": str(path), **found._asdict()})
-        return
-    rows = [[field.replace("_", " "), f"{value:.4f}"] for field, value in found._asdict().items()]
-    print_table(f"{name}: {score} of {len(second):,} normal and {len(odd):,} strange images", ["", "value"], rows)
-    print(f"Written: {path}")
+    with working(f"Drawing the plane of {name}", quiet=json):
+        condition = None if label is None else np.array([label], "int32")
+        images = tasks.latent_plane(zoo.load(name), None, side, dimensions, condition)
+        plots.rows(images, file, gap=0)
+    _report(file, images.shape, json)
 
 
-def report_command(
+def embed_command(
     name: Name,
-    output: Annotated[str | None, typer.Option(help="An .html; runs/NAME/report.html.")] = None,
-    count: Annotated[int, typer.Option(help="Test images for the picture of the codes.")] = 1000,
+    method: Annotated[str, typer.Option(help="pca or tsne.")] = "pca",
+    count: Annotated[int, typer.Option(help="Test images.")] = 2000,
+    seed: Seed = 0,
+    output: Annotated[str | None, typer.Option(help="A .png, or a .npy of the points; runs/NAME/codes.png.")] = None,
     json: Json = False,
 ) -> None:
-    """Write one self-contained page about a model: card, numbers, curves and pictures."""
-    from keras_vae.cli.use import _path
+    """Project the codes of test images to the plane, by class: a picture, or an array."""
+    from keras_vae.cli.use import _path, _report
 
-    path = _path(name, output, "report.html", (".html",))
+    file = _path(name, output, "codes.png", (".png", ".npy"))
     load_tensorflow()
-    import tempfile
+    from keras_vae import files, plots, tasks
+    from keras_vae.evaluation.overview import vectors_of
 
-    from keras_vae import files, zoo
-
-    with working(f"Looking at {name}", quiet=json), tempfile.TemporaryDirectory() as folder:
-        files.write_text(path, _page(zoo.card(name), zoo.load(name), Path(folder), count))
-    if json:
-        print_json({"name": name, "file": str(path)})
-    else:
-        print(f"Written: {path}")
-
-
-def _page(card: Any, model: Any, folder: Path, count: int) -> str:
-    from keras_vae import report, zoo
-    from keras_vae.zoo import pictures, texts
-    from keras_vae.zoo.cards import PICTURES, number
-
-    metrics = card.results.get("metrics", {})
-    numbers = [[metric, number(row), row.get("unit", "nats")] for metric, row in metrics.items()]
-    pictures.write(folder, model, card.recipe, card.results["training"]["history"], zoo.prior(model.zoo_folder))
-    sequences = texts.shown(model, card.recipe)
-    captions = {**PICTURES, **_further_pictures(card, model, folder, count)}
-    parts = [
-        report.heading("Measured"),
-        report.paragraph(f"On the split {card.results['evaluation']['split']}, each number with its standard error."),
-        report.table(["metric", "value ± standard error", "unit"], numbers),
-        report.heading("What it has learned"),
-        *(part for name, rows in sequences.items() for part in _text_parts(name, rows)),
-        *(report.picture(folder / file, title) for file, title in captions.items() if (folder / file).is_file()),
-        report.heading("Recipe"),
-        report.preformatted(card.recipe.text),
-    ]
-    return report.page(card.name, card.recipe.summary, parts)
+    with working(f"Projecting the codes of {name}", quiet=json):
+        model, x, given, classes = _held_out(name, count)
+        points = tasks.to_plane(vectors_of(model, x, given), method, seed)
+        if file.suffix == ".png":
+            title = {"pca": "first two principal components of the codes", "tsne": "t-SNE of the codes"}[method]
+            plots.scatter(points, file, classes, title)
+        else:
+            files.write_array(file, points)
+    _report(file, points.shape, json)
 
 
-def _text_parts(name: str, rows: list[list[str]]) -> list[str]:
-    from keras_vae import report
-    from keras_vae.zoo.cards import text_cells
+def impute_command(
+    name: Name,
+    count: Annotated[int, typer.Option(help="Test images.")] = 16,
+    missing: Annotated[str, typer.Option(help="What is missing: bottom, top, left or right half, or random.")] = (
+        "bottom"
+    ),
+    steps: Annotated[int, typer.Option(help="Turns of pseudo-Gibbs.")] = 50,
+    seed: Seed = 0,
+    output: Picture = None,
+    json: Json = False,
+) -> None:
+    """Fill in missing pixels of test images: the image, what is seen of it, and it filled in."""
+    from keras_vae.cli.use import _path, _report, require_images
 
-    title, heads, cells = text_cells(name, rows)
-    if not heads:
-        return [report.paragraph(f"{title}: {', '.join(cells[0])}.")]
-    return [report.paragraph(title), report.table(heads, cells)]
-
-
-def _further_pictures(card: Any, model: Any, folder: Path, count: int) -> dict[str, str]:
-    """Pictures of the codes of test images, where a code is one vector: file -> caption."""
+    file = _path(name, output, "imputation.png", (".png",))
+    require_images(name, "This is drawn as images.")
+    load_tensorflow()
     import numpy as np
 
     from keras_vae import plots, tasks
-    from keras_vae.evaluation.latent import kl_per_dimension
-    from keras_vae.zoo import measures
-    from keras_vae.zoo.cards import NOUNS
+    from keras_vae.naming import choose
 
-    spec = list(model.code_spec().values())
-    if len(spec) != 1 or spec[0]["kind"] != "code" or model.conditional:
-        return {}
-    examples = measures.examples_of(card.recipe)  # not a slice of the split, which may be one itself
-    x, y = examples.images[:count], None if examples.labels is None else examples.labels[:count]
-    found = {}
-    if model.stochastic:
-        kl = kl_per_dimension(model, x)
-        order = np.argsort(-kl)
-        plots.bars(kl[order].tolist(), folder / "kl.png", [f"z{each}" for each in order], "KL, nats", line=0.01)
-        found["kl.png"] = "KL of each latent dimension from the prior; below the line a dimension is not used"
-    if card.kind == "image":
-        plots.rows(tasks.interpolate(model, x[:4], x[4:8]), folder / "interpolation.png")
-        found["interpolation.png"] = (
-            "Between two test images: the images of the codes on the straight line between theirs"
-        )
-    codes = model.encode(x)
-    plots.scatter(tasks.to_plane(codes), folder / "codes.png", y, "first two principal components of the codes")
-    by_class = "" if y is None else ", by class"
-    caption = f"Codes of {len(x):,} test {NOUNS[card.kind]}s{by_class}, projected to the plane"
-    return {**found, "codes.png": caption}
+    with working(f"Filling in with {name}", quiet=json):
+        model, x, given, _ = _held_out(name, count)
+        height, width = x.shape[1:3]
+        row, column = np.indices((height, width))
+        seen = choose("half", missing, {
+            "bottom": row < height // 2, "top": row >= height // 2,
+            "left": column >= width // 2, "right": column < width // 2,
+            "random": np.random.default_rng(seed).random((height, width)) < 0.5,
+        })[..., None] & np.ones(x.shape[1:], bool)  # fmt: skip
+        filled = tasks.impute(model, x, seen, steps, seed, given)
+        plots.rows(np.stack([x, np.where(seen, x, 0.5), filled]), file, ["image", "seen", "filled in"])
+    _report(file, filled.shape, json)
+
+
+def compress_command(
+    name: Name,
+    count: Annotated[int, typer.Option(help="Test images.")] = 1000,
+    samples: Annotated[int, typer.Option(help="Importance samples of the least size.")] = 100,
+    seed: Seed = 0,
+    json: Json = False,
+) -> None:
+    """Estimate the size of a lossless code of test images, in bits an image; nothing is written."""
+    from keras_vae.cli.use import require_images
+
+    require_images(name, "This is the size of a code of images.")
+    load_tensorflow()
+    from keras_vae import tasks
+
+    with working(f"Measuring {name}", quiet=json):
+        model, x, given, _ = _held_out(name, count)
+        found = tasks.code_length(model, x, samples, seed, given)._asdict()
+    if json:
+        print_json({"name": name, "images": len(x), "samples": samples, "seed": seed, **found})
+        return
+    rows = [[field.replace("_", " "), f"{value:.2f}"] for field, value in found.items()]
+    print_table(f"{name}: {len(x):,} images", ["", "value"], rows)
+
+
+def _held_out(name: str, count: int) -> tuple[Any, Any, Any, Any]:
+    """The model, and `count` test images of its recipe with their condition and their classes, each or None."""
+    from keras_vae import zoo
+    from keras_vae.arrays import check_whole_number
+    from keras_vae.zoo.examples import condition_of, examples_of
+
+    count = check_whole_number(count, "count")
+    model, examples = zoo.load(name), examples_of(zoo.card(name).recipe)
+    parts = (examples.images, condition_of(model, examples), examples.classes)
+    images, condition, classes = (None if part is None else part[:count] for part in parts)
+    return model, images, condition, classes

@@ -20,6 +20,13 @@ def sample_command(
     label: Annotated[
         int | None, typer.Option(help="Of a conditional model, the label to draw; without it, each in equal parts.")
     ] = None,
+    prior: Annotated[
+        str | None,
+        typer.Option(
+            help="Draw codes from another prior: mixture, flow, two_stage or autoregressive (of integer codes), fitted "
+            "here to the codes of training images; or a file that a fitted prior's save wrote."
+        ),
+    ] = None,
     output: Annotated[
         str | None,
         typer.Option(help="A .png, or a .npy of the images; runs/NAME/samples.png. Of sequences, a .txt or a .npy."),
@@ -40,7 +47,8 @@ def sample_command(
 
     with working(f"Sampling {name}", quiet=json):
         model = zoo.load(name)
-        images = model.sample(count, seed, _labels_to_draw(model, count, label), prior=zoo.prior(name))
+        fitted = zoo.prior(name) if prior is None else _fitted_prior(prior, name, model)
+        images = model.sample(count, seed, _labels_to_draw(model, count, label), fitted)
         if path.suffix == ".png":
             plots.grid(images, path)
         elif path.suffix == ".txt":
@@ -127,6 +135,22 @@ def require_images(name: str, rule: str) -> None:
 
     if (kind := cards.card(name).kind) != "image":
         raise UserError(f"{rule} Given: {name}, a model of {cards.NOUNS[kind]}s.")
+
+
+def _fitted_prior(prior: str, name: str, model: Any) -> Any:
+    """The prior that the command names: read, or fitted to all training images."""
+    from keras_vae import priors, zoo
+    from keras_vae.naming import choose
+    from keras_vae.zoo.examples import condition_of, examples_of
+
+    if Path(prior).is_file():
+        return priors.load(prior)
+    kinds = {"mixture": priors.MixturePrior, "flow": priors.FlowPrior, "two_stage": priors.TwoStagePrior,
+             "autoregressive": priors.AutoregressivePrior}  # fmt: skip
+    made, recipe = choose("prior", prior, kinds)(), zoo.card(name).recipe
+    made.spec_of(model)  # says what does not fit, before the images are read
+    examples = examples_of(recipe, recipe.data.train)
+    return made.fit(model, examples.images, condition_of(model, examples))
 
 
 def _labels_to_draw(model: Any, count: int, label: int | None) -> Any:

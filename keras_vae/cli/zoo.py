@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from keras_vae.cli.output import Json, Name, Overwrite, load_tensorflow, print_json, print_table, working
+from keras_vae.errors import UserError
 
 
 def list_command(
@@ -98,6 +99,9 @@ def evaluate_command(
 
         with working(f"Evaluating {name}", quiet=json):
             found = evaluate_entry(name, sections, split, seed, samples)
+        if not any(found[section] for section in sections):
+            listed = " ".join(dict.fromkeys(found["without"].values()))
+            raise UserError(f"{name} has nothing of {', '.join(sections)}. {listed}")
         print_json({"name": name, **found}) if json else print_evaluation(name, found, sections)
         return
     from keras_vae import zoo

@@ -1,6 +1,9 @@
 """Numbers about a trained model, in nats unless said: each with its standard error, its draws and its seed.
 
 `evaluate` gives all that apply to a model; the functions behind it take a model, or arrays of codes.
+
+What takes longest is importance-weighted log p(x), `model.log_prob`. benchmarks/likelihood.json has the time of 5,000
+samples for each of MNIST's 10,000 test digits, as benchmarks/likelihood.py measures it.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -10,19 +10,16 @@ from typing import Any
 
 import numpy as np
 from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import mutual_info_score, roc_auc_score
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.metrics import roc_auc_score
 from sklearn.tree import DecisionTreeClassifier
 
 from keras_vae.arrays import check_whole_number
 from keras_vae.errors import UserError
 from keras_vae.evaluation.estimates import mean_of
+from keras_vae.evaluation.factors import checked, entropies, fitted, halves, information, linear
 from keras_vae.naming import choose
 
 BINS = 20
-LEAST = 20  # examples: with fewer, a histogram of 20 bins says nothing
 FORESTS = {"random_forest": RandomForestClassifier, "gradient_boosting": GradientBoostingClassifier}
 
 
@@ -64,8 +61,8 @@ def mig(codes: Any, factors: Any, seed: int = 0, bins: int = BINS) -> float:
     Without noise: `seed` is for `repeated`.
     """
     codes, factors = checked(codes, factors, dimensions=2)
-    ranked = np.sort(_information(codes, factors, bins), axis=0)[::-1]
-    return float(np.mean((ranked[0] - ranked[1]) / _entropies(factors)))
+    ranked = np.sort(information(codes, factors, bins), axis=0)[::-1]
+    return float(np.mean((ranked[0] - ranked[1]) / entropies(factors)))
 
 
 def modularity(codes: Any, factors: Any, seed: int = 0, bins: int = BINS) -> float:
@@ -76,7 +73,7 @@ def modularity(codes: Any, factors: Any, seed: int = 0, bins: int = BINS) -> flo
     without any information counts 0, not 1.
     """
     codes, factors = checked(codes, factors)
-    squared = _information(codes, factors, bins) ** 2
+    squared = information(codes, factors, bins) ** 2
     best = squared.max(axis=1)
     rest = (squared.sum(axis=1) - best) / (np.maximum(best, 1e-30) * (squared.shape[1] - 1))
     return float(np.where(best > 1e-20, 1.0 - rest, 0.0).mean())
@@ -90,10 +87,10 @@ def explicitness(codes: Any, factors: Any, seed: int = 0) -> float:
     half of the examples, and its one-against-rest AUC is of the other.
     """
     codes, factors = checked(codes, factors)
-    first, second = _halves(len(codes), seed)
+    first, second = halves(len(codes), seed)
     scores = []
     for factor in factors.T:
-        found = _fitted(_linear(), codes[first], factor[first])
+        found = fitted(linear(), codes[first], factor[first])
         chances = found.predict_proba(codes[second])
         for place, value in enumerate(found.classes_):
             hits = factor[second] == value
@@ -111,7 +108,7 @@ def sap(codes: Any, factors: Any, seed: int = 0) -> float:
     accuracy on the half of the examples that the thresholds were not chosen on, rescaled so that chance is 0.
     """
     codes, factors = checked(codes, factors, dimensions=2)
-    first, second = _halves(len(codes), seed)
+    first, second = halves(len(codes), seed)
     gaps = []
     for factor in factors.T:
         classes = len(np.unique(factor[second]))
@@ -119,7 +116,7 @@ def sap(codes: Any, factors: Any, seed: int = 0) -> float:
         for dimension in codes.T[:, :, None]:
             tree = DecisionTreeClassifier(max_leaf_nodes=max(2, len(np.unique(factor))), class_weight="balanced",
                                           random_state=seed)  # fmt: skip
-            guesses = _fitted(tree, dimension[first], factor[first]).predict(dimension[second])
+            guesses = fitted(tree, dimension[first], factor[first]).predict(dimension[second])
             scores.append(_balanced_accuracy(factor[second], guesses, classes))
         scores.sort()
         gaps.append(scores[-1] - scores[-2])
@@ -139,10 +136,10 @@ def dci(codes: Any, factors: Any, seed: int = 0, model: str = "random_forest", t
       trees: their number.
     """
     codes, factors = checked(codes, factors, dimensions=2)
-    kind, (first, second) = choose("model", model, FORESTS), _halves(len(codes), seed)
+    kind, (first, second) = choose("model", model, FORESTS), halves(len(codes), seed)
     columns, accuracies = [], []
     for factor in factors.T:
-        found = _fitted(kind(n_estimators=trees, max_features=None, random_state=seed), codes[first], factor[first])
+        found = fitted(kind(n_estimators=trees, max_features=None, random_state=seed), codes[first], factor[first])
         columns.append(found.feature_importances_)
         accuracies.append(found.score(codes[second], factor[second]))
     importances = np.stack(columns, axis=1)
@@ -198,7 +195,7 @@ def beta_vae_metric(codes: Any, factors: Any, seed: int = 0, votes: int = 500, b
         factor, chosen = _pairs_with_one_factor(factors, batch, generator)
         points.append(np.abs(scaled[chosen[0]] - scaled[chosen[1]]).mean(axis=0))
         names.append(factor)
-    found = _fitted(_linear(), np.stack(points[:votes]), np.array(names[:votes]))
+    found = fitted(linear(), np.stack(points[:votes]), np.array(names[:votes]))
     return float(found.score(np.stack(points[votes:]), np.array(names[votes:])))
 
 
@@ -207,74 +204,11 @@ METRICS: dict[str, Callable[..., Any]] = {
 }
 
 
-def checked(codes: Any, factors: Any, dimensions: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """`codes` as float64 `(n, dimensions)` and `factors` as whole numbers `(n, factors)`, fit for a metric.
-
-    Raises:
-      UserError: arrays of other shapes or lengths; codes that are not finite, or all constant; too few examples or
-        dimensions; fewer than two factors; a factor with one value only.
-    """
-    codes, factors = np.asarray(codes), np.asarray(factors)
-    if codes.dtype.kind not in "fiub" or codes.ndim < 2:
-        raise UserError(f"codes must be numbers (n, dimensions). Given: {codes.dtype} of shape {codes.shape}.")
-    codes = codes.reshape(len(codes), -1).astype("float64")
-    if factors.ndim != 2 or factors.dtype.kind not in "iu" or len(factors) != len(codes):
-        raise UserError(
-            f"factors must be whole numbers (n, factors), a row for each of the {len(codes)} codes. Given: "
-            f"{factors.dtype} of shape {factors.shape}."
-        )
-    if not np.isfinite(codes).all():
-        raise UserError("codes must be finite. Given: values that are NaN or infinite.")
-    if len(codes) < LEAST:
-        raise UserError(f"A metric needs {LEAST} examples or more , also in each part. Given: {len(codes)}.")
-    if not np.ptp(codes, axis=0).any():
-        raise UserError("A metric needs codes that vary. Given: the same code for all examples: the model ignores x.")
-    if codes.shape[1] < dimensions:
-        raise UserError(f"This metric compares dimensions: {dimensions} or more. Given: {codes.shape[1]}.")
-    single = [place for place, factor in enumerate(factors.T) if factor.min() == factor.max()]
-    if factors.shape[1] < 2 or single:
-        raise UserError(
-            f"A metric needs two factors or more, each with two values or more. Given: {factors.shape[1]} factors, "
-            f"with one value in column {', '.join(map(str, single)) or 'none'}. Leave such columns out."
-        )
-    return codes, factors
-
-
-def _information(codes: np.ndarray, factors: np.ndarray, bins: int) -> np.ndarray:
-    """I(z_i; v_j) of histograms, nats: `(dimensions, factors)`."""
-    rows = []
-    for dimension in codes.T:
-        span = np.ptp(dimension)
-        place = (dimension - dimension.min()) / (span if span > 0 else 1.0)
-        binned = np.minimum((place * bins).astype(int), bins - 1)
-        rows.append([mutual_info_score(factor, binned) for factor in factors.T])
-    return np.maximum(np.array(rows), 0.0)
-
-
-def _entropies(factors: np.ndarray) -> np.ndarray:
-    return np.array([mutual_info_score(factor, factor) for factor in factors.T])
-
-
 def _concentration(rows: np.ndarray) -> np.ndarray:
     """1 - entropy of each row's shares over the log of their number; 0 for a row of zeros."""
     shares = rows / np.maximum(rows.sum(axis=1, keepdims=True), 1e-30)
     entropy = -(shares * np.log(np.maximum(shares, 1e-30))).sum(axis=1) / np.log(rows.shape[1])
     return np.where(rows.sum(axis=1) > 0, 1.0 - entropy, 0.0)
-
-
-def _halves(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    order = np.random.default_rng(seed).permutation(count)
-    return order[: count // 2], order[count // 2 :]
-
-
-def _linear() -> Any:
-    return make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000))
-
-
-def _fitted(estimator: Any, codes: np.ndarray, labels: np.ndarray) -> Any:
-    if len(np.unique(labels)) < 2:
-        raise UserError("A factor has one value only in the half that is fitted to. Give more examples.")
-    return estimator.fit(codes, labels)
 
 
 def _balanced_accuracy(truth: np.ndarray, guesses: np.ndarray, classes: int) -> float:

@@ -85,18 +85,25 @@ def memorisation(generated: Any, train: Any, held_out: Any, neighbours: int = 1)
                         f"{', '.join(str(len(each)) for each in sets)}.")  # fmt: skip
     index = NearestNeighbors(n_neighbors=neighbours, algorithm="brute").fit(sets[1])
     (drawn, places), (held, _) = (index.kneighbors(each) for each in (sets[0], sets[2]))
-    ours, theirs = drawn[:, -1], np.sort(held[:, -1])
-    # Of each image, the chance over the other set. Its spread gives the error (DeLong's).
-    wins = 1.0 - _rank(theirs, ours)
-    losses = _rank(np.sort(ours), theirs)
-    error = np.sqrt(wins.var(ddof=1) / len(wins) + losses.var(ddof=1) / len(losses))
+    ours, theirs = drawn[:, -1], held[:, -1]
     return {
-        "value": float(wins.mean()),
-        "standard_error": float(error),
+        **chance_above(theirs, ours),
         "generated": float(np.median(ours)),
         "held_out": float(np.median(theirs)),
         "nearest": places[:, -1].tolist(),
     }
+
+
+def chance_above(scores: np.ndarray, others: np.ndarray) -> dict[str, Any]:
+    """`value`: the chance that one of `scores` is above one of `others`, ties counting half, the area under the ROC
+    curve; `standard_error`, that of DeLong et al. 1988, https://doi.org/10.2307/2531595; None of fewer than two.
+    """
+    # Of each score its chance over the other set: the spread of those gives the error.
+    wins, losses = _rank(np.sort(others), scores), 1.0 - _rank(np.sort(scores), others)
+    error = None
+    if min(len(wins), len(losses)) > 1:
+        error = float(np.sqrt(wins.var(ddof=1) / len(wins) + losses.var(ddof=1) / len(losses)))
+    return {"value": float(wins.mean()), "standard_error": error}
 
 
 def _rank(ranked: np.ndarray, values: np.ndarray) -> np.ndarray:

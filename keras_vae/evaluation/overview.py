@@ -142,7 +142,9 @@ def _chosen(asked: Mapping[str, Mapping[str, Any]], sections: Sequence[str]) -> 
         if not found:
             section = wanted.split(".")[0]
             raise UserError(f"A metric of {section} is one of {', '.join(asked[section])}. Given: {wanted!r}.")
-        yield from ((*path.split(".", 1), every[path]) for path in found)
+        for path in found:
+            section, name = path.split(".", 1)
+            yield section, name, every[path]
 
 
 def nats(model: Any, inputs: Mapping[str, np.ndarray], samples: int, seed: int) -> dict[str, dict[str, Any]]:
@@ -211,14 +213,22 @@ def vectors_of(model: Any, x: Any, condition: Any = None) -> np.ndarray:
     Raises:
       UserError: as `encode`.
     """
-    codes = model.encode(x, condition)
+    codes: Any = model.encode(x, condition)
     levels = codes if isinstance(codes, Mapping) else {"z": codes}
     if any(spec["kind"] == "index" for spec in model.code_spec().values()):
         levels = {"z": in_blocks(lambda _, part: model.functions.of(model.vectors)(**part), {"code": codes})}
     return np.concatenate([np.asarray(level).reshape(len(level), -1) for level in levels.values()], axis=1)
 
 
+_NEEDED = {
+    "factors": "the known factors of each image, factors=, which sprites have",
+    "labels": "a class for each image, labels=",
+    "reference": "MNIST digits, reference=",
+    "train": "training images, train=",
+}
+
+
 def _given(value: Any, name: str) -> Any:
     if value is None:
-        raise UserError(f"This needs {name}=. Given: none.")
+        raise UserError(f"This needs {_NEEDED[name]}. Given: none.")
     return value

@@ -1,12 +1,14 @@
 """Anomaly detection: scores of images, thresholds at a stated rate of false alarms, and how well they tell."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from keras_vae.errors import UserError
+from keras_vae.evaluation.distances import chance_above
+from keras_vae.evaluation.generation import squared_errors
 
 SCORES = ("reconstruction", "elbo", "log_prob")
 
@@ -19,6 +21,7 @@ class Detection(NamedTuple):
     threshold: float  # above it an image is called an anomaly
     false_positive_rate: float  # of the normal images, at that threshold
     true_positive_rate: float  # of the anomalies, at that threshold
+    auroc_standard_error: float | None  # DeLong's; None of fewer than two scores of a kind
 
 
 def anomaly_scores(
@@ -44,8 +47,7 @@ def anomaly_scores(
         return -model.elbo(x, seed=seed, condition=condition)
     if score == "log_prob":
         return -model.log_prob(x, samples=samples, seed=seed, condition=condition)
-    difference = np.asarray(x, "float64") - model.reconstruct(x, condition)
-    return np.sum(np.square(difference), axis=tuple(range(1, difference.ndim)))
+    return squared_errors(model, x, condition)
 
 
 def threshold(normal: Any, false_positive_rate: float = 0.05) -> float:
@@ -79,11 +81,14 @@ def detection(normal: Any, anomalous: Any, chosen: float | None = None, false_po
     labels = np.repeat([0, 1], [len(each) for each in scores])
     joined = np.concatenate(scores)
     chosen = threshold(normal, false_positive_rate) if chosen is None else float(chosen)
+    false_alarms, found = (float(np.mean(each > chosen)) for each in scores)
     return Detection(
         float(roc_auc_score(labels, joined)),
         float(average_precision_score(labels, joined)),
         chosen,
-        *(float(np.mean(each > chosen)) for each in scores),
+        false_alarms,
+        found,
+        chance_above(scores[1], scores[0])["standard_error"],
     )
 
 
@@ -92,36 +97,56 @@ def leave_one_class_out(
     train: tuple[np.ndarray, np.ndarray],
     test: tuple[np.ndarray, np.ndarray],
     classes: Iterable[int] | None = None,
-    score: str = "elbo",
+    scores: Sequence[str] = ("elbo",),
+    samples: int = 100,
+    false_positive_rate: float = 0.05,
     seed: int = 0,
     **fit: Any,
-) -> dict[int, Detection]:
+) -> dict[int, dict[str, Detection]]:
     """For each class: train a model on all others, and tell that class from them on test images.
+
+    The threshold is set on every second test image of the classes that were trained on, and both rates and areas are
+    of the others.
 
     Args:
       make: returns a new compiled model.
       train: images and their labels.
       test: images and their labels.
       classes: which to leave out, one after the other; all by default.
-      score: as in `anomaly_scores`.
+      scores: those of `anomaly_scores` to compare.
+      samples: importance samples of `"log_prob"`.
+      false_positive_rate: of the threshold.
       seed: of the scores' noise.
       **fit: what `model.fit` takes, such as `epochs`.
 
+    Returns:
+      class -> score -> how well it tells.
+
     Raises:
-      UserError: a class without images, or labels that do not pair with images.
+      UserError: a class with fewer than one image in the training set or the test set, fewer than two test images of
+        others, labels that do not pair with images, or an unknown score.
     """
     for images, labels in (train, test):
         if len(images) != len(labels):
             raise UserError(f"There is one label for each image. Given: {len(images)} images, {len(labels)} labels.")
-    found = {}
-    for left_out in sorted(set(np.asarray(train[1]).tolist())) if classes is None else classes:
-        (kept, strange) = ((np.asarray(labels) != left_out) for labels in (train[1], test[1]))
-        if kept.all() or strange.all() or not strange.any():
-            raise UserError(f"A class that is left out has images in both sets, and so have others. Given: {left_out}.")
+    unknown = [score for score in scores if score not in SCORES]
+    if unknown or isinstance(scores, str):
+        raise UserError(f"scores is a list of some of {', '.join(SCORES)}. Given: {scores!r}.")
+    left_out = sorted(set(np.asarray(train[1]).tolist())) if classes is None else list(classes)
+    kept = {each: [np.asarray(labels) != each for labels in (train[1], test[1])] for each in left_out}
+    for each, (of_train, of_test) in kept.items():
+        if of_train.all() or of_test.all() or not of_train.any() or of_test.sum() < 2:
+            raise UserError(f"A class that is left out has images in both sets, and so have others. Given: {each}.")
+    found: dict[int, dict[str, Detection]] = {}
+    for each, (of_train, of_test) in kept.items():
         model = make()
-        model.fit(train[0][kept], **fit)
-        scores = anomaly_scores(model, test[0], score, seed=seed)
-        found[int(left_out)] = detection(scores[strange], scores[~strange])
+        model.fit(train[0][of_train], **fit)
+        found[int(each)] = {}
+        for score in scores:
+            values = anomaly_scores(model, test[0], score, samples, seed)
+            normal = values[of_test]
+            chosen = threshold(normal[::2], false_positive_rate)
+            found[int(each)][score] = detection(normal[1::2], values[~of_test], chosen)
     return found
 
 

@@ -48,7 +48,7 @@ def test_what_a_plain_vae_has(whole):
     assert set(whole["without"]) == {
         "likelihood.bits_per_dim", "latent.codebook", "generation.mnist_fd", "generation.condition_accuracy",
     }  # fmt: skip
-    assert whole["without"]["generation.mnist_fd"] == "This needs reference=. Given: none."
+    assert whole["without"]["generation.mnist_fd"] == "This needs MNIST digits, reference=. Given: none."
 
 
 def test_the_parts_agree_with_each_other(whole):

@@ -48,6 +48,18 @@ def test_perfect_and_useless_scores():
     assert useless.auroc == 0.5 and useless.auprc == 0.25, "average precision is the share of anomalies"
 
 
+@pytest.mark.slow
+def test_the_error_of_the_area_is_its_spread_over_data_sets():
+    """400 data sets of two Gaussians a deviation apart: the mean of DeLong's errors is the deviation of the areas.
+
+    A deviation from 400 draws is known to 1 / sqrt(800) = 3.5 %; three of those."""
+    generator = np.random.default_rng(0)
+    found = [tasks.detection(generator.normal(size=60), generator.normal(1, 1, 40)) for _ in range(400)]
+    areas, errors = ([getattr(each, name) for each in found] for name in ("auroc", "auroc_standard_error"))
+    assert np.mean(errors) == pytest.approx(np.std(areas), rel=0.11)
+    assert tasks.detection([1.0, 2.0], [3.0]).auroc_standard_error is None
+
+
 def test_a_threshold_set_elsewhere_is_used():
     found = tasks.detection([0.0, 1.0, 2.0, 3.0], [2.5, 9.0], chosen=1.5)
     assert (found.threshold, found.false_positive_rate, found.true_positive_rate) == (1.5, 0.5, 1.0)
@@ -67,9 +79,12 @@ def test_a_class_that_was_left_out_is_strange():
         model.optimizer.learning_rate = 0.02
         return model
 
-    found = tasks.leave_one_class_out(make, (x, y), (x, y), batch_size=50, epochs=8, verbose=0)
-    assert set(found) == {0, 1}
-    assert min(each.auroc for each in found.values()) > 0.95, found
+    rates = {"scores": ("elbo", "reconstruction"), "false_positive_rate": 0.1}
+    found = tasks.leave_one_class_out(make, (x, y), (x, y), **rates, batch_size=50, epochs=8, verbose=0)
+    assert set(found) == {0, 1} and set(found[0]) == {"elbo", "reconstruction"}
+    assert min(each.auroc for each in (found[0]["elbo"], found[1]["elbo"])) > 0.95, found
+    # The rate of 0.1 on 100 images that the threshold was not set on: within three binomial deviations.
+    assert all(each["elbo"].false_positive_rate < 0.1 + 3 * 0.03 for each in found.values())
 
 
 @pytest.mark.parametrize(
@@ -84,6 +99,14 @@ def test_a_class_that_was_left_out_is_strange():
         (
             lambda: tasks.leave_one_class_out(toy, (binary(4), [0] * 4), (binary(4), [0] * 4)),
             "A class that is left out has images in both sets, and so have others",
+        ),
+        (
+            lambda: tasks.leave_one_class_out(toy, (binary(4), [0, 1] * 2), (binary(4), [0, 1] * 2), scores="elbo"),
+            "scores is a list of some of reconstruction, elbo, log_prob. Given: 'elbo'",
+        ),
+        (
+            lambda: tasks.leave_one_class_out(toy, (binary(4), [0, 1] * 2), (binary(4), [0, 1] * 2), classes=[2]),
+            r"A class that is left out has images in both sets.* Given: 2\.",
         ),
     ],
 )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from keras_vae import tasks
+from keras_vae import data, tasks, zoo
 from keras_vae.errors import UserError
 from keras_vae.models import AE
 from tests.toys import PLAIN, SHAPE, binary, degenerate, toy
@@ -93,6 +93,22 @@ def test_fine_tuning_begins_at_the_encoder_and_leaves_the_models_own(labelled, t
     assert all(np.array_equal(a, b) for a, b in zip(before, model.encoder.get_weights(), strict=True))
     copied = network.layers[1].get_weights()
     assert all(np.array_equal(a, b) for a, b in zip(before, copied, strict=True)) == (not trainable)
+
+
+@pytest.mark.slow
+def test_with_few_labels_a_pretrained_encoder_learns_digits_better_than_a_new_one():
+    """A hundred labelled digits: what the encoder learned from 60,000 without labels is worth several points."""
+    generator = np.random.default_rng(0)
+    batches = list(data.load("mnist", "validation", "static", batch_size=5000, training=False).as_numpy_iterator())
+    x, y = (np.concatenate([batch[key] for batch in batches]) for key in ("x", "y"))
+    few = np.concatenate([generator.permutation(np.flatnonzero(y == digit))[:10] for digit in range(10)])
+    others = np.setdiff1d(np.arange(len(x)), few)[:3000]
+    accuracy = {}
+    for weights in (True, False):
+        network = tasks.classifier_on(zoo.load("vae_mnist", weights), 10)
+        network.fit(x[few], y[few], batch_size=20, epochs=30, verbose=0)
+        accuracy[weights] = network.evaluate(x[others], y[others], verbose=0)[1]
+    assert accuracy[True] > accuracy[False] + 0.03 and accuracy[True] > 0.75, accuracy
 
 
 @pytest.mark.parametrize(

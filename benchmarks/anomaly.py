@@ -1,0 +1,75 @@
+"""How well does a VAE of digits tell other images from digits, and a digit that it never saw from the others?
+
+The model of the zoo against images of other things, by each score; and its recipe, trained anew for a few epochs
+without one digit at a time. Thresholds are set on one half of the test digits at a false positive rate of 5 %, and
+judged on the other half.
+
+    python benchmarks/anomaly.py [--model vae_mnist] [--epochs 3] [--digits 2000] [--output benchmarks/anomaly.json]
+"""
+
+import argparse
+import os
+import time
+from importlib.metadata import version
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from keras_vae import data, tasks, zoo
+from keras_vae.data.others import OTHERS
+from keras_vae.files import write_json
+from keras_vae.tasks.anomaly import SCORES
+from keras_vae.zoo.examples import examples_of
+from keras_vae.zoo.left_out import leave_out
+from keras_vae.zoo.measures import PACKAGES, processor
+
+RATE, SAMPLES, SEED = 0.05, 100, 0
+
+
+def against_others(name: str, digits: int) -> dict:
+    """Other images -> score -> how well it tells them from test digits."""
+    model, recipe = zoo.load(name), zoo.card(name).recipe
+    images = examples_of(recipe).images[:digits]
+    first, second = images[::2], images[1::2]
+    found: dict = {each: {} for each in (*OTHERS, "upside_down")}
+    for score in SCORES:
+        normal = [tasks.anomaly_scores(model, each, score, SAMPLES, SEED) for each in (first, second)]
+        chosen = tasks.threshold(normal[0], RATE)
+        for other, scores in found.items():
+            strange = (
+                second[:, ::-1]
+                if other == "upside_down"
+                else data.other_images(other, model.image_shape, len(second), bool(recipe.data.binarize), SEED)
+            )
+            values = tasks.anomaly_scores(model, strange, score, SAMPLES, SEED)
+            scores[score] = tasks.detection(normal[1], values, chosen)._asdict()
+    return found
+
+
+def main() -> None:
+    """Measure, print and write the result."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--model", default="vae_mnist")
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--digits", type=int, default=2000)
+    parser.add_argument("--output")
+    words = parser.parse_args()
+    start = time.perf_counter()
+    others = against_others(words.model, words.digits)
+    left = leave_out(words.model, None, SCORES, words.epochs, SAMPLES, RATE, words.digits, SEED)
+    rows = {str(digit): {score: each._asdict() for score, each in scores.items()} for digit, scores in left.items()}
+    for title, found in (("against", others), ("without", rows)):
+        for name, scores in found.items():
+            areas = ", ".join(f"{score} {row['auroc']:.3f}" for score, row in scores.items())
+            print(f"{title} {name}: AUROC by {areas}")
+    if words.output:
+        write_json(words.output, {
+            "model": words.model, "digits": words.digits, "samples": SAMPLES, "rate": RATE, "seed": SEED,
+            "against": others, "epochs_without_a_digit": words.epochs, "without_a_digit": rows,
+            "seconds": round(time.perf_counter() - start, 1),
+            "machine": {"processor": processor(), "cores": os.cpu_count()},
+            "versions": {name: version(name) for name in PACKAGES},
+        })  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,156 @@
+"""report."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from keras_vae.cli.output import Json, Name, load_tensorflow, print_json, working
+
+
+def report_command(
+    name: Name,
+    output: Annotated[str | None, typer.Option(help="An .html; runs/NAME/report.html.")] = None,
+    count: Annotated[int, typer.Option(help="Test images for the picture of the codes.")] = 1000,
+    json: Json = False,
+) -> None:
+    """Write one self-contained page about a model: card, numbers, curves and pictures."""
+    from keras_vae.cli.use import _path
+
+    path = _path(name, output, "report.html", (".html",))
+    load_tensorflow()
+    import tempfile
+
+    from keras_vae import files, zoo
+
+    with working(f"Looking at {name}", quiet=json), tempfile.TemporaryDirectory() as folder:
+        files.write_text(path, _page(zoo.card(name), zoo.load(name), Path(folder), count))
+    if json:
+        print_json({"name": name, "file": str(path)})
+    else:
+        print(f"Written: {path}")
+
+
+def _page(card: Any, model: Any, folder: Path, count: int) -> str:
+    from keras_vae import report, zoo
+    from keras_vae.zoo import pictures, texts
+    from keras_vae.zoo.cards import PICTURES, further, number
+
+    results = card.results
+    metrics = results.get("metrics", {})
+    numbers = [[metric, number(row), row.get("unit", "nats")] for metric, row in metrics.items()]
+    rows, collapse = further(results.get("overview", {})), results.get("overview", {}).get("latent", {}).get("collapse")
+    pictures.write(folder, model, card.recipe, card.results["training"]["history"], zoo.prior(model.zoo_folder))
+    sequences = texts.shown(model, card.recipe)
+    captions = {**PICTURES, **_further_pictures(card, model, folder, count)}
+    parts = [
+        report.heading("Measured"),
+        report.paragraph(f"On the split {card.results['evaluation']['split']}, each number with its standard error."),
+        report.table(["metric", "value ± standard error", "unit"], numbers),
+        *([report.paragraph(f"Collapse: {collapse['verdict']}. {collapse['summary']}")] if collapse else []),
+        *([report.table(["further", "value ± standard error", "of"], _plain(rows))] if rows else []),
+        report.heading("What it has learned"),
+        *(part for name, found in sequences.items() for part in _text_parts(name, found)),
+        *(report.picture(folder / file, title) for file, title in captions.items() if (folder / file).is_file()),
+        report.heading("Recipe"),
+        report.preformatted(card.recipe.text),
+    ]
+    return report.page(card.name, card.recipe.summary, parts)
+
+
+def _text_parts(name: str, rows: list[list[str]]) -> list[str]:
+    from keras_vae import report
+    from keras_vae.zoo.cards import text_cells
+
+    title, heads, cells = text_cells(name, rows)
+    if not heads:
+        return [report.paragraph(f"{title}: {', '.join(cells[0])}.")]
+    return [report.paragraph(title), report.table(heads, cells)]
+
+
+def _plain(rows: list[list[str]]) -> list[list[str]]:
+    """Without the marks of Markdown."""
+    return [[cell.replace("\\|", "|").replace("`", "") for cell in row] for row in rows]
+
+
+def _further_pictures(card: Any, model: Any, folder: Path, count: int) -> dict[str, str]:
+    """Pictures of the codes of test images, those that the model has something to show on: file -> caption."""
+    import numpy as np
+
+    from keras_vae import plots, tasks, zoo
+    from keras_vae.errors import UserError
+    from keras_vae.evaluation.distances import memorisation
+    from keras_vae.evaluation.latent import codebook_usage
+    from keras_vae.evaluation.overview import vectors_of
+    from keras_vae.zoo.cards import NOUNS
+    from keras_vae.zoo.examples import condition_of, examples_of
+
+    examples = examples_of(card.recipe)  # not a slice of the split, which may be one itself
+    x, given = examples.images[:count], condition_of(model, examples)
+    given, classes = (None if each is None else each[:count] for each in (given, examples.classes))
+
+    def kl(path: Path) -> None:
+        values = card.results.get("metrics", {}).get("kl", {}).get("parts", [])
+        if len(values) < 2:
+            raise UserError("Bars compare dimensions or levels, and there is one, or none.")
+        names = list(model.code_spec())
+        of_levels = len(names) == len(values)
+        order = sorted(range(len(values)), key=lambda place: 0 if of_levels else -values[place])
+        labels = names if of_levels else [f"z{each}" for each in order]
+        line = None if of_levels else 0.01
+        plots.bars([values[each] for each in order], path, labels, "KL, nats", line=line)
+
+    def codebook(path: Path) -> None:
+        found = codebook_usage(model, x, given)
+        counts = sorted(found["counts"], reverse=True)
+        plots.bars(counts, path, [str(each) for each in range(len(counts))], "positions with the entry",
+                   line=sum(counts) / len(counts))  # fmt: skip
+
+    def require_images() -> None:
+        if card.kind != "image":
+            raise UserError("Only images are drawn.")
+
+    def interpolation(path: Path) -> None:
+        require_images()
+        condition = None if given is None else given[:4]
+        plots.rows(tasks.interpolate(model, x[:4], x[4:8], condition=condition), path)
+
+    def manifold(path: Path) -> None:
+        require_images()
+        if model.latent_dim != 2:
+            raise UserError("A plane is the picture of a code of two dimensions.")
+        plots.rows(tasks.latent_plane(model), path, gap=0)
+
+    def scatter(path: Path) -> None:
+        points = tasks.to_plane(vectors_of(model, x, given))
+        plots.scatter(points, path, classes, "first two principal components of the codes")
+
+    def nearest(path: Path) -> None:
+        require_images()
+        train = examples_of(card.recipe, card.recipe.data.train)
+        labels = condition_of(model, train)
+        images = model.sample(12, condition=None if labels is None else labels[:12], prior=zoo.prior(model.zoo_folder))
+        places = memorisation(images, train.images, x[:12])["nearest"]
+        plots.rows(np.stack([images, train.images[places]]), path, ["draw", "nearest"])
+
+    by_class = "" if classes is None else ", by class"
+    drawn = {
+        "kl.png": (kl, "KL of each latent dimension from the prior, the largest first, or of each level; below the "
+                       "line a dimension is not used"),
+        "codebook.png": (codebook, "How often each entry of the codebook is used, the most used first; the line: were "
+                                   "all alike"),
+        "interpolation.png": (interpolation, "Between two test images: the images of the codes on the straight line "
+                                             "between theirs"),
+        "manifold.png": (manifold, "The plane of the code: equal areas have equal probability under the prior"),
+        "nearest.png": (nearest, "Draws from the prior, and below each the training image nearest to it in pixels: "
+                                 "none should be a copy"),
+        "codes.png": (scatter, f"Codes of {len(x):,} test {NOUNS[card.kind]}s{by_class}, projected to the plane"),
+    }  # fmt: skip
+    found = {}
+    for file, (draw, caption) in drawn.items():
+        try:
+            draw(folder / file)
+        except UserError:  # the model has nothing to show there
+            continue
+        found[file] = caption
+    return found

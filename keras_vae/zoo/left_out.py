@@ -1,0 +1,67 @@
+"""A recipe trained without one class at a time, and how well each model tells the class that it never saw."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from keras_vae import tasks
+from keras_vae.errors import UserError
+from keras_vae.tasks.anomaly import Detection
+from keras_vae.zoo import runs, store
+from keras_vae.zoo.examples import examples_of
+
+
+def leave_out(
+    name: str | Path,
+    classes: Sequence[int] | None = None,
+    scores: Sequence[str] = ("elbo",),
+    epochs: int | None = None,
+    samples: int = 100,
+    false_positive_rate: float = 0.05,
+    count: int | None = None,
+    seed: int = 0,
+) -> dict[int, dict[str, Detection]]:
+    """`keras_vae.tasks.leave_one_class_out` of a recipe, on its own training and test images.
+
+    Nothing is written. Images that the recipe binarises are binarised once.
+
+    Args:
+      name: a zoo name, or a folder with a recipe.
+      classes: which to leave out; all if not given.
+      scores: of `anomaly_scores`.
+      epochs: the recipe's if not given.
+      samples: importance samples of `"log_prob"`.
+      false_positive_rate: of the threshold.
+      count: test images to score, the first ones; all if not given.
+      seed: of the scores' noise; training has the recipe's.
+
+    Raises:
+      UserError: data without classes, a conditional model, or as `leave_one_class_out`.
+    """
+    recipe = store.entry(name).recipe
+
+    def make() -> Any:
+        settings = recipe.training
+        model = runs.build(recipe)
+        model.compile(runs.optimizers(settings.optimizer), jit_compile=settings.jit_compile,
+                      steps_per_execution=settings.steps_per_execution)  # fmt: skip
+        return model
+
+    if runs.build(recipe).conditional:
+        raise UserError(f"A class is left out of what an unconditional model is trained on. Given: {name}.")
+    train, test = examples_of(recipe, recipe.data.train), examples_of(recipe)
+    if train.classes is None or test.classes is None:
+        raise UserError(f"Leaving a class out needs data with one label for each image. Given: {recipe.data.name}.")
+    return tasks.leave_one_class_out(
+        make,
+        (train.images, train.classes),
+        (test.images[:count], test.classes[:count]),
+        classes,
+        scores,
+        samples,
+        false_positive_rate,
+        seed,
+        epochs=epochs or recipe.training.epochs,
+        batch_size=recipe.training.batch_size,
+        verbose=0,
+    )
