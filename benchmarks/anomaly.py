@@ -38,7 +38,7 @@ def against_others(name: str, digits: int) -> dict:
             strange = (
                 second[:, ::-1]
                 if other == "upside_down"
-                else data.other_images(other, model.image_shape, len(second), bool(recipe.data.binarize), SEED)
+                else data.other_images(other, model.image_shape, len(second), model.likelihood_family.levels == 2, SEED)
             )
             values = tasks.anomaly_scores(model, strange, score, SAMPLES, SEED)
             scores[score] = tasks.detection(normal[1], values, chosen)._asdict()

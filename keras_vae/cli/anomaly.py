@@ -62,7 +62,8 @@ def anomaly_command(
         else:  # of other things there are no labels: a conditional model says that it needs them
             odd = None
             if strange is None:
-                strange = data.other_images(anomalies, model.image_shape, held, bool(recipe.data.binarize), seed)
+                binary = model.likelihood_family.levels == 2
+                strange = data.other_images(anomalies, model.image_shape, held, binary, seed)
         first, second, third = (
             tasks.anomaly_scores(model, each, score, samples, seed, condition)
             for each, condition in zip([*(images[part] for part in parts), strange], [*conditions, odd], strict=True)
