@@ -216,7 +216,9 @@ def vectors_of(model: Any, x: Any, condition: Any = None) -> np.ndarray:
     codes: Any = model.encode(x, condition)
     levels = codes if isinstance(codes, Mapping) else {"z": codes}
     if any(spec["kind"] == "index" for spec in model.code_spec().values()):
-        levels = {"z": in_blocks(lambda _, part: model.functions.of(model.vectors)(**part), {"code": codes})}
+        levels = {
+            "z": in_blocks(lambda _, part: model.functions.of(model.vectors)(**part), {"code": np.asarray(codes)})
+        }
     return np.concatenate([np.asarray(level).reshape(len(level), -1) for level in levels.values()], axis=1)
 
 
