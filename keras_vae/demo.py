@@ -127,8 +127,10 @@ def _require_images(source: str | Path, kind: str) -> None:
 def _export(name: str | Path, folder: Path) -> None:
     from keras_vae import zoo
     from keras_vae.export import export
+    from keras_vae.zoo import fitted
 
-    export(zoo.load(name), folder, formats=("onnx",))
+    model = zoo.load(name)
+    export(model, folder, formats=("onnx",), prior=fitted.exported(model))
 
 
 def _put_runtime(target: Path, previous: Path) -> str:

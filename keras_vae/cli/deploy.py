@@ -90,15 +90,12 @@ def _export_one(name: str, folder: Path, formats: list[str] | None, options: Map
     from keras_vae import priors, zoo
     from keras_vae.export import export
     from keras_vae.export.formats import FORMATS
+    from keras_vae.zoo import fitted
 
     chosen = list(FORMATS) if formats == ["all"] else formats or ["saved_model", "onnx"]
     files.check_output_folder(folder, "bundle.json", options["overwrite"])  # before the seconds that loading takes
     model = zoo.load(name)
-    if options["prior"] is not None:
-        prior = priors.load(options["prior"])
-    else:
-        own = zoo.prior(name) if getattr(model, "zoo_name", None) else None
-        prior = own if own is not None and own.has_graphs else None
+    prior = fitted.exported(model) if options["prior"] is None else priors.load(options["prior"])
     return export(model, folder, chosen, **{**options, "prior": prior})
 
 

@@ -66,3 +66,9 @@ def prior(name: str | Path) -> Any:
             f"{store.repair(where)}"
         )
     return priors.load(path)
+
+
+def exported(model: Any) -> Any:
+    """The prior of a model that `keras_vae.zoo.load` gave, if there are graphs of it to export; else None."""
+    own = prior(model.zoo_folder) if getattr(model, "zoo_folder", None) else None
+    return own if own is not None and own.has_graphs else None

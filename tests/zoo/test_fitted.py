@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from keras_vae import priors, zoo
 from keras_vae.errors import CorruptFileError
+from keras_vae.export import read_bundle
 from keras_vae.zoo import measures
 from tests import toy_runs
 
@@ -61,3 +62,7 @@ def test_a_recipe_with_a_prior_becomes_an_entry_that_draws(tmp_path, monkeypatch
         main(["sample", "toy", "--count", "5", "--output", "s.npy"])
     assert left.value.code == 0
     np.testing.assert_array_equal(np.load("s.npy"), model.sample(5, prior=prior))
+    with pytest.raises(SystemExit) as left:
+        main(["export", "toy", "out", "--format", "onnx"])
+    assert left.value.code == 0
+    assert "prior_sampler" in read_bundle("out").formats["onnx"]["files"], "its prior leaves Python with the model"
