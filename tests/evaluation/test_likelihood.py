@@ -20,7 +20,9 @@ def model():
 
 def test_the_elbo_is_log_px_minus_kl(model):
     terms = elbo_terms(model, checked_inputs(model, X, likelihood=True), seed=0)
-    assert {name: value.shape for name, value in terms.items()} == {"elbo": (300,), "log_px": (300,), "kl": (300,)}
+    shapes = {"elbo": (300,), "log_px": (300,), "kl": (300,), "kl_groups": (300, LATENT)}
+    assert {name: value.shape for name, value in terms.items()} == shapes
+    np.testing.assert_allclose(terms["kl_groups"].sum(axis=1), terms["kl"], rtol=1e-5)
     np.testing.assert_allclose(terms["elbo"], terms["log_px"] - terms["kl"], rtol=1e-6)
     np.testing.assert_array_equal(terms["elbo"], model.elbo(X))
 
