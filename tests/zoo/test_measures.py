@@ -138,7 +138,8 @@ def test_a_zoo_entry_is_whole(name):
     assert store.checked_weights(store.entry(name)) == folder / "model.weights.h5"
     present = sorted(path.name for path in folder.iterdir())
     pictures = card.results["pictures"]
-    assert present == sorted(["README.md", "model.weights.h5", "recipe.toml", "results.json", *pictures])
+    prior = ["prior.npz"] if card.recipe.prior else []
+    assert present == sorted(["README.md", "model.weights.h5", "recipe.toml", "results.json", *prior, *pictures])
     assert card.results["training"]["epochs"] == card.recipe.training.epochs
-    assert {"log_px", "squared_error"} < set(card.results["metrics"])
+    assert {"log_px", {"image": "squared_error", "tokens": "tokens_right"}[card.kind]} < set(card.results["metrics"])
     assert "[" not in card.recipe.data.train + card.recipe.evaluation.split, "no subset"
