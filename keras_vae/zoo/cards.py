@@ -225,6 +225,8 @@ def _of(row: Mapping[str, Any]) -> str:
     """How a number was got: of how many examples, draws and repetitions."""
     words = {"examples": "images", "samples": "draws", "repetitions": "repetitions"}
     found = [f"{row[name]:,} {word if row[name] != 1 else word[:-1]}" for name, word in words.items() if name in row]
+    if "cap" in row:  # mutual information: of n images it is at most log n
+        found.append(f"which allow {row['cap']:.2f} at most, and count the rest as marginal KL")
     return ", ".join(found)
 
 
