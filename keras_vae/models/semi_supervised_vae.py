@@ -8,9 +8,8 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 
-from keras_vae import arrays, conditions, divergences, inference, randomness
+from keras_vae import arrays, conditions, divergences, missing_labels, randomness
 from keras_vae.core import VAE, Batch, Terms
-from keras_vae.errors import UserError
 from keras_vae.networks import ENCODERS
 
 
@@ -39,6 +38,11 @@ class SemiSupervisedVAE(VAE):
 
     conditional = True
     log_names = ("accuracy",)
+
+    classify = missing_labels.classify
+    decode = missing_labels.decode
+    reconstruct = missing_labels.reconstruct
+    sample = missing_labels.sample
 
     def __init__(
         self,
@@ -80,7 +84,7 @@ class SemiSupervisedVAE(VAE):
         z = posterior.distribution.loc + posterior.distribution.scale * noise
         log_px = ops.reshape(self.likelihood(z, each, training).log_prob(images), (classes, count))
         kl_z = ops.reshape(divergences.kl(posterior, self.prior()), (classes, count, self.latent_dim))
-        log_q, own = self._log_q(x, training), self._rows(batch.get("y"), count)
+        log_q, own = self.log_q(x, training), self._rows(batch.get("y"), count)
         labelled, log_own = ops.sum(own, axis=-1), ops.sum(own * log_q, axis=-1)
         shares = ops.where(labelled[:, None] > 0, own, ops.exp(log_q))  # all mass on the label, or q(y|x)
         entropy = ops.where(labelled > 0, 0.0, -ops.sum(ops.exp(log_q) * log_q, axis=-1))
@@ -105,25 +109,9 @@ class SemiSupervisedVAE(VAE):
         asked = (own + 1.0 - ops.sum(own, axis=0))[:, None] > 0
         return ops.logsumexp(ops.where(asked, joint + self.log_p[:, None, None], -np.inf), axis=0)
 
-    def classify(self, x: Any) -> np.ndarray:
-        """q(y|x) of each image: probabilities, `(batch, num_classes)`. Errors: as `encode`."""
-        images = inference.checked_inputs(self, x)
-        return np.exp(arrays.in_blocks(lambda _, part: self.functions.of(self._log_q)(part["x"]), images))
-
-    def decode(self, z: Any, condition: Any = None) -> np.ndarray:
-        if condition is None or (arrays.check_labels(condition, self.num_classes) < 0).any():
-            raise UserError("decode needs a label for each code. Given: none, or -1. Give condition=, from 0.")
-        return super().decode(z, condition)
-
-    def reconstruct(self, x: Any, condition: Any = None) -> np.ndarray:
-        labels = inference.checked_inputs(self, x, condition)["condition"]
-        return super().reconstruct(x, np.where(labels < 0, self.classify(x).argmax(-1), labels))
-
-    def sample(self, count: int, seed: int = 0, condition: Any = None) -> np.ndarray:
-        if condition is None:
-            count, seed = (arrays.check_whole_number(each, "count and seed", minimum=0) for each in (count, seed))
-            condition = np.random.default_rng(seed).choice(self.num_classes, count, p=np.exp(self.log_p))
-        return super().sample(count, seed, condition)
+    def log_q(self, x: Any, training: bool = False) -> Any:
+        """log q(y|x), `(batch, num_classes)`."""
+        return ops.log_softmax(self.run(self.classifier, x, training))
 
     def condition_spec(self) -> dict[str, Any]:
         return {"shape": (), "dtype": "int32", "kind": "label", "classes": self.num_classes}
@@ -138,12 +126,9 @@ class SemiSupervisedVAE(VAE):
     def _rows(self, labels: Any, count: Any = None) -> Any:
         return conditions.one_hot(labels, self.num_classes, self.float_dtype, count)
 
-    def _log_q(self, x: Any, training: bool = False) -> Any:
-        return ops.log_softmax(self.run(self.classifier, x, training))
-
     def _known(self, x: Any, condition: Any) -> Any:
         """One-hot rows; the classifier's likeliest class where the label is missing."""
         if (own := self._rows(condition, ops.shape(x)[0])) is condition:  # rows already
             return own
-        likeliest = self._rows(tf.argmax(self._log_q(x), axis=-1, output_type=tf.int32))
+        likeliest = self._rows(tf.argmax(self.log_q(x), axis=-1, output_type=tf.int32))
         return ops.where(ops.sum(own, axis=-1, keepdims=True) > 0, own, likeliest)

@@ -9,6 +9,7 @@ from keras_vae import data, runtimes
 from keras_vae.errors import UserError
 from keras_vae.export import export
 from keras_vae.models import SemiSupervisedVAE
+from keras_vae.priors import MixturePrior
 from tests.digits import HIDDEN, LATENT, assert_learned, digits
 from tests.models.equations import (
     X,
@@ -206,6 +207,19 @@ class TestWithoutALabel:
         assert (np.abs(np.array(shares) - SHARES) < 5 * np.sqrt(np.array(SHARES) / 1_000)).all(), shares
         np.testing.assert_array_equal(images, model.sample(1_000, seed=3))
         np.testing.assert_allclose(model.sample(2, condition=[0, 2])[:, 0, 0, 0], [0.017986, 0.982014], atol=1e-5)
+
+    def test_a_fitted_prior_takes_the_place_of_its_own(self):
+        """Codes that are all at one place: images of the drawn labels there, and of the given ones."""
+        model = model_of()
+        place = np.array([1.5, -0.5])
+        prior = MixturePrior(1, regularisation=1e-12).fit_codes(
+            place + np.random.default_rng(0).normal(0, 1e-6, (9, 2))
+        )
+        labels = np.random.default_rng(3).choice(3, 20, p=SHARES)  # of the seed, as without a fitted prior
+        expected = model.decode(np.tile(place, (20, 1)), labels)
+        np.testing.assert_allclose(model.sample(20, seed=3, prior=prior), expected, atol=1e-4)
+        np.testing.assert_allclose(model.sample(20, condition=labels, prior=prior), expected, atol=1e-4)
+        assert np.abs(model.sample(20, seed=3) - expected).max() > 1e-2
 
     def test_decode_needs_labels(self):
         model = model_of()

@@ -1,0 +1,55 @@
+"""A model whose conditions may be missing: a variant takes these as its methods, `decode = missing_labels.decode`.
+
+The variant has `num_classes`; `log_p`, the logarithm of p(y), `(num_classes,)`; and `log_q(x, training)`, its
+classifier's log q(y|x), `(batch, num_classes)`.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from keras_vae import arrays, inference
+from keras_vae.errors import UserError
+
+
+def classify(self: Any, x: Any) -> np.ndarray:
+    """q(y|x) of each image: probabilities, `(batch, num_classes)`.
+
+    Raises:
+      UserError: as `encode`.
+    """
+    images = inference.checked_inputs(self, x)
+    return np.exp(arrays.in_blocks(lambda _, part: self.functions.of(self.log_q)(part["x"]), images))
+
+
+def decode(self: Any, z: Any, condition: Any = None) -> np.ndarray:
+    """As `VAE.decode`, with a label for each code.
+
+    Raises:
+      UserError: as `VAE.decode`, or a code without a label.
+    """
+    if condition is None or (arrays.check_labels(condition, self.num_classes) < 0).any():
+        raise UserError("decode needs a label for each code. Given: none, or -1. Give condition=, from 0.")
+    return inference.decode(self, z, condition)
+
+
+def reconstruct(self: Any, x: Any, condition: Any = None) -> np.ndarray:
+    """As `VAE.reconstruct`; the likeliest class stands for a missing label.
+
+    Raises:
+      UserError: as `encode`.
+    """
+    labels = inference.checked_inputs(self, x, condition)["condition"]
+    return inference.reconstruct(self, x, np.where(labels < 0, self.classify(x).argmax(-1), labels))
+
+
+def sample(self: Any, count: int, seed: int = 0, condition: Any = None, prior: Any = None) -> np.ndarray:
+    """As `VAE.sample`; labels are drawn from p(y) where no condition is given.
+
+    Raises:
+      UserError: as `VAE.sample`, or a label of -1.
+    """
+    if condition is None:
+        count, seed = (arrays.check_whole_number(each, "count and seed", minimum=0) for each in (count, seed))
+        condition = np.random.default_rng(seed).choice(self.num_classes, count, p=np.exp(self.log_p))
+    return inference.sample(self, count, seed, condition, prior)
