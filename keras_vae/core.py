@@ -139,10 +139,14 @@ class VAE(keras.Model):
             return tfd.Independent(tfd.Deterministic(parameters["mean"]), 1)
         return tfd.Independent(tfd.Normal(parameters["mean"], ops.exp(0.5 * parameters["log_var"])), 1)
 
-    def prior(self, condition: Any = None) -> tfd.Distribution:
+    def prior(self, condition: Any = None, training: bool = False) -> tfd.Distribution:
         """p(z) = N(0, I); batch shape `()`, event shape `(latent_dim,)`."""
         zeros = ops.zeros((self.latent_dim,), self.float_dtype)
         return tfd.Independent(tfd.Normal(zeros, ops.ones_like(zeros)), 1)
+
+    def posterior_and_prior(self, x: Any, condition: Any = None, training: bool = False) -> tuple[Any, Any]:
+        """q(z|x) and p(z), as `terms` takes them. A prior made of posteriors shares the encoder's one pass here."""
+        return self.posterior(x, condition, training), self.prior(condition, training)
 
     def likelihood_parameters(self, z: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
         """The decoder's output by name, as it is exported: the likelihood's parameters and `mean`, an image."""
@@ -155,15 +159,18 @@ class VAE(keras.Model):
     def terms(self, batch: Batch, training: bool) -> Terms:
         """The one-sample ELBO of `batch`, its KL in closed form where `analytic_kl` says so."""
         x, condition = batch["x"], self.condition_of(batch)
-        posterior = self.posterior(x, condition, training)
+        if self.stochastic:
+            posterior, prior = self.posterior_and_prior(x, condition, training)
+        else:
+            posterior, prior = self.posterior(x, condition, training), None
         z = posterior.sample(seed=self.draws.next())
         log_px = self.likelihood(z, condition, training).log_prob(x)
-        if not self.stochastic:
+        if prior is None:
             kl = ops.zeros_like(log_px)[:, None]
         elif self.analytic_kl:
-            kl = divergences.kl(posterior, self.prior(condition))
+            kl = divergences.kl(posterior, prior)
         else:
-            kl = divergences.sampled_kl(posterior, self.prior(condition), z)
+            kl = divergences.sampled_kl(posterior, prior, z)
         return Terms(log_px, kl, cache={"posterior": posterior, "z": z})
 
     def log_weights(

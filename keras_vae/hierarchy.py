@@ -87,6 +87,31 @@ def merged(own: tuple[Any, Any], prior: tuple[Any, Any]) -> tuple[Any, Any]:
     return share * own[0] + (1.0 - share) * prior[0], log_var
 
 
+def posterior_ladder(shapes: Mapping[str, Any], own: Mapping[str, Any], given: Any, training: bool) -> Ladder:
+    """At each level the product of what the image says, and of what the levels above do.
+
+    Args:
+      shapes: of the levels, `z1` first.
+      own: for each level, mean and log variance, from the image.
+      given: from a name, the draws above it and `training` to mean and log variance.
+      training: handed on.
+    """
+
+    def level(name: str, above: Mapping[str, Any]) -> tfd.Distribution:
+        return normal(merged(own[name], given(name, above, training)) if above else own[name], shapes[name])
+
+    return Ladder([*shapes][::-1], level)
+
+
+def prior_ladder(shapes: Mapping[str, Any], top: tfd.Distribution, given: Any, training: bool) -> Ladder:
+    """`top`, and below it what the levels above say, as in `posterior_ladder`."""
+
+    def level(name: str, above: Mapping[str, Any]) -> tfd.Distribution:
+        return normal(given(name, above, training), shapes[name]) if above else top
+
+    return Ladder([*shapes][::-1], level)
+
+
 def kl_of_levels(posterior: Ladder, prior: Ladder, z: Mapping[str, Any]) -> Any:
     """KL(q(z_l|x, z_{>l}) || p(z_l|z_{>l})) at the draws `z` of the levels above: `(batch, levels)`, the top first.
 

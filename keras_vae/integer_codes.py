@@ -25,7 +25,7 @@ def posterior(self: Any, x: Any, condition: Any = None, training: bool = False) 
     return quantizers.certain(self.posterior_parameters(x, condition, training)["codes"], self.float_dtype)
 
 
-def prior(self: Any, condition: Any = None) -> tfd.Distribution:
+def prior(self: Any, condition: Any = None, training: bool = False) -> tfd.Distribution:
     """Every code alike; batch shape `()`, event shape `code_shape`."""
     return quantizers.uniform(self.code_shape, self.entries, self.float_dtype)
 

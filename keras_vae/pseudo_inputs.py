@@ -1,9 +1,12 @@
 """The VampPrior: the mixture of a model's own posteriors at learned images.
 
 Equation 9 of Tomczak and Welling 2018, https://arxiv.org/abs/1705.07120: p(z) = (1/K) sum_k q(z|u_k).
+
+Posterior and prior are one network's, so they are to be one function of an image in training too: `terms` runs the
+encoder once over pseudo-inputs and images together, `beside` them. BatchNorm then takes its statistics from both, and
+its moving averages, which evaluation normalises both with, are of the same and move once a step.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,14 +22,17 @@ def add_pseudo_inputs(model: Any, count: int) -> Any:
     return weight
 
 
-def mixture(raw: Any, posterior: Callable[[Any], tfd.Distribution], dtype: str) -> tfd.Distribution:
-    """(1/K) sum_k posterior(u_k), the pseudo-inputs u_k being the sigmoid of `raw`; batch shape `()`.
+def images_of(model: Any) -> Any:
+    """The pseudo-inputs u_k of a model that `add_pseudo_inputs` gave some: `(count, *image_shape)`, in (0, 1)."""
+    return ops.sigmoid(ops.cast(model.raw_pseudo_inputs, model.float_dtype))
 
-    Args:
-      raw: `(count, *image_shape)`, as `add_pseudo_inputs` made it.
-      posterior: from images to a distribution of batch shape `(count,)`.
-      dtype: what to compute in.
-    """
-    components = posterior(ops.sigmoid(ops.cast(raw, dtype)))
-    equal = tfd.Categorical(logits=ops.zeros((raw.shape[0],), dtype))
+
+def beside(model: Any, x: Any) -> Any:
+    """The pseudo-inputs and then the images x: `(count + batch, *image_shape)`."""
+    return ops.concatenate([images_of(model), x])
+
+
+def mixture(components: tfd.Distribution, count: int) -> tfd.Distribution:
+    """(1/K) sum_k q(z|u_k) of posteriors of batch shape `(count,)`; batch shape `()`."""
+    equal = tfd.Categorical(logits=ops.zeros((count,), components.dtype))
     return tfd.MixtureSameFamily(equal, components)

@@ -144,8 +144,8 @@ def with_narrow_prior(cls: Any) -> Any:
     from tensorflow_probability import distributions as tfd
 
     class Narrow(cls):
-        def prior(self, condition: Any = None) -> Any:
-            wide = super().prior(condition).distribution
+        def prior(self, condition: Any = None, training: bool = False) -> Any:
+            wide = super().prior(condition, training).distribution
             return tfd.Independent(tfd.Normal(wide.loc, 1e-5 * wide.scale), 1)
 
     return Narrow

@@ -66,7 +66,7 @@ class AAE(VAE):
         seen = self.latent_dim + (self.num_classes + 1 if self.conditional else 0)
         self.critic = self.make_network("critic", self.specs["critic"], {"mlp": MLP}, (seen,), (1,))
 
-    def prior(self, condition: Any = None) -> tfd.Distribution:
+    def prior(self, condition: Any = None, training: bool = False) -> tfd.Distribution:
         """p(z): N(0, I), or the mixture of all classes' Gaussians; for labels, each example's own, the mixture for -1.
 
         Batch shape `()`, or `(batch,)` for labels; event shape `(latent_dim,)`.

@@ -26,7 +26,7 @@ class AE(VAE):
         super().__init__(**kwargs)
         self.refuse("beta", "free_bits")
 
-    def prior(self, condition: Any = None) -> tfd.Distribution:
+    def prior(self, condition: Any = None, training: bool = False) -> tfd.Distribution:
         """There is none.
 
         Raises:

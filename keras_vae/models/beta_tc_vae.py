@@ -55,7 +55,7 @@ class BetaTCVAE(VAE):
         parts = {
             "mutual_information": posterior.log_prob(z) - log_qz,
             "total_correlation": log_qz - product,
-            "dimension_kl": product - self.prior().log_prob(z),
+            "dimension_kl": product - self.prior(training=training).log_prob(z),
         }
         return terms._replace(logs=parts)
 

@@ -61,11 +61,12 @@ class CVAE(VAE):
         joined = ops.concatenate([z, self._features(condition)], axis=-1)
         return super().likelihood_parameters(joined, condition, training)
 
-    def prior(self, condition: Any = None) -> tfd.Distribution:
+    def prior(self, condition: Any = None, training: bool = False) -> tfd.Distribution:
         """p(z|y): batch shape `(batch,)` where it is learned, else N(0, I)."""
         if not self.learned_prior:
             return super().prior()
-        mean, log_var = ops.split(self.run(self.prior_network, self._features(condition), False), 2, axis=-1)
+        outputs = self.run(self.prior_network, self._features(condition), training)
+        mean, log_var = ops.split(outputs, 2, axis=-1)
         return tfd.Independent(tfd.Normal(mean, ops.exp(0.5 * soft_bound(log_var, -20.0, 20.0))), 1)
 
     def condition_spec(self) -> dict[str, Any]:

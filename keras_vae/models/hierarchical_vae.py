@@ -6,15 +6,14 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
-from tensorflow_probability import distributions as tfd
 
 from keras_vae import arrays
 from keras_vae.core import VAE, Batch, Terms
 from keras_vae.errors import UserError
-from keras_vae.hierarchy import Ladder, gaussian, kl_of_levels, merged, normal
+from keras_vae.hierarchy import Ladder, gaussian, kl_of_levels, normal, posterior_ladder, prior_ladder
 from keras_vae.levels import Levels
 from keras_vae.networks.ladder import BETWEEN_LEVELS, between
-from keras_vae.pseudo_inputs import add_pseudo_inputs, mixture
+from keras_vae.pseudo_inputs import add_pseudo_inputs, beside, images_of, mixture
 from keras_vae.schedules import schedule
 
 
@@ -76,34 +75,26 @@ class HierarchicalVAE(VAE):
 
     def posterior(self, x: Any, condition: Any = None, training: bool = False) -> Any:
         """q(z_1..z_L|x), a `Ladder` of batch shape `(batch,)`."""
-        outputs, own = self.run(self.encoder, x, training), {}
-        for name, shape in self.levels.shapes.items():
-            if name != "z1":
-                outputs = self.run(self.rungs[name], ops.relu(outputs), training)
-            own[name], outputs = gaussian(outputs[..., : 2 * shape[-1]]), outputs[..., 2 * shape[-1] :]
-
-        def level(name: str, above: Mapping[str, Any]) -> tfd.Distribution:
-            parameters = merged(own[name], self._prior_level(name, above, training)) if above else own[name]
-            return normal(parameters, self.levels.shapes[name])
-
-        return Ladder(self.levels.names[::-1], level)
+        return posterior_ladder(self.levels.shapes, self._bottom_up(x, training), self._prior_level, training)
 
     def prior(self, condition: Any = None, training: bool = False) -> Any:
         """p(z_1..z_L), a `Ladder` of batch shape `()`."""
-        top = self.levels.names[-1]
-        if self.pseudo_inputs:
-            highest = mixture(self.raw_pseudo_inputs, lambda u: self.posterior(u).level(top, {}), self.float_dtype)
-        else:
-            zeros = ops.zeros(self.levels.shapes[top], self.float_dtype)
-            highest = normal((zeros, zeros), self.levels.shapes[top])
+        pseudo = self._bottom_up(images_of(self), training) if self.pseudo_inputs else {}
+        return self._prior(pseudo, training)
 
-        def level(name: str, above: Mapping[str, Any]) -> tfd.Distribution:
-            return normal(self._prior_level(name, above, training), self.levels.shapes[name]) if above else highest
-
-        return Ladder(self.levels.names[::-1], level)
+    def posterior_and_prior(self, x: Any, condition: Any = None, training: bool = False) -> tuple[Any, Any]:
+        """Both of one pass of the encoder, where the prior has pseudo-inputs."""
+        if not self.pseudo_inputs:
+            return super().posterior_and_prior(x, condition, training)
+        both, count = self._bottom_up(beside(self, x), training), self.pseudo_inputs
+        pseudo, own = (
+            keras.tree.map_structure(lambda value, part=part: value[part], both)
+            for part in (slice(count), slice(count, None))
+        )
+        return posterior_ladder(self.levels.shapes, own, self._prior_level, training), self._prior(pseudo, training)
 
     def terms(self, batch: Batch, training: bool) -> Terms:
-        posterior, prior = self.posterior(batch["x"], training=training), self.prior(training=training)
+        posterior, prior = self.posterior_and_prior(batch["x"], training=training)
         z = posterior.sample(seed=self.draws.next())
         log_px = self.likelihood(z, training=training).log_prob(batch["x"])
         return Terms(log_px, kl_of_levels(posterior, prior, z)[:, ::-1], cache={"z": z})
@@ -138,6 +129,23 @@ class HierarchicalVAE(VAE):
         own = {name: getattr(self, name) for name in ("latent_dims", "hidden", "skip", "pseudo_inputs")}
         own["level_betas"] = self.level_betas and [beta.get_config() for beta in self.level_betas]
         return {**{name: value for name, value in super().get_config().items() if name != "latent_dim"}, **own}
+
+    def _bottom_up(self, x: Any, training: bool) -> dict[str, tuple[Any, Any]]:
+        """What the image says of each level: the mean and log variance of a Gaussian."""
+        outputs, own = self.run(self.encoder, x, training), {}
+        for name, shape in self.levels.shapes.items():
+            if name != "z1":
+                outputs = self.run(self.rungs[name], ops.relu(outputs), training)
+            own[name], outputs = gaussian(outputs[..., : 2 * shape[-1]]), outputs[..., 2 * shape[-1] :]
+        return own
+
+    def _prior(self, pseudo: Mapping[str, Any], training: bool) -> Ladder:
+        """`pseudo`: what the bottom-up path says of the pseudo-inputs; empty where there are none."""
+        top, shape = [*self.levels.shapes.items()][-1]
+        zeros = ops.zeros(shape, self.float_dtype)
+        highest = normal(pseudo.get(top, (zeros, zeros)), shape)
+        highest = mixture(highest, self.pseudo_inputs) if pseudo else highest
+        return prior_ladder(self.levels.shapes, highest, self._prior_level, training)
 
     def _prior_level(self, name: str, above: Mapping[str, Any], training: bool) -> tuple[Any, Any]:
         """The mean and log variance of p(z_l|z_{>l}); leading axes of the draws above are kept."""

@@ -59,7 +59,7 @@ class HypersphericalVAE(VAE):
         parameters = self.posterior_parameters(x, condition, training)
         return tfd.PowerSpherical(parameters["mean"], parameters["concentration"][:, 0])
 
-    def prior(self, condition: Any = None) -> tfd.Distribution:
+    def prior(self, condition: Any = None, training: bool = False) -> tfd.Distribution:
         """p(z), uniform on the sphere; batch shape `()`, event shape `(latent_dim,)`."""
         return tfd.SphericalUniform(self.latent_dim, dtype=self.float_dtype)
 

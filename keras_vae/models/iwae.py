@@ -59,7 +59,7 @@ class IWAE(VAE):
 
     def terms(self, batch: Batch, training: bool) -> Terms:
         x, condition = batch["x"], self.condition_of(batch)
-        posterior, prior = self.posterior(x, condition, training), self.prior(condition)
+        posterior, prior = self.posterior_and_prior(x, condition, training)
         z = posterior.sample(self.draws_per_example, seed=self.draws.next())
         log_px = self.log_px_of(x, z, condition, training)
         # DReG: the encoder's gradient goes through z alone, not through the parameters in log q(z|x).

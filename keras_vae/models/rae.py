@@ -70,7 +70,7 @@ class RAE(VAE):
         """Fit the density to the codes of all training images."""
         self.fit_density(images())
 
-    def prior(self, condition: Any = None) -> tfd.Distribution:
+    def prior(self, condition: Any = None, training: bool = False) -> tfd.Distribution:
         """The density of codes, fitted after training: section 4 of the paper.
 
         Raises:

@@ -63,7 +63,7 @@ class VAEGAN(VAE):
 
     def terms(self, batch: Batch, training: bool) -> Terms:
         x = batch["x"]
-        posterior, prior = self.posterior(x, training=training), self.prior()
+        posterior, prior = self.posterior_and_prior(x, training=training)
         z = posterior.sample(seed=self.draws.next())
         drawn = prior.sample(ops.shape(z)[0], seed=self.draws.next())
         # One pass of each network over all that it sees, for all players.

@@ -7,7 +7,7 @@ from tensorflow_probability import distributions as tfd
 
 from keras_vae.arrays import check_whole_number
 from keras_vae.core import VAE
-from keras_vae.pseudo_inputs import add_pseudo_inputs, mixture
+from keras_vae.pseudo_inputs import add_pseudo_inputs, beside, images_of, mixture
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -30,9 +30,14 @@ class VampVAE(VAE):
         self.pseudo_inputs = check_whole_number(pseudo_inputs, "pseudo_inputs")
         self.raw_pseudo_inputs = add_pseudo_inputs(self, self.pseudo_inputs)
 
-    def prior(self, condition: Any = None) -> tfd.Distribution:
+    def prior(self, condition: Any = None, training: bool = False) -> tfd.Distribution:
         """The mixture of the posteriors at the pseudo-inputs; batch shape `()`, event shape `(latent_dim,)`."""
-        return mixture(self.raw_pseudo_inputs, self.posterior, self.float_dtype)
+        return mixture(self.posterior(images_of(self), condition, training), self.pseudo_inputs)
+
+    def posterior_and_prior(self, x: Any, condition: Any = None, training: bool = False) -> tuple[Any, Any]:
+        """Both of one pass of the encoder: BatchNorm normalises images and pseudo-inputs alike."""
+        both = self.posterior(beside(self, x), condition, training)
+        return both[self.pseudo_inputs :], mixture(both[: self.pseudo_inputs], self.pseudo_inputs)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "pseudo_inputs": self.pseudo_inputs}

@@ -121,6 +121,20 @@ class TestALearnedPrior:
         last.bias.assign(last.bias + 2.0)
         assert np.abs(model.sample(16, condition=condition) - first).max() > 1e-3
 
+    def test_its_network_is_told_whether_it_is_training(self, kind, monkeypatch):
+        arguments, condition = kind
+        model = toy(CVAE, learned_prior=True, **arguments)
+        run, told = model.run, {}
+
+        def noted(network, inputs, training):
+            told[network.name] = training
+            return run(network, inputs, training)
+
+        monkeypatch.setattr(model, "run", noted)
+        for training in (True, False):
+            terms_of(model, y=condition, training=training)
+            assert len(told) == 3 and set(told.values()) == {training}
+
     def test_importance_weights_use_it(self, kind):
         arguments, condition = kind
         model = toy(CVAE, dtype="float64", learned_prior=True, **arguments)

@@ -413,6 +413,17 @@ class TestVampPrior:
         assert (np.abs((z**2).mean(0) - expected) < 5 * (z**2).std(0) / np.sqrt(50_000)).all()
         assert np.abs(expected - 1).min() > 0.02, "which are not those of N(0, I)"
 
+    def test_pseudo_inputs_are_read_with_the_images(self):
+        """Where they are the images, they have the images' posteriors: BatchNorm takes one mean and variance."""
+        encoder = {"name": "mlp", "hidden": (8,), "activation": "tanh", "batch_norm": True}
+        model = ladder(pseudo_inputs=6, encoder=encoder)
+        model.raw_pseudo_inputs.assign(np.where(X > 0, 20.0, -20.0))
+        posterior, prior = model.posterior_and_prior(X, training=True)
+        components = prior.level("z2", {}).components_distribution
+        np.testing.assert_allclose(components.mean(), posterior.level("z2", {}).mean(), atol=1e-5)
+        still = model.prior().level("z2", {}).components_distribution.mean()
+        assert np.abs(components.mean() - still).max() > 1e-2, "the moving averages are others"
+
     def test_pseudo_inputs_get_a_gradient_and_move_samples(self, model):
         with tf.GradientTape() as tape:
             loss = model.objective(terms_of(model), model.step)

@@ -137,3 +137,38 @@ def test_arguments():
 
 def test_it_learns_digits():
     assert_learned(trained(VampVAE, pseudo_inputs=20))
+
+
+class TestTraining:
+    """The encoder reads images and pseudo-inputs in one pass, so that they are one function's, BatchNorm and all."""
+
+    def model(self, **arguments):
+        encoder = {"name": "mlp", "hidden": (8,), "activation": "tanh", **arguments}
+        model = toy(VampVAE, pseudo_inputs=16, dtype="float64", encoder=encoder)
+        model.raw_pseudo_inputs.assign(np.where(X > 0, 30.0, -30.0))  # the pseudo-inputs are X
+        return model
+
+    def test_equal_images_have_equal_posteriors(self):
+        """In training the statistics are the batch's, not the moving ones: zeros and ones, which give another mean."""
+        model = self.model(batch_norm=True)
+        posterior, prior = model.posterior_and_prior(X, training=True)
+        components = prior.components_distribution
+        np.testing.assert_allclose(components.mean(), posterior.mean(), atol=1e-7)
+        np.testing.assert_allclose(components.stddev(), posterior.stddev(), atol=1e-7)
+        still = model.prior().components_distribution.mean()
+        assert np.abs(still - posterior.mean()).max() > 1e-2
+        alone = model.prior(training=True).components_distribution
+        np.testing.assert_allclose(alone.mean(), posterior.mean(), atol=1e-7)
+
+    def test_batch_norms_statistics_move_once_a_step_and_evaluation_has_them_for_both(self):
+        model, alone = self.model(batch_norm=True), self.model(batch_norm=True)
+        terms_of(model, training=True)
+        alone.posterior(X, training=True)  # the mean of X twice is that of X
+        moved, expected = ([np.asarray(w) for w in each.encoder.non_trainable_variables] for each in (model, alone))
+        assert np.abs(moved[0]).max() > 1e-4
+        for mine, theirs in zip(moved, expected, strict=True):
+            np.testing.assert_allclose(mine, theirs, rtol=1e-7)
+        before = [np.array(w) for w in model.encoder.non_trainable_variables]
+        terms_of(model, training=False)
+        for mine, theirs in zip(before, model.encoder.non_trainable_variables, strict=True):
+            np.testing.assert_array_equal(mine, theirs)
