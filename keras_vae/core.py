@@ -348,8 +348,20 @@ class VAE(keras.Model):
         if not self.free_bits:
             return ops.mean(ops.sum(kl, axis=-1))
         if self.free_bits_on == "total":
-            return ops.maximum(ops.mean(ops.sum(kl, axis=-1)), self.free_bits)
-        return ops.sum(ops.maximum(ops.mean(kl, axis=0), self.free_bits))
+            return ops.maximum(self.batch_mean(ops.sum(kl, axis=-1)), self.free_bits)
+        return ops.sum(ops.maximum(self.batch_mean(kl), self.free_bits))
+
+    def batch_mean(self, values: Any) -> Any:
+        """The mean of `(batch, ...)` over the batches of all replicas, for what is not linear in it; on all the same.
+
+        Its gradient is right where each replica's loss is divided by their number and the gradients are summed.
+        """
+        replica: Any = tf.distribute.get_replica_context()
+        if replica is None or replica.num_replicas_in_sync == 1:
+            return ops.mean(values, axis=0)
+        found = [ops.sum(values, axis=0), ops.cast(ops.shape(values)[0], values.dtype)]
+        total, count = replica.all_reduce(tf.distribute.ReduceOp.SUM, found)
+        return total / count
 
     # --- Training ---
 

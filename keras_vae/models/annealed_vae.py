@@ -40,9 +40,9 @@ class AnnealedVAE(VAE):
         return terms._replace(logs={"capacity": self.capacity(self.step)})
 
     def objective(self, terms: Terms, step: Any) -> Any:
-        """The loss; the absolute value is of the batch mean, as in the paper, not of each example."""
+        """The loss; the absolute value is of the mean over the whole batch, all replicas', not of each example."""
         capacity = ops.cast(self.capacity(step), self.float_dtype)
-        return ops.mean(-terms.log_px) + self.gamma * ops.abs(ops.mean(ops.sum(terms.kl, axis=-1)) - capacity)
+        return ops.mean(-terms.log_px) + self.gamma * ops.abs(self.batch_mean(ops.sum(terms.kl, axis=-1)) - capacity)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "gamma": self.gamma, "capacity": self.capacity.get_config()}
