@@ -24,6 +24,7 @@ def get_config(self: Any) -> dict[str, Any]:
         "beta": self.beta.get_config(),
         "free_bits": self.free_bits,
         "free_bits_on": self.free_bits_on,
+        "free_bits_group": self.free_bits_group,
         "seed": self.seed,
     }
 

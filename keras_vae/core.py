@@ -16,12 +16,12 @@ from tensorflow_probability import distributions as tfd
 from keras_vae import arrays, configuration, divergences, fitting, inference, likelihoods, making, randomness
 from keras_vae.errors import UserError
 from keras_vae.evaluation.likelihood import CompiledFunctions
+from keras_vae.free_bits import cost_of_kl, take_free_bits
 from keras_vae.networks import DECODERS, ENCODERS
 from keras_vae.schedules import Schedule, schedule
 from keras_vae.training import Mean, Trackers, as_batch
 
 Batch = Mapping[str, Any]
-FREE_BITS_ON = ("dimension", "total")
 
 
 class Terms(NamedTuple):
@@ -62,8 +62,9 @@ class VAE(keras.Model):
         `Schedule`. The ELBO that is logged is never weighted.
       free_bits: kappa, in nats: the KL is not reduced below it. Kingma et al. 2016, equation 15,
         https://arxiv.org/abs/1606.04934.
-      free_bits_on: `"dimension"`: kappa for the batch mean of each latent dimension (of each group of `Terms.kl`);
-        `"total"`: for the batch mean of their sum.
+      free_bits_on: kappa is for the batch mean of the KL of each `"dimension"`; of each `"group"` of dimensions, as in
+        the paper; or of the `"total"`. By default for the finest parts that the variant's KL has.
+      free_bits_group: how many consecutive dimensions are a group; it divides latent_dim. A level is one, undivided.
       seed: of the initial weights, and of the training noise, a pure function of seed and step.
 
     Raises:
@@ -72,6 +73,7 @@ class VAE(keras.Model):
 
     log_names: tuple[str, ...] = ()  # the names that `terms` logs beside elbo, log_px and kl
     stochastic: bool = True  # False: the code is the encoder's output, so there is no KL, no ELBO and no log p(x)
+    kl_of: str = "dimension"  # what each column of `Terms.kl` is of: "dimension"; "group", as a level; or "total"
     analytic_kl: bool = True  # closed form through TFP; False: log q(z|x) - log p(z) at the sample
     conditional: bool = False  # whether "y" of a batch is a condition
     axes: tuple[str, ...] = ("height", "width", "channels")  # of one x: what `image_shape` is the shape of
@@ -90,7 +92,8 @@ class VAE(keras.Model):
         likelihood: Any = "bernoulli",
         beta: float | Mapping[str, Any] | Schedule = 1.0,
         free_bits: float = 0.0,
-        free_bits_on: str = "dimension",
+        free_bits_on: str | None = None,
+        free_bits_group: int = 1,
         seed: int = 0,
         **kwargs: Any,
     ) -> None:
@@ -100,11 +103,7 @@ class VAE(keras.Model):
         self.image_shape = tuple(arrays.check_whole_number(size, "image_shape") for size in image_shape)
         self.latent_dim = arrays.check_whole_number(latent_dim, "latent_dim")
         self.seed = arrays.check_whole_number(seed, "seed", minimum=0)
-        if isinstance(free_bits, bool) or not isinstance(free_bits, int | float) or not 0 <= free_bits < float("inf"):
-            raise UserError(f"free_bits is a number of nats, 0 or more. Given: {free_bits!r}.")
-        if free_bits_on not in FREE_BITS_ON:
-            raise UserError(f"free_bits_on is one of {', '.join(FREE_BITS_ON)}. Given: {free_bits_on!r}.")
-        self.free_bits, self.free_bits_on = float(free_bits), free_bits_on
+        take_free_bits(self, free_bits, free_bits_on, free_bits_group)
         self.beta = schedule(beta)
         self.specs = {"encoder": encoder, "decoder": decoder, "likelihood": likelihood}
         self.step = self.add_weight(
@@ -343,13 +342,7 @@ class VAE(keras.Model):
         """
         return inference.no_condition(self, condition)
 
-    def kl_cost(self, kl: Any) -> Any:
-        """The KL in the loss: the batch mean of the sum over groups, not reduced below `free_bits`. A scalar."""
-        if not self.free_bits:
-            return ops.mean(ops.sum(kl, axis=-1))
-        if self.free_bits_on == "total":
-            return ops.maximum(self.batch_mean(ops.sum(kl, axis=-1)), self.free_bits)
-        return ops.sum(ops.maximum(self.batch_mean(kl), self.free_bits))
+    kl_cost = cost_of_kl
 
     def batch_mean(self, values: Any) -> Any:
         """The mean of `(batch, ...)` over the batches of all replicas, for what is not linear in it; on all the same.

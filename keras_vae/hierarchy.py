@@ -70,6 +70,21 @@ def gaussian(outputs: Any) -> tuple[Any, Any]:
     return mean, soft_bound(log_var, -20.0, 20.0)
 
 
+def bottom_up(shapes: Mapping[str, Any], outputs: Any, rung: Callable[[str, Any], Any]) -> dict[str, tuple[Any, Any]]:
+    """What the image says of each level: the mean and log variance of a Gaussian.
+
+    Args:
+      shapes: of the levels, `z1` first.
+      outputs: the encoder's, the first level's Gaussian and what is handed on.
+      rung: from a level's name and what the level below hands on to the same of this level.
+    """
+    own = {}
+    for name, shape in shapes.items():
+        outputs = outputs if name == "z1" else rung(name, ops.relu(outputs))
+        own[name], outputs = gaussian(outputs[..., : 2 * shape[-1]]), outputs[..., 2 * shape[-1] :]
+    return own
+
+
 def normal(parameters: tuple[Any, Any], shape: Sequence[int]) -> tfd.Distribution:
     """N(mean, diag(exp(log_var))) of these two, its event of `shape`."""
     mean, log_var = parameters

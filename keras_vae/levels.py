@@ -1,7 +1,7 @@
 """The levels of a hierarchy: vectors, or maps below them; what depends on what, and in which shape."""
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,6 +10,7 @@ from keras import ops
 from keras_vae import arrays
 from keras_vae.errors import UserError
 from keras_vae.networks.stack import repeated
+from keras_vae.schedules import Schedule, schedule
 
 Shape = tuple[int, ...]
 
@@ -43,6 +44,31 @@ class Levels:
         """The shape of what the bottom-up path gives at a level: a Gaussian and what it hands on, none from the top."""
         *places, size = self.shapes[name]
         return (*places, 2 * size + (self.hidden if name != self.names[-1] else 0))
+
+    def below(self, name: str, above: Mapping[str, Any], network: Callable[[Any], Any]) -> Any:
+        """What `network` gives of the draws above a level; their leading axes are kept.
+
+        Args:
+          name: of the level.
+          above: draws `(..., *shape)` of the levels above it.
+          network: from one batch of its parents, joined, to outputs.
+        """
+        parents = self.parents(name)
+        leading = ops.shape(above[parents[0]])[: -len(self.shapes[parents[0]])]
+        flat = {parent: ops.reshape(above[parent], (-1, *self.shapes[parent])) for parent in parents}
+        outputs = network(self.joined(flat, parents))
+        return ops.reshape(outputs, (*leading, *outputs.shape[1:]))
+
+    def schedules(self, weights: Sequence[Any]) -> list[Schedule]:
+        """A schedule for each level, of numbers or schedules.
+
+        Raises:
+          UserError: not as many as levels.
+        """
+        if len(weights) != len(self.names):
+            given = f"latent_dims={[*self.shapes.values()]}, level_betas={weights!r}"
+            raise UserError(f"There are as many level_betas as levels. Given: {given}.")
+        return [schedule(weight) for weight in weights]
 
     def rungs(self) -> dict[str, tuple[Shape, Shape]]:
         """For each level but the lowest, the shapes of its bottom-up network's input and output."""

@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from keras_vae import randomness
 from keras_vae.core import Terms
-from keras_vae.models import VAE, BetaVAE
+from keras_vae.errors import UserError
+from keras_vae.models import VAE, BetaVAE, FlowVAE, HypersphericalVAE, VampVAE
 from tests import toys
 from tests.toys import LATENT, SHAPE, binary, compiled, degenerate, grey, mlp, same, toy
 
@@ -154,6 +155,7 @@ class TestFreeBits:
             (0.0, "total", 2.6),
             (2.0, "total", 2.6),
             (3.0, "total", 3.0),
+            (0.4, "group", 0.4 + 0.5 + 2.0),
         ],
     )
     def test_hand_computed_costs(self, kappa, on, expected):
@@ -174,6 +176,40 @@ class TestFreeBits:
             tape.watch(kl)
             cost = model.kl_cost(kl)
         np.testing.assert_allclose(tape.gradient(cost, kl), np.tile(np.array(expected) / 5, (5, 1)), rtol=1e-6)
+
+    @pytest.mark.parametrize(("group", "expected"), [(1, 0.7 + 0.7 + 0.8 + 2.0), (2, 0.7 + 2.8), (4, 3.4)])
+    def test_groups_of_consecutive_dimensions(self, group, expected):
+        """(0.1, 0.5, 0.8, 2.0) in pairs: 0.6, which is raised to 0.7, and 2.8."""
+        model = toy(latent_dim=4, free_bits=0.7, free_bits_on="group", free_bits_group=group)
+        assert float(model.kl_cost(constant_kl([0.1, 0.5, 0.8, 2.0]).kl)) == pytest.approx(expected, rel=1e-6)
+        assert type(model).from_config(model.get_config()).free_bits_group == group
+
+    @pytest.mark.parametrize(
+        ("cls", "arguments"),
+        [
+            (VampVAE, {"pseudo_inputs": 3}),
+            (FlowVAE, {"depth": 2, "flow_hidden": (4,)}),
+            (HypersphericalVAE, {"latent_dim": 3}),
+        ],
+        ids=lambda value: getattr(value, "__name__", ""),
+    )
+    def test_a_kl_of_one_number_has_no_dimensions(self, cls, arguments):
+        """Its free bits are on the total, and anything finer is refused; without free bits nothing is asked."""
+        model = toy(cls, free_bits=2.0, **arguments)
+        assert model.free_bits_on == "total"
+        assert float(model.kl_cost(constant_kl([0.5]).kl)) == 2.0
+        for finer in ("dimension", "group"):
+            with pytest.raises(
+                UserError, match=rf"a {cls.__name__} has none finer than the total\. Given: .*'{finer}'"
+            ):
+                toy(cls, free_bits=2.0, free_bits_on=finer, **arguments)
+        assert toy(cls, free_bits_on="dimension", **arguments).free_bits == 0
+        assert toy(FlowVAE, depth=0, free_bits=2.0).free_bits_on == "dimension"
+
+    @pytest.mark.parametrize("wrong", [{"free_bits_group": 3}, {"free_bits_group": 2, "free_bits_on": "total"}])
+    def test_groups_that_do_not_fit(self, wrong):
+        with pytest.raises(UserError, match=r"free_bits_group divides latent_dim, and goes with free_bits_on='group'"):
+            toy(**{"latent_dim": 4, "free_bits": 0.1, "free_bits_on": "group", **wrong})
 
     def test_the_elbo_that_is_logged_has_no_free_bits(self):
         model = degenerate(compiled(free_bits=1000.0, beta=3.0))

@@ -362,7 +362,7 @@ class TestBadModels:
             ({"free_bits": float("inf")}, r"free_bits is a number.*Given: inf"),
             ({"free_bits": "1"}, r"free_bits is a number.*Given: '1'"),
             ({"free_bits": True}, r"free_bits is a number.*Given: True"),
-            ({"free_bits_on": "dimensions"}, r"free_bits_on is one of dimension, total\. Given: 'dimensions'"),
+            ({"free_bits_on": "dimensions"}, r"free_bits_on is one of dimension, group, total\. Given: 'dimensions'"),
             ({"latent_dim": 0}, r"latent_dim must be a whole number, 1 or more\. Given: 0"),
             ({"latent_dim": 2.0}, r"latent_dim must be a whole number"),
             ({"seed": -1}, r"seed must be a whole number, 0 or more\. Given: -1"),

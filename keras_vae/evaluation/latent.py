@@ -97,7 +97,8 @@ def _remedies(model: Any, verdict: str) -> list[str]:
     if model.stochastic and constant:
         known.append("KL annealing: beta={'name': 'linear', 'final': 1.0, 'steps': 10000}")
     if model.stochastic and not model.free_bits:
-        known.append("free bits: free_bits=0.1 nats a dimension")
+        each = {"dimension": "a dimension", "group": "a level", "total": "in total"}
+        known.append(f"free bits: free_bits=0.1 nats {each[model.kl_of]}")
     if model.stochastic and final > 1:
         known.append(f"a smaller beta: it ends at {final:g}, and 1 is the ELBO's")
     known.append("a weaker decoder: fewer or narrower layers, which must ask the code")

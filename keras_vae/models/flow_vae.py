@@ -49,6 +49,7 @@ class FlowVAE(VAE):
         self.flow_hidden = tuple(check_whole_number(size, "a size in flow_hidden") for size in flow_hidden)
         if not self.flow_hidden:
             raise UserError("flow_hidden needs the size of one hidden layer or more. Given: none.")
+        self.kl_of = "total" if self.depth else "dimension"
         super().__init__(**kwargs)
         self.flow_networks: list[Any] = []
         if self.flow in flows.MASKED:

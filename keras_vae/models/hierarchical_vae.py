@@ -10,11 +10,10 @@ from keras import ops
 from keras_vae import arrays
 from keras_vae.core import VAE, Batch, Terms
 from keras_vae.errors import UserError
-from keras_vae.hierarchy import Ladder, gaussian, kl_of_levels, normal, posterior_ladder, prior_ladder
+from keras_vae.hierarchy import Ladder, bottom_up, gaussian, kl_of_levels, normal, posterior_ladder, prior_ladder
 from keras_vae.levels import Levels
 from keras_vae.networks.ladder import BETWEEN_LEVELS, between
 from keras_vae.pseudo_inputs import add_pseudo_inputs, beside, images_of, mixture
-from keras_vae.schedules import schedule
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -25,6 +24,8 @@ class HierarchicalVAE(VAE):
     and the posterior is its product with the prior, equations 11 to 13. The KL of a level is in closed form at the draw
     of the levels above: `Terms.kl` is `(batch, L)`, nats, z_1 first. A code is a dict of arrays, `z1` to `zL`.
 
+    Logs the KL of each level, `kl_z1` to `kl_zL`, `(batch,)`, nats; with level_betas `beta_z1` to `beta_zL` too.
+
     Args:
       latent_dims: of z_1, ..., z_L: a number of dimensions, or `(height, width, channels)` of a map, as in
         `[(14, 14, 2), (7, 7, 4), 16]`. The residual networks, as encoder and decoder, keep the places of maps.
@@ -34,10 +35,11 @@ class HierarchicalVAE(VAE):
       level_betas: a weight of each level's KL beside `beta`, a number or a schedule: each level's warm-up.
       pseudo_inputs: K; if not 0, p(z_L) is the VampPrior, the mixture of q(z_L|u_k) at K learned images u_k, as in
         `VampVAE`, and the top level's KL is at its own draw.
-      **kwargs: as `VAE`, but for latent_dim; free bits are for each level.
+      **kwargs: as `VAE`, but for latent_dim; free_bits_on is `"group"`, each level, or `"total"`.
     """
 
     analytic_kl = False  # it is closed given the levels above, which are drawn
+    kl_of = "group"
 
     def __init__(
         self,
@@ -50,12 +52,11 @@ class HierarchicalVAE(VAE):
     ) -> None:
         self.hidden, self.skip = arrays.check_whole_number(hidden, "hidden"), bool(skip)
         self.levels, self.latent_dims = Levels(latent_dims, self.hidden, self.skip), tuple(latent_dims)
-        if level_betas is not None and len(level_betas) != len(self.latent_dims):
-            given = f"latent_dims={latent_dims!r}, level_betas={level_betas!r}"
-            raise UserError(f"There are as many level_betas as levels. Given: {given}.")
         self.pseudo_inputs = arrays.check_whole_number(pseudo_inputs, "pseudo_inputs", minimum=0)
         super().__init__(latent_dim=int(np.prod(self.levels.shapes["z1"])), **kwargs)
-        self.level_betas = None if level_betas is None else [schedule(beta) for beta in level_betas]
+        self.level_betas = None if level_betas is None else self.levels.schedules(level_betas)
+        self.log_names = tuple(f"kl_{name}" for name in self.levels.names)
+        self.log_names += tuple(f"beta_{name}" for name in self.levels.names) if self.level_betas else ()
         if self.level_betas and self.free_bits_on == "total":
             raise UserError("level_betas weigh levels apart, and free_bits_on='total' takes them together. Choose one.")
         self.rungs, self.prior_networks = (
@@ -87,17 +88,17 @@ class HierarchicalVAE(VAE):
         if not self.pseudo_inputs:
             return super().posterior_and_prior(x, condition, training)
         both, count = self._bottom_up(beside(self, x), training), self.pseudo_inputs
-        pseudo, own = (
-            keras.tree.map_structure(lambda value, part=part: value[part], both)
-            for part in (slice(count), slice(count, None))
-        )
+        pseudo, own = (keras.tree.map_structure(lambda v, i=i: v[:count] if i else v[count:], both) for i in (1, 0))
         return posterior_ladder(self.levels.shapes, own, self._prior_level, training), self._prior(pseudo, training)
 
     def terms(self, batch: Batch, training: bool) -> Terms:
         posterior, prior = self.posterior_and_prior(batch["x"], training=training)
         z = posterior.sample(seed=self.draws.next())
         log_px = self.likelihood(z, training=training).log_prob(batch["x"])
-        return Terms(log_px, kl_of_levels(posterior, prior, z)[:, ::-1], cache={"z": z})
+        kl = kl_of_levels(posterior, prior, z)[:, ::-1]
+        weights = [beta(self.step) for beta in self.level_betas or ()]
+        logs = dict(zip(self.log_names, [*ops.unstack(kl, axis=1), *weights], strict=True))
+        return Terms(log_px, kl, logs=logs, cache={"z": z})
 
     def objective(self, terms: Terms, step: Any) -> Any:
         """The loss: mean of -log_px + beta(step) * sum_l level_beta_l(step) * kl_l, free bits on each kl_l."""
@@ -131,13 +132,8 @@ class HierarchicalVAE(VAE):
         return {**{name: value for name, value in super().get_config().items() if name != "latent_dim"}, **own}
 
     def _bottom_up(self, x: Any, training: bool) -> dict[str, tuple[Any, Any]]:
-        """What the image says of each level: the mean and log variance of a Gaussian."""
-        outputs, own = self.run(self.encoder, x, training), {}
-        for name, shape in self.levels.shapes.items():
-            if name != "z1":
-                outputs = self.run(self.rungs[name], ops.relu(outputs), training)
-            own[name], outputs = gaussian(outputs[..., : 2 * shape[-1]]), outputs[..., 2 * shape[-1] :]
-        return own
+        outputs = self.run(self.encoder, x, training)
+        return bottom_up(self.levels.shapes, outputs, lambda name, below: self.run(self.rungs[name], below, training))
 
     def _prior(self, pseudo: Mapping[str, Any], training: bool) -> Ladder:
         """`pseudo`: what the bottom-up path says of the pseudo-inputs; empty where there are none."""
@@ -149,8 +145,5 @@ class HierarchicalVAE(VAE):
 
     def _prior_level(self, name: str, above: Mapping[str, Any], training: bool) -> tuple[Any, Any]:
         """The mean and log variance of p(z_l|z_{>l}); leading axes of the draws above are kept."""
-        parents, shapes = self.levels.parents(name), self.levels.shapes
-        leading = ops.shape(above[parents[0]])[: -len(shapes[parents[0]])]
-        flat = {parent: ops.reshape(above[parent], (-1, *shapes[parent])) for parent in parents}
-        outputs = self.run(self.prior_networks[name], self.levels.joined(flat, parents), training)
-        return gaussian(ops.reshape(outputs, (*leading, *outputs.shape[1:])))
+        network = self.prior_networks[name]
+        return gaussian(self.levels.below(name, above, lambda joined: self.run(network, joined, training)))

@@ -30,6 +30,7 @@ class HypersphericalVAE(VAE):
     """
 
     code_space = "directions"
+    kl_of = "total"
 
     def __init__(self, latent_dim: int = 10, maximum_concentration: float = 10_000.0, **kwargs: Any) -> None:
         number = isinstance(maximum_concentration, int | float) and not isinstance(maximum_concentration, bool)

@@ -24,6 +24,7 @@ class VampVAE(VAE):
     """
 
     analytic_kl = False
+    kl_of = "total"
 
     def __init__(self, pseudo_inputs: int = 500, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -178,6 +178,29 @@ def test_warm_up_of_each_level():
     assert float(free.objective(terms, 0)) == pytest.approx(-terms.log_px.numpy().mean() + 150, rel=1e-5)
 
 
+def test_the_kl_and_the_weight_of_each_level_are_logged():
+    """Their sum is the KL; the weights are those of the step."""
+    rising = {"name": "linear", "final": 1.0, "steps": 10}
+    model = ladder((3, 2, 2), level_betas=(1.0, rising, rising))
+    model.compile("sgd", **toys.PLAIN)
+    model.step.assign(5)
+    logs = model.evaluate(X, batch_size=2, verbose=0, return_dict=True)
+    levels = [logs[f"kl_z{level}"] for level in (1, 2, 3)]
+    assert min(levels) > 0 and sum(levels) == pytest.approx(logs["kl"], rel=1e-5)
+    assert [logs[f"beta_z{level}"] for level in (1, 2, 3)] == pytest.approx([1.0, 0.5, 0.5])
+    terms = terms_of(model)
+    np.testing.assert_array_equal(terms.logs["kl_z2"], terms.kl[:, 1])
+    assert ladder().log_names == ("kl_z1", "kl_z2")
+
+
+def test_free_bits_are_for_each_level():
+    """kappa for the batch mean of each level's KL, or of their sum; there is no KL of a single dimension."""
+    for on, count in (("group", 2), ("total", 1)):
+        model = ladder(free_bits=100.0, free_bits_on=on)
+        assert float(model.kl_cost(terms_of(model).kl)) == pytest.approx(100.0 * count)
+    assert ladder(free_bits=0.1).free_bits_on == "group"
+
+
 def test_learns_digits_and_uses_its_levels():
     model = trained(HierarchicalVAE, latent_dim=None, latent_dims=(8, 4), hidden=64)
     assert_learned(model)
@@ -583,7 +606,7 @@ class TestExactPosterior:
         ({"latent_dims": (3, 0)}, r"a size in latent_dims must be a whole number, 1 or more\. Given: 0"),
         (
             {"level_betas": (1.0,)},
-            r"level_betas as levels\. Given: latent_dims=\(20, 10\), level_betas=\(1\.0,\)",
+            r"level_betas as levels\. Given: latent_dims=\[\(20,\), \(10,\)\], level_betas=\(1\.0,\)",
         ),
         ({"latent_dims": 3}, r"latent_dims is a list of their sizes\. Given: 3"),
         ({"latent_dims": ((7, 7), 3)}, r"A level is a number, or \(height, width, channels\)\. Given: \(7, 7\)"),
@@ -596,6 +619,11 @@ class TestExactPosterior:
         ({"latent_dims": ((4, 8, 1), (4, 4, 1))}, r"Given: \(4, 4, 1\) above \(4, 8, 1\)"),
         ({"latent_dims": ((4, 4, 1), (8, 8, 1))}, r"Given: \(8, 8, 1\) above \(4, 4, 1\)"),
         ({"pseudo_inputs": -1}, r"pseudo_inputs must be a whole number, 0 or more\. Given: -1"),
+        (
+            {"free_bits": 0.1, "free_bits_on": "dimension"},
+            r"none finer than the group\. .*: group, total\.",
+        ),
+        ({"free_bits": 0.1, "free_bits_group": 2}, r"free_bits_group .* and a KL in dimensions\. Given: 2, for a Hier"),
         ({"level_betas": (1.0, 1.0), "free_bits": 1.0, "free_bits_on": "total"}, r"level_betas weigh levels apart"),
     ],
 )
