@@ -381,6 +381,9 @@ class VAE(keras.Model):
         for optimizer, gradient, player in zip(optimizers, gradients, players, strict=True):
             optimizer.apply_gradients(zip(gradient, player.variables, strict=True))
         self.after_step(terms)
+        for network in self.layers:
+            if hasattr(network, "after_training_step"):
+                network.after_training_step()
         trackers = self._required_trackers()
         trackers.note_failures(losses, self.step)
         logs = self._log(batch, terms, players, losses)

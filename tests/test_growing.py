@@ -37,7 +37,7 @@ def doubled(images):
 def finished(model):
     """With whatever grew faded in."""
     for network in (model.encoder, model.decoder):
-        network.calls.assign(network.fade_steps)
+        network.steps.assign(network.fade_steps)
     return model
 
 
@@ -89,9 +89,9 @@ class TestAlphaZero:
 def test_halfway_is_the_mean_of_both():
     grown = stirred_new(grow(small(), fade_steps=10))
     outputs = []
-    for calls in (0, 5, 10):
+    for steps in (0, 5, 10):
         for network in (grown.encoder, grown.decoder):
-            network.calls.assign(calls)
+            network.steps.assign(steps)
         outputs.append(np.asarray(grown.decoder(Z)))
     assert np.abs(outputs[2] - outputs[0]).max() > 0.1
     np.testing.assert_allclose(outputs[1], (outputs[0] + outputs[2]) / 2, rtol=1e-5, atol=1e-6)
@@ -120,7 +120,7 @@ def test_alpha_rises_with_training_only_and_an_interrupted_fade_goes_on(tmp_path
         if epoch == 1:
             grown.evaluate(x, verbose=0)
             grown.save_weights(tmp_path / "a.weights.h5")
-    assert int(grown.encoder.calls) == 8
+    assert int(grown.encoder.steps) == 8
     again = type(grown).from_config(grown.get_config())
     again.load_weights(tmp_path / "a.weights.h5")
     assert float(again.decoder.alpha) == 4 / 8
@@ -137,7 +137,7 @@ def test_they_compute_in_their_policys_dtype(dtype):
 def test_every_weight_gets_a_gradient_halfway():
     grown = stirred_new(grow(small(), fade_steps=10))
     for network in (grown.encoder, grown.decoder):
-        network.calls.assign(5)
+        network.steps.assign(5)
     x = tf.constant(binary(6, grown.image_shape))
     with tf.GradientTape() as tape, grown.draws.using((0, 1)):
         loss = grown.objective(grown.terms({"x": x}, training=True), grown.step)
@@ -161,7 +161,7 @@ def test_from_16_to_256():
 def test_exports_halfway(tmp_path):
     grown = stirred_new(grow(small(), fade_steps=10))
     for network in (grown.encoder, grown.decoder):
-        network.calls.assign(4)
+        network.steps.assign(4)
     bundle = export(grown, tmp_path / "bundle", ("onnx", "saved_model"))
     assert all(row.max_error <= row.tolerance for row in bundle.parity)
 

@@ -21,9 +21,9 @@ class RAE(VAE):
     """Minimises -log p(x|z) + code_weight * |z|**2 / 2 + decoder_weight * R(decoder) at z = encoder(x).
 
     Equations 9 to 12 of Ghosh et al. 2020, https://arxiv.org/abs/1903.12436. R is the sum of squares of the decoder's
-    weights ("l2"), or the squared Frobenius norm of the Jacobian of the mean image by z ("gradient"), estimated without
-    bias by one random projection: E |v J|**2 = |J|**2 for v from N(0, I). Both weights 0 is `AE`. Logs `code_length`,
-    |z|**2 / 2, `(batch,)`, and `regulariser`, R.
+    parameters, all of them as in the paper, so biases and BatchNorm's scales too ("l2"); or the squared Frobenius norm
+    of the Jacobian of the mean image by z ("gradient"), estimated without bias by one random projection: E |v J|**2 =
+    |J|**2 for v from N(0, I). Both weights 0 is `AE`. Logs `code_length`, |z|**2 / 2, `(batch,)`, and `regulariser`, R.
 
     Args:
       code_weight: of the codes' squared length.
@@ -82,24 +82,32 @@ class RAE(VAE):
         return tfd.MultivariateNormalTriL(mean, factor)
 
     def terms(self, batch: Batch, training: bool) -> Terms:
-        terms = super().terms(batch, training)
-        z = terms.cache["z"]
+        x = batch["x"]
+        z = self.posterior(x, training=training).sample(seed=self.draws.next())
+        if self.regulariser == "l2":
+            parameters, regulariser = self.likelihood_parameters(z, training=training), self._weights()
+        else:
+            parameters, regulariser = self._with_jacobian(z, training)
+        log_px = self.likelihood_family.distribution(parameters).log_prob(x)
         length = 0.5 * ops.sum(ops.square(z), axis=-1)
-        regulariser = self._weights() if self.regulariser == "l2" else self._jacobian(z, training)
         penalty = self.code_weight * length + self.decoder_weight * regulariser
-        return terms._replace(penalty=penalty, logs={"code_length": length, "regulariser": regulariser})
+        logs = {"code_length": length, "regulariser": regulariser}
+        return Terms(log_px, ops.zeros_like(log_px)[:, None], penalty, logs, cache={"z": z})
 
     def _weights(self) -> Any:
         squares = [ops.sum(ops.square(each)) for each in self.decoder.trainable_variables]
         return ops.cast(sum(squares[1:], squares[0]), self.float_dtype)
 
-    def _jacobian(self, z: Any, training: bool) -> Any:
+    def _with_jacobian(self, z: Any, training: bool) -> tuple[dict[str, Any], Any]:
+        """The likelihood's parameters and |v J|**2, `(batch,)`, of one pass of the decoder: one mask of Dropout, and
+        BatchNorm's averages move once."""
         with tf.GradientTape() as tape:
             tape.watch(z)
-            mean = self.likelihood_parameters(z, training=training)["mean"]
+            parameters = self.likelihood_parameters(z, training=training)
+            mean = parameters["mean"]
             direction = tf.random.stateless_normal(ops.shape(mean), self.draws.next(), dtype=mean.dtype)
             projected = ops.sum(mean * direction)
-        return ops.sum(ops.square(tape.gradient(projected, z)), axis=-1)
+        return parameters, ops.sum(ops.square(tape.gradient(projected, z)), axis=-1)
 
     def get_config(self) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in ("code_weight", "decoder_weight", "regulariser")}

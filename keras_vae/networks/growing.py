@@ -52,14 +52,14 @@ class _Growing(keras.layers.Layer):
             mine.set_weights(theirs.get_weights())
 
     def begin_fading(self) -> None:
-        """Make the count of training calls; Keras saves it with the weights, so a fade that is interrupted goes on."""
-        self.calls = self.add_weight(
+        """Make the count of training steps; Keras saves it with the weights, so a fade that is interrupted goes on."""
+        self.steps = self.add_weight(
             shape=(),
             initializer="zeros",
             trainable=False,
             dtype="int32",
             aggregation="only_first_replica",
-            name="training_calls",
+            name="training_steps",
         )
 
     @property
@@ -67,15 +67,16 @@ class _Growing(keras.layers.Layer):
         """How far the first stage has faded in, a float32 scalar from 0 to 1."""
         if not self.fade_steps:
             return ops.ones((), "float32")
-        return ops.minimum(ops.cast(self.calls, "float32") / float(self.fade_steps), 1.0)
+        return ops.minimum(ops.cast(self.steps, "float32") / float(self.fade_steps), 1.0)
 
-    def faded(self, before: Any, after: Any, training: bool) -> Any:
-        """(1 - alpha) * before + alpha * after; in training alpha then moves on by a step."""
+    def faded(self, before: Any, after: Any) -> Any:
+        """(1 - alpha) * before + alpha * after."""
         alpha = ops.cast(self.alpha, after.dtype)
-        mixed = (1.0 - alpha) * before + alpha * after
-        if training:
-            self.calls.assign(ops.minimum(self.calls + 1, self.fade_steps))
-        return mixed
+        return (1.0 - alpha) * before + alpha * after
+
+    def after_training_step(self) -> None:
+        """Move alpha on by a step: whoever trains the network calls it once a step, however often it was run in it."""
+        self.steps.assign(ops.minimum(self.steps + 1, self.fade_steps))
 
     def made(self, input_shape: Sequence[Any], *layers: Any) -> Any:
         """Layers in a row, built for `input_shape`."""
@@ -103,7 +104,7 @@ class GrowingEncoder(_Growing):
       filters: the channels that each stage is given, the first next to the image; height and width halve at each.
       dense: the size of the dense layer.
       activation: the Keras name of the activation.
-      fade_steps: if not 0, the first stage fades in over so many calls with `training=True`; `growing.grow` sets it.
+      fade_steps: if not 0, the first stage fades in over so many training steps; `growing.grow` sets it.
     """
 
     def build(self, input_shape: Sequence[int | None]) -> None:
@@ -129,7 +130,7 @@ class GrowingEncoder(_Growing):
     def call(self, inputs: Any, training: bool = False) -> Any:
         value = self.stages[0](self.pixels[0](inputs))
         if self.fade_steps:
-            value = self.faded(self.pixels[1](ops.average_pool(inputs, 2)), value, training)
+            value = self.faded(self.pixels[1](ops.average_pool(inputs, 2)), value)
         for stage in self.stages[1:]:
             value = stage(value)
         return self.head(value)
@@ -144,7 +145,7 @@ class GrowingDecoder(_Growing):
       filters: as given to the encoder: the channels that each stage gives, the first next to the image.
       dense: the size of the dense layer.
       activation: the Keras name of the activation.
-      fade_steps: if not 0, the first stage fades in over so many calls with `training=True`; `growing.grow` sets it.
+      fade_steps: if not 0, the first stage fades in over so many training steps; `growing.grow` sets it.
     """
 
     def build(self, input_shape: Sequence[int | None]) -> None:
@@ -176,5 +177,5 @@ class GrowingDecoder(_Growing):
             value = stage(value)
         pixels = self.pixels[0](self.stages[0](value))
         if self.fade_steps:
-            pixels = self.faded(repeated(self.pixels[1](value), 2), pixels, training)
+            pixels = self.faded(repeated(self.pixels[1](value), 2), pixels)
         return pixels

@@ -40,7 +40,7 @@ def test_the_jacobians_estimate_has_no_bias():
         image = tf.reshape(model.likelihood_parameters(z)["mean"], (-1,))
     exact = (tape.jacobian(image, z).numpy() ** 2).sum()
     with model.draws.using((1, 2)):
-        estimates = model._jacobian(tf.repeat(z, 20_000, axis=0), False).numpy()
+        estimates = model._with_jacobian(tf.repeat(z, 20_000, axis=0), False)[1].numpy()
     error = estimates.std() / np.sqrt(20_000)
     assert abs(estimates.mean() - exact) < 5 * error and error < exact / 50
 
@@ -71,6 +71,22 @@ def test_the_gradient_penalty_trains_the_decoder():
         kernel.assign(moved)
         losses.append(losses_of(model)["model"])
     assert (losses[0] - losses[1]) / 2e-5 == pytest.approx(gradient, rel=1e-6)
+
+
+@pytest.mark.parametrize("regulariser", ["l2", "gradient"])
+def test_the_decoder_is_run_once_a_step(regulariser):
+    """BatchNorm's averages after a step are those of one pass, and a stage that fades in has made one step."""
+    growing = {"name": "growing", "filters": (2, 2), "dense": 3, "fade_steps": 4}
+    grown = compiled(RAE, regulariser=regulariser, decoder=growing)
+    grown.fit(X, batch_size=8, verbose=0)
+    assert float(grown.decoder.alpha) == 2 / 4
+    model, once = (toy(RAE, regulariser=regulariser, decoder=mlp(batch_norm=True)) for _ in range(2))
+    terms_of(model)
+    once.likelihood_parameters(tf.constant(once.encode(X)), training=True)
+    moved, expected = ([np.asarray(w) for w in each.decoder.non_trainable_variables] for each in (model, once))
+    assert np.abs(moved[0]).max() > 1e-5
+    for mine, theirs in zip(moved, expected, strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-7)
 
 
 class TestDensity:
