@@ -13,6 +13,7 @@ import pytest
 
 from keras_vae import files
 from keras_vae.errors import UserError
+from tests.processes import interruptible
 
 
 def test_a_file_and_its_folder_are_made(tmp_path):
@@ -168,10 +169,11 @@ def test_ctrl_c_while_writing(tmp_path):
                 time.sleep(0.01)
     """
     (tmp_path / "target").write_text("old")
-    process = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(script)], cwd=tmp_path, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-    )  # fmt: skip
+    with interruptible():
+        process = subprocess.Popen(
+            [sys.executable, "-c", textwrap.dedent(script)], cwd=tmp_path, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )  # fmt: skip
     assert process.stdout is not None and process.stdout.readline() == "writing\n"
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=30)

@@ -37,6 +37,7 @@ from tests.toys import LATENT, binary, mlp, toy
 
 X = binary(12)
 CRITIC = mlp()
+CONV = {"name": "conv", "filters": (3,), "dense": 6, "activation": "tanh"}
 
 
 class SampledVAE(VAE):
@@ -179,38 +180,32 @@ def test_vamp_with_one_standard_pseudo_posterior():
     assert_equal(model, simpler, networks=(1,))
 
 
+@pytest.mark.parametrize("encoder", [mlp(activation="tanh"), CONV], ids=["beside the pixels", "as planes"])
 @pytest.mark.parametrize(
     ("arguments", "condition"),
     [({"condition_dim": 2}, np.zeros((12, 2))), ({"num_classes": 3}, np.full(12, -1, "int32"))],
     ids=["a vector of zeros", "no label"],
 )
-def test_cvae_without_a_condition(arguments, condition):
-    """With the VAE's weights where they meet pixels and codes, whatever the others are; their gradient is 0."""
-    model, simpler = model_of(CVAE, **arguments), model_of(VAE)
-    size = model.condition_size
-    pixels = X[0].size
-    first = [network.trainable_variables[0] for network in (model.encoder, model.decoder)]
-    kernels = [
-        first[0].numpy().reshape(pixels, 1 + size, -1),
-        first[1].numpy().reshape(LATENT + size, -1),
-    ]
-    for mine, theirs in zip(
-        model.encoder.weights + model.decoder.weights, simpler.encoder.weights + simpler.decoder.weights, strict=True
-    ):
-        if mine is not first[0] and mine is not first[1]:
-            mine.assign(theirs)
-    kernels[0][:, 0] = simpler.encoder.weights[0]
-    kernels[1][:LATENT] = simpler.decoder.weights[0]
-    for variable, kernel in zip(first, kernels, strict=True):
-        assert np.abs(kernel).min() > 0, "no weight is 0, those of the condition among them"
-        variable.assign(kernel.reshape(variable.shape))
+def test_cvae_without_a_condition(arguments, condition, encoder):
+    """With the VAE's weights where they meet pixels and codes, whatever the others are; their gradient is 0.
 
-    loss, (encoder, decoder) = loss_and_gradients(model, condition)
-    expected, (simple_encoder, simple_decoder) = loss_and_gradients(simpler)
+    The condition's weights are the last rows of each first kernel: of a dense layer's inputs, or of its channels.
+    """
+    model, simpler = model_of(CVAE, encoder=encoder, **arguments), model_of(VAE, encoder=encoder)
+    size = model.condition_size
+    networks = (model.encoder, simpler.encoder), (model.decoder, simpler.decoder)
+    for network, simple in networks:
+        first, *others = network.weights
+        kernel = first.numpy()
+        assert np.abs(kernel).min() > 0, "no weight is 0, those of the condition among them"
+        kernel[..., :-size, :] = simple.weights[0]
+        for mine, value in zip([first, *others], [kernel, *simple.weights[1:]], strict=True):
+            mine.assign(value)
+
+    loss, gradients = loss_and_gradients(model, condition)
+    expected, simple_gradients = loss_and_gradients(simpler)
     np.testing.assert_allclose(loss, expected, rtol=1e-10)
-    by_plane = encoder[0].numpy().reshape(pixels, 1 + size, -1)
-    np.testing.assert_allclose(by_plane[:, 0], simple_encoder[0], rtol=1e-10, atol=1e-12)
-    np.testing.assert_allclose(decoder[0][:LATENT], simple_decoder[0], rtol=1e-10, atol=1e-12)
-    assert np.abs(by_plane[:, 1:]).max() == 0 and np.abs(decoder[0][LATENT:]).max() == 0
-    for mine, theirs in zip(encoder[1:] + decoder[1:], simple_encoder[1:] + simple_decoder[1:], strict=True):
-        np.testing.assert_allclose(mine, theirs, rtol=1e-10, atol=1e-12)
+    for (first, *others), simple in zip(gradients, simple_gradients, strict=True):
+        assert np.abs(first[..., -size:, :]).max() == 0
+        for mine, theirs in zip([first[..., :-size, :], *others], simple, strict=True):
+            np.testing.assert_allclose(mine, theirs, rtol=1e-10, atol=1e-12)

@@ -25,6 +25,7 @@ from keras_vae.priors import AutoregressivePrior
 from tests import browser
 from tests.export.bundles import DENSE, bundle_of, copied, model_of, stirred
 from tests.export.test_bundle import edited
+from tests.processes import interruptible
 
 KIT = Path(__file__).parents[2] / "export" / "web"
 TEXTS = {path.name: path.read_text(encoding="utf-8") for path in (KIT / "site").iterdir() if path.is_file()}
@@ -129,13 +130,14 @@ def test_a_taken_port_is_said_before_anything_is_done(tmp_path, capsys):
 def test_the_command_serves_until_it_is_interrupted(tmp_path):
     words = [sys.executable, "-c", "from keras_vae.cli import main; main()", "demo", str(bundle_of("colour").path)]
     environment = {"PATH": str(tmp_path), "PYTHONPATH": str(KIT.parents[1]), "HOME": str(tmp_path)}
-    process = subprocess.Popen(
-        [*words, "--port", "0", "--no-browser", "--json"],
-        cwd=tmp_path,
-        env=environment,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    with interruptible():
+        process = subprocess.Popen(
+            [*words, "--port", "0", "--no-browser", "--json"],
+            cwd=tmp_path,
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
     try:
         text = ""
         while not text.endswith("}\n"):

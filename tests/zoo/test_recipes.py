@@ -32,7 +32,7 @@ def test_a_full_recipe(tmp_path):
     assert recipe.training == recipes.TrainingSection(
         2, 100, {"name": "adam", "learning_rate": 0.003}, 7, "mixed_bfloat16", False, 4
     )
-    assert recipe.evaluation == recipes.EvaluationSection("test[:300]", 3, 8)
+    assert recipe.evaluation == recipes.EvaluationSection("test[:300]", 3, 8, overview=False)
     assert recipe.published == recipes.PublishedSection("elbo", -84, "A paper", "https://example.org", "None.")
     assert recipe.text == recipe_text(changes), "the text is the file, word for word"
 

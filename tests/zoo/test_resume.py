@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from tests import toy_runs
+from tests.processes import interruptible
 
 # The training that people get: XLA, several steps in a call, dynamic binarisation, an annealed beta; 15 steps an epoch.
 RECIPE = {
@@ -143,10 +144,11 @@ def test_killed_and_resumed_is_bit_equal_to_never_interrupted(tmp_path, moments)
 def test_ctrl_c_in_the_middle_of_training(tmp_path):
     """Exit status 130, one line, no temporary file, and a checkpoint that can be gone on from."""
     toy_runs.write_recipe(tmp_path / "toy.toml", {"training.epochs": 100_000})
-    process = subprocess.Popen(
-        [sys.executable, "-c", "from keras_vae.cli import main; main()", "train", "toy.toml", "--output", "out"],
-        cwd=tmp_path, env=toy_runs.environment(), text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-    )  # fmt: skip
+    with interruptible():
+        process = subprocess.Popen(
+            [sys.executable, "-c", "from keras_vae.cli import main; main()", "train", "toy.toml", "--output", "out"],
+            cwd=tmp_path, env=toy_runs.environment(), text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        )  # fmt: skip
     deadline = time.monotonic() + 120
     while not (tmp_path / "out/checkpoint.weights.h5").is_file():
         assert process.poll() is None and time.monotonic() < deadline, "training wrote no checkpoint"
