@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from keras_vae import arrays
-from keras_vae.errors import CorruptFileError, UserError
+from keras_vae.errors import UserError
 from keras_vae.export.bundle import Bundle
 
 # kind of input -> its check, of an array, what the bundle says of the input, and its name
@@ -118,15 +118,3 @@ class Runtime(abc.ABC):
     def _checked(self, name: str, array: Any, spec: Mapping[str, Any]) -> np.ndarray:
         checked = _CHECKS[spec["kind"]](array, spec, name)
         return np.ascontiguousarray(checked, spec["dtype"])
-
-
-def refuse_external_data(content: bytes, path: Any) -> None:
-    """Raise CorruptFileError if an ONNX file asks for weights in another file of the computer it is opened on.
-
-    In an ONNX file such a tensor has an entry with the key "location", of 8 letters. A bundle's own names never are.
-    """
-    if b"\x08location" in content:
-        raise CorruptFileError(
-            f"{path} keeps its weights in another file (ONNX external data), which a bundle never does. Export the "
-            f"model again, and do not open this file."
-        )

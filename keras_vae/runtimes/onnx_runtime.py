@@ -1,12 +1,14 @@
 """ONNX Runtime on the processor: numpy and onnxruntime, nothing else."""
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import onnxruntime
 
-from keras_vae.runtimes.base import Runtime, refuse_external_data
+from keras_vae.runtimes.base import Runtime
+from keras_vae.runtimes.external_data import refuse_external_data
 
 
 class OnnxRuntime(Runtime):
@@ -20,15 +22,25 @@ class OnnxRuntime(Runtime):
     def load(self, graph: str, file: str) -> Any:
         content = self.bundle.read(file)
         refuse_external_data(content, self.bundle.path / file)
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = self.threads
-        options.inter_op_num_threads = 1
-        options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-        options.add_session_config_entry("session.intra_op.allow_spinning", "1")
+        options = session_options(self.threads)
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         return session, [output.name for output in session.get_outputs()]
 
     def call(self, loaded: Any, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         session, names = loaded
         return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+
+
+def session_options(threads: int) -> onnxruntime.SessionOptions:
+    """How every session is set up."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.add_session_config_entry("session.intra_op.allow_spinning", "1")
+    # Contents that say so would be read as ONNX Runtime's own format, which nothing here has checked; and a weight
+    # in another file, if one were left, would be looked for where no file can be.
+    options.add_session_config_entry("session.load_model_format", "ONNX")
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
+    return options

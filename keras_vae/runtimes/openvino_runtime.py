@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 import openvino
 
-from keras_vae.runtimes.base import Runtime, refuse_external_data
+from keras_vae.runtimes.base import Runtime
+from keras_vae.runtimes.external_data import refuse_external_data
 
 
 class OpenVinoRuntime(Runtime):

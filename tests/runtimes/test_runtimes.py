@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from keras_vae import data, runtimes
-from keras_vae.errors import CorruptFileError, UnavailableError, UserError
-from keras_vae.runtimes.base import refuse_external_data
+from keras_vae.errors import UnavailableError, UserError
 from tests.export.bundles import bundle_of, model_of
 
 NAMES = ["keras", "saved_model", "onnxruntime", "openvino", "litert"]
@@ -185,18 +184,3 @@ def test_litert_and_openvino_need_no_tensorflow():
 
 def test_listing_imports_nothing():
     assert loaded_by("from keras_vae import runtimes; runtimes.installed(); dir(runtimes); runtimes.benchmark") == []
-
-
-def test_external_data_is_refused(tmp_path):
-    import onnx
-    from onnx import helper, numpy_helper
-
-    weight = numpy_helper.from_array(np.ones((64, 64), "float32"), "weight")
-    ports = [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, ["batch", 64]) for name in "xy"]
-    graph = helper.make_graph([helper.make_node("MatMul", ["x", "weight"], ["y"])], "g", ports[:1], ports[1:], [weight])
-    inside, outside = tmp_path / "inside.onnx", tmp_path / "outside.onnx"
-    onnx.save_model(helper.make_model(graph), inside)
-    onnx.save_model(helper.make_model(graph), outside, save_as_external_data=True, location="w.bin", size_threshold=0)
-    refuse_external_data(inside.read_bytes(), inside)
-    with pytest.raises(CorruptFileError, match=r"outside\.onnx keeps its weights in another file"):
-        refuse_external_data(outside.read_bytes(), outside)
