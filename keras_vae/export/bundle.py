@@ -6,6 +6,7 @@ Reading one needs numpy only, so that a deployed decoder never imports TensorFlo
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -199,9 +200,10 @@ def digest(manifest: Mapping[str, Any]) -> str:
 
 
 def manifest_text(manifest: Mapping[str, Any]) -> str:
-    """`bundle.json` for people: indented, its hundreds of parity rows one a line."""
+    """`bundle.json` for people: indented, its hundreds of parity rows and each list of numbers one a line."""
     rows = ",\n".join(f"  {json.dumps(row)}" for row in manifest["parity"])
     text = json.dumps({**manifest, "parity": []}, indent=1, ensure_ascii=False, allow_nan=False)
+    text = re.sub(r"\[\n\s*((?:null|[-+.,\de\s])+?)\s*\]", lambda found: f"[{' '.join(found[1].split())}]", text)
     return text.replace('"parity": []', f'"parity": [\n{rows}\n ]') + "\n"
 
 

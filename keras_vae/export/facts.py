@@ -10,6 +10,7 @@ import numpy as np
 from tensorflow_probability import distributions as tfd
 
 import keras_vae
+from keras_vae.data.words import ALPHABET, VOCABULARY_SIZE
 from keras_vae.errors import UserError
 from keras_vae.export import cases as trials
 from keras_vae.zoo import store
@@ -55,7 +56,9 @@ def _preprocessing(model: Any) -> dict[str, Any]:
     spec = model.x_spec()
     if spec["kind"] == "tokens":
         rule = "token ids; 0 ends a sequence, and only 0 follows it"
-        return {"dtype": "int32", "range": [0, spec["classes"] - 1], "layout": "batch, length", "rule": rule}
+        words = spec["classes"] == VOCABULARY_SIZE
+        known = {"alphabet": ALPHABET, "rule": f"{rule}; 1 is the first letter of the alphabet"} if words else {}
+        return {"dtype": "int32", "range": [0, spec["classes"] - 1], "layout": "batch, length", "rule": rule} | known
     grey, rule = trials.takes_grey(model), "grey levels divided by 255"
     return {
         "dtype": "float32",

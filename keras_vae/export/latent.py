@@ -45,8 +45,9 @@ def latent_facts(
 
 def prior_facts(model: Any) -> dict[str, Any]:
     """The prior by `name`: `"normal"`, independent numbers of `mean` and `scale`, with a row for each class where it
-    depends on the class; `"sphere"`, directions drawn alike; `"none"`; or `"other"`, of which golden.json holds draws.
-    A fitted prior, and that of a hierarchy, are `"graph"`: `prior_sampler` makes codes of `noise`, `"gumbel"` or
+    depends on the class; `"mixture"`, one of several such with probability `weights`, a row of `mean` and `scale`
+    each; `"sphere"`, directions drawn alike; `"none"`; or `"other"`, of which golden.json holds draws. A
+    fitted prior, and that of a hierarchy, are `"graph"`: `prior_sampler` makes codes of `noise`, `"gumbel"` or
     `"normal"`.
     """
     if draws_by_levels(model):
@@ -62,11 +63,22 @@ def prior_facts(model: Any) -> dict[str, Any]:
     of_vector = spec.get("kind") == "vector" and prior.batch_shape.rank
     if isinstance(prior, tfd.SphericalUniform):
         return {"name": "sphere"}
-    if isinstance(prior, tfd.Independent) and isinstance(prior.distribution, tfd.Normal) and not of_vector:
-        inner = prior.distribution
-        mean, scale = (np.broadcast_to(each, inner.batch_shape) for each in (inner.loc, inner.scale))
-        return {"name": "normal", "mean": _numbers(mean), "scale": _numbers(scale)}
-    return {"name": "other"}
+    if isinstance(prior, tfd.MixtureSameFamily) and not prior.batch_shape.rank:
+        rows = _rows(prior.components_distribution)
+        if rows is not None:
+            weights = prior.mixture_distribution.probs_parameter()
+            return {"name": "mixture", "weights": _numbers(weights), **rows}
+    rows = None if of_vector else _rows(prior)
+    return {"name": "other"} if rows is None else {"name": "normal", **rows}
+
+
+def _rows(distribution: tfd.Distribution) -> dict[str, Any] | None:
+    """`mean` and `scale` of independent normal numbers, a row for each of a batch; None: they are something else."""
+    inner: Any = getattr(distribution, "distribution", None)
+    if not isinstance(distribution, tfd.Independent) or not isinstance(inner, tfd.Normal):
+        return None
+    mean, scale = (np.broadcast_to(each, inner.batch_shape) for each in (inner.loc, inner.scale))
+    return {"mean": _numbers(mean), "scale": _numbers(scale)}
 
 
 def _numbers(array: Any) -> Any:

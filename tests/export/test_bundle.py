@@ -62,6 +62,14 @@ def edited(folder, reseal=False, **changes):
     (folder / "bundle.json").write_text(manifest_text(manifest))
 
 
+def test_the_manifest_has_each_list_of_numbers_on_one_line():
+    manifest = {"parity": [["a", 1]], "shape": [None, 28], "latent": [[1e-05, -2.5], [0.25, 3]], "text": "[ 1,\n 2 ]"}
+    text = manifest_text(manifest)
+    assert json.loads(text) == manifest
+    lines = [line.strip().rstrip(",") for line in text.splitlines()]
+    assert {'"shape": [null, 28]', "[1e-05, -2.5]", "[0.25, 3]", '["a", 1]'} <= set(lines)
+
+
 def test_an_edited_manifest_is_refused(tmp_path):
     folder = copied("mlp", tmp_path)
     edited(folder, preprocessing={"range": [0, 255]})

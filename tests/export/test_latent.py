@@ -40,6 +40,15 @@ def test_a_learned_prior_has_a_row_for_each_class():
     np.testing.assert_allclose(facts["codes"]["z"]["kl"], kl_per_dimension(model, binary(6), labels), rtol=1e-3)
 
 
+def test_a_mixture_has_a_row_for_each_component():
+    model = stirred(VampVAE(**TOY, latent_dim=2, pseudo_inputs=4))
+    facts = prior_facts(model)
+    posterior = model.posterior(1 / (1 + np.exp(-np.asarray(model.raw_pseudo_inputs)))).distribution
+    np.testing.assert_allclose(facts["mean"], posterior.loc, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(facts["scale"], posterior.scale, rtol=1e-3)
+    assert facts["weights"] == [0.25] * 4
+
+
 @pytest.mark.parametrize(
     ("model", "prior", "has_kl"),
     [
@@ -47,7 +56,7 @@ def test_a_learned_prior_has_a_row_for_each_class():
         (lambda: CVAE(**TOY, latent_dim=2, condition_dim=3), "normal", True),
         (lambda: CVAE(**TOY, latent_dim=2, condition_dim=3, learned_prior=True), "other", True),
         (lambda: HypersphericalVAE(**TOY, latent_dim=3), "sphere", False),
-        (lambda: VampVAE(**TOY, latent_dim=2, pseudo_inputs=4), "other", False),
+        (lambda: VampVAE(**TOY, latent_dim=2, pseudo_inputs=4), "mixture", False),
         (lambda: HierarchicalVAE(**TOY, latent_dims=(3, 2), hidden=6), "graph", False),
         (lambda: VQVAE(**TOY, code_shape=(3,), entries=5, embedding_dim=2), "other", False),
         (lambda: AE(**TOY, latent_dim=2), "none", False),
