@@ -118,8 +118,9 @@ class _Certain(tfd.Distribution):
 def finite_levels(vectors: Any, levels: Sequence[int]) -> Any:
     """Each number bounded to its count of levels by a tanh, and rounded to a whole number: straight-through.
 
-    The whole numbers are -(L - 1) / 2 to (L - 1) / 2 for odd L. For even L the tanh is shifted by half a level, so they
-    are -L / 2 to L / 2 - 1, and an encoder's zero still is level 0.
+    The whole numbers are -(L - 1) / 2 to (L - 1) / 2 for odd L. For even L they are -L / 2 to
+    L / 2 - 1, and the tanh is shifted so that an encoder's zero still is the middle of level 0. Of two levels 0 is the
+    upper end, where a tanh has no gradient left: there zero is the border of the two, where it is steepest.
 
     Args:
       vectors: `(..., len(levels))`.
@@ -128,8 +129,9 @@ def finite_levels(vectors: Any, levels: Sequence[int]) -> Any:
     count = np.asarray(levels, "float64")
     half = (count - 1.0) * (1.0 + 1e-3) / 2.0
     offset = np.where(count % 2 == 0, 0.5, 0.0)
-    half_, offset_, shift = (ops.convert_to_tensor(a, vectors.dtype) for a in (half, offset, np.arctanh(offset / half)))
-    bounded = ops.tanh(vectors + shift) * half_ - offset_
+    shift = np.arctanh(np.where(count > 2, offset / half, 0.0))
+    half_, offset_, shift_ = (ops.convert_to_tensor(each, vectors.dtype) for each in (half, offset, shift))
+    bounded = ops.tanh(vectors + shift_) * half_ - offset_
     return straight_through(bounded, ops.round(bounded))
 
 

@@ -39,10 +39,21 @@ def test_every_level_is_reached_and_no_other(count):
     assert sorted(set(np.round(points))) == list(range(-(count // 2), count - count // 2))
     assert (np.diff(points[:4001]) > -1e-5).all() and abs(points[-2]) < 1e-6
     # Each inner level holds as much of the tanh's range as the others: the bins are one wide.
-    bounded = np.tanh(vectors.numpy() + np.arctanh((0.5 if count % 2 == 0 else 0) / ((count - 1) * 1.001 / 2)))
+    shift = np.arctanh(0.5 / ((count - 1) * 1.001 / 2)) if count in (4, 8) else 0
+    bounded = np.tanh(vectors.numpy() + shift)
     np.testing.assert_array_equal(
         np.round(points), np.round(bounded.ravel() * (count - 1) * 1.001 / 2 - (0.5 if count % 2 == 0 else 0)) + 0.0
     )
+
+
+@pytest.mark.parametrize("count", [2, 3, 4, 5, 8])
+def test_an_encoders_zero_has_a_gradient(count):
+    """Where training starts: half a level's width or more, whatever the number of levels."""
+    vectors = tf.zeros((1, 1), "float64")
+    with tf.GradientTape() as tape:
+        tape.watch(vectors)
+        value = quantizers.finite_levels(vectors, (count,))
+    assert tape.gradient(value, vectors).numpy().item() >= 0.5
 
 
 def test_the_gradient_is_that_of_the_bound_alone():
@@ -52,7 +63,7 @@ def test_the_gradient_is_that_of_the_bound_alone():
         value = tf.reduce_sum(quantizers.finite_levels(vectors, LEVELS) * tf.constant([1.0, 2.0, 3.0, 4.0], "float64"))
     gradient: Any = tape.gradient(value, vectors)
     half = (np.array(LEVELS) - 1) * 1.001 / 2
-    shift = np.arctanh(np.where(np.array(LEVELS) % 2 == 0, 0.5, 0) / half)
+    shift = np.arctanh(np.where(np.array(LEVELS) == 8, 0.5, 0) / half)
     expected = [1, 2, 3, 4] * half * (1 - np.tanh(vectors.numpy() + shift) ** 2)
     np.testing.assert_allclose(gradient, expected, rtol=1e-10)
 
