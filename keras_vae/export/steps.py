@@ -44,7 +44,7 @@ def raster_graphs(network: Any, shape: Sequence[int], grid: tuple[int, int]) -> 
     `prior_sampler`: noise -> `codes`, a draw, if the noise is Gumbel(0, 1): at each place the largest logit + noise.
 
     Args:
-      network: a `PixelCNN` without labels.
+      network: a `PixelCNN`.
       shape: of a code.
       grid: its rows and columns.
     """

@@ -71,7 +71,7 @@ class GatedBlock(keras.layers.Layer):
     """One layer of both stacks: equation 2 and figure 2 of van den Oord et al. 2016, https://arxiv.org/abs/1606.05328.
 
     The vertical stack at a place knows the rows above it, whole, so that there is no blind spot; the horizontal one,
-    what is to its left, and the vertical stack. Each is tanh(f) * sigmoid(g), f and g moved by the condition.
+    what is to its left, and the vertical stack. Each is tanh(f) * sigmoid(g).
 
     Args:
       filters: channels of each stack.
@@ -94,10 +94,10 @@ class GatedBlock(keras.layers.Layer):
         self.down.build((*input_shape[:-1], 2 * self.filters))
         self.out.build((*input_shape[:-1], self.filters))
 
-    def call(self, above: Any, left: Any, shift: Any = 0.0) -> tuple[Any, Any]:
+    def call(self, above: Any, left: Any) -> tuple[Any, Any]:
         vertical = self.vertical(above)
         horizontal = self.horizontal(left) + self.down(vertical)
-        new_above, gated = (gate(value + shift) for value in (vertical, horizontal))
+        new_above, gated = (gate(value) for value in (vertical, horizontal))
         new_left = self.out(gated)
         return new_above, new_left + left if self.kind == "b" else new_left
 
@@ -124,7 +124,6 @@ class PixelCNN(keras.layers.Layer):
       filters: channels of each stack.
       blocks: gated layers, the first of mask A, the others of mask B.
       kernel_size: odd, 3 or more.
-      num_classes: of the labels that `call` takes beside the integers, which move every gate (section 2.3); 0: none.
     """
 
     def __init__(
@@ -133,14 +132,12 @@ class PixelCNN(keras.layers.Layer):
         filters: int = 64,
         blocks: int = 6,
         kernel_size: int = 5,
-        num_classes: int = 0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.entries, self.filters = check_whole_number(entries, "entries"), check_whole_number(filters, "filters")
         self.blocks = check_whole_number(blocks, "blocks")
         self.kernel_size = check_whole_number(kernel_size, "kernel_size", minimum=3)
-        self.num_classes = check_whole_number(num_classes, "num_classes", minimum=0)
         if not self.kernel_size % 2:
             raise UserError(f"kernel_size is odd: a place has as many neighbours left as right. Given: {kernel_size}.")
         dtype = self.dtype_policy
@@ -149,28 +146,22 @@ class PixelCNN(keras.layers.Layer):
             GatedBlock(self.filters, self.kernel_size, "b" if place else "a", dtype=dtype)
             for place in range(self.blocks)
         ]
-        self.labels = [
-            keras.layers.Embedding(self.num_classes, 2 * self.filters, dtype=dtype)
-            for _ in range(self.blocks if self.num_classes else 0)
-        ]
         self.hidden = keras.layers.Conv2D(self.filters, 1, activation="relu", dtype=dtype)
         self.last = keras.layers.Conv2D(self.entries, 1, dtype=dtype)
         vectors = (None, None, None, self.filters)
         for layer in (*self.gated, self.hidden, self.last):
             layer.build(vectors)
-        for layer in (self.embedding, *self.labels):
-            layer.build()
+        self.embedding.build()
         self.built = True
 
-    def call(self, codes: Any, labels: Any = None) -> Any:
-        return self.logits(self.embedding(codes), labels)
+    def call(self, codes: Any) -> Any:
+        return self.logits(self.embedding(codes))
 
-    def logits(self, vectors: Any, labels: Any = None) -> Any:
+    def logits(self, vectors: Any) -> Any:
         """Of embedded integers, `(batch, height, width, filters)`."""
         above = left = vectors
-        for place, block in enumerate(self.gated):
-            shift = self.labels[place](labels)[:, None, None, :] if self.num_classes else 0.0
-            above, left = block(above, left, shift=shift)
+        for block in self.gated:
+            above, left = block(above, left)
         logits = self.last(self.hidden(ops.relu(left)))
         return ops.cast(logits, "float64" if self.compute_dtype == "float64" else "float32")
 
@@ -178,5 +169,5 @@ class PixelCNN(keras.layers.Layer):
         return (*input_shape, self.entries)
 
     def get_config(self) -> dict[str, Any]:
-        own = ("entries", "filters", "blocks", "kernel_size", "num_classes")
+        own = ("entries", "filters", "blocks", "kernel_size")
         return {**super().get_config(), **{name: getattr(self, name) for name in own}}

@@ -3,7 +3,7 @@
 Drawing a grid with `PixelCNN.call` computes all places for each place. Here the vertical stack is computed once for
 each row, and the horizontal one once for each place, so that the cost is that of one call: Ramachandran et al. 2017,
 https://arxiv.org/abs/1704.06001. There are `kernel_size // 2` rows, and as many places to the left, to be kept of each
-block's input. Of a network without labels.
+block's input.
 
 The integer `entries` stands for no integer: to the left of a row's first place, and in the row above the first.
 """
@@ -34,7 +34,7 @@ def next_row(network: PixelCNN, last_row: Any, rows: Any) -> tuple[Any, Any]:
     """The vertical stack in the next row.
 
     Args:
-      network: without labels.
+      network: the PixelCNN.
       last_row: the integers of the row above, `(batch, width)`; before the first row, all `entries`.
       rows: what the call before gave; zeros before the first row.
 
@@ -56,7 +56,7 @@ def next_place(network: PixelCNN, last: Any, above: Any, left: Any) -> tuple[Any
     """The logits of the next place of a row.
 
     Args:
-      network: without labels.
+      network: the PixelCNN.
       last: the integer to the left, `(batch,)`; before the first place, `entries`.
       above: what `next_row` gave of this place, `(batch, blocks, 2 filters)`.
       left: what the call before gave; zeros before the first place of each row.
@@ -79,7 +79,7 @@ def draw(network: PixelCNN, count: Any, height: int, width: int, choose: Callabl
     """`(count, height, width)` int32, place by place in raster order.
 
     Args:
-      network: without labels.
+      network: the PixelCNN.
       count: how many grids; may be a tensor.
       height: rows.
       width: columns.
