@@ -44,6 +44,7 @@ class FSQVAE(VAE):
 
     def __init__(self, code_shape: Sequence[int] = (7, 7), levels: Sequence[int] = (8, 5, 5, 5), **kwargs: Any) -> None:
         self.code_shape = tuple(arrays.check_whole_number(size, "a size in code_shape") for size in code_shape)
+        self.index_shape = self.code_shape
         self.levels = tuple(arrays.check_whole_number(count, "a count in levels", minimum=2) for count in levels)
         if not self.code_shape or not self.levels or np.prod(self.levels, dtype="float64") > _MOST:
             raise UserError(

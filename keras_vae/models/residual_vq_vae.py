@@ -34,6 +34,7 @@ class ResidualVQVAE(VAE):
 
     analytic_kl = False
     log_names = ("perplexity", "commitment")
+    network_shapes = integer_codes.network_shapes
     posterior = integer_codes.posterior
     prior = integer_codes.prior
     code = integer_codes.code
@@ -52,18 +53,14 @@ class ResidualVQVAE(VAE):
         restart_below: float = 0.01,
         **kwargs: Any,
     ) -> None:
-        self.positions = codebooks.take_arguments(
+        self.code_shape = codebooks.take_arguments(
             self, code_shape, entries, embedding_dim, codebook, commitment, decay, restart_below
         )
         self.depth = arrays.check_whole_number(depth, "depth")
-        self.code_shape = (*self.positions, self.depth)
+        self.index_shape = (*self.code_shape, self.depth)
         super().__init__(latent_dim=self.embedding_dim, **kwargs)
         self.refuse("beta", "free_bits")
         self.codebooks = codebooks.add(self, "codebooks", (self.depth,))
-
-    def network_shapes(self) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
-        shapes, vectors = super().network_shapes(), (*self.positions, self.embedding_dim)
-        return {"encoder": (shapes["encoder"][0], vectors), "decoder": (vectors, shapes["decoder"][1])}
 
     def quantised(self, outputs: Any) -> list[tuple[Any, Any, Any]]:
         """For each codebook: what was left before it, `(..., embedding_dim)`; its code, `(...)`; and the entry."""
@@ -121,10 +118,10 @@ class ResidualVQVAE(VAE):
         return quantizers.Perplexity((self.depth, self.entries)) if name == "perplexity" else super().make_metric(name)
 
     def get_config(self) -> dict[str, Any]:
-        own = ("depth", *codebooks.ARGUMENTS)
+        own = ("code_shape", "depth", *codebooks.ARGUMENTS)
         inherited = {name: value for name, value in super().get_config().items() if name != "latent_dim"}
         own_values = {name: getattr(self, name) for name in own}
-        return {**inherited, **own_values, "codebook": self.codebook_kind, "code_shape": self.positions}
+        return {**inherited, **own_values, "codebook": self.codebook_kind}
 
     def _entries(self) -> list[Any]:
         return ops.unstack(ops.cast(self.codebooks, self.float_dtype))

@@ -56,7 +56,7 @@ class VQVAE(VAE):
         restart_below: float = 0.01,
         **kwargs: Any,
     ) -> None:
-        self.code_shape = codebooks.take_arguments(
+        self.code_shape = self.index_shape = codebooks.take_arguments(
             self, code_shape, entries, embedding_dim, codebook, commitment, decay, restart_below
         )
         super().__init__(latent_dim=self.embedding_dim, **kwargs)
