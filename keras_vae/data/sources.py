@@ -9,7 +9,6 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
-from unittest import mock
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -103,8 +102,12 @@ def _impatient() -> Iterator[None]:
     # TFDS tries a host that does not resolve for over three minutes before it says so.
     from tensorflow_datasets.core.download import downloader
 
-    with mock.patch.object(downloader, "MAX_RETRIES", 3):
+    retries = downloader.MAX_RETRIES
+    downloader.MAX_RETRIES = 3
+    try:
         yield
+    finally:
+        downloader.MAX_RETRIES = retries
 
 
 def parsed(split: str) -> tuple[str, int, int | None]:
