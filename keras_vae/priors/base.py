@@ -25,6 +25,9 @@ class FittedPrior:
     fitted to one draw of q(z|x) for each training image, the aggregate posterior, whose density is the best prior that
     a trained model can have: Hoffman and Johnson 2016, http://approximateinference.org/accepted/HoffmanJohnson2016.pdf.
 
+    Of a conditional model it is fitted to the codes of all conditions together, and does not depend on the condition:
+    it stands for p(z) in place of p(z|y), so that log p(x|y) is that of a code that the condition says nothing of.
+
     A prior defines `fit_codes`, `arrays`, `restore` and `make_distribution`; every argument of its constructor is an
     attribute of the same name.
     """
