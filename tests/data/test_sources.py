@@ -210,3 +210,13 @@ def test_a_name_that_is_none_of_tfds(name):
 def test_unknown_datasets_get_the_nearest_names():
     with pytest.raises(UserError, match=r"Unknown dataset 'mnst'\. Did you mean 'mnist'.*See tfds\.list_builders"):
         data.load("mnst")
+
+
+def test_tfds_gives_up_soon_only_where_it_is_asked_to():
+    from tensorflow_datasets.core.download import downloader
+
+    before = downloader.MAX_RETRIES
+    with pytest.raises(OSError, match="no network"), sources._impatient():
+        assert downloader.MAX_RETRIES == 3 != before
+        raise OSError("no network")
+    assert before == downloader.MAX_RETRIES

@@ -72,6 +72,7 @@ def test_codes_and_penalty_by_brute_force(kind, weight):
     levels, terms = brute(model), terms_of(model)
     codes = np.stack([codes for _, codes, _ in levels], axis=-1)
     np.testing.assert_array_equal(model.encode(X), codes)
+    assert model.code_shape == (3,) and model.index_shape == (3, 3), "the argument, and the shape of what encode gives"
     assert codes.shape == (32, 3, 3) and all(len(np.unique(codes[..., level])) > 2 for level in range(3))
     distance = sum(((left - entry) ** 2).sum((1, 2)) for left, _, entry in levels)
     np.testing.assert_allclose(terms.logs["commitment"], distance, rtol=1e-4)
