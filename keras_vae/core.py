@@ -181,10 +181,10 @@ class VAE(keras.Model):
           seed: an integer, or a stateless seed (an int32 pair).
           condition: one for each example, where the model is conditional.
           prior: a distribution that takes the place of p(z).
-          posterior: q(z|x), from a caller who asks several times and encodes once.
+          posterior: of `proposal`, from a caller who asks several times and encodes once.
         """
         seed = randomness.seed_of(seed, randomness.EVALUATION) if isinstance(seed, int) else seed
-        posterior = self.posterior(x, condition) if posterior is None else posterior
+        posterior = self.proposal(x, condition) if posterior is None else posterior
         prior = self.prior(condition) if prior is None else prior
         z = posterior.sample(samples, seed=seed)
         return self.functions.log_px_of(x, z, condition) + prior.log_prob(z) - posterior.log_prob(z)
@@ -264,6 +264,18 @@ class VAE(keras.Model):
         """
         return arrays.check_images(x, self.image_shape, name)
 
+    def check_training_data(self, labelled: bool, batch_size: int) -> None:
+        """Refuse training data that the model cannot learn from, or warn of them: on the host, before the first step.
+
+        Args:
+          labelled: whether any label is known.
+          batch_size: examples in one batch.
+        """
+
+    def proposal(self, x: Any, condition: Any = None) -> Any:
+        """What `log_weights` draws codes from, for a caller who asks several times and encodes once: q(z|x)."""
+        return self.posterior(x, condition)
+
     def code(self, parameters: Mapping[str, Any]) -> Any:
         """What stands for an image, of its `posterior_parameters`: their mean. `encode` returns it, `decode` takes it.
 
@@ -297,16 +309,17 @@ class VAE(keras.Model):
             Player(name, lambda terms, batch: loss(terms), network.trainable_variables),
         ]
 
-    def refuse(self, *names: str) -> None:
+    def refuse(self, *names: str, why: str = "") -> None:
         """Raise UserError if one of these arguments of `VAE`, which the variant has no use for, was given.
 
         Args:
           *names: `"beta"`, `"free_bits"`.
+          why: what the message adds, where the variant has a KL all the same.
         """
         given = {"beta": self.beta != schedule(1.0), "free_bits": self.free_bits != 0.0}
         for name in names:
             if given[name]:
-                raise UserError(f"{type(self).__name__} has no use for {name}. Given: {name}. Leave it out.")
+                raise UserError(f"{type(self).__name__} has no use for {name}. {why}Given: {name}. Leave it out.")
 
     def condition_of(self, batch: Batch) -> Any:
         """The batch's condition, or None for a model that takes none."""

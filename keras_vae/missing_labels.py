@@ -4,12 +4,37 @@ The variant has `num_classes`; `log_p`, the logarithm of p(y), `(num_classes,)`;
 classifier's log q(y|x), `(batch, num_classes)`.
 """
 
+import warnings
 from typing import Any
 
 import numpy as np
 
-from keras_vae import arrays, inference
+from keras_vae import arrays, conditions, inference
 from keras_vae.errors import UserError
+
+
+def condition_spec(self: Any) -> dict[str, Any]:
+    """As `VAE.condition_spec`: a label."""
+    return {"shape": (), "dtype": "int32", "kind": "label", "classes": self.num_classes}
+
+
+def check_condition(self: Any, condition: Any, count: int) -> dict[str, Any]:
+    """Labels `(count,)`, int32, -1 where there are none, under `condition`.
+
+    Raises:
+      UserError: labels that do not fit.
+    """
+    return {"condition": conditions.labels_or_none(condition, self.num_classes, count)}
+
+
+def check_training_data(self: Any, labelled: bool, batch_size: int) -> None:
+    """As `VAE.check_training_data`: warns of data without a single label, from which no class is learned."""
+    if not labelled:
+        warnings.warn(
+            f"{type(self).__name__} learns classes from labels, and these training data have none: it trains as if "
+            f'all labels were missing. Give fit the labels, as y or as "y" of a batch, -1 where there is none.',
+            stacklevel=2,
+        )
 
 
 def classify(self: Any, x: Any) -> np.ndarray:

@@ -128,22 +128,28 @@ def checked_dataset(
     if not isinstance(x, tf.data.Dataset):
         if isinstance(x, Mapping):
             x, y = as_batch(x)["x"], x.get("y", y)
-        examples = model.check_x(x)
+        examples, whole = model.check_x(x), True
         dataset = pipeline.batches(examples, y, batch_size=batch_size, training=training, seed=model.seed)
         labels = y
     else:
         dataset, known = x, pipeline.pixels_of(x)
+        whole = known is not None
         if known is None:
             first = as_batch(next(iter(x.take(1).as_numpy_iterator()), None))
+            batch_size = len(first["x"])
             examples = model.check_x(first["x"], "x of the dataset's first batch")
             labels = first.get("y")
         else:
             examples = model.check_x(known.example, "x of the dataset")
-            labels = known.labels
+            labels, batch_size = known.labels, as_batch(x.element_spec)["x"].shape[0] or batch_size
     if nats:
         model.likelihood_family.check(examples)
     if model.conditional:
         model.check_condition(labels, len(examples) if labels is None else len(labels))
+    if training:
+        # Of a dataset of the user's the first batch alone is known, which may be without labels by chance.
+        labelled = labels is not None and (not whole or bool((np.asarray(labels) >= 0).any()))
+        model.check_training_data(labelled, batch_size)
     return dataset
 
 

@@ -147,7 +147,7 @@ def _log_mean_weights(model: Any, prior: Any = None) -> Any:
     def log_mean_weights(inputs: Mapping[str, Any], size: int, samples: Any, seed: Any) -> Any:
         """The mean of `samples` weights, its logarithm in float64, in chunks of `size`: x is encoded once."""
         x, condition = inputs["x"], inputs.get("condition")
-        posterior = model.posterior(x, condition)
+        posterior = model.proposal(x, condition)
 
         def one_chunk(chunk: Any, total: Any) -> Any:
             log_w = model.log_weights(x, size, randomness.fold(seed, chunk), condition, prior, posterior)

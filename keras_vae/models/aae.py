@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 from tensorflow_probability import distributions as tfd
 
-from keras_vae import conditions, divergences, inference
+from keras_vae import conditions, divergences, inference, missing_labels
 from keras_vae.arrays import check_number, check_whole_number
 from keras_vae.core import VAE, Batch, Player, Terms
 from keras_vae.errors import UserError
@@ -101,6 +101,10 @@ class AAE(VAE):
 
     def players(self) -> list[Player]:
         return self.players_with("critic", self.critic, self._critic_loss)
+
+    def check_training_data(self, labelled: bool, batch_size: int) -> None:
+        if self.conditional:
+            missing_labels.check_training_data(self, labelled, batch_size)
 
     def check_condition(self, condition: Any, count: int) -> dict[str, Any]:
         """Labels `(count,)`, -1 where there are none; empty without num_classes.

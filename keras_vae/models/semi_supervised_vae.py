@@ -7,6 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
+from tensorflow_probability import distributions as tfd
 
 from keras_vae import arrays, conditions, divergences, missing_labels, randomness
 from keras_vae.core import VAE, Batch, Terms
@@ -20,7 +21,8 @@ class SemiSupervisedVAE(VAE):
     Kingma et al. 2014, https://arxiv.org/abs/1406.5298. The labels of a batch are "y", -1 where there is none. Of a
     labelled image the ELBO is the bound of log p(x, y), equation 6: log p(x|z, y) - KL(q(z|x, y) || p(z)) + log p(y).
     Of another it is the bound of log p(x), equation 7: the mean of the above over q(y|x), plus the entropy H(q(y|x)).
-    The loss adds alpha * -log q(y|x) for labelled images, equation 9. Every image is run with every class.
+    The loss adds alpha * -log q(y|x) for labelled images, equation 9. Every image is run with every class, a labelled
+    one too: which are labelled differs from batch to batch, and a compiled step has one shape.
 
     The last group of KL is the label's: KL(q(y|x) || p(y)), or -log p(y) where it is known. Logs `accuracy`, the
     classifier's on labelled images, NaN where there are none. `elbo` and `log_prob` speak of log p(x, y) with a
@@ -33,12 +35,15 @@ class SemiSupervisedVAE(VAE):
         0.1 * N times the mean over N_l labelled ones is 0.1 * N / N_l here: 50 for 100 labels of 50,000 images.
       classifier: as an encoder, from images to num_classes logits.
       class_probabilities: p(y); by default all classes are alike.
-      **kwargs: as `VAE`, but for beta and free_bits.
+      **kwargs: as `VAE`, but for free_bits. beta weighs the KL of z and that of the label; 1 is the paper's bound.
     """
 
     conditional = True
     log_names = ("accuracy",)
 
+    condition_spec = missing_labels.condition_spec
+    check_condition = missing_labels.check_condition
+    check_training_data = missing_labels.check_training_data
     classify = missing_labels.classify
     decode = missing_labels.decode
     reconstruct = missing_labels.reconstruct
@@ -57,7 +62,7 @@ class SemiSupervisedVAE(VAE):
         self.class_probabilities = conditions.check_shares(class_probabilities, self.num_classes)
         super().__init__(**kwargs)
         self.log_p = conditions.log_shares(self.class_probabilities, self.num_classes).astype(self.float_dtype)
-        self.refuse("beta", "free_bits")
+        self.refuse("free_bits", why="Its KL is a mean over classes. ")
         self.specs["classifier"] = classifier
         self.classifier = self.make_network("classifier", classifier, ENCODERS, self.image_shape, (self.num_classes,))
 
@@ -94,17 +99,30 @@ class SemiSupervisedVAE(VAE):
         right = ops.cast(log_own >= ops.max(log_q, axis=-1), x.dtype)
         return Terms(ops.sum(by_class * log_px, axis=0), kl, -self.alpha * log_own, {"accuracy": (right, labelled)})
 
+    def proposal(self, x: Any, condition: Any = None) -> tfd.Distribution:
+        """q(z|x, y) of every class y, whatever is known: batch shape `(num_classes, batch)`."""
+        found = ops.map(
+            lambda y: self.posterior_parameters(x, self._class(y, ops.shape(x)[0])),
+            ops.arange(self.num_classes, dtype="int32"),
+        )
+        return tfd.Independent(tfd.Normal(found["mean"], ops.exp(0.5 * found["log_var"])), 1)
+
     def log_weights(
         self, x: Any, samples: int, seed: Any, condition: Any = None, prior: Any = None, posterior: Any = None
     ) -> Any:
         """log of p(x, z, y) / q(z|x, y) for labelled images, and of its sum over all classes for others."""
         weigh, count = super().log_weights, ops.shape(x)[0]
         seed = randomness.seed_of(seed, randomness.EVALUATION) if isinstance(seed, int) else seed
-        # One class after the other, as all at once are too much memory. Each has its posterior: none given is used.
-        joint = ops.map(
-            lambda y: weigh(x, samples, randomness.fold(seed, y), self._rows(ops.broadcast_to(y, (count,))), prior),
-            ops.arange(self.num_classes, dtype="int32"),
-        )
+        posterior = self.proposal(x) if posterior is None else posterior
+
+        def of_class(given: Any) -> Any:
+            y, mean, scale = given
+            own = tfd.Independent(tfd.Normal(mean, scale), 1)
+            return weigh(x, samples, randomness.fold(seed, y), self._class(y, count), prior, own)
+
+        # One class after the other, as all at once are too much memory.
+        inner = posterior.distribution
+        joint = ops.map(of_class, (ops.arange(self.num_classes, dtype="int32"), inner.loc, inner.scale))
         own = ops.transpose(self._rows(condition, count))
         asked = (own + 1.0 - ops.sum(own, axis=0))[:, None] > 0
         return ops.logsumexp(ops.where(asked, joint + self.log_p[:, None, None], -np.inf), axis=0)
@@ -113,18 +131,15 @@ class SemiSupervisedVAE(VAE):
         """log q(y|x), `(batch, num_classes)`."""
         return ops.log_softmax(self.run(self.classifier, x, training))
 
-    def condition_spec(self) -> dict[str, Any]:
-        return {"shape": (), "dtype": "int32", "kind": "label", "classes": self.num_classes}
-
-    def check_condition(self, condition: Any, count: int) -> dict[str, Any]:
-        return {"condition": conditions.labels_or_none(condition, self.num_classes, count)}
-
     def get_config(self) -> dict[str, Any]:
         own = ("num_classes", "alpha", "class_probabilities")
         return super().get_config() | {name: getattr(self, name) for name in own}
 
     def _rows(self, labels: Any, count: Any = None) -> Any:
         return conditions.one_hot(labels, self.num_classes, self.float_dtype, count)
+
+    def _class(self, y: Any, count: Any) -> Any:
+        return self._rows(ops.broadcast_to(y, (count,)))
 
     def _known(self, x: Any, condition: Any) -> Any:
         """One-hot rows; the classifier's likeliest class where the label is missing."""

@@ -142,7 +142,8 @@ class TestLabels:
         model = compiled(AAE, **LABELLED)
         model.fit(X, Y, batch_size=8, verbose=0)
         np.testing.assert_array_equal(model.encode(X), model.encode(X, Y))
-        model.fit(X, batch_size=8, verbose=0)
+        with pytest.warns(UserWarning, match=r"AAE learns classes from labels, and these training data have none"):
+            model.fit(X, batch_size=8, verbose=0)
         assert model.predict(X, verbose=0).shape == X.shape
         assert model.sample(5).shape == model.sample(5, condition=[0, 1, 2, 2, -1]).shape == (5, 4, 4, 1)
         assert np.abs(model.sample(2, condition=[0, 0]) - model.sample(2, condition=[1, 1])).max() > 0

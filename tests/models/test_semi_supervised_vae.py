@@ -73,6 +73,14 @@ def test_terms_by_brute_force():
     np.testing.assert_array_equal((right.numpy() == 1)[Y >= 0], (q.argmax(1) == Y)[Y >= 0])
 
 
+def test_beta_weighs_the_kl_and_may_rise():
+    model = model_of(alpha=0.0, beta={"name": "linear", "final": 4.0, "steps": 10})
+    terms = terms_of(model, y=Y)
+    log_px, kl = np.mean(terms.log_px), np.mean(tf.reduce_sum(terms.kl, -1))
+    for step, beta in ((0, 0.0), (5, 2.0), (50, 4.0)):
+        assert float(model.objective(terms, step)) == pytest.approx(-log_px + beta * kl, rel=1e-6)
+
+
 def test_the_bound_of_no_label_is_that_of_a_label_less_its_uncertainty():
     """Missing labels, a key "y" that is not there, and -1 are one; and all labelled is the sum of labelled bounds."""
     model = model_of()
@@ -182,6 +190,26 @@ def test_importance_weights_at_a_wrong_posterior():
     assert (np.abs(weights.mean(0) - sum(each.mean(0) for each in joint)) < 5 * error).all()
 
 
+def test_weights_of_images_that_were_encoded_before():
+    """The posteriors given are those used: all classes', of which a known label's counts."""
+    model = model_of()
+    x = tf.constant(X, "float64")
+    held, expected = model.proposal(x), [model.log_weights(x, 3, (1, 2), labels) for labels in (None, Y)]
+    assert held.batch_shape == (3, 16)
+    model.encoder.set_weights([2 * weight for weight in model.encoder.get_weights()])
+    for labels, values in zip((None, Y), expected, strict=True):
+        np.testing.assert_allclose(model.log_weights(x, 3, (1, 2), labels, posterior=held), values, rtol=1e-12)
+        assert np.abs(model.log_weights(x, 3, (1, 2), labels) - values).max() > 1e-3
+
+
+def test_data_without_a_single_label_are_warned_of():
+    model = compiled(SemiSupervisedVAE, **CLASSIFIER)
+    for labels in (None, NONE):
+        with pytest.warns(UserWarning, match=r"SemiSupervisedVAE learns classes from labels, and these .* have none"):
+            model.fit(X, labels, batch_size=16, verbose=0)
+    model.fit(X, Y, batch_size=16, verbose=0)  # a warning would fail the test
+
+
 class TestWithoutALabel:
     def test_codes_and_images_are_those_of_the_likeliest_class(self):
         model = model_of()
@@ -278,7 +306,7 @@ def test_arguments():
     for wrong in ([0.5, 0.5], [0.5, 0.5, 0.5], [1.0, 0.0, 0.0], "abc"):
         given = {"num_classes": 3, "class_probabilities": wrong}
         assert_refused(SemiSupervisedVAE, given, r"class_probabilities are 3 positive numbers that sum to 1.*Given: ")
-    assert_refused(SemiSupervisedVAE, {"beta": 2.0}, r"SemiSupervisedVAE has no use for beta\.")
+    assert_refused(SemiSupervisedVAE, {"free_bits": 2.0}, r"SemiSupervisedVAE has no use for free_bits\.")
     assert_refused(SemiSupervisedVAE, {"classifier": "mpl"}, r"Unknown classifier 'mpl'.*Did you mean 'mlp'")
     wide = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(4)])
     assert_refused(
