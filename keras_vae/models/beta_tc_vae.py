@@ -5,10 +5,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vae.arrays import check_number, check_whole_number
+from keras_vae.arrays import check_whole_number
 from keras_vae.core import VAE, Batch, Terms
 from keras_vae.divergences import ESTIMATORS, aggregate_log_probs
+from keras_vae.errors import UserError
 from keras_vae.naming import choose
+from keras_vae.schedules import schedule
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -17,14 +19,15 @@ class BetaTCVAE(VAE):
 
     Equation 4 of Chen et al. 2018, https://arxiv.org/abs/1802.04942. The parts add up to the KL, sample by sample, so
     alpha = beta = gamma = 1 is `VAE` with a sampled KL. The ELBO that is logged has the KL in closed form. Logs the
-    parts, each `(batch,)`, nats: `mutual_information`, `total_correlation`, `dimension_kl`.
+    parts, each `(batch,)`, nats: `mutual_information`, `total_correlation`, `dimension_kl`, by the stratified estimator
+    whatever the loss has: the weighted one's total correlation is too large by about (latent_dim - 1) log(N).
 
     Args:
-      dataset_size: the number of training examples, N in the estimators of q(z).
+      dataset_size: the number of training examples, N in the estimators of q(z); no less than a training batch.
       beta: the weight of the total correlation, a number or a schedule.
-      alpha: the weight of the mutual information between an example's index and z.
-      gamma: the weight of the dimension-wise KL.
-      estimator: of log q(z) from a batch: `"stratified"` (unbiased for q(z)) or `"weighted"` (biased by a constant
+      alpha: the weight of the mutual information between an example's index and z, a number or a schedule.
+      gamma: the weight of the dimension-wise KL, a number or a schedule.
+      estimator: of log q(z) in the loss: `"stratified"` (unbiased for q(z)) or `"weighted"` (biased by a constant
         log(N) and more; its gradients are those of the paper's experiments).
       **kwargs: as `VAE`, but for `free_bits`.
     """
@@ -35,14 +38,14 @@ class BetaTCVAE(VAE):
         self,
         dataset_size: int,
         beta: Any = 6.0,
-        alpha: float = 1.0,
-        gamma: float = 1.0,
+        alpha: Any = 1.0,
+        gamma: Any = 1.0,
         estimator: str = "stratified",
         **kwargs: Any,
     ) -> None:
         super().__init__(beta=beta, **kwargs)
         self.refuse("free_bits")
-        self.alpha, self.gamma = check_number(alpha, "alpha"), check_number(gamma, "gamma")
+        self.alpha, self.gamma = schedule(alpha), schedule(gamma)
         self.dataset_size = check_whole_number(dataset_size, "dataset_size", minimum=2)
         self.estimator = estimator
         choose("estimator", estimator, ESTIMATORS)
@@ -50,25 +53,37 @@ class BetaTCVAE(VAE):
     def terms(self, batch: Batch, training: bool) -> Terms:
         terms = super().terms(batch, training)
         posterior, z = terms.cache["posterior"], terms.cache["z"]
-        log_qz, log_qz_dimensions = aggregate_log_probs(posterior, z, self.dataset_size, self.estimator)
-        product = ops.sum(log_qz_dimensions, axis=-1)
-        parts = {
-            "mutual_information": posterior.log_prob(z) - log_qz,
-            "total_correlation": log_qz - product,
-            "dimension_kl": product - self.prior(training=training).log_prob(z),
-        }
-        return terms._replace(logs=parts)
+        own, prior = posterior.log_prob(z), self.prior(training=training).log_prob(z)
+
+        def parts(estimator: str) -> dict[str, Any]:
+            log_qz, log_qz_dimensions = aggregate_log_probs(posterior, z, self.dataset_size, estimator)
+            product = ops.sum(log_qz_dimensions, axis=-1)
+            return dict(zip(self.log_names, (own - log_qz, log_qz - product, product - prior), strict=True))
+
+        logs = parts("stratified")
+        minimised = logs if self.estimator == "stratified" else parts(self.estimator)
+        return terms._replace(logs=logs, cache={**terms.cache, "parts": minimised})
 
     def objective(self, terms: Terms, step: Any) -> Any:
         """The loss: the KL is replaced by its three parts, each with its weight."""
-        parts = terms.logs
-        weighted = (
-            self.alpha * parts["mutual_information"]
-            + ops.cast(self.beta(step), self.float_dtype) * parts["total_correlation"]
-            + self.gamma * parts["dimension_kl"]
-        )
+        parts = terms.cache["parts"]
+        weights = (ops.cast(each(step), self.float_dtype) for each in (self.alpha, self.beta, self.gamma))
+        weighted = sum(weight * parts[name] for weight, name in zip(weights, self.log_names, strict=True))
         return ops.mean(-terms.log_px + weighted)
 
+    def check_training_data(self, labelled: bool, batch_size: int) -> None:
+        """As `VAE.check_training_data`.
+
+        Raises:
+          UserError: a batch of more examples than the dataset is said to have.
+        """
+        if batch_size > self.dataset_size:
+            raise UserError(
+                f"dataset_size is the number of training examples, and no less than those of one batch. Given: "
+                f"dataset_size={self.dataset_size} and batches of {batch_size}. Set dataset_size to the data's."
+            )
+
     def get_config(self) -> dict[str, Any]:
-        own = {name: getattr(self, name) for name in ("dataset_size", "alpha", "gamma", "estimator")}
-        return {**super().get_config(), **own}
+        own = {"dataset_size": self.dataset_size, "estimator": self.estimator}
+        weights = {"alpha": self.alpha.get_config(), "gamma": self.gamma.get_config()}
+        return {**super().get_config(), **own, **weights}

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.special
+import tensorflow as tf
 
 from keras_vae.core import VAE
 from keras_vae.divergences import aggregate_log_probs
@@ -33,7 +34,29 @@ def test_parts_add_up_to_the_kl_sample_by_sample(estimator):
     z = terms.cache["z"]
     kl = (model.posterior(X).log_prob(z) - model.prior().log_prob(z)).numpy()
     assert np.abs(kl).min() > 1e-3
-    np.testing.assert_allclose(sum(terms.logs[part].numpy() for part in PARTS), kl, rtol=0, atol=1e-12)
+    for parts in (terms.logs, terms.cache["parts"]):
+        np.testing.assert_allclose(sum(parts[part].numpy() for part in PARTS), kl, rtol=0, atol=1e-12)
+
+
+def test_the_parts_that_are_logged_are_stratified_whatever_the_loss_has():
+    """The weighted total correlation is too large: by log(N M) for each dimension but one, less what overlaps."""
+    logs, minimised = {}, {}
+    for estimator in ("stratified", "weighted"):
+        model = toy(BetaTCVAE, dataset_size=1_000_000, estimator=estimator, latent_dim=4, dtype="float64")
+        terms = terms_of(model)
+        logs[estimator], minimised[estimator] = terms.logs, terms.cache["parts"]
+    for part in PARTS:
+        np.testing.assert_array_equal(logs["weighted"][part], logs["stratified"][part])
+        np.testing.assert_array_equal(minimised["stratified"][part], logs["stratified"][part])
+    excess = np.mean(minimised["weighted"]["total_correlation"] - logs["weighted"]["total_correlation"])
+    assert excess == pytest.approx(3 * np.log(1_000_000), abs=1)
+
+
+def test_a_batch_larger_than_the_dataset_is_refused():
+    model = compiled(BetaTCVAE, dataset_size=15)
+    for data in (X, tf.data.Dataset.from_tensor_slices({"x": X}).batch(16)):
+        with pytest.raises(UserError, match=r"those of one batch\. Given: dataset_size=15 and batches of 16"):
+            model.fit(data, batch_size=16, verbose=0)
 
 
 def test_the_parts_by_hand():
@@ -55,7 +78,7 @@ def test_the_parts_by_hand():
 def test_each_part_has_its_weight(estimator):
     model = toy(BetaTCVAE, dataset_size=100, alpha=2.0, beta=5.0, gamma=3.0, estimator=estimator, dtype="float64")
     terms = terms_of(model)
-    means = [float(np.mean(terms.logs[part])) for part in PARTS]
+    means = [float(np.mean(terms.cache["parts"][part])) for part in PARTS]
     expected = -np.mean(terms.log_px) + 2 * means[0] + 5 * means[1] + 3 * means[2]
     assert losses_of(model)["model"] == pytest.approx(expected, rel=1e-7)  # beta is a float32 schedule
 
@@ -88,13 +111,26 @@ def test_arguments():
     for name in ("alpha", "gamma"):
         for wrong in (-1.0, float("nan"), "1"):
             arguments = {"dataset_size": 10, name: wrong}
-            assert_refused(BetaTCVAE, arguments, rf"{name} must be a finite number, 0 or more\. Given: ")
+            with pytest.raises(UserError, match=r"must be a finite number, 0 or more|Unknown schedule '1'"):
+                toy(BetaTCVAE, **arguments)
     assert_refused(BetaTCVAE, {"dataset_size": 10, "estimator": "weigthed"}, "Did you mean 'weighted'")
     assert_refused(BetaTCVAE, {"dataset_size": 10, "free_bits": 1.0}, r"BetaTCVAE has no use for free_bits\.")
     with pytest.raises(UserError, match=r"Constant\.value must be a finite number"):
         toy(BetaTCVAE, dataset_size=10, beta=-1.0)
-    model = toy(BetaTCVAE, dataset_size=10, alpha=2.0, gamma=3.0, estimator="weighted", beta=5.0)
-    assert_comes_back(model, dataset_size=10, alpha=2.0, gamma=3.0, estimator="weighted")
+    rising = {"name": "linear", "final": 2.0, "steps": 10, "initial": 0.0}
+    model = toy(BetaTCVAE, dataset_size=10, alpha=rising, gamma=3.0, estimator="weighted", beta=5.0)
+    constant = {"name": "constant", "value": 3.0}
+    assert_comes_back(model, dataset_size=10, alpha=rising, gamma=constant, estimator="weighted")
+
+
+def test_each_weight_may_be_a_schedule():
+    rising = {"name": "linear", "final": 2.0, "steps": 10}
+    model = toy(BetaTCVAE, dataset_size=100, alpha=rising, beta=1.0, gamma=rising, dtype="float64")
+    terms = terms_of(model)
+    information, correlation, dimensions = (float(np.mean(terms.cache["parts"][part])) for part in PARTS)
+    for step, weight in ((0, 0.0), (5, 1.0), (20, 2.0)):
+        expected = -np.mean(terms.log_px) + weight * (information + dimensions) + correlation
+        assert float(model.objective(terms, step)) == pytest.approx(expected, rel=1e-6)
 
 
 def test_it_learns_digits():
