@@ -31,7 +31,7 @@ class AnnealedVAE(VAE):
         self, gamma: float = 1000.0, capacity: float | Mapping[str, Any] | Schedule | None = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self.refuse("beta", "free_bits")
+        self.refuse("beta", "free_bits", why="gamma and the capacity take its place. ")
         self.gamma = check_number(gamma, "gamma")
         self.capacity = Linear(final=25.0, steps=100_000) if capacity is None else schedule(capacity)
 

@@ -21,7 +21,8 @@ class InfoVAE(VAE):
     Logs `mmd`, a number of the batch without unit; the other terms are nats, as `VAE`'s.
 
     Args:
-      alpha: how far mutual information between x and z is preferred, at most 1.
+      alpha: how far mutual information between x and z is preferred, at most 1. A number, as scale is: alpha + scale,
+        the divergence's weight and one more, must not fall below 1 on the way.
       scale: lambda; alpha + scale must be 1 or more.
       kernel: `"rbf"` or `"imq"`.
       **kwargs: as `VAE`, but for `beta`, which is 1 - alpha.

@@ -32,7 +32,7 @@ class IWAE(VAE):
       bounds: M.
       elbo_share: from 0 to 1.
       gradient: `"iwae"` or `"dreg"`; the latter has two players, `"model"` (all but the encoder) and `"encoder"`.
-      **kwargs: as `VAE`, but for `beta` and `free_bits`.
+      **kwargs: as `VAE`, but for `beta` and `free_bits`: the bound has no KL of its own to weigh.
     """
 
     log_names = ("iw_bound",)
@@ -46,7 +46,7 @@ class IWAE(VAE):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.refuse("beta", "free_bits")
+        self.refuse("beta", "free_bits", why="Its bound is of log p(x), and has no KL of its own to weigh. ")
         if gradient not in GRADIENTS:
             raise UserError(f"gradient is one of {', '.join(GRADIENTS)}. Given: {gradient!r}.")
         self.importance_samples = check_whole_number(importance_samples, "importance_samples")
