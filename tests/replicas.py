@@ -91,7 +91,10 @@ def columns(model: Any) -> dict[str, Any]:
 
 
 def mean_of_parts(model: Any, data: Any) -> Any:
-    """One device doing what two replicas do: each half of a batch with its replica's noise, the mean of gradients."""
+    """One device doing what two replicas do: each half of a batch with its replica's noise, the mean of their losses.
+
+    What a loss compares with the mean over the batch, by `batch_mean`, it compares with the mean over both halves.
+    """
     import tensorflow as tf
 
     from keras_vae import randomness
@@ -102,27 +105,50 @@ def mean_of_parts(model: Any, data: Any) -> Any:
     moves = type(model).after_step is not VAE.after_step
 
     @tf.function(autograph=False)
-    def one_part(part: Any, replica: Any) -> Any:
-        seed = randomness.fold(base, model.step, replica)
-        with tf.GradientTape(persistent=True) as tape, model.draws.using(seed):
-            terms = model.terms(part, training=True)
-            losses = [player.loss(terms, part) for player in players]
+    def both_parts(halves: Any) -> Any:
+        with tf.GradientTape(persistent=True) as tape:
+            pairs = []
+            for replica, half in enumerate(halves):
+                with model.draws.using(randomness.fold(base, model.step, replica)):
+                    pairs.append((model.terms(half, training=True), half))
+            losses = [mean_loss(model, player, pairs) for player in players]
         gradients = [
             tape.gradient(loss, [variable.value for variable in player.variables])
             for player, loss in zip(players, losses, strict=True)
         ]
-        return [[tf.convert_to_tensor(each) for each in own] for own in gradients], terms.cache if moves else {}
+        caches = [terms.cache if moves else {} for terms, _ in pairs]
+        return [[tf.convert_to_tensor(each) for each in own] for own in gradients], caches
 
     for batch in data(model):
         halves = [{key: value[place : place + BATCH // 2] for key, value in batch.items()} for place in (0, BATCH // 2)]
-        (first, *caches), (second, *others) = (one_part(part, tf.constant(place)) for place, part in enumerate(halves))
-        for player, *gradients in zip(players, first, second, strict=True):
-            for variable, *parts in zip(player.variables, *gradients, strict=True):
-                variable.assign_sub(RATE * sum(parts) / 2)
+        gradients, caches = both_parts(halves)
+        for player, own in zip(players, gradients, strict=True):
+            for variable, gradient in zip(player.variables, own, strict=True):
+                variable.assign_sub(RATE * gradient)
         if moves:
-            model.after_step(Terms(None, None, cache=joined(*caches, *others)))
+            model.after_step(Terms(None, None, cache=joined(*caches)))
         model.step.assign_add(1)
     return model
+
+
+def mean_loss(model: Any, player: Any, pairs: Any) -> Any:
+    """The mean of a player's losses on both halves, `batch_mean` being that of both: once to see what they ask it."""
+    from unittest import mock
+
+    import tensorflow as tf
+
+    asked = []
+    with mock.patch.object(model, "batch_mean", lambda values: asked.append(values) or tf.reduce_mean(values, axis=0)):
+        losses = [player.loss(*pair) for pair in pairs]
+    if not asked:
+        return sum(losses) / 2
+    count = len(asked) // 2
+    means = [tf.reduce_mean(tf.concat(each, axis=0), axis=0) for each in zip(asked[:count], asked[count:], strict=True)]
+    losses = []
+    for pair in pairs:
+        with mock.patch.object(model, "batch_mean", mock.Mock(side_effect=means)):
+            losses.append(player.loss(*pair))
+    return sum(losses) / 2
 
 
 def joined(first: Any, *others: Any) -> Any:
