@@ -166,6 +166,7 @@ def test_arguments():
     assert_comes_back(toy(AAE, weight=2.0, critic=CRITIC), weight=2.0, critic=CRITIC)
 
 
+@pytest.mark.slow
 def test_it_learns_digits_and_codes_like_the_priors():
     """Without the critic the deviations of the codes are 4 to 6, mean |log| 1.6, after as many steps."""
     optimizer = {"model": keras.optimizers.Adam(1e-2), "critic": keras.optimizers.Adam(5e-3)}
@@ -175,6 +176,7 @@ def test_it_learns_digits_and_codes_like_the_priors():
     assert model.sample(4).shape == (4, 28, 28, 1)
 
 
+@pytest.mark.slow
 def test_it_learns_digits_and_places_them_by_label():
     """Held-out digits, whose labels nobody reads, have codes in their own class's component: a guess is one in ten.
 

@@ -97,5 +97,6 @@ def test_arguments():
     assert_comes_back(model, dataset_size=10, alpha=2.0, gamma=3.0, estimator="weighted")
 
 
+@pytest.mark.slow
 def test_it_learns_digits():
     assert_learned(trained(BetaTCVAE, dataset_size=2_000, beta=2.0))

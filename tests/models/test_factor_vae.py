@@ -129,6 +129,7 @@ def test_arguments():
     assert_comes_back(toy(FactorVAE, gamma=2.0, critic=CRITIC), gamma=2.0, critic=CRITIC)
 
 
+@pytest.mark.slow
 def test_it_learns_digits_with_the_papers_optimizers():
     optimizer = {"model": keras.optimizers.Adam(3e-3), "critic": keras.optimizers.Adam(1e-4, beta_1=0.5, beta_2=0.9)}
     assert_learned(trained(FactorVAE, optimizer=optimizer, critic={"name": "mlp", "hidden": (64, 64)}))
