@@ -19,7 +19,7 @@ from tests.models.equations import (
     softplus,
     terms_of,
 )
-from tests.toys import compiled, mlp, same, toy, weights
+from tests.toys import compiled, mlp, same, toy
 
 CRITIC = mlp(activation="tanh")
 
@@ -104,15 +104,6 @@ def test_a_trained_critic_says_the_total_correlation(correlation):
         step(tf.constant([3, number]))
     estimate = float(tf.reduce_mean(model._log_ratio(codes((5, 6)), False)))
     assert estimate == pytest.approx(-0.5 * np.log(1 - correlation**2), abs=0.05)
-
-
-def test_evaluation_leaves_the_critics_moving_averages_alone():
-    """A critic with BatchNorm ran in training mode in evaluate too."""
-    model = compiled(FactorVAE, critic=mlp(batch_norm=True))
-    model.fit(X, batch_size=8, verbose=0)
-    before = weights(model)
-    model.evaluate(X, batch_size=8, verbose=0)
-    assert same(weights(model), before)
 
 
 def test_a_last_batch_of_one_image():
