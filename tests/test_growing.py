@@ -16,8 +16,6 @@ from keras_vae.networks import GrowingDecoder, GrowingEncoder
 from tests.export.bundles import stirred
 from tests.toys import binary, mlp, toy
 
-pytestmark = pytest.mark.slow  # networks of many sizes are built and trained
-
 SPEC = {"name": "growing", "filters": (3, 4), "dense": 5}
 SHAPE = (8, 12, 2)
 X = binary(6, SHAPE)

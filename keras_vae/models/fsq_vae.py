@@ -66,6 +66,7 @@ class FSQVAE(VAE):
         return super().likelihood_parameters(self.vectors(z) * scale, condition, training)
 
     def vectors(self, code: Any) -> Any:
+        code = ops.convert_to_tensor(code)
         if not code.dtype.is_integer:
             return code
         return ops.take(ops.convert_to_tensor(quantizers.finite_table(self.levels), self.float_dtype), code, axis=0)

@@ -82,6 +82,7 @@ class ResidualVQVAE(VAE):
         return super().likelihood_parameters(self.vectors(z), condition, training)
 
     def vectors(self, code: Any) -> Any:
+        code = ops.convert_to_tensor(code)
         if not code.dtype.is_integer:
             return code
         return sum(ops.take(entries, code[..., level], axis=0) for level, entries in enumerate(self._entries()))

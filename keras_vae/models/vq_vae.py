@@ -72,6 +72,7 @@ class VQVAE(VAE):
         return super().likelihood_parameters(self.vectors(z), condition, training)
 
     def vectors(self, code: Any) -> Any:
+        code = ops.convert_to_tensor(code)
         return ops.take(self._entries(), code, axis=0) if code.dtype.is_integer else code
 
     def terms(self, batch: Batch, training: bool) -> Terms:

@@ -3,10 +3,13 @@
 A model that is registered in `keras_vae.models.MODELS` and has no case here fails every conformance test.
 """
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_vae.models import MODELS
 from tests.toys import SHAPE, binary, mlp
@@ -71,6 +74,21 @@ EXAMPLES = {"image": X, "tokens": np.where(np.arange(5) < _LENGTHS, _TOKENS, 0).
 Y = (np.arange(48) % 2).astype("int32")
 
 every_model = pytest.mark.parametrize("name", sorted(MODELS))
+# Of what takes seconds for each model, the fast tests take the one that has most of what is special: codes of integers,
+# and a codebook of moving averages. What a VAE does there, tests/test_core.py and tests/test_training.py say.
+every_model_slowly = pytest.mark.parametrize(
+    "name", [name if name == "VQVAE" else pytest.param(name, marks=pytest.mark.slow) for name in sorted(MODELS)]
+)
+
+
+@contextlib.contextmanager
+def eagerly() -> Iterator[None]:
+    """Inside, nothing is traced: for what is called once, on little, that takes a tenth of the time."""
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(False)
 
 
 def make(name: str, **arguments: Any) -> Any:

@@ -9,6 +9,24 @@ from keras_vae.core import VAE
 from keras_vae.models import MODELS
 from tests.conformance.cases import CASES, every_model
 
+# What the sentence of a docstring that names what is logged must say of it: its unit, or what it is.
+UNITS = {
+    "accuracy": "on labelled images",  # a share
+    "capacity": "nats",
+    "code_length": "|z|**2 / 2",  # squares of the code, as `commitment`
+    "commitment": "**2",
+    "dimension_kl": "nats",
+    "dip": "a number of the batch",  # of covariances, squared
+    "feature_log_px": "-llike",  # nats, by the formula of llike
+    "fooling": "nats",
+    "iw_bound": "nats",
+    "mmd": "without unit",
+    "mutual_information": "nats",
+    "perplexity": "how many",
+    "regulariser": "`regulariser`, R",  # the term of the equation above it
+    "total_correlation": "nats",
+}
+
 
 def test_cases_and_registered_models_are_the_same():
     assert set(CASES) == set(MODELS)
@@ -35,7 +53,9 @@ def test_a_variant_is_one_short_file_whose_docstring_names_the_equation(name):
     assert cls is VAE or len(inspect.getsource(module).splitlines()) < 150
     text = inspect.getdoc(cls)
     assert "https://" in text and re.search(r"(?i)(equations?|algorithm|section) \d", text), text
-    assert all(f"`{name}`" in text for name in cls.log_names), "what it logs is said"
+    for logged in cls.log_names:
+        said = [each for each in re.split(r"\.\s", text) if f"`{logged}`" in each]
+        assert any(UNITS[logged] in " ".join(each.split()) for each in said), f"{name} must say the unit of {logged}"
     described = re.findall(r"^  (\w+)[,:]", text.split("Args:")[1].split("Raises:")[0], re.M)
     taken = set(inspect.signature(cls).parameters) | set(inspect.signature(VAE).parameters)
     assert set(described) <= taken, "described, and gone"

@@ -43,7 +43,7 @@ NO_NOISE = {"AE", "FSQVAE", "RAE", "ResidualVQVAE", "VQVAE"}
 # In float64, four steps of SGD: what is left of the noise, exp(-10) of a unit.
 TOLERANCE = 1e-5
 
-pytestmark = pytest.mark.slow  # tests/test_distribution.py has a VAE
+# Fast are the tables here, and a VAE in tests/test_distribution.py.
 models = pytest.mark.parametrize("model", sorted(MODELS))
 
 
@@ -70,6 +70,7 @@ def test_the_tables_speak_of_models():
     assert set(MODELS) >= {*OTHERWISE, *SETTLED, *NARROW_PRIOR, *OTHER_DRAWS, *NO_NOISE}
 
 
+@pytest.mark.slow
 @models
 def test_two_replicas_take_the_mean_of_their_gradients(reports, model):
     """Against one device that goes through the halves of each batch, each with its replica's noise."""
@@ -79,16 +80,19 @@ def test_two_replicas_take_the_mean_of_their_gradients(reports, model):
     assert found["from parts"] < 1e-9 or model in OTHER_DRAWS, "sums in another order"
 
 
+@pytest.mark.slow
 @models
 def test_both_replicas_hold_equal_weights(reports, model):
     assert reports(model)["equal on both"]
 
 
+@pytest.mark.slow
 @models
 def test_replicas_draw_noise_of_their_own(reports, model):
     assert reports(model)["noise differs"] == (model not in NO_NOISE)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", sorted(AS_ONE_DEVICE))
 def test_two_replicas_train_to_the_weights_of_one_device(reports, model):
     """With the same global batches, and no noise."""

@@ -3,7 +3,7 @@
 import numpy as np
 
 from keras_vae import export, runtimes
-from tests.conformance.cases import every_model, examples, labels, make
+from tests.conformance.cases import every_model_slowly, examples, labels, make
 
 # The design's tolerance for codes and mean images of ordinary inputs: float32 sums in another order.
 TOLERANCE = 1e-5
@@ -28,6 +28,6 @@ def agrees(name, folder, formats):
                 np.testing.assert_allclose(images, model.decode(codes, condition), rtol=0, atol=TOLERANCE)
 
 
-@every_model
+@every_model_slowly
 def test_onnx_and_saved_model(name, tmp_path):
     agrees(name, tmp_path / "bundle", ("saved_model", "onnx"))

@@ -1,36 +1,38 @@
-"""Every model trains under XLA and by default, moves what training moves, and evaluation moves nothing."""
+"""Every model trains, moves what training moves, and evaluation and use move nothing."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_vae import randomness
 from keras_vae.errors import UserError
+from keras_vae.priors import MixturePrior
 from tests import toys
-from tests.conformance.cases import AT_REST, MODELS, WITHOUT, every_model, examples, labels, make
+from tests.conformance.cases import AT_REST, WITHOUT, eagerly, every_model, every_model_slowly, examples, labels, make
+
+# tf.data says so where functions run eagerly, and it is as well.
+pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
 
 
 @pytest.fixture(scope="module")
 def trained():
-    """Each model after one epoch of 3 steps with the defaults, XLA and 32 steps a call; and its weights before."""
+    """Each model after one epoch of 2 steps, in Python, its logs, and its weights before."""
     made = {}
 
     def get(name):
         if name not in made:
             model = make(name)
             before = toys.weights(model)
-            model.compile(keras.optimizers.Adam(0.01))
-            history = model.fit(examples(model), labels(model), batch_size=16, verbose=0).history
+            model.compile(keras.optimizers.Adam(0.01), run_eagerly=True)
+            history = model.fit(examples(model), labels(model), batch_size=24, verbose=0).history
             made[name] = model, before, history
         return made[name]
 
     return get
 
 
-@every_model
-def test_a_step_under_xla_is_finite_and_counts(trained, name):
-    model, _, history = trained(name)
-    assert model.jit_compile and int(model.step) == 3
+def assert_logs(model, history):
     assert {"loss", "log_px", *model.log_names} <= set(history)
     assert all(np.isfinite(values).all() for values in history.values())
     if model.stochastic:
@@ -40,60 +42,72 @@ def test_a_step_under_xla_is_finite_and_counts(trained, name):
         assert not {"elbo", "kl", "beta"} & set(history), "it has none"
 
 
-@every_model
-def test_every_trainable_weight_and_every_statistic_moves(trained, name):
-    model, before, _ = trained(name)
+def assert_all_moved(model, before):
     for weight, old in zip(model.weights, before, strict=True):
         assert np.array_equal(weight, old) == (weight.name in AT_REST), weight.path
 
 
 @every_model
+def test_training_counts_its_steps_and_logs_every_name(trained, name):
+    model, _, history = trained(name)
+    assert int(model.step) == 2
+    assert_logs(model, history)
+
+
+@every_model
+def test_every_trainable_weight_and_every_statistic_moves(trained, name):
+    model, before, _ = trained(name)
+    assert_all_moved(model, before)
+
+
+@every_model
 def test_evaluation_and_use_move_nothing(trained, name):
-    model, _, _ = trained(name)
+    """The statistics of BatchNorm among them. What a model has none of, it says."""
+    model, _, history = trained(name)
     before = toys.weights(model)
     x, condition = examples(model), labels(model)
-    images = model.reconstruct(x, condition)
-    np.testing.assert_allclose(model.decode(model.encode(x, condition), condition), images, rtol=0, atol=1e-6)
-    assert images.shape == (48, *model.image_shape)
-    model.evaluate(x, condition, verbose=0)
-    calls = {
-        "elbo": lambda: model.elbo(x, condition=condition),
-        "log_prob": lambda: model.log_prob(x, samples=3, condition=condition),
-        "sample": lambda: model.sample(48, condition=condition),
-    }
-    for method, call in calls.items():
-        if name in WITHOUT[method]:
-            with pytest.raises(UserError, match=f"An? {name} has|{name} has no distribution over codes"):
-                call()
-        else:
-            found = call()
-            assert found.shape == (images.shape if method == "sample" else (48,)) and np.isfinite(found).all()
+    with eagerly():
+        images = model.reconstruct(x, condition)
+        np.testing.assert_allclose(model.decode(model.encode(x, condition), condition), images, rtol=0, atol=1e-6)
+        assert images.shape == (48, *model.image_shape)
+        assert set(model.evaluate(x, condition, verbose=0, return_dict=True)) == set(history)
+        calls = {
+            "elbo": lambda: model.elbo(x, condition=condition),
+            "log_prob": lambda: model.log_prob(x, samples=3, condition=condition),
+            "sample": lambda: model.sample(48, condition=condition),
+        }
+        for method, call in calls.items():
+            if name in WITHOUT[method]:
+                with pytest.raises(UserError, match=f"An? {name} has|{name} has no distribution over codes"):
+                    call()
+            else:
+                found = call()
+                assert found.shape == (images.shape if method == "sample" else (48,)) and np.isfinite(found).all()
     assert toys.same(toys.weights(model), before)
 
 
 @every_model
-def test_every_trainable_variable_gets_a_gradient_from_one_player(name):
-    model = make(name)
-    batch = {
-        "x": tf.constant(examples(model)),
-        "y": tf.constant(labels(model) if model.conditional else np.zeros(48, "int32")),
-    }
-    players = model.players()
-    owned = [variable for player in players for variable in player.variables]
-    assert len(owned) == len({id(variable) for variable in owned}) == len(model.trainable_variables)
-    with tf.GradientTape(persistent=True) as tape, model.draws.using((0, 1)):
-        terms = model.terms(batch, training=True)
-        losses = [player.loss(terms, batch) for player in players]
-    for player, loss in zip(players, losses, strict=True):
-        for variable in player.variables:
-            gradient = tape.gradient(loss, variable.value)
-            assert gradient is not None, variable.path
-            assert np.abs(tf.convert_to_tensor(gradient)).max() > 0, variable.path  # an embedding's is sparse
+def test_it_samples_from_a_fitted_prior_where_a_code_is_one_vector(trained, name):
+    """What is decoded is what the prior draws. Codes of other kinds are refused by a sentence."""
+    model, _, _ = trained(name)
+    x, condition = examples(model), labels(model)
+    prior = MixturePrior(components=2)
+    with eagerly():
+        if model.code_space != "vectors" or {spec["kind"] for spec in model.code_spec().values()} != {"code"}:
+            with pytest.raises(UserError, match=f"codes that are one vector of numbers. Given: a {name}"):
+                prior.fit(model, x, condition)
+            return
+        prior.fit(model, x, condition)
+        first = None if condition is None else condition[:6]
+        images = model.sample(6, seed=1, condition=first, prior=prior)
+        codes = prior.distribution().sample(6, seed=randomness.seed_of(1, randomness.SAMPLING))
+        np.testing.assert_array_equal(images, model.decode(np.asarray(codes), first))
+    assert images.shape == (6, *model.image_shape) and np.isfinite(images).all()
 
 
 @every_model
-def test_terms_have_their_shapes_and_a_permuted_batch_permutes_the_kl(name):
-    model = make(name)
+def test_terms_have_their_shapes_and_a_permuted_batch_permutes_the_kl(trained, name):
+    model, _, _ = trained(name)
     y = labels(model)
     order = np.random.default_rng(0).permutation(48)
     results = []
@@ -108,14 +122,40 @@ def test_terms_have_their_shapes_and_a_permuted_batch_permutes_the_kl(name):
         np.testing.assert_allclose(results[0].kl.numpy()[order], results[1].kl, rtol=1e-4, atol=1e-6)
 
 
-@every_model
+@every_model_slowly
+def test_the_defaults_are_xla_and_many_steps_a_call(name):
+    model = make(name)
+    before = toys.weights(model)
+    model.compile(keras.optimizers.Adam(0.01))
+    history = model.fit(examples(model), labels(model), batch_size=16, verbose=0).history
+    assert model.jit_compile and model.steps_per_execution == 32 and int(model.step) == 3
+    assert_logs(model, history)
+    assert_all_moved(model, before)
+
+
+@every_model_slowly
+def test_traced_and_eager_use_are_the_same(name):
+    """What the fast tests call eagerly, people call traced."""
+    model = make(name)
+    model.compile("adam", **toys.PLAIN)
+    x, condition = examples(model), labels(model)
+
+    def use():
+        found = [model.reconstruct(x, condition), *model.evaluate(x, condition, verbose=0, return_dict=True).values()]
+        if model.stochastic:
+            found += [model.elbo(x, condition=condition), model.log_prob(x, samples=3, condition=condition)]
+        return found
+
+    traced = use()
+    with eagerly():
+        for mine, theirs in zip(use(), traced, strict=True):
+            np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)  # float32, fused and not
+
+
+@every_model_slowly
 def test_bfloat16_trains_with_float32_losses(name):
     model = make(name, dtype="mixed_bfloat16")
     model.compile("adam", **toys.PLAIN)
     history = model.fit(examples(model), labels(model), batch_size=16, verbose=0).history
     assert all(np.isfinite(values).all() for values in history.values())
     assert {weight.dtype for weight in model.trainable_variables} == {"float32"}
-
-
-def test_models_are_listed():
-    assert MODELS

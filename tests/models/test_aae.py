@@ -19,7 +19,7 @@ from tests.models.equations import (
     softplus,
     terms_of,
 )
-from tests.toys import compiled, mlp, same, toy, weights
+from tests.toys import compiled, mlp, same, toy
 
 CRITIC = mlp(activation="tanh")
 
@@ -72,15 +72,6 @@ def test_the_critic_calls_the_priors_draws_positive():
     drawn = model.critic(model.prior().sample(200, seed=(0, 1))).numpy()
     codes = model.critic(tf.constant(model.encode(X))).numpy()
     assert np.mean(drawn > 0) > 0.9 and np.mean(codes < 0) > 0.9
-
-
-def test_evaluation_leaves_the_critics_moving_averages_alone():
-    """A critic with BatchNorm ran in training mode in evaluate too."""
-    model = compiled(AAE, critic=mlp(batch_norm=True))
-    model.fit(X, batch_size=8, verbose=0)
-    before = weights(model)
-    model.evaluate(X, batch_size=8, verbose=0)
-    assert same(weights(model), before)
 
 
 def test_a_last_batch_of_one_image():
@@ -167,6 +158,7 @@ def test_arguments():
     assert_comes_back(toy(AAE, weight=2.0, critic=CRITIC), weight=2.0, critic=CRITIC)
 
 
+@pytest.mark.slow
 def test_it_learns_digits_and_codes_like_the_priors():
     """Without the critic the deviations of the codes are 4 to 6, mean |log| 1.6, after as many steps."""
     optimizer = {"model": keras.optimizers.Adam(1e-2), "critic": keras.optimizers.Adam(5e-3)}
@@ -176,6 +168,7 @@ def test_it_learns_digits_and_codes_like_the_priors():
     assert model.sample(4).shape == (4, 28, 28, 1)
 
 
+@pytest.mark.slow
 def test_it_learns_digits_and_places_them_by_label():
     """Held-out digits, whose labels nobody reads, have codes in their own class's component: a guess is one in ten.
 

@@ -61,5 +61,6 @@ def test_arguments():
     assert_comes_back(toy(AE), latent_dim=LATENT)
 
 
+@pytest.mark.slow
 def test_it_learns_digits():
     assert_learned(plain(AE))

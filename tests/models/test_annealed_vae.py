@@ -57,6 +57,7 @@ def test_arguments():
     assert toy(AnnealedVAE).get_config()["capacity"]["final"] == 25.0, "the paper's, in nats"
 
 
+@pytest.mark.slow
 def test_it_learns_digits_at_its_capacity():
     model = trained(AnnealedVAE, gamma=20.0, capacity={"name": "linear", "final": 12.0, "steps": 80})
     assert_learned(model)

@@ -133,5 +133,6 @@ def test_each_weight_may_be_a_schedule():
         assert float(model.objective(terms, step)) == pytest.approx(expected, rel=1e-6)
 
 
+@pytest.mark.slow
 def test_it_learns_digits():
     assert_learned(trained(BetaTCVAE, dataset_size=2_000, beta=2.0))

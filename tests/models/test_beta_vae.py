@@ -48,6 +48,7 @@ def test_annealing_ends_at_beta():
     np.testing.assert_allclose(history, by_hand, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_it_learns_digits_with_fewer_nats():
     model = trained(BetaVAE)
     assert_learned(model)

@@ -6,14 +6,15 @@ import pytest
 import tensorflow as tf
 
 from keras_vae import runtimes
+from keras_vae.data import batches
 from keras_vae.errors import UserError
 from keras_vae.evaluation.latent import kl_per_dimension
 from keras_vae.export import check, export
 from keras_vae.models import CVAE
-from tests.digits import assert_learned, digits, held_out_log_px, trained
+from tests.digits import assert_learned, assert_likelier, digits, held_out_log_px, log_px_by_digit, trained
 from tests.models.equations import X, assert_comes_back, assert_refused, gradient_of, terms_of
 from tests.test_linear_gaussian import LATENT, PIXELS, SCALE, SHAPE, Truth, set_exact
-from tests.toys import compiled, mlp, toy
+from tests.toys import compiled, mlp, same, toy, weights
 
 Y = np.arange(16, dtype="int32") % 4 - 1
 VECTORS = np.random.default_rng(5).normal(size=(16, 2))
@@ -222,7 +223,11 @@ def test_a_layer_of_ones_own_says_what_it_reads():
         CVAE(num_classes=3, encoder="conf")
 
 
-@pytest.mark.parametrize(("kind", "learned_prior"), [("labels", True), ("vectors", False)], indirect=["kind"])
+@pytest.mark.parametrize(
+    ("kind", "learned_prior"),
+    [("labels", True), pytest.param("vectors", False, marks=pytest.mark.slow)],
+    indirect=["kind"],
+)
 def test_exports_take_a_condition(kind, learned_prior, tmp_path):
     """SavedModel and ONNX give what Keras gives, for every label and none, and refuse what the model refuses."""
     arguments, condition = kind
@@ -260,3 +265,47 @@ def test_it_learns_digits_and_their_labels():
     wrong, _ = held_out_log_px(model, (labels + 1) % 10)
     assert own > wrong + 3, "another digit's label explains them less well"
     assert model.sample(10, condition=np.arange(10)).shape == (10, 28, 28, 1)
+
+
+@pytest.mark.slow
+def test_it_learns_digits_and_their_attributes():
+    """How much ink a digit has, and how far its top leans to the right of its foot: two real numbers, standardised."""
+
+    def attributes(x):
+        ink = x.mean((1, 2, 3))
+        columns = np.arange(28)[:, None]
+        top, foot = ((half * columns).sum((1, 2, 3)) / half.sum((1, 2, 3)) for half in (x[:, :14], x[:, 14:]))
+        return np.stack([ink, top - foot], axis=1)
+
+    known = attributes(digits().x)
+    centre, scale = known.mean(0), known.std(0)
+    given, held_out = ((each - centre) / scale for each in (known, attributes(digits().held_out_x)))
+    model = trained(CVAE, condition=given.astype("float32"), condition_dim=2)
+    assert_learned(model, held_out.astype("float32"))
+    own, _ = log_px_by_digit(model, held_out)
+    wrong, _ = log_px_by_digit(model, np.roll(held_out, 1, axis=0))
+    assert_likelier(own, wrong, "another digit's attributes")
+    for place in (0, 1):
+        asked = np.zeros((200, 2), "float32")
+        asked[100:, place], asked[:100, place] = 1.5, -1.5
+        found = attributes(model.sample(200, condition=asked))[:, place]
+        assert found[100:].mean() - found[:100].mean() > 1.0 * scale[place], "of the 3 deviations that were asked for"
+
+
+def test_labels_are_checked_before_a_step_and_datasets_carry_them():
+    model, x = compiled(CVAE, num_classes=3), X
+    labels = np.arange(len(x), dtype="int32") % 3
+    before, bad = weights(model), np.where(np.arange(len(x)) == len(x) - 1, 3, labels)
+    made = tf.data.Dataset.from_tensor_slices({"x": x, "y": bad}).batch(len(x))
+    for given in ((x, None), (x, bad), (made, None), (batches(x, bad, batch_size=8, training=True), None)):
+        for method in (model.fit, model.evaluate):
+            with pytest.raises(UserError, match=r"A CVAE needs a condition|must lie from 0 to 2"):
+                method(*given, batch_size=8, verbose=0)
+    with pytest.raises(UserError, match="must lie from 0 to 2"):
+        model.fit(x, labels, batch_size=8, validation_data=(x, bad), verbose=0)
+    assert same(weights(model), before)
+    pairs = tf.data.Dataset.from_tensor_slices((x, labels)).batch(8)
+    logs = model.evaluate(pairs, verbose=0, return_dict=True)
+    assert logs == model.evaluate(x, labels, batch_size=8, verbose=0, return_dict=True)
+    images = model.predict({"x": x, "y": labels}, verbose=0)
+    np.testing.assert_allclose(images, model.reconstruct(x, labels), rtol=1e-5, atol=1e-6)

@@ -56,6 +56,7 @@ def test_arguments():
     assert_comes_back(toy(DIPVAE, kind="i", off_diagonal=2.0), kind="i", off_diagonal=2.0, diagonal=20.0)
 
 
+@pytest.mark.slow
 def test_it_learns_digits_with_codes_of_unit_covariance():
     model = trained(DIPVAE, off_diagonal=50.0)
     assert_learned(model)

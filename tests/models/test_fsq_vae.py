@@ -99,6 +99,7 @@ def test_the_elbo_has_a_constant_kl_and_every_weight_a_gradient():
     assert float(metric.result()) == pytest.approx(np.exp(-(shares * np.log(shares)).sum()), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_exports_codes_as_int32(tmp_path):
     from keras_vae import runtimes
 
@@ -112,6 +113,7 @@ def test_exports_codes_as_int32(tmp_path):
     np.testing.assert_array_equal(again.elbo(X), model.elbo(X))
 
 
+@pytest.mark.slow
 def test_learns_digits():
     model = trained(FSQVAE, latent_dim=None, code_shape=(16,), levels=(5, 5, 4))
     assert_learned(model)

@@ -137,6 +137,7 @@ class TestThreeLevels:
         with pytest.raises(UserError, match=r"one batch size\. Given: z1: 6, z2: 6, z3: 2"):
             model.decode({**codes, "z3": codes["z3"][:2]})
 
+    @pytest.mark.slow
     def test_exports(self, model, tmp_path):
         bundle = export(model, tmp_path / "bundle", ("onnx", "saved_model"))
         assert {row.output for row in bundle.parity if row.graph == "encoder"} == {
@@ -201,6 +202,7 @@ def test_free_bits_are_for_each_level():
     assert ladder(free_bits=0.1).free_bits_on == "group"
 
 
+@pytest.mark.slow
 def test_learns_digits_and_uses_its_levels():
     model = trained(HierarchicalVAE, latent_dim=None, latent_dims=(8, 4), hidden=64)
     assert_learned(model)
@@ -303,6 +305,7 @@ class TestMaps:
         assert toys.same(toys.weights(again), toys.weights(model))
         np.testing.assert_array_equal(again.elbo(IMAGES), model.elbo(IMAGES))
 
+    @pytest.mark.slow
     def test_exports(self, model, tmp_path):
         bundle = export(model, tmp_path / "bundle", ("onnx", "saved_model"))
         assert all(row.max_error <= row.tolerance for row in bundle.parity)

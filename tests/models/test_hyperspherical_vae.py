@@ -97,16 +97,22 @@ def test_sampling_is_reparameterised():
     assert abs(each.mean() - expected) < 5 * each.std() / np.sqrt(40_000)
 
 
+@pytest.mark.slow
 def test_exports_direction_and_concentration(tmp_path):
     model = stirred(toy(HypersphericalVAE, latent_dim=4))
     bundle = export(model, tmp_path / "bundle", ("onnx",))
     assert {row.output for row in bundle.parity if row.graph == "encoder"} == {"mean", "concentration"}
+
+
+def test_codes_have_length_1_and_the_configuration_comes_back():
+    model = stirred(toy(HypersphericalVAE, latent_dim=4))
     np.testing.assert_allclose(np.linalg.norm(model.encode(X), axis=-1), 1, atol=1e-6)
     again = HypersphericalVAE.from_config(model.get_config())
     again.set_weights(model.get_weights())
     np.testing.assert_array_equal(again.elbo(X), model.elbo(X))
 
 
+@pytest.mark.slow
 def test_learns_digits_and_draws():
     model = trained(HypersphericalVAE)
     assert_learned(model)

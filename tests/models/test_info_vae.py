@@ -55,5 +55,6 @@ def test_arguments():
     assert_comes_back(model, alpha=0.3, scale=5.0, kernel="rbf", free_bits=0.1)
 
 
+@pytest.mark.slow
 def test_it_learns_digits():
     assert_learned(trained(InfoVAE, alpha=0.0, scale=100.0))

@@ -187,5 +187,6 @@ def test_arguments():
     assert_comes_back(toy(IWAE, **arguments), **arguments)
 
 
+@pytest.mark.slow
 def test_it_learns_digits():
     assert_learned(trained(IWAE, gradient="dreg"))

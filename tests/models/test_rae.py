@@ -142,6 +142,7 @@ def test_arguments():
     assert_comes_back(model, code_weight=0.5, decoder_weight=0.25, regulariser="gradient")
 
 
+@pytest.mark.slow
 def test_it_learns_digits_and_its_density_is_that_of_held_out_codes():
     """The deviations that were fitted to training codes are those of held-out ones, within a fifth."""
     model = trained(RAE, regulariser="gradient", decoder_weight=1e-3)

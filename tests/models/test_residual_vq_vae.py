@@ -166,6 +166,7 @@ def test_what_does_not_fit_is_refused(arguments, message):
         residual().decode(codes)
 
 
+@pytest.mark.slow
 def test_learns_digits():
     """And the second codebook says what the first leaves: without it held-out digits are less likely."""
     model = trained(ResidualVQVAE, latent_dim=None, code_shape=(16,), depth=2, entries=32, embedding_dim=8)

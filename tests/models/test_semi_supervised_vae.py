@@ -1,9 +1,12 @@
 """SemiSupervisedVAE: both bounds by brute force and against an exact p(x, y), the classifier's gradients, digits."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tensorflow_probability import distributions as tfd
 
 from keras_vae import data, runtimes
 from keras_vae.errors import UserError
@@ -108,6 +111,99 @@ def test_the_classifiers_gradients_by_hand():
     (mine,) = gradient_of(model, 0, [bias], y=NONE)
     assert np.abs(unlabelled.sum(0)).max() > 1e-3
     np.testing.assert_allclose(mine, unlabelled.sum(0) / 16, rtol=1e-9, atol=1e-13)
+
+
+class TestADiscreteModel:
+    """Every x, of 2 x 2 binary pixels, and every y can be listed; what is over z is a sum over nodes, in float64.
+
+    Hyperbolic tangents, so that 40 nodes of Gauss and Hermite an axis integrate to 1e-8 and better.
+    """
+
+    every = np.array(list(itertools.product((0, 1), repeat=4)), "float64").reshape(16, 2, 2, 1)
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def model(cls):
+        tanh = mlp(activation="tanh")
+        model = model_of(image_shape=(2, 2, 1), encoder=tanh, decoder=tanh)
+        generator = np.random.default_rng(2)
+        for weight in model.trainable_weights:
+            weight.assign(generator.normal(0, 0.7, weight.shape))
+        return model
+
+    def nodes(self):
+        """Of N(0, I) in two dimensions: points `(1600, 2)`, and their weights, which sum to 1."""
+        points, shares = np.polynomial.hermite_e.hermegauss(40)
+        shares = shares / shares.sum()
+        return np.stack(np.meshgrid(points, points), -1).reshape(-1, 2), np.outer(shares, shares).ravel()
+
+    def likelihoods(self, model, points, label):
+        """p(x|z, y) of every x at each point: `(points, 16)`, products over pixels."""
+        logits = model.decoder(np.concatenate([points, np.tile(np.eye(3)[label], (len(points), 1))], axis=1))
+        p = 1 / (1 + np.exp(-np.asarray(logits)[:, None]))
+        return np.where(self.every == 1, p, 1 - p).prod((2, 3, 4))
+
+    def joint(self, model):
+        """log p(x, y) of every x and y: `(16, 3)`."""
+        points, shares = self.nodes()
+        return np.stack(
+            [np.log(shares @ self.likelihoods(model, points, label)) + np.log(SHARES[label]) for label in range(3)], 1
+        )
+
+    def bounds(self, model, labels):
+        """The mean of the model's own terms over its noise: each node in turn is the noise of all 16 images."""
+        points, shares = self.nodes()
+        places = np.repeat(points, 16, axis=0)
+
+        class Nodes(tfd.Independent):
+            def sample(self, count, seed):
+                assert count == len(places)
+                return tf.constant(places)
+
+        held, model.prior = (
+            model.prior,
+            lambda *_, **__: Nodes(tfd.Normal(tf.zeros(2, "float64"), tf.ones(2, "float64")), 1),
+        )
+        try:
+            terms = terms_of(model, np.tile(self.every, (len(points), 1, 1, 1)), np.tile(labels, len(points)))
+        finally:
+            model.prior = held
+        return shares @ (terms.log_px - tf.reduce_sum(terms.kl, -1)).numpy().reshape(-1, 16)
+
+    def test_its_probabilities_sum_to_1(self, model):
+        assert np.exp(self.joint(model)).sum() == pytest.approx(1, rel=1e-10)
+
+    @pytest.mark.parametrize("label", [0, 1, 2])
+    def test_the_bound_of_a_label_is_short_of_log_p_by_the_posteriors_divergence(self, model, label):
+        """log p(x, y) - bound = KL(q(z|x, y) || p(z|x, y)), for every x: equation 6, exactly."""
+        gaps = self.gaps(model, label)
+        assert gaps.min() > 1e-3
+        labels = np.full(16, label, "int32")
+        np.testing.assert_allclose(self.joint(model)[:, label] - self.bounds(model, labels), gaps, rtol=1e-6, atol=1e-9)
+
+    def test_the_bound_of_no_label_is_short_by_the_divergence_of_both(self, model):
+        """log p(x) - bound = KL(q(y, z|x) || p(y, z|x)), for every x: equation 7, y summed by enumeration."""
+        joint, q = self.joint(model), model.classify(self.every)
+        marginal = np.logaddexp.reduce(joint, axis=1)
+        of_labels = (q * (np.log(q) - joint + marginal[:, None])).sum(1)
+        of_codes = sum(q[:, label] * self.gaps(model, label) for label in range(3))
+        assert of_labels.min() > 1e-3
+        bound = self.bounds(model, np.full(16, -1, "int32"))
+        np.testing.assert_allclose(marginal - bound, of_labels + of_codes, rtol=1e-6, atol=1e-9)
+
+    def gaps(self, model, label):
+        """KL(q(z|x, y) || p(z|x, y)) of every x, by the nodes of q."""
+        points, shares = self.nodes()
+        posterior = model.posterior(self.every, np.full(16, label, "int32"))
+        mean, deviation = posterior.mean().numpy(), posterior.stddev().numpy()
+        joint = self.joint(model)[:, label] - np.log(SHARES[label])
+        found = []
+        for place in range(16):
+            z = mean[place] + deviation[place] * points
+            log_q = -0.5 * (points**2).sum(1) - np.log(deviation[place]).sum()
+            log_p = np.log(self.likelihoods(model, z, label)[:, place]) - 0.5 * (z**2).sum(1) - joint[place]
+            found.append(shares @ (log_q - log_p))
+        return np.array(found)
 
 
 class TestAnExactModel:

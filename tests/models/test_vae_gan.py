@@ -181,6 +181,7 @@ def test_arguments():
     assert_comes_back(toy(VAEGAN, gamma=2.0, **CRITIC), gamma=2.0, **CRITIC)
 
 
+@pytest.mark.slow
 def test_it_learns_digits():
     """The likelihood that it reports in, N(mean image, I), is one that nobody maximises: its features' is.
 

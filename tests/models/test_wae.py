@@ -56,6 +56,7 @@ def test_arguments():
     assert_comes_back(toy(WAE, scale=3.0, kernel="rbf"), scale=3.0, kernel="rbf")
 
 
+@pytest.mark.slow
 def test_it_learns_digits_and_codes_like_the_priors():
     model = trained(WAE, scale=300.0)
     assert_learned(model)

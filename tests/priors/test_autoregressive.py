@@ -17,8 +17,6 @@ from tests.digits import digits, trained
 from tests.export.bundles import stirred
 from tests.toys import SHAPE, binary, grey, mlp, toy
 
-pytestmark = pytest.mark.slow  # networks are trained
-
 SMALL: dict[str, Any] = {"filters": 4, "blocks": 1, "kernel_size": 3, "epochs": 1, "batch_size": 32}
 ALL = np.array(list(itertools.product(range(3), repeat=4)), "int32")  # of 2x2 codes of 3 entries, and (4,)
 
@@ -131,7 +129,7 @@ class TestUse:
         model, x = vq(cls), binary(64)
         prior = AutoregressivePrior(**SMALL).fit(model, x)
         codes = model.encode(x)
-        expected = model.likelihood(tf.constant(codes)).log_prob(x) + prior.log_prob(codes)
+        expected = model.likelihood(codes).log_prob(x) + prior.log_prob(codes)
         np.testing.assert_allclose(model.elbo(x, prior=prior), expected, rtol=1e-5)
         np.testing.assert_allclose(model.log_prob(x, samples=3, prior=prior), expected, rtol=1e-5)
 

@@ -15,8 +15,6 @@ from tests.digits import digits, trained
 from tests.export.bundles import stirred
 from tests.toys import SHAPE, binary, toy
 
-pytestmark = pytest.mark.slow  # flows are trained
-
 SMALL: dict[str, Any] = {"depth": 2, "hidden": (8,), "epochs": 1, "batch_size": 50}
 
 
@@ -100,6 +98,7 @@ def test_use_and_files(cls, tmp_path):
         np.testing.assert_array_equal(model.elbo(x[:3], prior=prior), model.elbo(x[:3], prior=again))
 
 
+@pytest.mark.slow
 def test_it_bends():
     """A short training, held out: half a nat and more better than the best Gaussian."""
     prior = FlowPrior("realnvp", depth=2, hidden=(32,), epochs=10, batch_size=100, learning_rate=1e-2)

@@ -1,0 +1,74 @@
+"""Players, of a model that has two: whose loss moves what, their optimizers, their logs, and what is refused."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_vae.core import Player
+from keras_vae.errors import UserError
+from keras_vae.models import AAE
+from tests import toys
+from tests.toys import PLAIN, binary, compiled, mlp, same, toy
+
+X = binary(64)
+SGD = keras.optimizers.SGD
+
+
+def two(optimizer="adam", cls=AAE, **arguments):
+    return compiled(cls, optimizer, critic=mlp(), **arguments)
+
+
+def test_each_optimizer_is_built_on_its_players_variables():
+    model = two()
+    first, second = model.optimizers
+    assert first is not second and second.get_config() == first.get_config()
+    for optimizer, player in zip(model.optimizers, model.players(), strict=True):
+        # Adam: iterations, learning rate, and two moments a variable
+        assert len(optimizer.variables) == 2 + 2 * len(player.variables)
+    variables = [variable for each in model.optimizers for variable in each.variables]
+    assert len({id(variable) for variable in variables}) == len(variables)
+
+
+def test_a_mapping_names_the_players():
+    model = two({"critic": SGD(0.5), "model": "adam"})
+    assert [type(each).__name__ for each in model.optimizers] == ["Adam", "SGD"]
+    for wrong in ({"model": "adam"}, {"model": "adam", "citric": "sgd"}, {}):
+        with pytest.raises(UserError, match=r"one optimizer for each of \['model', 'critic'\]\. Given: "):
+            toy(AAE, critic=mlp()).compile(wrong)
+
+
+@pytest.mark.parametrize("owners", ["none", "model and critic"])
+def test_every_variable_has_exactly_one_player(owners):
+    class Wrong(AAE):
+        def players(self):
+            first, second = super().players()
+            if owners == "none":
+                return [first]
+            return [first, Player("critic", second.loss, [*second.variables, first.variables[0]])]
+
+    with pytest.raises(UserError, match=f"belongs to exactly one player.*which belongs to {owners}"):
+        toy(Wrong, critic=mlp()).compile()
+
+
+def test_the_whole_model_comes_back_with_both_optimizers(tmp_path):
+    """model.save and load_model: both go on to equal weights."""
+    model = two({"model": SGD(0.1, momentum=0.9), "critic": "adam"})
+    history = model.fit(X, batch_size=32, verbose=0).history
+    assert set(history) == {"loss", "critic_loss", "log_px", "fooling"}
+    model.save(tmp_path / "a.keras")
+    other = keras.models.load_model(tmp_path / "a.keras")
+    assert [type(each).__name__ for each in other.optimizers] == ["SGD", "Adam"]
+    assert (other.jit_compile, other.steps_per_execution) == (False, 1)
+    for mine, theirs in zip(other.optimizers, model.optimizers, strict=True):
+        assert same([np.array(v) for v in mine.variables], [np.array(v) for v in theirs.variables])
+        assert any(np.abs(np.array(v)).max() > 0 for v in mine.variables[2:]), "moments are not zero"
+    for each in (model, other):
+        each.fit(X, batch_size=32, verbose=0)
+    assert same(toys.weights(other), toys.weights(model))
+
+
+def test_a_diverging_critic_is_named():
+    model = toy(AAE, critic=mlp(), weight=0.0)
+    model.compile({"model": SGD(0.0), "critic": SGD(1e38)}, **PLAIN)
+    with pytest.raises(UserError, match=r"'critic' is not finite at step \d"):
+        model.fit(X, batch_size=16, epochs=3, verbose=0)
