@@ -126,45 +126,81 @@ def bars(values: Sequence[float], path: str | Path, labels: Sequence[str], y: st
     save(figure, path)
 
 
-def detection(
-    normal: np.ndarray,
-    anomalous: np.ndarray,
-    threshold: float,
-    path: str | Path,
-    score: str,
-    set_on: np.ndarray | None = None,
-) -> None:
-    """How scores of normal images and of anomalies lie, and the threshold: their histograms; the ROC curve with the
-    point that the threshold gives; and their calibration.
+def detections(judged: Mapping[str, Any], path: str | Path) -> None:
+    """How scores of normal images and of anomalies lie, a row for each score: histograms with the threshold; the ROC
+    curve with the point that the threshold gives; and calibration.
 
-    Calibration: a threshold that lets a stated share of the images `set_on` pass for anomalies, and the share of the
-    other normal images that it does so with. It is drawn where `set_on`, scores of normal images, is given.
+    Calibration: a threshold that lets a stated share of the images it was set on pass for anomalies, and the share of
+    the other normal images that it does so with.
+
+    Args:
+      judged: what the score is, with its unit -> `keras_vae.tasks.anomaly.Judged`.
+      path: the PNG file.
     """
     from sklearn.metrics import roc_curve
 
-    figure = Figure(figsize=(9 if set_on is None else 13, 3.2), layout="constrained")
-    left, right, *further = figure.subplots(1, 2 if set_on is None else 3)
-    joined = np.concatenate([normal, anomalous])
-    edges = np.linspace(joined.min(), np.percentile(joined, 99.5), 41)
-    for scores, label, colour in ((normal, "normal", COLOURS[0]), (anomalous, "anomalies", COLOURS[1])):
-        left.hist(np.clip(scores, None, edges[-1]), edges, density=True, histtype="step", color=colour, label=label)
-    left.axvline(threshold, color="black", linestyle="--", linewidth=1, label="threshold")
-    left.set(xlabel=score, ylabel="density")
+    figure = Figure(figsize=(11, 3.2 * len(judged)), layout="constrained")
+    every = figure.subplots(len(judged), 3, squeeze=False)
+    for (left, middle, right), (score, (found, set_on, normal, anomalous)) in zip(every, judged.items(), strict=True):
+        joined = np.concatenate([normal, anomalous])
+        edges = np.linspace(joined.min(), max(np.percentile(joined, 99.5), found.threshold), 41)
+        for scores, label, colour in ((normal, "normal", COLOURS[0]), (anomalous, "anomalies", COLOURS[1])):
+            left.hist(np.clip(scores, None, edges[-1]), edges, density=True, histtype="step", color=colour, label=label)
+        left.axvline(found.threshold, color="black", linestyle="--", linewidth=1, label="threshold")
+        left.set(xlabel=score, ylabel="density")
+        truth = np.repeat([0, 1], [len(normal), len(anomalous)])
+        middle.plot(*roc_curve(truth, joined)[:2], color=COLOURS[0])
+        middle.plot(found.false_positive_rate, found.true_positive_rate, "o", color=COLOURS[1])
+        middle.set(xlabel="false positive rate", ylabel="true positive rate")
+        middle.set_title(f"AUROC {found.auroc:.3f}")
+        right.plot(*_calibration(set_on, normal), color=COLOURS[0])
+        right.set(xlabel="false positive rate, stated", ylabel="false positive rate, found", title="calibration")
+        for axes in (middle, right):
+            axes.plot([0, 1], [0, 1], color="grey", linestyle=":", linewidth=1)
+            axes.set(aspect="equal", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
+        for axes in (left, middle, right):
+            axes.spines[["top", "right"]].set_visible(False)
+    every[0, 0].legend(frameon=False)
+    save(figure, path)
+
+
+def left_out(judged: Mapping[Any, Mapping[str, Any]], path: str | Path) -> None:
+    """AUROC of each class that a model was trained without, by score, with standard errors; and calibration, as in
+    `detections`: the mean of the rates found, over classes.
+
+    Args:
+      judged: class -> score -> `keras_vae.tasks.anomaly.Judged`.
+      path: the PNG file.
+    """
+    figure = Figure(figsize=(max(8.0, min(12.0, 5.0 + 0.6 * len(judged))), 3.4), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=[1.6, 1])
+    scores = list(next(iter(judged.values())))
+    for number, score in enumerate(scores):
+        style = {"color": COLOURS[number % len(COLOURS)], "marker": MARKS[number % len(MARKS)]}
+        found = [each[score] for each in judged.values()]
+        places = np.arange(len(found)) + 0.2 * (number - (len(scores) - 1) / 2)
+        areas, errors = ([getattr(each.detection, field) for each in found] for field in
+                         ("auroc", "auroc_standard_error"))  # fmt: skip
+        errors = [0.0 if error is None else error for error in errors]
+        left.errorbar(places, areas, errors, linestyle="", label=score, **style)
+        rates = [_calibration(each.set_on, each.normal) for each in found]
+        right.plot(rates[0][0], np.mean([rate for _, rate in rates], axis=0), color=style["color"])
+    left.axhline(0.5, color="grey", linestyle=":", linewidth=1)
+    left.set_xticks(np.arange(len(judged)), [str(each) for each in judged])
+    left.set(xlabel="class left out", ylabel="AUROC")
     left.legend(frameon=False)
-    truth = np.repeat([0, 1], [len(normal), len(anomalous)])
-    right.plot(*roc_curve(truth, joined)[:2], color=COLOURS[0])
     right.plot([0, 1], [0, 1], color="grey", linestyle=":", linewidth=1)
-    right.plot(np.mean(normal > threshold), np.mean(anomalous > threshold), "o", color=COLOURS[1])
-    right.set(xlabel="false positive rate", ylabel="true positive rate", aspect="equal")
-    for axes in further:
-        stated = np.linspace(0.0, 1.0, 101)
-        found = [np.mean(normal > level) for level in np.quantile(np.asarray(set_on), 1.0 - stated)]
-        axes.plot(stated, found, color=COLOURS[0])
-        axes.plot([0, 1], [0, 1], color="grey", linestyle=":", linewidth=1)
-        axes.set(xlabel="false positive rate, stated", ylabel="found", aspect="equal", title="calibration")
-    for axes in (left, right, *further):
+    right.set(xlabel="false positive rate, stated", ylabel="false positive rate, found", aspect="equal")
+    right.set_title("calibration, mean over classes")
+    for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
     save(figure, path)
+
+
+def _calibration(set_on: np.ndarray, normal: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rates that thresholds set on some scores state, and the rates of other scores that exceed them."""
+    stated = np.linspace(0.0, 1.0, 101)
+    return stated, np.array([np.mean(normal > level) for level in np.quantile(set_on, 1.0 - stated)])
 
 
 def _show(image: np.ndarray, path: str | Path, row_labels: Sequence[str] = ()) -> None:

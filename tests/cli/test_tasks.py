@@ -28,18 +28,24 @@ def test_anomalies_of_each_kind(call, run, tmp_path):
         answer = document(call("anomaly", run, "--json", *words))
         first, second, third = (tasks.anomaly_scores(model, x, seed=3) for x in (images[:100], images[100:200], odd))
         expected = tasks.detection(second, third, chosen=tasks.threshold(first, 0.1))
-        assert {key: answer[key] for key in expected._fields} == pytest.approx(expected._asdict(), abs=1e-4)
-        assert answer["anomalies"] == name and answer["rate"] == 0.1 and answer["images"] == 100
+        assert answer["scores"]["elbo"] == pytest.approx(expected._asdict(), abs=1e-4)
+        assert (
+            answer["samples"] == 100
+            and answer["anomalies"] == name
+            and answer["rate"] == 0.1
+            and answer["images"] == 100
+        )
         assert (tmp_path / answer["file"]).read_bytes().startswith(b"\x89PNG")
-    code, out, _ = call("anomaly", run, "--count", 20, "--score", "reconstruction")
-    assert code == 0 and "strange images: upside_down" in out and "auprc" in out
+    code, out, _ = call("anomaly", run, "--count", 20, "--score", "reconstruction", "--score", "log_prob")
+    assert code == 0 and "AUPRC" in out and "±" in out and "10 strange ones" in out
+    assert "reconstruction" in out and "log_prob" in out and "elbo" not in out
 
 
 def test_a_digit_is_left_out(call, run, tmp_path):
-    words = ["--leave-out", "1,8", "--epochs", 1, "--score", "reconstruction"]
+    words = ["--leave-out", "1,8", "--epochs", 1, "--score", "reconstruction", "--score", "elbo"]
     answer = document(call("anomaly", run, "--json", *words))
     assert set(answer["left_out"]) == {"1", "8"} and answer["epochs"] == 1
-    for found in answer["left_out"].values():
+    for found in [found for scores in answer["left_out"].values() for found in scores.values()]:
         assert 0 <= found["auroc"] <= 1 and found["false_positive_rate"] < 0.2
     assert (tmp_path / answer["file"]).read_bytes().startswith(b"\x89PNG")
 
@@ -64,7 +70,7 @@ def test_pictures_of_codes(call, run, tmp_path):
 def test_the_size_of_a_code(call, run):
     answer = document(call("compress", run, "--json", "--count", 20, "--samples", 4))
     expected = tasks.code_length(zoo.load(run), examples_of(zoo.card(run).recipe).images[:20], samples=4)
-    assert {key: answer[key] for key in expected._fields} == pytest.approx(expected._asdict(), rel=1e-5)
+    assert answer["priors"] == {"own": pytest.approx(expected._asdict(), rel=1e-5)}
     code, out, _ = call("compress", run, "--count", 20, "--samples", 4)
     assert code == 0 and "bits per dimension" in out
 
@@ -123,7 +129,7 @@ def test_an_overview_is_in_the_report(call, own_run, tmp_path):
     [
         (["anomaly", "--anomalies", "cats"], "Unknown other images 'cats'"),
         (["anomaly", "--anomalies", "gone.npy"], "gone.npy"),
-        (["anomaly", "--score", "distance"], "score is one of reconstruction, elbo, log_prob"),
+        (["anomaly", "--score", "distance"], "Unknown score 'distance'"),
         (["anomaly", "--rate", "0"], "false_positive_rate lies between 0 and 1"),
         (["anomaly", "--leave-out", "one"], "--leave-out takes numbers such as 7 or 1,7, or 'all'. Given: 'one'."),
         (["anomaly", "--leave-out", "11"], "A class that is left out has images in both sets"),
