@@ -53,15 +53,15 @@ def reconstructions(images: np.ndarray, means: np.ndarray, path: str | Path) -> 
     _show(mosaic(np.concatenate([images, means]), len(images)), path, ["image", "reconstruction"])
 
 
-def labelled_rows(rows: np.ndarray, labels: Sequence[str], path: str | Path) -> None:
-    """A picture of `(rows, columns, height, width, channels)`, each row with its label before it.
+def labelled_rows(rows: np.ndarray, labels: Sequence[str], path: str | Path, columns: Sequence[str] = ()) -> None:
+    """A picture of `(rows, columns, height, width, channels)`, each row with its label before it, and `columns` above.
 
     Raises:
       UserError: not one label for each row.
     """
     if len(labels) != len(rows):
         raise UserError(f"There is one label for each row. Given: {len(labels)} for {len(rows)} rows.")
-    _show(mosaic(rows.reshape(-1, *rows.shape[2:]), rows.shape[1]), path, labels)
+    _show(mosaic(rows.reshape(-1, *rows.shape[2:]), rows.shape[1]), path, labels, columns)
 
 
 def curves(history: Mapping[str, Sequence[float]], path: str | Path) -> None:
@@ -85,9 +85,25 @@ def curves(history: Mapping[str, Sequence[float]], path: str | Path) -> None:
     save(figure, path)
 
 
-def rows(images: np.ndarray, path: str | Path, labels: Sequence[str] = (), gap: int = 1) -> None:
-    """A picture of `(rows, columns, height, width, channels)`: interpolations, attributes, or a plane of codes."""
-    _show(mosaic(images.reshape(-1, *images.shape[2:]), images.shape[1], gap), path, labels)
+def rows(
+    images: np.ndarray,
+    path: str | Path,
+    labels: Sequence[str] = (),
+    gap: int = 1,
+    columns: Sequence[str] = (),
+    below: str = "",
+) -> None:
+    """A picture of `(rows, columns, height, width, channels)`: interpolations, attributes, or a plane of codes.
+
+    Args:
+      images: in [0, 1].
+      path: the PNG file.
+      labels: before the rows.
+      gap: pixels between images.
+      columns: labels above the columns.
+      below: what is said below all of it.
+    """
+    _show(mosaic(images.reshape(-1, *images.shape[2:]), images.shape[1], gap), path, labels, columns, below)
 
 
 def scatter(points: np.ndarray, path: str | Path, labels: Any = None, title: str = "") -> None:
@@ -121,6 +137,7 @@ def bars(values: Sequence[float], path: str | Path, labels: Sequence[str], y: st
     if line is not None:
         axes.axhline(line, color=COLOURS[1], linestyle="--", linewidth=1)
     axes.set(ylabel=y)
+    axes.margins(x=0.01)
     axes.set_xticks(np.arange(len(values)) if len(values) <= 40 else [], labels if len(values) <= 40 else [])
     axes.spines[["top", "right"]].set_visible(False)
     save(figure, path)
@@ -203,7 +220,13 @@ def _calibration(set_on: np.ndarray, normal: np.ndarray) -> tuple[np.ndarray, np
     return stated, np.array([np.mean(normal > level) for level in np.quantile(set_on, 1.0 - stated)])
 
 
-def _show(image: np.ndarray, path: str | Path, row_labels: Sequence[str] = ()) -> None:
+def _show(
+    image: np.ndarray,
+    path: str | Path,
+    row_labels: Sequence[str] = (),
+    column_labels: Sequence[str] = (),
+    below: str = "",
+) -> None:
     height, width, channels = image.shape
     scale = 900 / max(width, 450)  # dots for each pixel, so that digits are large enough to look at
     figure = Figure(figsize=(width * scale / 100, height * scale / 100))
@@ -213,4 +236,9 @@ def _show(image: np.ndarray, path: str | Path, row_labels: Sequence[str] = ()) -
     for row, label in enumerate(row_labels):
         centre = (row + 0.5) * height / len(row_labels)
         axes.text(-0.01 * width, centre, label, ha="right", va="center", fontsize=9)
+    for column, label in enumerate(column_labels):
+        axes.annotate(label, ((column + 0.5) * width / len(column_labels), 0), (0, 4), textcoords="offset points",
+                      ha="center", va="bottom", fontsize=9)  # fmt: skip
+    axes.annotate(below, (0.5 * width, height), (0, -4), textcoords="offset points", ha="center", va="top", fontsize=9,
+                  annotation_clip=False)  # fmt: skip
     save(figure, path)

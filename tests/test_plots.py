@@ -89,6 +89,22 @@ def test_labelled_rows_have_a_label_each(tmp_path):
     assert os.listdir(tmp_path) == ["a.png"]
 
 
+def test_columns_have_labels_above_and_what_is_said_below_is_seen(tmp_path):
+    """Each adds dots outside the images: above them, and below."""
+    x = np.zeros((2, 3, 28, 28, 1), "float32")
+    sizes = {}
+    for name, further in {
+        "bare": {},
+        "above": {"columns": ["-1", "0", "+1"]},
+        "below": {"below": "z1 upwards"},
+    }.items():
+        plots.rows(x, tmp_path / f"{name}.png", **further)
+        pixels = matplotlib.image.imread(tmp_path / f"{name}.png")[..., 0]
+        rows = np.flatnonzero((pixels < 0.1).sum(axis=1) > 100)  # those of the black images
+        sizes[name] = (pixels[: rows[0]] < 0.5).any(), (pixels[rows[-1] + 1 :] < 0.5).any()
+    assert sizes == {"bare": (False, False), "above": (True, False), "below": (False, True)}
+
+
 def test_the_same_picture_is_the_same_bytes(tmp_path):
     history = {"loss": [3.0, 2.0], "val_loss": [3.5, 2.5], "beta": [0.1, 4.0]}
     for name in "ab":

@@ -46,7 +46,7 @@ def attribute_command(
         without = np.flatnonzero(labels != label)[: check_whole_number(count, "count")]
         shown = None if given is None else given[without]
         images = tasks.with_attribute(model, examples.images[without], vector, amounts, shown)
-        plots.rows(images, file)
+        plots.rows(images, file, columns=[f"{amount:+.2g}" for amount in amounts])
     print_written(file, images.shape, json)
 
 

@@ -18,6 +18,8 @@ from keras_vae.cli.output import (
     working,
 )
 
+_RANKED = 1000  # test images that say which dimensions say most
+
 
 def interpolate_command(
     name: Name,
@@ -34,10 +36,12 @@ def interpolate_command(
     output: Picture = None,
     json: Json = False,
 ) -> None:
-    """Draw the way from one test image to another."""
+    """Draw the way from one test image to another, between these two."""
     file = output_path(name, output, "interpolation.png", (".png",))
     require_images(name, "This is drawn as images.")
     load_tensorflow()
+    import numpy as np
+
     from keras_vae import plots, tasks
     from keras_vae.arrays import check_whole_number
 
@@ -47,14 +51,19 @@ def interpolate_command(
         ends = [slice(count), slice(count, 2 * count)]
         pair = None if given is None else (given[ends[0]], given[ends[1]])
         images = tasks.interpolate(model, x[ends[0]], x[ends[1]], steps, method, path, seed, pair, decoded_with)
-        plots.rows(images, file)
+        shown = np.concatenate([x[ends[0], None], images, x[ends[1], None]], axis=1)
+        shares = [f"{share:.2g}" for share in np.linspace(0, 1, steps)]
+        plots.rows(shown, file, columns=["image", *shares, "image"])
     print_written(file, images.shape, json)
 
 
 def manifold_command(
     name: Name,
     side: Annotated[int, typer.Option(help="Images in a row and in a column.")] = 20,
-    dimensions: Annotated[tuple[int, int], typer.Option(help="Which two dimensions of the code.")] = (0, 1),
+    dimensions: Annotated[
+        tuple[int, int] | None,
+        typer.Option(help="Which two dimensions of the code; those that say most, if not given."),
+    ] = None,
     label: Annotated[int | None, typer.Option(help="Of a conditional model.")] = None,
     output: Picture = None,
     json: Json = False,
@@ -65,12 +74,21 @@ def manifold_command(
     load_tensorflow()
     import numpy as np
 
-    from keras_vae import plots, tasks, zoo
+    from keras_vae import plots, tasks
+    from keras_vae.tasks.codes import check_real, dimension_names
+    from keras_vae.tasks.traversal import informative
 
     with working(f"Drawing the plane of {name}", quiet=json):
+        model, x, given, _ = _held_out(name, _RANKED)
+        check_real(model)
+        names = dimension_names(model)
+        if dimensions is None and len(names) > 2:
+            first, second = np.argsort(-informative(model, x, given)[0], kind="stable")[:2].tolist()
+            dimensions = (first, second)
+        pair = dimensions or (0, 1)
         condition = None if label is None else np.array([label], "int32")
-        images = tasks.latent_plane(zoo.load(name), None, side, dimensions, condition)
-        plots.rows(images, file, gap=0)
+        images = tasks.latent_plane(model, None, side, pair, condition)
+        plots.rows(images, file, gap=0, below=f"{names[pair[0]]} to the right, {names[pair[1]]} upwards")
     print_written(file, images.shape, json)
 
 

@@ -134,7 +134,7 @@ def traverse_command(
         condition = measures.condition_of(model, examples)
         first = None if condition is None else condition[:1000]
         walk = traverse(model, examples.images[:1000], start, steps, span, first)
-        plots.labelled_rows(walk.images, walk.labels, path)
+        plots.labelled_rows(walk.images, walk.labels, path, [f"{value:+.2g}" for value in walk.values])
     print_written(path, walk.images.shape, json)
 
 

@@ -25,6 +25,22 @@ def traversable(model: Any) -> bool:
     return all(spec["kind"] != "index" for spec in model.code_spec().values())
 
 
+def informative(model: Any, x: np.ndarray, condition: Any = None) -> tuple[np.ndarray, str]:
+    """How much each number of a code says of images, and in what unit: its mean KL in nats, or, where a KL is not of
+    each number alone, the variance of its codes.
+
+    Raises:
+      UserError: as `encode`, or one image, which has no variance.
+    """
+    kl = kl_per_dimension(model, x, condition) if model.stochastic else np.zeros(0)
+    codes = side_by_side(model.encode(x, condition))
+    if len(kl) == codes.shape[1]:
+        return kl, "nats"
+    if len(codes) < 2:
+        raise UserError("The spread of codes, which this model is traversed by, needs two images or more. Given: 1.")
+    return codes.var(axis=0, dtype="float64"), "variance"
+
+
 def traverse(
     model: Any, x: np.ndarray, start: int = 0, steps: int = 11, span: float = 3.0, condition: Any = None
 ) -> Traversal:
@@ -57,16 +73,12 @@ def traverse(
             f"nothing between them. Draw samples, or decode codes of your own."
         )
     codes = side_by_side(model.encode(x, condition))
-    kl = kl_per_dimension(model, x, condition) if model.stochastic else np.zeros(0)
-    if len(kl) == codes.shape[1]:
+    importance, unit = informative(model, x, condition)
+    if unit == "nats":
         prior = model.prior(None if condition is None else np.asarray(condition)[start : start + 1])
         centre, scale = (np.asarray(each).ravel() for each in (prior.mean(), prior.stddev()))
-        importance, unit = kl, "nats"
-    elif len(codes) < 2:
-        raise UserError("The spread of codes, which this model is traversed by, needs two images or more. Given: 1.")
     else:
         centre, scale = codes.mean(axis=0, dtype="float64"), codes.std(axis=0, dtype="float64")
-        importance, unit = scale**2, "variance"
     order = np.argsort(-importance, kind="stable")
     values = np.linspace(-span, span, steps, dtype="float32")
     moved = np.tile(codes[start], (len(order), steps, 1))
