@@ -14,6 +14,8 @@ from importlib.metadata import version
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import numpy as np
+
 from keras_vae import data, tasks, zoo
 from keras_vae.data.others import OTHERS
 from keras_vae.files import write_json
@@ -44,6 +46,25 @@ def against_others(name: str, digits: int) -> dict:
     return found
 
 
+def markdown(results: dict) -> str:
+    """A table of the areas under the ROC curve, each with its standard error, for README.md."""
+    lines = [f"| strange images | {' | '.join(f'AUROC by {score}' for score in SCORES)} |", "| --- |" + " ---: |" * 3]
+    for other, scores in results["against"].items():
+        cells = [f"{scores[score]['auroc']:.3f} ± {scores[score]['auroc_standard_error']:.3f}" for score in SCORES]
+        lines.append(f"| {other.replace('_', ' ')} | {' | '.join(cells)} |")
+    areas = {score: [each[score]["auroc"] for each in results["without_a_digit"].values()] for score in SCORES}
+    cells = [f"{np.mean(each):.3f} ({min(each):.3f} to {max(each):.3f})" for each in areas.values()]
+    lines.append(f"| a digit that it never saw: mean (range) | {' | '.join(cells)} |")
+    found = [each[score] for each in results["against"].values() for score in SCORES]
+    rates = [each["false_positive_rate"] for each in found]
+    return "\n".join(lines) + (
+        f"\n\n`{results['model']}` against {results['digits'] // 2:,} test digits that no threshold was set on; "
+        f"{results['samples']} importance samples. At a threshold for {results['rate']:.0%} false alarms, set on as "
+        f"many others, there were {min(rates):.1%} to {max(rates):.1%}. Without a digit: its recipe for "
+        f"{results['epochs_without_a_digit']} epoch{'s' * (results['epochs_without_a_digit'] > 1)}, ten times."
+    )
+
+
 def main() -> None:
     """Measure, print and write the result."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -59,18 +80,16 @@ def main() -> None:
         str(digit): {score: each.detection._asdict() for score, each in scores.items()}
         for digit, scores in left.items()
     }
-    for title, found in (("against", others), ("without", rows)):
-        for name, scores in found.items():
-            areas = ", ".join(f"{score} {row['auroc']:.3f}" for score, row in scores.items())
-            print(f"{title} {name}: AUROC by {areas}")
+    results = {
+        "model": words.model, "digits": words.digits, "samples": SAMPLES, "rate": RATE, "seed": SEED,
+        "against": others, "epochs_without_a_digit": words.epochs, "without_a_digit": rows,
+        "seconds": round(time.perf_counter() - start, 1),
+        "machine": {"processor": processor(), "cores": os.cpu_count()},
+        "versions": {name: version(name) for name in PACKAGES},
+    }  # fmt: skip
+    print(markdown(results))
     if words.output:
-        write_json(words.output, {
-            "model": words.model, "digits": words.digits, "samples": SAMPLES, "rate": RATE, "seed": SEED,
-            "against": others, "epochs_without_a_digit": words.epochs, "without_a_digit": rows,
-            "seconds": round(time.perf_counter() - start, 1),
-            "machine": {"processor": processor(), "cores": os.cpu_count()},
-            "versions": {name: version(name) for name in PACKAGES},
-        })  # fmt: skip
+        write_json(words.output, results)
 
 
 if __name__ == "__main__":

@@ -103,7 +103,7 @@ def test_levels_are_moved_one_dimension_at_a_time():
 
 
 def test_levels_that_are_maps_are_moved_too():
-    network = {"name": "residual", "filters": (4,), "blocks": 1}
+    network = {"name": "residual", "filters": (4,), "groups": 2, "blocks": 1}
     pixels = {"image_shape": (8, 8, 1), "encoder": network, "decoder": network}
     model = HierarchicalVAE(latent_dims=((4, 4, 1), 2), hidden=4, **pixels)
     walk = traverse(model, binary(3, (8, 8, 1)), steps=2)
