@@ -12,7 +12,8 @@ from keras_vae.callbacks import TensorBoard
 from keras_vae.cli import main
 from keras_vae.errors import UserError
 from keras_vae.evaluation.latent import active_units
-from keras_vae.models import AE, CVAE, VQVAE
+from keras_vae.models import AE, CVAE, VQVAE, HierarchicalVAE
+from keras_vae.tasks.traversal import traverse
 from tests import toy_runs
 from tests.toys import PLAIN, SHAPE, binary, compiled, mlp
 
@@ -28,6 +29,43 @@ def written(folder):
                 images = value.metadata.plugin_data.plugin_name == "images"
                 found[value.tag, event.step] = tf.io.decode_png(array[2]).numpy() if images else float(array)
     return found
+
+
+KINDS = {
+    "plain": lambda: compiled(),
+    "hierarchical": lambda: HierarchicalVAE((2, 2), 4, image_shape=SHAPE, encoder=mlp(), decoder=mlp()),
+    "discrete": lambda: VQVAE((3,), 5, 2, image_shape=SHAPE, encoder=mlp(), decoder=mlp()),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_of_model_has_its_scalars_each_epoch_and_its_pictures_each_second(tmp_path, kind):
+    """The fast sibling of the fits below: two ends of an epoch, with what a batch is measured to be."""
+    model, x = KINDS[kind](), binary(20)
+    model.compile("adam", **PLAIN)
+    logs = model.evaluate(x, batch_size=20, verbose=0, return_dict=True)
+    callback = TensorBoard(tmp_path, x, every=2)
+    callback.set_model(model)
+    callback.on_train_begin()
+    for epoch in range(2):
+        callback.on_epoch_end(epoch, logs)
+    callback.on_train_end()
+    found = written(tmp_path)
+    scalars = {"loss", "elbo", "log_px", "kl", "beta"} | ({"perplexity"} if kind == "discrete" else {"active_units"})
+    pictures = {"reconstructions", "samples"} | (set() if kind == "discrete" else {"traversal"})
+    assert scalars <= {name for name, step in found if step == 1} and pictures.isdisjoint(
+        name for name, step in found if step == 1
+    )
+    assert scalars | pictures <= {name for name, step in found if step == 2}
+    for name, value in logs.items():
+        assert found[name, 1] == pytest.approx(value, rel=1e-6)
+    expected = plots.mosaic(np.concatenate([x[:16], model.reconstruct(x[:16])]), 16)
+    np.testing.assert_allclose(found["reconstructions", 2] / 255.0, expected, atol=1.01 / 255)
+    if kind != "discrete":
+        assert found["active_units", 2] == active_units(model, x)["value"]
+        rows = traverse(model, x).images
+        expected = plots.mosaic(rows.reshape(-1, *SHAPE), rows.shape[1])
+        np.testing.assert_allclose(found["traversal", 2] / 255.0, expected, atol=1.01 / 255)
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import pytest
 
 from keras_vae import plots
 from keras_vae.errors import UserError
+from keras_vae.tasks import judge
 
 
 def images(count, height=2, width=3, channels=1):
@@ -88,6 +89,22 @@ def test_labelled_rows_have_a_label_each(tmp_path):
     assert os.listdir(tmp_path) == ["a.png"]
 
 
+def test_columns_have_labels_above_and_what_is_said_below_is_seen(tmp_path):
+    """Each adds dots outside the images: above them, and below."""
+    x = np.zeros((2, 3, 28, 28, 1), "float32")
+    sizes = {}
+    for name, further in {
+        "bare": {},
+        "above": {"columns": ["-1", "0", "+1"]},
+        "below": {"below": "z1 upwards"},
+    }.items():
+        plots.rows(x, tmp_path / f"{name}.png", **further)
+        pixels = matplotlib.image.imread(tmp_path / f"{name}.png")[..., 0]
+        rows = np.flatnonzero((pixels < 0.1).sum(axis=1) > 100)  # those of the black images
+        sizes[name] = (pixels[: rows[0]] < 0.5).any(), (pixels[rows[-1] + 1 :] < 0.5).any()
+    assert sizes == {"bare": (False, False), "above": (True, False), "below": (False, True)}
+
+
 def test_the_same_picture_is_the_same_bytes(tmp_path):
     history = {"loss": [3.0, 2.0], "val_loss": [3.5, 2.5], "beta": [0.1, 4.0]}
     for name in "ab":
@@ -149,8 +166,10 @@ def test_bars_have_their_heights(tmp_path, monkeypatch):
 
 def test_the_point_on_the_curve_is_that_of_the_threshold(tmp_path, monkeypatch):
     seen = figures(monkeypatch)
-    plots.detection(np.arange(10.0), np.arange(5.0, 15.0), 7.5, tmp_path / "a.png", "-ELBO, nats")
-    curve, _, point = seen[0].axes[1].lines
+    found = judge(np.arange(10.0), np.arange(10.0), np.arange(5.0, 15.0), 0.2)
+    plots.detections({"-ELBO, nats": found, "squared error": found}, tmp_path / "a.png")
+    assert [axes.get_xlabel() for axes in seen[0].axes[::3]] == ["-ELBO, nats", "squared error"]
+    curve, point = seen[0].axes[1].lines[:2]
     assert (point.get_xdata()[0], point.get_ydata()[0]) == (0.2, 0.7)
     area = np.trapezoid(curve.get_ydata(), curve.get_xdata())
     assert area == pytest.approx(np.mean([(a > n) + 0.5 * (a == n) for a in range(5, 15) for n in range(10)]))
@@ -160,7 +179,23 @@ def test_calibration_compares_the_rate_that_is_stated_with_the_one_found(tmp_pat
     """Scores as those that thresholds were set on, and all of them 3 of 10 higher."""
     seen, scores = figures(monkeypatch), np.arange(100.0)
     for shift in (0.0, 30.0):
-        plots.detection(scores + shift, scores + 50, 90.0, tmp_path / "a.png", "-ELBO, nats", set_on=scores)
+        plots.detections({"-ELBO, nats": judge(scores, scores + shift, scores + 50)}, tmp_path / "a.png")
         curve = seen[-1].axes[2].lines[0]
         expected = np.minimum(curve.get_xdata() + shift / 100, 1.0)
         np.testing.assert_allclose(curve.get_ydata(), expected, atol=0.011)
+
+
+def test_classes_left_out_have_an_area_with_its_error_for_each_score(tmp_path, monkeypatch):
+    seen, scores = figures(monkeypatch), np.arange(100.0)
+    found = {each: {"elbo": judge(scores, scores, scores + 10 * each), "log_prob": judge(scores, scores + 40, scores)}
+             for each in (0, 4, 7)}  # fmt: skip
+    plots.left_out(found, tmp_path / "a.png")
+    left, right = seen[0].axes
+    for container, score in zip(left.containers, ("elbo", "log_prob"), strict=True):
+        line, _, (bars,) = container
+        detections = [each[score].detection for each in found.values()]
+        assert list(line.get_ydata()) == [each.auroc for each in detections]
+        heights = [np.ptp(segment[:, 1]) / 2 for segment in bars.get_segments()]
+        np.testing.assert_allclose(heights, [each.auroc_standard_error for each in detections])
+    assert [label.get_text() for label in left.get_xticklabels()] == ["0", "4", "7"]
+    np.testing.assert_allclose(right.lines[1].get_ydata()[20], 0.6, atol=0.011)

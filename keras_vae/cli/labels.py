@@ -4,8 +4,19 @@ from typing import Annotated, Any
 
 import typer
 
-from keras_vae.cli.output import Json, Name, load_tensorflow, print_json, print_table, working
-from keras_vae.cli.tasks import Picture, Seed
+from keras_vae.cli.output import (
+    Json,
+    Name,
+    Picture,
+    Seed,
+    load_tensorflow,
+    output_path,
+    print_json,
+    print_table,
+    print_written,
+    require_images,
+    working,
+)
 
 
 def attribute_command(
@@ -17,26 +28,26 @@ def attribute_command(
     json: Json = False,
 ) -> None:
     """Give test images more of what sets one class apart: mean code of the class less that of the others."""
-    from keras_vae.cli.use import _path, _report, require_images
-
-    file = _path(name, output, "attribute.png", (".png",))
+    file = output_path(name, output, "attribute.png", (".png",))
     require_images(name, "This is drawn as images.")
     load_tensorflow()
     import numpy as np
 
     from keras_vae import plots, tasks, zoo
     from keras_vae.arrays import check_number, check_whole_number
-    from keras_vae.zoo.examples import examples_of
+    from keras_vae.zoo.examples import condition_of, examples_of
 
     with working(f"Changing images with {name}", quiet=json):
         amounts = np.linspace(0.0, check_number(strength, "strength"), 7)
         model, examples = zoo.load(name), examples_of(zoo.card(name).recipe)
         labels = _classes(name, examples)
-        vector = tasks.attribute_vector(model, examples.images, labels == label)
-        without = examples.images[labels != label][: check_whole_number(count, "count")]
-        images = tasks.with_attribute(model, without, vector, amounts)
-        plots.rows(images, file)
-    _report(file, images.shape, json)
+        given = condition_of(model, examples)
+        vector = tasks.attribute_vector(model, examples.images, labels == label, given)
+        without = np.flatnonzero(labels != label)[: check_whole_number(count, "count")]
+        shown = None if given is None else given[without]
+        images = tasks.with_attribute(model, examples.images[without], vector, amounts, shown)
+        plots.rows(images, file, columns=[f"{amount:+.2g}" for amount in amounts])
+    print_written(file, images.shape, json)
 
 
 def classify_command(
@@ -49,7 +60,6 @@ def classify_command(
 ) -> None:
     """Classify test images from few labels: by logistic regression on codes, by the model's encoder fine-tuned, and,
     to compare, by the same encoder untrained."""
-    from keras_vae.cli.use import require_images
     from keras_vae.zoo import cards
 
     recipe = cards.card(name).recipe

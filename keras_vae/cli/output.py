@@ -1,20 +1,56 @@
-"""What commands print: tables and progress for people, one JSON document for machines."""
+"""What commands share: arguments of the same words, where output goes, and what is printed: tables and progress for
+people, one JSON document for machines."""
 
 import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 Name = Annotated[str, typer.Argument(help="A model of the zoo (see: keras-vae list), or a folder that train wrote.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for machines.")]
+Seed = Annotated[int, typer.Option(help="Of the noise: the same seed gives the same result.")]
+Picture = Annotated[str | None, typer.Option(help="A .png; in runs/NAME if not given.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what the output folder holds.")]
 
-
 _NAME = 30  # a cell of fewer characters is a name or a number, which is not broken
+
+
+def output_path(name: str, output: str | None, default: str, suffixes: tuple[str, ...]) -> Path:
+    """Where the result of a command goes: `output`, or `default` in the folder of runs of the model `name`.
+
+    Raises:
+      UserError: an unknown model, or a name that ends otherwise than in one of `suffixes`.
+    """
+    from keras_vae.errors import UserError
+    from keras_vae.zoo import cards
+
+    path = Path(output) if output else Path("runs") / cards.card(name).name / default
+    if path.suffix not in suffixes:
+        raise UserError(f"The output must end in {' or '.join(suffixes)}. Given: {path}.")
+    return path
+
+
+def require_images(name: str, rule: str) -> None:
+    """Raise UserError, which says the rule, unless the x of the model `name` are images. Needs no TensorFlow."""
+    from keras_vae.errors import UserError
+    from keras_vae.zoo import cards
+
+    if (kind := cards.card(name).kind) != "image":
+        raise UserError(f"{rule} Given: {name}, a model of {cards.NOUNS[kind]}s.")
+
+
+def print_written(path: Path, shape: Any, json: bool) -> None:
+    """Print which file was written, and the shape of the array in it or behind it; of levels, a mapping of shapes."""
+    if json:
+        listed = {name: list(each) for name, each in shape.items()} if isinstance(shape, Mapping) else list(shape)
+        print_json({"file": str(path), "shape": listed})
+    else:
+        print(f"Written: {path}, from an array of shape {shape if isinstance(shape, Mapping) else tuple(shape)}")
 
 
 def print_json(value: Any) -> None:

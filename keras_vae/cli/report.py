@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from keras_vae.cli.output import Json, Name, load_tensorflow, print_json, working
+from keras_vae.cli.output import Json, Name, load_tensorflow, output_path, print_json, working
 
 
 def report_command(
@@ -15,9 +15,7 @@ def report_command(
     json: Json = False,
 ) -> None:
     """Write one self-contained page about a model: card, numbers, curves and pictures."""
-    from keras_vae.cli.use import _path
-
-    path = _path(name, output, "report.html", (".html",))
+    path = output_path(name, output, "report.html", (".html",))
     load_tensorflow()
     import tempfile
 
@@ -112,7 +110,7 @@ def _further_pictures(card: Any, model: Any, folder: Path, count: int) -> dict[s
 
     def interpolation(path: Path) -> None:
         require_images()
-        condition = None if given is None else given[:4]
+        condition = None if given is None else (given[:4], given[4:8])
         plots.rows(tasks.interpolate(model, x[:4], x[4:8], condition=condition), path)
 
     def manifold(path: Path) -> None:

@@ -6,11 +6,19 @@ from typing import Annotated, Any
 
 import typer
 
-from keras_vae.cli.output import Json, Name, load_tensorflow, print_json, working
+from keras_vae.cli.output import (
+    Json,
+    Name,
+    Seed,
+    load_tensorflow,
+    output_path,
+    print_written,
+    require_images,
+    working,
+)
 
 # What draws of a model are written as: by the kind of its x.
 _DRAWN = {"image": ".png", "tokens": ".txt"}
-Seed = Annotated[int, typer.Option(help="Of the noise: the same seed gives the same result.")]
 
 
 def sample_command(
@@ -40,7 +48,7 @@ def sample_command(
     from keras_vae.zoo import cards
 
     suffix = _DRAWN[cards.card(name).kind]
-    path = _path(name, output, f"samples{suffix}", (suffix, ".npy"))
+    path = output_path(name, output, f"samples{suffix}", (suffix, ".npy"))
     load_tensorflow()
     from keras_vae import files, plots, zoo
     from keras_vae.zoo import texts
@@ -55,7 +63,7 @@ def sample_command(
             files.write_text(path, "".join(f"{line}\n" for line in texts.spelling(zoo.card(name).recipe)(images)))
         else:
             files.write_array(path, images)
-    _report(path, images.shape, json)
+    print_written(path, images.shape, json)
 
 
 def encode_command(
@@ -73,7 +81,7 @@ def encode_command(
     json: Json = False,
 ) -> None:
     """Encode images to their codes: means, or the integers of a model with integer codes."""
-    path = _path(name, output, "codes.npy", (".npy", ".npz"))
+    path = output_path(name, output, "codes.npy", (".npy", ".npz"))
     from keras_vae import files
     from keras_vae.errors import UserError
 
@@ -100,7 +108,9 @@ def encode_command(
             files.write_arrays(path, codes)
         else:
             files.write_array(path, codes)
-    _report(path, {key: each.shape for key, each in codes.items()} if isinstance(codes, Mapping) else codes.shape, json)
+    print_written(
+        path, {key: each.shape for key, each in codes.items()} if isinstance(codes, Mapping) else codes.shape, json
+    )
 
 
 def traverse_command(
@@ -112,7 +122,7 @@ def traverse_command(
     json: Json = False,
 ) -> None:
     """Draw what each latent dimension does, the most informative first."""
-    path = _path(name, output, "traversal.png", (".png",))
+    path = output_path(name, output, "traversal.png", (".png",))
     require_images(name, "A traversal is drawn as images.")
     load_tensorflow()
     from keras_vae import plots, zoo
@@ -124,17 +134,8 @@ def traverse_command(
         condition = measures.condition_of(model, examples)
         first = None if condition is None else condition[:1000]
         walk = traverse(model, examples.images[:1000], start, steps, span, first)
-        plots.labelled_rows(walk.images, walk.labels, path)
-    _report(path, walk.images.shape, json)
-
-
-def require_images(name: str, rule: str) -> None:
-    """Raise UserError, which says the rule, unless the x of the model `name` are images. Needs no TensorFlow."""
-    from keras_vae.errors import UserError
-    from keras_vae.zoo import cards
-
-    if (kind := cards.card(name).kind) != "image":
-        raise UserError(f"{rule} Given: {name}, a model of {cards.NOUNS[kind]}s.")
+        plots.labelled_rows(walk.images, walk.labels, path, [f"{value:+.2g}" for value in walk.values])
+    print_written(path, walk.images.shape, json)
 
 
 def _fitted_prior(prior: str, name: str, model: Any) -> Any:
@@ -163,21 +164,3 @@ def _labels_to_draw(model: Any, count: int, label: int | None) -> Any:
     if label is None:
         return np.arange(max(count, 0)) * classes // max(count, 1)
     return np.full(max(count, 0), label)
-
-
-def _path(name: str, output: str | None, default: str, suffixes: tuple[str, ...]) -> Path:
-    from keras_vae.errors import UserError
-    from keras_vae.zoo import cards
-
-    path = Path(output) if output else Path("runs") / cards.card(name).name / default
-    if path.suffix not in suffixes:
-        raise UserError(f"The output must end in {' or '.join(suffixes)}. Given: {path}.")
-    return path
-
-
-def _report(path: Path, shape: Any, json: bool) -> None:
-    if json:
-        listed = {name: list(each) for name, each in shape.items()} if isinstance(shape, Mapping) else list(shape)
-        print_json({"file": str(path), "shape": listed})
-    else:
-        print(f"Written: {path}, from an array of shape {shape if isinstance(shape, Mapping) else tuple(shape)}")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from keras_vae.tasks.anomaly import anomaly_scores as anomaly_scores
     from keras_vae.tasks.anomaly import detection as detection
+    from keras_vae.tasks.anomaly import judge as judge
     from keras_vae.tasks.anomaly import leave_one_class_out as leave_one_class_out
     from keras_vae.tasks.anomaly import threshold as threshold
     from keras_vae.tasks.attributes import attribute_vector as attribute_vector
@@ -30,6 +31,7 @@ _PLACES = {
     "detection": "anomaly",
     "impute": "imputation",
     "interpolate": "interpolation",
+    "judge": "anomaly",
     "latent_plane": "manifold",
     "leave_one_class_out": "anomaly",
     "m1_classifier": "classifier",

@@ -8,20 +8,38 @@ from sklearn.metrics import average_precision_score, roc_auc_score
 
 from keras_vae.errors import UserError
 from keras_vae.evaluation.distances import chance_above
+from keras_vae.evaluation.estimates import share_of
 from keras_vae.evaluation.generation import squared_errors
 
 SCORES = ("reconstruction", "elbo", "log_prob")
+_BOOTSTRAP = 200  # draws: a spread from so many is known to 5 %
 
 
 class Detection(NamedTuple):
-    """How well scores tell anomalies from what is normal."""
+    """How well scores tell anomalies from what is normal; each number with its standard error, None where it has none.
+
+    Those of the rates are binomial, at the threshold as it is; that of `auroc` is DeLong's, and that of `auprc` the
+    spread over 200 seeded bootstrap draws of either kind. None of fewer than two scores of a kind.
+    """
 
     auroc: float  # the probability that an anomaly scores higher than a normal image
     auprc: float  # average precision, anomalies being the positive class
     threshold: float  # above it an image is called an anomaly
     false_positive_rate: float  # of the normal images, at that threshold
     true_positive_rate: float  # of the anomalies, at that threshold
-    auroc_standard_error: float | None  # DeLong's; None of fewer than two scores of a kind
+    auroc_standard_error: float | None
+    auprc_standard_error: float | None
+    false_positive_rate_standard_error: float | None
+    true_positive_rate_standard_error: float | None
+
+
+class Judged(NamedTuple):
+    """A detection, and the scores that it is of."""
+
+    detection: Detection
+    set_on: np.ndarray  # scores of the normal images that the threshold was set on
+    normal: np.ndarray  # of those that it was judged by
+    anomalous: np.ndarray
 
 
 def anomaly_scores(
@@ -39,10 +57,15 @@ def anomaly_scores(
       condition: one for each image, where the model is conditional.
 
     Raises:
-      UserError: an unknown score, or one that the model does not have.
+      UserError: an unknown score, or one that the model does not have: a squared error is of images.
     """
     if score not in SCORES:
         raise UserError(f"score is one of {', '.join(SCORES)}. Given: {score!r}.")
+    if score == "reconstruction" and model.x_spec()["kind"] != "image":
+        raise UserError(
+            f"The score 'reconstruction' is a squared error of images. Given: a {type(model).__name__}, whose x is "
+            f"{model.x_spec()['kind']}. Use 'elbo' or 'log_prob'."
+        )
     if score == "elbo":
         return -model.elbo(x, seed=seed, condition=condition)
     if score == "log_prob":
@@ -81,15 +104,26 @@ def detection(normal: Any, anomalous: Any, chosen: float | None = None, false_po
     labels = np.repeat([0, 1], [len(each) for each in scores])
     joined = np.concatenate(scores)
     chosen = threshold(normal, false_positive_rate) if chosen is None else float(chosen)
-    false_alarms, found = (float(np.mean(each > chosen)) for each in scores)
+    alarms = [each > chosen for each in scores]
     return Detection(
         float(roc_auc_score(labels, joined)),
         float(average_precision_score(labels, joined)),
         chosen,
-        false_alarms,
-        found,
+        *(float(np.mean(each)) for each in alarms),
         chance_above(scores[1], scores[0])["standard_error"],
+        _spread_of_precision(labels, joined),
+        *(share_of(each)["standard_error"] if len(each) > 1 else None for each in alarms),
     )
+
+
+def judge(set_on: Any, normal: Any, anomalous: Any, false_positive_rate: float = 0.05) -> Judged:
+    """`detection` at the threshold that `threshold` sets on the scores `set_on`, and all three sets of scores.
+
+    Raises:
+      UserError: as both.
+    """
+    found = detection(normal, anomalous, threshold(set_on, false_positive_rate))
+    return Judged(found, *(np.asarray(each, "float64").ravel() for each in (set_on, normal, anomalous)))
 
 
 def leave_one_class_out(
@@ -102,7 +136,7 @@ def leave_one_class_out(
     false_positive_rate: float = 0.05,
     seed: int = 0,
     **fit: Any,
-) -> dict[int, dict[str, Detection]]:
+) -> dict[int, dict[str, Judged]]:
     """For each class: train a model on all others, and tell that class from them on test images.
 
     The threshold is set on every second test image of the classes that were trained on, and both rates and areas are
@@ -120,7 +154,7 @@ def leave_one_class_out(
       **fit: what `model.fit` takes, such as `epochs`.
 
     Returns:
-      class -> score -> how well it tells.
+      class -> score -> how well it tells, and the scores themselves.
 
     Raises:
       UserError: a class with fewer than one image in the training set or the test set, fewer than two test images of
@@ -130,14 +164,14 @@ def leave_one_class_out(
         if len(images) != len(labels):
             raise UserError(f"There is one label for each image. Given: {len(images)} images, {len(labels)} labels.")
     unknown = [score for score in scores if score not in SCORES]
-    if unknown or isinstance(scores, str):
+    if unknown or isinstance(scores, str) or not scores:
         raise UserError(f"scores is a list of some of {', '.join(SCORES)}. Given: {scores!r}.")
     left_out = sorted(set(np.asarray(train[1]).tolist())) if classes is None else list(classes)
     kept = {each: [np.asarray(labels) != each for labels in (train[1], test[1])] for each in left_out}
     for each, (of_train, of_test) in kept.items():
         if of_train.all() or of_test.all() or not of_train.any() or of_test.sum() < 2:
             raise UserError(f"A class that is left out has images in both sets, and so have others. Given: {each}.")
-    found: dict[int, dict[str, Detection]] = {}
+    found: dict[int, dict[str, Judged]] = {}
     for each, (of_train, of_test) in kept.items():
         model = make()
         model.fit(train[0][of_train], **fit)
@@ -145,9 +179,34 @@ def leave_one_class_out(
         for score in scores:
             values = anomaly_scores(model, test[0], score, samples, seed)
             normal = values[of_test]
-            chosen = threshold(normal[::2], false_positive_rate)
-            found[int(each)][score] = detection(normal[1::2], values[~of_test], chosen)
+            found[int(each)][score] = judge(normal[::2], normal[1::2], values[~of_test], false_positive_rate)
     return found
+
+
+def _spread_of_precision(labels: np.ndarray, scores: np.ndarray) -> float | None:
+    """The standard deviation of average precision over bootstrap draws of as many scores of each kind."""
+    counts = np.bincount(labels, minlength=2)
+    if counts.min() < 2:
+        return None
+    generator, equal = np.random.default_rng(0), [np.full(count, 1 / count) for count in counts]
+    drawn = [generator.multinomial(count, each, _BOOTSTRAP) for count, each in zip(counts, equal, strict=True)]
+    return float(average_precisions(labels, scores, np.concatenate(drawn, axis=1)).std(ddof=1))
+
+
+def average_precisions(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """scikit-learn's `average_precision_score` under each row of weights, all rows at once: `(rows,)`.
+
+    Args:
+      labels: `(n,)`, 0 and then 1 for anomalies, in any order.
+      scores: `(n,)`.
+      weights: `(rows, n)`: how often each score counts.
+    """
+    order = np.argsort(-scores, kind="stable")
+    ends = np.flatnonzero(np.append(np.diff(scores[order]), 1.0))  # the last of each run of equal scores
+    called = np.cumsum(weights[:, order], axis=1)[:, ends]
+    right = np.cumsum(weights[:, order] * labels[order], axis=1)[:, ends]
+    gained = np.diff(right, axis=1, prepend=0)
+    return (gained * right / np.maximum(called, 1e-300)).sum(axis=1) / right[:, -1]
 
 
 def _finite(scores: Any, what: str) -> np.ndarray:

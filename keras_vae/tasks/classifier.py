@@ -4,59 +4,90 @@ from typing import Any
 
 import keras
 import numpy as np
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from keras_vae import randomness
-from keras_vae.arrays import check_whole_number
+from keras_vae.arrays import check_number, check_whole_number
 from keras_vae.errors import UserError
-from keras_vae.tasks.interpolation import vector_codes
+from keras_vae.tasks.codes import real_codes, side_by_side
 
 
-def m1_classifier(model: Any, x: Any, y: Any, regularisation: float = 1.0) -> Pipeline:
+class SideBySide(TransformerMixin, BaseEstimator):
+    """Codes, an array or a dict of levels, as one table: the first step of a pipeline that reads them."""
+
+    def fit(self, X: Any, y: Any = None) -> "SideBySide":
+        """Nothing is learned."""
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """`side_by_side` of the codes."""
+        return side_by_side(X)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True
+
+
+def m1_classifier(model: Any, x: Any, y: Any, regularisation: float = 1.0, condition: Any = None) -> Pipeline:
     """Logistic regression on the mean codes of labelled images: M1, section 2.1 of Kingma et al. 2014,
-    https://arxiv.org/abs/1406.5298. The result's `predict` and `score` take codes, `model.encode(x)`.
+    https://arxiv.org/abs/1406.5298. The result's `predict` and `score` take codes, `model.encode(x)`: of a hierarchy
+    all levels, side by side.
 
     Args:
-      model: a model whose code is one vector, trained on images with or without labels.
+      model: a model whose code is made of real numbers, trained on images with or without labels.
       x: the labelled images.
-      y: their labels.
+      y: their labels, whole numbers or names.
       regularisation: scikit-learn's C: smaller is stronger.
+      condition: one for each image, where the model is conditional; not the label, which a test image does not have.
 
     Raises:
-      UserError: one class only, or labels that do not pair with images.
+      UserError: one class only, labels that do not pair with images or are missing, or a model of integer codes.
     """
     labels = np.asarray(y)
     if labels.shape != (len(x),):
         raise UserError(f"There is one label for each image. Given: {len(x)} images, labels of shape {labels.shape}.")
+    if labels.dtype.kind not in "iubU" or (labels.dtype.kind == "i" and (labels < 0).any()):
+        given = "labels below 0" if labels.dtype.kind == "i" else f"{labels.dtype}"
+        raise UserError(f"Labels are whole numbers from 0, or names. Given: {given}. Leave unlabelled images out.")
     if len(np.unique(labels)) < 2:
         raise UserError(f"A classifier needs two classes or more. Given: {np.unique(labels).tolist()}.")
-    classifier = make_pipeline(StandardScaler(), LogisticRegression(C=regularisation, max_iter=2000))
-    return classifier.fit(vector_codes(model, x), labels)
+    strength = check_number(regularisation, "regularisation")
+    if not strength:
+        raise UserError("regularisation is more than 0. Given: 0.")
+    regression = LogisticRegression(C=strength, max_iter=2000)
+    classifier = make_pipeline(SideBySide(), StandardScaler(), regression)
+    return classifier.fit(real_codes(model, x, condition), labels)
 
 
 def classifier_on(model: Any, num_classes: int, seed: int = 0, trainable: bool = True) -> keras.Model:
     """A classifier that begins with the model's encoder: images to logits `(batch, num_classes)`, to be fine-tuned.
 
     It is an ordinary Keras model, compiled with cross-entropy and accuracy. The encoder in it is a copy: `model` keeps
-    its own.
+    its own. Of a hierarchy it is the bottom-up path to z1; what an encoder gives as a map is flattened.
 
     Args:
-      model: a trained model whose encoder gives one vector.
+      model: a trained model of images, whose encoder reads nothing else.
       num_classes: two or more.
       seed: of the last layer's weights.
       trainable: whether the encoder learns too.
 
     Raises:
-      UserError: fewer than two classes, or an encoder that gives no vector.
+      UserError: fewer than two classes; a model of other things than images; or one whose encoder reads a condition
+        beside the image, which would be the label.
     """
     num_classes = check_whole_number(num_classes, "num_classes", minimum=2)
+    if model.x_spec()["kind"] != "image" or model.network_shapes()["encoder"][0] != model.image_shape:
+        raise UserError(
+            f"classifier_on needs an encoder that reads images and nothing else. Given: that of a "
+            f"{type(model).__name__}. Use m1_classifier, or a model without a condition."
+        )
     images = keras.Input(model.image_shape)
     encoder = type(model.encoder).from_config(model.encoder.get_config())
     features = encoder(images)
     if len(features.shape) != 2:
-        raise UserError(f"classifier_on needs an encoder that gives one vector. Given: shape {features.shape[1:]}.")
+        features = keras.layers.Flatten()(features)
     with randomness.initial_weights(seed, "classifier"):
         head = keras.layers.Dense(num_classes, dtype="float32", name="logits")
         network = keras.Model(images, head(keras.ops.relu(features)))

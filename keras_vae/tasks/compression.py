@@ -18,7 +18,9 @@ class CodeLength(NamedTuple):
     deflate_bits: float  # the same images one after the other through zlib, level 9, packed to bits or bytes
 
 
-def code_length(model: Any, x: Any, samples: int = 100, seed: int = 0, condition: Any = None) -> CodeLength:
+def code_length(
+    model: Any, x: Any, samples: int = 100, seed: int = 0, condition: Any = None, prior: Any = None
+) -> CodeLength:
     """An estimate of the size of a lossless code: bits-back coding reaches the -ELBO, Townsend et al. 2019,
     https://arxiv.org/abs/1901.04866.
 
@@ -28,10 +30,17 @@ def code_length(model: Any, x: Any, samples: int = 100, seed: int = 0, condition
       samples: importance samples of `least_bits`.
       seed: of the noise.
       condition: one for each image, where the model is conditional.
+      prior: of `keras_vae.priors`, fitted to this model: what codes are coded with, in place of the model's own.
 
     Raises:
-      UserError: a likelihood that is a density, which has no code length; fewer than two images.
+      UserError: a model of other things than images; a likelihood that is a density, which has no code length; fewer
+        than two images.
     """
+    if model.x_spec()["kind"] != "image":
+        raise UserError(
+            f"This is the size of a code of images. Given: a {type(model).__name__}, whose x is "
+            f"{model.x_spec()['kind']}. The negative ELBO over ln 2 is the size in bits of anything."
+        )
     levels = model.likelihood_family.levels
     if not levels:
         raise UserError(
@@ -40,8 +49,8 @@ def code_length(model: Any, x: Any, samples: int = 100, seed: int = 0, condition
         )
     if len(x) < 2:
         raise UserError(f"A standard error needs two images or more. Given: {len(x)}.")
-    bits = -np.asarray(model.elbo(x, seed=seed, condition=condition), "float64") / np.log(2.0)
-    least = -np.asarray(model.log_prob(x, samples=samples, seed=seed, condition=condition), "float64") / np.log(2.0)
+    bits = -np.asarray(model.elbo(x, seed=seed, condition=condition, prior=prior), "float64") / np.log(2.0)
+    least = -np.asarray(model.log_prob(x, samples, seed, condition, prior), "float64") / np.log(2.0)
     pixels = np.rint(np.asarray(x) * (levels - 1)).astype("uint8")
     packed = np.packbits(pixels, axis=None) if levels == 2 else pixels
     return CodeLength(

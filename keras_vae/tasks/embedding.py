@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
-from keras_vae.arrays import check_codes, check_whole_number
+from keras_vae.arrays import check_codes, check_number, check_whole_number
 from keras_vae.errors import UserError
 
 METHODS = ("pca", "tsne")
@@ -22,7 +22,7 @@ def to_plane(codes: Any, method: str = "pca", seed: int = 0, perplexity: float =
       method: `"pca"`, linear; or `"tsne"`, which keeps neighbours together and no distances: van der Maaten and Hinton
         2008, https://jmlr.org/papers/v9/vandermaaten08a.html.
       seed: of t-SNE.
-      perplexity: of t-SNE, about the number of neighbours that count; fewer than examples.
+      perplexity: of t-SNE, about the number of neighbours that count: 1 or more, and fewer than examples.
 
     Raises:
       UserError: an unknown method, too few codes, or codes that are no finite vectors.
@@ -33,7 +33,7 @@ def to_plane(codes: Any, method: str = "pca", seed: int = 0, perplexity: float =
     if array.ndim != 2:
         raise UserError(f"codes must have shape (examples, latent_dim). Given: {array.shape}.")
     array = check_codes(array, array.shape[1:], "codes")
-    needed = 3 if method == "pca" else int(perplexity) + 2
+    needed = 3 if method == "pca" else int(check_number(perplexity, "perplexity", minimum=1.0)) + 2
     if len(array) < needed:
         raise UserError(f"{method} needs {needed} codes or more, here. Given: {len(array)}.")
     if array.shape[1] <= 2:

@@ -1,9 +1,9 @@
 """Missing pixels, drawn from what the model thinks of those that are seen."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 from keras import ops
 
 from keras_vae import arrays, randomness
@@ -27,9 +27,12 @@ def impute(model: Any, x: Any, observed: Any, steps: int = 50, seed: int = 0, co
       condition: one for each image, where the model is conditional.
 
     Raises:
-      UserError: images or masks that do not fit.
+      UserError: images or masks that do not fit, or a model of other things than images.
     """
     steps = arrays.check_whole_number(steps, "steps")
+    if model.x_spec()["kind"] != "image":
+        raise UserError(f"Missing pixels are of images. Given: a {type(model).__name__}, whose x is "
+                        f"{model.x_spec()['kind']}.")  # fmt: skip
     images = np.asarray(x)
     seen = np.asarray(observed)
     if seen.dtype != bool or seen.shape not in (images.shape, images.shape[1:]):
@@ -45,20 +48,27 @@ def impute(model: Any, x: Any, observed: Any, steps: int = 50, seed: int = 0, co
         randomness.seed_of(arrays.check_whole_number(seed, "seed", minimum=0), randomness.SAMPLING), 7
     )
 
-    @tf.function(autograph=False)
-    def turn(part: Any, mask: Any, noise: Any, last: bool) -> Any:
-        given = {name: value for name, value in part.items() if name != "x"}
-        z = model.posterior(part["x"], **given).sample(seed=randomness.fold(noise, 0))
-        likelihood = model.likelihood(z, **given)
-        drawn = likelihood.mean() if last else likelihood.sample(seed=randomness.fold(noise, 1))
-        return ops.where(mask, part["x"], ops.clip(ops.cast(drawn, part["x"].dtype), 0.0, 1.0))
+    def imputed(part: Mapping[str, Any], turns: Any, noise: Any) -> Any:
+        given = {name: value for name, value in part.items() if name not in ("x", "observed")}
 
-    def one_block(block: int, part: Any) -> Any:
-        mask = ops.convert_to_tensor(part["observed"], "bool")
-        current = {name: tf.constant(value) for name, value in part.items() if name != "observed"}
-        for step in range(steps):
-            noise = randomness.fold(base, block, step)
-            current = {**current, "x": turn(current, mask, noise, last=step == steps - 1)}
-        return current["x"]
+        def likelihood(x: Any, step: Any) -> Any:
+            z = model.posterior(x, **given).sample(seed=randomness.fold(noise, step, 0))
+            return model.likelihood(z, **given)
+
+        def filled(x: Any, missing: Any) -> Any:
+            return ops.where(part["observed"], x, ops.clip(ops.cast(missing, x.dtype), 0.0, 1.0))
+
+        def turn(step: Any, x: Any) -> Any:
+            drawn = likelihood(x, step).sample(seed=randomness.fold(noise, step, 1))
+            return step + 1, filled(x, drawn)
+
+        last, x = ops.while_loop(lambda step, _: step < turns - 1, turn, (ops.convert_to_tensor(0), part["x"]))
+        return filled(x, likelihood(x, last).mean())
+
+    graph, turns = model.functions.of(imputed), ops.convert_to_tensor(steps)
+
+    def one_block(block: int, part: Mapping[str, Any]) -> Any:
+        tensors = {name: ops.convert_to_tensor(value) for name, value in part.items()}
+        return graph(tensors, turns, randomness.fold(base, block))
 
     return arrays.in_blocks(one_block, {**inputs, "observed": seen}, pad=True)

@@ -1,17 +1,20 @@
 """Interpolation between images, through codes or through posteriors."""
 
+from collections.abc import Mapping
 from typing import Any
 
+import keras
 import numpy as np
-from keras import ops
-from tensorflow_probability import distributions as tfd
 
 from keras_vae import randomness
-from keras_vae.arrays import check_whole_number
+from keras_vae.arrays import check_whole_number, in_blocks
 from keras_vae.errors import UserError
+from keras_vae.inference import checked_inputs
+from keras_vae.tasks.codes import check_real, decoded, real_codes
 
 METHODS = ("linear", "spherical")
 PATHS = ("codes", "posteriors")
+DECODED_WITH = ("nearer", "first", "second")
 
 
 def linear(first: np.ndarray, second: np.ndarray, share: float) -> np.ndarray:
@@ -26,7 +29,7 @@ def spherical(first: np.ndarray, second: np.ndarray, share: float) -> np.ndarray
     https://arxiv.org/abs/1609.04468. Where the angle is 0 or 180 degrees, which have no one great circle, it is linear.
 
     Args:
-      first: codes `(batch, latent_dim)`.
+      first: codes `(batch, latent_dim)`; of a level that is a map, its numbers are one vector.
       second: of the same shape.
       share: how far, 0 to 1.
     """
@@ -48,71 +51,75 @@ def interpolate(
     method: str = "linear",
     path: str = "codes",
     seed: int = 0,
-    condition: Any = None,
+    condition: tuple[Any, Any] | None = None,
+    decoded_with: str = "nearer",
 ) -> np.ndarray:
     """Images on the way from each image of `first` to that of `second`: `(batch, steps, *image_shape)`, in [0, 1].
 
+    Every level of a hierarchy goes its own way, all at once. Codes that are directions stay on their sphere.
+
     Args:
-      model: a model whose code is one vector.
+      model: a model whose code is made of real numbers.
       first: images `(batch, *image_shape)`.
       second: as many.
       steps: images in a row, both ends among them.
       method: `"linear"` or `"spherical"`.
-      path: `"codes"`: between the mean codes. `"posteriors"`: mean and log variance of the posterior are interpolated,
-        and one draw is taken of each Gaussian on the way, with the same noise along a row.
+      path: `"codes"`: between the mean codes. `"posteriors"`: between a draw of either posterior, both from the same
+        noise, as all rows of a block of images have noise of their own. Where the posteriors are diagonal Gaussians and
+        the method is linear, each code on the way is a draw of the Gaussian whose mean and standard deviation are as
+        far on theirs: the geodesic of the Wasserstein distance, McCann 1997, https://doi.org/10.1006/aima.1997.1634.
       seed: of that noise.
-      condition: one for each pair, where the model is conditional.
+      condition: where the model is conditional, that of the first images and that of the second, a pair.
+      decoded_with: whose condition an image on the way is decoded with: that of the `"nearer"` end, or of the `"first"`
+        or the `"second"` all along.
 
     Raises:
-      UserError: images that do not pair, a model whose code is no vector, or words out of their lists.
+      UserError: images that do not pair, a model whose codes are integers, or without a posterior where it is asked
+        for; conditions that are no pair; words out of their lists.
     """
-    steps = check_whole_number(steps, "steps", minimum=2)
-    if method not in METHODS or path not in PATHS:
+    steps, seed = check_whole_number(steps, "steps", minimum=2), check_whole_number(seed, "seed", minimum=0)
+    for name, word, known in (("method", method, METHODS), ("path", path, PATHS),
+                              ("decoded_with", decoded_with, DECODED_WITH)):  # fmt: skip
+        if word not in known:
+            raise UserError(f"{name} is one of {', '.join(known)}. Given: {word!r}.")
+    if len(first) != len(second):
+        raise UserError(f"Images pair one to one. Given: {len(first)} and {len(second)}.")
+    if condition is not None and (not isinstance(condition, list | tuple) or len(condition) != 2):
         raise UserError(
-            f"method is one of {', '.join(METHODS)}, and path one of {', '.join(PATHS)}. Given: {method!r}, {path!r}."
+            "condition is a pair, that of the first images and that of the second. Given: "
+            f"{type(condition).__name__}. Write condition=(of_first, of_second)."
         )
-    ends = [vector_codes(model, each, condition) for each in (first, second)]
-    if ends[0].shape != ends[1].shape:
-        raise UserError(f"Images pair one to one. Given: {len(ends[0])} and {len(ends[1])}.")
-    way = {"linear": linear, "spherical": spherical}[method]
-    shares = np.linspace(0.0, 1.0, steps)
-    codes = [way(ends[0], ends[1], share) for share in shares]
-    if path == "posteriors":
-        spread = _log_variances(model, first, second, condition)
-        noise = tfd.Normal(0.0, 1.0).sample(
-            ends[0].shape, seed=randomness.seed_of(check_whole_number(seed, "seed", minimum=0), randomness.SAMPLING)
-        )
-        codes = [
-            code + np.asarray(noise) * np.exp(0.5 * linear(spread[0], spread[1], share))
-            for code, share in zip(codes, shares, strict=True)
-        ]
-    images = [model.decode(code.astype(model.float_dtype), condition=condition) for code in codes]
+    conditions = (None, None) if condition is None else condition
+    end = real_codes if path == "codes" else lambda *given: _draws(*given, seed)
+    ends = [end(model, each, given) for each, given in zip((first, second), conditions, strict=True)]
+    images = []
+    for share in np.linspace(0.0, 1.0, steps):
+        codes = keras.tree.map_structure(lambda a, b, at=share: _between(model, method, a, b, at), *ends)
+        nearer = {"first": 0, "second": 1}.get(decoded_with, int(share > 0.5))
+        images.append(decoded(model, codes, conditions[nearer]))
     return np.stack(images, axis=1)
 
 
-def vector_codes(model: Any, x: Any, condition: Any = None) -> np.ndarray:
-    """The mean codes of images, `(batch, latent_dim)`.
+def _between(model: Any, method: str, first: np.ndarray, second: np.ndarray, share: float) -> np.ndarray:
+    vectors = [each.reshape(len(each), -1).astype("float64") for each in (first, second)]
+    code = {"linear": linear, "spherical": spherical}[method](*vectors, share)
+    if model.code_space == "directions":
+        code = code / np.maximum(np.linalg.norm(code, axis=-1, keepdims=True), 1e-20)
+    return code.reshape(first.shape)
 
-    Raises:
-      UserError: as `encode`, or a model whose code is not one vector of real numbers.
-    """
-    specs = model.code_spec()
-    if len(specs) != 1 or any(spec["kind"] != "code" or len(spec["shape"]) != 1 for spec in specs.values()):
-        given = ", ".join(f"{name} of shape {spec['shape']} ({spec['kind']})" for name, spec in specs.items())
+
+def _draws(model: Any, x: Any, condition: Any, seed: int) -> Any:
+    """A draw of q(z|x) for each image, whose noise is a function of the seed and of its place."""
+    check_real(model)
+    if not model.stochastic:
         raise UserError(
-            f"This task needs a model whose code is one vector. Given: {type(model).__name__}, whose code is {given}."
+            f"path='posteriors' needs a distribution over codes. Given: {type(model).__name__}. Use path='codes'."
         )
-    return model.encode(x, condition)
+    base = randomness.seed_of(seed, randomness.SAMPLING)
 
+    def posterior_draw(part: Mapping[str, Any], noise: Any) -> Any:
+        return model.posterior(**part).sample(seed=noise)
 
-def _log_variances(model: Any, first: Any, second: Any, condition: Any) -> list[np.ndarray]:
-    found = []
-    for images in (first, second):
-        given = model.check_condition(condition, len(images))
-        parameters = model.posterior_parameters(ops.convert_to_tensor(images, model.float_dtype), **given)
-        if "log_var" not in parameters:
-            raise UserError(
-                f"path='posteriors' needs a Gaussian posterior. Given: {type(model).__name__}. Use path='codes'."
-            )
-        found.append(np.asarray(parameters["log_var"]))
-    return found
+    graph = model.functions.of(posterior_draw)
+    inputs = checked_inputs(model, x, condition)
+    return in_blocks(lambda block, part: graph(part, randomness.fold(base, block)), inputs, pad=True)

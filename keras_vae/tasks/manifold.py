@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_vae.arrays import check_whole_number
 from keras_vae.errors import UserError
-from keras_vae.tasks.interpolation import vector_codes
+from keras_vae.tasks.codes import apart, check_real, decoded, dimension_names, real_codes, side_by_side
 
 
 def latent_plane(
@@ -19,20 +19,23 @@ def latent_plane(
     probability under the prior: figure 4 of Kingma and Welling 2014, https://arxiv.org/abs/1312.6114.
 
     Args:
-      model: a model whose code is one vector.
+      model: a model whose code is made of real numbers; the dimensions of a hierarchy are counted on over its levels,
+        and a quantile of N(0, 1) is there a value like any other.
       x: one image `(1, *image_shape)`, whose code the other dimensions rest at; by default they rest at 0.
       side: images in a row and in a column.
       dimensions: which two dimensions.
       condition: one, where the model is conditional.
 
     Raises:
-      UserError: dimensions that the model does not have, or arguments out of range.
+      UserError: dimensions that the model does not have, integer codes, or arguments out of range.
     """
     side = check_whole_number(side, "side", minimum=2)
-    count = model.latent_dim
-    if len(dimensions) != 2 or len(set(dimensions)) != 2 or not all(0 <= each < count for each in dimensions):
+    check_real(model)
+    count = len(dimension_names(model))
+    whole = [isinstance(each, int | np.integer) and 0 <= each < count for each in dimensions]
+    if len(whole) != 2 or len(set(dimensions)) != 2 or not all(whole):
         raise UserError(f"dimensions are two different ones, 0 to {count - 1}. Given: {dimensions!r}.")
-    rest = np.zeros((1, count)) if x is None else vector_codes(model, x, condition)
+    rest = np.zeros((1, count)) if x is None else side_by_side(real_codes(model, x, condition))
     if len(rest) != 1:
         raise UserError(f"x is one image, with a batch axis. Given: {len(rest)} images.")
     values = np.array([NormalDist().inv_cdf((place + 0.5) / side) for place in range(side)])
@@ -40,5 +43,5 @@ def latent_plane(
     codes[:, dimensions[0]] = np.tile(values, side)
     codes[:, dimensions[1]] = np.repeat(values[::-1], side)
     given = None if condition is None else np.repeat(np.asarray(condition), side * side, axis=0)
-    images = model.decode(codes.astype(model.float_dtype), condition=given)
+    images = decoded(model, apart(model, codes), given)
     return images.reshape(side, side, *images.shape[1:])

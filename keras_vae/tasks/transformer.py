@@ -1,18 +1,42 @@
 """A VAE as a scikit-learn transformer of tables of real numbers."""
 
+import functools
 import json
 from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from tensorflow_probability import distributions as tfd
 
 from keras_vae import randomness
+from keras_vae.arrays import BLOCK, check_whole_number, in_blocks
 from keras_vae.models import VAE
 
 # Standard deviations of a column in the unit of a pixel.
 _RANGE = 40.0
+# As scikit-learn computes: a row has the same code and density, to its tolerance, wherever it stands.
+_DTYPE = "float64"
+_NUMBERS = 2**24  # of decoded rows, held at once
+
+
+class _OneNoise:
+    """A Gaussian q(z|x) whose draws have one noise for all examples; what `VAE.log_weights` asks of a posterior."""
+
+    def __init__(self, posterior: Any) -> None:
+        self._own = posterior
+
+    def sample(self, samples: int, seed: Any) -> Any:
+        inner = self._own.distribution
+        unit = tfd.Normal(ops.zeros_like(inner.loc[:1]), ops.ones_like(inner.loc[:1]))
+        noise = unit.sample(samples, seed=seed)  # (samples, 1, latent_dim)
+        return inner.loc + inner.scale * noise
+
+    def log_prob(self, z: Any) -> Any:
+        return self._own.log_prob(z)
 
 
 class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -20,7 +44,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
     Each column is standardised, and 40 standard deviations of it are mapped to [0, 1]; the VAE has dense networks and a
     Gaussian likelihood whose scale is learned. A row beyond that range is encoded as if it were at its border, and has
-    density 0. Everything scikit-learn's own estimators do with parameters, cloning and pickling works.
+    density 0. Everything scikit-learn's own estimators do with parameters, cloning and pickling works: it passes
+    `check_estimator`, with no check left out and none expected to fail. It computes in float64, as those do.
 
     Args:
       latent_dim: the size of the code.
@@ -30,7 +55,8 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
       batch_size: rows in a step, or all where there are fewer.
       learning_rate: of Adam.
       samples: importance samples of `score_samples`.
-      random_state: a whole number; None is 0. The same number gives the same codes.
+      random_state: a whole number, which gives the same codes each time; a `numpy.random.RandomState`, which gives
+        others at each fit; None is 0.
       jit_compile: compile the training step with XLA: seconds at first, faster after.
     """
 
@@ -44,7 +70,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         batch_size: int = 64,
         learning_rate: float = 1e-3,
         samples: int = 100,
-        random_state: int | None = None,
+        random_state: int | np.random.RandomState | None = None,
         jit_compile: bool = False,
     ) -> None:
         self.latent_dim = latent_dim
@@ -84,20 +110,19 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         """The row that each code decodes to: `(samples, features)`, in the units of the data."""
         check_is_fitted(self)
         codes = check_array(X, dtype="float64")
-        means = self.model_.decode(codes.astype("float32")).reshape(len(codes), -1)
-        return (means.astype("float64") - 0.5) * _RANGE * self.scale_ + self.mean_
+        means = self.model_.decode(codes).reshape(len(codes), -1)
+        return (means - 0.5) * _RANGE * self.scale_ + self.mean_
 
     def score_samples(self, X: Any) -> np.ndarray:
         """The importance-weighted log density of each row, `(samples,)`: nats, in the units of the data.
 
-        The noise of a row depends on its place, so that the same row elsewhere gets the same number but for the error
-        of `samples` draws.
+        The noise of the draws is one for all rows, so that a row has the same number wherever it stands.
 
         The density of the pixels u = (x - mean) / (40 scale) + 1/2, times |du/dx|.
         """
         rows = self._rows(X)
         inside = (np.abs(rows - self.mean_) <= 0.5 * _RANGE * self.scale_).all(axis=1)
-        density = self.model_.log_prob(self._images(rows), samples=self.samples) - np.log(_RANGE * self.scale_).sum()
+        density = self._log_density(self._images(rows)) - np.log(_RANGE * self.scale_).sum()
         return np.where(inside, density, -np.inf)
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -110,26 +135,44 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
 
     def _images(self, rows: np.ndarray) -> np.ndarray:
         pixels = np.clip((rows - self.mean_) / (_RANGE * self.scale_) + 0.5, 0.0, 1.0)
-        return pixels.astype("float32").reshape(len(rows), 1, -1, 1)
+        return pixels.astype("float64").reshape(len(rows), 1, -1, 1)
+
+    def _log_density(self, images: np.ndarray) -> np.ndarray:
+        model, samples = self.model_, check_whole_number(self.samples, "samples")
+
+        def log_density(x: Any, seed: Any) -> Any:
+            posterior = _OneNoise(model.posterior(x))
+            log_weights = ops.cast(model.log_weights(x, samples, seed, posterior=posterior), "float64")
+            return ops.logsumexp(log_weights, axis=0) - np.log(samples)
+
+        seed, graph = randomness.seed_of(0, randomness.EVALUATION), model.functions.of(log_density)
+        size = max(1, min(BLOCK, _NUMBERS // (samples * images.shape[2])))
+        return in_blocks(lambda _, part: graph(part["x"], seed), {"x": images}, pad=True, size=size)
 
     def _model(self, features: int) -> VAE:
         shape = (1, features, 1)
-        sizes, dense = tuple(self.hidden), keras.layers.Dense
+        sizes, dense = tuple(self.hidden), functools.partial(keras.layers.Dense, dtype=_DTYPE)
 
         def network(before: list[Any], count: int, after: list[Any]) -> keras.Sequential:
-            return keras.Sequential([*before, *(dense(size, "tanh") for size in sizes), dense(count), *after])
+            return keras.Sequential(
+                [*before, *(dense(size, activation="tanh") for size in sizes), dense(count), *after]
+            )
 
-        seed = 0 if self.random_state is None else int(self.random_state)
+        seed = 0 if self.random_state is None else self.random_state
+        seed = int(seed if isinstance(seed, int | np.integer) else check_random_state(seed).randint(2**31 - 1))
         with randomness.initial_weights(seed, "networks"):  # drawn where the layers are made
             # Networks see standard deviations, of which pixels are a fortieth.
-            standard = [keras.layers.Rescaling(_RANGE, -0.5 * _RANGE), keras.layers.Flatten()]
+            standard = [keras.layers.Rescaling(_RANGE, -0.5 * _RANGE, dtype=_DTYPE), keras.layers.Flatten(dtype=_DTYPE)]
             encoder = network(standard, 2 * self.latent_dim, [])
             encoder.build((None, *shape))
-            pixels = [keras.layers.Rescaling(1.0 / _RANGE, 0.5), keras.layers.Reshape(shape)]
+            pixels = [
+                keras.layers.Rescaling(1.0 / _RANGE, 0.5, dtype=_DTYPE),
+                keras.layers.Reshape(shape, dtype=_DTYPE),
+            ]
             decoder = network([], features, pixels)
             decoder.build((None, self.latent_dim))
         likelihood = {"name": "gaussian", "scale": "global", "minimum_scale": 1e-3 / _RANGE, "bounded_mean": False}
-        return VAE(shape, self.latent_dim, encoder, decoder, likelihood, self.beta, seed=seed)
+        return VAE(shape, self.latent_dim, encoder, decoder, likelihood, self.beta, seed=seed, dtype=_DTYPE)
 
     @property
     def _n_features_out(self) -> int:

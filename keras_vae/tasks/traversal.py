@@ -1,6 +1,5 @@
 """Latent traversals: what each dimension of the code draws."""
 
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -8,6 +7,7 @@ import numpy as np
 from keras_vae.arrays import check_whole_number
 from keras_vae.errors import UserError
 from keras_vae.evaluation.latent import kl_per_dimension
+from keras_vae.tasks.codes import apart, dimension_names, side_by_side
 
 
 class Traversal(NamedTuple):
@@ -23,6 +23,22 @@ class Traversal(NamedTuple):
 def traversable(model: Any) -> bool:
     """Whether a code is made of numbers that can be moved, and not of indices."""
     return all(spec["kind"] != "index" for spec in model.code_spec().values())
+
+
+def informative(model: Any, x: np.ndarray, condition: Any = None) -> tuple[np.ndarray, str]:
+    """How much each number of a code says of images, and in what unit: its mean KL in nats, or, where a KL is not of
+    each number alone, the variance of its codes.
+
+    Raises:
+      UserError: as `encode`, or one image, which has no variance.
+    """
+    kl = kl_per_dimension(model, x, condition) if model.stochastic else np.zeros(0)
+    codes = side_by_side(model.encode(x, condition))
+    if len(kl) == codes.shape[1]:
+        return kl, "nats"
+    if len(codes) < 2:
+        raise UserError("The spread of codes, which this model is traversed by, needs two images or more. Given: 1.")
+    return codes.var(axis=0, dtype="float64"), "variance"
 
 
 def traverse(
@@ -47,40 +63,29 @@ def traverse(
       UserError: arguments out of range, or a model with integer codes.
     """
     steps = check_whole_number(steps, "steps", minimum=2)
-    if not 0 < span < float("inf"):
+    if isinstance(span, bool) or not isinstance(span, int | float | np.number) or not 0 < span < float("inf"):
         raise UserError(f"span must be a positive number. Given: {span!r}.")
-    if not 0 <= start < len(x):
+    if isinstance(start, bool) or not isinstance(start, int | np.integer) or not 0 <= start < len(x):
         raise UserError(f"start must be the number of an image, 0 to {len(x) - 1}. Given: {start!r}.")
     if not traversable(model):
         raise UserError(
             f"A traversal moves a code of numbers. Given: a {type(model).__name__}, whose codes are integers with "
             f"nothing between them. Draw samples, or decode codes of your own."
         )
-    encoded = model.encode(x, condition)
-    levels = encoded if isinstance(encoded, Mapping) else {"z": encoded}
-    codes = np.concatenate(list(levels.values()), axis=1)
-    kl = kl_per_dimension(model, x, condition) if model.stochastic else np.zeros(0)
-    if len(kl) == codes.shape[1]:
+    codes = side_by_side(model.encode(x, condition))
+    importance, unit = informative(model, x, condition)
+    if unit == "nats":
         prior = model.prior(None if condition is None else np.asarray(condition)[start : start + 1])
         centre, scale = (np.asarray(each).ravel() for each in (prior.mean(), prior.stddev()))
-        importance, unit = kl, "nats"
     else:
         centre, scale = codes.mean(axis=0, dtype="float64"), codes.std(axis=0, dtype="float64")
-        importance, unit = scale**2, "variance"
     order = np.argsort(-importance, kind="stable")
     values = np.linspace(-span, span, steps, dtype="float32")
     moved = np.tile(codes[start], (len(order), steps, 1))
     for row, dimension in enumerate(order):
         moved[row, :, dimension] = centre[dimension] + scale[dimension] * values
     moved = moved.reshape(-1, codes.shape[1])
-    ends = np.cumsum([array.shape[1] for array in levels.values()])[:-1]
-    parts = dict(zip(levels, np.split(moved, ends, axis=1), strict=True))
     kept = None if condition is None else np.repeat(np.asarray(condition)[start : start + 1], len(moved), axis=0)
-    images = model.decode(parts if isinstance(encoded, Mapping) else moved, kept)
-    names = [
-        f"{name}[{place}]" if isinstance(encoded, Mapping) else f"{name}{place}"
-        for name, array in levels.items()
-        for place in range(array.shape[1])
-    ]
+    images, names = model.decode(apart(model, moved), kept), dimension_names(model)
     labels = [f"{names[dimension]}  {importance[dimension]:.2f} {unit}" for dimension in order]
     return Traversal(images.reshape(len(order), steps, *images.shape[1:]), order, labels, importance[order], values)

@@ -6,7 +6,7 @@ from typing import Any
 
 from keras_vae import tasks
 from keras_vae.errors import UserError
-from keras_vae.tasks.anomaly import Detection
+from keras_vae.tasks.anomaly import Judged
 from keras_vae.zoo import runs, store
 from keras_vae.zoo.examples import examples_of
 
@@ -20,7 +20,7 @@ def leave_out(
     false_positive_rate: float = 0.05,
     count: int | None = None,
     seed: int = 0,
-) -> dict[int, dict[str, Detection]]:
+) -> dict[int, dict[str, Judged]]:
     """`keras_vae.tasks.leave_one_class_out` of a recipe, on its own training and test images.
 
     Nothing is written. Images that the recipe binarises are binarised once.

@@ -6,10 +6,16 @@ import numpy as np
 import pytest
 from sklearn.decomposition import PCA
 
-from keras_vae import data, tasks, zoo
+from keras_vae import data, priors, randomness, tasks, zoo
+from keras_vae.arrays import BLOCK
 from keras_vae.errors import UserError
-from keras_vae.models import AE
-from tests.toys import PLAIN, SHAPE, binary, degenerate, toy
+from keras_vae.models import AE, CVAE, VQVAE, HierarchicalVAE
+from tests.sequences import VALID, tiny
+from tests.toys import PLAIN, SHAPE, binary, degenerate, mlp, toy
+
+
+def discrete():
+    return VQVAE(image_shape=SHAPE, code_shape=(3,), entries=4, embedding_dim=2, encoder=mlp(), decoder=mlp())
 
 
 def test_seen_pixels_come_back_and_the_missing_are_the_likelihoods_mean():
@@ -49,6 +55,39 @@ def test_a_code_length_is_the_negative_elbo_in_bits():
     packed = zlib.compress(np.packbits(x.astype("uint8"), axis=None).tobytes(), 9)
     assert found.deflate_bits == 8 * len(packed) / 40
     assert np.frombuffer(zlib.decompress(packed), "uint8").size == 80, "16 pixels are 2 bytes"
+
+
+def test_a_fitted_prior_is_what_codes_are_coded_with():
+    model, x = toy(seed=3), binary(60)
+    prior = priors.MixturePrior(components=2).fit(model, x)
+    own, fitted = (tasks.code_length(model, x, samples=2, prior=each) for each in (None, prior))
+    assert fitted.bits == pytest.approx(-model.elbo(x, prior=prior).astype("float64").mean() / np.log(2), rel=1e-6)
+    assert fitted.least_bits == pytest.approx(-model.log_prob(x, 2, prior=prior).mean() / np.log(2), rel=1e-6)
+    assert abs(fitted.bits - own.bits) > 0.01 and fitted.deflate_bits == own.deflate_bits
+
+
+@pytest.mark.slow
+def test_integer_codes_cost_less_under_a_prior_that_was_fitted_to_them():
+    """Own prior: positions times log2 of the entries, 6 bits here; the zoo's: less by what the prior has learned."""
+    model, x = discrete(), binary(60)
+    prior = priors.AutoregressivePrior(filters=4, blocks=1, epochs=20, batch_size=20, learning_rate=0.03).fit(model, x)
+    own, fitted = (tasks.code_length(model, x, samples=2, prior=each) for each in (None, prior))
+    terms = model.elbo(x).astype("float64").mean() - model.elbo(x, prior=prior).astype("float64").mean()
+    assert own.bits - fitted.bits == pytest.approx(-terms / np.log(2), rel=1e-5) and fitted.bits < own.bits
+
+
+def test_turns_are_one_loop_with_the_draws_of_turns_one_by_one():
+    """Two turns by hand: z and pixels with the noise of block 0 and of each turn; the last gives the mean."""
+    model, x = toy(seed=3), np.repeat(binary(1), BLOCK, axis=0)
+    seen = np.random.default_rng(1).random(SHAPE) < 0.5
+    base = randomness.fold(randomness.seed_of(4, randomness.SAMPLING), 7, 0)
+    current = np.where(seen, x, 0.0).astype("float32")
+    for turn in range(2):
+        noise = randomness.fold(base, turn)
+        likelihood = model.likelihood(model.posterior(current).sample(seed=randomness.fold(noise, 0)))
+        drawn = likelihood.mean() if turn else likelihood.sample(seed=randomness.fold(noise, 1))
+        current = np.where(seen, x, np.asarray(drawn))
+    np.testing.assert_allclose(tasks.impute(model, x, seen, steps=2, seed=4), current, atol=1e-5)
 
 
 def test_codes_in_the_plane():
@@ -95,6 +134,20 @@ def test_fine_tuning_begins_at_the_encoder_and_leaves_the_models_own(labelled, t
     assert all(np.array_equal(a, b) for a, b in zip(before, copied, strict=True)) == (not trainable)
 
 
+def test_classifiers_on_levels_maps_and_conditions():
+    """M1 reads all levels, side by side; a classifier goes on from the bottom-up path, flattened where it is a map."""
+    hierarchy = HierarchicalVAE(latent_dims=(3, 2), hidden=6, image_shape=SHAPE, encoder=mlp(), decoder=mlp())
+    x = binary(60, seed=5)
+    y = (x.mean(axis=(1, 2, 3)) > 0.5).astype(int)
+    classifier = tasks.m1_classifier(hierarchy, x, y)
+    assert classifier[-1].coef_.shape == (1, 5) and classifier.score(hierarchy.encode(x), y) > 0.7
+    assert tasks.classifier_on(hierarchy, 3).output_shape == (None, 3)
+    assert tasks.classifier_on(discrete(), 3).output_shape == (None, 3)
+    conditional, labels = toy(CVAE, num_classes=2), np.arange(60) % 2
+    fitted = tasks.m1_classifier(conditional, x, y, condition=labels)
+    assert fitted[-1].coef_.shape == (1, 2) and fitted.score(conditional.encode(x, labels), y) > 0.5
+
+
 @pytest.mark.slow
 def test_with_few_labels_a_pretrained_encoder_learns_digits_better_than_a_new_one():
     """A hundred labelled digits: what the encoder learned from 60,000 without labels is worth several points."""
@@ -117,13 +170,30 @@ def test_with_few_labels_a_pretrained_encoder_learns_digits_better_than_a_new_on
         (lambda m, x: tasks.impute(m, x, np.ones(3, bool)), "observed is true or false for each pixel"),
         (lambda m, x: tasks.impute(m, x, np.ones(x.shape)), r"Given: float64 of shape"),
         (lambda m, x: tasks.impute(m, x * 0.5, np.ones(x.shape, bool)), "A Bernoulli likelihood is a probability"),
+        (lambda m, x: tasks.impute(m, x * np.nan, np.ones(x.shape, bool)), "x must be finite"),
+        (lambda m, x: tasks.impute(tiny(), VALID, VALID > 0), r"Missing pixels are of images\. .*whose x is tokens"),
         (lambda m, x: tasks.code_length(toy(likelihood="gaussian"), x), "Given: Gaussian, a density"),
+        (lambda m, x: tasks.code_length(tiny(), VALID), r"a code of images\. Given: a SequenceVAE, whose x is tokens"),
+        (lambda m, x: tasks.code_length(m, x * np.nan), "x must be finite"),
+        (lambda m, x: tasks.code_length(m, x, prior=m.prior()), "prior is a fitted prior of keras_vae.priors, or None"),
         (lambda m, x: tasks.code_length(m, x[:1]), "A standard error needs two images or more"),
         (lambda m, x: tasks.code_length(toy(AE), x), "AE has no distribution over codes"),
         (lambda m, x: tasks.to_plane(x), "codes must have shape"),
         (lambda m, x: tasks.to_plane(x[:, 0, :, 0], "umap"), "method is one of pca, tsne"),
         (lambda m, x: tasks.to_plane(x[:, 0, :, 0], "tsne"), r"tsne needs 32 codes or more, here\. Given: 4"),
         (lambda m, x: tasks.to_plane(np.full((9, 3), np.nan)), "codes must be finite"),
+        (
+            lambda m, x: tasks.to_plane(np.zeros((9, 3)), "tsne", perplexity=np.nan),
+            "perplexity must be a finite number",
+        ),
+        (lambda m, x: tasks.m1_classifier(m, x, [0, 1, 1, np.nan]), r"whole numbers from 0, or names.* Given: float64"),
+        (lambda m, x: tasks.m1_classifier(m, x, [0, 1, 1, -1]), r"Given: labels below 0\. Leave unlabelled images out"),
+        (lambda m, x: tasks.m1_classifier(m, x, [0, 1, 0, 1], 0.0), r"regularisation is more than 0"),
+        (lambda m, x: tasks.m1_classifier(m, x * np.nan, [0, 1, 0, 1]), "x must be finite"),
+        (lambda m, x: tasks.m1_classifier(discrete(), x, [0, 1, 0, 1]), r"a code of real numbers\. Given: VQVAE"),
+        (lambda m, x: tasks.m1_classifier(toy(CVAE, num_classes=2), x, [0, 1, 0, 1]), "A CVAE needs a condition"),
+        (lambda m, x: tasks.classifier_on(toy(CVAE, num_classes=2), 2), r"reads images and nothing else\..* a CVAE"),
+        (lambda m, x: tasks.classifier_on(tiny(), 2), r"reads images and nothing else\..* a SequenceVAE"),
         (lambda m, x: tasks.m1_classifier(m, x, [1, 1, 1, 1]), r"two classes or more\. Given: \[1\]"),
         (lambda m, x: tasks.m1_classifier(m, x, [1]), "one label for each image"),
         (lambda m, x: tasks.classifier_on(m, 1), "num_classes must be a whole number, 2 or more"),

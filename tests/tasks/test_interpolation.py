@@ -1,15 +1,17 @@
 """Interpolation, the latent plane and attributes: codes by hand, images that are what those codes decode to."""
 
+import keras
 import numpy as np
 import pytest
 from scipy import stats
-from tensorflow_probability import distributions as tfd
 
 from keras_vae import randomness, tasks
+from keras_vae.arrays import BLOCK
 from keras_vae.errors import UserError
-from keras_vae.models import AE, CVAE, VQVAE
+from keras_vae.models import AE, CVAE, VQVAE, FlowVAE, HierarchicalVAE, HypersphericalVAE
+from keras_vae.models.flow_vae import FLOWS
 from keras_vae.tasks.interpolation import linear, spherical
-from tests.toys import binary, mlp, toy
+from tests.toys import SHAPE, binary, mlp, toy
 
 # One code at a time or all together: float32 sums in another order.
 CLOSE = {"rtol": 0, "atol": 2e-6}
@@ -18,6 +20,15 @@ CLOSE = {"rtol": 0, "atol": 2e-6}
 @pytest.fixture(scope="module")
 def model():
     return toy(latent_dim=3, seed=3)
+
+
+def toy_flow(flow):
+    return toy(FlowVAE, latent_dim=3, seed=3, flow=flow, depth=2, flow_hidden=(8,))
+
+
+def hierarchy():
+    pixels = {"image_shape": SHAPE, "encoder": mlp(), "decoder": mlp()}
+    return HierarchicalVAE(latent_dims=(3, 2), hidden=6, seed=3, **pixels)
 
 
 def test_spherical_against_a_rotation_in_the_plane():
@@ -49,25 +60,109 @@ def test_images_on_the_way(model, method):
     np.testing.assert_allclose(rows[:, 0], model.reconstruct(x[:2]), **CLOSE)
 
 
-def test_through_posteriors_the_noise_is_one_for_a_row_and_scaled_by_each_end(model):
-    """The ends are draws of the ends' posteriors: their standardised residuals are the same noise."""
+def noise_of(seed):
+    """That of a task's first block."""
+    return randomness.fold(randomness.seed_of(seed, randomness.SAMPLING), 0)
+
+
+def whole_block(x):
+    """Filled up with the first image, as a block of a task is."""
+    return np.concatenate([x, np.repeat(x[:1], BLOCK - len(x), axis=0)])
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "hierarchy", *FLOWS])
+def test_through_posteriors_the_ends_are_draws_of_the_ends_posteriors(kind):
+    """Draws of the posterior itself, whatever it is; one noise for both ends of a pair."""
+    model = {"gaussian": lambda: toy(latent_dim=3, seed=3), "hierarchy": hierarchy}.get(kind, lambda: toy_flow(kind))()
     x = binary(4)
     rows = tasks.interpolate(model, x[:2], x[2:], steps=2, path="posteriors", seed=5)
-    again = tasks.interpolate(model, x[:2], x[2:], steps=2, path="posteriors", seed=5)
-    np.testing.assert_array_equal(rows, again)
-    assert not np.allclose(rows, tasks.interpolate(model, x[:2], x[2:], steps=2, path="posteriors", seed=6))
-    noise = np.asarray(tfd.Normal(0.0, 1.0).sample((2, 3), seed=randomness.seed_of(5, randomness.SAMPLING)))
     for end, images in enumerate((x[:2], x[2:])):
-        posterior = model.posterior(images)
-        codes = np.asarray(posterior.mean()) + noise * np.asarray(posterior.stddev())
-        np.testing.assert_allclose(rows[:, end], model.decode(codes), **CLOSE)
+        draws = model.posterior(whole_block(images)).sample(seed=noise_of(5))
+        codes = keras.tree.map_structure(lambda each: np.asarray(each)[:2], draws)
+        np.testing.assert_allclose(rows[:, end], model.decode(codes), rtol=0, atol=1e-5)
+    again, other = (tasks.interpolate(model, x[:2], x[2:], 2, path="posteriors", seed=seed) for seed in (5, 6))
+    np.testing.assert_array_equal(rows, again)
+    assert not np.allclose(rows, other)
 
 
-def test_a_condition_is_kept_along_the_way():
+def test_the_codes_of_a_flow_are_as_likely_as_its_draws():
+    """log q(z|x) of the codes that are decoded, against draws of TFP: the means of 256 within four standard errors.
+
+    Maps of a flow that does much: its weights are five times those it begins with."""
+    model = toy_flow("realnvp")
+    for network in model.flow_networks:
+        network.set_weights([5 * each for each in network.get_weights()])
+    x, kept = np.repeat(binary(1), 256, axis=0), []
+    decode, model.decode = model.decode, lambda z, condition=None: kept.append(z) or decode(z, condition)
+    tasks.interpolate(model, x, x, steps=2, path="posteriors", seed=1)
+    posterior = model.posterior(x)
+    ours, theirs = (np.asarray(posterior.log_prob(z)) for z in (kept[0], posterior.sample(seed=7)))
+    error = np.sqrt((ours.var() + theirs.var()) / 256)
+    assert abs(ours.mean() - theirs.mean()) < 4 * error
+    parameters = model.posterior_parameters(x)  # what a Gaussian about the code would draw
+    spread = np.exp(0.5 * np.asarray(parameters["log_var"]))
+    wrong = np.asarray(parameters["mean"]) + spread * np.random.default_rng(0).normal(size=spread.shape)
+    assert np.asarray(posterior.log_prob(wrong.astype("float32"))).mean() < theirs.mean() - 4 * error
+
+
+def test_between_gaussians_mean_and_deviation_are_on_their_way(model):
+    """A third of the way: the codes are (2 m1 + m2) / 3 + (2 s1 + s2) / 3 times one noise, N(0, 1)."""
+    x, kept = binary(4), []
+    rows = tasks.interpolate(model, x[:2], x[2:], steps=4, path="posteriors", seed=5)
+    ends = [model.posterior(whole_block(each)) for each in (x[:2], x[2:])]
+    noise = [np.asarray((each.sample(seed=noise_of(5)) - each.mean()) / each.stddev())[:2] for each in ends]
+    np.testing.assert_allclose(noise[0], noise[1], atol=1e-4)
+    for statistic in ("mean", "stddev"):
+        first, second = (np.asarray(getattr(each, statistic)())[:2] for each in ends)
+        kept.append((2 * first + second) / 3)
+    np.testing.assert_allclose(rows[:, 1], model.decode(kept[0] + kept[1] * noise[0]), rtol=0, atol=1e-5)
+
+
+def test_more_images_than_a_block_through_posteriors(model):
+    x = binary(BLOCK + 2)
+    rows = tasks.interpolate(model, x, x, steps=2, path="posteriors")
+    np.testing.assert_allclose(rows[:3], tasks.interpolate(model, x[:3], x[:3], steps=2, path="posteriors"), **CLOSE)
+    assert rows.shape == (BLOCK + 2, 2, 4, 4, 1)
+
+
+def test_each_end_is_encoded_under_its_own_label():
     model = toy(CVAE, num_classes=3)
-    x, y = binary(4), np.array([2, 1])
-    rows = tasks.interpolate(model, x[:2], x[2:], steps=2, condition=y)
-    np.testing.assert_allclose(rows[:, 1], model.reconstruct(x[2:], y), **CLOSE)
+    x, y = binary(4), (np.array([2, 1]), np.array([0, 2]))
+    for path in ("codes", "posteriors"):
+        rows = tasks.interpolate(model, x[:2], x[2:], steps=4, condition=y, path=path)
+        codes = [encoded_ends(model, x[2 * end : 2 * end + 2], y[end], path) for end in range(2)]
+        for step, label in enumerate((0, 0, 1, 1)):
+            expected = model.decode(linear(*codes, step / 3), y[label])
+            np.testing.assert_allclose(rows[:, step], expected, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(
+        tasks.interpolate(model, x[:2], x[2:], steps=2, condition=y)[:, 1], model.reconstruct(x[2:], y[1]), **CLOSE
+    )
+    all_along = tasks.interpolate(model, x[:2], x[2:], steps=3, condition=y, decoded_with="first")
+    np.testing.assert_allclose(all_along[:, 2], model.decode(model.encode(x[2:], y[1]), y[0]), **CLOSE)
+
+
+def encoded_ends(model, x, y, path):
+    if path == "codes":
+        return model.encode(x, y)
+    labels = np.concatenate([y, np.repeat(y[:1], BLOCK - len(y))])
+    return np.asarray(model.posterior(whole_block(x), labels).sample(seed=noise_of(0)))[: len(x)]
+
+
+@pytest.mark.parametrize("method", ["linear", "spherical"])
+def test_every_level_goes_its_own_way(method):
+    model, x = hierarchy(), binary(4)
+    rows = tasks.interpolate(model, x[:2], x[2:], steps=3, method=method)
+    first, second = model.encode(x[:2]), model.encode(x[2:])
+    way = {"linear": linear, "spherical": spherical}[method]
+    middle = {name: way(first[name], second[name], 0.5) for name in first}
+    np.testing.assert_allclose(rows[:, 1], model.decode(middle), **CLOSE)
+
+
+def test_directions_stay_on_their_sphere():
+    model, x, kept = toy(HypersphericalVAE, latent_dim=3), binary(2), []
+    decode, model.decode = model.decode, lambda z, condition=None: kept.append(z) or decode(z, condition)
+    tasks.interpolate(model, x[:1], x[1:], steps=3)
+    np.testing.assert_allclose(np.linalg.norm(kept[1], axis=-1), 1.0, atol=1e-6)
 
 
 def test_the_plane_has_quantiles_of_the_prior(model):
@@ -95,13 +190,46 @@ def test_an_attribute_is_a_difference_of_means(model):
     np.testing.assert_allclose(moved[:, 1], model.decode(codes[:3] + 2 * vector), **CLOSE)
 
 
+def test_the_plane_of_a_hierarchy_counts_dimensions_over_its_levels():
+    model, x = hierarchy(), binary(1)
+    plane = tasks.latent_plane(model, x, side=2, dimensions=(4, 0))
+    code = {name: level.copy() for name, level in model.encode(x).items()}
+    code["z2"][0, 1], code["z1"][0, 0] = stats.norm.ppf([0.75, 0.25])
+    np.testing.assert_allclose(plane[1, 1], model.decode(code)[0], **CLOSE)
+
+
+def test_an_attribute_of_every_level_and_under_a_condition():
+    model, x = hierarchy(), binary(20)
+    has, codes = x.mean(axis=(1, 2, 3)) > 0.5, model.encode(x)
+    vector = tasks.attribute_vector(model, x, has)
+    for name, level in codes.items():
+        np.testing.assert_allclose(vector[name], level[has].mean(0) - level[~has].mean(0), atol=1e-6)
+    moved = tasks.with_attribute(model, x[:2], vector, [0.5])
+    expected = {name: codes[name][:2] + 0.5 * vector[name] for name in codes}
+    np.testing.assert_allclose(moved[:, 0], model.decode(expected), **CLOSE)
+    with pytest.raises(UserError, match=r"vector must have shape \{'z1': '\(3,\)', 'z2': '\(2,\)'\}. Given: \(3,\)"):
+        tasks.with_attribute(model, x[:2], vector["z1"])
+    conditional, y = toy(CVAE, num_classes=2), np.arange(20) % 2
+    vector, codes = tasks.attribute_vector(conditional, x, has, y), conditional.encode(x, y)
+    np.testing.assert_allclose(vector, codes[has].mean(0) - codes[~has].mean(0), atol=1e-6)
+    moved = tasks.with_attribute(conditional, x[:2], vector, [1.0], y[:2])
+    np.testing.assert_allclose(moved[:, 0], conditional.decode(codes[:2] + vector, y[:2]), **CLOSE)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda m, x: tasks.interpolate(m, x[:2], x[:3]), r"Images pair one to one\. Given: 2 and 3\."),
         (lambda m, x: tasks.interpolate(m, x, x, steps=1), "steps must be a whole number, 2 or more"),
         (lambda m, x: tasks.interpolate(m, x, x, method="curved"), "method is one of linear, spherical"),
-        (lambda m, x: tasks.interpolate(m, x, x, path="pixels"), "path one of codes, posteriors"),
+        (lambda m, x: tasks.interpolate(m, x, x, path="pixels"), "path is one of codes, posteriors"),
+        (lambda m, x: tasks.interpolate(m, x, x, decoded_with="both"), "decoded_with is one of nearer, first, second"),
+        (lambda m, x: tasks.interpolate(m, x, x, condition=np.zeros(6)), r"condition is a pair.* Given: ndarray"),
+        (lambda m, x: tasks.interpolate(m, x, x * np.nan, path="posteriors"), "x must be finite"),
+        (lambda m, x: tasks.interpolate(m, x, x + 1, path="posteriors"), r"Pixels of x must lie in \[0, 1\]"),
+        (lambda m, x: tasks.with_attribute(m, x, np.zeros(3), 0.5), r"amounts is a list of .* Given: 0\.5\."),
+        (lambda m, x: tasks.with_attribute(m, x, np.zeros(3), [np.nan]), r"amounts is a list of one finite number"),
+        (lambda m, x: tasks.latent_plane(m, dimensions=(0.5, 1)), r"Given: \(0\.5, 1\)"),
         (lambda m, x: tasks.latent_plane(m, dimensions=(0, 0)), r"two different ones, 0 to 2\. Given: \(0, 0\)"),
         (lambda m, x: tasks.latent_plane(m, dimensions=(0, 3)), "dimensions are two different ones"),
         (lambda m, x: tasks.latent_plane(m, x[:2]), "x is one image, with a batch axis. Given: 2 images"),
@@ -118,7 +246,11 @@ def test_bad_arguments(model, call, message):
 def test_models_without_what_is_needed():
     x = binary(2)
     discrete = VQVAE(image_shape=(4, 4, 1), code_shape=(3,), entries=4, embedding_dim=2, encoder=mlp(), decoder=mlp())
-    with pytest.raises(UserError, match=r"one vector\. Given: VQVAE, whose code is codes of shape \(3,\) \(index\)"):
-        tasks.interpolate(discrete, x, x)
-    with pytest.raises(UserError, match=r"needs a Gaussian posterior\. Given: AE"):
+    message = r"moves a code of real numbers\. Given: VQVAE, whose code is codes of shape \(3,\), integers"
+    for path in ("codes", "posteriors"):
+        with pytest.raises(UserError, match=message):
+            tasks.interpolate(discrete, x, x, path=path)
+    with pytest.raises(UserError, match=message):
+        tasks.latent_plane(discrete)
+    with pytest.raises(UserError, match=r"needs a distribution over codes\. Given: AE"):
         tasks.interpolate(toy(AE), x, x, path="posteriors")

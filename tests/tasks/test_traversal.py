@@ -62,6 +62,8 @@ def test_images_are_what_the_codes_decode_to(model):
         ({"span": float("nan")}, r"span must be a positive number\. Given: nan\."),
         ({"span": float("inf")}, r"span must be a positive number\. Given: inf\."),
         ({"start": 3}, r"start must be the number of an image, 0 to 2\. Given: 3\."),
+        ({"start": 0.5}, r"start must be the number of an image, 0 to 2\. Given: 0\.5\."),
+        ({"span": "3"}, r"span must be a positive number\. Given: '3'\."),
         ({"start": -1}, r"start must be the number of an image, 0 to 2\. Given: -1\."),
     ],
 )
@@ -83,6 +85,8 @@ def test_without_a_kl_for_each_dimension_the_codes_give_order_and_scale():
             moved[dimension] = codes[:, dimension].mean() + value * codes[:, dimension].std()
             np.testing.assert_allclose(walk.images[row, column], model.decode(moved[None])[0], atol=1e-6)
     assert walk.labels[0].endswith(" variance")
+    with pytest.raises(UserError, match=r"The spread of codes, .* needs two images or more\. Given: 1\."):
+        traverse(model, x[:1])
 
 
 def test_levels_are_moved_one_dimension_at_a_time():
@@ -96,6 +100,14 @@ def test_levels_are_moved_one_dimension_at_a_time():
     moved = {"z1": codes["z1"][4:5], "z2": codes["z2"][4:5].copy()}
     moved["z2"][0, 1] = second.mean() + second.std()
     np.testing.assert_allclose(walk.images[row, 2], model.decode(moved)[0], atol=1e-6)
+
+
+def test_levels_that_are_maps_are_moved_too():
+    network = {"name": "residual", "filters": (4,), "groups": 2, "blocks": 1}
+    pixels = {"image_shape": (8, 8, 1), "encoder": network, "decoder": network}
+    model = HierarchicalVAE(latent_dims=((4, 4, 1), 2), hidden=4, **pixels)
+    walk = traverse(model, binary(3, (8, 8, 1)), steps=2)
+    assert walk.images.shape == (18, 2, 8, 8, 1) and {label.split("[")[0] for label in walk.labels} == {"z1", "z2"}
 
 
 def test_the_condition_of_the_start_is_kept():
