@@ -72,7 +72,6 @@ def evaluate_command(
     samples: Annotated[
         int | None,
         typer.Option(
-            min=0,
             help="Importance samples of log p(x) for each, 0 leaves it out: 5,000 for --likelihood, else the recipe's.",
         ),
     ] = None,

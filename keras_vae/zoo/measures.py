@@ -54,9 +54,9 @@ def measure(
       prior: of `keras_vae.priors`, fitted to the model, or None.
 
     Returns:
-      metric -> `value`; `standard_error`, over examples or batches, None for a count of units; `samples`, draws of q(z|x)
-      for each example; `unit`; `tolerance`, what `verify` accepts; `batch`, the size of the batches of a mean over them;
-      `parts` where the value is made of several: the KL of each dimension or level, with their `errors`, the variance
+      metric -> `value`; `standard_error`, over examples or batches, None for a count; `samples`, draws of q(z|x)
+      for each; `unit`; `tolerance`, what `verify` accepts; `batch`, the size of the batches of a mean over them;
+      `parts` where the value is made of several: the KL of each dimension or level, with `errors`, the variance
       of each dimension of the codes.
 
     Raises:
