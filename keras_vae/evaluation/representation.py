@@ -85,7 +85,7 @@ def clustering(codes: Any, labels: Any, repetitions: int = 10, seed: int = 0) ->
     """How k-means clusters of codes, one for each class, agree with the classes: `nmi` and `ari`.
 
     Normalised mutual information (arithmetic mean of the entropies; 0 to 1) and the adjusted Rand index (0 for chance,
-    1 for the same partition), of the best of 10 starts of k-means. The standard error is the spread over bootstraps:
+    1 for the same partition), of the best of 5 starts of k-means. The standard error is the spread over bootstraps:
     the examples are drawn anew, with replacement, and clustered again.
 
     Raises:
@@ -98,7 +98,7 @@ def clustering(codes: Any, labels: Any, repetitions: int = 10, seed: int = 0) ->
     if len(np.unique(codes, axis=0)) < classes:
         raise NotApplicable(f"Clustering needs as many different codes as classes, {classes}. Given: fewer: the model "
                             f"ignores x.")  # fmt: skip
-    own, again = _agreement(codes, labels, classes, 10, seed_of_repetition(seed, 0)), []
+    own, again = _agreement(codes, labels, classes, 5, seed_of_repetition(seed, 0)), []
     for repetition in range(1, repetitions + 1):
         noise = seed_of_repetition(seed, repetition)
         chosen = np.random.default_rng(noise).integers(len(codes), size=len(codes))
