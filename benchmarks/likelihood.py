@@ -5,6 +5,9 @@ rate is measured on `--digits` of the digits, after one block that compiles; few
 result says so. Beside it: the rate of the decoder's matrix products alone, for as many codes at a time.
 
     python benchmarks/likelihood.py [--digits 10000] [--samples 5000] [--output benchmarks/likelihood.json]
+
+A result is written only of a machine that had nothing else to do: with `--output`, a load average of more than the
+cores at the start is refused. TensorFlow takes all cores, or `TF_NUM_INTRAOP_THREADS` of them.
 """
 
 import argparse
@@ -45,8 +48,34 @@ def products_rate(model: models.VAE, repeats: int = 10) -> float:
     return repeats * rows / (time.perf_counter() - start)
 
 
+def check_quiet() -> None:
+    """Refuse a machine that is busy.
+
+    Raises:
+      SystemExit: it is above the number of cores, so that a time would be that of something else too.
+    """
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if load > cores:
+        raise SystemExit(
+            f"A result is of a quiet machine: a load average of {cores} at most, the cores. Given: {load:.1f}. Wait, "
+            f"or leave --output out to see a number that is not kept."
+        )
+
+
+def sentence(result: dict) -> str:
+    """The result in words, for README.md."""
+    machine, kind = result["machine"], "extrapolated" if result["extrapolated"] else "measured"
+    return (
+        f"log p(x) of MNIST's {ALL:,} test digits by {result['samples']:,} importance samples each, of a "
+        f"784-{'-'.join(map(str, HIDDEN))}-{LATENT} model: {result['seconds_for_all_digits'] / 60:.1f} minutes "
+        f"({kind}; {machine['processor']}, threads: {machine['threads']}), "
+        f"{result['share_of_the_products_rate']:.0%} of the rate of the decoder's matrix products alone."
+    )
+
+
 def measure(digits: int, samples: int) -> dict:
     """Time the likelihood of the first `digits` test digits."""
+    load = os.getloadavg()[0]
     network = {"name": "mlp", "hidden": HIDDEN, "activation": "tanh"}
     model: models.VAE = models.VAE(latent_dim=LATENT, encoder=network, decoder=network)
     x = data.load_arrays("mnist", f"test[:{digits}]", "static")
@@ -74,7 +103,7 @@ def measure(digits: int, samples: int) -> dict:
             "processor": processor(),
             "cores": os.cpu_count(),
             "threads": int(os.environ.get("TF_NUM_INTRAOP_THREADS") or 0) or os.cpu_count(),
-            "load_average": os.getloadavg()[0],
+            "load_average": load,
         },
         "versions": {name: version(name) for name in PACKAGES},
     }
@@ -86,15 +115,12 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=5000)
     parser.add_argument("--output", default=None, help="write the result here, as JSON")
     arguments = parser.parse_args()
+    if arguments.output:
+        check_quiet()
     result = measure(arguments.digits, arguments.samples)
-    kind = "extrapolated" if result["extrapolated"] else "measured"
-    print(
-        f"{result['digits']:,} digits, {result['samples']:,} samples each: {result['seconds']:.1f} s, "
-        f"{result['log_weights_per_second']:,.0f} weights/s, {result['share_of_the_products_rate']:.0%} of the rate of "
-        f"the decoder's matrix products alone. All {ALL:,} digits: {result['seconds_for_all_digits']:.0f} s ({kind}); "
-        f"allowed on 2 cores with nothing else to do: {ALLOWED:.0f} s. Here: {result['machine']['threads']} threads, "
-        f"load {result['machine']['load_average']:.1f}."
-    )
+    print(sentence(result))
+    print(f"Allowed on 2 cores with nothing else to do: {ALLOWED:.0f} s. Load at the start: "
+          f"{result['machine']['load_average']:.1f}.")  # fmt: skip
     if arguments.output:
         write_json(arguments.output, result)
 

@@ -20,6 +20,7 @@ def tables() -> dict[str, str]:
     from keras_vae.zoo import cards
 
     results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in Path(__file__).parent.glob("*.json")}
+    from likelihood import sentence
     from training import markdown
 
     return {
@@ -27,6 +28,7 @@ def tables() -> dict[str, str]:
         "support": support.markdown(MODELS),
         "runtimes": runtimes.markdown(results["inference"]["beta_vae_mnist"]).rstrip(),
         "training": markdown(results["training"]),
+        "likelihood": sentence(results["likelihood"]),
     }
 
 

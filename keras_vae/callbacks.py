@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from keras_vae import plots
 from keras_vae.arrays import check_whole_number
-from keras_vae.errors import UnavailableError, UserError
+from keras_vae.errors import NotApplicable, UnavailableError, UserError
 from keras_vae.evaluation.latent import active_units
 from keras_vae.tasks.traversal import traversable, traverse
 
@@ -72,7 +72,7 @@ class TensorBoard(keras.callbacks.Callback):
     def _pictures(self, model: Any) -> None:
         shown, given = self.x[:_SHOWN], None if self.condition is None else self.condition[:_SHOWN]
         _show("reconstructions", np.concatenate([shown, model.reconstruct(shown, given)]), len(shown))
-        with contextlib.suppress(UserError):  # it has no prior, and says so
+        with contextlib.suppress(NotApplicable):  # it has no prior, and says so
             _show("samples", model.sample(len(shown), condition=given), len(shown))
         if traversable(model):
             rows = traverse(model, self.x, condition=self.condition).images

@@ -82,6 +82,7 @@ class VAE(keras.Model):
     decoders: Mapping[str, Any] = DECODERS
     code_space: str = "vectors"  # "directions": a code is a unit vector, and densities are over the sphere
     draws_per_example: int = 1  # of q(z|x), that `terms` takes
+    refused: tuple[str, ...] = ()  # the arguments of `VAE` that the variant has no use for
 
     def __init__(
         self,
@@ -316,6 +317,7 @@ class VAE(keras.Model):
           *names: `"beta"`, `"free_bits"`.
           why: what the message adds, where the variant has a KL all the same.
         """
+        self.refused = names
         given = {"beta": self.beta != schedule(1.0), "free_bits": self.free_bits != 0.0}
         for name in names:
             if given[name]:

@@ -19,3 +19,7 @@ class ExportError(UserError):
 
 class UnavailableError(UserError):
     """Something optional, a runtime or a dataset, that is not installed or cannot be reached."""
+
+
+class NotApplicable(UserError):
+    """What was asked for does not apply: this model, or these data, have no such part."""

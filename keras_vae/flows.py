@@ -6,6 +6,9 @@ from typing import Any
 from keras import ops
 from tensorflow_probability import bijectors as tfb
 
+# Where the inverse ends, and the exponent that takes it there: sums and products with weights stay finite.
+_FAR, _EXPONENT = 1e30, 80.0
+
 
 class Planar(tfb.Bijector):
     """f(z) = z + u tanh(w.z + b), log abs det df/dz = log abs(1 + u.w (1 - tanh(w.z + b)**2)).
@@ -42,16 +45,19 @@ class Planar(tfb.Bijector):
 class AffineAutoregressive(tfb.Bijector):
     """f(z)_i = z_i exp(s_i) + t_i, where s_i and t_i depend on the z_j of a lower degree: log abs det df/dz = sum s_i.
 
-    The inverse takes as many passes as there are degrees: pass k makes the dimensions of degree k exact.
+    The inverse takes as many passes as there are degrees: pass k makes the dimensions of degree k exact, and those of a
+    higher degree are 0 until then. It ends at 1e30: a point whose origin lies further has a density of 0. For t is
+    linear in z at most (a ReLU network's) and exp(s) bounded, so that f moves no point of a Gaussian's mass there; and
+    the square of 1e30 is infinite in float32. Without an end, a masked weight of 0 times infinity would be NaN.
 
     Args:
       function: from `(..., dimensions)` to t and s, each of that shape.
-      degrees: how many there are.
+      degrees: of each dimension, from 1.
     """
 
-    def __init__(self, function: Callable[[Any], tuple[Any, Any]], degrees: int, dtype: Any) -> None:
+    def __init__(self, function: Callable[[Any], tuple[Any, Any]], degrees: Sequence[int], dtype: Any) -> None:
         super().__init__(forward_min_event_ndims=1, dtype=dtype, name="affine_autoregressive")
-        self._function, self._degrees = function, degrees
+        self._function, self._degrees = function, tuple(degrees)
 
     def _forward(self, x: Any) -> Any:
         shift, log_scale = self._function(x)
@@ -61,10 +67,11 @@ class AffineAutoregressive(tfb.Bijector):
         return ops.sum(self._function(x)[1], axis=-1)
 
     def _inverse(self, y: Any) -> Any:
-        x = y
-        for _ in range(self._degrees):
+        x = ops.zeros_like(y)
+        for degree in range(1, max(self._degrees) + 1):
             shift, log_scale = self._function(x)
-            x = (y - shift) * ops.exp(-log_scale)
+            x = ops.clip((y - shift) * ops.exp(ops.minimum(-log_scale, _EXPONENT)), -_FAR, _FAR)
+            x *= ops.convert_to_tensor([float(each <= degree) for each in self._degrees], x.dtype)
         return x
 
 

@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from keras_vae import arrays, randomness
-from keras_vae.errors import UserError
+from keras_vae.errors import NotApplicable, UserError
 from keras_vae.evaluation.likelihood import elbo_terms, importance_weighted
 
 
@@ -123,7 +123,7 @@ def checked_inputs(model: Any, x: Any, condition: Any = None, likelihood: bool =
     """
     images = model.check_x(x).astype(model.x_spec()["dtype"], copy=False)
     if likelihood and not model.stochastic:
-        raise UserError(
+        raise NotApplicable(
             f"{type(model).__name__} has no distribution over codes, and so no ELBO and no log p(x). Compare "
             f"reconstructions, or train a VAE."
         )

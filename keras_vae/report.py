@@ -2,6 +2,7 @@
 
 import base64
 import html
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -37,6 +38,36 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def preformatted(text: str) -> str:
     """Text whose line breaks and spaces count."""
     return f'<div class="scroll"><pre>{html.escape(text)}</pre></div>'
+
+
+def from_markdown(lines: Sequence[str]) -> list[str]:
+    """A card's lines of Markdown as parts of the page: headings, paragraphs, and tables; code marks are dropped."""
+    parts: list[str] = []
+    text: list[str] = []
+    rows: list[list[str]] = []
+    for line in [*lines, ""]:
+        if line.startswith("|"):
+            rows.append([_plain(cell.strip()) for cell in _CELLS.split(line.strip().strip("|"))])
+            continue
+        if rows:
+            parts.append(table(rows[0], rows[2:]))  # the second row is the Markdown rule
+            rows = []
+        if line and not line.startswith("## "):
+            text.append(_plain(line))
+            continue
+        if text:
+            parts.append(paragraph(" ".join(text)))
+            text = []
+        if line:
+            parts.append(heading(_plain(line.removeprefix("## "))))
+    return parts
+
+
+_CELLS = re.compile(r"(?<!\\)\|")
+
+
+def _plain(text: str) -> str:
+    return text.replace("\\|", "|").replace("`", "")
 
 
 def picture(path: str | Path, caption: str) -> str:

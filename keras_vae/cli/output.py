@@ -5,7 +5,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -86,15 +86,15 @@ def print_table(
 
 
 @contextlib.contextmanager
-def working(what: str, quiet: bool = False) -> Iterator[None]:
-    """Show on standard error that `what` is being done, while it is."""
+def working(what: str, quiet: bool = False) -> Iterator[Callable[[str], None]]:
+    """Show on standard error that `what` is being done, while it is; what it gives is told how far that is."""
     if quiet or not sys.stderr.isatty():
-        yield
+        yield lambda _: None
         return
     from rich.console import Console
 
-    with Console(stderr=True).status(what):
-        yield
+    with Console(stderr=True).status(what) as status:
+        yield lambda progress: status.update(f"{what}: {progress}")
 
 
 def load_tensorflow() -> None:

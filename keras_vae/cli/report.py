@@ -30,45 +30,23 @@ def report_command(
 
 
 def _page(card: Any, model: Any, folder: Path, count: int) -> str:
+    """The card's own sections, pictures drawn anew, and further ones."""
     from keras_vae import report, zoo
-    from keras_vae.zoo import pictures, texts
-    from keras_vae.zoo.cards import PICTURES, further, number
+    from keras_vae.zoo import pictures
+    from keras_vae.zoo.cards import PICTURES
 
-    results = card.results
-    metrics = results.get("metrics", {})
-    numbers = [[metric, number(row), row.get("unit", "nats")] for metric, row in metrics.items()]
-    rows, collapse = further(results.get("overview", {})), results.get("overview", {}).get("latent", {}).get("collapse")
-    pictures.write(folder, model, card.recipe, card.results["training"]["history"], zoo.prior(model.zoo_folder))
-    sequences = texts.shown(model, card.recipe)
+    history = card.results["training"]["history"]
+    pictures.write(folder, model, card.recipe, history, zoo.prior(model.zoo_folder))
     captions = {**PICTURES, **_further_pictures(card, model, folder, count)}
     parts = [
-        report.heading("Measured"),
-        report.paragraph(f"On the split {card.results['evaluation']['split']}, each number with its standard error."),
-        report.table(["metric", "value ± standard error", "unit"], numbers),
-        *([report.paragraph(f"Collapse: {collapse['verdict']}. {collapse['summary']}")] if collapse else []),
-        *([report.table(["further", "value ± standard error", "of"], _plain(rows))] if rows else []),
+        *report.from_markdown(card.numbers()),
         report.heading("What it has learned"),
-        *(part for name, found in sequences.items() for part in _text_parts(name, found)),
         *(report.picture(folder / file, title) for file, title in captions.items() if (folder / file).is_file()),
+        *report.from_markdown(card.origin()),
         report.heading("Recipe"),
         report.preformatted(card.recipe.text),
     ]
     return report.page(card.name, card.recipe.summary, parts)
-
-
-def _text_parts(name: str, rows: list[list[str]]) -> list[str]:
-    from keras_vae import report
-    from keras_vae.zoo.cards import text_cells
-
-    title, heads, cells = text_cells(name, rows)
-    if not heads:
-        return [report.paragraph(f"{title}: {', '.join(cells[0])}.")]
-    return [report.paragraph(title), report.table(heads, cells)]
-
-
-def _plain(rows: list[list[str]]) -> list[list[str]]:
-    """Without the marks of Markdown."""
-    return [[cell.replace("\\|", "|").replace("`", "") for cell in row] for row in rows]
 
 
 def _further_pictures(card: Any, model: Any, folder: Path, count: int) -> dict[str, str]:
@@ -76,7 +54,7 @@ def _further_pictures(card: Any, model: Any, folder: Path, count: int) -> dict[s
     import numpy as np
 
     from keras_vae import plots, tasks, zoo
-    from keras_vae.errors import UserError
+    from keras_vae.errors import NotApplicable
     from keras_vae.evaluation.distances import memorisation
     from keras_vae.evaluation.latent import codebook_usage
     from keras_vae.evaluation.overview import vectors_of
@@ -90,7 +68,7 @@ def _further_pictures(card: Any, model: Any, folder: Path, count: int) -> dict[s
     def kl(path: Path) -> None:
         values = card.results.get("metrics", {}).get("kl", {}).get("parts", [])
         if len(values) < 2:
-            raise UserError("Bars compare dimensions or levels, and there is one, or none.")
+            raise NotApplicable("Bars compare dimensions or levels, and there is one, or none.")
         names = list(model.code_spec())
         of_levels = len(names) == len(values)
         order = sorted(range(len(values)), key=lambda place: 0 if of_levels else -values[place])
@@ -106,22 +84,35 @@ def _further_pictures(card: Any, model: Any, folder: Path, count: int) -> dict[s
 
     def require_images() -> None:
         if card.kind != "image":
-            raise UserError("Only images are drawn.")
+            raise NotApplicable("Only images are drawn.")
 
     def interpolation(path: Path) -> None:
         require_images()
+        if len(x) < 8:
+            raise NotApplicable("An interpolation is between two images: four of them take eight.")
         condition = None if given is None else (given[:4], given[4:8])
         plots.rows(tasks.interpolate(model, x[:4], x[4:8], condition=condition), path)
 
     def manifold(path: Path) -> None:
         require_images()
         if model.latent_dim != 2:
-            raise UserError("A plane is the picture of a code of two dimensions.")
+            raise NotApplicable("A plane is the picture of a code of two dimensions.")
         plots.rows(tasks.latent_plane(model), path, gap=0)
 
     def scatter(path: Path) -> None:
         points = tasks.to_plane(vectors_of(model, x, given))
         plots.scatter(points, path, classes, "first two principal components of the codes")
+
+    def anomalies(path: Path) -> None:
+        require_images()
+        parts = [slice(0, len(x) // 2), slice(len(x) // 2, None)]
+        first, second = (x[part] for part in parts)
+        labels = [None if given is None else given[part] for part in parts]
+        scores = [
+            tasks.anomaly_scores(model, images, "reconstruction", condition=condition)
+            for images, condition in ((first, labels[0]), (second, labels[1]), (second[:, ::-1], labels[1]))
+        ]
+        plots.detection(*scores[1:], tasks.threshold(scores[0]), path, "squared error, summed over pixels", scores[0])
 
     def nearest(path: Path) -> None:
         require_images()
@@ -142,13 +133,16 @@ def _further_pictures(card: Any, model: Any, folder: Path, count: int) -> dict[s
         "manifold.png": (manifold, "The plane of the code: equal areas have equal probability under the prior"),
         "nearest.png": (nearest, "Draws from the prior, and below each the training image nearest to it in pixels: "
                                  "none should be a copy"),
+        "anomalies.png": (anomalies, "Anomaly detection by the squared error of the reconstruction, of test images "
+                                     "upside down; the threshold and its calibration: set on one half, judged on the "
+                                     "other"),
         "codes.png": (scatter, f"Codes of {len(x):,} test {NOUNS[card.kind]}s{by_class}, projected to the plane"),
     }  # fmt: skip
     found = {}
     for file, (draw, caption) in drawn.items():
         try:
             draw(folder / file)
-        except UserError:  # the model has nothing to show there
+        except NotApplicable:  # the model has nothing to show there
             continue
         found[file] = caption
     return found

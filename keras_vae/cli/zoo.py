@@ -69,7 +69,12 @@ def evaluate_command(
     name: Name,
     split: Annotated[str | None, typer.Option(help="train, validation, test, or a slice: 'test[:1000]'.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of the noise; the recipe's if not given.")] = None,
-    samples: Annotated[int, typer.Option(help="Importance samples of log p(x) for each; 0 leaves it out.")] = 200,
+    samples: Annotated[
+        int | None,
+        typer.Option(
+            help="Importance samples of log p(x) for each, 0 leaves it out: 5,000 for --likelihood, else the recipe's.",
+        ),
+    ] = None,
     likelihood: Annotated[bool, typer.Option("--likelihood", help="Nats, bits/dim, annealed importance.")] = False,
     latent: Annotated[bool, typer.Option("--latent", help="KL and its parts, active units, collapse, codes.")] = False,
     disentanglement: Annotated[
@@ -97,8 +102,8 @@ def evaluate_command(
     if sections:
         from keras_vae.zoo.evaluations import evaluate_entry
 
-        with working(f"Evaluating {name}", quiet=json):
-            found = evaluate_entry(name, sections, split, seed, samples)
+        with working(f"Evaluating {name}", quiet=json) as report:
+            found = evaluate_entry(name, sections, split, seed, 5000 if samples is None else samples, report)
         if not any(found[section] for section in sections):
             listed = " ".join(dict.fromkeys(found["without"].values()))
             raise UserError(f"{name} has nothing of {', '.join(sections)}. {listed}")
@@ -108,6 +113,7 @@ def evaluate_command(
     from keras_vae.zoo import measures
 
     chosen = split or recipe.evaluation.split
+    samples = recipe.evaluation.samples if samples is None else samples
     with working(f"Measuring {name} on {chosen}", quiet=json):
         model, examples = zoo.load(name), measures.examples_of(recipe, chosen)
         seed, condition = recipe.evaluation.seed if seed is None else seed, measures.condition_of(model, examples)
@@ -157,24 +163,47 @@ def _three_digits(value: float | None) -> str:
 
 
 def print_evaluation(name: str, found: dict, sections: Sequence[str]) -> None:
-    """A table of each section's numbers, and why it lacks what it lacks."""
-    title = f"{name}, {found['examples']:,} images of {found['split']}"
+    """A table of each section's numbers, verdicts in words, what took long, and why it lacks what it lacks."""
+    from keras_vae.zoo import cards
+
+    title = f"{name}, {found['examples']:,} {cards.NOUNS[cards.card(name).kind]}s of {found['split']}"
     for section in sections:
-        rows = list(_numbers(found[section]))
+        rows = list(_numbers({key: part for key, part in found[section].items() if key != "collapse"}))
         if rows:
             print_table(f"{title}: {section}", ["metric", "value", "standard error"], rows)
+    for line in cards.collapse_lines(found["latent"]["collapse"]) if found.get("latent", {}).get("collapse") else []:
+        print(line)
+    for line in _costs(found.get("likelihood", {})):
+        print(line)
     for metric, reason in found["without"].items():
         if not reason.startswith("This needs"):
             print(f"No {metric}: {reason}")
 
 
+def _costs(likelihood: dict) -> Iterator[str]:
+    log_prob, agreement = likelihood.get("nats", {}).get("log_prob"), likelihood.get("agreement")
+    if log_prob:
+        each = f"{log_prob['samples']:,} samples each of {log_prob['examples']:,}"
+        yield (
+            f"log p(x), {each}: {log_prob['seconds']:,.0f} s; the mean is off by {log_prob['monte_carlo_error']:.2g} "
+            f"nats for want of samples; of these {log_prob['effective_samples']:,.0f} are effective (median)."
+        )
+    if agreement:
+        yield f"{agreement['verdict']} {agreement['seconds']:,.0f} s."
+
+
 def _numbers(part: Any, path: str = "") -> Iterator[list[str]]:
-    """A row for each number in a nested dict; of lists, and of what a number comes with, none."""
+    """A row for each number in a nested dict; of lists, of what a number comes with, and of sentences, none."""
+    from keras_vae.zoo.cards import BOUNDS
+
     if isinstance(part, dict) and "value" in part:
-        yield [path, f"{part['value']:.4g}", f"{part['standard_error']:.2g}" if "standard_error" in part else ""]
+        bound = f"{BOUNDS[part['bound']]} " if "bound" in part else ""
+        error = "" if part.get("standard_error") is None or bound else f"{part['standard_error']:.2g}"
+        yield [path, f"{bound}{part['value']:.4g}", error]
     elif isinstance(part, dict):
         for key, inner in part.items():
             if isinstance(inner, dict):
                 yield from _numbers(inner, f"{path}.{key}".strip("."))
-            elif isinstance(inner, int | float | str):
-                yield [f"{path}.{key}".strip("."), inner if isinstance(inner, str) else f"{inner:.4g}", ""]
+            elif isinstance(inner, int | float) and key not in ("seconds", "agrees", "standard_error"):
+                error = f"{part['standard_error']:.2g}" if key == "perplexity" else ""
+                yield [f"{path}.{key}".strip("."), f"{inner:.4g}", error]

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from keras_vae.evaluation.aggregate import aggregate_log_probs as aggregate_log_probs
+    from keras_vae.evaluation.aggregate import gaussian_total_correlation as gaussian_total_correlation
     from keras_vae.evaluation.aggregate import kl_split as kl_split
+    from keras_vae.evaluation.agreement import log_prob_agreement as log_prob_agreement
     from keras_vae.evaluation.annealing import annealed_importance as annealed_importance
     from keras_vae.evaluation.disentanglement import beta_vae_metric as beta_vae_metric
     from keras_vae.evaluation.disentanglement import dci as dci
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from keras_vae.evaluation.latent import active_units as active_units
     from keras_vae.evaluation.latent import codebook_usage as codebook_usage
     from keras_vae.evaluation.latent import collapse as collapse
+    from keras_vae.evaluation.latent import kl_by_group as kl_by_group
     from keras_vae.evaluation.latent import kl_per_dimension as kl_per_dimension
     from keras_vae.evaluation.likelihood import bits_per_dim as bits_per_dim
     from keras_vae.evaluation.overview import evaluate as evaluate
@@ -36,14 +39,15 @@ if TYPE_CHECKING:
     from keras_vae.evaluation.representation import probes as probes
 
 _HOME = {
-    "aggregate": ("aggregate_log_probs", "kl_split"),
+    "aggregate": ("aggregate_log_probs", "gaussian_total_correlation", "kl_split"),
+    "agreement": ("log_prob_agreement",),
     "annealing": ("annealed_importance",),
     "disentanglement": (
         "beta_vae_metric", "dci", "explicitness", "factor_vae_metric", "mig", "modularity", "repeated", "sap",
     ),
     "distances": ("frechet", "memorisation", "precision_recall"),
     "generation": ("condition_accuracy", "mnist_fd", "reconstruction"),
-    "latent": ("active_units", "codebook_usage", "collapse", "kl_per_dimension"),
+    "latent": ("active_units", "codebook_usage", "collapse", "kl_by_group", "kl_per_dimension"),
     "likelihood": ("bits_per_dim",),
     "overview": ("evaluate",),
     "representation": ("clustering", "probes"),

@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_vae import divergences, randomness
 from keras_vae.arrays import check_whole_number
-from keras_vae.errors import UserError
+from keras_vae.errors import NotApplicable, UserError
 from keras_vae.evaluation.estimates import mean_of
 from keras_vae.inference import checked_inputs
 
@@ -21,6 +21,7 @@ class LogProbs(NamedTuple):
     aggregate: np.ndarray  # log q(z_i)
     prior: np.ndarray  # log p(z_i)
     aggregate_dimensions: np.ndarray | None  # log q(z_ij), (N, latent_dim)
+    prior_dimensions: np.ndarray | None = None  # log p(z_ij), where the prior is a product too
 
 
 def aggregate_log_probs(model: Any, x: Any, seed: int = 0) -> LogProbs:
@@ -35,13 +36,16 @@ def aggregate_log_probs(model: Any, x: Any, seed: int = 0) -> LogProbs:
       seed: of the draws.
 
     Raises:
-      UserError: a model without a distribution over codes, with a condition, or whose posterior has a density at its
-        own draws only; fewer than two images.
+      NotApplicable: a model without a distribution over codes, with a condition, or whose posterior has a density at
+        its own draws only.
+      UserError: fewer than two images.
     """
     if not model.stochastic:
-        raise UserError(f"{type(model).__name__} has no distribution over codes, and so no KL to split. Train a VAE.")
+        raise NotApplicable(
+            f"{type(model).__name__} has no distribution over codes, and so no KL to split. Train a VAE."
+        )
     if model.conditional:
-        raise UserError(
+        raise NotApplicable(
             f"The aggregate posterior is that of an unconditional model. Given: a {type(model).__name__}, whose prior "
             f"and posteriors differ with the condition."
         )
@@ -54,9 +58,11 @@ def aggregate_log_probs(model: Any, x: Any, seed: int = 0) -> LogProbs:
     product = divergences.is_product(posterior) and z.dtype.is_floating
     count = len(inputs["x"])
 
+    own, prior = (np.asarray(each.log_prob(z), "float64") for each in (posterior, model.prior()))
+
     @tf.function(autograph=False)
-    def of_one(one: Any) -> Any:
-        """log of the mean over n of q(z|x_n), and of q(z_j|x_n)."""
+    def of_one(one: Any, place: Any, known: Any) -> Any:
+        """log of the mean over n of q(z|x_n), and of q(z_j|x_n). That of its own image is `known`: no inverse."""
         log_count = float(np.log(count))
         if product:
             log_q = posterior.distribution.log_prob(ops.broadcast_to(one, ops.shape(z)))
@@ -65,18 +71,29 @@ def aggregate_log_probs(model: Any, x: Any, seed: int = 0) -> LogProbs:
                 ops.logsumexp(log_q, axis=0) - log_count,
             )
         spread = keras.tree.map_structure(lambda part: ops.broadcast_to(part, (count, *part.shape)), one)
-        return ops.logsumexp(posterior.log_prob(spread)) - log_count, ops.zeros(0)
+        log_q = ops.where(ops.arange(count) == place, ops.cast(known, model.float_dtype), posterior.log_prob(spread))
+        return ops.logsumexp(log_q) - log_count, ops.zeros(0)
+
+    def row(place: int) -> Any:
+        one = keras.tree.map_structure(lambda part: part[place], z)
+        return of_one(one, tf.constant(place), tf.constant(own[place]))
 
     try:
-        rows = [of_one(keras.tree.map_structure(lambda part, i=i: part[i], z)) for i in range(count)]
+        rows = [row(place) for place in range(count)]
     except NotImplementedError as error:
-        raise UserError(
+        raise NotApplicable(
             f"The aggregate posterior needs log q(z|x) at other images' codes. Given: a {type(model).__name__} whose "
             f"posterior has a density at its own draws only, as planar flows do. Use another flow."
         ) from error
     dimensions = np.stack([row[1] for row in rows]).astype("float64") if product else None
-    own, prior = (np.asarray(each.log_prob(z), "float64") for each in (posterior, model.prior()))
-    return LogProbs(own, np.asarray([row[0] for row in rows], "float64"), prior, dimensions)
+    aggregate = np.asarray([row[0] for row in rows], "float64")
+    by_dimension = None
+    if product and divergences.is_product(model.prior()):
+        by_dimension = np.asarray(model.prior().distribution.log_prob(z), "float64")
+    return LogProbs(own, aggregate, prior, dimensions, by_dimension)
+
+
+SATURATED = 0.1  # nats from its cap
 
 
 def kl_split(model: Any, x: Any, seed: int = 0) -> dict[str, dict[str, Any]]:
@@ -84,18 +101,22 @@ def kl_split(model: Any, x: Any, seed: int = 0) -> dict[str, dict[str, Any]]:
 
     * `kl` = `mutual_information` + `marginal_kl`, exactly, draw by draw: I(x; z) = E log q(z|x) - log q(z), and
       KL(q(z) || p(z)). Hoffman and Johnson 2016, http://approximateinference.org/accepted/HoffmanJohnson2016.pdf.
-    * Where dimensions are independent given x: `marginal_kl` = `total_correlation` + `dimension_kl`, KL(q(z) || prod_j
-      q(z_j)) and sum_j KL(q(z_j) || p(z_j)): equation 2 of Chen et al. 2018, https://arxiv.org/abs/1802.04942.
+    * Where dimensions are independent given x: `total_correlation`, KL(q(z) || prod_j q(z_j)). Where they are in the
+      prior too, `dimension_kl`, sum_j KL(q(z_j) || p(z_j)), and `marginal_kl` is the sum of both: equation 2 of Chen et
+      al. 2018, https://arxiv.org/abs/1802.04942. A mixture such as a VampPrior is no product, and has no such part.
 
-    All are of the aggregate posterior of the images given. Its mutual information is at most log N: where the estimate
-    is near that `cap`, most codes tell their image from all others, and of a larger data set it would be more (and the
-    marginal KL less). An estimate near 0 can be slightly negative.
+    q(z) is that of the images given, each of which counts among them, so that log q(z) is too large in expectation:
+    the mutual information of all images is at least what is found here, the marginal KL and the total correlation at
+    most. Of N images the first is at most log N, its `cap`. Within 0.1 of it, where each code tells its image from all
+    others, the numbers say more of N than of the model: they have a `bound`, "lower" or "upper", and are no estimates.
+    `gaussian_total_correlation` does not saturate. An estimate near 0 can be slightly negative.
 
     Returns:
-      part -> `value`, `standard_error` over draws, `samples` (1), `seed`, `examples`; `mutual_information` also `cap`.
+      part -> `value`, `standard_error` over draws, `samples` (1), `seed`, `examples`; `mutual_information` also `cap`;
+      where it is saturated, `bound` of it, of `marginal_kl` and of `total_correlation`.
 
     Raises:
-      UserError: as `aggregate_log_probs`.
+      NotApplicable, UserError: as `aggregate_log_probs`; densities that are not finite.
     """
     found = aggregate_log_probs(model, x, seed)
     parts = {
@@ -105,7 +126,52 @@ def kl_split(model: Any, x: Any, seed: int = 0) -> dict[str, dict[str, Any]]:
     }
     if found.aggregate_dimensions is not None:
         product = found.aggregate_dimensions.sum(axis=1)
-        parts |= {"total_correlation": found.aggregate - product, "dimension_kl": product - found.prior}
+        parts["total_correlation"] = found.aggregate - product
+        if found.prior_dimensions is not None:
+            parts["dimension_kl"] = product - found.prior
     split = {name: mean_of(value, samples=1, seed=seed, examples=len(value)) for name, value in parts.items()}
-    split["mutual_information"]["cap"] = float(np.log(len(found.own)))
+    information = split["mutual_information"]
+    information["cap"] = float(np.log(len(found.own)))
+    if information["value"] > information["cap"] - SATURATED:
+        bounds = {"mutual_information": "lower", "marginal_kl": "upper", "total_correlation": "upper"}
+        for name in bounds.keys() & split.keys():
+            split[name]["bound"] = bounds[name]
     return split
+
+
+def gaussian_total_correlation(codes: Any, repetitions: int = 100, seed: int = 0) -> dict[str, Any]:
+    """-1/2 log det of the correlation matrix of codes, nats: the total correlation, where they are Gaussian.
+
+    The figure of Locatello et al. 2019, appendix C, https://arxiv.org/abs/1811.12359. 0 for uncorrelated dimensions;
+    it sees what is linear only. It has no cap; of n codes of d independent dimensions it is about d (d - 1) / (4 n).
+
+    Args:
+      codes: `(n, dimensions)`, such as one draw of each q(z|x).
+      repetitions: resamplings of the codes, whose spread is the standard error.
+      seed: of those.
+
+    Returns:
+      `value`, `standard_error`, `repetitions`, `seed`, `examples`.
+
+    Raises:
+      NotApplicable: one dimension only, or one that is constant.
+      UserError: codes that are no finite numbers `(n, dimensions)`, or no more of them than dimensions.
+    """
+    codes = np.asarray(codes)
+    if codes.ndim != 2 or codes.dtype.kind not in "fiu" or not np.isfinite(codes).all():
+        raise UserError(f"codes must be finite numbers (n, dimensions). Given: {codes.dtype} of shape {codes.shape}.")
+    count, dimensions = codes.shape
+    if count <= dimensions + 1:
+        raise UserError(f"A correlation matrix needs more codes than dimensions, {dimensions}. Given: {count}.")
+    if dimensions < 2 or (np.ptp(codes, axis=0) == 0).any():
+        raise NotApplicable("A total correlation needs two dimensions or more that vary. Given: fewer, or a constant.")
+    codes = codes.astype("float64")
+    repetitions = check_whole_number(repetitions, "repetitions", minimum=2)
+    generator = np.random.default_rng(check_whole_number(seed, "seed", minimum=0))
+
+    def of(chosen: np.ndarray) -> float:
+        return -0.5 * float(np.linalg.slogdet(np.corrcoef(chosen, rowvar=False))[1])
+
+    again = [of(codes[generator.integers(count, size=count)]) for _ in range(repetitions)]
+    error = float(np.std(again, ddof=1))
+    return {"value": of(codes), "standard_error": error, "repetitions": repetitions, "seed": seed, "examples": count}

@@ -11,8 +11,8 @@ from keras import ops
 
 from keras_vae import randomness
 from keras_vae.arrays import check_number, check_whole_number
-from keras_vae.errors import UserError
-from keras_vae.inference import checked_inputs
+from keras_vae.errors import NotApplicable
+from keras_vae.inference import checked_inputs, fitted
 
 _SCALE_DRAWS = 64  # of q(z|x), for the size of the steps
 
@@ -26,6 +26,7 @@ def annealed_importance(
     step_size: float = 0.4,
     seed: int = 0,
     condition: Any = None,
+    prior: Any = None,
 ) -> dict[str, np.ndarray]:
     """log p(x) of each image by annealing from the prior to the posterior, with Hamiltonian Monte Carlo.
 
@@ -44,6 +45,7 @@ def annealed_importance(
       step_size: in those scales.
       seed: of all draws.
       condition: one for each image, where the model is conditional.
+      prior: of `keras_vae.priors`, fitted to the model; None: the model's own.
 
     Returns:
       `log_prob` `(batch,)`, nats; its `standard_error` over chains `(batch,)`, by the delta method, which is too small
@@ -51,8 +53,8 @@ def annealed_importance(
       between 0.6 and 0.9.
 
     Raises:
-      UserError: codes that are no real vectors of full dimension, images outside the likelihood's support, or arguments
-        out of range.
+      NotApplicable: codes that are no real vectors of full dimension.
+      UserError: images outside the likelihood's support, or arguments out of range.
     """
     spec = model.code_spec()
     inputs = checked_inputs(model, x, condition, likelihood=True)
@@ -62,9 +64,9 @@ def annealed_importance(
     step_size, seed = check_number(step_size, "step_size"), check_whole_number(seed, "seed", minimum=0)
     base = randomness.seed_of(seed, randomness.EVALUATION)
     images, given = tf.constant(inputs["x"]), inputs.get("condition")
-    prior = model.prior(given)
+    prior = model.prior(given) if prior is None else fitted(model, prior)
     if any(each["kind"] != "code" for each in spec.values()) or _on_a_sphere(prior, base):
-        raise UserError(
+        raise NotApplicable(
             f"Annealed importance sampling moves codes through a space of real vectors. Given: a "
             f"{type(model).__name__}, whose codes are not of that kind. Use log_prob."
         )

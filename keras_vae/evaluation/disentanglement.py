@@ -15,7 +15,7 @@ from sklearn.tree import DecisionTreeClassifier
 
 from keras_vae.arrays import check_whole_number
 from keras_vae.errors import UserError
-from keras_vae.evaluation.estimates import mean_of
+from keras_vae.evaluation.estimates import mean_of, seed_of_repetition
 from keras_vae.evaluation.factors import checked, entropies, fitted, halves, information, linear
 from keras_vae.naming import choose
 
@@ -46,7 +46,10 @@ def repeated(
     repetitions, seed = check_whole_number(repetitions, "repetitions", 2), check_whole_number(seed, "seed", 0)
     order = np.random.default_rng(seed).permutation(len(codes))
     parts = np.array_split(order, repetitions)
-    scores = [metric(codes[part], factors[part], seed=seed + i, **arguments) for i, part in enumerate(parts)]
+    scores = [
+        metric(codes[part], factors[part], seed=seed_of_repetition(seed, place), **arguments)
+        for place, part in enumerate(parts)
+    ]
     named = [score if isinstance(score, dict) else {metric.__name__: score} for score in scores]
     further = {"repetitions": repetitions, "seed": seed, "examples": len(parts[-1])}
     return {name: mean_of([score[name] for score in named], **further) for name in named[0]}

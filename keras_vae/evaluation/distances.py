@@ -40,7 +40,8 @@ def precision_recall(real: Any, generated: Any, neighbours: int = 3) -> dict[str
     """`precision`: the share of generated features on the real ones' manifold; `recall`: of real ones on the generated.
 
     A manifold is the union of balls around its points that reach their `neighbours`-th nearest of the same set:
-    equations 1 and 2 of Kynkäänniemi et al. 2019, https://arxiv.org/abs/1904.06991. Give equal numbers of both.
+    equations 1 and 2 of Kynkäänniemi et al. 2019, https://arxiv.org/abs/1904.06991. Give equal numbers of both. The
+    standard error is the binomial one of the points, for this manifold; `mnist_fd` repeats both on disjoint sets.
 
     Raises:
       UserError: fewer examples than `neighbours` and one more, or features that do not fit.

@@ -27,6 +27,11 @@ def mean_of(values: Any, **further: Any) -> dict[str, Any]:
     return {"value": float(array.mean()), "standard_error": float(error), **further}
 
 
+def seed_of_repetition(seed: int, repetition: int) -> int:
+    """A seed for a repetition that no other seed's repetitions have: of the pair, not of its sum."""
+    return int(np.random.SeedSequence([seed, repetition]).generate_state(1)[0] >> 1)
+
+
 def share_of(hits: Any, **further: Any) -> dict[str, Any]:
     """`value`, the share of hits among examples, with its binomial `standard_error`."""
     hits = np.asarray(hits, bool)

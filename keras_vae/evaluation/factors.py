@@ -8,7 +8,7 @@ from sklearn.metrics import mutual_info_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from keras_vae.errors import UserError
+from keras_vae.errors import NotApplicable, UserError
 
 LEAST = 20  # examples: with fewer, a histogram of 20 bins says nothing
 _EACH = 4  # two in each half: with fewer, a classifier has nothing to generalise from
@@ -33,11 +33,13 @@ def checked(codes: Any, factors: Any, dimensions: int = 1) -> tuple[np.ndarray, 
     if not np.isfinite(codes).all():
         raise UserError("codes must be finite. Given: values that are NaN or infinite.")
     if len(codes) < LEAST:
-        raise UserError(f"A metric needs {LEAST} examples or more, also in each part. Given: {len(codes)}.")
+        raise NotApplicable(f"A metric needs {LEAST} examples or more, also in each part. Given: {len(codes)}.")
     if not np.ptp(codes, axis=0).any():
-        raise UserError("A metric needs codes that vary. Given: the same code for all examples: the model ignores x.")
+        raise NotApplicable(
+            "A metric needs codes that vary. Given: the same code for all examples: the model ignores x."
+        )
     if codes.shape[1] < dimensions:
-        raise UserError(f"This metric compares dimensions: {dimensions} or more. Given: {codes.shape[1]}.")
+        raise NotApplicable(f"This metric compares dimensions: {dimensions} or more. Given: {codes.shape[1]}.")
     single = [place for place, factor in enumerate(factors.T) if factor.min() == factor.max()]
     if factors.shape[1] < 2 or single:
         raise UserError(

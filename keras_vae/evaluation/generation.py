@@ -4,16 +4,17 @@ Distances of distributions are measured in the features of the MNIST classifier 
 called `mnist_fd`: they are no FID, which is of Inception's features, and compare with no published number.
 """
 
+import json
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from keras_vae.arrays import check_whole_number, in_blocks
-from keras_vae.errors import UserError
+from keras_vae.errors import NotApplicable, UserError
 from keras_vae.evaluation import mnist_classifier
 from keras_vae.evaluation.distances import frechet, precision_recall
-from keras_vae.evaluation.estimates import mean_of, share_of
+from keras_vae.evaluation.estimates import mean_of, seed_of_repetition, share_of
 from keras_vae.inference import checked_inputs
 
 _SSIM_WINDOW = 11
@@ -24,38 +25,43 @@ def mnist_fd(
 ) -> dict[str, dict[str, Any]]:
     """Generated digits against real ones in the features of the package's classifier: `mnist_fd`, precision, recall.
 
-    The real digits are cut into two random halves. The model draws as many digits as are in one, and both the draws and
-    the other half are compared with it: `floor`, `floor_precision` and `floor_recall` are real against real, what a
-    perfect model would get. New halves and new draws in each repetition give the standard error.
+    The real digits are cut into disjoint parts, two for each repetition. The model draws as many digits as are in one,
+    and both the draws and the other part are compared with it: `floor`, `floor_precision` and `floor_recall` are real
+    against real, what a perfect model would get. No digit and no draw is in two repetitions, so that they are
+    independent and their spread gives the standard error. A distance of fewer examples is greater in expectation:
+    compare distances of equal `examples`, and with their floor.
 
     Args:
       model: one that draws 28 x 28 digits.
       real: held-out digits, of the kind the model draws: mean images are grey, so grey digits.
-      seed: of halves and draws.
+      seed: of parts and draws.
       repetitions: 2 or more.
-      condition: for a conditional model, that of each real digit; the draws have those of the half they stand for.
+      condition: for a conditional model, that of each real digit; the draws have those of the part they stand for.
       prior: as of `model.sample`.
 
     Raises:
-      UserError: images of another size, fewer than 130 of them, or a model that cannot be drawn from.
+      NotApplicable: fewer than 65 digits for each part, or a model without a prior.
+      UserError: images of another size, or conditions of another number than digits.
     """
     seed, repetitions = check_whole_number(seed, "seed", 0), check_whole_number(repetitions, "repetitions", 2)
-    least = 2 * (mnist_classifier.FEATURES + 1)
+    least = 2 * repetitions * (mnist_classifier.FEATURES + 1)
     if len(real) < least:
-        raise UserError(f"This distance needs {least} real digits or more. Given: {len(real)}.")
-    features, rows = mnist_classifier.features(real), []
+        raise NotApplicable(f"This distance needs {least} real digits or more. Given: {len(real)}.")
     given = None if condition is None else np.asarray(condition)
-    for repetition in range(repetitions):
-        order = np.random.default_rng([seed, repetition]).permutation(len(features))
-        half = len(order) // 2
-        one, other = features[order[:half]], features[order[half : 2 * half]]
-        images = model.sample(half, seed + repetition, None if given is None else given[order[:half]], prior)
-        drawn = mnist_classifier.features(images)
+    if given is not None and len(given) != len(real):
+        raise UserError(f"There must be one condition for each real digit. Given: {len(given)} for {len(real)}.")
+    features, rows = mnist_classifier.features(real), []
+    size = len(features) // (2 * repetitions)
+    parts = np.random.default_rng(seed).permutation(len(features))[: 2 * repetitions * size].reshape(-1, 2, size)
+    for repetition, (first, second) in enumerate(parts):
+        one, other = features[first], features[second]
+        noise = seed_of_repetition(seed, repetition)
+        drawn = mnist_classifier.features(model.sample(size, noise, None if given is None else given[first], prior))
         row = {"mnist_fd": frechet(one, drawn), "floor": frechet(one, other)}
         for name, each in (("", drawn), ("floor_", other)):
             row |= {name + key: share["value"] for key, share in precision_recall(one, each).items()}
         rows.append(row)
-    further = {"repetitions": repetitions, "seed": seed, "examples": len(features) // 2}
+    further = {"repetitions": repetitions, "seed": seed, "examples": size}
     return {name: mean_of([row[name] for row in rows], **further) for name in rows[0]}
 
 
@@ -67,15 +73,20 @@ def condition_accuracy(model: Any, count: int = 1000, seed: int = 0) -> dict[str
       count: digits, the labels in turn.
       seed: of the draws.
 
+    Returns:
+      `value`, `standard_error`, `examples`, `seed`; and `ceiling`, that classifier's accuracy on real test digits.
+
     Raises:
-      UserError: a model that is not conditional on ten labels, or other images.
+      NotApplicable: a model that is not conditional on ten labels.
+      UserError: other images.
     """
     if not model.conditional or model.condition_spec().get("classes") != mnist_classifier.CLASSES:
-        raise UserError(f"Accuracy for a condition is of a model conditional on the ten digits. Given: a "
+        raise NotApplicable(f"Accuracy for a condition is of a model conditional on the ten digits. Given: a "
                         f"{type(model).__name__} that is not.")  # fmt: skip
     labels = np.arange(check_whole_number(count, "count")) % mnist_classifier.CLASSES
     guesses = mnist_classifier.classify(model.sample(len(labels), seed=seed, condition=labels.astype("int32")))
-    return share_of(guesses == labels, examples=len(labels), seed=seed)
+    ceiling = json.loads(mnist_classifier.RESULTS.read_text(encoding="utf-8"))["test"]["accuracy"]
+    return share_of(guesses == labels, examples=len(labels), seed=seed, ceiling=ceiling)
 
 
 def squared_errors(model: Any, x: Any, condition: Any = None) -> np.ndarray:
@@ -96,11 +107,12 @@ def reconstruction(model: Any, x: Any, condition: Any = None) -> dict[str, dict[
     11 x 11 window, by `tf.image.ssim`; left out for smaller images.
 
     Raises:
+      NotApplicable: a model of anything but images.
       UserError: images that do not fit the model, or fewer than two.
     """
     inputs = checked_inputs(model, x, condition)
     if model.x_spec()["kind"] != "image":
-        raise UserError(f"These are errors of images. Given: a {type(model).__name__}, whose x is none.")
+        raise NotApplicable(f"These are errors of images. Given: a {type(model).__name__}, whose x is none.")
     found = {"x": inputs["x"].astype("float32"), "y": model.reconstruct(x, condition).astype("float32")}
     errors = _squares(found["x"], found["y"]) / np.prod(model.image_shape)
     values = {"mse": errors, "psnr": -10.0 * np.log10(np.maximum(errors, 1e-10))}

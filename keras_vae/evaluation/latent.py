@@ -6,8 +6,10 @@ from typing import Any
 import numpy as np
 
 from keras_vae import randomness
-from keras_vae.arrays import check_indices, check_number, in_blocks
-from keras_vae.errors import UserError
+from keras_vae.arrays import check_indices, check_number, check_whole_number, in_blocks
+from keras_vae.errors import NotApplicable, UserError
+from keras_vae.evaluation.estimates import mean_of
+from keras_vae.evaluation.likelihood import elbo_terms
 from keras_vae.inference import checked_inputs
 
 ACTIVE_ABOVE = 0.01  # the variance, over images, of an active unit's mean code
@@ -19,13 +21,37 @@ def kl_per_dimension(model: Any, x: Any, condition: Any = None) -> np.ndarray:
     In closed form, or from one draw for each image where the variant's KL has none.
 
     Raises:
-      UserError: `x` is not a batch of images in [0, 1] of the model's shape, or the model has no KL.
+      NotApplicable: the model has no KL.
+      UserError: `x` is not a batch of images in [0, 1] of the model's shape, or of none.
     """
-    if not model.stochastic:
-        raise UserError(f"{type(model).__name__} has no distribution over codes, and so no KL. Train a VAE.")
-    inputs = checked_inputs(model, x, condition)
-    base = randomness.seed_of(0, randomness.EVALUATION)
+    inputs, base = _with_kl(model, x, condition), randomness.seed_of(0, randomness.EVALUATION)
     return in_blocks(lambda block, part: model.functions.kl(part, randomness.fold(base, block)), inputs).mean(axis=0)
+
+
+def kl_by_group(model: Any, x: Any, condition: Any = None, seed: int = 0) -> dict[str, dict[str, Any]]:
+    """The KL of each group of `Terms.kl` with its standard error over images: name -> `value`, `standard_error`.
+
+    Names: z0, z1, ... of dimensions; those of `code_spec` where a group is a level; "total" where there is but one.
+
+    Raises:
+      NotApplicable, UserError: as `kl_per_dimension`; fewer than two images.
+    """
+    inputs = _with_kl(model, x, condition)
+    groups, levels = elbo_terms(model, inputs, seed)["kl_groups"].T, list(model.code_spec())
+    if len(groups) == len(levels) > 1:
+        names = levels
+    else:
+        names = ["total"] if len(groups) == 1 != model.latent_dim else [f"z{place}" for place in range(len(groups))]
+    return {name: mean_of(group, examples=len(group)) for name, group in zip(names, groups, strict=True)}
+
+
+def _with_kl(model: Any, x: Any, condition: Any) -> dict[str, np.ndarray]:
+    if not model.stochastic:
+        raise NotApplicable(f"{type(model).__name__} has no distribution over codes, and so no KL. Train a VAE.")
+    inputs = checked_inputs(model, x, condition)
+    if not len(inputs["x"]):
+        raise UserError("A mean over images needs one or more. Given: none.")
+    return inputs
 
 
 def active_units(model: Any, x: Any, threshold: float = ACTIVE_ABOVE, condition: Any = None) -> dict[str, Any]:
@@ -39,10 +65,11 @@ def active_units(model: Any, x: Any, threshold: float = ACTIVE_ABOVE, condition:
       a hierarchy, of all levels one after the other, and `levels`: name -> count.
 
     Raises:
-      UserError: integer codes, which have `codebook_usage`, or fewer than two images.
+      NotApplicable: integer codes, which have `codebook_usage`.
+      UserError: fewer than two images.
     """
     if _index(model):
-        raise UserError(f"Active units are of real codes. Given: a {type(model).__name__}. Use codebook_usage.")
+        raise NotApplicable(f"Active units are of real codes. Given: a {type(model).__name__}. Use codebook_usage.")
     threshold = check_number(threshold, "threshold")
     codes = model.encode(x, condition)
     levels = {name: np.asarray(code, "float64") for name, code in (
@@ -67,10 +94,10 @@ def collapse(model: Any, x: Any, threshold: float = ACTIVE_ABOVE, condition: Any
 
     Returns:
       `verdict`: "none", "partial" or "full"; `dimensions`: the collapsed ones, numbered from 0; `summary`: a sentence;
-      `remedies`: those that the model does not use already, a list; empty where nothing has collapsed.
+      `remedies`: sentences, those of `remedies`; empty where nothing has collapsed.
 
     Raises:
-      UserError: as `active_units`.
+      NotApplicable, UserError: as `active_units`.
     """
     units = active_units(model, x, threshold, condition)
     dead = [place for place, variance in enumerate(units["variances"]) if not variance > threshold]
@@ -79,60 +106,83 @@ def collapse(model: Any, x: Any, threshold: float = ACTIVE_ABOVE, condition: Any
                 "remedies": []}  # fmt: skip
     if len(dead) == units["of"]:
         verdict = "full"
-        summary = (
-            f"Posterior collapse: none of the {units['of']} dimensions moves with the image; the code says nothing."
-        )
+        what = "Posterior collapse" if model.stochastic else "A constant code"
+        summary = f"{what}: none of the {units['of']} dimensions moves with the image; the code says nothing."
     else:
         verdict = "partial"
         summary = (
             f"{len(dead)} of {units['of']} dimensions do not move with the image: the model uses {units['value']}."
         )
-    return {"verdict": verdict, "dimensions": dead, "summary": summary, "remedies": _remedies(model, verdict)}
+    return {"verdict": verdict, "dimensions": dead, "summary": summary, "remedies": list(remedies(model, verdict))}
 
 
-def _remedies(model: Any, verdict: str) -> list[str]:
+def remedies(model: Any, verdict: str) -> dict[str, dict[str, Any]]:
+    """What helps against a collapsed code and the model does not use yet: a sentence -> arguments of its constructor.
+
+    What a variant refuses (`VAE.refused`) is not suggested; no arguments: it is a change of the networks or the size.
+
+    Args:
+      verdict: "partial" or "full", as `collapse` gives it.
+    """
+    known: dict[str, dict[str, Any]] = {}
     schedule = model.beta.get_config()
-    final, constant = float(schedule.get("final", schedule.get("value", 1.0))), "final" not in schedule
-    known = []
-    if model.stochastic and constant:
-        known.append("KL annealing: beta={'name': 'linear', 'final': 1.0, 'steps': 10000}")
-    if model.stochastic and not model.free_bits:
-        each = {"dimension": "a dimension", "group": "a level", "total": "in total"}
-        known.append(f"free bits: free_bits=0.1 nats {each[model.kl_of]}")
-    if model.stochastic and final > 1:
-        known.append(f"a smaller beta: it ends at {final:g}, and 1 is the ELBO's")
-    known.append("a weaker decoder: fewer or narrower layers, which must ask the code")
+    final = float(schedule.get("final", schedule.get("value", 1.0)))
+    if model.stochastic and "beta" not in model.refused:
+        if "final" not in schedule:
+            known[f"KL annealing: a beta that climbs to its {final:g}, beta={{'name': 'linear', 'final': {final:g}, "
+                  "'steps': 10000}"] = {"beta": {"name": "linear", "final": final, "steps": 10_000}}  # fmt: skip
+        if final > 1:
+            known[f"a smaller beta: beta=1.0, the ELBO's; it is {final:g} in the end"] = {"beta": 1.0}
+    if model.stochastic and not model.free_bits and "free_bits" not in model.refused:
+        known["free bits: free_bits=0.1, nats that each part of the KL costs nothing below"] = {"free_bits": 0.1}
+    if model.stochastic:
+        known["a weaker decoder: fewer or narrower layers, which must ask the code"] = {}
+    elif verdict == "full":
+        known["a smaller learning rate, or less weight on the codes' own penalty: units have died"] = {}
     if verdict == "partial":
-        known.append("or fewer latent dimensions: the rest is not needed")
+        known["or fewer latent dimensions: the rest is not needed"] = {}
     return known
 
 
-def codebook_usage(model: Any, x: Any, condition: Any = None) -> dict[str, Any]:
+def codebook_usage(model: Any, x: Any, condition: Any = None, repetitions: int = 50, seed: int = 0) -> dict[str, Any]:
     """How much of its codebook a model with integer codes uses, over all the images.
 
     Returns:
       `used`: entries chosen at least once; `entries`; `perplexity`: exp(entropy, nats) of how often each entry is
-      chosen, from 1 to `entries`; `dead`: the share never chosen; `counts`: one for each entry, a list.
+      chosen, from 1 to `entries`, and its `standard_error` over `repetitions` resamplings of the images; `dead`: the
+      share never chosen; `counts`: one for each entry, a list.
 
     Raises:
-      UserError: codes that are not integers.
+      NotApplicable: codes that are not integers.
+      UserError: no images.
     """
     if not _index(model):
-        raise UserError(f"A codebook's usage is of integer codes. Given: a {type(model).__name__}. Use active_units.")
+        raise NotApplicable(f"Codebook usage is of integer codes. Given: a {type(model).__name__}. Use active_units.")
     ((_, spec),) = model.code_spec().items()
     codes = check_indices(model.encode(x, condition), spec["shape"], spec["classes"])
     counts = np.bincount(codes.ravel(), minlength=spec["classes"])
     if not counts.sum():
         raise UserError("A codebook's usage needs one image or more. Given: none.")
-    shares = counts[counts > 0] / counts.sum()
+    generator, flat, count = np.random.default_rng(seed), codes.reshape(len(codes), -1), len(codes)
+    again = [
+        _perplexity(np.bincount(flat[generator.integers(count, size=count)].ravel(), minlength=spec["classes"]))
+        for _ in range(check_whole_number(repetitions, "repetitions", 2))
+    ]
+    used = int((counts > 0).sum())
     return {
-        "used": len(shares),
+        "used": used,
         "entries": spec["classes"],
-        "perplexity": float(np.exp(-(shares * np.log(shares)).sum())),
-        "dead": 1.0 - len(shares) / spec["classes"],
+        "perplexity": _perplexity(counts),
+        "standard_error": float(np.std(again, ddof=1)),
+        "dead": 1.0 - used / spec["classes"],
         "examples": len(codes),
         "counts": counts.tolist(),
     }
+
+
+def _perplexity(counts: np.ndarray) -> float:
+    shares = counts[counts > 0] / counts.sum()
+    return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
 def _index(model: Any) -> bool:

@@ -1,6 +1,6 @@
 """The ELBO and its terms, and importance-weighted log-likelihood: one value an example, nats."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_vae import divergences, randomness
 from keras_vae.arrays import BLOCK, check_images, check_whole_number, in_blocks
-from keras_vae.errors import UserError
+from keras_vae.errors import NotApplicable
 from keras_vae.training import Trackers
 
 # Draws in one pass of the compiled loop: with a block of examples, enough rows to keep the matrix products busy, and
@@ -67,7 +67,19 @@ def own_terms(model: Any, inputs: Mapping[str, np.ndarray], seed: int, batch_siz
 def importance_weighted(
     model: Any, inputs: Mapping[str, np.ndarray], samples: int, seed: int, prior: Any = None
 ) -> np.ndarray:
-    """log (1/S) sum_s w_s for S importance weights w = p(x, z) / q(z|x), z from q(z|x): one value an example, nats.
+    """`log_prob` of `importance_weights`: one value an example, nats."""
+    return importance_weights(model, inputs, samples, seed, prior)["log_prob"]
+
+
+def importance_weights(
+    model: Any,
+    inputs: Mapping[str, np.ndarray],
+    samples: int,
+    seed: int,
+    prior: Any = None,
+    report: Callable[[str], None] | None = None,
+) -> dict[str, np.ndarray]:
+    """log (1/S) sum_s w_s for S importance weights w = p(x, z) / q(z|x), z from q(z|x), and how sure it is.
 
     A lower bound of log p(x) in expectation, tight as S grows: equation 8 of Burda et al. 2016,
     https://arxiv.org/abs/1509.00519. The time that 5,000 samples of all test digits take is measured by
@@ -79,18 +91,33 @@ def importance_weighted(
       samples: S.
       seed: the noise of an example depends on it and on the example's position.
       prior: a distribution that takes the place of p(z).
+      report: is told how far it is, after each block.
+
+    Returns:
+      Each `(batch,)`: `log_prob`, nats; `effective_samples`, (sum w)**2 / sum w**2, from 1 to S: equation 9.13 of Owen,
+      https://artowen.su.domains/mc/Ch-var-is.pdf; `standard_error` of log_prob over draws, sqrt(1/ESS - 1/S) by the
+      delta method, nats: too small where one weight outweighs all others, and ESS is near 1.
     """
-    base = randomness.seed_of(seed, randomness.EVALUATION)
+    base, count = randomness.seed_of(seed, randomness.EVALUATION), len(inputs["x"])
     # With a prior, traced anew for each call: it may have been fitted again since.
-    log_mean_weights = model.functions.log_mean_weights if prior is None else _log_mean_weights(model, prior)
+    sums_of_weights = model.functions.sums_of_weights if prior is None else _sums_of_weights(model, prior)
     limit = chunk_limit(model)
     size = -(-samples // -(-samples // limit))  # chunks of equal size: the last one draws little in vain
 
-    def one_block(block: int, part: Mapping[str, np.ndarray]) -> Any:
+    def one_block(block: int, part: Mapping[str, np.ndarray]) -> Mapping[str, Any]:
         tensors = {name: tf.constant(array) for name, array in part.items()}
-        return log_mean_weights(tensors, size, tf.constant(samples), randomness.fold(base, block))
+        first, second = sums_of_weights(tensors, size, tf.constant(samples), randomness.fold(base, block))
+        if report is not None:
+            report(f"log p(x), {samples:,} samples each: {min((block + 1) * BLOCK, count):,} of {count:,}")
+        return {"first": np.asarray(first), "second": np.asarray(second)}
 
-    return in_blocks(one_block, inputs, pad=True)
+    sums = in_blocks(one_block, inputs, pad=True)
+    effective = np.exp(2.0 * sums["first"] - sums["second"])
+    return {
+        "log_prob": sums["first"] - np.log(samples),
+        "effective_samples": effective,
+        "standard_error": np.sqrt(np.maximum(1.0 / effective - 1.0 / samples, 0.0)),
+    }
 
 
 def chunk_limit(model: Any) -> int:
@@ -117,21 +144,23 @@ def bits_per_dim(
       prior: of `keras_vae.priors`, fitted to this model; its cost is counted, as is that of the model's own.
 
     Raises:
-      UserError: images that are not of 8 bits, or a likelihood of fewer levels, such as a Bernoulli, which has no
+      NotApplicable: images that are not of 8 bits, or a likelihood of fewer levels, such as a Bernoulli, which has no
         probability of a grey level.
     """
     family = model.likelihood_family
     if model.x_spec()["kind"] != "image":
-        raise UserError(f"Bits per dimension are of 8-bit images. Given: a {type(model).__name__}, whose x is none.")
+        raise NotApplicable(
+            f"Bits per dimension are of 8-bit images. Given: a {type(model).__name__}, whose x is none."
+        )
     if family.levels not in (0, 256):
-        raise UserError(
+        raise NotApplicable(
             f"Bits per dimension are of 8-bit images, under a density or a probability of 256 levels. Given: a "
             f"{type(family).__name__} of {family.levels} levels. Use likelihood='gaussian', or a mixture of logistics."
         )
     images = check_images(x, model.image_shape)
     levels = np.rint(255.0 * images)
     if not np.allclose(255.0 * images, levels, rtol=0, atol=1e-2):
-        raise UserError(
+        raise NotApplicable(
             "Bits per dimension are of 8-bit images, their pixels k / 255. Given: pixels between two levels. Give the "
             "images before they are dequantised, which happens here."
         )
@@ -142,26 +171,26 @@ def bits_per_dim(
     return offset - model.log_prob(images, samples, seed, condition, prior) / (pixels * np.log(2.0))
 
 
-def _log_mean_weights(model: Any, prior: Any = None) -> Any:
+def _sums_of_weights(model: Any, prior: Any = None) -> Any:
     @tf.function(autograph=False)
-    def log_mean_weights(inputs: Mapping[str, Any], size: int, samples: Any, seed: Any) -> Any:
-        """The mean of `samples` weights, its logarithm in float64, in chunks of `size`: x is encoded once."""
+    def sums_of_weights(inputs: Mapping[str, Any], size: int, samples: Any, seed: Any) -> Any:
+        """log sum w and log sum w**2 of `samples` weights, in float64, in chunks of `size`: x is encoded once."""
         x, condition = inputs["x"], inputs.get("condition")
         posterior = model.proposal(x, condition)
 
-        def one_chunk(chunk: Any, total: Any) -> Any:
+        def one_chunk(chunk: Any, first: Any, second: Any) -> Any:
             log_w = model.log_weights(x, size, randomness.fold(seed, chunk), condition, prior, posterior)
             wanted = chunk * size + ops.arange(size, dtype="int32") < samples
             log_w = ops.where(wanted[:, None], ops.cast(log_w, "float64"), -np.inf)
-            return chunk + 1, ops.logaddexp(total, ops.logsumexp(log_w, axis=0))
+            squared = ops.logsumexp(2.0 * log_w, axis=0)
+            return chunk + 1, ops.logaddexp(first, ops.logsumexp(log_w, axis=0)), ops.logaddexp(second, squared)
 
         start = ops.full(ops.shape(x)[:1], -np.inf, "float64")
-        _, total = tf.while_loop(
-            lambda chunk, _: chunk * size < samples, one_chunk, (tf.constant(0), start), parallel_iterations=1
-        )
-        return total - ops.log(ops.cast(samples, "float64"))
+        return tf.while_loop(
+            lambda chunk, *_: chunk * size < samples, one_chunk, (tf.constant(0), start, start), parallel_iterations=1
+        )[1:]
 
-    return log_mean_weights
+    return sums_of_weights
 
 
 class CompiledFunctions:
@@ -196,7 +225,7 @@ class CompiledFunctions:
             return divergences.sampled_kl(posterior, prior, posterior.sample(seed=seed))
 
         self.elbo_terms, self.own_terms, self.kl = elbo_terms, own_terms, kl
-        self.log_mean_weights = _log_mean_weights(model)
+        self.sums_of_weights = _sums_of_weights(model)
         # XLA where the work is, and only there: its random numbers take longer than the decoder that is given them.
         self.log_px_of = tf.function(model.log_px_of, jit_compile=True, autograph=False)
         self._further: dict[str, Any] = {}

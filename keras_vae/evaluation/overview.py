@@ -1,19 +1,21 @@
 """All numbers that apply to a model, in one nested dict."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from keras_vae.arrays import check_whole_number, in_blocks
-from keras_vae.errors import UserError
-from keras_vae.evaluation import aggregate, annealing, disentanglement, distances, generation, latent, representation
+from keras_vae.errors import NotApplicable, UserError
+from keras_vae.evaluation import aggregate, agreement, disentanglement, distances, generation, latent, representation
 from keras_vae.evaluation.estimates import mean_of
-from keras_vae.evaluation.likelihood import bits_per_dim, elbo_terms
-from keras_vae.inference import checked_inputs
+from keras_vae.evaluation.likelihood import bits_per_dim, elbo_terms, importance_weights
+from keras_vae.inference import checked_inputs, fitted
+from keras_vae.priors.base import codes_of
 
 SECTIONS = ("likelihood", "latent", "disentanglement", "generation", "representation")
-_SOME, _ANNEALED = 1000, 16  # images: for what takes the square of their number, or seconds or minutes for each
+_SOME = 1000  # images: for what takes the square of their number, or a second for each
 
 
 def evaluate(
@@ -32,12 +34,14 @@ def evaluate(
     seed: int = 0,
     repetitions: int = 5,
     prior: Any = None,
+    report: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """What can be measured of `model` on held-out data: section -> metric -> `value`, `standard_error`, and its draws.
 
     * likelihood: `nats` (`elbo`, `log_px`, `kl` and `log_prob`, per example); `bits_per_dim` of 8-bit images (first
-      1,000); and the check `annealed` of log p(x) on the first 16 images, beside `log_prob` of the same ones;
-    * latent: `kl_per_dimension`, `kl_split` (first 1,000 images), `active_units`, `collapse`; or `codebook`;
+      1,000); `agreement` of importance weights, 5,000 for each of the first 1,000 images, and annealing;
+    * latent: `kl_per_dimension`, `kl_split` (first 1,000 images), `gaussian_total_correlation` of a draw for each
+      image, `active_units`, `collapse`; or `codebook`;
     * disentanglement: every metric, given factors;
     * generation: `reconstruction`; of digits `mnist_fd` and `condition_accuracy`, given reference digits;
       `memorisation`, given training images;
@@ -58,13 +62,17 @@ def evaluate(
       samples: importance samples of log p(x).
       seed: of all draws.
       repetitions: of what is repeated for its standard error.
-      prior: of `keras_vae.priors`, fitted to the model, to draw what `generation` is of; None: the model's own.
+      prior: of `keras_vae.priors`, fitted to the model, in the place of its own in `likelihood` and for the draws of
+        `generation`; None: the model's own.
+      report: is told in words how far what takes long is.
 
     Returns:
-      The sections; `examples`, `seed`; and `without`: "section.metric" -> why this model, or these data, have none.
+      The sections; `examples`, `seed`; and `without`: "section.metric" -> why this model, or these data, have none:
+      what raised `NotApplicable`. A number that is not finite is no such reason, and raises.
 
     Raises:
-      UserError: images that do not fit the model, or an unknown section.
+      UserError: images that do not fit the model, an unknown section, labels or factors of another length, or labels
+        of one class only where the representation is asked for.
     """
     unknown = [name for name in sections if name.split(".")[0] not in SECTIONS]
     if unknown:
@@ -76,6 +84,12 @@ def evaluate(
     x, given = inputs["x"], inputs.get("condition")
     if len(x) < 2:
         raise UserError(f"A standard error needs two images or more. Given: {len(x)}.")
+    for name, array in (("labels", labels), ("factors", factors)):
+        if array is not None and len(array) != len(x):
+            raise UserError(f"There must be a row of {name} for each of the {len(x)} images. Given: {len(array)}.")
+    asks = {section.split(".")[0] for section in sections}
+    if labels is not None and "representation" in asks and len(np.unique(labels)) < 2:
+        raise UserError("Probes and clusters of codes need labels of two classes or more. Given: one only.")
     codes = vectors_of(model, x, given)
 
     def few(count: int) -> dict[str, Any]:
@@ -90,15 +104,22 @@ def evaluate(
         _given(reference, "reference")
         return generation.condition_accuracy(model, seed=seed)
 
+    def gaussian() -> dict[str, Any]:
+        draws: Any = codes_of(model, x, given, seed)
+        if any(spec["kind"] == "index" for spec in model.code_spec().values()):
+            raise NotApplicable(f"Integer codes have no correlation. Given: a {type(model).__name__}.")
+        return aggregate.gaussian_total_correlation(_side_by_side(draws), seed=seed)
+
     asked: dict[str, dict[str, Callable[[], Any]]] = {
         "likelihood": {
-            "nats": lambda: nats(model, inputs, samples, seed),
-            "bits_per_dim": lambda: bits(model, **few(_SOME), samples=max(samples, 1), seed=seed),
-            "annealed": lambda: annealed(model, **few(_ANNEALED), samples=max(samples, 1), seed=seed),
+            "nats": lambda: nats(model, inputs, samples, seed, prior, report),
+            "bits_per_dim": lambda: bits(model, **few(_SOME), samples=max(samples, 1), seed=seed, prior=prior),
+            "agreement": lambda: agreement.log_prob_agreement(model, **few(_SOME), seed=seed, prior=prior),
         },
         "latent": {
-            "kl_per_dimension": lambda: latent.kl_per_dimension(model, x, given).tolist(),
+            "kl_per_dimension": lambda: latent.kl_by_group(model, x, given, seed),
             "kl_split": lambda: aggregate.kl_split(model, x[:_SOME], seed),
+            "gaussian_total_correlation": gaussian,
             "active_units": lambda: latent.active_units(model, x, condition=given),
             "collapse": lambda: latent.collapse(model, x, condition=given),
             "codebook": lambda: latent.codebook_usage(model, x, given),
@@ -127,9 +148,11 @@ def evaluate(
     result: dict[str, Any] = {"examples": len(x), "seed": seed, "without": {}}
     for section, name, function in list(_chosen(asked, sections)):
         result.setdefault(section, {})
+        if report is not None:
+            report(f"{section}: {name}")
         try:
             result[section][name] = function()
-        except UserError as error:
+        except NotApplicable as error:
             result["without"][f"{section}.{name}"] = str(error)
     return result
 
@@ -147,23 +170,42 @@ def _chosen(asked: Mapping[str, Mapping[str, Any]], sections: Sequence[str]) -> 
             yield section, name, every[path]
 
 
-def nats(model: Any, inputs: Mapping[str, np.ndarray], samples: int, seed: int) -> dict[str, dict[str, Any]]:
+def nats(
+    model: Any,
+    inputs: Mapping[str, np.ndarray],
+    samples: int,
+    seed: int,
+    prior: Any = None,
+    report: Callable[[str], None] | None = None,
+) -> dict[str, dict[str, Any]]:
     """`elbo`, `log_px`, `kl`, and `log_prob` where there are samples: means over images, nats.
 
+    `log_prob` also has its `monte_carlo_error`, that of the mean over draws, the median of `effective_samples`, and its
+    `seconds`. With a fitted `prior`, `elbo` and `kl` are those of the draw, and p(z) is the prior's in all.
+
     Raises:
-      UserError: a model without a distribution over codes, or images outside the likelihood's support.
+      NotApplicable: a model without a distribution over codes.
+      UserError: images outside the likelihood's support.
     """
-    x, condition = inputs["x"], inputs.get("condition")
-    terms = elbo_terms(model, checked_inputs(model, x, condition, likelihood=True), seed)
-    found = {name: mean_of(terms[name], samples=1, seed=seed) for name in ("elbo", "log_px", "kl")}
-    if samples:
-        found["log_prob"] = mean_of(model.log_prob(x, samples, seed, condition), samples=samples, seed=seed)
+    inputs = checked_inputs(model, inputs["x"], inputs.get("condition"), likelihood=True)
+    terms = elbo_terms(model, inputs, seed)
+    if prior is not None:
+        elbo = model.elbo(inputs["x"], seed, inputs.get("condition"), prior)
+        terms = {"elbo": elbo, "log_px": terms["log_px"]}
+    found = {name: mean_of(terms[name], samples=1, seed=seed) for name in ("elbo", "log_px", "kl") if name in terms}
+    certain = any(spec["kind"] == "index" for spec in model.code_spec().values())
+    if samples and not certain:  # of a certain code log p(x) is the ELBO
+        start, chosen = time.perf_counter(), None if prior is None else fitted(model, prior)
+        weighted = importance_weights(model, inputs, samples, seed, chosen, report)
+        found["log_prob"] = agreement.over_images(weighted, samples, seed)
+        found["log_prob"]["seconds"] = round(time.perf_counter() - start, 1)
     return found
 
 
-def bits(model: Any, x: Any, condition: Any, samples: int, seed: int) -> dict[str, Any]:
+def bits(model: Any, x: Any, condition: Any, samples: int, seed: int, prior: Any = None) -> dict[str, Any]:
     """The mean of `bits_per_dim`."""
-    return mean_of(bits_per_dim(model, x, samples, seed, condition), samples=samples, seed=seed, examples=len(x))
+    found = bits_per_dim(model, x, samples, seed, condition, prior)
+    return mean_of(found, samples=samples, seed=seed, examples=len(x))
 
 
 def memorised(model: Any, train: Any, x: Any, condition: Any, seed: int, prior: Any = None) -> dict[str, Any]:
@@ -173,37 +215,21 @@ def memorised(model: Any, train: Any, x: Any, condition: Any, seed: int, prior: 
     return {**found, "examples": len(x), "train": len(train), "seed": seed}
 
 
-def annealed(model: Any, x: Any, condition: Any, samples: int, seed: int) -> dict[str, Any]:
-    """log p(x) by annealed importance sampling, and by importance weights, of the same few images: means, nats.
-
-    `standard_error` is that of the draws, not of the images, which are the same in both.
-    """
-    found = annealing.annealed_importance(model, x, seed=seed, condition=condition)
-    error = float(np.sqrt((found["standard_error"] ** 2).sum()) / len(x))
-    return {
-        "value": float(found["log_prob"].mean()),
-        "standard_error": error,
-        "log_prob": float(model.log_prob(x, samples, seed, condition).mean()),
-        "acceptance": float(found["acceptance"].mean()),
-        "examples": len(x),
-        "samples": samples,
-        "seed": seed,
-    }
-
-
 def probes(
     model: Any, codes: np.ndarray, labels: Any, train: Any, train_labels: Any, repetitions: int, seed: int
 ) -> dict[str, Any]:
     """`representation.probes` on the codes of training images, or of the first half where there are none."""
-    if len(labels) != len(codes):
-        raise UserError(f"There must be one label for each image. Given: {len(labels)} for {len(codes)}.")
     if train is None or train_labels is None:
         half = len(codes) // 2
         parts = codes[:half], labels[:half], codes[half:], labels[half:]
     else:
         given = train_labels if model.conditional else None
         parts = vectors_of(model, train, given), train_labels, codes, labels
-    return representation.probes(*parts, repetitions=repetitions, seed=seed)
+    found = representation.probes(*parts, repetitions=repetitions, seed=seed)
+    if model.conditional:  # what the code has besides the label, the label helped to find
+        for row in [row for rows in found.values() for row in rows.values()]:
+            row["given_labels"] = True
+    return found
 
 
 def vectors_of(model: Any, x: Any, condition: Any = None) -> np.ndarray:
@@ -219,7 +245,12 @@ def vectors_of(model: Any, x: Any, condition: Any = None) -> np.ndarray:
         levels = {
             "z": in_blocks(lambda _, part: model.functions.of(model.vectors)(**part), {"code": np.asarray(codes)})
         }
-    return np.concatenate([np.asarray(level).reshape(len(level), -1) for level in levels.values()], axis=1)
+    return _side_by_side(levels)
+
+
+def _side_by_side(codes: Any) -> np.ndarray:
+    levels = codes.values() if isinstance(codes, Mapping) else [codes]
+    return np.concatenate([np.asarray(level).reshape(len(level), -1) for level in levels], axis=1)
 
 
 _NEEDED = {
@@ -232,5 +263,5 @@ _NEEDED = {
 
 def _given(value: Any, name: str) -> Any:
     if value is None:
-        raise UserError(f"This needs {_NEEDED[name]}. Given: none.")
+        raise NotApplicable(f"This needs {_NEEDED[name]}. Given: none.")
     return value

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_vae.errors import UserError
+from keras_vae.errors import NotApplicable
 from keras_vae.inference import checked_inputs
 
 
@@ -20,10 +20,11 @@ def reconstructed_tokens(model: Any, x: Any, condition: Any = None) -> dict[str,
       condition: one for each sequence, where the model is conditional.
 
     Raises:
-      UserError: a model of something else, or what is no sequence of its tokens.
+      NotApplicable: a model of something else.
+      UserError: what is no sequence of its tokens.
     """
     if model.x_spec()["kind"] != "tokens":
-        raise UserError(f"These are errors of token sequences. Given: a {type(model).__name__}, whose x are none.")
+        raise NotApplicable(f"These are errors of token sequences. Given: a {type(model).__name__}, whose x are none.")
     x = checked_inputs(model, x, condition)["x"]
     same, ended = model.reconstruct(x, condition) == x, np.cumsum(x == 0, axis=1)
     counts = (ended == 0) | ((ended == 1) & (x == 0))  # up to the first 0, with it

@@ -6,7 +6,7 @@ import keras
 from tensorflow_probability import distributions as tfd
 
 from keras_vae.core import VAE
-from keras_vae.errors import UserError
+from keras_vae.errors import NotApplicable
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -30,9 +30,9 @@ class AE(VAE):
         """There is none.
 
         Raises:
-          UserError: always.
+          NotApplicable: always.
         """
-        raise UserError(
+        raise NotApplicable(
             "An AE has no prior to sample from. Give sample(prior=) one that is fitted to its codes, as by "
             "keras_vae.priors.MixturePrior().fit(model, train_images), or use a VAE, a WAE or an RAE."
         )

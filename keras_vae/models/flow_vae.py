@@ -105,6 +105,4 @@ class FlowVAE(VAE):
 
     def _map(self, layer: int, network: Any, context: Any) -> Any:
         degrees, interpret = self._degrees(layer), flows.MASKED[self.flow][1]
-        return flows.AffineAutoregressive(
-            lambda z: interpret(network(z, context), degrees), max(degrees), context.dtype
-        )
+        return flows.AffineAutoregressive(lambda z: interpret(network(z, context), degrees), degrees, context.dtype)

@@ -40,6 +40,7 @@ class InfoVAE(VAE):
         super().__init__(**{"beta": 1.0 - alpha, **kwargs})
         if self.beta.get_config() != {"name": "constant", "value": 1.0 - alpha}:
             raise UserError(f"The weight of the KL is 1 - alpha. Given: beta={kwargs['beta']!r}. Leave it out.")
+        self.refused = ("beta",)
         self.alpha, self.scale, self.kernel = alpha, scale, kernel
         self._kernel = choose("kernel", kernel, KERNELS)
 

@@ -11,7 +11,7 @@ from tensorflow_probability import distributions as tfd
 
 from keras_vae.arrays import check_number
 from keras_vae.core import VAE, Batch, Terms
-from keras_vae.errors import UserError
+from keras_vae.errors import NotApplicable, UserError
 
 REGULARISERS = ("l2", "gradient")
 
@@ -77,7 +77,9 @@ class RAE(VAE):
           UserError: it was not fitted.
         """
         if not np.any(self.density_factor):
-            raise UserError("An RAE has a density of codes once one is fitted. Call model.fit_density(train_images).")
+            raise NotApplicable(
+                "An RAE has a density of codes once one is fitted. Call model.fit_density(train_images)."
+            )
         mean, factor = (ops.cast(each, self.float_dtype) for each in (self.density_mean, self.density_factor))
         return tfd.MultivariateNormalTriL(mean, factor)
 

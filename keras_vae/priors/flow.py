@@ -108,4 +108,4 @@ class FlowPrior(FittedPrior):
         def shift_and_scale(z: Any) -> Any:
             return interpret(ops.cast(network(ops.cast(z, "float32")), dtype), degrees)
 
-        return flows.AffineAutoregressive(shift_and_scale, max(degrees), tf.as_dtype(dtype))
+        return flows.AffineAutoregressive(shift_and_scale, degrees, tf.as_dtype(dtype))

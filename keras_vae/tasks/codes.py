@@ -6,25 +6,26 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_vae.errors import UserError
+from keras_vae.errors import NotApplicable
 
 
 def real_codes(model: Any, x: Any, condition: Any = None) -> Any:
     """The mean codes of images, as `encode` gives them: `(batch, latent_dim)`, or a dict of levels.
 
     Raises:
-      UserError: as `encode`, or a model whose codes are integers.
+      UserError: as `encode`.
+      NotApplicable: a model whose codes are integers.
     """
     check_real(model)
     return model.encode(x, condition)
 
 
 def check_real(model: Any) -> None:
-    """Raise UserError unless a model's code is made of real numbers."""
+    """Raise NotApplicable unless a model's code is made of real numbers."""
     specs = model.code_spec()
     if any(spec["kind"] == "index" for spec in specs.values()):
         given = ", ".join(f"{name} of shape {spec['shape']}, integers" for name, spec in specs.items())
-        raise UserError(
+        raise NotApplicable(
             f"This task moves a code of real numbers. Given: {type(model).__name__}, whose code is {given}, with "
             f"nothing between them."
         )

@@ -33,10 +33,15 @@ TEXTS = {
 # Of `overview`: the path of a metric -> what it is. What is not listed is shown under its path.
 FURTHER = {
     "likelihood.bits_per_dim": "bits per dimension",
+    "likelihood.agreement.log_prob": "log p(x), importance-weighted, nats",
+    "likelihood.agreement.importance_weighted": "log p(x), importance-weighted, of the first of these",
+    "likelihood.agreement.annealed": "log p(x) of those by annealed importance sampling",
+    "likelihood.agreement.difference": "the difference of the two, paired",
     "latent.kl_split.mutual_information": "mutual information I(x; z) of these images, nats",
     "latent.kl_split.marginal_kl": "marginal KL(q(z) \\|\\| p(z)), nats",
     "latent.kl_split.total_correlation": "total correlation of q(z), nats",
     "latent.kl_split.dimension_kl": "KL of the dimensions of q(z), nats",
+    "latent.gaussian_total_correlation": "total correlation of a Gaussian of the codes' correlations, nats",
     "disentanglement.mig.mig": "MIG",
     "disentanglement.dci.disentanglement": "DCI: disentanglement",
     "disentanglement.dci.completeness": "DCI: completeness",
@@ -93,13 +98,20 @@ class Card(NamedTuple):
         lines += ["```python", "import keras_vae", "", *call, "```", ""]
         if self.results:
             shown = self.results.get("pictures", list(PICTURES))
-            lines += _measured(self)
-            lines += _further(self.results.get("overview", {}))
-            lines += [line for name, rows in self.results.get("texts", {}).items() for line in _texts(name, rows)]
+            lines += self.numbers()
             lines += [line for name in shown for line in (f"![{PICTURES[name]}]({name})", "")]
-            lines += _training(self.recipe, self.results)
+            lines += self.origin()
         lines += ["## Recipe", "", "```toml", self.recipe.text.rstrip(), "```", ""]
         return "\n".join(lines)
+
+    def numbers(self) -> list[str]:
+        """The card's lines of what was measured, Markdown."""
+        lines = _measured(self) + _further(self.results.get("overview", {}), NOUNS[self.kind])
+        return lines + [line for name, rows in self.results.get("texts", {}).items() for line in _texts(name, rows)]
+
+    def origin(self) -> list[str]:
+        """The card's lines of how the model was trained, with what, and which file it is, Markdown."""
+        return _training(self.recipe, self.results)
 
 
 def card(name: str | Path) -> Card:
@@ -152,6 +164,9 @@ LEGEND = (
 )
 
 
+BOUNDS = {"lower": "at least", "upper": "at most"}
+
+
 def number(metric: Mapping[str, Any] | None) -> str:
     """A metric's value for people, with its standard error where it has one."""
     if not metric:
@@ -160,6 +175,8 @@ def number(metric: Mapping[str, Any] | None) -> str:
     if isinstance(value, int):
         return f"{value}"
     digits = 2 if error is None or error >= 0.005 or abs(value) >= 10 else 5
+    if "bound" in metric:
+        return f"{BOUNDS[metric['bound']]} {value:.{digits}f}"
     return f"{value:.{digits}f}" if error is None else f"{value:.{digits}f} ± {error:.{digits}f}"
 
 
@@ -185,7 +202,11 @@ def _measured(card: Card) -> list[str]:
         lines += ["", f"The {how['condition']} of each {noun} is given to the model: read p(x\\|y) for p(x)."]
     parts = results["metrics"].get("kl", {}).get("parts", [])
     if len(parts) > 1:
-        listed = ", ".join(f"{part:.2f}" for part in parts)
+        errors = results["metrics"]["kl"].get("errors", [None] * len(parts))
+        listed = ", ".join(
+            f"{part:.2f}" if error is None else f"{part:.2f} ± {error:.2f}"
+            for part, error in zip(parts, errors, strict=True)
+        )
         lines += ["", f"The KL of each dimension or level in turn, nats: {listed}."]
     published = recipe.published
     if published:
@@ -196,11 +217,21 @@ def _measured(card: Card) -> list[str]:
     return [*lines, ""]
 
 
-def further(overview: Mapping[str, Any]) -> list[list[str]]:
+def collapse_lines(collapse: Mapping[str, Any]) -> list[str]:
+    """What `evaluation.collapse` found, as sentences: verdict, dimensions, and what helps."""
+    lines = [f"Collapse: {collapse['verdict']}. {collapse['summary']}"]
+    if collapse["dimensions"]:
+        lines.append(f"Collapsed dimensions, counted from 0: {', '.join(map(str, collapse['dimensions']))}.")
+    if collapse["remedies"]:
+        lines.append(f"What helps: {'; '.join(collapse['remedies'])}.")
+    return lines
+
+
+def further(overview: Mapping[str, Any], noun: str = "image") -> list[list[str]]:
     """The numbers of `results["overview"]` as rows: what it is, value and standard error, and what it is of."""
     sections = {name: part for name, part in overview.items() if isinstance(part, Mapping) and name != "without"}
     return [
-        [_title(path), number(row), _of(row)]
+        [_title(path, row), number(row), _of(row, noun)]
         for path, row in _leaves(sections)
         if not path.startswith(_SHOWN_ELSEWHERE)
     ]
@@ -214,30 +245,45 @@ def _leaves(part: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Mapp
             yield from _leaves(inner, f"{path}{key}.")
 
 
-def _title(path: str) -> str:
+def _title(path: str, row: Mapping[str, Any]) -> str:
     parent, _, last = path.rpartition(".")
     if path in FURTHER:
         return FURTHER[path]
-    return f"{FURTHER[parent]}, {last} labels" if parent in FURTHER else f"`{path}`"
+    if parent not in FURTHER:
+        return f"`{path}`"
+    return f"{FURTHER[parent]} fitted to {row['labels'] if last == 'all' else int(last):,} labels"
 
 
-def _of(row: Mapping[str, Any]) -> str:
+def _of(row: Mapping[str, Any], noun: str) -> str:
     """How a number was got: of how many examples, draws and repetitions."""
-    words = {"examples": "images", "samples": "draws", "repetitions": "repetitions"}
+    words = {"examples": f"{noun}s", "samples": "draws", "repetitions": "repetitions", "chains": "chains",
+             "temperatures": "temperatures"}  # fmt: skip
     found = [f"{row[name]:,} {word if row[name] != 1 else word[:-1]}" for name, word in words.items() if name in row]
-    if "cap" in row:  # mutual information: of n images it is at most log n
-        found.append(f"which allow {row['cap']:.2f} at most, and count the rest as marginal KL")
+    if "effective_samples" in row:
+        found.append(f"{row['effective_samples']:,.0f} effective draws (median)")
+        found.append(f"error of the mean over draws {row['monte_carlo_error']:.2g}")
+    if "cap" in row:
+        found.append(f"which allow {row['cap']:.2f} at most")
+    if "bound" in row and "cap" not in row:
+        found.append("a bound only: so many cannot tell more")
+    if "ceiling" in row:
+        found.append(f"of real digits it takes {row['ceiling']:.4f} for theirs")
+    if row.get("given_labels"):
+        found.append("codes encoded with the true label")
     return ", ".join(found)
 
 
-def _further(overview: Mapping[str, Any]) -> list[str]:
-    rows = further(overview)
+def _further(overview: Mapping[str, Any], noun: str) -> list[str]:
+    rows = further(overview, noun)
     collapse = overview.get("latent", {}).get("collapse")
-    lines = [f"Collapse: {collapse['verdict']}. {collapse['summary']}", ""] if collapse else []
+    agreement = overview.get("likelihood", {}).get("agreement")
+    lines = [line for each in collapse_lines(collapse) for line in (each, "")] if collapse else []
     if rows:
         lines += [f"Further, seed {overview['seed']}; `keras-vae evaluate` measures them:", ""]
         lines += ["| metric | value | of |", "| --- | ---: | --- |"]
         lines += [f"| {' | '.join(row)} |" for row in rows] + [""]
+    if agreement:
+        lines += [f"{agreement['verdict']} Measured in {agreement['seconds']:,.0f} s.", ""]
     return lines
 
 

@@ -1,6 +1,6 @@
 """The full evaluation of a zoo entry: its model, and the data that its recipe names."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +10,12 @@ from keras_vae.zoo.examples import examples_of, read
 
 # Enough to fit probes to, and to look for copies among.
 _TRAIN = 10_000
-# What results.json has beside its verified metrics: all of `evaluate` but what is among those already, and annealed
-# importance sampling, which takes minutes.
+# What results.json has beside its verified metrics: all of `evaluate` but what is among those already.
 RECORDED = (
     "likelihood.bits_per_dim",
+    "likelihood.agreement",
     "latent.kl_split",
+    "latent.gaussian_total_correlation",
     "latent.collapse",
     "latent.codebook",
     "disentanglement",
@@ -24,7 +25,12 @@ RECORDED = (
 
 
 def evaluate_entry(
-    name: str | Path, sections: Sequence[str], split: str | None = None, seed: int | None = None, samples: int = 200
+    name: str | Path,
+    sections: Sequence[str],
+    split: str | None = None,
+    seed: int | None = None,
+    samples: int = 5000,
+    report: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """`keras_vae.evaluation.evaluate` of the model `name` on held-out data of its recipe, with all that they have.
 
@@ -34,11 +40,13 @@ def evaluate_entry(
       split: of the recipe's data; the one that its results are measured on if not given.
       seed: the recipe's if not given.
       samples: importance samples of log p(x).
+      report: as of `evaluate`.
 
     Raises:
       UserError: as `evaluate`, or an unknown split.
     """
-    return overview(store.entry(name).recipe, runs.load(name), sections, split, seed, samples, fitted.prior(name))
+    recipe, prior = store.entry(name).recipe, fitted.prior(name)
+    return overview(recipe, runs.load(name), sections, split, seed, samples, prior, report)
 
 
 def overview(
@@ -49,6 +57,7 @@ def overview(
     seed: int | None = None,
     samples: int = 200,
     prior: Any = None,
+    report: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """As `evaluate_entry`, of a model that is loaded: what `train` records.
 
@@ -76,5 +85,6 @@ def overview(
         samples=samples,
         seed=recipe.evaluation.seed if seed is None else seed,
         prior=prior,
+        report=report,
         **further,
     )

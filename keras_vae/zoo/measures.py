@@ -54,10 +54,10 @@ def measure(
       prior: of `keras_vae.priors`, fitted to the model, or None.
 
     Returns:
-      metric -> `value`; `standard_error`, over examples or batches, None for a count; `samples`, draws of q(z|x) for
-      each example; `unit`; `tolerance`, what `verify` accepts; `batch`, the size of the batches of a mean over them;
-      `parts` where the value is made of several: the KL of
-      each dimension or level, the variance of each dimension of the codes.
+      metric -> `value`; `standard_error`, over examples or batches, None for a count; `samples`, draws of q(z|x)
+      for each; `unit`; `tolerance`, what `verify` accepts; `batch`, the size of the batches of a mean over them;
+      `parts` where the value is made of several: the KL of each dimension or level, with `errors`, the variance
+      of each dimension of the codes.
 
     Raises:
       UserError: images outside the likelihood's support, or fewer than two of them.
@@ -72,7 +72,11 @@ def measure(
     rows: dict[str, Any] = {}
     if model.stochastic:
         rows = {name: _row(terms[name], "nats", draws) for name in ("elbo", "log_px", "kl")}
-        rows["kl"]["parts"] = [float(each) for each in terms["kl_groups"].mean(axis=0, dtype="float64")]
+        groups = [mean_of(group) for group in terms["kl_groups"].T]
+        rows["kl"] |= {
+            "parts": [each["value"] for each in groups],
+            "errors": [each["standard_error"] for each in groups],
+        }
     else:
         rows["log_px"] = _row(terms["log_px"], "nats", draws)
     if prior is not None:
@@ -115,7 +119,7 @@ def _codebook(model: Any, images: np.ndarray, condition: Any) -> dict[str, Any]:
     unit = f"of {found['entries']} entries"
     return {
         "codes_used": _count(found["used"], unit, 1),
-        "code_perplexity": _count(found["perplexity"], unit, TOLERANCE),
+        "code_perplexity": _count(found["perplexity"], unit, TOLERANCE) | {"standard_error": found["standard_error"]},
     }
 
 
@@ -194,7 +198,7 @@ def verify(name: str | Path, log_prob: bool = True) -> dict[str, dict[str, Any]]
       metric -> `expected`, `measured`, `difference`, `tolerance`, and the `unit` of them.
 
     Raises:
-      CorruptFileError: weights that are not the card's, or a number outside its tolerance.
+      CorruptFileError: weights that are not the card's, or a number that is outside its tolerance or measured no more.
     """
     where = store.entry(name)
     recorded, recipe = where.results, where.recipe
@@ -202,6 +206,12 @@ def verify(name: str | Path, log_prob: bool = True) -> dict[str, dict[str, Any]]
     samples = recipe.evaluation.samples if log_prob else 0
     condition, prior = condition_of(model, examples), fitted.prior(name)
     again = measure(model, examples.images, recipe.evaluation.seed, samples, condition, prior)
+    left_out = set() if log_prob else {"log_prob"}
+    gone = sorted(recorded["metrics"].keys() - again.keys() - left_out)
+    if gone:
+        raise CorruptFileError(
+            f"{where.name} has numbers on its card that are measured no more: {', '.join(gone)}. {store.repair(where)}"
+        )
     rows = {
         metric: {
             "expected": row["value"],
@@ -211,7 +221,7 @@ def verify(name: str | Path, log_prob: bool = True) -> dict[str, dict[str, Any]]
             "unit": again[metric]["unit"],
         }
         for metric, row in recorded["metrics"].items()
-        if metric in again
+        if metric not in left_out
     }
     wrong = {metric: row for metric, row in rows.items() if not abs(row["difference"]) <= row["tolerance"]}
     if wrong:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_vae import plots
-from keras_vae.errors import UserError
+from keras_vae.errors import NotApplicable
 from keras_vae.tasks.traversal import traversable, traverse
 from keras_vae.zoo import measures, recipes
 
@@ -56,10 +56,12 @@ def _of_images(folder: Path, model: Any, recipe: recipes.Recipe, prior: Any) -> 
 def samples(model: Any, seed: int, path: str | Path, prior: Any = None) -> bool:
     """Draw samples into `path`, a row for each label where labels are the condition; false: the model has no prior."""
     classes = model.condition_spec().get("classes")
+    if model.conditional and classes is None:  # a condition that is no label
+        return False
     labels = None if classes is None else np.repeat(np.arange(classes, dtype="int32"), COLUMNS)
     try:
         drawn = model.sample(SAMPLES if labels is None else len(labels), seed=seed, condition=labels, prior=prior)
-    except UserError:  # no prior, none fitted yet, or a condition that is no label
+    except NotApplicable:  # no prior, or none fitted yet
         return False
     if labels is None:
         plots.grid(drawn, path)

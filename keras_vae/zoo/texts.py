@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_vae import tasks
 from keras_vae.data import words
-from keras_vae.errors import UserError
+from keras_vae.errors import NotApplicable
 from keras_vae.zoo import recipes
 from keras_vae.zoo.examples import condition_of, examples_of
 
@@ -45,9 +45,11 @@ def shown(model: Any, recipe: recipes.Recipe) -> dict[str, list[list[str]]]:
     given = None if condition is None else condition[:EXAMPLES]
     back = spell(model.reconstruct(x, given))
     found = {"reconstructed": [list(pair) for pair in zip(spell(x), back, strict=True)]}
-    with contextlib.suppress(UserError):  # no prior, or a condition for each draw
+    if model.conditional:  # each draw would need a condition
+        return found
+    with contextlib.suppress(NotApplicable):  # no prior
         found["sampled"] = [spell(model.sample(SAMPLES, seed=recipe.evaluation.seed))]
-    with contextlib.suppress(UserError):  # a code that is no vector, or a condition
+    if [spec["kind"] for spec in model.code_spec().values()] == ["code"]:
         ways = tasks.interpolate(model, x[:WAYS], x[WAYS : 2 * WAYS], STEPS)
         found["interpolated"] = [spell(way) for way in ways]
     return found

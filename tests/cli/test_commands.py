@@ -109,7 +109,7 @@ def test_evaluate_by_sections(call, run):
     assert found["examples"] == 200 and {"latent", "representation", "without"} <= set(found)
     assert found["latent"]["active_units"]["of"] == 3 and "generation" not in found
     assert 0.1 < found["representation"]["probes"]["linear"]["all"]["value"] < 1
-    assert found["without"]["latent.codebook"].startswith("A codebook's usage is of integer codes.")
+    assert found["without"]["latent.codebook"].startswith("Codebook usage is of integer codes.")
     code, out, _ = call("evaluate", run, "--latent", "--split", "test[:50]")
     assert code == 0 and "mutual_information" in out and "No latent.codebook" in out
 

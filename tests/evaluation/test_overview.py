@@ -12,10 +12,12 @@ from keras_vae.evaluation.overview import SECTIONS, evaluate, vectors_of
 from keras_vae.models import AE, CVAE, FSQVAE, VAE, VQVAE, HierarchicalVAE, ResidualVQVAE
 from tests.toys import SHAPE, binary, mlp, toy
 
-pytestmark = pytest.mark.slow  # every number of several models
-
 X, LABELS = binary(60), np.arange(60) % 2
 FACTORS = np.stack([LABELS, np.arange(60) // 2 % 3], axis=1)
+
+
+# What every number of a model takes seconds to a minute for has the mark; each has a fast sibling.
+OF_CODES = {"gaussian_total_correlation", "active_units", "collapse"}
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +32,7 @@ def leaves(part, path=""):
         yield from leaves(inner, f"{path}/{key}") if isinstance(inner, dict) else [(f"{path}/{key}", inner)]
 
 
+@pytest.mark.slow
 def test_every_number_is_finite_and_plain_json(whole):
     assert json.loads(json.dumps(whole, allow_nan=False)) == whole
     assert set(whole) == {"examples", "seed", "without", *SECTIONS}
@@ -39,9 +42,16 @@ def test_every_number_is_finite_and_plain_json(whole):
     assert len(errors) >= len(values) - 1, "all but a count of units have an error"
 
 
+@pytest.mark.slow
 def test_what_a_plain_vae_has(whole):
-    assert set(whole["likelihood"]) == {"nats", "annealed"}
-    assert set(whole["latent"]) == {"kl_per_dimension", "kl_split", "active_units", "collapse"}
+    assert set(whole["likelihood"]) == {"nats", "agreement"}
+    assert set(whole["latent"]) == {
+        "kl_per_dimension",
+        "kl_split",
+        "gaussian_total_correlation",
+        "active_units",
+        "collapse",
+    }
     assert set(whole["disentanglement"]) == set(evaluation.disentanglement.METRICS)
     assert set(whole["generation"]) == {"reconstruction", "memorisation"}
     assert set(whole["representation"]) == {"probes", "clustering"}
@@ -51,10 +61,13 @@ def test_what_a_plain_vae_has(whole):
     assert whole["without"]["generation.mnist_fd"] == "This needs MNIST digits, reference=. Given: none."
 
 
+@pytest.mark.slow
 def test_the_parts_agree_with_each_other(whole):
     nats = whole["likelihood"]["nats"]
     assert nats["elbo"]["value"] == pytest.approx(nats["log_px"]["value"] - nats["kl"]["value"], rel=1e-5)
-    assert sum(whole["latent"]["kl_per_dimension"]) == pytest.approx(nats["kl"]["value"], rel=1e-4)
+    assert sum(each["value"] for each in whole["latent"]["kl_per_dimension"].values()) == pytest.approx(
+        nats["kl"]["value"], rel=1e-4
+    )
     assert nats["log_prob"]["samples"] == 3 and nats["log_prob"]["seed"] == 0
     assert set(whole["generation"]["reconstruction"]) == {"mse", "psnr"}, "4 x 4 pixels are too few for SSIM"
 
@@ -91,14 +104,20 @@ def test_integer_codes_are_probed_as_the_vectors_that_they_stand_for(model):
     np.testing.assert_allclose(means, made.decode(made.encode(X)), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_model_without_nats_has_the_rest():
     found = evaluate(toy(AE), X, LABELS, sections=("likelihood", "latent", "generation", "representation"))
-    assert found["likelihood"] == {} and set(found["latent"]) == {"active_units", "collapse"}
+    assert found["likelihood"] == {} and set(found["latent"]) == {
+        "active_units",
+        "collapse",
+        "gaussian_total_correlation",
+    }
     assert "AE has no distribution over codes" in found["without"]["likelihood.nats"]
     assert set(found["representation"]) == {"probes", "clustering"} and "reconstruction" in found["generation"]
     assert not any("KL annealing" in remedy for remedy in found["latent"]["collapse"]["remedies"])
 
 
+@pytest.mark.slow
 def test_integer_codes_and_levels_and_conditions():
     vq = VQVAE((3,), 5, 2, image_shape=SHAPE, encoder=mlp(), decoder=mlp())
     found = evaluate(vq, X, sections=("latent",))["latent"]
@@ -115,6 +134,38 @@ def test_integer_codes_and_levels_and_conditions():
     assert "unconditional" in found["without"]["latent.kl_split"]
 
 
+def test_a_number_that_is_not_finite_is_an_error_and_not_a_reason(monkeypatch):
+    """Only what does not apply is a reason; an estimate that fails stops the evaluation."""
+    from keras_vae.evaluation import aggregate
+
+    without = evaluate(toy(AE), X[:4], sections=("latent.kl_split",))["without"]
+    assert "no distribution over codes" in without["latent.kl_split"]
+    nothing = np.full(4, np.nan)
+    found = aggregate.LogProbs(nothing, nothing, nothing, None)
+    monkeypatch.setattr(aggregate, "aggregate_log_probs", lambda *arguments: found)
+    with pytest.raises(UserError, match=r"A mean needs finite values\. Given: 4 of 4"):
+        evaluate(toy(VAE), X[:4], sections=("latent.kl_split",))
+
+
+def test_a_fitted_prior_counts_in_every_number_of_the_likelihood():
+    """Of a prior that lies elsewhere: log p(x) and bits fall as `log_prob` and `bits_per_dim` say that they do."""
+    from keras_vae.evaluation import bits_per_dim
+    from keras_vae.priors import MixturePrior
+
+    made, grey = toy(VAE, likelihood="gaussian"), np.round(255 * np.random.default_rng(0).random((40, 4, 4, 1))) / 255
+    prior = MixturePrior(components=1)
+    prior.fit(made, grey)
+    sections = ("likelihood.nats", "likelihood.bits_per_dim")
+    own, other = (
+        evaluate(made, grey, sections=sections, samples=3, prior=each)["likelihood"] for each in (None, prior)
+    )
+    assert other["nats"]["log_prob"]["value"] == pytest.approx(made.log_prob(grey, 3, prior=prior).mean())
+    assert other["nats"]["elbo"]["value"] == pytest.approx(made.elbo(grey, prior=prior).mean())
+    assert other["bits_per_dim"]["value"] == pytest.approx(bits_per_dim(made, grey, 3, prior=prior).mean())
+    assert abs(other["nats"]["log_prob"]["value"] - own["nats"]["log_prob"]["value"]) > 1e-3
+    assert own["nats"]["log_prob"]["value"] == pytest.approx(made.log_prob(grey, 3).mean())
+
+
 def test_what_is_refused():
     for arguments, message in (
         ({"x": X[:1]}, r"two images or more\. Given: 1"),
@@ -122,6 +173,9 @@ def test_what_is_refused():
         ({"x": X, "sections": ("latnt",)}, "A section is one of likelihood, latent"),
         ({"x": X, "sections": ("latent.kl",)}, "A metric of latent is one of .* Given: 'latent.kl'"),
         ({"x": X, "seed": -1}, "seed must be a whole number"),
+        ({"x": X, "labels": LABELS[:7]}, r"a row of labels for each of the 60 images\. Given: 7"),
+        ({"x": X, "factors": FACTORS[:7]}, r"a row of factors for each of the 60 images\. Given: 7"),
+        ({"x": X, "labels": 0 * LABELS, "sections": ("representation.probes",)}, "two classes or more. Given: one"),
     ):
         with pytest.raises(UserError, match=message):
             evaluate(toy(VAE), **arguments)
