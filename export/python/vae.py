@@ -1,6 +1,4 @@
-"""Run a graph of an exported bundle with onnxruntime and numpy alone. README.md says more.
-
-usage: python vae.py out/ (encoder|decoder) input.npy output.npy [condition=labels.npy]"""
+"""Run a graph of a bundle: python vae.py out/ (encoder|decoder) input.npy output.npy [condition=labels.npy]"""
 
 import hashlib
 import json
@@ -16,8 +14,8 @@ def run(bundle: Path, name: str, given: np.ndarray | dict, **named: np.ndarray) 
     manifest = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))
     graph, file = manifest["graphs"][name], manifest["formats"]["onnx"]["files"][name]
     model = (bundle / file).read_bytes()
-    if hashlib.sha256(model).hexdigest() != manifest["files"][file]["sha256"] or b"\x08location" in model:
-        raise SystemExit(f"{file} is not the file that was exported, or has weights in further files: export again.")
+    if hashlib.sha256(model).hexdigest() != manifest["files"][file]["sha256"]:
+        raise SystemExit(f"{file} is not the file that was exported. Export the model again.")
     feeds = ({next(iter(graph["inputs"])): given} if isinstance(given, np.ndarray) else dict(given)) | named
     for key, spec in graph["inputs"].items():
         if key not in feeds or [None, *feeds[key].shape[1:]] != spec["shape"]:
@@ -26,7 +24,9 @@ def run(bundle: Path, name: str, given: np.ndarray | dict, **named: np.ndarray) 
         if allowed and not np.isin(feeds[key], allowed).all():
             raise SystemExit(f"{key} must be whole numbers from {allowed[0]} to {allowed[-1]}.")
         feeds[key] = feeds[key].astype(spec["dtype"])
-    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    options = onnxruntime.SessionOptions()  # weights in further files are sought below a file: nowhere
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(bundle / file))
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     names = sorted(graph["outputs"], key=lambda output: output != graph["result"])
     return dict(zip(names, session.run(names, {key: feeds[key] for key in graph["inputs"]}), strict=True))
 
