@@ -57,8 +57,8 @@ async function check(bundle) {
   const said = document.querySelector("#checked");
   said.textContent = "Checking.";
   const rows = await compare(bundle);
-  const failed = rows.filter((row) => !(row.max_error <= row.tolerance));
-  const most = Math.max(...rows.map((row) => row.max_error));
+  const failed = rows.filter((row) => !(row.error <= row.tolerance));
+  const most = Math.max(...rows.map((row) => row.error));
   said.textContent = failed.length
     ? `${failed.length} of ${rows.length} outputs differ from Keras's by more than ${bundle.precision} explains.`
     : `All ${rows.length} outputs agree with Keras's: the largest difference is ${most.toExponential(1)}.`;

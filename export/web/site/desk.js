@@ -21,9 +21,10 @@ export class Desk extends EventTarget {
     this.dispatchEvent(new Event("code"));
   }
 
-  /** Set the code, and show where it is explored. */
+  /** Set the code, and show where it is explored: the keyboard goes on from there. */
   goTo(code) {
     this.setCode(code);
+    document.querySelector("#explore").focus();
     document.querySelector("#explore").scrollIntoView();
   }
 

@@ -18,7 +18,7 @@ export function words(desk, root) {
     ends(name, fieldset, selected, onChoose) {
       const label = fieldset.querySelector("legend").textContent;
       const start = spelling.write(desk.example(selected));
-      const typed = (tokens) => onChoose(() => bundle.encode(tokens, 1, desk.condition));
+      const typed = (tokens) => tokens && onChoose(() => bundle.encode(tokens, 1, desk.condition));
       fieldset.append(...input(spelling, `${label} which word`, start, typed));
     },
   };
@@ -31,8 +31,8 @@ export function writing(desk, root) {
   const result = root.querySelector("#rewritten");
   let code = null;
   const rewrite = latest(async (tokens) => {
-    code = await bundle.encode(tokens, 1, desk.condition);
-    result.textContent = spelling.write(await bundle.decode(onSphere(desk, code), 1, desk.condition)) || NOTHING;
+    code = tokens && (await bundle.encode(tokens, 1, desk.condition));
+    result.textContent = code ? spelling.write(await bundle.decode(onSphere(desk, code), 1, desk.condition)) || NOTHING : "";
   });
   const start = spelling.write(desk.example(0));
   root.querySelector("#typed").append(...input(spelling, "A word to encode", start, rewrite));
@@ -40,7 +40,7 @@ export function writing(desk, root) {
   return rewrite(spelling.read(start));
 }
 
-/** A field for a word, and what is said where it is none. `onWord` is given its tokens each time it is one. */
+/** A field for a word, and what is said where it is none. `onWord` is given its tokens, or null, as it changes. */
 function input(spelling, label, start, onWord) {
   const field = element("input", { type: "text", value: start, "aria-label": label, autocomplete: "off", autocapitalize: "none", spellcheck: "false" });
   const said = element("span", { class: "quiet", role: "status" });
@@ -48,7 +48,7 @@ function input(spelling, label, start, onWord) {
     const tokens = spelling.read(field.value);
     said.textContent = tokens ? "" : spelling.rule;
     field.setAttribute("aria-invalid", String(!tokens));
-    if (tokens) onWord(tokens);
+    onWord(tokens);
   });
   return [field, said];
 }
