@@ -21,6 +21,8 @@ from keras_vae.export.bundle import Bundle, read_bundle
 
 MANIFEST = "demo.json"
 _NPM_SECONDS = 300
+_FORMATS = ("onnx", "onnx_fp16", "onnx_int8")
+_SHOWN = ("image", "tokens")
 
 
 class Site(NamedTuple):
@@ -106,12 +108,13 @@ def _existing(source: str | Path) -> Bundle | None:
         from keras_vae.zoo import cards, store
 
         store.checked_weights(store.entry(source))
-        _require_images(source, cards.card(source).kind)
+        _require_shown(source, cards.card(source).kind)
         return None
     bundle = read_bundle(source)
     bundle.verify()
-    _require_images(bundle.path, bundle.graphs["encoder"]["inputs"]["x"]["kind"])
-    if "onnx" not in bundle.formats or not all(bundle.graph_of("onnx", each) for each in ("encode", "decode")):
+    _require_shown(bundle.path, bundle.graphs["encoder"]["inputs"]["x"]["kind"])
+    first = next((name for name in _FORMATS if name in bundle.formats), None)  # the page opens the same
+    if first is None or not all(bundle.graph_of(first, each) for each in ("encode", "decode")):
         raise UserError(
             f"The page opens ONNX files of an encoder and a decoder. Given: {bundle.path}, which has not both. Export "
             f"the model again: keras-vae export NAME {bundle.path} --format onnx."
@@ -119,9 +122,9 @@ def _existing(source: str | Path) -> Bundle | None:
     return bundle
 
 
-def _require_images(source: str | Path, kind: str) -> None:
-    if kind != "image":
-        raise UserError(f"The page draws images. Given: {source}, whose x are {kind}.")
+def _require_shown(source: str | Path, kind: str) -> None:
+    if kind not in _SHOWN:
+        raise UserError(f"The page shows images and sequences of tokens. Given: {source}, whose x are {kind}.")
 
 
 def _export(name: str | Path, folder: Path) -> None:

@@ -8,10 +8,13 @@ import select
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 _KEYS = {
     "ArrowLeft": 37,
@@ -24,7 +27,10 @@ _KEYS = {
     "Enter": 13,
 }
 
+_TEXTS = {" ": " ", "Enter": "\r"}  # what a key writes, without which a button does not hear it
+
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
+WITHOUT = "KERAS_VAE_NO_BROWSER"
 
 
 def chromium() -> str | None:
@@ -32,11 +38,24 @@ def chromium() -> str | None:
     return next((path for name in _NAMES if (path := shutil.which(name))), None)
 
 
+def require(there: Any, what: str) -> None:
+    """Fail where something is missing that the page is tried with; skip where the environment asks for that.
+
+    A suite that skips by itself on a machine without a browser would say of a broken page that it passed.
+    """
+    if WITHOUT in os.environ:
+        pytest.skip(f"{WITHOUT} is set: the page is not tried in a browser")
+    if not there:
+        pytest.fail(
+            f"The page is tested in a browser, which needs {what}. {WITHOUT}=1 skips these tests.", pytrace=False
+        )
+
+
 class Page:
     """One tab. `errors` collects what its console and its uncaught exceptions say."""
 
     def __init__(self, process: Any, write: int, read: int) -> None:
-        self.process, self.write, self.read = process, write, read
+        self.process, self.sending, self.receiving = process, write, read
         self.count, self.buffer, self.errors, self.requests = 0, b"", [], []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
@@ -51,7 +70,7 @@ class Page:
         message = {"id": self.count, "method": method, "params": parameters}
         if self.session and not method.startswith("Target."):
             message["sessionId"] = self.session
-        os.write(self.write, json.dumps(message).encode() + b"\0")
+        os.write(self.sending, json.dumps(message).encode() + b"\0")
         deadline = time.monotonic() + timeout
         while True:
             answer = self._next(deadline)
@@ -62,9 +81,9 @@ class Page:
 
     def _next(self, deadline: float) -> dict[str, Any]:
         while b"\0" not in self.buffer:
-            ready, _, _ = select.select([self.read], [], [], max(0.0, deadline - time.monotonic()))
+            ready, _, _ = select.select([self.receiving], [], [], max(0.0, deadline - time.monotonic()))
             assert ready, "Chromium did not answer in time."
-            content = os.read(self.read, 1 << 20)
+            content = os.read(self.receiving, 1 << 20)
             assert content, "Chromium ended."
             self.buffer += content
         first, self.buffer = self.buffer.split(b"\0", 1)
@@ -109,8 +128,14 @@ class Page:
         """Press a key where the focus is."""
         known = {"key": key, "code": "Space" if key == " " else key, "windowsVirtualKeyCode": _KEYS[key]}
         for _ in range(times):
-            self.call("Input.dispatchKeyEvent", type="keyDown", **known, **({"text": key} if key == " " else {}))
+            self.call(
+                "Input.dispatchKeyEvent", type="keyDown", **known, **({"text": _TEXTS[key]} if key in _TEXTS else {})
+            )
             self.call("Input.dispatchKeyEvent", type="keyUp", **known)
+
+    def write(self, text: str) -> None:
+        """Type text where the focus is."""
+        self.call("Input.insertText", text=text)
 
     def choose(self, selector: str, files: list[Path]) -> None:
         """Choose files in a file input."""
@@ -135,10 +160,22 @@ class Page:
                 found.append((node["role"]["value"], node.get("name", {}).get("value", ""), focusable))
         return found
 
-    def picture(self, path: Path, whole: bool = True) -> None:
-        """A screenshot, of the whole page or of what the screen shows."""
-        answer = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
-        path.write_bytes(base64.b64decode(answer["data"]))
+    def picture(self, whole: bool = True) -> bytes:
+        """A screenshot as a PNG's bytes, of the whole page or of what the screen shows."""
+        return base64.b64decode(self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)["data"])
+
+
+@contextlib.contextmanager
+def served(server: Any) -> Iterator[str]:
+    """The address of an HTTP server, which answers until the end of the block."""
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 @contextlib.contextmanager

@@ -1,9 +1,6 @@
-"""Encode images and decode codes with an exported bundle: onnxruntime and numpy, nothing else.
+"""Run a graph of a bundle: python vae.py out/ (encoder|decoder) input.npy output.npy [condition=labels.npy]"""
 
-python vae.py out/ encode images.npy codes.npy    # images: float32 in [0, 1], (batch, height, width, channels)
-python vae.py out/ decode codes.npy images.npy    # add condition=labels.npy to either for a conditional model
-An .npz holds all outputs, or all inputs, by name: what a code of several levels needs."""
-
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -12,28 +9,31 @@ import numpy as np
 import onnxruntime
 
 
-def run(bundle: Path, signature: str, arrays: dict[str, np.ndarray]) -> tuple[np.ndarray, dict]:
-    """The result, and every output, of the graph "encode" or "decode"; the array named "" is its first input."""
+def run(bundle: Path, name: str, given: np.ndarray | dict, **named: np.ndarray) -> dict[str, np.ndarray]:
+    """The outputs of a graph by name, its result first. `given`: its first input, or inputs by name as in `named`."""
     manifest = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))
-    files = manifest["formats"]["onnx"]["files"]
-    name = next(name for name, graph in manifest["graphs"].items() if graph["signature"] == signature and name in files)
-    inputs, feeds = manifest["graphs"][name]["inputs"], {}
-    for place, (key, spec) in enumerate(inputs.items()):
-        array, low = arrays.get(key if place or key in arrays else ""), 0 - (spec["kind"] == "label")
-        if array is None or [None, *array.shape[1:]] != spec["shape"]:
-            raise SystemExit(f"{key} must have shape {spec['shape']}. Given: {getattr(array, 'shape', 'nothing')}.")
-        if "classes" in spec and not np.isin(array, np.arange(low, spec["classes"])).all():
-            raise SystemExit(f"{key} must be whole numbers from {low} to {spec['classes'] - 1}.")
-        feeds[key] = np.ascontiguousarray(array, spec["dtype"])
-    session = onnxruntime.InferenceSession(bundle / files[name], providers=["CPUExecutionProvider"])
-    outputs = dict(zip([each.name for each in session.get_outputs()], session.run(None, feeds), strict=True))
-    return outputs[manifest["graphs"][name]["result"]], outputs
+    graph, file = manifest["graphs"][name], manifest["formats"]["onnx"]["files"][name]
+    model = (bundle / file).read_bytes()
+    if hashlib.sha256(model).hexdigest() != manifest["files"][file]["sha256"]:
+        raise SystemExit(f"{file} is not the file that was exported. Export the model again.")
+    feeds = ({next(iter(graph["inputs"])): given} if isinstance(given, np.ndarray) else dict(given)) | named
+    for key, spec in graph["inputs"].items():
+        if key not in feeds or [None, *feeds[key].shape[1:]] != spec["shape"]:
+            raise SystemExit(f"{key} must have shape {spec['shape']}. Given: {getattr(feeds.get(key), 'shape', None)}.")
+        allowed = range(-1 if spec["kind"] == "label" else 0, spec.get("classes", 0))  # -1 is unlabelled
+        if allowed and not np.isin(feeds[key], allowed).all():
+            raise SystemExit(f"{key} must be whole numbers from {allowed[0]} to {allowed[-1]}.")
+        feeds[key] = feeds[key].astype(spec["dtype"])
+    options = onnxruntime.SessionOptions()  # weights in further files are sought below a file: nowhere
+    options.add_session_config_entry("session.model_external_initializers_file_folder_path", str(bundle / file))
+    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    names = sorted(graph["outputs"], key=lambda output: output != graph["result"])
+    return dict(zip(names, session.run(names, {key: feeds[key] for key in graph["inputs"]}), strict=True))
 
 
 if __name__ == "__main__":
-    if len(sys.argv) < 5 or sys.argv[2] not in ("encode", "decode"):
+    if len(sys.argv) < 5 or sys.argv[2] not in ("encoder", "decoder"):
         raise SystemExit(__doc__)
-    loaded = {key: np.load(file) for key, file in (each.split("=", 1) for each in ["=" + sys.argv[3], *sys.argv[5:]])}
-    loaded |= dict(loaded.pop("")) if sys.argv[3].endswith(".npz") else {}
-    result, outputs = run(Path(sys.argv[1]), sys.argv[2], loaded)
-    np.savez(sys.argv[4], **outputs) if sys.argv[4].endswith(".npz") else np.save(sys.argv[4], result)
+    named = {name: np.load(file) for name, file in (word.split("=", 1) for word in sys.argv[5:])}
+    found = run(Path(sys.argv[1]), sys.argv[2], np.load(sys.argv[3]), **named)
+    np.savez(sys.argv[4], **found) if sys.argv[4].endswith(".npz") else np.save(sys.argv[4], next(iter(found.values())))

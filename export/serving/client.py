@@ -1,12 +1,13 @@
 """Ask a server for what golden.json holds, and compare: exits with 1 if an output differs from Keras's.
 
-python client.py http://localhost:8501 NAME served/requests
+python client.py http://localhost:8501 NAME served/requests/NAME
 
 Speaks TensorFlow Serving's REST interface, POST /v1/models/NAME:predict. Python's own library is enough.
 """
 
 import json
 import sys
+import urllib.error
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,13 @@ def predict(server: str, name: str, body: bytes) -> dict[str, Any]:
     """Every output by name, nested lists; `body` is JSON with signature_name and inputs."""
     request = urllib.request.Request(f"{server.rstrip('/')}/v1/models/{name}:predict", body)
     request.add_header("Content-Type", "application/json")
-    with urllib.request.urlopen(request, timeout=60) as answer:
-        return json.load(answer)["outputs"]
+    try:
+        with urllib.request.urlopen(request, timeout=60) as answer:
+            return json.load(answer)["outputs"]
+    except urllib.error.HTTPError as error:
+        raise SystemExit(f"The server refused {name}: HTTP {error.code}, {error.read(500).decode()}") from error
+    except OSError as error:
+        raise SystemExit(f"No server answered at {server}: {error}.") from error
 
 
 def flat(values: Any) -> list[float]:
@@ -30,7 +36,10 @@ def flat(values: Any) -> list[float]:
 def main(server: str, name: str, requests: Path) -> int:
     """Send each request of the folder; the number of outputs that differ."""
     failed = 0
-    for path in sorted(requests.glob("*.expected.json")):
+    paths = sorted(requests.glob("*.expected.json"))
+    if not paths:
+        raise SystemExit(f"{requests} has no requests. layout.py writes them, to requests/NAME.")
+    for path in paths:
         signature = path.name.split(".")[0]
         expected = json.loads(path.read_text(encoding="utf-8"))["outputs"]
         given = predict(server, name, (requests / f"{signature}.json").read_bytes())

@@ -1,9 +1,10 @@
 """Lay a bundle's SavedModel out as TensorFlow Serving reads it, with example requests made of its golden.json.
 
-python layout.py out/ served/ NAME [EXAMPLES]
+python layout.py out/ served/ NAME [VERSION]
 
-Writes served/NAME/1/, the version 1 of the model NAME; and for each signature served/requests/encode.json, the body of
-a REST request, with served/requests/encode.expected.json, the outputs that Keras gave. Python's own library is enough.
+Writes served/models/NAME/VERSION/, by default version 1; and for each signature served/requests/NAME/encode.json, the
+body of a REST request, with encode.expected.json beside it, the outputs that Keras gave. The requests are those of the
+version that was laid out last. Python's own library is enough.
 """
 
 import json
@@ -13,40 +14,56 @@ import sys
 from pathlib import Path
 from typing import Any
 
+EXAMPLES = 2  # of golden.json's 16, in each request
 
-def nested(array: dict[str, Any], examples: int) -> Any:
+
+def nested(array: dict[str, Any]) -> Any:
     """The first examples of an array of golden.json as nested lists."""
-    shape = [min(examples, array["shape"][0]), *array["shape"][1:]]
+    shape = [min(EXAMPLES, array["shape"][0]), *array["shape"][1:]]
     values = array["data"][: math.prod(shape)]
     for size in reversed(shape[1:]):
         values = [values[start : start + size] for start in range(0, len(values), size)]
     return values
 
 
-def lay_out(bundle: Path, output: Path, name: str, examples: int = 2) -> None:
+def fresh(folder: Path) -> Path:
+    """`folder`, which is not there, although its parent is: what an interrupted run left is removed."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def lay_out(bundle: Path, output: Path, name: str, version: int = 1) -> None:
     """Write the model's folder and the requests; a version that is there already is left alone, and refused."""
+    if not (bundle / "bundle.json").is_file():
+        raise SystemExit(f"{bundle} is no bundle. Make one: keras-vae export NAME {bundle} --format saved_model.")
     manifest = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))
     if "saved_model" not in manifest["formats"]:
         raise SystemExit(f"{bundle} has no SavedModel. Export it with --format saved_model.")
-    version = output / name / "1"
-    if version.exists():
-        raise SystemExit(f"{version} exists. Choose another folder, or remove it.")
+    final = output / "models" / name / str(version)
+    if final.exists():
+        raise SystemExit(f"{final} exists, and a server may be reading it. Say another version: {version + 1}.")
     golden = json.loads((bundle / "golden.json").read_text(encoding="utf-8"))["graphs"]
-    requests = output / "requests"
-    requests.mkdir(parents=True, exist_ok=True)
+    requests, whole = output / "requests" / name, fresh(output / "requests" / f".{name}")
+    whole.mkdir()
     for graph, parts in golden.items():
         signature = manifest["graphs"][graph]["signature"]
-        inputs, outputs = ({key: nested(array, examples) for key, array in part.items()} for part in parts.values())
+        inputs, outputs = ({key: nested(array) for key, array in parts[part].items()} for part in ("inputs", "outputs"))
         body = {"signature_name": signature, "inputs": inputs}
-        (requests / f"{signature}.json").write_text(json.dumps(body) + "\n", encoding="utf-8")
-        (requests / f"{signature}.expected.json").write_text(json.dumps({"outputs": outputs}) + "\n", encoding="utf-8")
+        (whole / f"{signature}.json").write_text(json.dumps(body) + "\n", encoding="utf-8")
+        (whole / f"{signature}.expected.json").write_text(json.dumps({"outputs": outputs}) + "\n", encoding="utf-8")
     # Under another name first: a server that watches the folder must not see half a version.
-    whole = output / name / ".copying"
-    shutil.copytree(bundle / "saved_model", whole, dirs_exist_ok=True)
-    whole.rename(version)
+    copy = fresh(final.with_name(f".copying-{version}"))
+    shutil.copytree(bundle / "saved_model", copy)
+    whole.rename(fresh(requests))
+    copy.rename(final)
 
 
 if __name__ == "__main__":
     if len(sys.argv) not in (4, 5):
         raise SystemExit(__doc__)
+    if not all(each.isdecimal() and int(each) > 0 for each in sys.argv[4:]):
+        raise SystemExit(f"A version is a whole number above 0. Given: {sys.argv[4]}.")
+    if sys.argv[3] != Path(sys.argv[3]).name or sys.argv[3].startswith("."):
+        raise SystemExit(f"NAME is a model's, and no path. Given: {sys.argv[3]}.")
     lay_out(Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3], *map(int, sys.argv[4:]))

@@ -32,14 +32,14 @@ def bundle():
 @pytest.fixture(scope="module")
 def served(bundle, tmp_path_factory):
     folder = tmp_path_factory.mktemp("served")
-    done = kit("layout.py", bundle.path, folder, "toy", 3)
+    done = kit("layout.py", bundle.path, folder, "toy")
     assert done.returncode == 0, done.stderr
     return folder
 
 
 @pytest.fixture(scope="module")
 def loaded(served):
-    return tf.saved_model.load(str(served / "toy" / "1")).signatures
+    return tf.saved_model.load(str(served / "models" / "toy" / "1")).signatures
 
 
 def answer(loaded, body):
@@ -53,19 +53,19 @@ def answer(loaded, body):
 
 @pytest.mark.parametrize("signature", ["encode", "decode"])
 def test_the_example_requests_give_the_golden_outputs(signature, served, loaded, bundle):
-    body = json.loads((served / "requests" / f"{signature}.json").read_text())
+    body = json.loads((served / "requests" / "toy" / f"{signature}.json").read_text())
     graph = bundle.graph_of("saved_model", signature)
     golden = bundle.golden()[graph]
     assert set(body["inputs"]) == set(golden["inputs"])
     for name, array in golden["inputs"].items():
-        np.testing.assert_array_equal(np.array(body["inputs"][name], array.dtype), array[:3])
+        np.testing.assert_array_equal(np.array(body["inputs"][name], array.dtype), array[:2])
     outputs = answer(loaded, body)["outputs"]
     for name, array in golden["outputs"].items():
-        np.testing.assert_allclose(outputs[name], array[:3], rtol=1e-5, atol=1e-5)
+        np.testing.assert_allclose(outputs[name], array[:2], rtol=1e-5, atol=1e-5)
 
 
 def test_saved_model_cli_shows_the_signatures_of_the_bundle(served, bundle):
-    words = [Path(sys.executable).parent / "saved_model_cli", "show", "--dir", served / "toy" / "1", "--all"]
+    words = [Path(sys.executable).parent / "saved_model_cli", "show", "--dir", served / "models" / "toy" / "1", "--all"]
     shown = subprocess.run(words, capture_output=True, text=True, check=True).stdout
     signatures = {}
     for part in re.split(r"signature_def\['", shown)[1:]:
@@ -94,7 +94,8 @@ def test_the_client_compares_a_servers_answers_with_keras(served, loaded, tmp_pa
 
     class Server(http.server.BaseHTTPRequestHandler):
         def do_POST(self):
-            assert self.path == "/v1/models/toy:predict"
+            if self.path != "/v1/models/toy:predict":
+                return self.send_error(404)
             given = answer(loaded, json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
             if "log_var" in given["outputs"]:
                 given["outputs"]["log_var"][0][0] += shift
@@ -111,10 +112,11 @@ def test_the_client_compares_a_servers_answers_with_keras(served, loaded, tmp_pa
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:
-            words = (f"http://127.0.0.1:{server.server_port}", "toy", served / "requests")
+            words = (f"http://127.0.0.1:{server.server_port}", "toy", served / "requests" / "toy")
             agreed = kit("client.py", *words)
             shift = 1e-3
             differed = kit("client.py", *words)
+            unknown = kit("client.py", words[0], "other", words[2])
         finally:
             server.shutdown()
             thread.join()
@@ -122,10 +124,39 @@ def test_the_client_compares_a_servers_answers_with_keras(served, loaded, tmp_pa
     lines = {line.split(",")[0] for line in agreed.stdout.splitlines()}
     assert lines == {f"{name}: agrees" for name in ("decode.logits", "decode.mean", "encode.log_var", "encode.mean")}
     assert differed.returncode == 1 and "encode.log_var: DIFFERS, by 1.0e-03" in differed.stdout
+    assert unknown.returncode == 1 and "The server refused other: HTTP 404" in unknown.stderr
+    nobody = kit("client.py", *words)
+    assert nobody.returncode == 1 and nobody.stderr.startswith(f"No server answered at {words[0]}")
+    nothing = kit("client.py", *words[:2], tmp_path)
+    assert nothing.returncode == 1 and "has no requests" in nothing.stderr
 
 
-def test_what_cannot_be_laid_out_is_refused(served, bundle):
+def test_what_cannot_be_laid_out_is_refused(served, bundle, tmp_path):
     again = kit("layout.py", bundle.path, served, "toy")
-    assert again.returncode == 1 and "1 exists." in again.stderr
+    assert again.returncode == 1 and "1 exists" in again.stderr and "Say another version: 2." in again.stderr
     none = kit("layout.py", bundle_of("colour").path, served, "other")
-    assert none.returncode == 1 and "--format saved_model" in none.stderr and not (served / "other").exists()
+    assert none.returncode == 1 and "--format saved_model" in none.stderr
+    assert {path.name for path in (served / "models").iterdir()} == {"toy"}
+    for words, said in ((("toy", "0"), "whole number above 0"), (("toy", "x"), "Given: x"), (("../toy",), "no path")):
+        wrong = kit("layout.py", bundle.path, tmp_path, *words)
+        assert wrong.returncode == 1 and said in wrong.stderr and "Traceback" not in wrong.stderr
+    assert list(tmp_path.iterdir()) == []
+    nothing = kit("layout.py", tmp_path, tmp_path / "served", "toy")
+    assert nothing.returncode == 1 and "is no bundle" in nothing.stderr
+
+
+def test_models_and_versions_stand_beside_each_other(bundle, tmp_path):
+    """And what an interrupted run left does not get into a version."""
+    left = tmp_path / "models" / "b" / ".copying-2"
+    left.mkdir(parents=True)
+    (left / "left.over").write_text("half")
+    for words in (("a",), ("b",), ("b", "2")):
+        done = kit("layout.py", bundle.path, tmp_path, *words)
+        assert done.returncode == 0, done.stderr
+    versions = {path.relative_to(tmp_path).as_posix() for path in tmp_path.glob("models/*/*")}
+    assert versions == {"models/a/1", "models/b/1", "models/b/2"}
+    assert not list(tmp_path.rglob("left.over"))
+    names = {"encode.json", "encode.expected.json", "decode.json", "decode.expected.json"}
+    for model in "ab":
+        assert {path.name for path in (tmp_path / "requests" / model).iterdir()} == names
+    assert {path.name for path in (tmp_path / "requests").iterdir()} == {"a", "b"}

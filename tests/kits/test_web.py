@@ -1,6 +1,5 @@
 """export/web and `keras-vae demo`: the folder they make, and the page in a real browser."""
 
-import contextlib
 import functools
 import http.server
 import json
@@ -10,7 +9,6 @@ import signal
 import ssl
 import subprocess
 import sys
-import threading
 import time
 import urllib.request
 from pathlib import Path
@@ -23,6 +21,7 @@ from keras_vae.errors import CorruptFileError, UserError
 from keras_vae.models import CVAE, VQVAE, HierarchicalVAE
 from keras_vae.priors import AutoregressivePrior
 from tests import browser
+from tests.browser import served
 from tests.export.bundles import DENSE, bundle_of, copied, model_of, stirred
 from tests.export.test_bundle import edited
 from tests.processes import interruptible
@@ -81,6 +80,14 @@ def test_what_the_page_reads_of_a_bundle_is_there():
     assert re.search(r'SCHEMA = "(.*)"', TEXTS["bundle.js"])[1] == manifest["schema"]
 
 
+def test_the_picture_of_the_page_is_there_and_small():
+    """`python -m tests.kits.screenshot` makes it."""
+    picture = KIT / "screenshot.png"
+    assert 10_000 < picture.stat().st_size < 150_000
+    for readme, name in ((KIT / "README.md", picture.name), (KIT.parent / "README.md", f"web/{picture.name}")):
+        assert f"]({name})" in readme.read_text(encoding="utf-8")
+
+
 # --- the folder ---
 
 
@@ -103,8 +110,11 @@ def test_a_runtime_of_another_hash_is_not_used(no_npm, tmp_path):
 def test_what_cannot_be_shown_is_refused_and_leaves_nothing(no_npm, tmp_path):
     with pytest.raises(UserError, match="Did you mean 'beta_vae_mnist'"):
         demo.build("beta_vae_mnits", tmp_path / "site")
-    with pytest.raises(UserError, match=r"The page draws images\. Given: sequence_vae_words, whose x are tokens"):
-        demo.build("sequence_vae_words", tmp_path / "site")
+    graphs = json.loads(json.dumps(bundle_of("colour").graphs))
+    graphs["encoder"]["inputs"]["x"]["kind"] = "sound"
+    edited(folder := copied("colour", tmp_path / "sound"), reseal=True, graphs=graphs)
+    with pytest.raises(UserError, match=r"shows images and sequences of tokens\. Given: .*colour, whose x are sound"):
+        demo.build(folder, tmp_path / "site")
     (folder := copied("mlp", tmp_path / "damaged")).joinpath("decoder.onnx").write_bytes(b"")
     with pytest.raises(CorruptFileError, match=r"decoder\.onnx is not the file"):
         demo.build(folder, tmp_path / "site")
@@ -168,26 +178,12 @@ SELFTEST = "document.querySelector('#selftest')?.textContent"
 @pytest.fixture(scope="module")
 def site(tmp_path_factory):
     """The demo of the zoo's model, its runtime from npm."""
-    if not browser.chromium():
-        pytest.skip("needs Chromium: apt-get install chromium")
+    browser.require(browser.chromium(), "Chromium: apt-get install chromium")
     folder = tmp_path_factory.mktemp("web")
     bundle = export.export(zoo.load("beta_vae_mnist"), folder / "bundle", formats=("onnx",))
     made = demo.build(bundle.path, folder / "site")
-    if made.runtime != "local":
-        pytest.skip(made.note)
+    browser.require(made.runtime == "local", f"the page's runtime from npm ({made.note})")
     return made
-
-
-@contextlib.contextmanager
-def served(server):
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def with_bundle(site, bundle, folder):
@@ -229,7 +225,7 @@ def test_it_gives_what_keras_gave_and_asks_no_other_machine(site):
             for output in outputs
             for batch in (1, 16)
         }
-        worst = max(row["max_error"] for row in result["rows"] if row["output"] == "mean")
+        worst = max(row["error"] for row in result["rows"] if row["output"] == "mean")
         assert 0 < worst <= 1e-5
         asked = [each for each in page.requests if not each.startswith(("data:", "blob:"))]
         assert len(asked) > 10 and all(each.startswith(url) for each in asked)
@@ -328,6 +324,15 @@ def test_other_kinds_of_codes(model, site, tmp_path):
         assert_shows(page, "#picture", model.reconstruct(x, condition))
         sliders = page.run("Array.from(document.querySelectorAll('#sliders input')).length")
         assert sliders == sum(part["shape"][0] for part in model.code_spec().values() if part["kind"] != "index")
+        if isinstance(model, HierarchicalVAE):
+            # Each level's dimensions by the spread of its codes, which is what the page says of them.
+            scales = {code: np.array(part["scale"]) for code, part in bundle.manifest["latent"]["codes"].items()}
+            order = [
+                f"{code}, dimension {1 + k}" for code, each in scales.items() for k in np.argsort(-each, kind="stable")
+            ]
+            names = "Array.from(document.querySelectorAll('#sliders input')).map((e) => e.getAttribute('aria-label'))"
+            assert page.run(names) == order
+            assert page.run("document.querySelector('#sliders p').textContent").startswith("By the spread of the codes")
         if model.conditional:
             page.run("document.querySelector('#classes input:checked').focus()")
             page.press("ArrowRight")
@@ -358,6 +363,124 @@ def test_codes_are_drawn_from_a_prior_that_was_exported(site, tmp_path):
         assert_shows(page, "#grid canvas", certain)
         page.run("document.querySelector('#random').click()")
         assert_shows(page, "#picture", certain)
+        assert page.errors == []
+
+
+@pytest.mark.slow
+def test_words_are_encoded_written_drawn_and_interpolated(site, tmp_path):
+    model = zoo.load("sequence_vae_words")
+    bundle = export.export(model, tmp_path / "bundle", formats=("onnx",))
+    between = np.linspace(*model.encode(data.words.to_tokens(["paper", "stone"])), 9, dtype="float32")
+    path = data.words.to_text(model.decode(between))
+    assert path[0] == "paper" and path[-1] == "stone" and len(set(path)) > 3
+    with served(demo.server(with_bundle(site, bundle, tmp_path / "site"), 0)) as url, browser.page() as page:
+        page.open(url + "?selftest")
+        assert json.loads(page.wait(SELFTEST))["passed"]
+        test_words = data.words.to_text(data.load_arrays("words", "test[:2]"))
+        assert page.run("document.querySelector('#word').textContent") == test_words[0]
+
+        def write(field, word):
+            page.run(f"(() => {{ const field = document.querySelector('{field}'); field.focus(); field.select() }})()")
+            page.write(word)
+
+        def words(selector):
+            return f"Array.from(document.querySelectorAll('{selector}')).map((each) => each.textContent).join(' ')"
+
+        write("#from input", "paper")
+        write("#to input", "Stone")  # capitals are letters too
+        page.wait(f"{words('#between .word')} === '{' '.join(path)}'")
+        write("#typed input", "keyboard")
+        rewritten = data.words.to_text(model.reconstruct(data.words.to_tokens(["keyboard"])))[0]
+        page.wait(f"{words('#rewritten')} === '{rewritten}'")
+        page.run("document.querySelector('#use-word').click()")
+        page.wait(f"{words('#word')} === '{rewritten}'")
+        for wrong in ("two words", "letters" * 3, "naïve"):
+            write("#typed input", wrong)
+            assert page.run(words("#typed .quiet")) == "At most 15 letters from a to z."
+            page.wait(f"{words('#rewritten')} === ''")
+
+        drawn = page.run(words("#grid .word"))
+        assert len(set(drawn.split())) > 8 and len(drawn.split()) == 16
+        page.run("document.querySelector('#again').click()")
+        page.wait(f"{words('#grid .word')} !== '{drawn}'")
+        nodes = page.nodes()
+        assert [node for node in nodes if not node[1] and node[0] in ("textbox", "slider", "button")] == []
+        assert {"From which word", "To which word", "A word to encode"} <= {
+            n for role, n, _ in nodes if role == "textbox"
+        }
+        assert page.errors == []
+
+
+@pytest.mark.slow
+def test_draws_of_a_mixture_are_of_its_components(site, tmp_path):
+    """Three components that are points, of which one is never drawn: every draw is one of the other two."""
+    folder = copied("mlp", tmp_path / "bundle")
+    latent = json.loads(json.dumps(bundle_of("mlp").manifest["latent"]))
+    means = [[1.0, -1.0, 0.5], [-2.0, 0.0, 1.5], [3.0, 3.0, 3.0]]
+    latent["prior"] = {"name": "mixture", "weights": [0.25, 0.75, 0.0], "mean": means, "scale": [[1e-9] * 3] * 3}
+    edited(folder, reseal=True, latent=latent)
+    shutil.copytree(site.folder, tmp_path / "site", ignore=shutil.ignore_patterns("bundle"))
+    shutil.copytree(folder, tmp_path / "site" / "bundle")
+    order = np.argsort([-kl for kl in latent["codes"]["z"]["kl"]], kind="stable")
+    with served(demo.server(tmp_path / "site", 0)) as url, browser.page() as page:
+        page.open(url)
+        page.wait(SHOWN)
+        assert page.run("document.querySelector('#about-draws').textContent") == ""
+        draw = (
+            "(async () => { document.querySelector('#random').click(); await new Promise((done) => setTimeout(done)); "
+            "return Array.from(document.querySelectorAll('#sliders output')).map((e) => Number(e.textContent)) })()"
+        )
+        found = [tuple(page.run(draw)) for _ in range(40)]
+        expected = {tuple(np.array(mean)[order]) for mean in means[:2]}
+        # Of 40 draws the rarer is missing with probability 0.75**40, 1e-5.
+        assert set(found) == expected
+        assert page.errors == []
+
+
+@pytest.mark.slow
+def test_the_bundles_own_limits_are_those_that_it_compares_with(site, tmp_path):
+    folder = copied("mlp", tmp_path / "bundle")
+    limits = {"decoder": {"mean": {"float32": {"max": 0.0, "mean": 1e-3, "p99": 1e-3}}}}
+    edited(folder, reseal=True, limits=limits)
+    shutil.copytree(site.folder, tmp_path / "site", ignore=shutil.ignore_patterns("bundle"))
+    shutil.copytree(folder, tmp_path / "site" / "bundle")
+    with served(demo.server(tmp_path / "site", 0)) as url, browser.page() as page:
+        page.open(url + "?selftest")
+        result = json.loads(page.wait(SELFTEST))
+    rows = [row for row in result["rows"] if (row["graph"], row["output"]) == ("decoder", "mean")]
+    assert not result["passed"] and {row["statistic"] for row in rows} == {"max", "mean", "p99"}
+    worst = {name: max(row["error"] for row in rows if row["statistic"] == name) for name in ("mean", "p99", "max")}
+    assert 0 < worst["mean"] < worst["p99"] < worst["max"] < 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "precision"), [("onnx_fp16", "float16"), ("onnx_int8", "int8")])
+def test_a_bundle_of_a_reduced_precision_alone(name, precision, site, tmp_path):
+    model = model_of("mlp")
+    bundle = export.export(model, tmp_path / "bundle", formats=(name,), force=True)
+    made = demo.build(bundle.path, tmp_path / "made")
+    assert made.runtime == "local"
+    with served(demo.server(made.folder, 0)) as url, browser.page() as page:
+        page.open(url + "?selftest")
+        result = json.loads(page.wait(SELFTEST))
+        assert result["passed"] and max(row["error"] for row in result["rows"]) > 1e-5
+        assert f"Computed from the {precision} files" in page.run("document.querySelector('#summary').textContent")
+        assert page.errors == []
+
+
+@pytest.mark.slow
+def test_a_page_that_came_over_plain_http_says_that_it_cannot_hash(site):
+    """To this machine under another name, browsers give no more than to any other."""
+    server = demo.server(site.folder, 0)
+    rules = "--host-resolver-rules=MAP elsewhere.test 127.0.0.1 , MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"
+    said = "document.querySelector('#unverified').checkVisibility()"
+    with served(server) as url, browser.page(rules) as page:
+        page.open(url)
+        page.wait(SHOWN)
+        assert page.run(said) is False
+        page.open(url.replace("127.0.0.1", "elsewhere.test"))
+        page.wait("location.hostname === 'elsewhere.test' && " + SHOWN)
+        assert page.run("isSecureContext") is False and page.run(said) is True
         assert page.errors == []
 
 
@@ -408,8 +531,7 @@ class _Cdn(http.server.SimpleHTTPRequestHandler):
 @pytest.mark.parametrize("genuine", [True, False])
 def test_without_a_runtime_it_takes_the_cdns_if_its_hash_is_right(genuine, site, tmp_path):
     """The CDN is played by this machine, with npm's files: the browser is told that its name is here."""
-    if not shutil.which("openssl"):
-        pytest.skip("needs openssl, for the certificate of a server")
+    browser.require(shutil.which("openssl"), "openssl, for the certificate of a server")
     dist = tmp_path / "cdn" / PINNED["cdn"].split("/", 3)[3]
     folder = Path(shutil.copytree(site.folder, tmp_path / "site"))
     shutil.move(folder / "runtime", dist)

@@ -1,16 +1,20 @@
 // Opens the runtime and a bundle, fills the page, and checks itself when it is asked to: ?bundle=folder/ ?selftest
 
-import { chosen, folder, openBundle } from "./bundle.js";
+import { canVerify, chosen, folder, openBundle } from "./bundle.js";
 import { compare } from "./check.js";
 import { Desk } from "./desk.js";
 import { drawing } from "./drawing.js";
 import { explore } from "./explore.js";
 import { interpolate } from "./interpolate.js";
+import { pictures } from "./pictures.js";
 import { openRuntime } from "./runtime.js";
 import { samples } from "./samples.js";
+import { words, writing } from "./words.js";
 
 const asked = new URLSearchParams(location.search);
 const status = document.querySelector("#status");
+// What a kind of x is shown by, and the part of the page in which a person makes one.
+const KINDS = { image: { view: pictures, making: drawing }, tokens: { view: words, making: writing } };
 const untouched = document.querySelector("main").cloneNode(true);
 let runtime = null;
 
@@ -21,11 +25,13 @@ async function open(read) {
   document.querySelector("main").replaceWith(main);
   describe(bundle);
   const desk = new Desk(bundle);
-  explore(desk, main);
-  desk.setCode(await desk.encodeDigit(0));
+  const { view: viewOf, making } = KINDS[bundle.kind];
+  const view = viewOf(desk, main);
+  main.dataset.kind = bundle.kind;
+  explore(desk, main, view);
+  desk.setCode(await desk.encodeExample(0));
   if (desk.labelled && desk.labels.length) desk.setCondition([desk.labels[0]]);
-  await Promise.all([samples(desk, main), interpolate(desk, main)]);
-  drawing(desk, main);
+  await Promise.all([samples(desk, main, view), interpolate(desk, main, view), making(desk, main)]);
   main.hidden = false;
   status.textContent = "";
   return bundle;
@@ -37,9 +43,11 @@ function describe(bundle) {
   document.title = `${name}: a decoder in the browser`;
   document.querySelector("h1").textContent = name;
   const numbers = bundle.codes.map(({ name: code, size }) => (bundle.codes.length > 1 ? `${code}: ${size}` : size)).join(", ");
-  const shape = bundle.image.join("×");
+  const xs = bundle.kind === "image" ? `Images ${bundle.image.join("×")}` : `Sequences of ${bundle.pixels} tokens below ${bundle.classes}`;
+  const reduced = bundle.precision === "float32" ? "" : ` Computed from the ${bundle.precision} files: the bundle has no others.`;
   document.querySelector("#summary").textContent =
-    `${model.class}, ${model.likelihood} likelihood. Images ${shape}, codes of ${numbers} ${bundle.integer ? "integers" : "numbers"}.`;
+    `${model.class}, ${model.likelihood} likelihood. ${xs}, codes of ${numbers} ${bundle.integer ? "integers" : "numbers"}.${reduced}`;
+  document.querySelector("#unverified").hidden = canVerify;
   document.querySelector("#versions").textContent =
     `onnxruntime-web ${runtime.version} from ${runtime.from}. Exported by keras_vae ${manifest.versions.keras_vae}, Keras ${manifest.versions.keras}.`;
 }
@@ -49,10 +57,10 @@ async function check(bundle) {
   const said = document.querySelector("#checked");
   said.textContent = "Checking.";
   const rows = await compare(bundle);
-  const failed = rows.filter((row) => !(row.max_error <= row.tolerance));
-  const most = Math.max(...rows.map((row) => row.max_error));
+  const failed = rows.filter((row) => !(row.error <= row.tolerance));
+  const most = Math.max(...rows.map((row) => row.error));
   said.textContent = failed.length
-    ? `${failed.length} of ${rows.length} outputs differ from Keras's by more than float32 explains.`
+    ? `${failed.length} of ${rows.length} outputs differ from Keras's by more than ${bundle.precision} explains.`
     : `All ${rows.length} outputs agree with Keras's: the largest difference is ${most.toExponential(1)}.`;
   document.querySelector("#selftest").textContent = JSON.stringify({ passed: !failed.length, runtime: runtime.from, rows });
 }

@@ -3,6 +3,8 @@
 const ARRAYS = { float32: Float32Array, int32: Int32Array, int64: BigInt64Array };
 const CODES = ["code", "level", "index"];
 const SCHEMA = "keras_vae.bundle/1";
+const FORMATS = ["onnx", "onnx_fp16", "onnx_int8"]; // the first that a bundle has is opened
+const SHOWN = ["image", "tokens"]; // the kinds of x that this page shows
 
 export const sizeOf = (shape) => shape.slice(1).reduce((product, size) => product * size, 1);
 
@@ -29,9 +31,12 @@ export function chosen(files) {
 export async function openBundle(ort, read) {
   const manifest = JSON.parse(new TextDecoder().decode(await read("bundle.json")));
   if (manifest.schema !== SCHEMA) throw new Error(`bundle.json must have the schema ${SCHEMA}. Given: ${manifest.schema}.`);
-  if (!manifest.formats.onnx) throw new Error("This bundle has no ONNX files. Export it with --format onnx.");
-  if (!Object.values(manifest.graphs[graphWith(manifest, "encode")].inputs).some((input) => input.kind === "image")) {
-    throw new Error(`This page shows images, and the model ${manifest.model.class} has none.`);
+  const format = FORMATS.find((name) => manifest.formats[name]);
+  if (!format) throw new Error("This bundle has no ONNX files. Export it with --format onnx.");
+  const held = manifest.formats[format].files;
+  const kinds = Object.values(manifest.graphs[graphWith(manifest, held, "encode")].inputs).map((input) => input.kind);
+  if (!kinds.some((kind) => SHOWN.includes(kind))) {
+    throw new Error(`This page shows images and sequences. The model ${manifest.model.class} has neither.`);
   }
   const verified = async (name) => {
     const content = await read(name);
@@ -40,34 +45,40 @@ export async function openBundle(ort, read) {
   };
   const golden = JSON.parse(new TextDecoder().decode(await verified("golden.json")));
   const graphs = {};
-  const signatures = ["encode", "decode", ...(manifest.latent?.prior?.name === "graph" ? ["prior_sample"] : [])];
-  for (const signature of signatures) {
-    const name = graphWith(manifest, signature);
-    const content = new Uint8Array(await verified(manifest.formats.onnx.files[name]));
+  // A reduced precision comes without the graphs of a fitted prior.
+  const draws = Object.keys(held).some((name) => manifest.graphs[name].signature === "prior_sample");
+  for (const signature of ["encode", "decode", ...(draws ? ["prior_sample"] : [])]) {
+    const name = graphWith(manifest, held, signature);
+    const content = new Uint8Array(await verified(held[name]));
     graphs[signature] = { name, ...manifest.graphs[name], session: await ort.InferenceSession.create(content) };
   }
-  return new Bundle(ort, manifest, golden, graphs);
+  return new Bundle(ort, manifest, golden, graphs, format);
 }
 
-function graphWith(manifest, signature) {
-  const held = manifest.formats.onnx.files;
-  const name = Object.keys(manifest.graphs).find((each) => manifest.graphs[each].signature === signature && each in held);
+function graphWith(manifest, held, signature) {
+  const name = Object.keys(held).find((each) => manifest.graphs[each].signature === signature);
   if (!name) throw new Error(`This bundle has no ONNX graph that can ${signature}. This page needs both an encoder and a decoder.`);
   return name;
 }
 
+/** Whether this browser can hash: not on a page that came over plain http from another machine. */
+export const canVerify = Boolean(globalThis.crypto?.subtle);
+
 async function verify(name, content, entry) {
-  if (!globalThis.crypto?.subtle) return; // a page that came over plain http from another machine has none
+  if (!canVerify) return; // the page says so
   const bytes = new Uint8Array(await crypto.subtle.digest("SHA-256", content));
   const actual = Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
   if (!entry || actual !== entry.sha256) throw new Error(`${name} is not the file that was exported. Export the model again.`);
 }
 
 class Bundle {
-  constructor(ort, manifest, golden, graphs) {
-    Object.assign(this, { ort, manifest, golden, graphs, model: manifest.model, latent: manifest.latent ?? {} });
-    this.image = manifest.model.image_shape;
+  constructor(ort, manifest, golden, graphs, format) {
+    Object.assign(this, { ort, manifest, golden, graphs, format, model: manifest.model, latent: manifest.latent ?? {} });
+    this.precision = manifest.formats[format].precision ?? "float32";
+    this.image = manifest.model.image_shape; // of one x, also where it is a sequence
     this.pixels = this.image.reduce((product, size) => product * size, 1);
+    const [[x, spec]] = Object.entries(graphs.encode.inputs).filter(([, input]) => SHOWN.includes(input.kind));
+    Object.assign(this, { x, kind: spec.kind, classes: spec.classes });
     const inputs = Object.entries(graphs.decode.inputs).map(([name, spec]) => ({ name, ...spec, size: sizeOf(spec.shape) }));
     this.codes = inputs.filter((input) => CODES.includes(input.kind));
     this.condition = inputs.find((input) => !CODES.includes(input.kind)) ?? null;
@@ -90,15 +101,13 @@ class Bundle {
     return Object.fromEntries(Object.entries(results).map(([name, tensor]) => [name, tensor.data]));
   }
 
-  /** The codes of `count` images, by the names under which the decoder takes them. */
-  async encode(images, count, condition) {
-    const { inputs, result } = this.graphs.encode;
-    const x = Object.keys(inputs).find((name) => inputs[name].kind === "image");
-    const outputs = await this.run("encode", { [x]: images, ...this.#given(condition, count) }, count);
-    return Object.fromEntries(this.codes.map(({ name }) => [name, outputs[name] ?? outputs[result]]));
+  /** The codes of `count` images or sequences, by the names under which the decoder takes them. */
+  async encode(xs, count, condition) {
+    const outputs = await this.run("encode", { [this.x]: xs, ...this.#given(condition, count) }, count);
+    return Object.fromEntries(this.codes.map(({ name }) => [name, outputs[name] ?? outputs[this.graphs.encode.result]]));
   }
 
-  /** The mean images of `count` codes, one flat array. */
+  /** The mean images, or the greedy sequences, of `count` codes, one flat array. */
   async decode(code, count, condition) {
     return (await this.run("decode", { ...code, ...this.#given(condition, count) }, count))[this.graphs.decode.result];
   }

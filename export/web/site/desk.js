@@ -6,11 +6,10 @@ export class Desk extends EventTarget {
     this.bundle = bundle;
     this.code = Object.fromEntries(bundle.codes.map(({ name, size }) => [name, new Float32Array(size)]));
     this.condition = bundle.condition ? Array(bundle.condition.size).fill(0) : [];
-    const { inputs } = bundle.golden.graphs[bundle.graphs.encode.name];
-    const x = Object.keys(inputs).find((name) => bundle.graphs.encode.inputs[name].kind === "image");
-    this.digits = inputs[x].data;
+    const { [bundle.x]: examples } = bundle.golden.graphs[bundle.graphs.encode.name].inputs;
+    this.examples = examples.data;
     this.labels = bundle.golden.labels ?? [];
-    this.digitCount = inputs[x].shape[0];
+    this.exampleCount = examples.shape[0];
   }
 
   get labelled() {
@@ -22,9 +21,10 @@ export class Desk extends EventTarget {
     this.dispatchEvent(new Event("code"));
   }
 
-  /** Set the code, and show where it is explored. */
+  /** Set the code, and show where it is explored: the keyboard goes on from there. */
   goTo(code) {
     this.setCode(code);
+    document.querySelector("#explore").focus();
     document.querySelector("#explore").scrollIntoView();
   }
 
@@ -46,10 +46,15 @@ export class Desk extends EventTarget {
     return label === undefined ? `test image ${place + 1}` : `test image ${place + 1}, a ${label}`;
   }
 
-  /** The code of a test image, given its own class where the bundle has it. */
-  async encodeDigit(place) {
+  /** A test image, or word, that the bundle holds. */
+  example(place) {
     const { pixels } = this.bundle;
+    return this.examples.slice(place * pixels, (place + 1) * pixels);
+  }
+
+  /** Its code, given its own class where the bundle has it. */
+  async encodeExample(place) {
     const own = this.labelled && this.labels[place] !== undefined ? [this.labels[place]] : this.condition;
-    return this.bundle.encode(this.digits.slice(place * pixels, (place + 1) * pixels), 1, own);
+    return this.bundle.encode(this.example(place), 1, own);
   }
 }

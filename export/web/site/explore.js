@@ -1,16 +1,13 @@
 // The picture, its class, and a slider for each number of the code.
 
-import { element, latest, paint, radios } from "./pictures.js";
+import { element, latest, radios } from "./pictures.js";
 import { aboutDraws, draw, unit } from "./prior.js";
 
 const UNUSED = 0.01; // nats: a dimension whose KL is below it says nothing of the image
 
-export function explore(desk, root) {
+export function explore(desk, root, view) {
   const { bundle } = desk;
-  const canvas = root.querySelector("#picture");
-  const show = latest(async () => {
-    paint(canvas, await bundle.decode(onSphere(desk, desk.code), 1, desk.condition), bundle.image);
-  });
+  const show = latest(async () => view.show(await bundle.decode(onSphere(desk, desk.code), 1, desk.condition)));
   classes(desk, root.querySelector("#classes"));
   const sliders = bundle.integer ? [] : dimensions(desk).map((dimension) => slider(desk, dimension));
   fill(desk, root.querySelector("#sliders"), sliders);
@@ -67,8 +64,15 @@ function dimensions(desk) {
     const facts = desk.bundle.latent.codes?.[name] ?? {};
     const weight = facts.kl ?? facts.scale ?? Array(size).fill(0);
     const order = [...Array(size).keys()].sort((a, b) => weight[b] - weight[a]);
-    return order.map((place) => ({ name, place, kl: facts.kl?.[place], facts }));
+    return order.map((place) => ({ name, place, facts }));
   });
+}
+
+/** How a level's dimensions are ordered, for a person to know. */
+function aboutOrder(facts) {
+  if (facts.kl) return "By the KL of each dimension on test examples, the largest first.";
+  if (facts.scale) return "By the spread of the codes of test examples, the largest first; the KL is not known for each dimension.";
+  return "In the order of the code: the bundle does not say how informative each dimension is.";
 }
 
 /** From where to where a dimension is worth moving: three deviations of the prior, and of the codes of test images. */
@@ -89,12 +93,14 @@ function resting(desk) {
 }
 
 function slider(desk, dimension) {
-  const { name, place, kl } = dimension;
+  const { name, place, facts } = dimension;
   const [least, most] = range(desk, dimension);
-  const title = desk.bundle.codes.length > 1 ? `${name}, dimension ${place + 1}` : `dimension ${place + 1}`;
-  const input = element("input", { type: "range", min: least.toFixed(2), max: most.toFixed(2), step: 0.05 });
+  const title = `dimension ${place + 1}`;
+  const spoken = desk.bundle.codes.length > 1 ? `${name}, ${title}` : title;
+  const input = element("input", { type: "range", min: least.toFixed(2), max: most.toFixed(2), step: 0.05, "aria-label": spoken });
   const value = element("output", {}, "");
-  const note = kl === undefined ? "" : `${kl.toFixed(2)} nats`;
+  const [kl, spread] = [facts.kl?.[place], facts.scale?.[place]];
+  const note = kl !== undefined ? `${kl.toFixed(2)} nats` : spread !== undefined ? `spread ${spread.toFixed(2)}` : "";
   const label = element("label", { class: "slider" }, element("span", {}, title, element("small", {}, note)), input, value);
   const say = (number) => {
     value.textContent = number.toFixed(2);
@@ -111,7 +117,7 @@ function slider(desk, dimension) {
     input.value = number;
     say(number);
   };
-  return { label, update, unused: kl !== undefined && kl < UNUSED };
+  return { name, label, update, unused: kl !== undefined && kl < UNUSED };
 }
 
 function fill(desk, root, sliders) {
@@ -123,11 +129,15 @@ function fill(desk, root, sliders) {
     );
     return;
   }
-  const used = sliders.filter((each) => !each.unused);
-  const unused = sliders.filter((each) => each.unused);
-  root.append(...used.map((each) => each.label));
-  if (unused.length) {
-    const summary = element("summary", {}, `${unused.length} dimensions that the model does not use (KL below ${UNUSED} nats)`);
+  for (const { name } of desk.bundle.codes) {
+    const level = sliders.filter((each) => each.name === name);
+    if (desk.bundle.codes.length > 1) root.append(element("h3", {}, `Level ${name}`));
+    root.append(element("p", { class: "quiet" }, aboutOrder(desk.bundle.latent.codes?.[name] ?? {})));
+    root.append(...level.filter((each) => !each.unused).map((each) => each.label));
+    const unused = level.filter((each) => each.unused);
+    if (!unused.length) continue;
+    const count = unused.length === 1 ? "1 dimension" : `${unused.length} dimensions`;
+    const summary = element("summary", {}, `${count} that the model does not use (KL below ${UNUSED} nats)`);
     root.append(element("details", {}, summary, ...unused.map((each) => each.label)));
   }
 }

@@ -1,5 +1,20 @@
 // Images, flat arrays of numbers in [0, 1], on canvases.
 
+/** How the page shows what is decoded, where it is images; words.js is the same for sequences. */
+export function pictures(desk, root) {
+  const { bundle } = desk;
+  return {
+    show: (decoded) => paint(root.querySelector("#picture"), decoded, bundle.image),
+    item: (decoded, place, label) => picture(decoded, bundle.image, place, label),
+    ends(name, fieldset, selected, onChoose) {
+      const contents = Array.from({ length: desk.exampleCount }, (_, place) => {
+        return { label: desk.nameOf(place), content: picture(desk.examples, bundle.image, place) };
+      });
+      fieldset.append(...radios(name, contents, selected, (place) => onChoose(() => desk.encodeExample(place))));
+    },
+  };
+}
+
 /** Paint the image at `place` of a flat array of images. */
 export function paint(canvas, images, [height, width, channels], place = 0) {
   canvas.width = width;

@@ -14,14 +14,21 @@ export async function draw(bundle, label) {
   const prior = bundle.latent.prior ?? { name: "other" };
   const only = bundle.codes[0];
   if (prior.name === "normal") {
-    const row = (values) => (Array.isArray(values[0]) ? values[Math.max(label, 0)] : values);
+    const classes = Array.isArray(prior.mean[0]) ? prior.mean.length : 0;
+    const own = label >= 0 ? label : Math.floor(Math.random() * classes); // unlabelled: of any class
+    const row = (values) => (classes ? values[own] : values);
     const scale = row(prior.scale);
     return { code: { [only.name]: Float32Array.from(row(prior.mean), (mean, j) => mean + scale[j] * gaussian()) } };
+  }
+  if (prior.name === "mixture") {
+    const which = chosen(prior.weights);
+    const scale = prior.scale[which];
+    return { code: { [only.name]: Float32Array.from(prior.mean[which], (mean, j) => mean + scale[j] * gaussian()) } };
   }
   if (prior.name === "sphere") {
     return { code: { [only.name]: unit(Float32Array.from({ length: only.size }, gaussian)) } };
   }
-  if (prior.name === "graph") {
+  if (prior.name === "graph" && bundle.graphs.prior_sample) {
     const { inputs } = bundle.graphs.prior_sample;
     const one = prior.noise === "gumbel" ? gumbel : gaussian;
     const filled = ([name, { shape }]) => [name, Float32Array.from({ length: sizeOf(shape) }, one)];
@@ -34,11 +41,18 @@ export async function draw(bundle, label) {
 /** The sentence that a person should know of these draws, or none. */
 export function aboutDraws(bundle) {
   const name = bundle.latent.prior?.name ?? "other";
-  if (name === "none") return "This model has no prior to draw from. These are the codes of test images that the bundle holds.";
-  if (name === "other") {
+  if (name === "none") return `This model has no prior to draw from. These are the codes of ${keptCount(bundle)} test examples that the bundle holds.`;
+  if (name === "other" || (name === "graph" && !bundle.graphs.prior_sample)) {
     return `This page cannot draw from this model's prior. These are from the ${keptCount(bundle)} codes that the bundle holds.`;
   }
   return "";
+}
+
+/** A place, with the probability of its weight. */
+function chosen(weights) {
+  let left = Math.random() * weights.reduce((sum, weight) => sum + weight, 0);
+  const found = weights.findIndex((weight) => (left -= weight) < 0);
+  return found < 0 ? weights.length - 1 : found;
 }
 
 export function unit(vector) {
