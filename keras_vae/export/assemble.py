@@ -1,9 +1,12 @@
 """From a model to a bundle on disk: written, checked, opened in its runtimes and compared, and only then named."""
 
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from keras_vae import arrays, files
 from keras_vae import runtimes as known_runtimes
@@ -12,12 +15,20 @@ from keras_vae.export import cases as trials
 from keras_vae.export.bundle import GOLDEN, MANIFEST, SCHEMA, Bundle, Parity, digest, fingerprints, manifest_text
 from keras_vae.export.facts import as_text, facts_of
 from keras_vae.export.formats import FORMATS
-from keras_vae.export.formats.failures import ops_in
-from keras_vae.export.graphs import as_float32, graphs_of, trace
+from keras_vae.export.graphs import TracedGraph, as_float32, graphs_of, trace
 from keras_vae.export.latent import latent_facts
-from keras_vae.export.parity import Case, measure, require
-from keras_vae.export.quality import measure_quality, require_quality
-from keras_vae.export.remedies import remedy
+from keras_vae.export.parity import (
+    Case,
+    golden_cases,
+    golden_limits,
+    int8_limits,
+    limits,
+    measure,
+    refused,
+    require,
+    statistics,
+)
+from keras_vae.export.quality import loses_too_much, measure_quality, require_quality
 from keras_vae.export.work import OPSET, OPSETS, Work
 from keras_vae.naming import choose
 
@@ -48,7 +59,7 @@ def export(
       opset: of the ONNX files, 13 to 21.
       batch: the only batch size that the files take; by default they take any, the symbolic dimension `batch`.
       sampler: also write a graph `sampler`, x and eps -> a draw `z` of a Gaussian posterior.
-      force: write a reduced precision that loses more than 1 nat of ELBO or 2% of reconstruction error.
+      force: write int8 that loses more than 1 nat of ELBO or 2% of reconstruction error.
       prior: of `keras_vae.priors`, fitted to this model, to draw codes from outside of Python: an autoregressive prior
         gives `prior_row` and `prior_step`, which keep what they computed, so that a draw costs what one pass of its
         network does, and `prior_sampler`, noise -> `codes`, the whole draw.
@@ -72,6 +83,7 @@ def export(
     source, images = trials.images_for(model)
     labels = trials.labels_for(model)
     cases = trials.cases_for(graphs, model, images, prior)
+    _require_public(model, graphs, cases)
     facts = facts_of(model, prior)
     calibration = trials.calibration_for(graphs, model, cases) if "onnx_int8" in formats else {}
     work = Work(graphs, model, as_text(facts), opset, prior, calibration)
@@ -94,8 +106,8 @@ def export(
         first = next(iter(images.values()))
         manifest["latent"] = latent_facts(model, first, trials.true_condition(model, labels), prior)
         manifest["files"] = fingerprints(temporary)
-        parity = _proven(Bundle(temporary, manifest), work, cases, force)
-        rows = [[*row[:-2], *(float(f"{figure:.3g}") for figure in row[-2:])] for row in parity]
+        parity, manifest["limits"] = _proven(Bundle(temporary, manifest), work, cases, force)
+        rows = [list(row._replace(max_error=_short(row.max_error), tolerance=_short(row.tolerance))) for row in parity]
         manifest |= {"parity_inputs": source, "parity": rows}
         manifest["digest"] = digest(manifest)
         (temporary / MANIFEST).write_text(manifest_text(manifest), encoding="utf-8")
@@ -118,34 +130,72 @@ def _checked_formats(formats: Sequence[str]) -> list[str]:
     return names
 
 
-def _proven(bundle: Bundle, work: Work, cases: Mapping[str, Sequence[Case]], force: bool) -> list[Parity]:
-    """The rows of every runtime that is installed and has a file, all of them within tolerance.
+def _proven(
+    bundle: Bundle, work: Work, cases: Mapping[str, Sequence[Case]], force: bool
+) -> tuple[list[Parity], dict[str, Any]]:
+    """The rows of every runtime that is installed and has a file, all within tolerance; and the bundle's limits.
 
-    A reduced precision gets its `quality` in the manifest.
+    A reduced precision, and a way to run that has one, gets its `quality` in the manifest.
     """
     rows: list[Parity] = []
-    for format_name in bundle.formats:
-        entry = bundle.formats[format_name]
+    golden = golden_cases(bundle)
+    allowed: dict[str, Any] = golden_limits(bundle.graphs, golden)
+    measured_on = functools.cache(lambda: trials.real_inputs(work.model, "test", QUALITY_EXAMPLES, seed=6))
+    for format_name, entry in bundle.formats.items():
         for name in known_runtimes.names():
             if format_name not in known_runtimes.formats_of(name) or not known_runtimes.installed()[name].version:
                 continue
-            try:
+            with refused(name, format_name, " that were written, so they were removed"):
                 runtime = known_runtimes.open(bundle, name, format_name=format_name)
                 rows += measure(runtime, cases)
                 if "precision" in entry:
-                    inputs = trials.real_inputs(work.model, "test", QUALITY_EXAMPLES, seed=6)
-                    entry["quality"] = measure_quality(work.model, work.graphs, runtime, inputs) | {"forced": force}
-            except UserError:
-                raise
-            except Exception as error:
-                ops = ops_in(str(error))
-                reason = " ".join(str(error).split())[:300].rstrip(".")
-                named = f" Operations: {', '.join(ops)}." if ops else ""
-                raise ExportError(
-                    f"{name} refuses the {format_name} files that were written, so they were removed: {reason}."
-                    f"{named} {remedy(ops or [''])}"
-                ) from error
-        if "quality" in entry and not force:
-            require_quality(entry["quality"], f"{type(work.model).__name__} in {entry['precision']}")
+                    entry["quality"] = _quality(work, runtime, measured_on())
+                if entry.get("precision") == "int8":
+                    for graph, outputs in int8_limits(runtime, golden).items():
+                        for output, statistic in outputs.items():
+                            allowed[graph][output]["int8"] = statistic
+                for mode in known_runtimes.KNOWN[name].on_request:
+                    if format_name == known_runtimes.formats_of(name)[0]:
+                        reduced = known_runtimes.open(bundle, name, format_name=format_name, mode=mode)
+                        entry.setdefault("modes", {})[mode] = {"quality": _quality(work, reduced, measured_on())}
+        if entry.get("precision") == "int8" and "quality" in entry:
+            if not force:
+                require_quality(entry["quality"], f"{type(work.model).__name__} in int8")
+            entry["quality"]["forced"] = loses_too_much(entry["quality"])
     require(rows, "The exported files do not agree with the model, and were removed")
-    return rows
+    return rows, allowed
+
+
+def _short(number: float) -> float:
+    return float(f"{number:.3g}")
+
+
+def _quality(work: Work, runtime: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
+    return measure_quality(work.model, work.graphs, runtime, inputs) | {"forced": False}
+
+
+def _require_public(model: Any, graphs: Sequence[TracedGraph], cases: Mapping[str, Sequence[Case]]) -> None:
+    """The graphs themselves against what `encode` and `decode` give, on each one's first case.
+
+    Everything later is compared with the graphs: one that is not the model would agree with itself everywhere.
+    """
+    for traced in graphs:
+        case = cases[traced.name][0]
+        condition = case.inputs.get("condition")
+        if traced.graph.signature in ("encode", "reconstruct"):
+            given = getattr(model, traced.graph.signature)(case.inputs["x"], condition)
+        elif traced.graph.signature == "decode":
+            codes = {name: case.inputs[name] for name in model.code_spec()}
+            given = model.decode(codes if len(codes) > 1 else next(iter(codes.values())), condition)
+        else:
+            continue
+        parts = given if isinstance(given, Mapping) else {traced.graph.result: given}
+        for output, array in parts.items():
+            allowed = limits(traced.description(), output, case)["max"]
+            found = statistics(np.asarray(array), case.outputs[output])["max"]
+            if not found <= allowed:
+                raise ExportError(
+                    f"An exported graph must give what the model does. Given: the {traced.name}, whose {output!r} "
+                    f"differs from {type(model).__name__}.{traced.graph.signature} by {found:.3g}. Allowed: "
+                    f"{allowed:.3g}. Its export_graphs, or a network with a state, is at fault."
+                )

@@ -31,8 +31,9 @@ class Parity(NamedTuple):
     case: str
     batch: int
     output: str
-    max_error: float  # the largest |difference|
+    max_error: float  # the largest |difference|, or of int8 another statistic; of integers, the share that are others
     tolerance: float
+    statistic: str = "max"  # of |difference|: "max", "mean", or "p99", what 99% of them stay below
 
     @property
     def passed(self) -> bool:
@@ -47,6 +48,7 @@ class Bundle:
       path: its folder.
       manifest: what `bundle.json` says: `model` (class, zoo_name, likelihood, latent_dim, prior, labels, image_shape),
         `preprocessing`, `licences`, `batch` (None: any), `graphs` (inputs and outputs by name, with shape and dtype),
+        `limits` (graph -> output -> precision -> statistic -> how far from golden.json it may be),
         `formats` (the file of each graph; the precision, and what it costs, where it is not float32), `latent` (the
         prior, and what its codes of real images are like), `files` (sha256 and bytes), `parity` (one row a runtime,
         graph, case, batch and output), `versions`.
@@ -69,6 +71,13 @@ class Bundle:
     def batch(self) -> int | None:
         """The only batch size that the files take; None: any."""
         return self.manifest.get("batch")
+
+    def limits(self, graph: str, output: str, precision: str = "float32") -> dict[str, float]:
+        """How far an output may be from golden.json's: `max`, the largest |difference|; of int8 also `mean` and `p99`.
+
+        Of integers, `max` is 0 in float32, and else the share of them that are others.
+        """
+        return dict(self.manifest.get("limits", {}).get(graph, {}).get(output, {}).get(precision, {}))
 
     def precision_of(self, format_name: str) -> str:
         """The precision that a format computes in."""
@@ -94,10 +103,12 @@ class Bundle:
     def files_of(self, format_name: str) -> list[str]:
         """The manifest's files that make up a format."""
         parts = [PurePosixPath(part) for part in self.formats[format_name]["files"].values()]
-        further = self.formats[format_name].get("with", [])
-        parts += [part.with_suffix(f".{suffix}") for part in parts for suffix in further]
+        beside = {part.with_suffix("") for part in parts if part.suffix == ".xml"}  # OpenVINO opens the .bin unasked
         return [
-            name for name in self.manifest["files"] if any(PurePosixPath(name).is_relative_to(part) for part in parts)
+            name
+            for name in self.manifest["files"]
+            if PurePosixPath(name).with_suffix("") in beside
+            or any(PurePosixPath(name).is_relative_to(part) for part in parts)
         ]
 
     def size_of(self, format_name: str) -> int:
@@ -114,6 +125,8 @@ class Bundle:
         if entry is None:
             raise CorruptFileError(f"{self.path / MANIFEST} does not list the file {name}. {_REPAIR} {self.path}.")
         try:
+            if (self.path / name).is_symlink():
+                raise OSError("it is a symbolic link")
             content = (self.path / name).read_bytes()
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
@@ -129,13 +142,26 @@ class Bundle:
         return content
 
     def verify(self, names: Iterable[str] | None = None) -> None:
-        """Check files, all of the manifest's by default, against their sha256.
+        """Check files, all of the manifest's by default, against their sha256; and that their folders hold no others.
+
+        A SavedModel, OpenVINO and the format keras open further files of their folder by themselves.
 
         Raises:
-          CorruptFileError: one is missing, truncated, or not the one that was exported.
+          CorruptFileError: one is missing, truncated, or not the one that was exported; there are none; or a folder
+            within the bundle holds a file that is not listed.
         """
-        for name in self.manifest["files"] if names is None else names:
+        chosen = list(self.manifest["files"] if names is None else names)
+        if not chosen:
+            raise CorruptFileError(f"{self.path / MANIFEST} lists no file to be verified. {_REPAIR} {self.path}.")
+        for name in chosen:
             self.read(name)
+        for folder in {PurePosixPath(name).parts[0] for name in chosen if len(PurePosixPath(name).parts) > 1}:
+            for path in sorted((self.path / folder).rglob("*")):
+                name = path.relative_to(self.path).as_posix()
+                if name not in self.manifest["files"] and (path.is_symlink() or not path.is_dir()):
+                    raise CorruptFileError(
+                        f"{path} is no file of this bundle, and stands where one would be opened unseen. Remove it."
+                    )
 
     def golden(self) -> dict[str, dict[str, dict[str, np.ndarray]]]:
         """graph -> "inputs" and "outputs" -> name -> array: real inputs with the outputs that Keras gave.
@@ -185,12 +211,40 @@ def read_bundle(bundle: "Bundle | str | Path") -> Bundle:
     if missing or manifest["digest"] != digest(manifest):
         problem = f"{', '.join(missing)} missing" if missing else "its contents do not match its own digest"
         raise CorruptFileError(f"{path / MANIFEST} was changed after the export: {problem}. {_REPAIR} {path}.")
-    for name in manifest["files"]:
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts or "\\" in name:
-            raise CorruptFileError(
-                f"{path / MANIFEST} names a file outside the bundle: {name}. Do not use this bundle."
-            )
+    _check_paths(path, manifest)
     return Bundle(path, manifest)
+
+
+def _check_paths(path: Path, manifest: Mapping[str, Any]) -> None:
+    """Raise CorruptFileError unless every file that a format names is listed with its sha256, and lies in the folder.
+
+    A symbolic link may lead anywhere, whatever its name, and is refused too.
+    """
+    listed = {PurePosixPath(name) for name in manifest["files"]}
+    folders = {folder for name in listed for folder in name.parents}
+    named = [part for entry in manifest["formats"].values() for part in entry["files"].values()]
+    named += [
+        str(PurePosixPath(part).with_suffix(f".{suffix}"))
+        for entry in manifest["formats"].values()
+        for part in entry["files"].values()
+        for suffix in entry.get("with", [])
+        if PurePosixPath(part).name
+    ]
+    for name in [*manifest["files"], *named]:
+        place = PurePosixPath(name)
+        if place.is_absolute() or ".." in place.parts or "\\" in name or not place.parts:
+            raise CorruptFileError(
+                f"{path / MANIFEST} names a file outside the bundle: {name!r}. Do not use this bundle."
+            )
+    for name in named:
+        if PurePosixPath(name) not in listed | folders:
+            raise CorruptFileError(f"{path / MANIFEST} does not list the file {name}. Do not use this bundle.")
+    for place in sorted(listed | folders):
+        if place.parts and (path / place).is_symlink():
+            raise CorruptFileError(
+                f"The files of a bundle are no symbolic links. Given: {path / place}. Copy the bundle with what they "
+                f"lead to: cp -rL."
+            )
 
 
 def digest(manifest: Mapping[str, Any]) -> str:

@@ -78,7 +78,8 @@ def real_inputs(model: Any, split: str, count: int, seed: int) -> dict[str, np.n
             return {"x": x, "condition": np.asarray(labels, spec["dtype"])}
     else:
         uniform = np.random.default_rng(seed).random((count, *model.image_shape), dtype="float32")
-        x = uniform if takes_grey(model) else (uniform < 0.5).astype("float32")
+        steps = (model.likelihood_family.levels or 256) - 1  # a grid of K levels, the likelihood's or that of files
+        x = np.round(uniform * steps) / np.float32(steps)
     conditions = {name: np.resize(array, (count, *array.shape[1:])) for name, array in conditions_for(model).items()}
     return {"x": x} | ({"condition": next(iter(conditions.values()))} if conditions else {})
 

@@ -1,6 +1,14 @@
 """Ops that do not leave TensorFlow, and what to write in their place. Each was met in a variational autoencoder."""
 
+import re
 from collections.abc import Iterable
+
+# An op in LiteRT's words, "'tf.BitwiseAnd' op is neither", "FlexErfc", "Node number 6 (SUB) failed", and in ONNX's,
+# "op_type:IsInf", "No Op registered for Erfc".
+_OPS = re.compile(
+    r"\btf\.([A-Z]\w+)|\bFlex([A-Z]\w+)|\bNode number \d+ \((\w+)\)|\bop_type: ?\"?([A-Z]\w+)"
+    r"|\bNo Op registered for (\w+)"
+)
 
 REMEDIES = {
     "Erfc": "Use the tanh form of GELU: keras.activations.gelu(x, approximate=True).",
@@ -16,6 +24,7 @@ REMEDIES = {
         "A loop of a recurrent layer over an open batch: give the layer unroll=True (encoder={'name': 'gru', "
         "'unroll': True}), or export to ONNX, OpenVINO or SavedModel, which have loops."
     ),
+    "IsInf": "keras.ops.logsumexp makes this, which has no float16: subtract the largest, then exp, sum and divide.",
     "ScaleAndTranslate": "Use keras.ops.image.resize with antialias=False.",
 }
 _GENERAL = "Write that part of the network with other operations, or leave it out of the exported graph."
@@ -30,3 +39,13 @@ def is_random(op: str) -> bool:
 def remedy(ops: Iterable[str]) -> str:
     """One sentence or more on what to do about `ops`, without repetition."""
     return " ".join(dict.fromkeys(_RANDOM if is_random(op) else REMEDIES.get(op, _GENERAL) for op in ops))
+
+
+def ops_in(message: str) -> list[str]:
+    """The names of TensorFlow or ONNX ops that an error message speaks of, each once."""
+    return list(dict.fromkeys(next(name for name in match if name) for match in _OPS.findall(message)))
+
+
+def in_one_line(error: BaseException) -> str:
+    """What an error of a library says, at most 300 letters, without a full stop at its end."""
+    return (" ".join(str(error).split())[:300] or type(error).__name__).rstrip(".")

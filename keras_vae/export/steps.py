@@ -63,8 +63,9 @@ def raster_graphs(network: Any, shape: Sequence[int], grid: tuple[int, int]) -> 
         places = ops.reshape(noise, (-1, height * width, count))
 
         def choose(logits: Any, place: Any) -> Any:
-            # keras.ops.argmax makes Bitcast, which ONNX lacks.
-            return tf.argmax(logits + ops.take(places, place, axis=1), -1, output_type="int32")
+            # keras.ops.argmax makes Bitcast, which ONNX lacks. Axis 1, not -1: in a loop tf2onnx does not always know
+            # the rank, and writes one or the other.
+            return tf.argmax(logits + ops.take(places, place, axis=1), 1, output_type="int32")
 
         codes = raster.draw(network, ops.shape(places)[0], height, width, choose)
         return {"codes": ops.reshape(codes, (-1, *shape))}

@@ -42,7 +42,7 @@ class DiscretizedLogistic(tfd.Distribution):
     def _mean(self) -> Any:
         """The mean of the clipped logistic: the integral over [0, 1] of s((mean - x) / scale)."""
         scale = ops.exp(self._log_scale)
-        return scale * (ops.softplus(self._loc / scale) - ops.softplus((self._loc - 1.0) / scale))
+        return scale * (_softplus(self._loc / scale) - _softplus((self._loc - 1.0) / scale))
 
     def _batch_shape(self) -> Any:
         return tf.broadcast_static_shape(self._loc.shape, self._log_scale.shape)
@@ -52,6 +52,11 @@ class DiscretizedLogistic(tfd.Distribution):
 
     def _event_shape(self) -> Any:
         return tf.TensorShape([])
+
+
+def _softplus(value: Any) -> Any:
+    """log(1 + exp(value)) by way of negative numbers only: LiteRT's softplus ends at 88, where exp(value) overflows."""
+    return ops.maximum(value, 0.0) + ops.softplus(-ops.abs(value))
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -90,7 +95,9 @@ class LogisticMixture(Likelihood):
         }
         logistics = DiscretizedLogistic(parameters["means"], parameters["log_scales"])
         logits = parameters["mixture_logits"]  # not ops.softmax, which warns of a single component
-        weights = ops.exp(logits - ops.logsumexp(logits, axis=-1, keepdims=True))
+        # Not ops.logsumexp, which asks for infinities: IsInf has no float16.
+        weights = ops.exp(logits - ops.max(logits, axis=-1, keepdims=True))
+        weights = weights / ops.sum(weights, axis=-1, keepdims=True)
         return {**parameters, "mean": ops.sum(weights * logistics._mean(), axis=-1)}
 
     def distribution(self, parameters: dict[str, Any]) -> tfd.Distribution:

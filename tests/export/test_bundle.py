@@ -92,6 +92,67 @@ def test_files_outside_the_bundle_are_refused(name, tmp_path):
         read_bundle(folder)
 
 
+@pytest.mark.parametrize(
+    ("place", "message"),
+    [
+        ("../outside/encoder.xml", "outside the bundle"),
+        ("/etc/passwd", "outside the bundle"),
+        (".", "outside the bundle"),
+        ("openvino/other.xml", "does not list"),
+    ],
+)
+def test_a_format_names_listed_files_only(place, message, tmp_path):
+    folder = copied("mlp", tmp_path)
+    formats = json.loads((folder / "bundle.json").read_text())["formats"]
+    formats["openvino"]["files"]["encoder"] = place
+    edited(folder, reseal=True, formats=formats)
+    with pytest.raises(CorruptFileError, match=message):
+        read_bundle(folder)
+
+
+def test_weights_of_openvino_are_verified_unasked(tmp_path):
+    folder = copied("mlp", tmp_path)
+    formats = json.loads((folder / "bundle.json").read_text())["formats"]
+    del formats["openvino"]["with"]
+    edited(folder, reseal=True, formats=formats)
+    flip_a_bit(folder / "openvino" / "encoder.bin")
+    with pytest.raises(CorruptFileError, match=r"encoder\.bin is not the file"):
+        runtimes.open(folder, "openvino")
+
+
+def test_weights_of_openvino_that_are_not_listed_are_refused(tmp_path):
+    folder = copied("mlp", tmp_path)
+    manifest = json.loads((folder / "bundle.json").read_text())
+    del manifest["files"]["openvino/encoder.bin"], manifest["formats"]["openvino"]["with"]
+    edited(folder, reseal=True, files=manifest["files"], formats=manifest["formats"])
+    with pytest.raises(CorruptFileError, match=r"encoder\.bin is no file of this bundle.*Remove it"):
+        runtimes.open(folder, "openvino")
+
+
+@pytest.mark.parametrize("place", ["encoder.onnx", "saved_model", "saved_model/variables"])
+def test_symbolic_links_are_refused(place, tmp_path):
+    folder = copied("mlp", tmp_path)
+    (folder / place).rename(tmp_path / "elsewhere")
+    (folder / place).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(CorruptFileError, match=r"no symbolic links.*cp -rL"):
+        read_bundle(folder)
+
+
+def test_a_file_that_a_saved_model_would_open_unseen(tmp_path):
+    folder = copied("mlp", tmp_path)
+    (folder / "saved_model" / "assets.extra").mkdir()
+    (folder / "saved_model" / "assets.extra" / "tf_serving_warmup_requests").write_bytes(b"")
+    with pytest.raises(CorruptFileError, match=r"tf_serving_warmup_requests is no file of this bundle"):
+        runtimes.open(folder, "saved_model")
+    (folder / "notes.txt").write_text("beside the files, where no runtime looks")
+    runtimes.open(folder, "onnxruntime")
+
+
+def test_nothing_to_verify_is_no_success(tmp_path):
+    with pytest.raises(CorruptFileError, match="no file to be verified"):
+        read_bundle(copied("mlp", tmp_path)).verify([])
+
+
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "\x00\x01"])
 def test_a_manifest_that_is_no_manifest(text, tmp_path):
     (tmp_path / "bundle.json").write_text(text)

@@ -10,7 +10,7 @@ from keras_vae.errors import ExportError
 from keras_vae.export import Bundle, check, export, read_bundle
 from keras_vae.export.cases import real_inputs
 from keras_vae.export.graphs import graphs_of, trace
-from keras_vae.export.parity import Case, tolerance
+from keras_vae.export.parity import Case, limits
 from keras_vae.export.quality import measure_quality, require_quality
 from keras_vae.models import AE, CVAE, VAE
 from tests.export.bundles import DENSE, model_of, stirred
@@ -180,10 +180,14 @@ def test_a_shift_of_every_pixel_has_the_cost_that_algebra_gives(cls):
 def test_tolerances_by_precision():
     graph = {"outputs": {"mean": {"tolerance": "absolute"}, "codes": {"tolerance": "absolute"}}}
     case = Case("a case", True, {}, {"mean": np.array([0.5, -3.0]), "codes": np.array([1, 2], "int32")})
-    assert tolerance(graph, "mean", case) == 1e-5
-    assert tolerance(graph, "mean", case, "float16") == pytest.approx(5e-3 * 4)
-    assert tolerance(graph, "mean", case, "bfloat16") == pytest.approx(4e-2 * 4)
-    assert tolerance(graph, "codes", case, "float16") == 0.05
+    assert limits(graph, "mean", case) == {"max": 1e-5}
+    assert limits(graph, "mean", case, "float16") == {"max": pytest.approx(2e-3 * 4)}
+    assert limits(graph, "mean", case, "bfloat16") == {"max": pytest.approx(2e-2 * 4)}
+    assert limits(graph, "codes", case, "float16") == {"max": 0.05}
+    assert limits(graph, "codes", case, "int8") == {"mean": 0.25}
+    assert limits(graph, "mean", Case("an extreme", False, {}, case.outputs), "int8") == {}
+    images = Case("images", True, {}, {"mean": np.zeros((2, 4, 4, 1))})
+    assert limits(graph, "mean", images, "int8") == {"mean": 0.02, "p99": 0.25}
 
 
 @pytest.mark.parametrize("opset", [13, 18, 21])

@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,9 @@ import onnx
 import onnx.version_converter
 
 from keras_vae.errors import ExportError
+from keras_vae.export.formats.canonical import canonicalise
 from keras_vae.export.formats.failures import converting
-from keras_vae.export.formats.onnx_graph import bodies_of, nodes_in
+from keras_vae.export.formats.onnx_graph import nodes_in
 from keras_vae.export.formats.slimming import slim
 from keras_vae.export.graphs import TracedGraph
 from keras_vae.export.remedies import is_random, remedy
@@ -99,62 +100,6 @@ def refuse_foreign(proto: Any, name: str) -> None:
         raise ExportError(f"The {name} holds the random ops {', '.join(random)}. {remedy(random)}")
     if any(tensor.external_data for tensor in proto.graph.initializer):
         raise ExportError(f"The {name} keeps its weights outside its ONNX file; a bundle's files are self-contained.")
-
-
-def canonicalise(proto: Any, name: str, batch: int | None = None) -> None:
-    """Name nodes and tensors by their position, and the batch `batch`; drop what differs from one run to the next.
-
-    tf2onnx and Keras number names by counters of the process, so the same weights would give other bytes. The bytes of
-    a graph with a loop still vary within a process: tf2onnx orders the outputs of its body by those names.
-    """
-    graph = proto.graph
-    proto.doc_string = ""
-    graph.name, graph.doc_string = name, ""
-    for value in [*graph.input, *graph.output]:
-        size = value.type.tensor_type.shape.dim[0]
-        if batch is None:
-            size.dim_param = "batch"
-        else:
-            size.dim_value = batch
-    names = {value.name: value.name for value in [*graph.input, *graph.output]}
-    _choose_names(graph, names, "")
-    _rename(graph, names, {name: place for place, name in enumerate(names.values())})
-
-
-def _choose_names(graph: Any, names: dict[str, str], prefix: str) -> None:
-    for position, value in enumerate(graph.input):
-        names.setdefault(value.name, f"{prefix}input_{position}")
-    for position, node in enumerate(graph.node):
-        node.name, node.doc_string = f"{prefix}{node.op_type}_{position}", ""
-        for given in filter(None, node.input):  # nodes are in the order of computation: what none has made is a weight
-            names.setdefault(given, f"weight_{len(names)}")
-        for body in bodies_of(node):
-            _choose_names(body, names, f"{node.name}/")
-        for slot, made in enumerate(node.output):
-            names.setdefault(made, f"{node.name}_{slot}" if made else "")
-
-
-def _rename(graph: Any, names: Mapping[str, str], places: Mapping[str, int]) -> None:
-    del graph.value_info[:]  # shapes in between, with a name of its own for each unknown size
-    for value in [*graph.input, *graph.output]:
-        value.name = names[value.name]
-    for node in graph.node:
-        node.input[:] = [names.get(given, "") for given in node.input]
-        node.output[:] = [names[made] for made in node.output]
-        for body in bodies_of(node):
-            body.name, body.doc_string = f"{node.name}_body", ""
-            for value in [*body.input, *body.output]:
-                for size in value.type.tensor_type.shape.dim:
-                    size.dim_param = ""
-            _rename(body, names, places)
-    weights = [tensor for tensor in graph.initializer if tensor.name in names]
-    for tensor in weights:
-        tensor.name = names[tensor.name]
-    ordered = [
-        type(tensor).FromString(tensor.SerializeToString()) for tensor in sorted(weights, key=lambda t: places[t.name])
-    ]
-    del graph.initializer[:]
-    graph.initializer.extend(ordered)
 
 
 def _make_fit_for_numpy_2() -> None:

@@ -4,10 +4,18 @@ import warnings
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from onnx import numpy_helper
+
+from keras_vae.errors import ExportError
 from keras_vae.export.formats import onnx_file
+from keras_vae.export.formats.canonical import canonicalise
 from keras_vae.export.formats.failures import converting
+from keras_vae.export.formats.onnx_graph import bodies_of, nodes_in
 from keras_vae.export.graphs import TracedGraph
 from keras_vae.export.work import Work
+
+LARGEST = 65504.0  # of float16
 
 
 def write(work: Work, folder: Path) -> dict[str, Any]:
@@ -25,12 +33,27 @@ def halved(traced: TracedGraph, work: Work) -> Any:
     from onnxruntime.transformers.onnx_model import OnnxModel
 
     original = onnx_file.convert(traced, work)
+    _require_range(original, traced.name)
     with converting(f"Converting the {traced.name} to float16"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # weights below float16's smallest number become that number
+        warnings.simplefilter("ignore")  # weights nearer to 0 than float16's smallest become that or 0
         proto: Any = type(original)()
         proto.CopyFrom(original)  # the converter works in place
         proto = convert_float_to_float16(proto, keep_io_types=True)
         OnnxModel.graph_topological_sort(proto.graph, is_deterministic=True)  # it adds its casts at the end
     onnx_file.refuse_foreign(proto, traced.name)
-    onnx_file.canonicalise(proto, traced.name, traced.batch)
+    canonicalise(proto, traced.name, traced.batch)
     return proto
+
+
+def _require_range(proto: Any, name: str) -> None:
+    """Raise ExportError if a number of the graph is beyond float16: the converter would write the largest instead."""
+    nodes = list(nodes_in(proto.graph.node))
+    constants = [attribute.t for node in nodes for attribute in node.attribute if attribute.HasField("t")]
+    inner = [tensor for node in nodes for body in bodies_of(node) for tensor in body.initializer]
+    for tensor in [*proto.graph.initializer, *inner, *constants]:
+        array = numpy_helper.to_array(tensor)
+        if array.dtype == np.float32 and (beyond := np.abs(array[np.isfinite(array)]).max(initial=0.0)) > LARGEST:
+            raise ExportError(
+                f"float16 holds numbers up to {LARGEST:.0f}. Given: the {name}, with one of {beyond:.6g} in "
+                f"{tensor.name or 'a constant'}. Leave onnx_fp16 out, or write that part with smaller numbers."
+            )

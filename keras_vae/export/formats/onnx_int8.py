@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 
 from keras_vae.export.formats import onnx_file
+from keras_vae.export.formats.canonical import canonicalise
 from keras_vae.export.formats.failures import converting
 from keras_vae.export.graphs import TracedGraph
 from keras_vae.export.work import Work
@@ -63,7 +64,7 @@ def quantised(traced: TracedGraph, work: Work) -> Any:
             logging.disable(level)
         proto = onnx.load(f"{scratch}/quantised.onnx", load_external_data=False)
     onnx_file.refuse_foreign(proto, traced.name)
-    onnx_file.canonicalise(proto, traced.name, traced.batch)
+    canonicalise(proto, traced.name, traced.batch)
     proto.producer_name, proto.producer_version = source.producer_name, source.producer_version
     del proto.metadata_props[:]
     onnx.helper.set_model_props(proto, work.metadata(traced))
