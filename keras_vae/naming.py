@@ -1,6 +1,5 @@
 """Things that are chosen by name: `"mlp"`, `{"name": "sigmoid", "final": 4.0, ...}`, or an instance."""
 
-import difflib
 import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
@@ -10,6 +9,8 @@ from keras_vae.errors import UserError
 
 def nearest(name: str, known: Iterable[str]) -> str:
     """`" Did you mean 'x'?"`, or an empty string where nothing is near."""
+    import difflib  # what is named rightly needs none
+
     matches = difflib.get_close_matches(str(name), list(known), n=3, cutoff=0.5)
     return f" Did you mean {' or '.join(repr(match) for match in matches)}?" if matches else ""
 

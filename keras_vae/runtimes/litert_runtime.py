@@ -13,6 +13,7 @@ class LiteRtRuntime(Runtime):
     """An interpreter and its signature for each graph; a new batch size makes it plan its memory again."""
 
     name = "litert"
+    reads = True
 
     def setup(self, explicit: bool) -> dict[str, Any]:
         return {"delegate": "XNNPACK"}

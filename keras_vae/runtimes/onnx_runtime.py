@@ -10,14 +10,24 @@ import onnxruntime
 from keras_vae.runtimes.base import Runtime
 from keras_vae.runtimes.external_data import refuse_external_data
 
+_SPINNING = "session.intra_op.allow_spinning"
+
 
 class OnnxRuntime(Runtime):
     """An `onnxruntime.InferenceSession` for each graph."""
 
     name = "onnxruntime"
+    reads = True
 
     def setup(self, explicit: bool) -> dict[str, Any]:
-        return {"inter_op_threads": 1, "execution": "sequential", "optimization": "all", "spinning": True}
+        options = session_options(self.threads)
+        return {
+            "threads": options.intra_op_num_threads,
+            "inter_op_threads": options.inter_op_num_threads,
+            "execution": options.execution_mode.name,
+            "optimization": options.graph_optimization_level.name,
+            "spinning": options.get_session_config_entry(_SPINNING) == "1",
+        }
 
     def load(self, graph: str, file: str) -> Any:
         content = self.bundle.read(file)
@@ -38,7 +48,7 @@ def session_options(threads: int) -> onnxruntime.SessionOptions:
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.add_session_config_entry("session.intra_op.allow_spinning", "1")
+    options.add_session_config_entry(_SPINNING, "1")
     # Contents that say so would be read as ONNX Runtime's own format, which nothing here has checked; and a weight
     # in another file, if one were left, would be looked for where no file can be.
     options.add_session_config_entry("session.load_model_format", "ONNX")

@@ -41,11 +41,10 @@ def model(initializers=(), nodes=None, sparse=(), functions=()):
 
 
 def branch(tensor):
-    """Two nested Ifs, with a weight in the inner one's bodies."""
-    for _ in range(2):
-        body = helper.make_graph([helper.make_node("Identity", ["weight"], ["o"])], "b", [], [port("o")], [tensor])
-        node = helper.make_node("If", ["c"], ["o"], then_branch=body, else_branch=body)
-        outer = helper.make_graph([node], "outer", [], [port("o")])
+    """An If in an If, with a weight in the inner one's bodies."""
+    body = helper.make_graph([helper.make_node("Identity", ["weight"], ["o"])], "b", [], [port("o")], [tensor])
+    node = helper.make_node("If", ["c"], ["o"], then_branch=body, else_branch=body)
+    outer = helper.make_graph([node], "outer", [], [port("o")])
     return helper.make_node("If", ["c"], ["y"], then_branch=outer, else_branch=outer)
 
 
