@@ -8,10 +8,8 @@ import numpy as np
 
 from keras_vae import randomness
 from keras_vae.errors import ExportError
+from keras_vae.export.bounds import ELBO_BOUND, RECONSTRUCTION_BOUND, losses, loses_too_much
 from keras_vae.export.graphs import TracedGraph, is_gaussian
-
-ELBO_BOUND = 1.0  # nats that a reduced precision may lose
-RECONSTRUCTION_BOUND = 0.02  # share by which the reconstruction error may grow
 
 
 def measure_quality(
@@ -48,26 +46,15 @@ def measure_quality(
     }
 
 
-def loses_too_much(measured: Mapping[str, Any]) -> bool:
-    """Whether a precision loses more than the bounds, or nothing says what it loses."""
-    change, grown = measured["elbo_change"], measured["reconstruction_change"]
-    within = (change is None or -change <= ELBO_BOUND) and (grown is None or grown <= RECONSTRUCTION_BOUND)
-    return (change is None and grown is None) or not within
-
-
 def require_quality(measured: Mapping[str, Any], what: str) -> None:
     """Raise ExportError if a reduced precision loses more than the bounds, or if nothing says what it loses."""
-    if not loses_too_much(measured):
-        return
-    change, grown = measured["elbo_change"], measured["reconstruction_change"]
-    said = [] if change is None else [f"{-change:.2f} nats of test ELBO"]
-    said += [] if grown is None else [f"{grown:.1%} of reconstruction error"]
-    raise ExportError(
-        f"A reduced precision may lose {ELBO_BOUND:g} nat of ELBO and {RECONSTRUCTION_BOUND:.0%} of reconstruction "
-        f"error. Given: {what}, which loses {' and '.join(said) or 'what cannot be measured'} on "
-        f"{measured['examples']} examples. Keep float32 or float16, or export it all the same with force=True "
-        f"(--force)."
-    )
+    if loses_too_much(measured):
+        raise ExportError(
+            f"A reduced precision may lose {ELBO_BOUND:g} nat of ELBO and {RECONSTRUCTION_BOUND:.0%} of reconstruction "
+            f"error. Given: {what}, which loses {' and '.join(losses(measured)) or 'what cannot be measured'} on "
+            f"{measured['examples']} examples. Keep float32 or float16, or export it all the same with force=True "
+            f"(--force)."
+        )
 
 
 def _draw(model: Any, inputs: Mapping[str, np.ndarray]) -> Any:
