@@ -1,69 +1,210 @@
 """Which runtime should serve an encoder or a decoder?
 
-Exports the models of the zoo in every format that a runtime here opens, compares the outputs, and times them as
-`keras-vae bench` does: one process a runtime, mode and precision, interleaved rounds, equal threads. A model that
-8 bits cost more than the bounds of `export` is timed without them.
+Exports the models of the zoo in every format that a runtime here opens, int8 whatever it loses, compares the outputs,
+and times them as `keras-vae bench` does: one process a runtime, mode and precision, interleaved rounds, equal threads.
+A format that cannot be exported is a row with the reason. What is recommended loses no more than `export` allows.
 
-    python benchmarks/inference.py [PATTERN] [--bundles FOLDER] [--export-only] [--rounds 10] [--output FILE]
+    python benchmarks/inference.py [--models GLOB] [--bundles FOLDER] [--export-only] [--output FILE] [--again]
 
 Exports take most of the time and no quiet machine: first --bundles FOLDER --export-only, then --bundles FOLDER.
+--output is written after each model, and what it holds already, of the same bundle, machine and settings, is not timed
+again. Every mode of each runtime is timed for the model of the README, and the usual one for the others.
 """
 
 import argparse
 import json
+import platform
 import tempfile
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from keras_vae import export, runtimes, zoo
-from keras_vae.cli.quickstart import formats_here
-from keras_vae.errors import ExportError
-from keras_vae.files import write_json
-from keras_vae.runtimes.comparing import GOALS
+import keras_vae
+from keras_vae import files, runtimes, zoo
+from keras_vae.errors import UserError
+from keras_vae.runtimes import comparing, machine, rounds, tables
+from keras_vae.runtimes.rows import SIGNATURES
+
+DETAILED = "beta_vae_mnist"
+PRECISIONS = {"onnx_fp16": "float16", "onnx_int8": "int8"}
+BRIEF = {"rounds": 5, "cold_starts": 2}  # of the other models
 
 
-def exported(name: str, folder: Path) -> export.Bundle:
-    """The model in every format, and without int8 where that loses too much; as it is, if it is there already."""
-    if (folder / "bundle.json").exists():
-        found = export.read_bundle(folder)
-        if found.manifest["model"]["weights_sha256"] == zoo.card(name).results["weights"]["sha256"]:
-            return found
-    model, formats = zoo.load(name), [*formats_here(), "onnx_fp16"]  # a prior has no part in what is timed
+def wanted() -> list[str]:
+    """Every format that a runtime here opens."""
+    here = [name for name, status in runtimes.installed().items() if status.version]
+    return list(dict.fromkeys(each for name in here for each in runtimes.formats_of(name)))
+
+
+def exported(name: str, folder: Path) -> dict[str, str]:
+    """Export a model into a folder, unless it is there; gives the formats that were refused -> why.
+
+    The reasons are kept beside the folder.
+    """
+    kept = folder.with_suffix(".refused.json")
+    if kept.exists() and _is_current(name, folder, json.loads(kept.read_text(encoding="utf-8"))):
+        return json.loads(kept.read_text(encoding="utf-8"))
+    from keras_vae import export
+
+    model, refused = zoo.load(name), {}  # a fitted prior has no part in what is timed
     try:
-        return export.export(model, folder, [*formats, "onnx_int8"])
-    except ExportError as error:
-        print(error)
-        return export.export(model, folder, formats)
+        export.export(model, folder, wanted(), force=True)
+    except UserError:
+        for each in wanted():
+            try:
+                with tempfile.TemporaryDirectory() as alone:
+                    export.export(model, Path(alone) / name, [each], force=True)
+            except UserError as error:
+                refused[each] = " ".join(str(error).split())
+        export.export(model, folder, [each for each in wanted() if each not in refused], force=True)
+    files.write_json(kept, refused)
+    return refused
 
 
-def timed(name: str, bundle: export.Bundle, rounds: int) -> dict[str, Any]:
-    """What `keras_vae.runtimes.benchmark` returns, without the folder, and with what it recommends."""
-    result = runtimes.benchmark(bundle, rounds=rounds)
+def _is_current(name: str, folder: Path, refused: Mapping[str, str]) -> bool:
+    """Whether a bundle is of these weights, formats and versions."""
+    from keras_vae.export.bundle import read_bundle
+
+    try:
+        manifest = read_bundle(folder).manifest
+    except UserError:
+        return False
+    own = {"python": platform.python_version(), "keras_vae": keras_vae.__version__}
+    current = {package: own[package] if package in own else version(package) for package in manifest["versions"]}
+    weights = zoo.card(name).results["weights"]["sha256"]
+    same = manifest["model"]["weights_sha256"] == weights and manifest["versions"] == current
+    return same and {*manifest["formats"], *refused} == {*wanted()}
+
+
+def options_for(name: str) -> dict[str, Any]:
+    """Of `benchmark`: everything for one model, and less of each for the others."""
+    if name == DETAILED:
+        return {}
+    usual = {known: f"{known}:{each.modes[0]}" if each.modes[0] else known for known, each in runtimes.KNOWN.items()}
+    return {"runtimes": list(usual.values()), **BRIEF}
+
+
+def timed(name: str, folder: Path, refused: Mapping[str, str], **options: Any) -> dict[str, Any]:
+    """What `benchmark` returns, without the folder, with a row for each refusal, and with what is recommended."""
+    result = runtimes.benchmark(folder, **options)
     result["bundle"]["path"] = name
-    result["recommended"] = {goal: runtimes.recommend(result, goal) for goal in GOALS}
+    result["rows"] += refusals(refused)
+    result["recommended"] = []
+    for goal in comparing.GOALS:
+        try:
+            result["recommended"].append(runtimes.recommend(result, goal))
+        except UserError as error:  # nothing could be timed: the rows say why
+            print(f"{name}: {error}", flush=True)
     return result
+
+
+def refusals(refused: Mapping[str, str]) -> list[dict[str, Any]]:
+    """A row for each runtime that would open a format which was refused."""
+    row = {"mode": None, "status": "refused", "version": None}
+    return [
+        {"runtime": known, "format": each, "precision": PRECISIONS.get(each, "float32"), "reason": reason} | row
+        for each, reason in refused.items()
+        for known in runtimes.names()
+        if each in runtimes.formats_of(known)
+    ]
+
+
+def is_done(result: Mapping[str, Any] | None, folder: Path, options: Mapping[str, Any]) -> bool:
+    """Whether a result is of this bundle, machine and settings, and need not be timed again."""
+    if not result or result.get("schema") != rounds.SCHEMA:
+        return False
+    here, passing = machine.describe(), ("load", "commit")
+    same = all(result["machine"].get(key) == value for key, value in here.items() if key not in passing)
+    asked = all(result["settings"].get(key) == value for key, value in options.items() if key != "runtimes")
+    return same and asked and result["bundle"]["sha256"] == files.sha256(folder / "bundle.json")
+
+
+def markdown(results: Mapping[str, Any], signature: str) -> str:
+    """A table of the zoo: for each model what is recommended, what it gives, and what int8 costs."""
+    titles = ["model", "deploy", "single_stream p50, µs", "p90, µs", "p99, µs", "deploy", "offline, images/s"]
+    titles += ["at batch", "files, MB", "error", "int8 costs"]
+    lines = [_line(name, result, signature) for name, result in results.items() if result["recommended"]]
+    busy = list(dict.fromkeys(said for result in results.values() for said in result["warnings"]))
+    return "\n\n".join([tables.table(titles, lines), *_notes(results), *busy[:1]])
+
+
+def _line(name: str, result: Mapping[str, Any], signature: str) -> list[str]:
+    chosen = {one["goal"]: one[signature] for one in result["recommended"]}
+    first, second = (chosen[goal] for goal in comparing.GOALS)
+    single, offline = tables.scenario_cells(first)[:3], tables.scenario_cells(second)[3:]
+    sizes, error = (first["file_bytes"], second["file_bytes"]), max(row["largest_error"] for row in (first, second))
+    return [
+        f"[{name}](zoo/{name})",
+        _deployed(first),
+        *single,
+        _deployed(second),
+        *offline,
+        " and ".join(dict.fromkeys(f"{size / 1e6:.2f}" for size in sizes)),
+        f"{error:.1e}",
+        _int8(result["rows"]),
+    ]
+
+
+def _deployed(row: Mapping[str, Any]) -> str:
+    return f"{row['runtime']}, {row['precision']}"
+
+
+def _int8(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What int8 costs, whether it was recommended or not: nats, or where a model has none, reconstruction error."""
+    for row in rows:
+        if row["format"] == "onnx_int8" and row["status"] == "refused":
+            return "refused"
+        if row["format"] == "onnx_int8" and row.get("quality"):
+            elbo, error = row["quality"]["elbo_change"], row["quality"]["reconstruction_change"]
+            if elbo is not None:
+                return f"{-elbo:.2f} nats"
+            return "" if error is None else f"{error:+.1%} of error"
+    return ""
+
+
+def _notes(results: Mapping[str, Any]) -> list[str]:
+    refused = [
+        f"* {name}, {row['format']}: {row['reason']}"
+        for name, result in results.items()
+        for row in result["rows"]
+        if row["status"] in ("refused", "failed")
+    ]
+    first = next(iter(results.values()))
+    said = (
+        f"On {first['machine']['processor']}, {first['settings']['threads']} threads. Recommended for latency, the "
+        f"smallest p90 of single_stream at batch 1, and for throughput, the most offline images/s: of rows within 5% "
+        f"the most precise, and none that loses over 1 nat of test ELBO or 2% of reconstruction error. Size and "
+        f"largest difference from Keras are of the recommended files, encoder and decoder."
+    )
+    return ["\n".join(dict.fromkeys(refused)), said] if refused else [said]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("pattern", nargs="?", default="*", help="the models whose names match this glob")
+    parser.add_argument("--models", default="*", help="those whose names match this glob")
     parser.add_argument("--bundles", default=None, type=Path, help="keep the bundles here, and take those that are")
     parser.add_argument("--export-only", action="store_true", help="time nothing")
-    parser.add_argument("--rounds", default=10, type=int, help="turns that each runtime has")
-    parser.add_argument("--output", default=None, type=Path, help="write the results here: JSON, {model: result}")
+    parser.add_argument("--output", default=None, type=Path, help="the results: JSON, {model: result}")
+    parser.add_argument("--again", action="store_true", help="time what the output holds already, too")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        bundles = {
-            name: exported(name, (arguments.bundles or Path(folder)) / name) for name in zoo.names(arguments.pattern)
-        }
-        results = {}
-        for name, bundle in {} if arguments.export_only else bundles.items():
-            results[name] = timed(name, bundle, arguments.rounds)
+    names, results = zoo.names(arguments.models), {}
+    if arguments.output and arguments.output.exists():
+        held = json.loads(arguments.output.read_text(encoding="utf-8"))
+        results = {name: each for name, each in held.items() if name in zoo.names() and each["schema"] == rounds.SCHEMA}
+    with tempfile.TemporaryDirectory() as temporary:
+        for name in names:
+            folder = (arguments.bundles or Path(temporary)) / name
+            refused, options = exported(name, folder), options_for(name)
+            print(f"{name}: exported. {' '.join(refused.values())}", flush=True)
+            if arguments.export_only or (not arguments.again and is_done(results.get(name), folder, options)):
+                continue
+            results[name] = timed(name, folder, refused, **options)
             print(f"\n{name}\n\n{runtimes.markdown(results[name])}", flush=True)
-    if arguments.output and results:
-        before = json.loads(arguments.output.read_text(encoding="utf-8")) if arguments.output.exists() else {}
-        kept = {name: result for name, result in before.items() if name in zoo.names()}
-        write_json(arguments.output, dict(sorted((kept | results).items())))
+            if arguments.output:
+                files.write_json(arguments.output, dict(sorted(results.items())))
+    if results:
+        print("\n\n".join(f"{signature}\n\n{markdown(results, signature)}" for signature in SIGNATURES))
 
 
 if __name__ == "__main__":

@@ -20,13 +20,16 @@ def tables() -> dict[str, str]:
     from keras_vae.zoo import cards
 
     results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in Path(__file__).parent.glob("*.json")}
+    import inference
     from likelihood import sentence
     from training import markdown
 
+    zoo_results = results["inference"]
     return {
         "zoo": cards.table([zoo.card(name) for name in zoo.names()]),
         "support": support.markdown(MODELS),
-        "runtimes": runtimes.markdown(results["inference"]["beta_vae_mnist"]).rstrip(),
+        "runtimes": runtimes.markdown(zoo_results[inference.DETAILED]).rstrip(),
+        **{f"inference, {call}": inference.markdown(zoo_results, call) for call in ("decode", "encode")},
         "training": markdown(results["training"]),
         "likelihood": sentence(results["likelihood"]),
     }

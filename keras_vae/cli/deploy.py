@@ -181,6 +181,9 @@ def bench_command(
     goal: Annotated[
         str | None, typer.Option("--recommend", help="latency or throughput: say which runtime to deploy.")
     ] = None,
+    any_quality: Annotated[
+        bool, typer.Option("--any-quality", help="Recommend also what loses over 1 nat of ELBO, or 2% of error.")
+    ] = False,
     output: Annotated[
         Path | None,
         typer.Option(help="The folder for bench.json, bench.md and bench.png; by default runs/bench/BUNDLE."),
@@ -191,24 +194,24 @@ def bench_command(
     """Time bundles' encoders and decoders on every runtime: latency, images a second, cold start, memory.
 
     Each row, a runtime in one mode and precision, runs in a process of its own with equal threads and is compared with
-    Keras before it is timed. All of a bundle start first; then they take turns, so that all meet the same state of the
-    machine. p50, p90 and p99 are of single calls at the smallest batch, single_stream by MLPerf's name; offline is
-    images a second at the best batch. A runtime that is not installed, or has no file in the bundle, is a row that says
-    so. Results of other machines or settings are never put in one table. To time everything: keras-vae export NAME
-    OUTPUT --format all.
+    Keras before it is timed. First each starts alone, three times, for the cold start; then the rows of all bundles
+    take turns, so that all meet the same state of the machine. By MLPerf's names, single_stream is p50, p90 and p99 of
+    single calls at the smallest batch, and offline images a second at the best. A runtime that is not installed, or has
+    no file in the bundle, is a row that says so. Results of other machines or settings are never put in one table. To
+    time everything: keras-vae export NAME OUTPUT --format all.
     """
     from keras_vae.runtimes import join, markdown, plot, recommend
     from keras_vae.runtimes.comparing import GOALS, sentence
-    from keras_vae.runtimes.tables import cells, conditions, costs, not_timed
+    from keras_vae.runtimes.tables import cells, conditions, costs, not_timed, remarks
 
     if goal is not None:
         choose("goal", goal, dict.fromkeys(GOALS))
     folder = output or Path("runs") / "bench" / "-".join(each.resolve().stem for each in bundles)
     files.check_output_folder(folder, "bench.json", overwrite)
-    each = [_timed(bundle, batch_sizes, runtimes, threads, calls, json) for bundle in bundles]
+    each = _timed(bundles, batch_sizes, runtimes, threads, calls, json)
     if goal is not None:
         for one in each:
-            one["recommended"] = recommend(one, goal)
+            one["recommended"] = [recommend(one, goal, any_quality)]
     results = each[0] if len(each) == 1 else join(each)
     with files.atomic(folder) as temporary:
         temporary.mkdir()
@@ -225,37 +228,40 @@ def bench_command(
     words = 3 if len(each) > 1 else 2
     print_table("", *cells(results), numbers_from=words)
     print_table("", *costs(results), numbers_from=words)
-    said = [f"{_title(one)} {sentence(one['recommended'])}" for one in each if "recommended" in one]
-    print("\n".join([*said, *not_timed(results), conditions(results), f"Written to {folder}: {written}"]))
-
-
-def _title(results: Mapping[str, Any]) -> str:
-    return f"{results['bundle']['zoo_name'] or results['bundle']['path']}."
+    said = [sentence(chosen) for chosen in results.get("recommended", ())]
+    said += [*not_timed(results), *remarks(results), conditions(results), f"Written to {folder}: {written}"]
+    print("\n".join(said))
 
 
 def _timed(
-    bundle: Path, sizes: Sequence[int] | None, names: Sequence[str] | None, threads: int | None, calls: int, json: bool
-) -> dict[str, Any]:
-    """The results of a bundle, timed now, or read where a file of results is named."""
+    given: Sequence[Path],
+    sizes: Sequence[int] | None,
+    names: Sequence[str] | None,
+    threads: int | None,
+    calls: int,
+    json: bool,
+) -> list[dict[str, Any]]:
+    """The results of each bundle: timed now, all folders in the same rounds, or read where a file is named."""
     from rich.console import Console
     from rich.progress import Progress
 
-    from keras_vae.runtimes import benchmark
+    from keras_vae.runtimes import benchmark_all
     from keras_vae.runtimes.comparing import read_results
 
-    if bundle.is_file():
-        return read_results(bundle)
+    read = {path: read_results(path) for path in given if path.is_file()}
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=json or not console.is_terminal) as progress:
         task = progress.add_task("starting")
-        return benchmark(
-            bundle,
+        timed = benchmark_all(
+            [path for path in given if path not in read],
             sizes,
             names,
             threads,
             calls=calls,
             on_progress=lambda what, done, total: progress.update(task, description=what, completed=done, total=total),
         )
+    new = iter(timed)
+    return [read[path] if path in read else next(new) for path in given]
 
 
 def _print_parity(rows: Iterable["Parity"], title: str, note: str) -> None:

@@ -112,7 +112,7 @@ def report(folder: Path, card: Any, verified: dict[str, Any], bundle: Any, resul
         build.heading("Inference"),
         build.table(*tables.cells(results)),
         build.paragraph(tables.conditions(results)),
-        build.picture(folder / "bench.png", "Latency at batch 1 and throughput at the largest batch, by runtime"),
+        build.picture(folder / "bench.png", "single_stream latency and offline throughput, by runtime"),
     ]
     return build.page(card.name, card.recipe.summary, parts)
 

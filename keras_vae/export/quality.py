@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_vae import randomness
 from keras_vae.errors import ExportError
-from keras_vae.export.bounds import ELBO_BOUND, RECONSTRUCTION_BOUND, losses, loses_too_much
+from keras_vae.export.bounds import ELBO_BOUND, RECONSTRUCTION_BOUND, loses_too_much, losses
 from keras_vae.export.graphs import TracedGraph, is_gaussian
 
 

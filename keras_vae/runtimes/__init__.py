@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from keras_vae.runtimes.comparing import recommend as recommend
     from keras_vae.runtimes.picture import plot as plot
     from keras_vae.runtimes.rounds import benchmark as benchmark
+    from keras_vae.runtimes.rounds import benchmark_all as benchmark_all
     from keras_vae.runtimes.tables import markdown as markdown
 
 
@@ -72,6 +73,7 @@ KNOWN = {
 _LAZY = {
     "Runtime": "base",
     "benchmark": "rounds",
+    "benchmark_all": "rounds",
     "join": "comparing",
     "markdown": "tables",
     "plot": "picture",

@@ -9,6 +9,8 @@ import openvino
 from keras_vae.runtimes.base import Runtime
 from keras_vae.runtimes.external_data import refuse_external_data
 
+_PRECISIONS = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}
+
 
 class OpenVinoRuntime(Runtime):
     """A compiled model for each graph, each with one inference request that is used again."""
@@ -24,7 +26,7 @@ class OpenVinoRuntime(Runtime):
             "PERFORMANCE_HINT": "LATENCY",
         }
         self._core = openvino.Core()
-        return {"streams": 1, "hint": "LATENCY"} | ({"precision": self.mode} if self.mode else {})
+        return {}
 
     def load(self, graph: str, file: str) -> Any:
         if file.endswith(".onnx"):
@@ -34,6 +36,14 @@ class OpenVinoRuntime(Runtime):
         else:
             model = self._core.read_model(model=str(self.bundle.path / file))
         compiled = self._core.compile_model(model, "CPU", self._properties)
+        # What it took, which is not what it was asked for where the processor cannot.
+        precision = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+        self.settings |= {
+            "threads": compiled.get_property("INFERENCE_NUM_THREADS"),
+            "streams": compiled.get_property("NUM_STREAMS"),
+            "hint": str(compiled.get_property("PERFORMANCE_HINT")),
+            "precision": _PRECISIONS.get(precision, precision),
+        }
         wanted = self.bundle.graphs[graph]["outputs"]
         names = [next(name for name in output.get_names() if name in wanted) for output in compiled.outputs]
         return compiled.create_infer_request(), names

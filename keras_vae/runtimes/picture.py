@@ -8,15 +8,15 @@ from typing import Any
 from keras_vae import files
 from keras_vae.errors import UserError
 from keras_vae.runtimes.comparing import require_comparable
-from keras_vae.runtimes.rounds import SIGNATURES, label
-from keras_vae.runtimes.tables import conditions, not_timed
+from keras_vae.runtimes.rows import SIGNATURES, label
+from keras_vae.runtimes.tables import ENOUGH, conditions, not_timed, remarks
 
 # Okabe and Ito's blue and orange: apart for every kind of colour vision, and in grey.
 _COLOURS = {"encode": "#0072B2", "decode": "#E69F00"}
 
 
 def plot(results: Mapping[str, Any], path: str | Path) -> Path:
-    """Draw what `benchmark` returned: latency at the smallest batch, and images/s at the largest.
+    """Draw what `benchmark` returned: MLPerf's single_stream, and offline at the best batch.
 
     Args:
       results: at least one row of them measured.
@@ -28,38 +28,41 @@ def plot(results: Mapping[str, Any], path: str | Path) -> Path:
     from matplotlib.figure import Figure
 
     require_comparable(results)
-
     rows = [row for row in results["rows"] if row["status"] == "ok"]
     if not rows:
         raise UserError(f"There is nothing to draw: no runtime was timed. {' '.join(not_timed(results))}")
-    first, last = (str(results["settings"]["batch_sizes"][place]) for place in (0, -1))
     figure = Figure(figsize=(10, 1.6 + 0.6 * len(rows)), layout="constrained")
-    left, right = figure.subplots(1, 2)
+    left, right = figure.subplots(1, 2, sharey=True)
     for shift, signature in enumerate(SIGNATURES):
         colour = _COLOURS[signature]
         places = [place + 0.4 * (shift - 0.5) for place in range(len(rows))]
         for place, row in zip(places, rows, strict=True):
-            p50, p90, p99 = (row[signature][first][key] for key in ("p50_us", "p90_us", "p99_us"))
-            left.plot([p50, p99], [place, place], color=colour, lw=2)
-            left.plot([p90, p99], [place, place], "|", color=colour, markersize=8)
+            single = row["scenarios"][signature]["single_stream"]
+            p50, p90, p99 = (single[key] for key in ("p50_us", "p90_us", "p99_us"))
+            last = p99 if single["calls"] >= ENOUGH else p90
+            left.plot([p50, last], [place, place], color=colour, lw=2)
+            left.plot([p90, last], [place, place], "|", color=colour, markersize=8)
             left.plot([p50], [place], "o", color=colour)
             left.annotate(f"{p50:,.0f}", (p50, place), (-6, 0), textcoords="offset points", ha="right", va="center")
-        rates = [row[signature][last]["images_per_second"] for row in rows]
+        offline = [row["scenarios"][signature]["offline"] for row in rows]
+        rates = [each["images_per_second"] for each in offline]
         bars = right.barh(places, rates, height=0.38, color=colour, label=signature)
-        right.bar_label(bars, fmt="{:,.0f}", padding=3)
+        words = [f"{each['images_per_second']:,.0f} at {each['batch']}" for each in offline]
+        right.bar_label(bars, words, padding=3)
     left.set_xscale("log")
-    right.set_xlim(left=0)
+    left.margins(x=0.3)
+    right.set_xlim(0, 1.5 * right.dataLim.xmax)  # room for the words behind the bars
     for axes, title in (
-        (left, f"microseconds a call at batch {first}: median, p90, p99 (logarithmic)"),
-        (right, f"images a second at batch {last}"),
+        (left, "single_stream, µs: p50, p90, p99 (log scale)"),
+        (right, "offline, images/s at the best batch"),
     ):
         axes.set_title(title, fontsize=10)
         axes.set_yticks(range(len(rows)), [_place(row) for row in rows])
-        axes.margins(x=0.15)
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.spines[["top", "right"]].set_visible(False)
     figure.legend(*right.get_legend_handles_labels(), loc="outside upper right", ncols=2, frameon=False)
-    figure.supxlabel(textwrap.fill(f"{conditions(results)} {' '.join(not_timed(results))}", 190), fontsize=7)
+    words = " ".join([conditions(results), *remarks(results), *not_timed(results)])
+    figure.supxlabel(textwrap.fill(words, 190), fontsize=7)
     with files.atomic(path) as temporary:
         figure.savefig(temporary, dpi=120)
     return Path(path)

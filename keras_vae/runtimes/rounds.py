@@ -1,13 +1,13 @@
 """The benchmark: every runtime in a process of its own, compared with Keras, then timed in turns.
 
 Runtimes that share a process slow each other down, and one run after the other meets another state of the machine: so
-all are started first, and each round gives each of them, one at a time, a turn at every batch size.
+first each is opened alone, while no other computes, in several fresh processes; then each round gives every row of
+every bundle, one at a time, a turn at every batch size.
 """
 
-import os
-import platform
+import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -15,21 +15,23 @@ from typing import Any
 import numpy as np
 
 from keras_vae import arrays, files
-from keras_vae import runtimes as known_runtimes
-from keras_vae.errors import UserError
 from keras_vae.export.bundle import MANIFEST, Bundle, read_bundle
-from keras_vae.export.parity import REDUCED
-from keras_vae.naming import choose
 from keras_vae.runtimes.base import available_processors
+from keras_vae.runtimes.machine import describe, warnings
+from keras_vae.runtimes.rows import SIGNATURES, first_rows, label, scenarios, sizes_for, summary
 from keras_vae.runtimes.workers import WorkerFailed, WorkerProcess
 
-SCHEMA = "keras_vae.benchmark/2"
-SIGNATURES = ("encode", "decode")
-BATCH_SIZES = (1, 32, 256)
+SCHEMA = "keras_vae.benchmark/3"
+Progress = Callable[[str, int, int], None]
 
 
-def benchmark(
-    bundle: Bundle | str | Path,
+def benchmark(bundle: Bundle | str | Path, *arguments: Any, **options: Any) -> dict[str, Any]:
+    """Time encode and decode of a bundle on each runtime: `benchmark_all` of one bundle, with its arguments."""
+    return benchmark_all([bundle], *arguments, **options)[0]
+
+
+def benchmark_all(
+    bundles: Sequence[Bundle | str | Path],
     batch_sizes: Sequence[int] | None = None,
     runtimes: Sequence[str] | None = None,
     threads: int | None = None,
@@ -37,12 +39,13 @@ def benchmark(
     calls: int = 1000,
     seconds: float = 0.05,
     timeout: float = 120.0,
-    on_progress: Callable[[str, int, int], None] | None = None,
-) -> dict[str, Any]:
-    """Time encode and decode of a bundle on each runtime.
+    on_progress: Progress | None = None,
+    cold_starts: int = 3,
+) -> list[dict[str, Any]]:
+    """Time encode and decode of bundles on each runtime, all in the same rounds.
 
     Args:
-      bundle: its folder, or what `export` returned.
+      bundles: folders, or what `export` returned.
       batch_sizes: images in a call, by default 1, 32 and 256. Latency is read at the smallest, images/s at all.
       runtimes: names; all by default. A runtime with several modes has a row for each, `"keras:eager"` names one; a
         row for each precision that the bundle holds for it. OpenVINO computes in float32, `"openvino:bfloat16"` not.
@@ -52,207 +55,170 @@ def benchmark(
       seconds: that a turn lasts, at least.
       timeout: seconds after which a runtime that does not answer is given up.
       on_progress: called with what is done now, how many steps are done, and of how many.
+      cold_starts: fresh processes that each row is opened in, one after the other. The first is the one whose outputs
+        are compared, the last is timed: with one, the peak memory is of the comparison too.
 
     Returns:
-      JSON: `schema`; `bundle`: path, model, zoo_name, sha256 of bundle.json; `machine`: processor, processors (those
-      this process may use), system, python, load (of the last minute, before the start); `settings`: batch_sizes,
-      threads, rounds, calls, seconds, and what is timed, in words; `seconds`, the whole; `rows`, one a runtime, mode
-      and format:
+      For each bundle, JSON: `schema`; `bundle`: path, model, zoo_name, sha256 of bundle.json; `machine`, see
+      `machine.describe`; `warnings`, sentences; `settings`: batch_sizes, threads, rounds, calls, seconds, cold_starts,
+      and what is timed, in words; `seconds`, of all bundles; `rows`, one a runtime, mode and format:
 
       * `runtime`, `mode`, `format`, `precision`;
       * `status`: `"ok"`, `"unavailable"` (not installed), `"no file"` (in this bundle), or `"failed"`; `reason`: why;
-      * `version`, `settings`, `processors` (it was kept on), `file_bytes`, `open_seconds` (with import),
-        `cold_start_seconds` (with the first decoded batch too), `peak_memory_mb` (of the process);
+      * `version`, `settings` (as the runtime reports them, where it does), `processors` (it was kept on),
+        `file_bytes`, `open_seconds` (with import), `cold_start_seconds` (from the start of its process to the first
+        answers of encode and decode, the best of `cold_starts`), `peak_memory_mb` (of the process);
       * `errors` (graph.output -> largest difference from golden.json); `quality` (of a reduced precision: the change
         of test ELBO and of reconstruction error);
       * `encode` and `decode`: batch size, as a string -> `calls`, `p50_us`, `p90_us`, `p99_us` (microseconds a call),
         `images_per_second` (median over rounds);
-      * `scenarios`: encode and decode -> by MLPerf's names: `single_stream`, `batch` (the smallest) and the
+      * `scenarios`: encode and decode -> by MLPerf's names: `single_stream`, `batch` (the smallest), `calls` and the
         percentiles of a call; `offline`: `images_per_second` at the best `batch`.
 
     Raises:
       UserError: an argument that does not fit, or a folder that is no bundle.
-      CorruptFileError: a file of the bundle is not the one that was exported.
+      CorruptFileError: a file of a bundle is not the one that was exported.
     """
-    bundle = read_bundle(bundle)
-    sizes = _sizes(bundle, batch_sizes)
+    opened = [read_bundle(bundle) for bundle in bundles]
+    sizes = [sizes_for(bundle, batch_sizes) for bundle in opened]
     rounds, calls = arrays.check_whole_number(rounds, "rounds"), arrays.check_whole_number(calls, "calls")
+    cold_starts = arrays.check_whole_number(cold_starts, "cold_starts")
     threads = available_processors() if threads is None else arrays.check_whole_number(threads, "threads")
-    bundle.verify()
-    machine, started = _machine(), time.perf_counter()
-    rows = _first_rows(bundle, runtimes)
+    rows = [first_rows(bundle, runtimes) for bundle in opened]
+    for bundle in opened:
+        bundle.verify()
+    machine, started = describe(), time.perf_counter()
     with ExitStack() as stack:
-        bench = _Bench(rows, sizes, rounds, calls, seconds, on_progress or (lambda what, done, total: None))
-        bench.start(stack, bundle, threads, timeout)
+        entries = []
+        for bundle, of_bundle, chosen in zip(opened, rows, sizes, strict=True):
+            inputs = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            _write_inputs(bundle, inputs)
+            entries += [_Entry(bundle, row, chosen, inputs, stack, threads, timeout) for row in of_bundle]
+        bench = _Bench(entries, rounds, calls, seconds, on_progress or (lambda what, done, total: None))
+        bench.start(cold_starts)
         bench.run()
-    for row in rows:
-        if row["status"] == "ok":
-            row["scenarios"] = {signature: _scenarios(row[signature]) for signature in SIGNATURES}
-    return {
-        "schema": SCHEMA,
-        "bundle": {
-            "path": str(bundle.path),
-            "model": bundle.manifest["model"]["class"],
-            "zoo_name": bundle.manifest["model"]["zoo_name"],
-            "sha256": files.sha256(bundle.path / MANIFEST),
-        },
-        "machine": machine,
-        "settings": {
-            "batch_sizes": sizes,
-            "threads": threads,
-            "rounds": rounds,
-            "calls": calls,
-            "seconds": seconds,
-            "timed": "one call, from float32 numpy arrays to all outputs in numpy; one process a runtime, in turns",
-        },
-        "seconds": round(time.perf_counter() - started, 1),
-        "rows": rows,
-    }
+    for row in (row for of_bundle in rows for row in of_bundle if row["status"] == "ok"):
+        row["scenarios"] = {signature: scenarios(row[signature]) for signature in SIGNATURES}
+    settings = {"threads": threads, "rounds": rounds, "calls": calls, "seconds": seconds, "cold_starts": cold_starts}
+    settings["timed"] = "one synchronous call, from float32 numpy arrays to all outputs in numpy"
+    return [
+        {
+            "schema": SCHEMA,
+            "bundle": {
+                "path": str(bundle.path),
+                "model": bundle.manifest["model"]["class"],
+                "zoo_name": bundle.manifest["model"]["zoo_name"],
+                "sha256": files.sha256(bundle.path / MANIFEST),
+            },
+            "machine": machine,
+            "warnings": warnings(machine),
+            "settings": {"batch_sizes": chosen, **settings},
+            "seconds": round(time.perf_counter() - started, 1),
+            "rows": of_bundle,
+        }
+        for bundle, of_bundle, chosen in zip(opened, rows, sizes, strict=True)
+    ]
+
+
+class _Entry:
+    """A row, and the process that is timed for it."""
+
+    def __init__(
+        self,
+        bundle: Bundle,
+        row: dict[str, Any],
+        sizes: list[int],
+        inputs: Path,
+        stack: ExitStack,
+        threads: int,
+        timeout: float,
+    ) -> None:
+        self.bundle, self.row, self.sizes, self.inputs = bundle, row, sizes, inputs
+        self.stack, self.threads, self.timeout = stack, threads, timeout
+        self.worker: WorkerProcess | None = None
+        self.turns: dict[tuple[str, int], list[list[int]]] = {}
+
+    @property
+    def alive(self) -> bool:
+        return self.row["status"] == "ok"
+
+    def open(self) -> None:
+        """In a new process, and no other's: the best cold start so far, and what the runtime says of itself."""
+        if self.worker is not None:
+            self.worker.stop()
+        began = time.perf_counter()
+        self.worker = WorkerProcess(label(self.row), self.threads, self.timeout)
+        self.stack.callback(self.worker.stop)
+        answer = self.worker.ask(
+            "open",
+            bundle=str(self.bundle.path.resolve()),
+            inputs=str(self.inputs),
+            threads=self.threads,
+            batch=self.sizes[0],
+            **{argument: self.row[name] for argument, name in _CHOICE.items()},
+        )
+        best = min(time.perf_counter() - began, self.row.get("cold_start_seconds", float("inf")))
+        self.row |= answer | {"cold_start_seconds": round(best, 3)}
+        if answer["settings"]["precision"] != self.row["precision"]:
+            raise WorkerFailed(f"asked for {self.row['precision']}, it computes in {answer['settings']['precision']}")
+
+    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
+        assert self.worker is not None
+        return self.worker.ask(do, **arguments)
+
+    def attempt(self, step: Callable[[], None]) -> None:
+        """A worker that fails ends, and its row says why."""
+        try:
+            step()
+        except WorkerFailed as error:
+            self.row |= {"status": "failed", "reason": str(error)}
+            if self.worker is not None:
+                self.worker.stop()
 
 
 class _Bench:
-    """The rows that are still alive, their workers, and the turns."""
+    """The rows of all bundles, and their turns."""
 
-    def __init__(
-        self, rows: list[dict[str, Any]], sizes: list[int], rounds: int, calls: int, seconds: float, progress: Any
-    ) -> None:
-        self.rows = {label(row): row for row in rows}
-        self.sizes, self.rounds, self.calls, self.seconds, self.progress = sizes, rounds, calls, seconds, progress
-        self.workers: dict[str, WorkerProcess] = {}
-        self.turns: dict[tuple[str, str, int], list[list[int]]] = {}
+    def __init__(self, entries: list[_Entry], rounds: int, calls: int, seconds: float, progress: Progress) -> None:
+        self.entries, self.rounds, self.calls, self.seconds, self.progress = entries, rounds, calls, seconds, progress
 
-    def start(self, stack: ExitStack, bundle: Bundle, threads: int, timeout: float) -> None:
-        for name, row in self.rows.items():
-            if row["status"] == "ok":
-                self.workers[name] = worker = WorkerProcess(name, threads, timeout)
-                stack.callback(worker.stop)
-                chosen = {"runtime": row["runtime"], "format_name": row["format"], "mode": row["mode"]}
-                worker.send("open", bundle=str(bundle.path.resolve()), threads=threads, batch=self.sizes[0], **chosen)
-        for done, name in enumerate(list(self.workers)):  # they import at the same time
-            self.progress(f"starting {name}", done, len(self.workers))
-            self._try(name, lambda worker, row: row.update(worker.receive()))
-        for name in list(self.workers):  # and compare one after the other
-            self._try(name, lambda worker, row: row.update(worker.ask("compare")))
+    def start(self, cold_starts: int) -> None:
+        for done, entry in enumerate(self.entries):
+            for start in range(cold_starts):
+                if entry.alive:
+                    self.progress(f"starting {label(entry.row)}", done, len(self.entries))
+                    entry.attempt(entry.open)
+                if entry.alive and start == 0:
+                    entry.attempt(lambda each=entry: each.row.update(each.ask("compare")))
 
     def run(self) -> None:
-        cells = [(signature, size) for signature in SIGNATURES for size in self.sizes]
+        most = max((len(entry.sizes) for entry in self.entries), default=0)
+        cells = [(signature, place) for signature in SIGNATURES for place in range(most)]
         total = self.rounds * len(cells)
         for done in range(total):
-            signature, size = cells[done % len(cells)]
-            for name in list(self.workers):
-                self.progress(f"{signature} at batch {size}", done, total)
-                self._try(name, lambda worker, row, s=signature, b=size: self._turn(worker, row, s, b))
-        for (name, signature, size), turns in self.turns.items():
-            if name in self.workers:
-                self.rows[name].setdefault(signature, {})[str(size)] = _summary(turns, size)
-        for name in list(self.workers):
-            self._try(name, lambda worker, row: row.update(worker.ask("memory")))
+            signature, place = cells[done % len(cells)]
+            for entry in self.entries:
+                if entry.alive and place < len(entry.sizes):
+                    self.progress(f"{signature} with {label(entry.row)}", done, total)
+                    entry.attempt(lambda each=entry, s=signature, p=place: self._turn(each, s, each.sizes[p]))
+        for entry in self.entries:
+            if entry.alive:
+                entry.attempt(lambda each=entry: each.row.update(each.ask("memory")))
+            for (signature, size), turns in entry.turns.items() if entry.alive else ():
+                entry.row.setdefault(signature, {})[str(size)] = summary(turns, size)
         self.progress("done", total, total)
 
-    def _turn(self, worker: WorkerProcess, row: dict[str, Any], signature: str, size: int) -> None:
-        calls = -(-self.calls // self.rounds) if size == self.sizes[0] else 3
-        answer = worker.ask("time", signature=signature, batch=size, calls=calls, seconds=self.seconds)
-        self.turns.setdefault((label(row), signature, size), []).append(answer["nanoseconds"])
-
-    def _try(self, name: str, step: Callable[[WorkerProcess, dict[str, Any]], None]) -> None:
-        try:
-            step(self.workers[name], self.rows[name])
-        except WorkerFailed as error:
-            self.rows[name] |= {"status": "failed", "reason": str(error)}
-            self.workers.pop(name).stop()
+    def _turn(self, entry: _Entry, signature: str, size: int) -> None:
+        calls = -(-self.calls // self.rounds) if size == entry.sizes[0] else 3
+        answer = entry.ask("time", signature=signature, batch=size, calls=calls, seconds=self.seconds)
+        entry.turns.setdefault((signature, size), []).append(answer["nanoseconds"])
 
 
-def label(row: Mapping[str, Any]) -> str:
-    """What a row is called: the runtime, its mode, and its precision if that is not float32."""
-    precision = row.get("precision", "float32")
-    further = [row.get("mode"), None if precision in ("float32", row.get("mode")) else precision]
-    return f"{row['runtime']} ({', '.join(filter(None, further))})" if any(further) else row["runtime"]
+_CHOICE = {"runtime": "runtime", "format_name": "format", "mode": "mode"}  # a worker's argument -> where a row has it
 
 
-def _sizes(bundle: Bundle, batch_sizes: Sequence[int] | None) -> list[int]:
-    given = batch_sizes if batch_sizes is not None else (bundle.batch,) if bundle.batch else BATCH_SIZES
-    sizes = sorted({arrays.check_whole_number(size, "batch_sizes") for size in given})
-    if not sizes:
-        raise UserError("benchmark needs at least one batch size. Given: none.")
-    if bundle.batch and sizes != [bundle.batch]:
-        raise UserError(
-            f"{bundle.path} takes batches of {bundle.batch} only. Given: {', '.join(map(str, sizes))}. Leave the batch "
-            f"sizes out, or export it without a batch."
-        )
-    return sizes
-
-
-def _first_rows(bundle: Bundle, names: Sequence[str] | None) -> list[dict[str, Any]]:
-    rows: dict[str, dict[str, Any]] = {}
-    for given in known_runtimes.names() if names is None else names:
-        name, _, mode = given.partition(":")
-        known, status = choose("runtime", name, known_runtimes.KNOWN), known_runtimes.installed()[name]
-        if mode and mode not in known.modes:
-            modes = ", ".join(f"{name}:{each}" for each in known.modes if each) or "none"
-            raise UserError(f"The runtime {name!r} has the modes: {modes}. Given: {given!r}.")
-        row: dict[str, Any] = {"runtime": name, "mode": None, "status": "ok", "version": status.version}
-        formats = known_runtimes.held(bundle, name)
-        if status.reason:
-            found = [row | {"format": None, "status": "unavailable", "reason": status.reason}]
-        elif not formats:
-            wanted = known.formats[0]
-            reason = f"the bundle holds no {' or '.join(known.formats)}; export it with --format {wanted}"
-            found = [row | {"format": None, "status": "no file", "reason": reason}]
-        else:
-            modes = [mode] if mode else [each for each in known.modes if each not in known.on_request]
-            found = [row | {"mode": each} | _file(bundle, held, each) for each in modes for held in formats]
-        rows |= {label(each): each for each in found}
-    return list(rows.values())
-
-
-def _file(bundle: Bundle, format_name: str, mode: str | None) -> dict[str, Any]:
-    """What a row says of the files that it opens."""
-    entry = bundle.formats[format_name]
-    return {
-        "format": format_name,
-        "precision": mode if mode in REDUCED else bundle.precision_of(format_name),
-        "file_bytes": bundle.size_of(format_name),
-        "quality": entry.get("quality"),
-    }
-
-
-def _scenarios(sizes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """MLPerf's single_stream and offline, of one signature's figures by batch size."""
-    smallest, best = min(sizes, key=int), max(sizes, key=lambda size: sizes[size]["images_per_second"])
-    percentiles = {name: sizes[smallest][name] for name in ("p50_us", "p90_us", "p99_us")}
-    return {
-        "single_stream": {"batch": int(smallest), **percentiles},
-        "offline": {"batch": int(best), "images_per_second": sizes[best]["images_per_second"]},
-    }
-
-
-def _summary(turns: list[list[int]], size: int) -> dict[str, Any]:
-    every = np.concatenate([np.asarray(turn, "float64") for turn in turns])
-    rates = [size * len(turn) / (sum(turn) / 1e9) for turn in turns]
-    p50, p90, p99 = (round(float(value) / 1e3, 2) for value in np.percentile(every, (50, 90, 99)))
-    return {
-        "calls": len(every),
-        "p50_us": p50,
-        "p90_us": p90,
-        "p99_us": p99,
-        "images_per_second": round(float(np.median(rates)), 1),
-    }
-
-
-def _machine() -> dict[str, Any]:
-    return {
-        "processor": _processor(),
-        "processors": available_processors(),
-        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
-        "python": platform.python_version(),
-        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
-    }
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
-    except OSError:
-        lines = []
-    named = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return named[0] if named else platform.processor() or platform.machine()
+def _write_inputs(bundle: Bundle, folder: Path) -> None:
+    """golden.json's inputs as files that a worker reads in no time and little memory, for neither is a runtime's."""
+    for graph, parts in bundle.golden().items():
+        for name, array in parts["inputs"].items():
+            np.save(folder / f"{graph}.{name}.npy", array)

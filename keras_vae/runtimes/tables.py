@@ -1,48 +1,60 @@
 """A benchmark's results as Markdown."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from keras_vae.runtimes.comparing import require_comparable
-from keras_vae.runtimes.rounds import SIGNATURES, label
+from keras_vae.runtimes.comparing import require_comparable, sentence
+from keras_vae.runtimes.rows import SIGNATURES, label
+
+ENOUGH = 1000  # calls: of fewer, p99 is one of the ten slowest, and says little
+_WORDS = ("model", "runtime", "call", "precision", "deploy")  # columns that are no numbers
 
 
 def cells(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
-    """The table as text: column titles, and a row for each timed row and signature. Microseconds, and images/s.
+    """The table as text: column titles, and a row for each timed row and signature, by MLPerf's names.
+
+    `single_stream`, microseconds of a single call at the smallest batch; `offline`, images/s at the best batch.
 
     Raises:
       UserError: rows of unequal settings.
     """
     require_comparable(results)
-    first, *others = map(str, results["settings"]["batch_sizes"])
     several = ["model"] if "bundles" in results else []
-    titles = [*several, "runtime", "call", *(f"p{p} µs, batch {first}" for p in (50, 90, 99))]
-    titles += [f"images/s, batch {size}" for size in others]
+    titles = [*several, "runtime", "call", "single_stream p50, µs", "p90, µs", "p99, µs"]
+    titles += ["offline, images/s", "at batch"]
     rows = []
     for row in results["rows"]:
         for signature in SIGNATURES if row["status"] == "ok" else ():
-            at = row[signature]
-            latency = [f"{at[first][key]:,.0f}" for key in ("p50_us", "p90_us", "p99_us")]
-            rates = [f"{at[size]['images_per_second']:,.0f}" for size in others]
-            rows.append([*(row["bundle"] for _ in several), label(row), signature, *latency, *rates])
+            figures = scenario_cells(row["scenarios"][signature])
+            rows.append([*(row["bundle"] for _ in several), label(row), signature, *figures])
     return titles, rows
+
+
+def scenario_cells(scenarios: Mapping[str, Any]) -> list[str]:
+    """single_stream's p50, p90 and p99, in microseconds, then offline's images/s and batch."""
+    single, offline = scenarios["single_stream"], scenarios["offline"]
+    rough = "~" if single["calls"] < ENOUGH else ""
+    return [
+        *(f"{single[key]:,.0f}" for key in ("p50_us", "p90_us")),
+        f"{rough}{single['p99_us']:,.0f}",
+        f"{offline['images_per_second']:,.0f}",
+        str(offline["batch"]),
+    ]
 
 
 def costs(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     """A row for each timed row: what it is, what it takes, and what a reduced precision costs.
 
-    The last two columns are the change of the test ELBO in nats, and of the reconstruction error. No rows of results
-    that are older than these figures.
+    The last two columns are the change of the test ELBO in nats, and of the reconstruction error.
     """
     several = ["model"] if "bundles" in results else []
-    titles = [*several, "runtime", "precision", "files, MB", "cold start, s", "memory, MB", "error"]
-    titles += ["ELBO, change", "error, change"]
+    titles = [*several, "runtime", "precision", "files, MB", "cold start, s", "peak memory, MB", "error"]
+    titles += ["ELBO, change", "reconstruction error, change"]
     rows = []
     for row in results["rows"]:
-        if row["status"] == "ok" and "scenarios" in row:
-            quality = row.get("quality") or {}
+        if row["status"] == "ok":
+            quality, memory = row["quality"] or {}, row["peak_memory_mb"]
             elbo, error = quality.get("elbo_change"), quality.get("reconstruction_change")
-            memory = row.get("peak_memory_mb")
             rows.append(
                 [
                     *(row["bundle"] for _ in several),
@@ -62,39 +74,61 @@ def costs(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
 def not_timed(results: Mapping[str, Any]) -> list[str]:
     """A sentence for each row that was not timed: why."""
     return [
-        f"{label(row)}: {row['status']}. {row['reason'].rstrip('.')}."
+        f"{row['bundle'] + ', ' if 'bundle' in row else ''}{label(row)}: {row['status']}. {row['reason'].rstrip('.')}."
         for row in results["rows"]
         if row["status"] != "ok"
     ]
 
 
+def remarks(results: Mapping[str, Any]) -> list[str]:
+    """Sentences without which the tables would mislead."""
+    timed = [row for row in results["rows"] if row["status"] == "ok"]
+    single = [row["scenarios"][signature]["single_stream"] for row in timed for signature in SIGNATURES]
+    smallest = {figures["batch"] for figures in single} - {1}
+    said = list(results["warnings"])
+    if smallest:
+        said.append(f"single_stream is of batch {', '.join(map(str, smallest))}: batch 1 was not timed.")
+    if any(figures["calls"] < ENOUGH for figures in single):
+        said.append(f"~: p99 of fewer than {ENOUGH:,} calls.")
+    if any(row["runtime"] == "openvino" for row in timed):
+        said.append(
+            "OpenVINO answers one call at a time, with its hint LATENCY, as the others do; several at once, with its "
+            "hint THROUGHPUT, may give more images a second."
+        )
+    return said
+
+
 def conditions(results: Mapping[str, Any]) -> str:
-    """One sentence on what was timed, and where."""
+    """What was timed, how, and where."""
     machine, settings = results["machine"], results["settings"]
     bundles = results.get("bundles") or [results["bundle"]]
     timed = [row for row in results["rows"] if row["status"] == "ok"]
     versions = ", ".join(dict.fromkeys(f"{row['runtime']} {row['version']}" for row in timed))
-    precisions = ", ".join(dict.fromkeys(row.get("precision", "float32") for row in timed)) or "float32"
+    precisions = ", ".join(dict.fromkeys(row["precision"] for row in timed)) or "nothing"
+    sizes = ", ".join(map(str, settings["batch_sizes"]))
     return (
-        f"{', '.join(bundle['zoo_name'] or bundle['model'] for bundle in bundles)} on {machine['processor']}, "
-        f"{settings['threads']} threads, {precisions} ({versions or 'no runtime'}); "
-        f"{settings['timed']}; {settings['calls']} or more calls at the smallest batch in {settings['rounds']} rounds; "
-        f"outputs compared with Keras's before."
+        f"{', '.join(bundle['zoo_name'] or bundle['model'] for bundle in bundles)} on {machine['processor']} "
+        f"({', '.join(machine['flags']) or 'no vector instructions known'}), {settings['threads']} threads, "
+        f"{precisions} ({versions or 'no runtime'}; keras_vae {machine['keras_vae']}); {settings['timed']}; batches of "
+        f"{sizes}; {settings['calls']} or more calls at the smallest batch in {settings['rounds']} rounds; one process "
+        f"a row, in turns. Cold start: from the start of a process to the first answers, the best of "
+        f"{settings['cold_starts']}, each alone. Outputs were compared with Keras's before."
     )
 
 
 def markdown(results: Mapping[str, Any]) -> str:
-    """Markdown tables of what `benchmark` returned, with the conditions below them.
+    """Markdown tables of what `benchmark` or `join` returned, what is recommended, and the conditions below them.
 
     Raises:
       UserError: rows of unequal settings.
     """
-    tables = [_table(*cells(results)), _table(*costs(results)) if costs(results)[1] else ""]
-    reasons = "\n".join(f"* {reason}" for reason in not_timed(results))
-    return "\n\n".join(filter(None, [*tables, reasons, conditions(results)])) + "\n"
+    lists = [sentence(chosen) for chosen in results.get("recommended", ())] + not_timed(results) + remarks(results)
+    bullets = "\n".join(f"* {each}" for each in lists)
+    parts = [table(*cells(results)), table(*costs(results)), bullets, conditions(results)]
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
-def _table(titles: list[str], rows: list[list[str]]) -> str:
-    words = sum(title in ("model", "runtime", "call", "precision") for title in titles)
-    lines = [titles, ["---"] * words + ["---:"] * (len(titles) - words), *rows]
+def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Markdown, with numbers to the right."""
+    lines = [titles, ["---" if title in _WORDS else "---:" for title in titles], *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)

@@ -1,8 +1,10 @@
 """TensorFlow takes its number of threads once, before its first operation."""
 
+import os
 from typing import Any
 
 from keras_vae.errors import UserError
+from keras_vae.runtimes.base import available_processors
 
 
 def set_threads(threads: int, explicit: bool) -> dict[str, Any]:
@@ -23,7 +25,9 @@ def set_threads(threads: int, explicit: bool) -> dict[str, Any]:
                 f"TensorFlow takes its number of threads before its first operation, and runs with "
                 f"{running or 'all'}. Given: threads={threads}. Open the bundle in a new process."
             ) from error
+    running = tf.config.threading.get_intra_op_parallelism_threads()
     return {
-        "intra_op_threads": tf.config.threading.get_intra_op_parallelism_threads(),
+        "threads": running or available_processors(),  # 0 is TensorFlow's word for all
         "inter_op_threads": tf.config.threading.get_inter_op_parallelism_threads(),
+        "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "as the wheel was built"),
     }

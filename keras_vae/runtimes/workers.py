@@ -56,19 +56,16 @@ class WorkerProcess:
         self._answers: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         threading.Thread(target=self._read, daemon=True).start()
 
-    def send(self, do: str, **arguments: Any) -> None:
-        """Ask without waiting, so that several workers can work at once."""
-        assert self._process.stdin is not None
-        with contextlib.suppress(OSError, ValueError):  # it has ended: `receive` says how
-            self._process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
-            self._process.stdin.flush()
-
-    def receive(self) -> dict[str, Any]:
-        """The next answer.
+    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
+        """The answer to a request.
 
         Raises:
           WorkerFailed: it answered with an error, ended, or said nothing for `timeout` seconds.
         """
+        assert self._process.stdin is not None
+        with contextlib.suppress(OSError, ValueError):  # it has ended: what follows says how
+            self._process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
+            self._process.stdin.flush()
         try:
             line = self._answers.get(timeout=self.timeout)
         except queue.Empty:
@@ -80,11 +77,6 @@ class WorkerProcess:
         if not answer.pop("ok"):
             raise WorkerFailed(answer["error"])
         return answer
-
-    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
-        """`send`, then `receive`."""
-        self.send(do, **arguments)
-        return self.receive()
 
     def stop(self) -> None:
         """End the process, now, and wait until it is gone."""

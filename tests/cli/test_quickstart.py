@@ -9,7 +9,7 @@ import matplotlib.image
 import pytest
 
 from keras_vae.cli import main, quickstart
-from keras_vae.runtimes.rounds import label
+from keras_vae.runtimes.rows import label
 from tests import toy_runs
 from tests.test_report import Balanced
 

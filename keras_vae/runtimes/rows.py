@@ -1,0 +1,96 @@
+"""The rows of a benchmark before anything is timed, and what the times of one become."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_vae import arrays
+from keras_vae import runtimes as known_runtimes
+from keras_vae.errors import UserError
+from keras_vae.export.bundle import Bundle
+from keras_vae.export.parity import REDUCED
+from keras_vae.naming import choose
+
+SIGNATURES = ("encode", "decode")
+BATCH_SIZES = (1, 32, 256)
+
+
+def label(row: Mapping[str, Any]) -> str:
+    """What a row is called: the runtime, its mode, and its precision if that is not float32."""
+    precision = row["precision"]
+    further = [row["mode"], None if precision in (None, "float32", row["mode"]) else precision]
+    return f"{row['runtime']} ({', '.join(filter(None, further))})" if any(further) else row["runtime"]
+
+
+def sizes_for(bundle: Bundle, batch_sizes: Sequence[int] | None) -> list[int]:
+    """Batch sizes in ascending order: those given, a bundle's only one, or 1, 32 and 256."""
+    given = batch_sizes if batch_sizes is not None else (bundle.batch,) if bundle.batch else BATCH_SIZES
+    sizes = sorted({arrays.check_whole_number(size, "batch_sizes") for size in given})
+    if not sizes:
+        raise UserError("benchmark needs at least one batch size. Given: none.")
+    if bundle.batch and sizes != [bundle.batch]:
+        raise UserError(
+            f"{bundle.path} takes batches of {bundle.batch} only. Given: {', '.join(map(str, sizes))}. Leave the batch "
+            f"sizes out, or export it without a batch."
+        )
+    return sizes
+
+
+def first_rows(bundle: Bundle, names: Sequence[str] | None) -> list[dict[str, Any]]:
+    """A row for each runtime, mode and precision, with why it cannot be timed."""
+    rows: dict[str, dict[str, Any]] = {}
+    for given in known_runtimes.names() if names is None else names:
+        name, _, mode = given.partition(":")
+        known, status = choose("runtime", name, known_runtimes.KNOWN), known_runtimes.installed()[name]
+        if mode and mode not in known.modes:
+            modes = ", ".join(f"{name}:{each}" for each in known.modes if each) or "none"
+            raise UserError(f"The runtime {name!r} has the modes: {modes}. Given: {given!r}.")
+        row: dict[str, Any] = {"runtime": name, "mode": None, "status": "ok", "version": status.version}
+        nothing = {"format": None, "precision": None}
+        formats = known_runtimes.held(bundle, name)
+        if status.reason:
+            found = [row | nothing | {"status": "unavailable", "reason": status.reason}]
+        elif not formats:
+            wanted = known.formats[0]
+            reason = f"The bundle holds no {' or '.join(known.formats)}; export it with --format {wanted}"
+            found = [row | nothing | {"status": "no file", "reason": reason}]
+        else:
+            modes = [mode] if mode else [each for each in known.modes if each not in known.on_request]
+            found = [row | {"mode": each} | _file(bundle, held, each) for each in modes for held in formats]
+        rows |= {label(each): each for each in found}
+    return list(rows.values())
+
+
+def _file(bundle: Bundle, format_name: str, mode: str | None) -> dict[str, Any]:
+    """What a row says of the files that it opens."""
+    return {
+        "format": format_name,
+        "precision": mode if mode in REDUCED else bundle.precision_of(format_name),
+        "file_bytes": bundle.size_of(format_name),
+        "quality": bundle.formats[format_name].get("quality"),
+    }
+
+
+def summary(turns: Sequence[Sequence[int]], size: int) -> dict[str, Any]:
+    """A row's figures at one batch size, of nanoseconds a call in each of its turns."""
+    every = np.concatenate([np.asarray(turn, "float64") for turn in turns])
+    rates = [size * len(turn) / (sum(turn) / 1e9) for turn in turns]
+    p50, p90, p99 = (round(float(value) / 1e3, 2) for value in np.percentile(every, (50, 90, 99)))
+    return {
+        "calls": len(every),
+        "p50_us": p50,
+        "p90_us": p90,
+        "p99_us": p99,
+        "images_per_second": round(float(np.median(rates)), 1),
+    }
+
+
+def scenarios(sizes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """MLPerf's single_stream and offline, of one signature's figures by batch size."""
+    smallest, best = min(sizes, key=int), max(sizes, key=lambda size: sizes[size]["images_per_second"])
+    percentiles = {name: sizes[smallest][name] for name in ("calls", "p50_us", "p90_us", "p99_us")}
+    return {
+        "single_stream": {"batch": int(smallest), **percentiles},
+        "offline": {"batch": int(best), "images_per_second": sizes[best]["images_per_second"]},
+    }
