@@ -22,9 +22,9 @@ from typing import Any
 
 import keras_vae
 from keras_vae import files, runtimes, zoo
+from keras_vae.benchmarking import comparing, machine, rounds, tables
+from keras_vae.benchmarking.rows import SIGNATURES
 from keras_vae.errors import UserError
-from keras_vae.runtimes import comparing, machine, rounds, tables
-from keras_vae.runtimes.rows import SIGNATURES
 
 DETAILED = "beta_vae_mnist"
 PRECISIONS = {"onnx_fp16": "float16", "onnx_int8": "int8"}

@@ -200,9 +200,9 @@ def bench_command(
     no file in the bundle, is a row that says so. Results of other machines or settings are never put in one table. To
     time everything: keras-vae export NAME OUTPUT --format all.
     """
+    from keras_vae.benchmarking.comparing import GOALS, sentence
+    from keras_vae.benchmarking.tables import cells, conditions, costs, not_timed, remarks
     from keras_vae.runtimes import join, markdown, plot, recommend
-    from keras_vae.runtimes.comparing import GOALS, sentence
-    from keras_vae.runtimes.tables import cells, conditions, costs, not_timed, remarks
 
     if goal is not None:
         choose("goal", goal, dict.fromkeys(GOALS))
@@ -245,8 +245,8 @@ def _timed(
     from rich.console import Console
     from rich.progress import Progress
 
+    from keras_vae.benchmarking.comparing import read_results
     from keras_vae.runtimes import benchmark_all
-    from keras_vae.runtimes.comparing import read_results
 
     read = {path: read_results(path) for path in given if path.is_file()}
     console = Console(stderr=True)

@@ -1,4 +1,4 @@
-"""What runs an exported bundle: one file a runtime, all with the same methods, and a fair benchmark over them.
+"""What runs an exported bundle: one file a runtime, all with the same methods. `keras_vae.benchmarking` times them.
 
 Nothing here imports TensorFlow except the runtimes that are TensorFlow, when they are opened.
 """
@@ -11,14 +11,14 @@ from keras_vae.errors import UnavailableError, UserError
 from keras_vae.naming import choose
 
 if TYPE_CHECKING:
+    from keras_vae.benchmarking.comparing import join as join
+    from keras_vae.benchmarking.comparing import recommend as recommend
+    from keras_vae.benchmarking.picture import plot as plot
+    from keras_vae.benchmarking.rounds import benchmark as benchmark
+    from keras_vae.benchmarking.rounds import benchmark_all as benchmark_all
+    from keras_vae.benchmarking.tables import markdown as markdown
     from keras_vae.export.bundle import Bundle
     from keras_vae.runtimes.base import Runtime as Runtime
-    from keras_vae.runtimes.comparing import join as join
-    from keras_vae.runtimes.comparing import recommend as recommend
-    from keras_vae.runtimes.picture import plot as plot
-    from keras_vae.runtimes.rounds import benchmark as benchmark
-    from keras_vae.runtimes.rounds import benchmark_all as benchmark_all
-    from keras_vae.runtimes.tables import markdown as markdown
 
 
 class Known(NamedTuple):
@@ -71,13 +71,13 @@ KNOWN = {
     ),
 }
 _LAZY = {
-    "Runtime": "base",
-    "benchmark": "rounds",
-    "benchmark_all": "rounds",
-    "join": "comparing",
-    "markdown": "tables",
-    "plot": "picture",
-    "recommend": "comparing",
+    "Runtime": "runtimes.base",
+    "benchmark": "benchmarking.rounds",
+    "benchmark_all": "benchmarking.rounds",
+    "join": "benchmarking.comparing",
+    "markdown": "benchmarking.tables",
+    "plot": "benchmarking.picture",
+    "recommend": "benchmarking.comparing",
 }
 
 
@@ -166,7 +166,7 @@ def open(
 
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
-        return getattr(importlib.import_module(f"keras_vae.runtimes.{_LAZY[name]}"), name)
+        return getattr(importlib.import_module(f"keras_vae.{_LAZY[name]}"), name)
     raise AttributeError(f"module 'keras_vae.runtimes' has no attribute {name!r}")
 
 

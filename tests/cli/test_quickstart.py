@@ -8,8 +8,8 @@ import resource
 import matplotlib.image
 import pytest
 
+from keras_vae.benchmarking.rows import label
 from keras_vae.cli import main, quickstart
-from keras_vae.runtimes.rows import label
 from tests import toy_runs
 from tests.test_report import Balanced
 
@@ -43,7 +43,7 @@ def check(folder, printed):
 def toy_quickstart(run, monkeypatch, tmp_path):
     """The toy run in place of the real model; ONNX only, and few calls."""
     from keras_vae import runtimes as known
-    from keras_vae.runtimes import rounds
+    from keras_vae.benchmarking import rounds
 
     def few(bundle, runtimes):
         assert {name.partition(":")[0] for name in runtimes} == set(known.names())

@@ -44,7 +44,7 @@ class WorkerProcess:
         }
         # In a session of its own: Ctrl-C reaches the benchmark alone, which then stops its workers.
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "keras_vae.runtimes.worker"],
+            [sys.executable, "-m", "keras_vae.benchmarking.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,

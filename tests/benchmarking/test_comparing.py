@@ -5,12 +5,12 @@ import json
 import pytest
 
 from keras_vae import runtimes
+from keras_vae.benchmarking import comparing, rounds, tables, worker
+from keras_vae.benchmarking import rows as rows_of_a_benchmark
 from keras_vae.errors import UserError
 from keras_vae.export import export
-from keras_vae.runtimes import comparing, rounds, tables, worker
-from keras_vae.runtimes import rows as rows_of_a_benchmark
+from tests.benchmarking.test_benchmark import SHORT
 from tests.export.bundles import bundle_of, model_of
-from tests.runtimes.test_benchmark import SHORT
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_peak_memory_is_this_process():
     import subprocess
     import sys
 
-    code = "from keras_vae.runtimes import worker; print(worker.peak_memory())"
+    code = "from keras_vae.benchmarking import worker; print(worker.peak_memory())"
     held = bytearray(400_000_000)
     held[::4096] = b"x" * len(held[::4096])
     done = subprocess.run(

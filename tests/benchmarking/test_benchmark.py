@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from keras_vae import runtimes
+from keras_vae.benchmarking import machine, rounds, rows, tables, workers
 from keras_vae.errors import UserError
-from keras_vae.runtimes import machine, rounds, rows, tables, workers
 from tests.export.bundles import bundle_of, copied
 
 SHORT = {"batch_sizes": (1, 8), "rounds": 2, "calls": 40, "seconds": 0.001, "threads": 1, "cold_starts": 2}
@@ -143,7 +143,7 @@ def test_ctrl_c_ends_the_workers(monkeypatch, started):
 
 def test_a_worker_ends_with_its_input():
     process = subprocess.Popen(
-        [sys.executable, "-m", "keras_vae.runtimes.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-m", "keras_vae.benchmarking.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     process.communicate(timeout=60)
     assert process.returncode == 0

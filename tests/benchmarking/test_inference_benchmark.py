@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from keras_vae import export, files, runtimes, zoo
+from keras_vae.benchmarking import machine, tables
 from keras_vae.errors import ExportError
 from keras_vae.export.bundle import Bundle
-from keras_vae.runtimes import machine, tables
+from tests.benchmarking.test_comparing import fake, made, quality
 from tests.export.bundles import bundle_of
-from tests.runtimes.test_comparing import fake, made, quality
 
 _SCRIPT = Path(__file__).parents[2] / "benchmarks" / "inference.py"
 _spec = importlib.util.spec_from_file_location("inference", _SCRIPT)

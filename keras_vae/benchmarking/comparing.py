@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from keras_vae.benchmarking.rounds import SCHEMA
+from keras_vae.benchmarking.rows import SIGNATURES, label
 from keras_vae.errors import UserError
 from keras_vae.export.bounds import loses_too_much, losses
 from keras_vae.naming import choose
-from keras_vae.runtimes.rounds import SCHEMA
-from keras_vae.runtimes.rows import SIGNATURES, label
 
 GOALS = ("latency", "throughput")
 _TIE = 1.05  # within this factor of the best, the more precise is recommended

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 
 from keras_vae import arrays, files
+from keras_vae.benchmarking.machine import describe, warnings
+from keras_vae.benchmarking.rows import SIGNATURES, first_rows, label, scenarios, sizes_for, summary
+from keras_vae.benchmarking.workers import WorkerFailed, WorkerProcess
 from keras_vae.export.bundle import MANIFEST, Bundle, read_bundle
 from keras_vae.runtimes.base import available_processors
-from keras_vae.runtimes.machine import describe, warnings
-from keras_vae.runtimes.rows import SIGNATURES, first_rows, label, scenarios, sizes_for, summary
-from keras_vae.runtimes.workers import WorkerFailed, WorkerProcess
 
 SCHEMA = "keras_vae.benchmark/3"
 Progress = Callable[[str, int, int], None]

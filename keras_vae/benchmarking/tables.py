@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from keras_vae.runtimes.comparing import require_comparable, sentence
-from keras_vae.runtimes.rows import SIGNATURES, label
+from keras_vae.benchmarking.comparing import require_comparable, sentence
+from keras_vae.benchmarking.rows import SIGNATURES, label
 
 ENOUGH = 1000  # calls: of fewer, p99 is one of the ten slowest, and says little
 _WORDS = ("model", "runtime", "call", "precision", "deploy")  # columns that are no numbers

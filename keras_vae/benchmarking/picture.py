@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from keras_vae import files
+from keras_vae.benchmarking.comparing import require_comparable
+from keras_vae.benchmarking.rows import SIGNATURES, label
+from keras_vae.benchmarking.tables import ENOUGH, conditions, not_timed, remarks
 from keras_vae.errors import UserError
-from keras_vae.runtimes.comparing import require_comparable
-from keras_vae.runtimes.rows import SIGNATURES, label
-from keras_vae.runtimes.tables import ENOUGH, conditions, not_timed, remarks
 
 # Okabe and Ito's blue and orange: apart for every kind of colour vision, and in grey.
 _COLOURS = {"encode": "#0072B2", "decode": "#E69F00"}
