@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from keras_vae.tasks.imputation import impute as impute
     from keras_vae.tasks.interpolation import interpolate as interpolate
     from keras_vae.tasks.manifold import latent_plane as latent_plane
+    from keras_vae.tasks.trained_transformer import TrainedTransformer as TrainedTransformer
     from keras_vae.tasks.transformer import VAETransformer as VAETransformer
     from keras_vae.tasks.traversal import traverse as traverse
 
 # name -> the module that has it, imported when it is first asked for: scikit-learn takes a second
 _PLACES = {
+    "TrainedTransformer": "trained_transformer",
     "VAETransformer": "transformer",
     "anomaly_scores": "anomaly",
     "attribute_vector": "attributes",
