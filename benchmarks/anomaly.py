@@ -34,7 +34,7 @@ def against_others(name: str, digits: int) -> dict:
     first, second = images[::2], images[1::2]
     found: dict = {each: {} for each in (*OTHERS, "upside_down")}
     for score in SCORES:
-        normal = [tasks.anomaly_scores(model, each, score, SAMPLES, SEED) for each in (first, second)]
+        set_on, normal = [tasks.anomaly_scores(model, each, score, SAMPLES, SEED) for each in (first, second)]
         for other, scores in found.items():
             strange = (
                 second[:, ::-1]
@@ -42,7 +42,7 @@ def against_others(name: str, digits: int) -> dict:
                 else data.other_images(other, model.image_shape, len(second), model.likelihood_family.levels == 2, SEED)
             )
             values = tasks.anomaly_scores(model, strange, score, SAMPLES, SEED)
-            scores[score] = tasks.judge(*normal, values, RATE).detection._asdict()
+            scores[score] = tasks.judge(set_on, normal, values, RATE).detection._asdict()
     return found
 
 

@@ -128,10 +128,11 @@ def _others(
                 binary = model.likelihood_family.levels == 2
                 strange = data.other_images(anomalies, model.image_shape, held, binary, seed)
         sets = list(zip([*(images[part] for part in parts), strange], [*conditions, odd], strict=True))
-        return {
-            score: tasks.judge(*(tasks.anomaly_scores(model, x, score, samples, seed, y) for x, y in sets), rate)
-            for score in scores
-        }
+        judged = {}
+        for score in scores:
+            first, second, third = (tasks.anomaly_scores(model, x, score, samples, seed, y) for x, y in sets)
+            judged[score] = tasks.judge(first, second, third, rate)
+        return judged
 
 
 def _left_out(

@@ -105,14 +105,17 @@ def detection(normal: Any, anomalous: Any, chosen: float | None = None, false_po
     joined = np.concatenate(scores)
     chosen = threshold(normal, false_positive_rate) if chosen is None else float(chosen)
     alarms = [each > chosen for each in scores]
+    errors = [share_of(each)["standard_error"] if len(each) > 1 else None for each in alarms]
     return Detection(
         float(roc_auc_score(labels, joined)),
         float(average_precision_score(labels, joined)),
         chosen,
-        *(float(np.mean(each)) for each in alarms),
+        float(np.mean(alarms[0])),
+        float(np.mean(alarms[1])),
         chance_above(scores[1], scores[0])["standard_error"],
         _spread_of_precision(labels, joined),
-        *(share_of(each)["standard_error"] if len(each) > 1 else None for each in alarms),
+        errors[0],
+        errors[1],
     )
 
 
@@ -123,7 +126,8 @@ def judge(set_on: Any, normal: Any, anomalous: Any, false_positive_rate: float =
       UserError: as both.
     """
     found = detection(normal, anomalous, threshold(set_on, false_positive_rate))
-    return Judged(found, *(np.asarray(each, "float64").ravel() for each in (set_on, normal, anomalous)))
+    first, second, third = (np.asarray(each, "float64").ravel() for each in (set_on, normal, anomalous))
+    return Judged(found, first, second, third)
 
 
 def leave_one_class_out(

@@ -90,8 +90,11 @@ def interpolate(
             f"{type(condition).__name__}. Write condition=(of_first, of_second)."
         )
     conditions = (None, None) if condition is None else condition
-    end = real_codes if path == "codes" else lambda *given: _draws(*given, seed)
-    ends = [end(model, each, given) for each, given in zip((first, second), conditions, strict=True)]
+    pairs = list(zip((first, second), conditions, strict=True))
+    if path == "codes":
+        ends = [real_codes(model, each, given) for each, given in pairs]
+    else:
+        ends = [_draws(model, each, given, seed) for each, given in pairs]
     images = []
     for share in np.linspace(0.0, 1.0, steps):
         codes = keras.tree.map_structure(lambda a, b, at=share: _between(model, method, a, b, at), *ends)
@@ -102,7 +105,7 @@ def interpolate(
 
 def _between(model: Any, method: str, first: np.ndarray, second: np.ndarray, share: float) -> np.ndarray:
     vectors = [each.reshape(len(each), -1).astype("float64") for each in (first, second)]
-    code = {"linear": linear, "spherical": spherical}[method](*vectors, share)
+    code = {"linear": linear, "spherical": spherical}[method](vectors[0], vectors[1], share)
     if model.code_space == "directions":
         code = code / np.maximum(np.linalg.norm(code, axis=-1, keepdims=True), 1e-20)
     return code.reshape(first.shape)
