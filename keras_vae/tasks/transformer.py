@@ -46,6 +46,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     Gaussian likelihood whose scale is learned. A row beyond that range is encoded as if it were at its border, and has
     density 0. Everything scikit-learn's own estimators do with parameters, cloning and pickling works: it passes
     `check_estimator`, with no check left out and none expected to fail. It computes in float64, as those do.
+    For a model that is trained already see `TrainedTransformer`.
 
     Args:
       latent_dim: the size of the code.
