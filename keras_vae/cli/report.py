@@ -112,7 +112,7 @@ def _further_pictures(card: Any, model: Any, folder: Path, count: int) -> dict[s
             tasks.anomaly_scores(model, images, "reconstruction", condition=condition)
             for images, condition in ((first, labels[0]), (second, labels[1]), (second[:, ::-1], labels[1]))
         ]
-        plots.detections({"reconstruction": tasks.judge(*scores)}, path)
+        plots.detections({"squared error, summed over pixels": tasks.judge(*scores)}, path)
 
     def nearest(path: Path) -> None:
         require_images()
