@@ -81,6 +81,15 @@ def test_nothing_is_loaded_from_anywhere(page):
     assert not [name for _, name, _ in parsed.attributes if name.startswith("on")]
 
 
+def test_a_cards_markdown_becomes_parts():
+    parsed = Balanced(report.page("t", "s", report.from_markdown([
+        "## Measured", "", "On `test`,", "in nats.", "", "| metric | value |", "| --- | ---: |",
+        "| KL(q(z\\|x)) | 1.00 ± 0.10 |", "| `x` |  |", "", "After.",
+    ])))  # fmt: skip
+    assert parsed.of("h2") == ["Measured"] and parsed.of("p") == ["s", "On test, in nats.", "After."]
+    assert parsed.of("th") == ["metric", "value"] and parsed.of("td")[:3] == ["KL(q(z|x))", "1.00 ± 0.10", "x"]
+
+
 def test_the_same_parts_are_the_same_bytes(tmp_path):
     (tmp_path / "a.png").write_bytes(PNG)
     first, second = (report.page("t", "s", [report.picture(tmp_path / "a.png", "c")]) for _ in range(2))

@@ -35,18 +35,19 @@ def mnist_fd(
       model: one that draws 28 x 28 digits.
       real: held-out digits, of the kind the model draws: mean images are grey, so grey digits.
       seed: of parts and draws.
-      repetitions: 2 or more.
+      repetitions: 2 or more; fewer are made where the digits are too few for so many.
       condition: for a conditional model, that of each real digit; the draws have those of the part they stand for.
       prior: as of `model.sample`.
 
     Raises:
-      NotApplicable: fewer than 65 digits for each part, or a model without a prior.
+      NotApplicable: fewer than 260 digits, 65 for each of four parts, or a model without a prior.
       UserError: images of another size, or conditions of another number than digits.
     """
     seed, repetitions = check_whole_number(seed, "seed", 0), check_whole_number(repetitions, "repetitions", 2)
-    least = 2 * repetitions * (mnist_classifier.FEATURES + 1)
-    if len(real) < least:
-        raise NotApplicable(f"This distance needs {least} real digits or more. Given: {len(real)}.")
+    least = mnist_classifier.FEATURES + 1  # in a part: with fewer, a covariance is singular
+    if len(real) < 4 * least:
+        raise NotApplicable(f"This distance needs {4 * least} real digits or more. Given: {len(real)}.")
+    repetitions = min(repetitions, len(real) // (2 * least))
     given = None if condition is None else np.asarray(condition)
     if given is not None and len(given) != len(real):
         raise UserError(f"There must be one condition for each real digit. Given: {len(given)} for {len(real)}.")

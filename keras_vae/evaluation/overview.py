@@ -61,7 +61,7 @@ def evaluate(
       sections: which, of those above; or single metrics of them, such as `"latent.collapse"`.
       samples: importance samples of log p(x).
       seed: of all draws.
-      repetitions: of what is repeated for its standard error.
+      repetitions: of what is repeated for its standard error; of clusters, bootstraps, twice as many.
       prior: of `keras_vae.priors`, fitted to the model, in the place of its own in `likelihood` and for the draws of
         `generation`; None: the model's own.
       report: is told in words how far what takes long is.
@@ -142,7 +142,9 @@ def evaluate(
         },
         "representation": {
             "probes": lambda: probes(model, codes, _given(labels, "labels"), train, train_labels, repetitions, seed),
-            "clustering": lambda: representation.clustering(codes, _given(labels, "labels"), repetitions, seed),
+            "clustering": lambda: _of_codes(
+                model, representation.clustering(codes, _given(labels, "labels"), 2 * repetitions, seed)
+            ),
         },
     }  # fmt: skip
     result: dict[str, Any] = {"examples": len(x), "seed": seed, "without": {}}
@@ -210,6 +212,8 @@ def bits(model: Any, x: Any, condition: Any, samples: int, seed: int, prior: Any
 
 def memorised(model: Any, train: Any, x: Any, condition: Any, seed: int, prior: Any = None) -> dict[str, Any]:
     """`distances.memorisation` of as many draws as there are held-out images `x`, without the list of neighbours."""
+    if model.x_spec()["kind"] != "image":
+        raise NotApplicable(f"Copies are looked for among images. Given: a {type(model).__name__}, whose x are none.")
     found = distances.memorisation(model.sample(len(x), seed, condition, prior), train, x)
     del found["nearest"]
     return {**found, "examples": len(x), "train": len(train), "seed": seed}
@@ -226,10 +230,12 @@ def probes(
         given = train_labels if model.conditional else None
         parts = vectors_of(model, train, given), train_labels, codes, labels
     found = representation.probes(*parts, repetitions=repetitions, seed=seed)
-    if model.conditional:  # what the code has besides the label, the label helped to find
-        for row in [row for rows in found.values() for row in rows.values()]:
-            row["given_labels"] = True
-    return found
+    return {name: _of_codes(model, rows) for name, rows in found.items()}
+
+
+def _of_codes(model: Any, rows: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Rows about codes, which say so where each code was encoded with its label."""
+    return {name: row | ({"given_labels": True} if model.conditional else {}) for name, row in rows.items()}
 
 
 def vectors_of(model: Any, x: Any, condition: Any = None) -> np.ndarray:

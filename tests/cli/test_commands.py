@@ -112,6 +112,7 @@ def test_evaluate_by_sections(call, run):
     assert found["without"]["latent.codebook"].startswith("Codebook usage is of integer codes.")
     code, out, _ = call("evaluate", run, "--latent", "--split", "test[:50]")
     assert code == 0 and "mutual_information" in out and "No latent.codebook" in out
+    assert "kl_per_dimension.z2" in out and "Collapse: " in out
 
 
 def test_verify_of_a_wrong_number_exits_with_1(call, own_run):

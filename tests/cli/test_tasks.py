@@ -155,8 +155,13 @@ def test_a_report_shows_what_the_model_has(call, run, tmp_path):
     document(call("report", run, "--json", "--count", 60))
     parsed = Balanced((tmp_path / "runs/toy/report.html").read_text(encoding="utf-8"))
     captions = " ".join(parsed.of("figcaption"))
-    for words in ("Training curves", "KL of each latent dimension", "Between two test images", "Codes of 60 test"):
+    for words in ("Training curves", "KL of each latent dimension", "Between two test images", "Codes of 60 test",
+                  "Anomaly detection"):  # fmt: skip
         assert words in captions
+    said, results = " ".join(parsed.of("p")), zoo.card(run).results
+    assert results["weights"]["sha256"] in said and f"tensorflow {results['versions']['tensorflow']}" in said
+    assert "Published number to stand against: none known" in said and "2 epochs, 20 steps" in said
+    assert parsed.of("h2") == ["Measured", "What it has learned", "Training", "Recipe"]
     assert "codebook" not in captions and "The plane" not in captions
 
 

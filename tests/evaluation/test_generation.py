@@ -138,10 +138,10 @@ def test_digits_drawn_for_a_label_are_taken_for_it():
 
 
 def test_what_draws_are_refused(real):
-    with pytest.raises(UserError, match=r"390 real digits or more\. Given: 100"):
+    with pytest.raises(UserError, match=r"260 real digits or more\. Given: 100"):
         mnist_fd(toy(), real[:100])
     with pytest.raises(UserError, match=r"An AE has no prior to sample from"):
-        mnist_fd(AE(encoder={"name": "mlp", "hidden": (4,)}, decoder={"name": "mlp", "hidden": (4,)}), real[:390])
+        mnist_fd(AE(encoder={"name": "mlp", "hidden": (4,)}, decoder={"name": "mlp", "hidden": (4,)}), real[:260])
     with pytest.raises(UserError, match=r"conditional on the ten digits. Given: a VAE"):
         condition_accuracy(toy())
     with pytest.raises(UserError, match=r"conditional on the ten digits. Given: a CVAE"):

@@ -18,7 +18,8 @@ def test_a_card_says_what_was_measured(run):
     assert f"| ELBO | {elbo} | nats | 1 | 0.01 |" in text
     assert f"| {metrics['active_units']['value']} | of 3 dimensions |  | 1 |" in text, "a count has no standard error"
     assert "On 300 images of the split `test[:300]`, pixels binarised once (static), seed 0; mean ± stand" in text
-    kl = ", ".join(f"{part:.2f}" for part in metrics["kl"]["parts"])
+    pairs = zip(metrics["kl"]["parts"], metrics["kl"]["errors"], strict=True)
+    kl = ", ".join(f"{part:.2f} ± {error:.2f}" for part, error in pairs)
     assert f"The KL of each dimension or level in turn, nats: {kl}." in text
     assert card.results["weights"]["sha256"] in text
     assert f'model = keras_vae.zoo.load("{run}")' in text and f"`keras-vae verify {run}`" in text, "a folder, no name"
@@ -57,6 +58,34 @@ def test_the_card_of_a_zoo_entry_is_loaded_by_its_name(run, own_zoo):
     toy_runs.copy_of(run, own_zoo / "a_toy")
     assert 'model = keras_vae.zoo.load("a_toy")' in zoo.card("a_toy").markdown()
     assert 'model = keras_vae.zoo.load("a_toy")' in zoo.card(own_zoo / "a_toy").markdown(), "by its folder, too"
+
+
+def test_what_is_a_bound_is_not_shown_as_a_value():
+    assert cards.number({"value": 16.81, "standard_error": 0.17, "bound": "upper"}) == "at most 16.81"
+    assert cards.number({"value": 6.904, "standard_error": 0.17, "bound": "lower"}) == "at least 6.90"
+
+
+def test_further_numbers_say_what_they_are_of():
+    """Labels fitted to, the noun of the data, codes that were given the label, the ceiling of a classifier."""
+    row = {"value": 0.9, "standard_error": 0.01, "examples": 10_000}
+    overview = {
+        "seed": 0,
+        "representation": {"probes": {"linear": {"100": row, "all": row | {"labels": 9000, "given_labels": True}}}},
+        "generation": {"condition_accuracy": row | {"ceiling": 0.9912}},
+    }
+    found = {title: of for title, _, of in cards.further(overview, "sequence")}
+    assert found == {
+        "accuracy of a linear probe fitted to 100 labels": "10,000 sequences",
+        "accuracy of a linear probe fitted to 9,000 labels": "10,000 sequences, codes encoded with the true label",
+        "draws that a classifier takes for their label": "10,000 sequences, of real digits it takes 0.9912 for theirs",
+    }
+
+
+def test_collapse_is_told_with_its_dimensions_and_what_helps():
+    told = cards.collapse_lines({"verdict": "partial", "summary": "Two.", "dimensions": [3, 7], "remedies": ["a", "b"]})
+    assert told == ["Collapse: partial. Two.", "Collapsed dimensions, counted from 0: 3, 7.", "What helps: a; b."]
+    whole = cards.collapse_lines({"verdict": "none", "summary": "All.", "dimensions": [], "remedies": []})
+    assert whole == ["Collapse: none. All."]
 
 
 def test_numbers_show_the_digits_that_their_error_leaves():

@@ -218,7 +218,9 @@ def test_what_the_evaluation_gives_is_recorded_and_shown(trained):
     ssim = overview["generation"]["reconstruction"]["ssim"]
     assert f"| SSIM of the reconstruction | {cards.number(ssim)} | 300 images |" in text
     probe = overview["representation"]["probes"]["linear"]["100"]
-    assert f"| accuracy of a linear probe, 100 labels | {cards.number(probe)} | 300 images, 5 repetitions |" in text
+    assert (
+        f"| accuracy of a linear probe fitted to 100 labels | {cards.number(probe)} | 300 images, 5 repetitions" in text
+    )
 
 
 @pytest.mark.parametrize("trained", ["AE"], indirect=True)
