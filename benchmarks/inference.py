@@ -8,7 +8,8 @@ A format that cannot be exported is a row with the reason. What is recommended l
 
 Exports take most of the time and no quiet machine: first --bundles FOLDER --export-only, then --bundles FOLDER.
 --output is written after each model, and what it holds already, of the same bundle, machine and settings, is not timed
-again. Every mode of each runtime is timed for the model of the README, and the usual one for the others.
+again unless the machine was busy. Every mode of each runtime is timed for the model of the README, and the usual one
+for the others.
 """
 
 import argparse
@@ -111,8 +112,8 @@ def refusals(refused: Mapping[str, str]) -> list[dict[str, Any]]:
 
 
 def is_done(result: Mapping[str, Any] | None, folder: Path, options: Mapping[str, Any]) -> bool:
-    """Whether a result is of this bundle, machine and settings, and need not be timed again."""
-    if not result or result.get("schema") != rounds.SCHEMA:
+    """Whether a result is of this bundle, machine and settings, of a quiet machine, and need not be timed again."""
+    if not result or result.get("schema") != rounds.SCHEMA or result["warnings"]:
         return False
     here, passing = machine.describe(), ("load", "commit")
     same = all(result["machine"].get(key) == value for key, value in here.items() if key not in passing)

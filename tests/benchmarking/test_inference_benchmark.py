@@ -106,6 +106,7 @@ def test_what_was_timed_here_is_not_timed_again():
     assert not inference.is_done(found, bundle.path, options | {"rounds": 99})
     assert not inference.is_done(found | {"machine": {**found["machine"], "flags": ["mmx"]}}, bundle.path, options)
     assert not inference.is_done(found | {"bundle": {"sha256": "0"}}, bundle.path, options)
+    assert not inference.is_done(found | {"warnings": ["The machine was busy."]}, bundle.path, options)
 
 
 def test_results_are_written_after_each_model(monkeypatch, tmp_path):
