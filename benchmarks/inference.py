@@ -90,7 +90,10 @@ def timed(name: str, folder: Path, refused: Mapping[str, str], **options: Any) -
     """What `benchmark` returns, without the folder, with a row for each refusal, and with what is recommended."""
     result = runtimes.benchmark(folder, **options)
     result["bundle"]["path"] = name
-    result["rows"] += refusals(refused)
+    further = refusals(refused)
+    known = {row["runtime"] for row in further}  # why a runtime has no file
+    rows = [row for row in result["rows"] if row["status"] != "no file" or row["runtime"] not in known]
+    result["rows"] = rows + further
     result["recommended"] = []
     for goal in comparing.GOALS:
         try:
@@ -159,7 +162,7 @@ def _int8(rows: Sequence[Mapping[str, Any]]) -> str:
         if row["format"] == "onnx_int8" and row.get("quality"):
             elbo, error = row["quality"]["elbo_change"], row["quality"]["reconstruction_change"]
             if elbo is not None:
-                return f"{-elbo:.2f} nats"
+                return f"{round(-elbo, 2) + 0.0:.2f} nats"
             return "" if error is None else f"{error:+.1%} of error"
     return ""
 
