@@ -8,7 +8,8 @@ A format that cannot be exported is a row with the reason. What is recommended l
 
 Exports take most of the time and no quiet machine: first --bundles FOLDER --export-only, then --bundles FOLDER.
 --output is written after each model, and what it holds already, of the same bundle, machine and settings, is not timed
-again. Every mode of each runtime is timed for the model of the README, and the usual one for the others.
+again unless the machine was busy. Every mode of each runtime is timed for the model of the README, and the usual one
+for the others.
 """
 
 import argparse
@@ -89,7 +90,10 @@ def timed(name: str, folder: Path, refused: Mapping[str, str], **options: Any) -
     """What `benchmark` returns, without the folder, with a row for each refusal, and with what is recommended."""
     result = runtimes.benchmark(folder, **options)
     result["bundle"]["path"] = name
-    result["rows"] += refusals(refused)
+    further = refusals(refused)
+    known = {row["runtime"] for row in further}  # why a runtime has no file
+    rows = [row for row in result["rows"] if row["status"] != "no file" or row["runtime"] not in known]
+    result["rows"] = rows + further
     result["recommended"] = []
     for goal in comparing.GOALS:
         try:
@@ -111,8 +115,8 @@ def refusals(refused: Mapping[str, str]) -> list[dict[str, Any]]:
 
 
 def is_done(result: Mapping[str, Any] | None, folder: Path, options: Mapping[str, Any]) -> bool:
-    """Whether a result is of this bundle, machine and settings, and need not be timed again."""
-    if not result or result.get("schema") != rounds.SCHEMA:
+    """Whether a result is of this bundle, machine and settings, of a quiet machine, and need not be timed again."""
+    if not result or result.get("schema") != rounds.SCHEMA or result["warnings"]:
         return False
     here, passing = machine.describe(), ("load", "commit")
     same = all(result["machine"].get(key) == value for key, value in here.items() if key not in passing)
@@ -158,7 +162,7 @@ def _int8(rows: Sequence[Mapping[str, Any]]) -> str:
         if row["format"] == "onnx_int8" and row.get("quality"):
             elbo, error = row["quality"]["elbo_change"], row["quality"]["reconstruction_change"]
             if elbo is not None:
-                return f"{-elbo:.2f} nats"
+                return f"{round(-elbo, 2) + 0.0:.2f} nats"
             return "" if error is None else f"{error:+.1%} of error"
     return ""
 

@@ -64,11 +64,13 @@ def first_rows(bundle: Bundle, names: Sequence[str] | None) -> list[dict[str, An
 
 def _file(bundle: Bundle, format_name: str, mode: str | None) -> dict[str, Any]:
     """What a row says of the files that it opens."""
+    entry = bundle.formats[format_name]
+    own = entry.get("modes", {}).get(mode, entry)  # a mode with a precision of its own has its own cost
     return {
         "format": format_name,
         "precision": mode if mode in REDUCED else bundle.precision_of(format_name),
         "file_bytes": bundle.size_of(format_name),
-        "quality": bundle.formats[format_name].get("quality"),
+        "quality": own.get("quality"),
     }
 
 

@@ -10,8 +10,8 @@ RECONSTRUCTION_BOUND = 0.02  # share by which the reconstruction error may grow
 def losses(measured: Mapping[str, Any]) -> list[str]:
     """What was measured, in words: nats of test ELBO, and growth of the reconstruction error."""
     change, grown = measured["elbo_change"], measured["reconstruction_change"]
-    said = [] if change is None else [f"{-change:.2f} nats of test ELBO"]
-    return said + ([] if grown is None else [f"{grown:.1%} of reconstruction error"])
+    said = [] if change is None else [f"{round(-change, 2) + 0.0:.2f} nats of test ELBO"]  # -0.0 + 0.0 is 0.0
+    return said + ([] if grown is None else [f"{round(grown, 3) + 0.0:.1%} of reconstruction error"])
 
 
 def loses_too_much(measured: Mapping[str, Any]) -> bool:

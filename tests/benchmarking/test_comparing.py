@@ -199,6 +199,11 @@ def test_what_is_ruined_is_named_and_recommended_only_if_asked():
         runtimes.recommend({"rows": ruined["rows"][1:]}, "latency")
 
 
+def test_a_loss_of_nothing_has_no_sign():
+    chosen = runtimes.recommend({"rows": [fake("b", 1, 1, "int8", quality(0.001, -0.0001))]}, "latency")
+    assert "int8, which loses 0.00 nats of test ELBO and 0.0% of reconstruction error: " in comparing.sentence(chosen)
+
+
 def test_recommendations_of_several_bundles_survive():
     each = [renamed(name) for name in ("first", "second")]
     for one in each:

@@ -59,6 +59,18 @@ def test_a_refusal_is_a_row_of_each_runtime_that_would_open_it():
     assert said[2] == "onnxruntime (int8): refused. 8 bits."
 
 
+def test_a_refusal_stands_in_place_of_the_missing_file(monkeypatch):
+    absent = fake("litert", 1, 1) | {"status": "no file", "reason": "The bundle holds no litert", "format": None}
+    other = absent | {"runtime": "openvino"}
+    monkeypatch.setattr(runtimes, "benchmark", lambda folder: made(fake("onnxruntime", 1, 1), absent, other))
+    rows = inference.timed("one", Path("one"), {"litert": "no counterpart of Foo"})["rows"]
+    assert [(row["runtime"], row["status"]) for row in rows] == [
+        ("onnxruntime", "ok"),
+        ("openvino", "no file"),
+        ("litert", "refused"),
+    ]
+
+
 @pytest.fixture
 def exports(monkeypatch):
     """An export that takes no time, refuses int8 as outputs that differ, and remembers what it was asked for."""
@@ -106,6 +118,7 @@ def test_what_was_timed_here_is_not_timed_again():
     assert not inference.is_done(found, bundle.path, options | {"rounds": 99})
     assert not inference.is_done(found | {"machine": {**found["machine"], "flags": ["mmx"]}}, bundle.path, options)
     assert not inference.is_done(found | {"bundle": {"sha256": "0"}}, bundle.path, options)
+    assert not inference.is_done(found | {"warnings": ["The machine was busy."]}, bundle.path, options)
 
 
 def test_results_are_written_after_each_model(monkeypatch, tmp_path):
