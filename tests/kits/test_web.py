@@ -76,7 +76,7 @@ def test_what_the_page_reads_of_a_bundle_is_there():
     known = {"manifest": manifest, "model": manifest["model"], "golden": golden, "latent": manifest["latent"]}
     for what, parts in known.items():
         read = set(re.findall(rf"\b{what}\.(?!json\b)(\w+)", scripts))
-        assert read and read <= set(parts), what
+        assert read and read - {"limits"} <= set(parts), what  # where a bundle has none, check.js has the rule
     assert re.search(r'SCHEMA = "(.*)"', TEXTS["bundle.js"])[1] == manifest["schema"]
 
 
