@@ -332,7 +332,7 @@ def test_other_kinds_of_codes(model, site, tmp_path):
             ]
             names = "Array.from(document.querySelectorAll('#sliders input')).map((e) => e.getAttribute('aria-label'))"
             assert page.run(names) == order
-            assert page.run("document.querySelector('#sliders p').textContent").startswith("By the spread of the codes")
+            assert page.run("document.querySelector('#sliders p').textContent").startswith("By the spread of test examples' codes")
         if model.conditional:
             page.run("document.querySelector('#classes input:checked').focus()")
             page.press("ArrowRight")
