@@ -14,7 +14,10 @@ import { words, writing } from "./words.js";
 const asked = new URLSearchParams(location.search);
 const status = document.querySelector("#status");
 // What a kind of x is shown by, and the part of the page in which a person makes one.
-const KINDS = { image: { view: pictures, making: drawing }, tokens: { view: words, making: writing } };
+const KINDS = {
+  image: { view: pictures, making: drawing, about: ({ image }) => `Images ${image.join("×")}` },
+  tokens: { view: words, making: writing, about: ({ pixels, classes }) => `Sequences of ${pixels} tokens below ${classes}` },
+};
 const untouched = document.querySelector("main").cloneNode(true);
 let runtime = null;
 
@@ -43,8 +46,9 @@ function describe(bundle) {
   document.title = `${name}: a decoder in the browser`;
   document.querySelector("h1").textContent = name;
   const numbers = bundle.codes.map(({ name: code, size }) => (bundle.codes.length > 1 ? `${code}: ${size}` : size)).join(", ");
-  const xs = bundle.kind === "image" ? `Images ${bundle.image.join("×")}` : `Sequences of ${bundle.pixels} tokens below ${bundle.classes}`;
-  const reduced = bundle.precision === "float32" ? "" : ` Computed from the ${bundle.precision} files: the bundle has no others.`;
+  const xs = KINDS[bundle.kind].about(bundle);
+  const { precision } = bundle;
+  const reduced = precision === "float32" ? "" : ` Computed from the ${precision} files: the bundle has no others.`;
   document.querySelector("#summary").textContent =
     `${model.class}, ${model.likelihood} likelihood. ${xs}, codes of ${numbers} ${bundle.integer ? "integers" : "numbers"}.${reduced}`;
   document.querySelector("#unverified").hidden = canVerify;

@@ -6,7 +6,7 @@ const TOLERANCE = 1e-5; // and for outputs whose tolerance is relative, as much 
 const FLOAT16 = 5e-3; // the same, always relative
 const OTHER_CODES = 0.05; // the share of a reduced precision's integers that may be others
 
-/** A row for each graph, output, batch size and limit: the difference from Keras, by default the largest, and what is allowed. */
+/** A row for each graph, output, batch size and limit: the difference from Keras, and what is allowed. */
 export async function compare(bundle) {
   const rows = [];
   for (const [signature, graph] of Object.entries(bundle.graphs)) {
@@ -49,10 +49,12 @@ function limits({ manifest, precision, format }, graph, output, { data, dtype })
   const said = manifest.limits?.[graph.name]?.[output]?.[precision];
   if (said) return said;
   const size = data.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-  if (precision === "float32") return { max: TOLERANCE + (graph.outputs[output].tolerance === "relative" ? TOLERANCE * size : 0) };
+  const relative = graph.outputs[output].tolerance === "relative";
+  if (precision === "float32") return { max: TOLERANCE + (relative ? TOLERANCE * size : 0) };
   if (dtype.startsWith("int")) return { max: OTHER_CODES };
   if (precision === "float16") return { max: FLOAT16 + FLOAT16 * size };
   // Of 8 bits arithmetic tells no bound: what the export measured and allowed.
-  const rows = manifest.parity.filter(([, each, name, , , part]) => each === format && name === graph.name && part === output);
+  const own = [format, graph.name, output].join();
+  const rows = manifest.parity.filter(([, each, name, , , part]) => [each, name, part].join() === own);
   return { max: Math.max(...rows.map((row) => row[7])) };
 }

@@ -71,7 +71,7 @@ function dimensions(desk) {
 /** How a level's dimensions are ordered, for a person to know. */
 function aboutOrder(facts) {
   if (facts.kl) return "By the KL of each dimension on test examples, the largest first.";
-  if (facts.scale) return "By the spread of the codes of test examples, the largest first; the KL is not known for each dimension.";
+  if (facts.scale) return "By the spread of test examples' codes, the largest first: no dimension has a KL of its own.";
   return "In the order of the code: the bundle does not say how informative each dimension is.";
 }
 
@@ -97,7 +97,8 @@ function slider(desk, dimension) {
   const [least, most] = range(desk, dimension);
   const title = `dimension ${place + 1}`;
   const spoken = desk.bundle.codes.length > 1 ? `${name}, ${title}` : title;
-  const input = element("input", { type: "range", min: least.toFixed(2), max: most.toFixed(2), step: 0.05, "aria-label": spoken });
+  const limits = { min: least.toFixed(2), max: most.toFixed(2), step: 0.05 };
+  const input = element("input", { type: "range", "aria-label": spoken, ...limits });
   const value = element("output", {}, "");
   const [kl, spread] = [facts.kl?.[place], facts.scale?.[place]];
   const note = kl !== undefined ? `${kl.toFixed(2)} nats` : spread !== undefined ? `spread ${spread.toFixed(2)}` : "";

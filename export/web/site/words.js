@@ -32,7 +32,8 @@ export function writing(desk, root) {
   let code = null;
   const rewrite = latest(async (tokens) => {
     code = tokens && (await bundle.encode(tokens, 1, desk.condition));
-    result.textContent = code ? spelling.write(await bundle.decode(onSphere(desk, code), 1, desk.condition)) || NOTHING : "";
+    const decoded = code && (await bundle.decode(onSphere(desk, code), 1, desk.condition));
+    result.textContent = decoded ? spelling.write(decoded) || NOTHING : "";
   });
   const start = spelling.write(desk.example(0));
   root.querySelector("#typed").append(...input(spelling, "A word to encode", start, rewrite));
@@ -42,7 +43,8 @@ export function writing(desk, root) {
 
 /** A field for a word, and what is said where it is none. `onWord` is given its tokens, or null, as it changes. */
 function input(spelling, label, start, onWord) {
-  const field = element("input", { type: "text", value: start, "aria-label": label, autocomplete: "off", autocapitalize: "none", spellcheck: "false" });
+  const plain = { autocomplete: "off", autocapitalize: "none", spellcheck: "false" };
+  const field = element("input", { type: "text", value: start, "aria-label": label, ...plain });
   const said = element("span", { class: "quiet", role: "status" });
   field.addEventListener("input", () => {
     const tokens = spelling.read(field.value);
