@@ -12,6 +12,7 @@ import sys
 import pytest
 
 from keras_vae.models import MODELS
+from tests.conformance.cases import OTHER_DRAWS
 
 OTHERWISE = {
     "BetaTCVAE": "q(z) is estimated from the batch, and that of a half has fewer examples",
@@ -35,9 +36,6 @@ SETTLED = {
 }
 # Models whose critic sees draws from the prior.
 NARROW_PRIOR = {"AAE", "VAEGAN"}
-# TFP has two samplers of the gamma distribution, and TensorFlow chooses one by where a graph runs: not the same draws
-# under the strategy.
-OTHER_DRAWS = {"HypersphericalVAE"}
 # Models whose loss draws nothing.
 NO_NOISE = {"AE", "FSQVAE", "RAE", "ResidualVQVAE", "VQVAE"}
 # In float64, four steps of SGD: what is left of the noise, exp(-10) of a unit.

@@ -9,7 +9,17 @@ from keras_vae import randomness
 from keras_vae.errors import UserError
 from keras_vae.priors import MixturePrior
 from tests import toys
-from tests.conformance.cases import AT_REST, WITHOUT, eagerly, every_model, every_model_slowly, examples, labels, make
+from tests.conformance.cases import (
+    AT_REST,
+    OTHER_DRAWS,
+    WITHOUT,
+    eagerly,
+    every_model,
+    every_model_slowly,
+    examples,
+    labels,
+    make,
+)
 
 # tf.data says so where functions run eagerly, and it is as well.
 pytestmark = pytest.mark.filterwarnings("ignore:Even though the `tf.config.experimental_run_functions_eagerly`")
@@ -147,9 +157,12 @@ def test_traced_and_eager_use_are_the_same(name):
         return found
 
     traced = use()
+    assert all(np.isfinite(value).all() for value in traced)
     with eagerly():
-        for mine, theirs in zip(use(), traced, strict=True):
-            np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)  # float32, fused and not
+        again = use()
+    without_draws = 1  # the reconstruction
+    for mine, theirs in list(zip(again, traced, strict=True))[: without_draws if name in OTHER_DRAWS else None]:
+        np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)  # float32, fused and not
 
 
 @every_model_slowly
