@@ -14,7 +14,12 @@ class DivergedError(UserError, ArithmeticError):
 
 
 class ExportError(UserError):
-    """An exported file that its runtime refuses, or whose outputs differ from Keras's."""
+    """An exported file that its runtime refuses, or whose outputs differ from Keras's.
+
+    `format_name` is the format that cannot hold the model, where that is what is wrong: the others can be exported.
+    """
+
+    format_name: str | None = None
 
 
 class UnavailableError(UserError):

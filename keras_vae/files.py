@@ -17,7 +17,7 @@ from keras_vae.errors import UserError
 if TYPE_CHECKING:
     import numpy as np
 
-_TEMPORARY = ".keras_vae-"
+_TEMPORARY, _ASIDE = ".keras_vae-", "replaced"
 
 
 @contextmanager
@@ -39,7 +39,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
     try:
         yield scratch / path.name
         _flush_to_disk(scratch / path.name)
-        _replace(scratch / path.name, path, scratch / "replaced")
+        _replace(scratch / path.name, path, scratch / _ASIDE)
     except UserError:
         raise
     except Exception as error:
@@ -126,7 +126,7 @@ def check_output_folder(folder: str | Path, manifest: str, overwrite: bool = Fal
     """Refuse a folder whose contents are not ours.
 
     A folder is ours if it holds `manifest`, the file that every run of its kind writes. Leftovers of writers that
-    were killed are removed from it.
+    were killed are removed from it; what one was about to put in its place is put there.
 
     Raises:
       UserError: `folder` is a file, or has other contents and `overwrite` is false.
@@ -134,6 +134,7 @@ def check_output_folder(folder: str | Path, manifest: str, overwrite: bool = Fal
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"The output must be a folder. Given: {folder}, which is a file.")
+    _finish_replacing(folder)
     if not folder.is_dir():
         return folder
     contents = [entry for entry in folder.iterdir() if not entry.name.startswith(_TEMPORARY)]
@@ -167,6 +168,20 @@ def _replace(source: Path, target: Path, aside: Path) -> None:
         if aside.exists() and not target.exists():
             os.replace(aside, target)
         raise
+
+
+def _finish_replacing(folder: Path) -> None:
+    """Where a writer was killed between its two renames, the folder is gone and what replaces it, whole, has no name.
+
+    Scratch folders of other writers, which may be at work, have nothing set aside, and are left alone.
+    """
+    if folder.exists():
+        return
+    for scratch in sorted(folder.parent.glob(f"{_TEMPORARY}*")):
+        if (scratch / _ASIDE).is_dir() and (scratch / folder.name).is_dir():
+            os.replace(scratch / folder.name, folder)
+            shutil.rmtree(scratch, ignore_errors=True)
+            return
 
 
 def _reason(error: Exception) -> str:

@@ -239,3 +239,18 @@ def test_many_writers_of_one_file_leave_one_whole_content(tmp_path):
     assert content in ("a" * 10_000, "b" * 10_000)
     assert os.listdir(tmp_path) == ["target"]
     assert np.unique(list(content)).size == 1
+
+
+def test_a_writer_that_was_killed_between_its_two_renames(tmp_path):
+    """What stood there is aside, what replaces it is whole, and neither has its name."""
+    scratch = tmp_path / ".keras_vae-killed"
+    for name, text in (("replaced", "old"), ("bundle", "new")):
+        (scratch / name).mkdir(parents=True)
+        (scratch / name / "bundle.json").write_text(text)
+    at_work = tmp_path / ".keras_vae-other"
+    (at_work / "bundle").mkdir(parents=True)
+    assert files.check_output_folder(tmp_path / "elsewhere", "bundle.json") == tmp_path / "elsewhere"
+    assert scratch.is_dir()
+    files.check_output_folder(tmp_path / "bundle", "bundle.json")
+    assert (tmp_path / "bundle" / "bundle.json").read_text() == "new"
+    assert not scratch.exists() and at_work.is_dir()

@@ -35,6 +35,16 @@ def are_digits(model: Any) -> bool:
     return tuple(model.image_shape) == _DIGITS
 
 
+def are_words(model: Any) -> bool:
+    """Whether the bundled words have the model's length and vocabulary, and are what it is tried on."""
+    if model.x_spec()["kind"] != "tokens":
+        return False
+    from keras_vae import data
+
+    known = (data.words.LENGTH, data.words.VOCABULARY_SIZE)
+    return (model.image_shape[0], model.x_spec()["classes"]) == known
+
+
 def images_for(model: Any) -> tuple[str, dict[str, np.ndarray]]:
     """Where the images come from, in words, and the ordinary cases, those of the model's own kind first.
 
@@ -115,7 +125,7 @@ def _sequences_for(model: Any) -> tuple[str, dict[str, np.ndarray]]:
     from keras_vae import data
 
     (length,), classes = model.image_shape, model.x_spec()["classes"]
-    if (length, classes) == (data.words.LENGTH, data.words.VOCABULARY_SIZE):
+    if are_words(model):
         return f"the first {EXAMPLES} test words", {"words": data.load_arrays("words", f"test[:{EXAMPLES}]")}
     generator = np.random.default_rng(_SEED)
     tokens = generator.integers(1, classes, (EXAMPLES, length), dtype="int32")

@@ -16,17 +16,19 @@ from keras_vae.export import cases as trials
 from keras_vae.zoo import store
 
 _PACKAGES = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "openvino", "ai-edge-litert", "numpy")
-_IN_FILES = ("keras_vae", "tensorflow", "keras", "tf2onnx")  # the versions that decide a file's bytes
+# The versions that decide a file's bytes; onnxruntime's converters make float16 and int8.
+_IN_FILES = ("keras_vae", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime")
 _LICENCE = "Apache-2.0"
 _MNIST = "CC-BY-SA-3.0"
+_WORDS = "LicenseRef-SCOWL"  # permissive, with its notice: keras_vae/data/words/PROVENANCE.md
 
 
 def facts_of(model: Any, prior: Any = None) -> dict[str, Any]:
     """`model`, `preprocessing`, `licences` and `versions`, as JSON.
 
     `model`: class, zoo_name, weights_sha256, likelihood, latent_dim, prior, labels (the names of a condition's
-    classes), image_shape. `licences`: of the software, of the weights (None: they are not the zoo's), of the images in
-    golden.json. `prior` is a fitted one that is exported in place of the model's.
+    classes), image_shape. `licences`: of the software, of the weights (None: they are not the zoo's), of the images, or
+    words, in golden.json (None: they are random). `prior` is a fitted one that is exported in place of the model's.
     """
     spec = model.condition_spec()
     folder = getattr(model, "zoo_folder", None)
@@ -46,10 +48,16 @@ def facts_of(model: Any, prior: Any = None) -> dict[str, Any]:
         "licences": {
             "software": _LICENCE,
             "weights": _LICENCE if shipped else None,
-            "images": _MNIST if trials.are_digits(model) else None,
+            "images": _licence_of_examples(model),
         },
         "versions": _versions(),
     }
+
+
+def _licence_of_examples(model: Any) -> str | None:
+    if trials.are_words(model):
+        return _WORDS
+    return _MNIST if trials.are_digits(model) else None
 
 
 def _preprocessing(model: Any) -> dict[str, Any]:

@@ -10,36 +10,54 @@ import pytest
 from keras_vae import export, runtimes
 from keras_vae.errors import ExportError
 from keras_vae.export import formats, support
+from keras_vae.export.graphs import graphs_of
 from keras_vae.export.parity import BATCHES
 from keras_vae.models import MODELS
-from tests.conformance.cases import every_model, make
+from tests.conformance.cases import CASES, every_model, make
 
 
 @pytest.mark.slow
 @every_model
 def test_every_claim_is_proven(name, tmp_path):
-    claimed = {(cell.format, cell.runtime) for cell in support.cells([name]) if cell.op is None}
+    """Without force: what the table calls "yes" is what `export` does when nothing else is said."""
+    claimed = {(cell.format, cell.runtime) for cell in support.cells([name])}
     absent = {runtime for _, runtime in claimed if not runtimes.installed()[runtime].version}
     assert not absent, "a claim can be proven only where its runtime is installed"
-    # A toy with random weights has no ELBO worth keeping, so nothing is refused for what it loses of it.
-    bundle = export.export(make(name), tmp_path / "bundle", sorted({each for each, _ in claimed}), force=True)
+    sampler = name not in support.WITHOUT_SAMPLER
+    bundle = export.export(make(name), tmp_path / "bundle", sorted({each for each, _ in claimed}), sampler=sampler)
     assert {(row.format, row.runtime) for row in bundle.parity} == claimed
-    graphs = {graph for graph, described in bundle.graphs.items() if graph in bundle.formats["onnx"]["files"]}
+    graphs = {graph for graph in bundle.graphs if graph in bundle.formats["onnx"]["files"]}
+    assert ("sampler" in graphs) == sampler
     for cell in claimed:
         rows = [row for row in bundle.parity if (row.format, row.runtime) == cell]
         assert {row.graph for row in rows} >= graphs and {row.batch for row in rows} == set(BATCHES)
         assert all(row.passed for row in rows), cell
-    for cell in bundle.formats:
-        assert ("quality" in bundle.formats[cell]) == (cell in ("onnx_fp16", "onnx_int8"))
+    for each, entry in bundle.formats.items():
+        assert ("quality" in entry) == (each in ("onnx_fp16", "onnx_int8"))
+    assert export.check(bundle).rows
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "format_name"), sorted(support.CANNOT))
-def test_every_refusal_names_its_op_and_the_remedy(name, format_name, tmp_path):
-    cell = next(cell for cell in support.cells([name]) if cell.format == format_name)
-    with pytest.raises(ExportError, match=f"{re.escape(str(cell.op))}.*{re.escape(str(cell.remedy))}"):
-        export.export(make(name), tmp_path / "bundle", format_name)
+@pytest.mark.parametrize(("name", "format_name"), sorted(support.NEEDS))
+def test_without_what_a_cell_needs_the_error_names_the_op_and_the_remedy(name, format_name, tmp_path):
+    need = support.NEEDS[name, format_name]
+    lacking = {
+        argument: {key: value for key, value in CASES[name][argument].items() if key not in added}
+        for argument, added in need.arguments.items()
+    }
+    assert all(CASES[name][argument].items() >= added.items() for argument, added in need.arguments.items())
+    with pytest.raises(ExportError, match=f"{re.escape(need.op)}.*{re.escape(need.remedy)}"):
+        export.export(make(name, **lacking), tmp_path / "bundle", format_name)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("model", sorted(MODELS))
+def test_a_sampler_is_what_the_table_says(model):
+    if model in support.WITHOUT_SAMPLER:
+        with pytest.raises(ExportError, match=r"A sampler draws from the Gaussian.*Leave the sampler out"):
+            graphs_of(make(model), sampler=True)
+    else:
+        assert "sampler" in [graph.name for graph in graphs_of(make(model), sampler=True)]
 
 
 def test_every_model_and_format_is_in_the_table():
@@ -47,18 +65,19 @@ def test_every_model_and_format_is_in_the_table():
     cells = support.cells(MODELS)
     assert {cell.model for cell in cells} == set(MODELS) and {cell.format for cell in cells} == set(formats.FORMATS)
     assert {cell.runtime for cell in cells} == set(runtimes.names())
-    assert {name for name, _ in [*support.CANNOT, *support.ONLY]} <= set(MODELS)
+    assert {name for name, _ in support.NEEDS} | support.WITHOUT_SAMPLER <= set(MODELS)
 
 
-def test_the_table_says_what_the_cells_say(monkeypatch):
-    monkeypatch.setitem(support.CANNOT, ("VAE", "litert"), "BesselI0e")
+def test_the_table_says_what_the_cells_say():
     lines = support.markdown(MODELS).splitlines()
     columns = [title.strip() for title in lines[0].split("|")[1:-1]]
-    assert columns[0] == "model" and "onnx: onnxruntime, openvino" in columns and "litert" in columns
+    assert columns[0] == "model" and "onnx: onnxruntime, openvino" in columns and columns[-1] == "--sampler"
     rows = {line.split("|")[1].strip(" `"): line.split("|")[2:-1] for line in lines[2 : 2 + len(MODELS)]}
     assert set(rows) == set(MODELS)
-    assert rows["VAE"][columns.index("litert") - 1].strip() == "no: BesselI0e"
-    assert rows["SequenceVAE"][columns.index("litert") - 1].strip() == "yes with `unroll=True` in its encoder"
-    assert "* `VAE` in litert: no BesselI0e. Keep densities with Bessel functions out" in lines[-1]
-    refused = next(cell for cell in support.cells(["VAE"]) if cell.format == "litert")
-    assert refused.op == "BesselI0e" and "return the parameters" in str(refused.remedy)
+    for name, row in rows.items():
+        words = [word.strip() for word in row]
+        assert words[-1] == ("no" if name in support.WITHOUT_SAMPLER else "yes")
+        for cell in support.cells([name]):
+            said = words[[title.split(":")[0] for title in columns].index(cell.format) - 1]
+            assert said == ("yes" if cell.need is None else f"yes {cell.need.words}")
+    assert "* `SequenceVAE` in litert without it: no TensorListReserve." in "\n".join(lines) and "--force" in lines[-1]

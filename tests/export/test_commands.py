@@ -5,7 +5,7 @@ import json
 import pytest
 
 from keras_vae import cli, zoo
-from keras_vae.errors import UserError
+from keras_vae.errors import ExportError, UserError
 from tests.export.bundles import bundle_of, copied, model_of
 
 
@@ -80,6 +80,33 @@ def test_export_all_reports_the_one_that_fails_and_writes_the_others(two_models,
     assert status == 1 and document["passed"] is False
     assert [(row["name"], row["error"] is None) for row in document["models"]] == [("broken", False), ("fine", True)]
     assert document["models"][1]["comparisons"] > 10 and document["seconds"] >= document["models"][1]["seconds"]
+
+
+def test_export_all_leaves_out_what_a_format_cannot_hold(two_models, monkeypatch, tmp_path, capsys):
+    from keras_vae.export.formats import FORMATS
+
+    def refuses(work, folder):
+        raise ExportError("Converting the encoder to LiteRT failed: it has no counterpart of Erfc. Use another.")
+
+    monkeypatch.setattr(zoo, "names", lambda: ["fine"])
+    monkeypatch.setitem(FORMATS, "litert", refuses)
+    status, out, _ = run(capsys, "export", "--all", "--output", tmp_path, "-f", "onnx", "-f", "litert")
+    assert status == 0 and "fine without litert: Converting the encoder to LiteRT failed" in " ".join(out.split())
+    assert (tmp_path / "fine" / "encoder.onnx").is_file()
+    status, out, _ = run(capsys, "export", "--all", "--output", tmp_path, "-f", "litert")
+    assert status == 1 and "0 models exported" in out
+
+
+def test_export_all_survives_an_error_of_a_library(two_models, monkeypatch, tmp_path, capsys):
+    def load(name):
+        if name == "broken":
+            raise RuntimeError("a bug somewhere")
+        return model_of("colour")
+
+    monkeypatch.setattr(zoo, "load", load)
+    status, out, _ = run(capsys, "export", "--all", "--output", tmp_path, "-f", "onnx")
+    assert status == 1 and "broken: RuntimeError: a bug somewhere" in out and "1 models exported in" in out
+    assert (tmp_path / "fine" / "bundle.json").is_file()
 
 
 def test_export_all_succeeds(two_models, monkeypatch, tmp_path, capsys):

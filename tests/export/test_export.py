@@ -266,3 +266,26 @@ def test_unknown_formats(formats, message, tmp_path):
     with pytest.raises(UserError, match=message):
         export(model_of("mlp"), tmp_path / "out", formats)
     assert not list(tmp_path.iterdir())
+
+
+def test_licences_are_of_the_examples_too():
+    from keras_vae.export.facts import facts_of
+    from keras_vae.models import SequenceVAE
+
+    small = {"encoder": {"name": "gru", "units": 3}, "decoder": {"name": "gru", "units": 3}, "latent_dim": 2}
+    of_words, of_nothing = (SequenceVAE(length=n, vocabulary_size=k, **small) for n, k in ((16, 27), (5, 4)))
+    assert facts_of(of_words)["licences"]["images"] == "LicenseRef-SCOWL"
+    assert facts_of(of_nothing)["licences"]["images"] is None
+
+
+def test_a_graph_that_is_not_the_model_is_refused(tmp_path):
+    class Other(VAE):
+        """Whose graph of the encoder adds a hundredth to what the model gives."""
+
+        def encode(self, x, condition=None):
+            return super().encode(x, condition) + np.float32(0.01)
+
+    model = stirred(Other(image_shape=(4, 4, 1), latent_dim=2, encoder=DENSE, decoder=DENSE))
+    with pytest.raises(ExportError, match=r"must give what the model does.*encoder, whose 'mean' .* by 0\.01"):
+        export(model, tmp_path / "out", "onnx")
+    assert not list(tmp_path.iterdir())

@@ -54,7 +54,7 @@ def test_every_fact_is_in_the_onnx_file_too():
         for name, value in manifest["model"].items():
             text = told.get(f"keras_vae.{name}")
             assert text == (None if value is None else value if isinstance(value, str) else json.dumps(value))
-        for package in ("keras_vae", "tensorflow", "keras", "tf2onnx"):
+        for package in ("keras_vae", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime"):
             assert told[f"version.{package}"] == manifest["versions"][package]
 
 

@@ -231,11 +231,11 @@ def _rename(graph: Any, names: Mapping[str, str], places: Mapping[str, int]) -> 
         node.output[:] = [names[made] for made in node.output]
         for body in bodies_of(node):
             body.name, body.doc_string = f"{node.name}_body", ""
-            scalars = [*body.input[:2], *body.output[:1]] if node.op_type == "Loop" else []
             for value in [*body.input, *body.output]:
-                value.type.tensor_type.ClearField("shape")  # of which tf2onnx knows more or less by chance
-                if value in scalars:
-                    value.type.tensor_type.shape.SetInParent()
+                for size in value.type.tensor_type.shape.dim:
+                    size.dim_param = ""
+            for value in body.output:  # of which tf2onnx knows more or less by chance
+                value.type.tensor_type.ClearField("shape")
             _rename(body, names, places)
     weights = [tensor for tensor in graph.initializer if tensor.name in names]
     for tensor in weights:
