@@ -174,7 +174,8 @@ def int8_limits(
     for graph in runtime.graphs:
         (case,) = cases[graph]
         for output in runtime.bundle.graphs[graph]["outputs"]:
-            expected, worst = case.outputs[output], dict.fromkeys(("mean", "p99", "max"), 0.0)
+            expected = case.outputs[output]
+            worst: dict[str, float] = dict.fromkeys(("mean", "p99", "max"), 0.0)
             for batch in GOLDEN_BATCHES:
                 given = runtime.run(graph, {name: array[:batch] for name, array in case.inputs.items()})
                 for each, figure in statistics(given.get(output), expected[:batch], "int8").items():

@@ -62,7 +62,7 @@ def _draw(model: Any, inputs: Mapping[str, np.ndarray]) -> Any:
     if not model.stochastic or is_gaussian(model) or _are_integers(model):
         return None
     posterior = model.posterior(*_tensors(inputs).values())
-    z = posterior.sample(seed=randomness.seed_of(randomness.EVALUATION))
+    z = posterior.sample(seed=randomness.seed_of(0, randomness.EVALUATION))
     return keras.tree.map_structure(np.asarray, z), np.asarray(posterior.log_prob(z))
 
 

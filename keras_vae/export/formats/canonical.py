@@ -92,7 +92,7 @@ def _keys_of(graph: Any, keys: Keys, rewrite: bool = False) -> Keys:
 def _drop_identities(body: Any) -> None:
     """Of what the body makes. tf2onnx has one where two outputs are the same: of either. `_apart` puts them back."""
     own = {value.name for value in body.input}
-    same: dict[str, str] = {}
+    same: dict[str, Any] = {}
     for node in body.node:
         given = same.get(node.input[0], node.input[0]) if node.op_type == "Identity" else ""
         own |= set(node.output)
