@@ -5,6 +5,7 @@ import resource
 
 import keras
 import numpy as np
+import onnx
 import pytest
 import tensorflow as tf
 
@@ -97,12 +98,14 @@ def test_outputs_that_differ_are_an_error_with_numbers(small, tmp_path, monkeypa
 
 
 def test_a_file_that_its_runtime_refuses_is_an_error(small, tmp_path, monkeypatch):
-    def write_garbage(work, folder):
+    def write_for_a_later_runtime(work, folder):
         entry = FORMATS_KEPT["onnx"](work, folder)
-        (folder / "decoder.onnx").write_bytes(b"not a graph")
+        proto = onnx.load(folder / "decoder.onnx")
+        proto.ir_version = 99  # of a later ONNX than the runtime's
+        onnx.save(proto, folder / "decoder.onnx")
         return entry
 
-    monkeypatch.setitem(FORMATS, "onnx", write_garbage)
+    monkeypatch.setitem(FORMATS, "onnx", write_for_a_later_runtime)
     with pytest.raises(ExportError, match="onnxruntime refuses the onnx files"):
         export(small, tmp_path / "out", "onnx")
     assert not list(tmp_path.iterdir())
