@@ -45,7 +45,7 @@ def rollout(
         logits = ops.cast(logits, z.dtype)
         score = logits if noise is None else logits / temperature + ops.take(noise, place, axis=0)
         # keras.ops.argmax makes Bitcast, which ONNX lacks.
-        best = tf.argmax(score, -1, output_type="int32")
+        best = tf.argmax(score, 1, output_type="int32")
         ended = ops.logical_and(ops.equal(last, 0), place > 0)
         last = ops.where(ended, ops.zeros_like(best), best)
         here = ops.equal(places, place)

@@ -4,12 +4,13 @@ import hashlib
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnxruntime
 
 
-def run(bundle: Path, name: str, given: np.ndarray | dict, **named: np.ndarray) -> dict[str, np.ndarray]:
+def run(bundle: Path, name: str, given: np.ndarray | dict, **named: np.ndarray) -> dict[str, Any]:
     """The outputs of a graph by name, its result first. `given`: its first input, or inputs by name as in `named`."""
     manifest = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))
     graph, file = manifest["graphs"][name], manifest["formats"]["onnx"]["files"][name]
