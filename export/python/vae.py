@@ -4,13 +4,12 @@ import hashlib
 import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime
 
 
-def run(bundle: Path, name: str, given: np.ndarray | dict, **named: np.ndarray) -> dict[str, Any]:
+def run(bundle: Path, name: str, given: np.ndarray | dict, **named: np.ndarray) -> dict:
     """The outputs of a graph by name, its result first. `given`: its first input, or inputs by name as in `named`."""
     manifest = json.loads((bundle / "bundle.json").read_text(encoding="utf-8"))
     graph, file = manifest["graphs"][name], manifest["formats"]["onnx"]["files"][name]
