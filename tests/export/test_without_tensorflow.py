@@ -53,7 +53,7 @@ def test_check_fails_there_on_outputs_that_differ(tmp_path):
 
     resealed(folder, nudge)
     done = python(_CHECK, folder, "--runtime", "onnxruntime")
-    assert done.returncode == 1 and "the decoder's 'mean' differs from Keras" in done.stderr
+    assert done.returncode == 1 and "the decoder's 'mean' in onnx differs from Keras" in done.stderr
 
 
 def test_check_fails_there_if_only_tensorflow_was_asked_for(tmp_path):

@@ -93,7 +93,7 @@ class TestDensity:
     def test_there_is_none_before_it_is_fitted(self):
         model = toy(RAE)
         for call in (model.prior, lambda: model.sample(2)):
-            with pytest.raises(UserError, match=r"once it is fitted\. Call model\.fit_density\(train_images\)"):
+            with pytest.raises(UserError, match=r"once one is fitted\. Call model\.fit_density\(train_images\)"):
                 call()
         with pytest.raises(UserError, match=r"two images or more\. Given: 1\."):
             model.fit_density(X[:1])
