@@ -29,7 +29,7 @@ from keras_vae.errors import UserError
 
 DETAILED = "beta_vae_mnist"
 PRECISIONS = {"onnx_fp16": "float16", "onnx_int8": "int8"}
-BRIEF = {"rounds": 5, "cold_starts": 2}  # of the other models
+BRIEF = {"rounds": 3, "cold_starts": 1}  # of the other models
 
 
 def wanted() -> list[str]:

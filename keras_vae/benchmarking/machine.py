@@ -3,6 +3,7 @@
 import os
 import platform
 import subprocess
+import time
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,8 @@ def describe() -> dict[str, Any]:
       `processor`; `processors`, those this process may use; `flags` that runtimes choose kernels by; `quota`,
       processors' worth of time that the control group allows, None without a limit; `governor` of the clock, None
       where it cannot be read; `system`, `python`; `environment`, variables that change what TensorFlow computes with;
-      `keras_vae`, its version; `commit`, of a checkout; `load`, of the last minute, None where the system has none.
+      `keras_vae`, its version; `commit`, of a checkout; `load`, how many processors are at work just now, on whatever;
+      None where the system does not say.
     """
     return {
         "processor": _named("model name") or platform.processor() or platform.machine(),
@@ -34,18 +36,18 @@ def describe() -> dict[str, Any]:
         "environment": {name: os.environ.get(name) for name in _VARIABLES},
         "keras_vae": keras_vae.__version__,
         "commit": _commit(Path(keras_vae.__file__).parents[1]),
-        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "load": _load(),
     }
 
 
 def warnings(machine: dict[str, Any]) -> list[str]:
     """A sentence for each reason why the figures of a machine, as `describe` gave it, cannot be trusted."""
     load, processors = machine["load"], machine["processors"]
-    if load is None or load <= processors / 2:
+    if load is None or load <= processors / 4:
         return []
     return [
-        f"The machine was busy before the start, with a load of {load:g} on {processors} processors: the figures are "
-        f"too slow, by an unknown factor. Time them again while nothing else runs."
+        f"The machine was busy before the start, with {load:g} of {processors} processors at work: the figures are too "
+        f"slow, by an unknown factor. Time them again while nothing else runs."
     ]
 
 
@@ -59,6 +61,19 @@ def _read(path: str) -> str:
 def _named(name: str) -> str:
     lines = _read("/proc/cpuinfo").splitlines()
     return next((line.partition(":")[2].strip() for line in lines if line.partition("\t")[0].strip() == name), "")
+
+
+def _load(seconds: float = 0.5) -> float | None:
+    """Of /proc/stat over some time: the load average would still be that of a benchmark that has just ended."""
+
+    def passed() -> tuple[float, float]:
+        of_all = [float(each) for each in _read("/proc/stat").partition("\n")[0].split()[1:9]]
+        return (sum(of_all), sum(of_all) - sum(of_all[3:5])) if len(of_all) == 8 else (0.0, 0.0)
+
+    before = passed()
+    time.sleep(seconds)
+    total, working = (after - start for after, start in zip(passed(), before, strict=True))
+    return round(working / total * (os.cpu_count() or 1), 2) if total else None
 
 
 def _quota() -> float | None:

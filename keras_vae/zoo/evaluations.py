@@ -1,6 +1,6 @@
 """The full evaluation of a zoo entry: its model, and the data that its recipe names."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -88,3 +88,20 @@ def overview(
         report=report,
         **further,
     )
+
+
+def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """An overview with what another one of the same data measured, or found that the model has none of, in its place.
+
+    Args:
+      old: as `overview` gives it.
+      new: of some of its metrics.
+    """
+    sections = [name for name, value in new.items() if isinstance(value, Mapping) and name != "without"]
+    found = {f"{section}.{name}" for section in sections for name in new[section]} | set(new["without"])
+    result = {**old, "without": {path: why for path, why in old["without"].items() if path not in found}}
+    result["without"] |= new["without"]
+    for section in sections:
+        kept = {name: value for name, value in old.get(section, {}).items() if f"{section}.{name}" not in found}
+        result[section] = kept | new[section]
+    return result

@@ -2,7 +2,7 @@
 
 import inspect
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from keras_vae.callbacks import TensorBoard
 from keras_vae.errors import CorruptFileError, DivergedError, UserError
 from keras_vae.models import MODELS
 from keras_vae.naming import check_arguments, choose
-from keras_vae.zoo import cards, checkpoints, fitted, measures, pictures, recipes, store, texts, weights
+from keras_vae.zoo import cards, checkpoints, evaluations, fitted, measures, pictures, recipes, store, texts, weights
 from keras_vae.zoo.examples import condition_of, examples_of
 
 
@@ -198,10 +198,15 @@ def _describe(where: store.Entry, model: Any, results: dict[str, Any], prior: An
     files.write_json(where.folder / store.RESULTS, results)
 
 
-def measure_again(name: str | Path) -> dict[str, Any]:
+def measure_again(name: str | Path, further: Sequence[str] = ()) -> dict[str, Any]:
     """Measure a trained model anew and rewrite its results, card and pictures; its weights stay as they are.
 
     For entries that were trained before something was measured. `measures.verify` compares, and writes nothing.
+
+    Args:
+      name: of the zoo, or a run's folder.
+      further: metrics of `keras_vae.evaluation.evaluate`, as "latent.kl_split": only these, and the rest stays. By
+        default, everything.
 
     Returns:
       The contents of results.json.
@@ -212,7 +217,11 @@ def measure_again(name: str | Path) -> dict[str, Any]:
     """
     where = store.entry(name)
     model, prior = load(name), fitted.prior(name)
-    results = where.results | measures.measured(where.recipe, model, prior)
+    if further:
+        new = evaluations.overview(where.recipe, model, further, prior=prior)
+        results = {**where.results, "overview": evaluations.merged(where.results["overview"], new)}
+    else:
+        results = where.results | measures.measured(where.recipe, model, prior)
     _describe(where, model, results, prior)
     return results
 

@@ -182,9 +182,9 @@ def test_arguments_that_do_not_fit(arguments, message):
 
 def test_a_busy_machine_is_said(results):
     described = {**results["machine"], "processors": 4}
-    assert machine.warnings({**described, "load": 2.0}) == []
-    (said,) = machine.warnings({**described, "load": 2.5})
-    assert "busy before the start, with a load of 2.5 on 4 processors" in said
+    assert machine.warnings({**described, "load": 1.0}) == []
+    (said,) = machine.warnings({**described, "load": 1.5})
+    assert "busy before the start, with 1.5 of 4 processors at work" in said
     assert said in runtimes.markdown({**results, "warnings": [said]})
 
 

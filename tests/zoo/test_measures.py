@@ -12,7 +12,7 @@ import keras_vae
 from keras_vae import data, zoo
 from keras_vae.errors import CorruptFileError, UserError
 from keras_vae.files import sha256
-from keras_vae.zoo import cards, measures, weights
+from keras_vae.zoo import cards, evaluations, measures, weights
 from tests import toy_runs
 
 
@@ -150,3 +150,15 @@ def test_a_zoo_entry_is_whole(name):
     assert card.results["training"]["epochs"] == card.recipe.training.epochs
     assert {"log_px", {"image": "squared_error", "tokens": "tokens_right"}[card.kind]} < set(card.results["metrics"])
     assert "[" not in card.recipe.data.train + card.recipe.evaluation.split, "no subset"
+
+
+def test_some_further_numbers_take_the_place_of_old_ones():
+    old = {
+        "split": "test", "without": {"latent.codebook": "None.", "latent.collapse": "Not then."},
+        "latent": {"kl_split": 1, "kept": 2}, "generation": {"mnist_fd": 3},
+    }  # fmt: skip
+    new = {"split": "test", "without": {"latent.kl_split": "A flow."}, "latent": {"collapse": 4}}
+    assert evaluations.merged(old, new) == {
+        "split": "test", "without": {"latent.codebook": "None.", "latent.kl_split": "A flow."},
+        "latent": {"kept": 2, "collapse": 4}, "generation": {"mnist_fd": 3},
+    }  # fmt: skip
