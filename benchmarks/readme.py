@@ -22,6 +22,7 @@ def tables() -> dict[str, str]:
     results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in Path(__file__).parent.glob("*.json")}
     import inference
     from likelihood import sentence
+    import anomaly
     from training import markdown
 
     zoo_results = results["inference"]
@@ -31,6 +32,7 @@ def tables() -> dict[str, str]:
         "runtimes": runtimes.markdown(zoo_results[inference.DETAILED]).rstrip(),
         **{f"inference, {call}": inference.markdown(zoo_results, call) for call in ("decode", "encode")},
         "training": markdown(results["training"]),
+        "anomaly": anomaly.markdown(results["anomaly"]),
         "likelihood": sentence(results["likelihood"]),
     }
 
