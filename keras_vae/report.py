@@ -11,7 +11,8 @@ _STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 66rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.7rem; margin-bottom: .2rem } h2 { font-size: 1.2rem; margin-top: 2.2rem }
 .scroll { overflow-x: auto } table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums }
-th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: right; white-space: nowrap }
+th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: bottom }
+td { white-space: nowrap } td:first-child { white-space: normal; min-width: 12rem }
 th:first-child, td:first-child { text-align: left } caption { text-align: left; color: var(--soft) }
 figure { margin: 1rem 0 } figcaption { color: var(--soft); font-size: .9rem }
 img { max-width: 100%; background: #fff; image-rendering: auto } code { font-size: .9em }
