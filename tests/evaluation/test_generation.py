@@ -128,12 +128,12 @@ def test_a_trained_model_lies_between_the_floor_and_an_untrained_one(real):
 
 @pytest.mark.slow
 def test_digits_drawn_for_a_label_are_taken_for_it():
-    """Chance is a tenth: after 8 epochs of 20 steps the label is followed three times as often."""
+    """Chance is a tenth: after 8 epochs of 20 steps the label is followed more often, by 5 standard errors of chance."""
     network = {"name": "mlp", "hidden": (64,)}
     chance = condition_accuracy(CVAE(num_classes=10, encoder=network, decoder=network), 300)
     assert chance["value"] < 0.25
     found = condition_accuracy(trained(CVAE, condition=digits().y, num_classes=10), 300)
-    assert found["value"] > 0.3 and found["examples"] == 300
+    assert found["value"] > 0.1 + 5 * np.sqrt(0.1 * 0.9 / 300) and found["examples"] == 300
     assert found["standard_error"] == pytest.approx(np.sqrt(found["value"] * (1 - found["value"]) / 300))
 
 
