@@ -128,7 +128,7 @@ def test_a_trained_model_lies_between_the_floor_and_an_untrained_one(real):
 
 @pytest.mark.slow
 def test_digits_drawn_for_a_label_are_taken_for_it():
-    """Chance is a tenth: after 8 epochs of 20 steps the label is followed more often, by 5 standard errors of chance."""
+    """Chance is a tenth: after 8 epochs of 20 steps labels are followed more often, by 5 standard errors of chance."""
     network = {"name": "mlp", "hidden": (64,)}
     chance = condition_accuracy(CVAE(num_classes=10, encoder=network, decoder=network), 300)
     assert chance["value"] < 0.25
