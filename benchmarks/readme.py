@@ -20,9 +20,9 @@ def tables() -> dict[str, str]:
     from keras_vae.zoo import cards
 
     results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in Path(__file__).parent.glob("*.json")}
+    import anomaly
     import inference
     from likelihood import sentence
-    import anomaly
     from training import markdown
 
     zoo_results = results["inference"]
