@@ -7,7 +7,7 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
 from keras_vae.arrays import check_codes, check_number, check_whole_number
-from keras_vae.errors import UserError
+from keras_vae.errors import NotApplicable, UserError
 
 METHODS = ("pca", "tsne")
 
@@ -26,6 +26,7 @@ def to_plane(codes: Any, method: str = "pca", seed: int = 0, perplexity: float =
 
     Raises:
       UserError: an unknown method, too few codes, or codes that are no finite vectors.
+      NotApplicable: codes that are all the same, which have no axes.
     """
     if method not in METHODS:
         raise UserError(f"method is one of {', '.join(METHODS)}. Given: {method!r}.")
@@ -38,6 +39,8 @@ def to_plane(codes: Any, method: str = "pca", seed: int = 0, perplexity: float =
         raise UserError(f"{method} needs {needed} codes or more, here. Given: {len(array)}.")
     if array.shape[1] <= 2:
         return np.pad(array, ((0, 0), (0, 2 - array.shape[1])))
+    if (array == array[0]).all():
+        raise NotApplicable(f"A plane is of codes that differ. Given: {len(array)} times the same. Has it collapsed?")
     seed = check_whole_number(seed, "seed", minimum=0)
     if method == "pca":
         return PCA(2, svd_solver="full").fit_transform(array)

@@ -179,6 +179,7 @@ def test_with_few_labels_a_pretrained_encoder_learns_digits_better_than_a_new_on
         (lambda m, x: tasks.code_length(m, x[:1]), "A standard error needs two images or more"),
         (lambda m, x: tasks.code_length(toy(AE), x), "AE has no distribution over codes"),
         (lambda m, x: tasks.to_plane(x), "codes must have shape"),
+        (lambda m, x: tasks.to_plane(np.ones((9, 3))), "A plane is of codes that differ. Given: 9 times the same"),
         (lambda m, x: tasks.to_plane(x[:, 0, :, 0], "umap"), "method is one of pca, tsne"),
         (lambda m, x: tasks.to_plane(x[:, 0, :, 0], "tsne"), r"tsne needs 32 codes or more, here\. Given: 4"),
         (lambda m, x: tasks.to_plane(np.full((9, 3), np.nan)), "codes must be finite"),
