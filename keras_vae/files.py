@@ -108,7 +108,9 @@ def read_array(path: str | Path) -> "np.ndarray":
     import numpy as np
 
     try:
-        array = np.load(path, allow_pickle=False)
+        # Opened here: np.load leaves an archive under this name open until it is collected.
+        with open(path, "rb") as file:
+            array = np.load(file, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
         raise UserError(f"Cannot read an array of numbers from {path}: {str(error).splitlines()[0]}.") from error
     if not isinstance(array, np.ndarray):
