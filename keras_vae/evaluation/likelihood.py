@@ -226,8 +226,8 @@ class CompiledFunctions:
 
         self.elbo_terms, self.own_terms, self.kl = elbo_terms, own_terms, kl
         self.sums_of_weights = _sums_of_weights(model)
-        # XLA where the work is, and only there: its random numbers take longer than the decoder that is given them.
-        self.log_px_of = tf.function(model.log_px_of, jit_compile=True, autograph=False)
+        # Without XLA, which on a CPU is slower at what is not a whole step: convolutions take 2.5 times as long.
+        self.log_px_of = tf.function(model.log_px_of, autograph=False)
         self._further: dict[str, Any] = {}
 
     def of(self, method: Any) -> Any:
