@@ -137,7 +137,7 @@ def environment() -> dict[str, str]:
 
 def cli(words: Sequence[str], folder: Path, **kwargs: Any) -> subprocess.CompletedProcess[str]:
     """Run the command line in a process of its own, in `folder`."""
-    return python(["-c", "import sys; from keras_vae.cli import main; main(sys.argv[1:])", *words], folder, **kwargs)
+    return python(["-m", "keras_vae", *words], folder, **kwargs)
 
 
 def _toml(value: Any) -> str:
