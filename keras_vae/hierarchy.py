@@ -43,13 +43,24 @@ class Ladder:
             z[name] = self.level(name, z).sample(shape, seed=noise)
         return z
 
-    def from_noise(self, noise: Mapping[str, Any]) -> dict[str, Any]:
-        """The draws that noise of N(0, I) becomes, by name, of levels that are all Gaussian."""
-        z: dict[str, Any] = {}
-        for name in self.names:
+    def from_noise(self, noise: Mapping[str, Any], top: Any = None) -> dict[str, Any]:
+        """The draws that noise of N(0, I) becomes, by name, of levels that are all Gaussian.
+
+        `top`: the top level's draw, which may then be of any distribution.
+        """
+        z: dict[str, Any] = {} if top is None else {self.names[0]: top}
+        for name in self.names[len(z) :]:
             inner = self.level(name, z).distribution
             z[name] = inner.loc + inner.scale * noise[name]
         return z
+
+    def to_noise(self, z: Mapping[str, Any]) -> dict[str, Any]:
+        """The noise of N(0, I) that `from_noise` makes these draws of, for each level below the top one."""
+        noise = {}
+        for name in self.names[1:]:
+            inner = self.level(name, self.above(name, z)).distribution
+            noise[name] = (z[name] - inner.loc) / inner.scale
+        return noise
 
     def means(self) -> dict[str, Any]:
         """The mean of each level given the means above it, by name, and `log_var_` and the name, at these."""

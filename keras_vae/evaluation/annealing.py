@@ -12,6 +12,8 @@ from keras import ops
 from keras_vae import randomness
 from keras_vae.arrays import check_number, check_whole_number
 from keras_vae.errors import NotApplicable
+from keras_vae.evaluation.whitened import Whitened
+from keras_vae.hierarchy import Ladder
 from keras_vae.inference import checked_inputs, fitted
 
 _SCALE_DRAWS = 64  # of q(z|x), for the size of the steps
@@ -37,7 +39,7 @@ def annealed_importance(
     that of q(z|x). A poor encoder makes it slow, and not wrong.
 
     Args:
-      model: a model whose code is one real vector.
+      model: a model whose codes are real vectors; those of levels move as `Whitened` ones.
       x: images, all in memory at once with all chains.
       temperatures: how many steps from 0 to 1.
       chains: for each image, 2 or more.
@@ -65,24 +67,32 @@ def annealed_importance(
     base = randomness.seed_of(seed, randomness.EVALUATION)
     images, given = tf.constant(inputs["x"]), inputs.get("condition")
     prior = model.prior(given) if prior is None else fitted(model, prior)
-    if any(each["kind"] != "code" for each in spec.values()) or _on_a_sphere(prior, base):
+    ladder = (
+        Whitened(prior, {name: each["shape"] for name, each in spec.items()}) if isinstance(prior, Ladder) else None
+    )
+    if any(each["kind"] == "index" for each in spec.values()) or (ladder is None and _on_a_sphere(prior, base)):
         raise NotApplicable(
             f"Annealed importance sampling moves codes through a space of real vectors. Given: a "
             f"{type(model).__name__}, whose codes are not of that kind. Use log_prob."
         )
-    scale = tf.math.reduce_std(model.posterior(images, given).sample(_SCALE_DRAWS, seed=randomness.fold(base, 1)), 0)
+    own = model.posterior(images, given).sample(_SCALE_DRAWS, seed=randomness.fold(base, 1))
+    own, prior = (own, prior) if ladder is None else (ladder.vector(own), ladder)
+    scale = tf.math.reduce_std(own, axis=0)
     precision = 1.0 / ops.square(ops.maximum(scale, 1e-6)) - 1.0
     times = 1.0 / (1.0 + np.exp(-np.linspace(-4.0, 4.0, temperatures + 1)))
     times = tf.constant((times - times[0]) / (times[-1] - times[0]), model.float_dtype)
     shape = (chains,) if prior.batch_shape.rank else (chains, len(inputs["x"]))
 
+    def log_px(vector: Any) -> Any:
+        return model.log_px_of(images, vector if ladder is None else ladder.code(vector), given)
+
     @tf.function(autograph=False)
     def run() -> Any:
         def one_step(place: Any, z: Any, log_w: Any, accepted: Any) -> Any:
             time = times[place]
-            log_w += (time - times[place - 1]) * model.log_px_of(images, z, given)
+            log_w += (time - times[place - 1]) * log_px(z)
             kernel = tfp.mcmc.HamiltonianMonteCarlo(
-                lambda state: prior.log_prob(state) + time * model.log_px_of(images, state, given),
+                lambda state: prior.log_prob(state) + time * log_px(state),
                 step_size * ops.rsqrt(1.0 + time * ops.maximum(precision, -0.9)),
                 leapfrog_steps,
             )

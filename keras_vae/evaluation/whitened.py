@@ -1,0 +1,62 @@
+"""The codes of a ladder as plain vectors that are not narrow anywhere, for samplers that walk through them."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from keras import ops
+from tensorflow_probability import distributions as tfd
+
+from keras_vae import randomness
+from keras_vae.hierarchy import Ladder
+
+
+class Whitened:
+    """The distribution of a ladder's codes, each one vector: the top level, and the noise of each level below it.
+
+    A level that is narrow given those above it is a thin sheet, through which no step of one size goes; its noise is
+    N(0, I), whatever is above. p(x) is the same: the codes are a function of the vector, and have their distribution.
+
+    Args:
+      ladder: of batch shape `()`.
+      shapes: of the levels, by name.
+    """
+
+    def __init__(self, ladder: Ladder, shapes: Mapping[str, Sequence[int]]) -> None:
+        self.ladder, self.shapes = ladder, {name: tuple(shapes[name]) for name in ladder.names}
+        self.sizes = [int(np.prod(shape)) for shape in self.shapes.values()]
+        self.top = ladder.level(ladder.names[0], {})
+        zeros = ops.zeros((sum(self.sizes[1:]),), self.top.dtype)
+        self.noise = tfd.Independent(tfd.Normal(zeros, ops.ones_like(zeros)), 1)
+        self.batch_shape = self.top.batch_shape
+
+    def sample(self, sample_shape: Sequence[int], seed: Any) -> Any:
+        """Vectors, `(*sample_shape, numbers of all levels)`."""
+        top = self.top.sample(sample_shape, seed=seed)
+        noise = self.noise.sample(sample_shape, seed=randomness.fold(seed, 1))
+        return ops.concatenate([ops.reshape(top, (*sample_shape, self.sizes[0])), noise], axis=-1)
+
+    def log_prob(self, vector: Any) -> Any:
+        """Of the vector, not of the code: nats."""
+        top = ops.reshape(vector[..., : self.sizes[0]], (*vector.shape[:-1], *self.top.event_shape))
+        return self.top.log_prob(top) + self.noise.log_prob(vector[..., self.sizes[0] :])
+
+    def code(self, vector: Any) -> dict[str, Any]:
+        """The levels, by name, that a vector stands for."""
+        parts = ops.split(vector, np.cumsum(self.sizes)[:-1].tolist(), axis=-1)
+        shaped = {
+            name: ops.reshape(part, (*vector.shape[:-1], *shape))
+            for part, (name, shape) in zip(parts, self.shapes.items(), strict=True)
+        }
+        return self.ladder.from_noise(shaped, top=shaped[self.ladder.names[0]])
+
+    def vector(self, code: Mapping[str, Any]) -> Any:
+        """The vector that stands for levels, given by name."""
+        parts = {self.ladder.names[0]: code[self.ladder.names[0]]} | self.ladder.to_noise(code)
+        return ops.concatenate(
+            [
+                ops.reshape(part, (*part.shape[: part.shape.rank - len(self.shapes[name])], size))
+                for (name, part), size in zip(parts.items(), self.sizes, strict=True)
+            ],
+            axis=-1,
+        )
