@@ -49,7 +49,7 @@ def traverse(
     Where each dimension has a KL from a Gaussian prior of its own, it gives the order, and the prior, N(0, 1) or that
     of the image's condition, centre and scale.
     Otherwise the codes of `x` give both: dimensions are sorted by their variance, and move about their mean by their
-    standard deviation.
+    standard deviation. A direction stays one: as a number of it moves, the others shrink or grow together.
 
     Args:
       model: a model whose code is made of numbers: a vector, or a dict of levels.
@@ -81,11 +81,29 @@ def traverse(
         centre, scale = codes.mean(axis=0, dtype="float64"), codes.std(axis=0, dtype="float64")
     order = np.argsort(-importance, kind="stable")
     values = np.linspace(-span, span, steps, dtype="float32")
-    moved = np.tile(codes[start], (len(order), steps, 1))
-    for row, dimension in enumerate(order):
-        moved[row, :, dimension] = centre[dimension] + scale[dimension] * values
-    moved = moved.reshape(-1, codes.shape[1])
+    move = _turned if model.code_space == "directions" else _moved
+    moved = np.concatenate([move(codes[start], each, centre[each] + scale[each] * values) for each in order])
     kept = None if condition is None else np.repeat(np.asarray(condition)[start : start + 1], len(moved), axis=0)
     images, names = model.decode(apart(model, moved), kept), dimension_names(model)
     labels = [f"{names[dimension]}  {importance[dimension]:.2f} {unit}" for dimension in order]
     return Traversal(images.reshape(len(order), steps, *images.shape[1:]), order, labels, importance[order], values)
+
+
+def _moved(code: np.ndarray, dimension: int, values: np.ndarray) -> np.ndarray:
+    """`code` with one number set to each of `values`, the others at rest: `(values, dimensions)`."""
+    moved = np.tile(code, (len(values), 1))
+    moved[:, dimension] = values
+    return moved
+
+
+def _turned(code: np.ndarray, dimension: int, values: np.ndarray) -> np.ndarray:
+    """The same on the unit sphere: along the great circle through `code` and the dimension's pole."""
+    others = code.astype("float64")
+    others[dimension] = 0.0
+    if not np.any(others):  # at the pole no circle is nearer than another
+        others[dimension - 1] = 1.0
+    others /= np.linalg.norm(others)
+    values = np.clip(values.astype("float64"), -1.0, 1.0)
+    turned = np.sqrt(1.0 - np.square(values))[:, None] * others
+    turned[:, dimension] = values
+    return turned.astype(code.dtype)

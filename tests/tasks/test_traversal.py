@@ -5,7 +5,8 @@ import pytest
 
 from keras_vae.errors import UserError
 from keras_vae.evaluation.latent import kl_per_dimension
-from keras_vae.models import AE, CVAE, VQVAE, HierarchicalVAE
+from keras_vae.models import AE, CVAE, VQVAE, HierarchicalVAE, HypersphericalVAE
+from keras_vae.tasks import traversal
 from keras_vae.tasks.traversal import traverse
 from tests.toys import SHAPE, binary, mlp, toy
 
@@ -100,6 +101,26 @@ def test_levels_are_moved_one_dimension_at_a_time():
     moved = {"z1": codes["z1"][4:5], "z2": codes["z2"][4:5].copy()}
     moved["z2"][0, 1] = second.mean() + second.std()
     np.testing.assert_allclose(walk.images[row, 2], model.decode(moved)[0], atol=1e-6)
+
+
+def test_directions_stay_on_the_sphere(monkeypatch):
+    """Of length 1, the one number as it is set to, the others in the proportions that they had."""
+    model, x, decoded = toy(HypersphericalVAE, latent_dim=4, seed=3), binary(50), []
+    monkeypatch.setattr(model, "decode", lambda z, *_: decoded.append(z) or np.zeros((len(z), *SHAPE), "float32"))
+    codes = model.encode(x)
+    walk = traverse(model, x, start=4, steps=5, span=2.0)
+    rows = decoded[0].reshape(4, 5, 4)
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=-1), 1.0, atol=1e-6)
+    for row, dimension in zip(rows, walk.dimensions, strict=True):
+        wanted = codes[:, dimension].mean() + codes[:, dimension].std() * walk.values
+        np.testing.assert_allclose(row[:, dimension], np.clip(wanted, -1, 1), atol=1e-6)
+        others = np.arange(4) != dimension
+        inner = np.abs(wanted) < 1
+        shares = row[inner][:, others] / np.linalg.norm(row[inner][:, others], axis=-1, keepdims=True)
+        own = codes[4, others] / np.linalg.norm(codes[4, others])
+        np.testing.assert_allclose(shares, np.tile(own, (inner.sum(), 1)), atol=1e-5)
+    pole = traversal._turned(np.array([0.0, 1.0, 0.0], "float32"), 1, np.array([0.5, -3.0]))
+    np.testing.assert_allclose(pole, [[np.sqrt(0.75), 0.5, 0.0], [0.0, -1.0, 0.0]], atol=1e-6)
 
 
 def test_levels_that_are_maps_are_moved_too():
