@@ -345,6 +345,14 @@ class VAE(keras.Model):
         """
         return {}
 
+    def log_p_condition(self, condition: Any) -> Any:
+        """log p(y) of each condition, nats, in numpy, where `elbo` and `log_prob` are of p(x, y). None: of p(x|y).
+
+        Raises:
+          NotApplicable: a condition without a probability.
+        """
+        return None
+
     def further_graphs(self) -> list[Any]:
         """What is exported beside encoder, decoder and reconstruction: `keras_vae.export.graphs.Graph`s."""
         return []

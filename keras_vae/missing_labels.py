@@ -1,16 +1,20 @@
 """A model whose conditions may be missing: a variant takes these as its methods, `decode = missing_labels.decode`.
 
-The variant has `num_classes`; `log_p`, the logarithm of p(y), `(num_classes,)`; and `log_q(x, training)`, its
-classifier's log q(y|x), `(batch, num_classes)`.
+The variant has `num_classes`; `log_p`, the logarithm of p(y), `(num_classes,)`; `log_q(x, training)`, its
+classifier's log q(y|x), `(batch, num_classes)`; `rows(labels, count)`, one-hot rows, of zeros where a label is missing;
+and as its `proposal` q(z|x, y) of every class, Gaussian, of batch shape `(num_classes, batch)`.
 """
 
 import warnings
 from typing import Any
 
 import numpy as np
+from keras import ops
+from tensorflow_probability import distributions as tfd
 
-from keras_vae import arrays, conditions, inference
-from keras_vae.errors import UserError
+from keras_vae import arrays, conditions, inference, randomness
+from keras_vae.core import VAE
+from keras_vae.errors import NotApplicable, UserError
 
 
 def condition_spec(self: Any) -> dict[str, Any]:
@@ -78,3 +82,42 @@ def sample(self: Any, count: int, seed: int = 0, condition: Any = None, prior: A
         count, seed = (arrays.check_whole_number(each, "count and seed", minimum=0) for each in (count, seed))
         condition = np.random.default_rng(seed).choice(self.num_classes, count, p=np.exp(self.log_p))
     return inference.sample(self, count, seed, condition, prior)
+
+
+def log_p_condition(self: Any, condition: Any) -> np.ndarray:
+    """As `VAE.log_p_condition`: log p(y) of each label.
+
+    Raises:
+      NotApplicable: a missing label.
+    """
+    if (labels := np.asarray(condition)).min() < 0:
+        raise NotApplicable("A label has a probability where it is known. Given: -1, no label, for one image or more.")
+    return np.asarray(self.log_p)[labels]
+
+
+def log_weights(
+    self: Any, x: Any, samples: int, seed: Any, condition: Any = None, prior: Any = None, posterior: Any = None
+) -> Any:
+    """As `VAE.log_weights`: log of p(x, z, y) / q(z|x, y), and of its sum over all classes where a label is missing."""
+    seed = randomness.seed_of(seed, randomness.EVALUATION) if isinstance(seed, int) else seed
+    inner = (self.proposal(x) if posterior is None else posterior).distribution
+    own = self.rows(condition, ops.shape(x)[0])
+
+    def weighed(rows: Any, place: Any, mean: Any, scale: Any) -> Any:
+        gaussian = tfd.Independent(tfd.Normal(mean, scale), 1)
+        log_w = VAE.log_weights(self, x, samples, randomness.fold(seed, place), rows, prior, gaussian)
+        return log_w + ops.sum(rows * self.log_p, axis=-1)
+
+    def of_known() -> Any:
+        mean, scale = (ops.einsum("by,ybd->bd", own, each) for each in (inner.loc, inner.scale))
+        return weighed(own, self.num_classes, mean, scale)
+
+    def of_all() -> Any:
+        # One class after the other, as all at once are too much memory.
+        places = ops.arange(self.num_classes, dtype="int32")
+        joint = ops.map(lambda each: weighed(self.class_rows(each[0], ops.shape(x)[0]), *each),
+                        (places, inner.loc, inner.scale))  # fmt: skip
+        asked = ops.transpose(own + 1.0 - ops.sum(own, axis=-1, keepdims=True))[:, None] > 0
+        return ops.logsumexp(ops.where(asked, joint, -np.inf), axis=0)
+
+    return of_all() if condition is None else ops.cond(ops.all(ops.sum(own, axis=-1) > 0), of_known, of_all)

@@ -50,12 +50,12 @@ def annealed_importance(
       prior: of `keras_vae.priors`, fitted to the model; None: the model's own.
 
     Returns:
-      `log_prob` `(batch,)`, nats; its `standard_error` over chains `(batch,)`, by the delta method, which is too small
-      where one chain has most of the weight; `acceptance` `(batch,)`, the mean probability of the HMC steps: best
-      between 0.6 and 0.9.
+      `log_prob` `(batch,)`, nats, of what the model's `log_prob` is of; its `standard_error` over chains `(batch,)`,
+      by the delta method, which is too small where one chain has most of the weight; `acceptance` `(batch,)`, the mean
+      probability of the HMC steps: best between 0.6 and 0.9.
 
     Raises:
-      NotApplicable: codes that are no real vectors of full dimension.
+      NotApplicable: codes that are no real vectors of full dimension, or a missing label.
       UserError: images outside the likelihood's support, or arguments out of range.
     """
     spec = model.code_spec()
@@ -66,6 +66,7 @@ def annealed_importance(
     step_size, seed = check_number(step_size, "step_size"), check_whole_number(seed, "seed", minimum=0)
     base = randomness.seed_of(seed, randomness.EVALUATION)
     images, given = tf.constant(inputs["x"]), inputs.get("condition")
+    log_py = None if given is None else model.log_p_condition(given)  # with which log p(x|y) becomes log p(x, y)
     prior = model.prior(given) if prior is None else fitted(model, prior)
     ladder = (
         Whitened(prior, {name: each["shape"] for name, each in spec.items()}) if isinstance(prior, Ladder) else None
@@ -113,7 +114,7 @@ def annealed_importance(
     weights = np.exp(log_w - highest)
     mean = weights.mean(axis=0)
     return {
-        "log_prob": highest + np.log(mean),
+        "log_prob": highest + np.log(mean) + (0.0 if log_py is None else log_py),
         "standard_error": weights.std(axis=0, ddof=1) / np.sqrt(chains) / mean,
         "acceptance": np.asarray(accepted),
     }

@@ -140,7 +140,7 @@ def bits_per_dim(
       x: images of grey levels k / 255.
       samples: importance samples of each image.
       seed: of the draws, and of the dequantisation.
-      condition: one for each image, where the model is conditional.
+      condition: one for each image, where the model is conditional; if it has a probability, its bits count too.
       prior: of `keras_vae.priors`, fitted to this model; its cost is counted, as is that of the model's own.
 
     Raises:

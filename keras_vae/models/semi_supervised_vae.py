@@ -4,12 +4,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 from keras import ops
 from tensorflow_probability import distributions as tfd
 
-from keras_vae import arrays, conditions, divergences, missing_labels, randomness
+from keras_vae import arrays, conditions, divergences, missing_labels
 from keras_vae.core import VAE, Batch, Terms
 from keras_vae.networks import ENCODERS
 
@@ -48,6 +47,8 @@ class SemiSupervisedVAE(VAE):
     decode = missing_labels.decode
     reconstruct = missing_labels.reconstruct
     sample = missing_labels.sample
+    log_weights = missing_labels.log_weights
+    log_p_condition = missing_labels.log_p_condition
 
     def __init__(
         self,
@@ -75,7 +76,7 @@ class SemiSupervisedVAE(VAE):
         return super().posterior_parameters(joined, condition, training)
 
     def likelihood_parameters(self, z: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
-        return super().likelihood_parameters(ops.concatenate([z, self._rows(condition)], axis=-1), condition, training)
+        return super().likelihood_parameters(ops.concatenate([z, self.rows(condition)], axis=-1), condition, training)
 
     def condition_of(self, batch: Batch) -> Any:
         return self._known(batch["x"], batch.get("y"))
@@ -89,7 +90,7 @@ class SemiSupervisedVAE(VAE):
         z = posterior.distribution.loc + posterior.distribution.scale * noise
         log_px = ops.reshape(self.likelihood(z, each, training).log_prob(images), (classes, count))
         kl_z = ops.reshape(divergences.kl(posterior, self.prior()), (classes, count, self.latent_dim))
-        log_q, own = self.log_q(x, training), self._rows(batch.get("y"), count)
+        log_q, own = self.log_q(x, training), self.rows(batch.get("y"), count)
         labelled, log_own = ops.sum(own, axis=-1), ops.sum(own * log_q, axis=-1)
         shares = ops.where(labelled[:, None] > 0, own, ops.exp(log_q))  # all mass on the label, or q(y|x)
         entropy = ops.where(labelled > 0, 0.0, -ops.sum(ops.exp(log_q) * log_q, axis=-1))
@@ -102,30 +103,10 @@ class SemiSupervisedVAE(VAE):
     def proposal(self, x: Any, condition: Any = None) -> tfd.Distribution:
         """q(z|x, y) of every class y, whatever is known: batch shape `(num_classes, batch)`."""
         found = ops.map(
-            lambda y: self.posterior_parameters(x, self._class(y, ops.shape(x)[0])),
+            lambda y: self.posterior_parameters(x, self.class_rows(y, ops.shape(x)[0])),
             ops.arange(self.num_classes, dtype="int32"),
         )
         return tfd.Independent(tfd.Normal(found["mean"], ops.exp(0.5 * found["log_var"])), 1)
-
-    def log_weights(
-        self, x: Any, samples: int, seed: Any, condition: Any = None, prior: Any = None, posterior: Any = None
-    ) -> Any:
-        """log of p(x, z, y) / q(z|x, y) for labelled images, and of its sum over all classes for others."""
-        weigh, count = super().log_weights, ops.shape(x)[0]
-        seed = randomness.seed_of(seed, randomness.EVALUATION) if isinstance(seed, int) else seed
-        posterior = self.proposal(x) if posterior is None else posterior
-
-        def of_class(given: Any) -> Any:
-            y, mean, scale = given
-            own = tfd.Independent(tfd.Normal(mean, scale), 1)
-            return weigh(x, samples, randomness.fold(seed, y), self._class(y, count), prior, own)
-
-        # One class after the other, as all at once are too much memory.
-        inner = posterior.distribution
-        joint = ops.map(of_class, (ops.arange(self.num_classes, dtype="int32"), inner.loc, inner.scale))
-        own = ops.transpose(self._rows(condition, count))
-        asked = (own + 1.0 - ops.sum(own, axis=0))[:, None] > 0
-        return ops.logsumexp(ops.where(asked, joint + self.log_p[:, None, None], -np.inf), axis=0)
 
     def log_q(self, x: Any, training: bool = False) -> Any:
         """log q(y|x), `(batch, num_classes)`."""
@@ -135,15 +116,17 @@ class SemiSupervisedVAE(VAE):
         own = ("num_classes", "alpha", "class_probabilities")
         return super().get_config() | {name: getattr(self, name) for name in own}
 
-    def _rows(self, labels: Any, count: Any = None) -> Any:
+    def rows(self, labels: Any, count: Any = None) -> Any:
+        """Labels as one-hot rows, `(batch, num_classes)`, of zeros where one is missing."""
         return conditions.one_hot(labels, self.num_classes, self.float_dtype, count)
 
-    def _class(self, y: Any, count: Any) -> Any:
-        return self._rows(ops.broadcast_to(y, (count,)))
+    def class_rows(self, y: Any, count: Any) -> Any:
+        """`rows` of one class for `count` images."""
+        return self.rows(ops.broadcast_to(y, (count,)))
 
     def _known(self, x: Any, condition: Any) -> Any:
         """One-hot rows; the classifier's likeliest class where the label is missing."""
-        if (own := self._rows(condition, ops.shape(x)[0])) is condition:  # rows already
+        if (own := self.rows(condition, ops.shape(x)[0])) is condition:  # rows already
             return own
-        likeliest = self._rows(tf.argmax(self.log_q(x), axis=-1, output_type=tf.int32))
+        likeliest = self.rows(tf.argmax(self.log_q(x), axis=-1, output_type=tf.int32))
         return ops.where(ops.sum(own, axis=-1, keepdims=True) > 0, own, likeliest)

@@ -158,7 +158,8 @@ LEGEND = (
     "On test images, or sequences; mean ± standard error. ELBO and log p(x) in nats each, the latter "
     "importance-weighted; empty where a model has no distribution over codes, or a certain code, whose ELBO says all; "
     "with the fitted prior, where there is one. "
-    "They compare between rows of the same pixels, and log p(x\\|y) is what they are of where a label is given. The "
+    "They compare between rows of the same pixels; where a label is given they are of p(x\\|y), or, where it has a "
+    "probability, of p(x, y): the card says which. The "
     "squared error of the reconstruction is summed over an image. In use: dimensions whose code varies over test "
     "examples, by a variance above 0.01; for integer codes, the perplexity."
 )
@@ -199,7 +200,8 @@ def _measured(card: Card) -> list[str]:
         unit, draws = row.get("unit", "nats"), row["samples"] or ""
         lines.append(f"| {name} | {number(row)} | {unit} | {draws} | {row.get('tolerance', 0):.2g} |")
     if how.get("condition"):
-        lines += ["", f"The {how['condition']} of each {noun} is given to the model: read p(x\\|y) for p(x)."]
+        read = "and counts, with its probability: read p(x, y)" if how.get("joint") else "to the model: read p(x\\|y)"
+        lines += ["", f"The {how['condition']} of each {noun} is given {read} for p(x)."]
     parts = results["metrics"].get("kl", {}).get("parts", [])
     if len(parts) > 1:
         errors = results["metrics"]["kl"].get("errors", [None] * len(parts))

@@ -149,6 +149,8 @@ def measured(recipe: recipes.Recipe, model: Any, prior: Any = None) -> dict[str,
             "examples": len(examples.images),
             "binarize": "static" if recipe.data.binarize else None,
             "condition": "label" if model.conditional else None,
+            # Whether the label has a probability, so that the numbers are of p(x, y), and not of p(x|y).
+            **({} if condition is None or model.log_p_condition(condition) is None else {"joint": True}),
             "seed": settings.seed,
             "kind": model.x_spec()["kind"],
         },

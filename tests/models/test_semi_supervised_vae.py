@@ -9,7 +9,8 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from keras_vae import data, runtimes
-from keras_vae.errors import UserError
+from keras_vae.errors import NotApplicable, UserError
+from keras_vae.evaluation import annealed_importance
 from keras_vae.export import export
 from keras_vae.models import SemiSupervisedVAE
 from keras_vae.priors import MixturePrior
@@ -254,6 +255,17 @@ class TestAnExactModel:
         expected = np.where(mixed < 0, marginal, joint[np.arange(count), np.maximum(mixed, 0)])
         values = model.log_prob(self.truth.x, samples=samples, condition=mixed)
         np.testing.assert_allclose(values, expected, rtol=0, atol=1e-10)
+
+    def test_annealing_is_of_x_and_y_as_log_prob_is(self):
+        """log p(x, y) of known labels, of unequal p(y), within 5 standard errors; without a label, an error."""
+        model, joint = self.model(), self.joint()
+        labels = np.arange(len(self.truth.x)) % 3
+        found = annealed_importance(model, self.truth.x, temperatures=40, chains=64, seed=3, condition=labels)
+        exact = joint[np.arange(len(labels)), labels]
+        assert (np.abs(found["log_prob"] - exact) < 5 * found["standard_error"]).all()
+        assert 5 * found["standard_error"].max() < np.abs(np.log(SHARES)).min(), "that p(y) is missing would show"
+        with pytest.raises(NotApplicable, match="Given: -1, no label"):
+            annealed_importance(model, self.truth.x, condition=np.where(labels == 1, -1, labels))
 
     @pytest.mark.parametrize("shift", [np.zeros(3), np.array([1.5, 0.0, -1.0])], ids=["exact", "wrong"])
     def test_the_gap_of_the_bound_is_the_classifiers_kl(self, shift):
