@@ -129,9 +129,6 @@ def recipe_sha256(recipe: recipes.Recipe) -> str:
     return hashlib.sha256(recipe.text.encode()).hexdigest()
 
 
-_X = {("image", True): "binary pixels", ("image", False): "grey pixels", ("tokens", False): "tokens"}
-
-
 def table(cards: list[Card]) -> str:
     """The zoo as a Markdown table, one row a model, and what its columns mean."""
     lines = [
@@ -144,7 +141,7 @@ def table(cards: list[Card]) -> str:
         cells = [
             f"[{each.name}](zoo/{each.name})",
             each.recipe.summary.replace("|", "\\|"),
-            _X[each.kind, bool(each.recipe.data.binarize)],
+            f"{each.recipe.data.name}{', binarised' if each.recipe.data.binarize else ''}",
             number(metrics.get("elbo_fitted") or metrics.get("elbo")),
             *(number(metrics.get(metric)) for metric in ("log_prob", "squared_error")),
             f"{number(used)} {used['unit']}" if used else "",
@@ -158,7 +155,7 @@ LEGEND = (
     "On test images, or sequences; mean ± standard error. ELBO and log p(x) in nats each, the latter "
     "importance-weighted; empty where a model has no distribution over codes, or a certain code, whose ELBO says all; "
     "with the fitted prior, where there is one. "
-    "They compare between rows of the same pixels; where a label is given they are of p(x\\|y), or, where it has a "
+    "They compare between rows of the same data; where a label is given they are of p(x\\|y), or, where it has a "
     "probability, of p(x, y): the card says which. The "
     "squared error of the reconstruction is summed over an image. In use: dimensions whose code varies over test "
     "examples, by a variance above 0.01; for integer codes, the perplexity."

@@ -46,11 +46,11 @@ def test_the_table(run, own_zoo):
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in rows} == {9}, "eight columns in each row"
     metrics = zoo.card("a_toy").results["metrics"]
     value, error = (metrics["squared_error"][key] for key in ("value", "standard_error"))
-    assert rows[2].startswith("| [a_toy](zoo/a_toy) | A toy that learns little. | binary pixels | -")
+    assert rows[2].startswith("| [a_toy](zoo/a_toy) | A toy that learns little. | mnist, binarised | -")
     assert rows[2].endswith(
         f" | {value:.2f} ± {error:.2f} | {metrics['active_units']['value']} of 3 dimensions | 0.1 MB |"
     )
-    assert rows[3].endswith("| binary pixels |  |  |  |  | not trained |")
+    assert rows[3].endswith("| mnist, binarised |  |  |  |  | not trained |")
     assert legend[0] == "" and "nats each" in legend[1]
 
 
