@@ -38,6 +38,14 @@ def test_tolerances_are_the_designs(ordinary, output, expected):
     assert allowed == {"max": pytest.approx(expected)}
 
 
+def test_sums_of_more_numbers_than_a_digit_has_may_round_more():
+    """64x64 pixels are 5.22 times 784: the root is 2.2857. Fewer than a digit's get no less than a digit's."""
+    for side, expected in ((64, 2.2857e-5), (28, 1e-5), (4, 1e-5)):
+        images = {"x": np.zeros((2, side, side, 1), "float32")}
+        given = Case("a case", True, images, {"mean": np.ones((2, 3), "float32")})
+        assert limits(GRAPH, "mean", given) == {"max": pytest.approx(expected, rel=1e-4)}
+
+
 class Fake:
     """A runtime that adds an error of the test's choice to what is expected."""
 
