@@ -65,7 +65,7 @@ def exported(name: str, folder: Path) -> dict[str, str]:
 
 def _is_current(name: str, folder: Path, refused: Mapping[str, str]) -> bool:
     """Whether a bundle is of these weights, formats and versions."""
-    from keras_vae.export.bundle import read_bundle
+    from keras_vae.runtimes.bundle import read_bundle
 
     try:
         manifest = read_bundle(folder).manifest

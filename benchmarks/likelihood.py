@@ -20,8 +20,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import tensorflow as tf
 
 from keras_vae import data, models
-from keras_vae.arrays import BLOCK
-from keras_vae.evaluation.likelihood import chunk_limit
+from keras_vae.checks import BLOCK
+from keras_vae.core.estimators import chunk_limit
 from keras_vae.files import write_json
 from keras_vae.zoo.measures import PACKAGES, processor
 

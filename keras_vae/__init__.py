@@ -1,7 +1,8 @@
 """Variational autoencoders on TensorFlow and Keras: trained, measured, exported."""
 
-import importlib
 from typing import TYPE_CHECKING, Any
+
+from keras_vae import lazy
 
 if TYPE_CHECKING:
     from keras_vae import callbacks as callbacks
@@ -18,39 +19,17 @@ if TYPE_CHECKING:
     from keras_vae import tasks as tasks
     from keras_vae import zoo as zoo
 
-__all__ = [
-    "__version__",
-    "callbacks",
-    "data",
-    "divergences",
-    "evaluation",
-    "export",
-    "likelihoods",
-    "models",
-    "networks",
-    "priors",
-    "runtimes",
-    "schedules",
-    "tasks",
-    "zoo",
-]
-
-_MODULES = __all__[1:]
 __version__: str
+_module, __dir__, _modules = lazy.attach(__name__)
+__all__ = ["__version__", *_modules]
 
 
 def __getattr__(name: str) -> Any:
-    # Lazy (PEP 562): listing the zoo or running an exported decoder never imports TensorFlow.
-    if name in _MODULES:
-        return importlib.import_module(f"keras_vae.{name}")
     if name == "__version__":
-        metadata = importlib.import_module("importlib.metadata")
+        from importlib import metadata
+
         try:
             return metadata.version("keras_vae")
         except metadata.PackageNotFoundError:  # a checkout that was not installed
             return "0+unknown"
-    raise AttributeError(f"module 'keras_vae' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_MODULES])
+    return _module(name)

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_vae import plots
-from keras_vae.arrays import check_whole_number
+from keras_vae.checks import check_whole_number
 from keras_vae.errors import NotApplicable, UnavailableError, UserError
 from keras_vae.evaluation.latent import active_units
 from keras_vae.tasks.traversal import traversable, traverse

@@ -12,7 +12,7 @@ from typing import Any
 from keras import ops
 
 from keras_vae.errors import UserError
-from keras_vae.naming import build
+from keras_vae.registry import build
 
 
 @dataclasses.dataclass(frozen=True)

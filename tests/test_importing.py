@@ -25,7 +25,7 @@ def test_importing_the_package_imports_no_tensorflow():
         import sys
         import keras_vae
         assert "models" in dir(keras_vae) and keras_vae.__version__
-        import keras_vae.errors, keras_vae.files, keras_vae.naming
+        import keras_vae.errors, keras_vae.files, keras_vae.registry
         print([name for name in {heavy!r} if name in sys.modules])
     """
     assert run(script) == "[]\n"

@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
+from keras_vae.distributions.quantizers import finite_levels, finite_table
 from keras_vae.models import (
     AAE,
     AE,
@@ -39,8 +40,7 @@ from keras_vae.models import (
     SequenceVAE,
     VampVAE,
 )
-from keras_vae.quantizers import finite_levels, finite_table
-from tests.test_linear_gaussian import bounded_inverse
+from tests.core.test_linear_gaussian import bounded_inverse
 from tests.toys import LATENT, binary, mlp, toy
 
 X = binary(12)

@@ -9,7 +9,7 @@ from keras_vae.benchmarking.rounds import SCHEMA
 from keras_vae.benchmarking.rows import SIGNATURES, label
 from keras_vae.errors import UserError
 from keras_vae.export.bounds import loses_too_much, losses
-from keras_vae.naming import choose
+from keras_vae.registry import choose
 
 GOALS = ("latency", "throughput")
 _TIE = 1.05  # within this factor of the best, the more precise is recommended

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from keras_vae import arrays, files
+from keras_vae import checks, files
 from keras_vae.benchmarking.machine import describe, warnings
 from keras_vae.benchmarking.rows import SIGNATURES, first_rows, label, scenarios, sizes_for, summary
 from keras_vae.benchmarking.workers import WorkerFailed, WorkerProcess
-from keras_vae.export.bundle import MANIFEST, Bundle, read_bundle
 from keras_vae.runtimes.base import available_processors
+from keras_vae.runtimes.bundle import MANIFEST, Bundle, read_bundle
 
 SCHEMA = "keras_vae.benchmark/3"
 Progress = Callable[[str, int, int], None]
@@ -81,9 +81,9 @@ def benchmark_all(
     """
     opened = [read_bundle(bundle) for bundle in bundles]
     sizes = [sizes_for(bundle, batch_sizes) for bundle in opened]
-    rounds, calls = arrays.check_whole_number(rounds, "rounds"), arrays.check_whole_number(calls, "calls")
-    cold_starts = arrays.check_whole_number(cold_starts, "cold_starts")
-    threads = available_processors() if threads is None else arrays.check_whole_number(threads, "threads")
+    rounds, calls = checks.check_whole_number(rounds, "rounds"), checks.check_whole_number(calls, "calls")
+    cold_starts = checks.check_whole_number(cold_starts, "cold_starts")
+    threads = available_processors() if threads is None else checks.check_whole_number(threads, "threads")
     rows = [first_rows(bundle, runtimes) for bundle in opened]
     for bundle in opened:
         bundle.verify()

@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from keras_vae import arrays
+from keras_vae import checks
 from keras_vae import runtimes as known_runtimes
 from keras_vae.errors import UserError
-from keras_vae.export.bundle import Bundle
 from keras_vae.export.parity import REDUCED
-from keras_vae.naming import choose
+from keras_vae.registry import choose
+from keras_vae.runtimes.bundle import Bundle
 
 SIGNATURES = ("encode", "decode")
 BATCH_SIZES = (1, 32, 256)
@@ -26,7 +26,7 @@ def label(row: Mapping[str, Any]) -> str:
 def sizes_for(bundle: Bundle, batch_sizes: Sequence[int] | None) -> list[int]:
     """Batch sizes in ascending order: those given, a bundle's only one, or 1, 32 and 256."""
     given = batch_sizes if batch_sizes is not None else (bundle.batch,) if bundle.batch else BATCH_SIZES
-    sizes = sorted({arrays.check_whole_number(size, "batch_sizes") for size in given})
+    sizes = sorted({checks.check_whole_number(size, "batch_sizes") for size in given})
     if not sizes:
         raise UserError("benchmark needs at least one batch size. Given: none.")
     if bundle.batch and sizes != [bundle.batch]:

@@ -97,7 +97,7 @@ _AXES = {
 
 def _scores(given: list[str] | None) -> tuple[str, ...]:
     """The scores that were asked for, each once."""
-    from keras_vae.naming import choose
+    from keras_vae.registry import choose
     from keras_vae.tasks.anomaly import SCORES
 
     if given == ["all"]:
@@ -140,7 +140,7 @@ def _left_out(
     seed: int, quiet: bool,
 ) -> dict[int, dict[str, Any]]:  # fmt: skip
     """Class -> score -> how well it tells that class from the others, of a model trained without it."""
-    from keras_vae.arrays import check_whole_number
+    from keras_vae.checks import check_whole_number
     from keras_vae.errors import UserError
     from keras_vae.zoo.left_out import leave_out
 

@@ -26,8 +26,8 @@ def demo_command(
     page fetches it from a CDN. The folder, runs/demo/NAME by default, needs no server of its own: with --output it is
     only written, and any web server can serve it. Ctrl-C ends the serving.
     """
-    from keras_vae import demo
-    from keras_vae.export.bundle import MANIFEST
+    from keras_vae.pages import demo
+    from keras_vae.runtimes.bundle import MANIFEST
     from keras_vae.zoo import store
 
     folder = Path(output or Path("runs") / "demo" / Path(name).resolve().name).resolve()

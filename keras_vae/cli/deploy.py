@@ -10,7 +10,7 @@ import typer
 from keras_vae import files
 from keras_vae.cli.output import Json, load_tensorflow, print_json, print_table, working
 from keras_vae.errors import ExportError, UserError
-from keras_vae.naming import choose
+from keras_vae.registry import choose
 
 if TYPE_CHECKING:
     from keras_vae.export import Bundle, Parity

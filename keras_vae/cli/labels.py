@@ -34,7 +34,7 @@ def attribute_command(
     import numpy as np
 
     from keras_vae import plots, tasks, zoo
-    from keras_vae.arrays import check_number, check_whole_number
+    from keras_vae.checks import check_number, check_whole_number
     from keras_vae.zoo.examples import condition_of, examples_of
 
     with working(f"Changing images with {name}", quiet=json):
@@ -68,7 +68,7 @@ def classify_command(
     import numpy as np
 
     from keras_vae import tasks, zoo
-    from keras_vae.arrays import check_whole_number
+    from keras_vae.checks import check_whole_number
     from keras_vae.data import keep_labels
     from keras_vae.evaluation.estimates import share_of
     from keras_vae.zoo.examples import examples_of

@@ -83,9 +83,9 @@ def _main_job(name: str | Path, folder: Path, final: Path, json: bool) -> dict[s
 
 def report(folder: Path, card: Any, verified: dict[str, Any], bundle: Any, results: dict[str, Any]) -> str:
     """The page: the card's numbers measured again, the pictures, the exports and the benchmark."""
-    from keras_vae import report as build
     from keras_vae.benchmarking import tables
     from keras_vae.export.parity import worst
+    from keras_vae.pages import model_report as build
     from keras_vae.zoo.cards import PICTURES
 
     agreement = [

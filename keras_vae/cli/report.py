@@ -31,7 +31,8 @@ def report_command(
 
 def _page(card: Any, model: Any, folder: Path, count: int) -> str:
     """The card's own sections, pictures drawn anew, and further ones."""
-    from keras_vae import report, zoo
+    from keras_vae import zoo
+    from keras_vae.pages import model_report
     from keras_vae.zoo import pictures
     from keras_vae.zoo.cards import PICTURES
 
@@ -39,14 +40,14 @@ def _page(card: Any, model: Any, folder: Path, count: int) -> str:
     pictures.write(folder, model, card.recipe, history, zoo.prior(model.zoo_folder))
     captions = {**PICTURES, **_further_pictures(card, model, folder, count)}
     parts = [
-        *report.from_markdown(card.numbers()),
-        report.heading("What it has learned"),
-        *(report.picture(folder / file, title) for file, title in captions.items() if (folder / file).is_file()),
-        *report.from_markdown(card.origin()),
-        report.heading("Recipe"),
-        report.preformatted(card.recipe.text),
+        *model_report.from_markdown(card.numbers()),
+        model_report.heading("What it has learned"),
+        *(model_report.picture(folder / file, title) for file, title in captions.items() if (folder / file).is_file()),
+        *model_report.from_markdown(card.origin()),
+        model_report.heading("Recipe"),
+        model_report.preformatted(card.recipe.text),
     ]
-    return report.page(card.name, card.recipe.summary, parts)
+    return model_report.page(card.name, card.recipe.summary, parts)
 
 
 def _further_pictures(card: Any, model: Any, folder: Path, count: int) -> dict[str, str]:

@@ -43,7 +43,7 @@ def interpolate_command(
     import numpy as np
 
     from keras_vae import plots, tasks
-    from keras_vae.arrays import check_whole_number
+    from keras_vae.checks import check_whole_number
 
     with working(f"Interpolating with {name}", quiet=json):
         count = check_whole_number(count, "count")
@@ -135,7 +135,7 @@ def impute_command(
     import numpy as np
 
     from keras_vae import plots, tasks
-    from keras_vae.naming import choose
+    from keras_vae.registry import choose
 
     with working(f"Filling in with {name}", quiet=json):
         model, x, given, _ = _held_out(name, count)
@@ -184,7 +184,7 @@ def compress_command(
 def _held_out(name: str, count: int) -> tuple[Any, Any, Any, Any]:
     """The model, and `count` test images of its recipe with their condition and their classes, each or None."""
     from keras_vae import zoo
-    from keras_vae.arrays import check_whole_number
+    from keras_vae.checks import check_whole_number
     from keras_vae.zoo.examples import condition_of, examples_of
 
     count = check_whole_number(count, "count")

@@ -141,7 +141,7 @@ def traverse_command(
 def _fitted_prior(prior: str, name: str, model: Any) -> Any:
     """The prior that the command names: read, or fitted to all training images."""
     from keras_vae import priors, zoo
-    from keras_vae.naming import choose
+    from keras_vae.registry import choose
     from keras_vae.zoo.examples import condition_of, examples_of
 
     if Path(prior).is_file():

@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_vae.arrays import check_whole_number
+from keras_vae.checks import check_whole_number
 from keras_vae.errors import UserError
 
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 
 import numpy as np
 
-from keras_vae.arrays import check_whole_number
+from keras_vae.checks import check_whole_number
 from keras_vae.errors import UserError
-from keras_vae.naming import choose
+from keras_vae.registry import choose
 
 
 def _sprites(count: int, generator: np.random.Generator) -> np.ndarray:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from keras_vae import arrays, randomness
+from keras_vae import checks, randomness
 from keras_vae.errors import UserError
 
 BINARIZE = ("dynamic", "static")
@@ -58,9 +58,9 @@ def batches(
     Raises:
       UserError: arguments that do not go together, or fewer examples than one training batch.
     """
-    batch_size = arrays.check_whole_number(batch_size, "batch_size")
-    arrays.check_whole_number(seed, "seed", minimum=0)
-    arrays.check_whole_number(first_epoch, "first_epoch", minimum=0)
+    batch_size = checks.check_whole_number(batch_size, "batch_size")
+    checks.check_whole_number(seed, "seed", minimum=0)
+    checks.check_whole_number(first_epoch, "first_epoch", minimum=0)
     if binarize is not None and binarize not in BINARIZE:
         raise UserError(f"binarize is one of {', '.join(BINARIZE)}, or None for grey levels. Given: {binarize!r}.")
     if binarize and dequantize:
@@ -70,7 +70,7 @@ def batches(
     if tokens and (binarize or dequantize):
         raise UserError("binarize and dequantize are for grey levels. Given: tokens, int32. Leave them out.")
     if images.dtype != np.uint8 and not tokens and render is None:
-        images = arrays.check_images(images, images.shape[1:], "images")
+        images = checks.check_images(images, images.shape[1:], "images")
     if dequantize and images.dtype != np.uint8:
         raise UserError(f"dequantize needs grey levels 0 to 255 as uint8. Given: {images.dtype}.")
     if not len(images):
@@ -86,7 +86,7 @@ def batches(
         if binarize == "static":
             images, scale, binarize = _binarized_once(images, scale), 1, None
         grey = dequantize or tokens
-        binary = not grey and all(((part == 0) | (part == scale)).all() for part in arrays.pieces(images))
+        binary = not grey and all(((part == 0) | (part == scale)).all() for part in checks.pieces(images))
         if binary:  # bytes: a quarter of what floats would move in each epoch
             images, scale, binarize = (images == scale).astype("uint8"), 1, None
     columns = {"x": images} | ({} if labels is None else {"y": _checked_labels(labels, len(images))})

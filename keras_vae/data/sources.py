@@ -15,7 +15,7 @@ import tensorflow_datasets as tfds
 
 from keras_vae.data import sprites, words
 from keras_vae.errors import UnavailableError, UserError
-from keras_vae.naming import nearest
+from keras_vae.registry import nearest
 
 BUNDLED = Path(__file__).parent / "tfds"
 SPLITS = ("train", "validation", "train+validation", "test")

@@ -6,9 +6,12 @@ What takes longest is importance-weighted log p(x), `model.log_prob`. benchmarks
 samples for each of MNIST's 10,000 test digits, as benchmarks/likelihood.py measures it.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from keras_vae import lazy
 
 if TYPE_CHECKING:
+    from keras_vae.core.estimators import bits_per_dim as bits_per_dim
     from keras_vae.evaluation.aggregate import aggregate_log_probs as aggregate_log_probs
     from keras_vae.evaluation.aggregate import gaussian_total_correlation as gaussian_total_correlation
     from keras_vae.evaluation.aggregate import kl_split as kl_split
@@ -33,36 +36,8 @@ if TYPE_CHECKING:
     from keras_vae.evaluation.latent import collapse as collapse
     from keras_vae.evaluation.latent import kl_by_group as kl_by_group
     from keras_vae.evaluation.latent import kl_per_dimension as kl_per_dimension
-    from keras_vae.evaluation.likelihood import bits_per_dim as bits_per_dim
     from keras_vae.evaluation.overview import evaluate as evaluate
     from keras_vae.evaluation.representation import clustering as clustering
     from keras_vae.evaluation.representation import probes as probes
 
-_HOME = {
-    "aggregate": ("aggregate_log_probs", "gaussian_total_correlation", "kl_split"),
-    "agreement": ("log_prob_agreement",),
-    "annealing": ("annealed_importance",),
-    "disentanglement": (
-        "beta_vae_metric", "dci", "explicitness", "factor_vae_metric", "mig", "modularity", "repeated", "sap",
-    ),
-    "distances": ("frechet", "memorisation", "precision_recall"),
-    "generation": ("condition_accuracy", "mnist_fd", "reconstruction"),
-    "latent": ("active_units", "codebook_usage", "collapse", "kl_by_group", "kl_per_dimension"),
-    "likelihood": ("bits_per_dim",),
-    "overview": ("evaluate",),
-    "representation": ("clustering", "probes"),
-}  # fmt: skip
-_LAZY = {name: module for module, names in _HOME.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    # Lazy: the engine imports `evaluation.likelihood`, and must not import scikit-learn with it.
-    if name in _LAZY:
-        import importlib
-
-        return getattr(importlib.import_module(f"keras_vae.evaluation.{_LAZY[name]}"), name)
-    raise AttributeError(f"module 'keras_vae.evaluation' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_LAZY])
+__getattr__, __dir__, __all__ = lazy.attach(__name__)

@@ -8,10 +8,10 @@ import tensorflow as tf
 from keras import ops
 
 from keras_vae import divergences, randomness
-from keras_vae.arrays import check_whole_number
+from keras_vae.checks import check_whole_number
+from keras_vae.core.inference import checked_inputs
 from keras_vae.errors import NotApplicable, UserError
 from keras_vae.evaluation.estimates import mean_of
-from keras_vae.inference import checked_inputs
 
 
 class LogProbs(NamedTuple):

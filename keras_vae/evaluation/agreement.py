@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from keras_vae.arrays import check_whole_number
+from keras_vae.checks import check_whole_number
+from keras_vae.core.estimators import importance_weights
+from keras_vae.core.inference import checked_inputs, fitted
 from keras_vae.errors import NotApplicable
 from keras_vae.evaluation.annealing import annealed_importance
 from keras_vae.evaluation.estimates import mean_of
-from keras_vae.evaluation.likelihood import importance_weights
-from keras_vae.inference import checked_inputs, fitted
 
 SAMPLES, IMAGES, ANNEALED, CHAINS = 5000, 1000, 100, 8
 _ERRORS, _ENOUGH = 3.0, 1e-3  # joint standard errors; nats that nobody asks about

@@ -10,11 +10,11 @@ import tensorflow_probability as tfp
 from keras import ops
 
 from keras_vae import randomness
-from keras_vae.arrays import check_number, check_whole_number
+from keras_vae.checks import check_number, check_whole_number
+from keras_vae.core.inference import checked_inputs, fitted
+from keras_vae.distributions.ladder import Ladder
 from keras_vae.errors import NotApplicable
 from keras_vae.evaluation.whitened import Whitened
-from keras_vae.hierarchy import Ladder
-from keras_vae.inference import checked_inputs, fitted
 
 _SCALE_DRAWS = 64  # of q(z|x), for the size of the steps
 

@@ -13,11 +13,11 @@ from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.tree import DecisionTreeClassifier
 
-from keras_vae.arrays import check_whole_number
+from keras_vae.checks import check_whole_number
 from keras_vae.errors import UserError
 from keras_vae.evaluation.estimates import mean_of, seed_of_repetition
 from keras_vae.evaluation.factors import checked, entropies, fitted, halves, information, linear
-from keras_vae.naming import choose
+from keras_vae.registry import choose
 
 BINS = 20
 FORESTS = {"random_forest": RandomForestClassifier, "gradient_boosting": GradientBoostingClassifier}

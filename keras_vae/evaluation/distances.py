@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
 
-from keras_vae.arrays import check_images, check_whole_number
+from keras_vae.checks import check_images, check_whole_number
 from keras_vae.errors import UserError
 from keras_vae.evaluation.estimates import share_of
 

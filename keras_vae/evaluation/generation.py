@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_vae.arrays import check_whole_number, in_blocks
+from keras_vae.checks import check_whole_number, in_blocks
+from keras_vae.core.inference import checked_inputs
 from keras_vae.errors import NotApplicable, UserError
 from keras_vae.evaluation import mnist_classifier
 from keras_vae.evaluation.distances import frechet, precision_recall
 from keras_vae.evaluation.estimates import mean_of, seed_of_repetition, share_of
-from keras_vae.inference import checked_inputs
 
 _SSIM_WINDOW = 11
 

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 
 from keras_vae import randomness
-from keras_vae.arrays import check_indices, check_number, check_whole_number, in_blocks
+from keras_vae.checks import check_indices, check_number, check_whole_number, in_blocks
+from keras_vae.core.estimators import elbo_terms
+from keras_vae.core.inference import checked_inputs
 from keras_vae.errors import NotApplicable, UserError
 from keras_vae.evaluation.estimates import mean_of
-from keras_vae.evaluation.likelihood import elbo_terms
-from keras_vae.inference import checked_inputs
 
 ACTIVE_ABOVE = 0.01  # the variance, over images, of an active unit's mean code
 

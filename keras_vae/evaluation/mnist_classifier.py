@@ -18,7 +18,7 @@ import numpy as np
 from keras import layers
 
 from keras_vae import data, randomness
-from keras_vae.arrays import check_images
+from keras_vae.checks import check_images
 from keras_vae.errors import CorruptFileError, UserError
 from keras_vae.files import sha256, write_json
 from keras_vae.zoo.weights import write_float16

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from keras_vae.arrays import check_whole_number, in_blocks
+from keras_vae.checks import check_whole_number, in_blocks
+from keras_vae.core.estimators import bits_per_dim, elbo_terms, importance_weights
+from keras_vae.core.inference import checked_inputs, fitted
 from keras_vae.errors import NotApplicable, UserError
 from keras_vae.evaluation import aggregate, agreement, disentanglement, distances, generation, latent, representation
 from keras_vae.evaluation.estimates import mean_of
-from keras_vae.evaluation.likelihood import bits_per_dim, elbo_terms, importance_weights
-from keras_vae.inference import checked_inputs, fitted
 from keras_vae.priors.base import codes_of
 
 SECTIONS = ("likelihood", "latent", "disentanglement", "generation", "representation")

@@ -11,7 +11,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from keras_vae.arrays import check_whole_number
+from keras_vae.checks import check_whole_number
 from keras_vae.errors import NotApplicable, UserError
 from keras_vae.evaluation.estimates import mean_of, seed_of_repetition, share_of
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 
+from keras_vae.core.inference import checked_inputs
 from keras_vae.errors import NotApplicable
-from keras_vae.inference import checked_inputs
 
 
 def reconstructed_tokens(model: Any, x: Any, condition: Any = None) -> dict[str, np.ndarray]:

@@ -8,7 +8,7 @@ from keras import ops
 from tensorflow_probability import distributions as tfd
 
 from keras_vae import randomness
-from keras_vae.hierarchy import Ladder
+from keras_vae.distributions.ladder import Ladder
 
 
 class Whitened:

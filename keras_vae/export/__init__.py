@@ -3,34 +3,16 @@
 `export` needs TensorFlow. `check` and `read_bundle` do not.
 """
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from keras_vae import lazy
 
 if TYPE_CHECKING:
     from keras_vae.export.assemble import export as export
-    from keras_vae.export.bundle import Bundle as Bundle
-    from keras_vae.export.bundle import Parity as Parity
-    from keras_vae.export.bundle import read_bundle as read_bundle
     from keras_vae.export.parity import Report as Report
     from keras_vae.export.parity import check as check
+    from keras_vae.runtimes.bundle import Bundle as Bundle
+    from keras_vae.runtimes.bundle import Parity as Parity
+    from keras_vae.runtimes.bundle import read_bundle as read_bundle
 
-_HOMES = {
-    "export": "assemble",
-    "check": "parity",
-    "Report": "parity",
-    "Bundle": "bundle",
-    "Parity": "bundle",
-    "read_bundle": "bundle",
-}
-__all__ = ["Bundle", "Parity", "Report", "check", "export", "read_bundle"]
-
-
-def __getattr__(name: str) -> Any:
-    # Lazy (PEP 562): checking a bundle never imports TensorFlow.
-    if name in _HOMES:
-        return getattr(importlib.import_module(f"keras_vae.export.{_HOMES[name]}"), name)
-    raise AttributeError(f"module 'keras_vae.export' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_HOMES])
+__getattr__, __dir__, __all__ = lazy.attach(__name__)

@@ -9,11 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from keras_vae import arrays, files
+from keras_vae import checks, files
 from keras_vae import runtimes as known_runtimes
 from keras_vae.errors import ExportError, UnavailableError, UserError
 from keras_vae.export import cases as trials
-from keras_vae.export.bundle import GOLDEN, MANIFEST, SCHEMA, Bundle, Parity, digest, fingerprints, manifest_text
 from keras_vae.export.facts import as_text, facts_of
 from keras_vae.export.formats import FORMATS
 from keras_vae.export.graphs import TracedGraph, as_float32, graphs_of, trace
@@ -32,7 +31,8 @@ from keras_vae.export.parity import (
 )
 from keras_vae.export.quality import loses_too_much, measure_quality, require_quality
 from keras_vae.export.work import OPSET, OPSETS, Work
-from keras_vae.naming import choose
+from keras_vae.registry import choose
+from keras_vae.runtimes.bundle import GOLDEN, MANIFEST, SCHEMA, Bundle, Parity, digest, fingerprints, manifest_text
 
 QUALITY_EXAMPLES = 1000
 
@@ -80,9 +80,9 @@ def export(
         that loses too much.
     """
     formats = _checked_formats(formats)
-    if not OPSETS[0] <= arrays.check_whole_number(opset, "opset") <= OPSETS[1]:
+    if not OPSETS[0] <= checks.check_whole_number(opset, "opset") <= OPSETS[1]:
         raise UserError(f"opset must lie from {OPSETS[0]} to {OPSETS[1]}. Given: {opset}.")
-    batch = None if batch is None else arrays.check_whole_number(batch, "batch")
+    batch = None if batch is None else checks.check_whole_number(batch, "batch")
     folder = files.check_output_folder(Path(output).resolve(), MANIFEST, overwrite)
     model = as_float32(model)
     graphs = [trace(graph, batch) for graph in graphs_of(model, sampler, prior)]

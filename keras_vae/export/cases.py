@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from keras_vae import randomness
+from keras_vae.core.inference import draw_codes
 from keras_vae.errors import UserError
 from keras_vae.export.graphs import Input, TracedGraph
 from keras_vae.export.parity import Case
-from keras_vae.inference import draw_codes
 
 EXAMPLES = 64
 GOLDEN_EXAMPLES = 16

@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import ops
 from tensorflow_probability import distributions as tfd
 
-from keras_vae import arrays
+from keras_vae import checks
 from keras_vae.errors import ExportError
 from keras_vae.export.remedies import is_random, remedy
 
@@ -97,7 +97,7 @@ class TracedGraph:
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """The outputs that Keras gives, for any number of examples."""
         count = len(next(iter(inputs.values())))
-        return arrays.in_blocks(
+        return checks.in_blocks(
             lambda _, part: self.concrete(*(tf.constant(part[name]) for name in self.graph.inputs)),
             inputs,
             pad=self.batch is not None,

@@ -10,8 +10,8 @@ import numpy as np
 
 from keras_vae import runtimes as known_runtimes
 from keras_vae.errors import ExportError, UnavailableError, UserError
-from keras_vae.export.bundle import Bundle, Parity, read_bundle
 from keras_vae.export.remedies import in_one_line, ops_in, remedy
+from keras_vae.runtimes.bundle import Bundle, Parity, read_bundle
 
 TOLERANCE = 1e-5
 INPUTS = 784  # the numbers of a digit, whose sums TOLERANCE is for

@@ -16,7 +16,7 @@ from keras_vae.likelihoods.location_scale import Gaussian as Gaussian
 from keras_vae.likelihoods.location_scale import Laplace as Laplace
 from keras_vae.likelihoods.sequences import TokenSequence as TokenSequence
 from keras_vae.likelihoods.sequences import TokenSequences as TokenSequences
-from keras_vae.naming import build
+from keras_vae.registry import build
 
 LIKELIHOODS = {
     "bernoulli": Bernoulli,

@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 from tensorflow_probability import distributions as tfd
 
-from keras_vae.arrays import pieces
+from keras_vae.checks import pieces
 from keras_vae.errors import UserError
 
 _GRID = 1e-3  # how far from a level, in levels, a pixel may lie: float32 and float16 files of k / 255 pass

@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras import ops
 from tensorflow_probability import distributions as tfd
 
-from keras_vae.arrays import check_whole_number
+from keras_vae.checks import check_whole_number
 from keras_vae.likelihoods.base import Likelihood, soft_bound
 
 _STEPS = 255.0

@@ -8,7 +8,7 @@ from keras import ops
 from tensorflow_probability import distributions as tfd
 
 from keras_vae.likelihoods.base import Likelihood
-from keras_vae.searches import draw
+from keras_vae.networks.searches import draw
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")

@@ -7,10 +7,11 @@ import numpy as np
 from keras import ops
 from tensorflow_probability import distributions as tfd
 
-from keras_vae import conditions, divergences, inference, missing_labels
-from keras_vae.arrays import check_number, check_whole_number
-from keras_vae.core import VAE, Batch, Player, Terms
+from keras_vae import divergences
+from keras_vae.checks import check_number, check_whole_number
+from keras_vae.core import VAE, Batch, Player, Terms, inference
 from keras_vae.errors import UserError
+from keras_vae.models.parts import conditions, missing_labels
 from keras_vae.networks import MLP
 
 

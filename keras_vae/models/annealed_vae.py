@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vae.arrays import check_number
+from keras_vae.checks import check_number
 from keras_vae.core import VAE, Batch, Terms
 from keras_vae.schedules import Linear, Schedule, schedule
 

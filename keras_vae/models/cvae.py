@@ -6,11 +6,11 @@ import keras
 from keras import ops
 from tensorflow_probability import distributions as tfd
 
-from keras_vae import conditions
-from keras_vae.arrays import check_codes, check_labels, check_whole_number
+from keras_vae.checks import check_codes, check_labels, check_whole_number
 from keras_vae.core import VAE
 from keras_vae.errors import UserError
 from keras_vae.likelihoods import soft_bound
+from keras_vae.models.parts import conditions
 from keras_vae.networks import MLP
 
 

@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras import ops
 
 from keras_vae import divergences
-from keras_vae.arrays import check_number
+from keras_vae.checks import check_number
 from keras_vae.core import VAE, Batch, Player, Terms
 from keras_vae.networks import MLP
 

@@ -7,9 +7,10 @@ from keras import ops
 from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
 
-from keras_vae import flows, randomness
-from keras_vae.arrays import check_whole_number
+from keras_vae import randomness
+from keras_vae.checks import check_whole_number
 from keras_vae.core import VAE
+from keras_vae.distributions import flows
 from keras_vae.errors import UserError
 from keras_vae.likelihoods import soft_bound
 from keras_vae.networks.masked import MaskedNetwork

@@ -7,9 +7,11 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vae import arrays, integer_codes, quantizers
+from keras_vae import checks
 from keras_vae.core import VAE, Batch, Terms
+from keras_vae.distributions import quantizers
 from keras_vae.errors import UserError
+from keras_vae.models.parts import discrete
 
 _MOST = 2**16
 
@@ -34,18 +36,18 @@ class FSQVAE(VAE):
     analytic_kl = False
     log_names = ("perplexity",)
 
-    network_shapes = integer_codes.network_shapes
-    posterior = integer_codes.posterior
-    prior = integer_codes.prior
-    code = integer_codes.code
-    code_spec = integer_codes.code_spec
-    check_code = integer_codes.check_code
-    make_metric = integer_codes.make_metric
+    network_shapes = discrete.network_shapes
+    posterior = discrete.posterior
+    prior = discrete.prior
+    code = discrete.code
+    code_spec = discrete.code_spec
+    check_code = discrete.check_code
+    make_metric = discrete.make_metric
 
     def __init__(self, code_shape: Sequence[int] = (7, 7), levels: Sequence[int] = (8, 5, 5, 5), **kwargs: Any) -> None:
-        self.code_shape = tuple(arrays.check_whole_number(size, "a size in code_shape") for size in code_shape)
+        self.code_shape = tuple(checks.check_whole_number(size, "a size in code_shape") for size in code_shape)
         self.index_shape = self.code_shape
-        self.levels = tuple(arrays.check_whole_number(count, "a count in levels", minimum=2) for count in levels)
+        self.levels = tuple(checks.check_whole_number(count, "a count in levels", minimum=2) for count in levels)
         if not self.code_shape or not self.levels or np.prod(self.levels, dtype="float64") > _MOST:
             raise UserError(
                 f"FSQ needs one position or more, and levels whose product is from 2 to {_MOST}. Given: "
@@ -76,7 +78,7 @@ class FSQVAE(VAE):
         log_px = self.likelihood(points, training=training).log_prob(batch["x"])
         codes = quantizers.finite_index(ops.round(points), self.levels)
         logs = {"perplexity": quantizers.uses_of(codes, self.entries)}
-        return Terms(log_px, integer_codes.kl(self, log_px), logs=logs)
+        return Terms(log_px, discrete.kl(self, log_px), logs=logs)
 
     def get_config(self) -> dict[str, Any]:
         inherited = {name: value for name, value in super().get_config().items() if name != "latent_dim"}

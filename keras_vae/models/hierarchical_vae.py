@@ -7,13 +7,21 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vae import arrays
+from keras_vae import checks
 from keras_vae.core import VAE, Batch, Terms
+from keras_vae.distributions.ladder import (
+    Ladder,
+    bottom_up,
+    gaussian,
+    kl_of_levels,
+    normal,
+    posterior_ladder,
+    prior_ladder,
+)
 from keras_vae.errors import UserError
-from keras_vae.hierarchy import Ladder, bottom_up, gaussian, kl_of_levels, normal, posterior_ladder, prior_ladder
-from keras_vae.levels import Levels
+from keras_vae.models.parts.levels import Levels
+from keras_vae.models.parts.pseudo_inputs import add_pseudo_inputs, beside, images_of, mixture
 from keras_vae.networks.ladder import BETWEEN_LEVELS, between
-from keras_vae.pseudo_inputs import add_pseudo_inputs, beside, images_of, mixture
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -50,9 +58,9 @@ class HierarchicalVAE(VAE):
         pseudo_inputs: int = 0,
         **kwargs: Any,
     ) -> None:
-        self.hidden, self.skip = arrays.check_whole_number(hidden, "hidden"), bool(skip)
+        self.hidden, self.skip = checks.check_whole_number(hidden, "hidden"), bool(skip)
         self.levels, self.latent_dims = Levels(latent_dims, self.hidden, self.skip), tuple(latent_dims)
-        self.pseudo_inputs = arrays.check_whole_number(pseudo_inputs, "pseudo_inputs", minimum=0)
+        self.pseudo_inputs = checks.check_whole_number(pseudo_inputs, "pseudo_inputs", minimum=0)
         super().__init__(latent_dim=int(np.prod(self.levels.shapes["z1"])), **kwargs)
         self.level_betas = None if level_betas is None else self.levels.schedules(level_betas)
         self.log_names = tuple(f"kl_{name}" for name in self.levels.names)

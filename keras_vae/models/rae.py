@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import ops
 from tensorflow_probability import distributions as tfd
 
-from keras_vae.arrays import check_number
+from keras_vae.checks import check_number
 from keras_vae.core import VAE, Batch, Terms
 from keras_vae.errors import NotApplicable, UserError
 

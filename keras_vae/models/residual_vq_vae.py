@@ -6,8 +6,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vae import arrays, codebooks, integer_codes, quantizers
+from keras_vae import checks
 from keras_vae.core import VAE, Batch, Terms
+from keras_vae.distributions import quantizers
+from keras_vae.models.parts import codebooks, discrete
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -34,12 +36,12 @@ class ResidualVQVAE(VAE):
 
     analytic_kl = False
     log_names = ("perplexity", "commitment")
-    network_shapes = integer_codes.network_shapes
-    posterior = integer_codes.posterior
-    prior = integer_codes.prior
-    code = integer_codes.code
-    code_spec = integer_codes.code_spec
-    check_code = integer_codes.check_code
+    network_shapes = discrete.network_shapes
+    posterior = discrete.posterior
+    prior = discrete.prior
+    code = discrete.code
+    code_spec = discrete.code_spec
+    check_code = discrete.check_code
 
     def __init__(
         self,
@@ -56,7 +58,7 @@ class ResidualVQVAE(VAE):
         self.code_shape = codebooks.take_arguments(
             self, code_shape, entries, embedding_dim, codebook, commitment, decay, restart_below
         )
-        self.depth = arrays.check_whole_number(depth, "depth")
+        self.depth = checks.check_whole_number(depth, "depth")
         self.index_shape = (*self.code_shape, self.depth)
         super().__init__(latent_dim=self.embedding_dim, **kwargs)
         self.refuse("beta", "free_bits")
@@ -104,7 +106,7 @@ class ResidualVQVAE(VAE):
             found.append({"codes": ops.reshape(code, (-1,)), "outputs": flat, "candidates": candidates})
         return Terms(
             log_px,
-            integer_codes.kl(self, log_px),
+            discrete.kl(self, log_px),
             penalty,
             {"perplexity": uses, "commitment": distance},
             {"levels": found},

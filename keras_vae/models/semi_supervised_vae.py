@@ -8,8 +8,9 @@ import tensorflow as tf
 from keras import ops
 from tensorflow_probability import distributions as tfd
 
-from keras_vae import arrays, conditions, divergences, missing_labels
+from keras_vae import checks, divergences
 from keras_vae.core import VAE, Batch, Terms
+from keras_vae.models.parts import conditions, missing_labels
 from keras_vae.networks import ENCODERS
 
 
@@ -58,8 +59,8 @@ class SemiSupervisedVAE(VAE):
         class_probabilities: Sequence[float] | None = None,
         **kwargs: Any,
     ) -> None:
-        self.num_classes = arrays.check_whole_number(num_classes, "num_classes")
-        self.alpha = arrays.check_number(alpha, "alpha")
+        self.num_classes = checks.check_whole_number(num_classes, "num_classes")
+        self.alpha = checks.check_number(alpha, "alpha")
         self.class_probabilities = conditions.check_shares(class_probabilities, self.num_classes)
         super().__init__(**kwargs)
         self.log_p = conditions.log_shares(self.class_probabilities, self.num_classes).astype(self.float_dtype)

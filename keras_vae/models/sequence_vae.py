@@ -8,11 +8,12 @@ import numpy as np
 from keras import ops
 from tensorflow_probability import distributions as tfd
 
-from keras_vae import arrays, randomness, searches
+from keras_vae import checks, randomness
 from keras_vae.core import VAE
 from keras_vae.errors import UserError
 from keras_vae.export.steps import step_graphs
 from keras_vae.likelihoods.sequences import TokenSequence, TokenSequences
+from keras_vae.networks import searches
 from keras_vae.networks.recurrent import GRUDecoder, GRUEncoder
 
 
@@ -47,9 +48,9 @@ class SequenceVAE(VAE):
         decoder: Any = "gru",
         **kwargs: Any,
     ) -> None:
-        self.length = arrays.check_whole_number(length, "length")
-        self.vocabulary_size = arrays.check_whole_number(vocabulary_size, "vocabulary_size", minimum=2)
-        self.word_dropout = arrays.check_number(word_dropout, "word_dropout")
+        self.length = checks.check_whole_number(length, "length")
+        self.vocabulary_size = checks.check_whole_number(vocabulary_size, "vocabulary_size", minimum=2)
+        self.word_dropout = checks.check_number(word_dropout, "word_dropout")
         if self.word_dropout > 1:
             raise UserError(f"word_dropout is a probability, at most 1. Given: {word_dropout!r}.")
         if isinstance(decoder, keras.layers.Layer) and not {"initial_state", "step"} <= set(dir(decoder)):
@@ -77,7 +78,7 @@ class SequenceVAE(VAE):
         Raises:
           UserError: not whole numbers of shape `(batch, length)`, not below vocabulary_size, or more after an end.
         """
-        return arrays.check_tokens(x, (self.length,), self.vocabulary_size, name)
+        return checks.check_tokens(x, (self.length,), self.vocabulary_size, name)
 
     def likelihood(self, z: Any, condition: Any = None, training: bool = False) -> tfd.Distribution:
         """p(x|z), a `TokenSequence` of batch shape `(batch,)`; in training it hides tokens from the decoder."""
@@ -106,8 +107,8 @@ class SequenceVAE(VAE):
         Raises:
           UserError: codes of another shape, or beams that are no whole number.
         """
-        codes, beams = {"z": self.check_code(z)}, arrays.check_whole_number(beams, "beams")
-        return arrays.in_blocks(lambda _, part: self.functions.of(self._likeliest)(part["z"], beams), codes)
+        codes, beams = {"z": self.check_code(z)}, checks.check_whole_number(beams, "beams")
+        return checks.in_blocks(lambda _, part: self.functions.of(self._likeliest)(part["z"], beams), codes)
 
     def draw(self, z: Any, temperature: float = 1.0, seed: int = 0) -> np.ndarray:
         """A draw of p(x|z) for each code, token by token from softmax(logits / temperature): int32 `(batch, length)`.
@@ -120,13 +121,13 @@ class SequenceVAE(VAE):
         Raises:
           UserError: codes of another shape, or a temperature that is not above 0.
         """
-        codes, scale = {"z": self.check_code(z)}, arrays.check_number(temperature, "temperature", minimum=1e-6)
-        base = randomness.seed_of(arrays.check_whole_number(seed, "seed", minimum=0), randomness.SAMPLING)
+        codes, scale = {"z": self.check_code(z)}, checks.check_number(temperature, "temperature", minimum=1e-6)
+        base = randomness.seed_of(checks.check_whole_number(seed, "seed", minimum=0), randomness.SAMPLING)
 
         def one_block(block: int, part: Mapping[str, np.ndarray]) -> Any:
             return self.functions.of(self._drawn)(part["z"], scale, randomness.fold(base, block))
 
-        return arrays.in_blocks(one_block, codes, pad=True)
+        return checks.in_blocks(one_block, codes, pad=True)
 
     def get_config(self) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in ("length", "vocabulary_size", "word_dropout")}

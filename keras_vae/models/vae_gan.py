@@ -7,7 +7,7 @@ from keras import ops
 from tensorflow_probability import distributions as tfd
 
 from keras_vae import divergences
-from keras_vae.arrays import check_number, check_whole_number
+from keras_vae.checks import check_number, check_whole_number
 from keras_vae.core import VAE, Batch, Player, Terms
 from keras_vae.errors import UserError
 from keras_vae.networks import ENCODERS, MLP

@@ -5,9 +5,9 @@ from typing import Any
 import keras
 from tensorflow_probability import distributions as tfd
 
-from keras_vae.arrays import check_whole_number
+from keras_vae.checks import check_whole_number
 from keras_vae.core import VAE
-from keras_vae.pseudo_inputs import add_pseudo_inputs, beside, images_of, mixture
+from keras_vae.models.parts.pseudo_inputs import add_pseudo_inputs, beside, images_of, mixture
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")

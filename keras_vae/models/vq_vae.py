@@ -6,8 +6,9 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vae import codebooks, integer_codes, quantizers
 from keras_vae.core import VAE, Batch, Terms
+from keras_vae.distributions import quantizers
+from keras_vae.models.parts import codebooks, discrete
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -37,13 +38,13 @@ class VQVAE(VAE):
     analytic_kl = False
     log_names = ("perplexity", "commitment")
 
-    network_shapes = integer_codes.network_shapes
-    posterior = integer_codes.posterior
-    prior = integer_codes.prior
-    code = integer_codes.code
-    code_spec = integer_codes.code_spec
-    check_code = integer_codes.check_code
-    make_metric = integer_codes.make_metric
+    network_shapes = discrete.network_shapes
+    posterior = discrete.posterior
+    prior = discrete.prior
+    code = discrete.code
+    code_spec = discrete.code_spec
+    check_code = discrete.check_code
+    make_metric = discrete.make_metric
 
     def __init__(
         self,
@@ -89,7 +90,7 @@ class VQVAE(VAE):
         flat = ops.reshape(outputs, (-1, self.embedding_dim))
         candidates = codebooks.rows_of(flat, self.entries, self.draws.next())
         cache = {"codes": ops.reshape(codes, (-1,)), "outputs": flat, "candidates": candidates}
-        return Terms(log_px, integer_codes.kl(self, log_px), penalty, logs, cache)
+        return Terms(log_px, discrete.kl(self, log_px), penalty, logs, cache)
 
     def after_step(self, terms: Terms) -> None:
         """Moving averages over the vectors of all replicas, and new places for entries that nothing chooses."""

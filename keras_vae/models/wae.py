@@ -5,10 +5,10 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vae.arrays import check_number
+from keras_vae.checks import check_number
 from keras_vae.core import VAE, Batch, Terms
 from keras_vae.divergences import KERNELS, mmd
-from keras_vae.naming import choose
+from keras_vae.registry import choose
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")

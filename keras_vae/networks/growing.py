@@ -12,7 +12,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vae.arrays import check_whole_number
+from keras_vae.checks import check_whole_number
 from keras_vae.errors import UserError
 from keras_vae.networks.mlp import check_activation, check_sizes
 from keras_vae.networks.stack import check_halving, repeated

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_vae.errors import UserError
-from keras_vae.naming import nearest
+from keras_vae.registry import nearest
 
 
 def check_sizes(sizes: Any, what: str) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vae.arrays import check_whole_number
+from keras_vae.checks import check_whole_number
 
 
 class _Recurrent(keras.layers.Layer):

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from keras_vae.naming import choose
 from keras_vae.priors.autoregressive import AutoregressivePrior as AutoregressivePrior
 from keras_vae.priors.base import FittedPrior as FittedPrior
 from keras_vae.priors.base import codes_of as codes_of
@@ -10,6 +9,7 @@ from keras_vae.priors.base import read
 from keras_vae.priors.flow import FlowPrior as FlowPrior
 from keras_vae.priors.mixture import MixturePrior as MixturePrior
 from keras_vae.priors.two_stage import TwoStagePrior as TwoStagePrior
+from keras_vae.registry import choose
 
 PRIORS: dict[str, type[FittedPrior]] = {
     prior.__name__: prior for prior in (AutoregressivePrior, FlowPrior, MixturePrior, TwoStagePrior)

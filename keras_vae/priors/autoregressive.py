@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras import ops
 from tensorflow_probability import distributions as tfd
 
-from keras_vae import arrays, randomness
+from keras_vae import checks, randomness
 from keras_vae.errors import UserError
 from keras_vae.export import steps
 from keras_vae.networks import raster
@@ -61,7 +61,7 @@ class AutoregressivePrior(FittedPrior):
         array = np.asarray(codes)
         if array.ndim < 2 or not array.size:
             raise UserError(f"Codes must be (count, *shape), one or more. Given: shape {array.shape}.")
-        arrays.check_whole_number(classes, "classes")
+        checks.check_whole_number(classes, "classes")
         self.shape, self.classes, self.fitted = array.shape[1:], classes, False
         grids = self.checked(array).reshape(-1, *self._grid())
         with randomness.initial_weights(self.seed, "autoregressive prior"):

@@ -12,7 +12,8 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from keras_vae import arrays, files, inference, randomness
+from keras_vae import checks, files, randomness
+from keras_vae.core import inference
 from keras_vae.errors import CorruptFileError, ExportError, UserError
 
 FORMAT = 1
@@ -36,7 +37,7 @@ class FittedPrior:
     has_graphs = False  # whether `export_graphs` gives any
 
     def __init__(self, seed: int = 0) -> None:
-        self.seed = arrays.check_whole_number(seed, "seed", minimum=0)
+        self.seed = checks.check_whole_number(seed, "seed", minimum=0)
         self.shape: tuple[int, ...] = ()  # of one code
         self.classes = 0  # of each number of a code of kind "index"
         self.fitted = False
@@ -94,7 +95,7 @@ class FittedPrior:
         """
         distribution = self.distribution()
         function = tf.function(lambda part: distribution.log_prob(part), autograph=False)
-        return arrays.in_blocks(lambda _, part: function(part["codes"]), {"codes": self.checked(codes)}, pad=True)
+        return checks.in_blocks(lambda _, part: function(part["codes"]), {"codes": self.checked(codes)}, pad=True)
 
     @property
     def variables(self) -> list[Any]:
@@ -116,8 +117,8 @@ class FittedPrior:
     def checked(self, codes: Any) -> np.ndarray:
         """`codes` in numpy, of `shape` and kind."""
         if self.kind == "index":
-            return arrays.check_indices(codes, self.shape, self.classes)
-        return arrays.check_codes(codes, self.shape, "codes", "what the prior was fitted to").astype("float32")
+            return checks.check_indices(codes, self.shape, self.classes)
+        return checks.check_codes(codes, self.shape, "codes", "what the prior was fitted to").astype("float32")
 
     def spec_of(self, model: Any) -> Mapping[str, Any]:
         """The model's `code_spec`, of one array.
@@ -234,4 +235,4 @@ def codes_of(model: Any, x: Any, condition: Any = None, seed: int = 0) -> np.nda
     def one_block(block: int, part: Mapping[str, np.ndarray]) -> Any:
         return draw({name: tf.constant(array) for name, array in part.items()}, randomness.fold(base, block))
 
-    return arrays.in_blocks(one_block, inputs, pad=True)
+    return checks.in_blocks(one_block, inputs, pad=True)

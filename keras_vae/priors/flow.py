@@ -9,7 +9,8 @@ from keras import ops
 from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
 
-from keras_vae import arrays, flows, randomness
+from keras_vae import checks, randomness
+from keras_vae.distributions import flows
 from keras_vae.errors import UserError
 from keras_vae.networks.masked import MaskedNetwork
 from keras_vae.priors import training
@@ -50,8 +51,8 @@ class FlowPrior(FittedPrior):
         super().__init__(seed)
         if flow not in FLOWS:
             raise UserError(f"flow is one of {', '.join(FLOWS)}. Given: {flow!r}.")
-        self.flow, self.depth = flow, arrays.check_whole_number(depth, "depth")
-        self.hidden = tuple(arrays.check_whole_number(size, "a size in hidden") for size in hidden)
+        self.flow, self.depth = flow, checks.check_whole_number(depth, "depth")
+        self.hidden = tuple(checks.check_whole_number(size, "a size in hidden") for size in hidden)
         if not self.hidden:
             raise UserError("hidden needs the size of one layer or more. Given: none.")
         training.take_arguments(self, epochs, batch_size, learning_rate)

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.mixture import GaussianMixture
 from tensorflow_probability import distributions as tfd
 
-from keras_vae import arrays
+from keras_vae import checks
 from keras_vae.errors import UserError
 from keras_vae.priors.base import FittedPrior
 
@@ -27,8 +27,8 @@ class MixturePrior(FittedPrior):
 
     def __init__(self, components: int = 10, regularisation: float = 1e-6, seed: int = 0) -> None:
         super().__init__(seed)
-        self.components = arrays.check_whole_number(components, "components")
-        self.regularisation = arrays.check_number(regularisation, "regularisation")
+        self.components = checks.check_whole_number(components, "components")
+        self.regularisation = checks.check_number(regularisation, "regularisation")
 
     def fit_codes(self, codes: Any, classes: int = 0) -> Self:
         """Fit to `(count, dimensions)` codes.
@@ -70,7 +70,7 @@ def check_vectors(codes: Any, least: int, what: str) -> np.ndarray:
     array = np.asarray(codes)
     if array.ndim != 2 or not array.shape[1]:
         raise UserError(f"Codes must be vectors, (count, dimensions). Given: shape {array.shape}.")
-    array = arrays.check_codes(array, array.shape[1:], "codes").astype("float64")
+    array = checks.check_codes(array, array.shape[1:], "codes").astype("float64")
     if len(array) < least:
         raise UserError(f"There must be {least} codes or more for {what}. Given: {len(array)}. Give more images.")
     return array

@@ -7,7 +7,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_vae import arrays, randomness
+from keras_vae import checks, randomness
 from keras_vae.errors import DivergedError, UserError
 
 
@@ -28,9 +28,9 @@ def take_arguments(prior: Any, epochs: int, batch_size: int, learning_rate: floa
     Raises:
       UserError: an argument that does not fit.
     """
-    prior.epochs = arrays.check_whole_number(epochs, "epochs")
-    prior.batch_size = arrays.check_whole_number(batch_size, "batch_size")
-    prior.learning_rate = arrays.check_number(learning_rate, "learning_rate")
+    prior.epochs = checks.check_whole_number(epochs, "epochs")
+    prior.batch_size = checks.check_whole_number(batch_size, "batch_size")
+    prior.learning_rate = checks.check_number(learning_rate, "learning_rate")
     prior.history = {}  # "loss": nats per code after each epoch
 
 

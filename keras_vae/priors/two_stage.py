@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import ops
 from tensorflow_probability import distributions as tfd
 
-from keras_vae import arrays, randomness
+from keras_vae import checks, randomness
 from keras_vae.core import VAE
 from keras_vae.priors.base import FittedPrior
 from keras_vae.priors.mixture import check_vectors
@@ -44,11 +44,11 @@ class TwoStagePrior(FittedPrior):
         seed: int = 0,
     ) -> None:
         super().__init__(seed)
-        self.hidden = tuple(arrays.check_whole_number(size, "a size in hidden") for size in hidden)
-        self.epochs = arrays.check_whole_number(epochs, "epochs")
-        self.batch_size = arrays.check_whole_number(batch_size, "batch_size")
-        self.learning_rate = arrays.check_number(learning_rate, "learning_rate")
-        self.samples = arrays.check_whole_number(samples, "samples")
+        self.hidden = tuple(checks.check_whole_number(size, "a size in hidden") for size in hidden)
+        self.epochs = checks.check_whole_number(epochs, "epochs")
+        self.batch_size = checks.check_whole_number(batch_size, "batch_size")
+        self.learning_rate = checks.check_number(learning_rate, "learning_rate")
+        self.samples = checks.check_whole_number(samples, "samples")
         self.history: dict[str, list[float]] = {}  # "elbo" and the rest after each epoch, of codes in [0, 1]
 
     def fit_codes(self, codes: Any, classes: int = 0) -> Self:

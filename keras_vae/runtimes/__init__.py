@@ -7,8 +7,9 @@ import importlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from keras_vae import lazy
 from keras_vae.errors import UnavailableError, UserError
-from keras_vae.naming import choose
+from keras_vae.registry import choose
 
 if TYPE_CHECKING:
     from keras_vae.benchmarking.comparing import join as join
@@ -17,8 +18,8 @@ if TYPE_CHECKING:
     from keras_vae.benchmarking.rounds import benchmark as benchmark
     from keras_vae.benchmarking.rounds import benchmark_all as benchmark_all
     from keras_vae.benchmarking.tables import markdown as markdown
-    from keras_vae.export.bundle import Bundle
     from keras_vae.runtimes.base import Runtime as Runtime
+    from keras_vae.runtimes.bundle import Bundle
 
 
 class Known(NamedTuple):
@@ -69,15 +70,6 @@ KNOWN = {
         ("litert",),
         "pip install ai-edge-litert",
     ),
-}
-_LAZY = {
-    "Runtime": "runtimes.base",
-    "benchmark": "benchmarking.rounds",
-    "benchmark_all": "benchmarking.rounds",
-    "join": "benchmarking.comparing",
-    "markdown": "benchmarking.tables",
-    "plot": "benchmarking.picture",
-    "recommend": "benchmarking.comparing",
 }
 
 
@@ -138,7 +130,7 @@ def open(
       UnavailableError: the runtime is not installed, or the bundle has no file for it.
       CorruptFileError: a file is not the one that was exported.
     """
-    from keras_vae.export.bundle import read_bundle
+    from keras_vae.runtimes.bundle import read_bundle
 
     known = choose("runtime", name, KNOWN)
     bundle = read_bundle(bundle)
@@ -164,14 +156,7 @@ def open(
     return runtime(bundle, found[0], threads, mode or known.modes[0])
 
 
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        return getattr(importlib.import_module(f"keras_vae.{_LAZY[name]}"), name)
-    raise AttributeError(f"module 'keras_vae.runtimes' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_LAZY])
+__getattr__, __dir__, _ = lazy.attach(__name__)
 
 
 def _why_not(name: str) -> str | None:

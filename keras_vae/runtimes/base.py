@@ -7,20 +7,20 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from keras_vae import arrays
+from keras_vae import checks
 from keras_vae.errors import UserError
-from keras_vae.export.bundle import Bundle
+from keras_vae.runtimes.bundle import Bundle
 
 # kind of input -> its check, of an array, what the bundle says of the input, and its name
 _CHECKS: dict[str, Callable[[Any, Mapping[str, Any], str], np.ndarray]] = {
-    "image": lambda array, spec, name: arrays.check_images(array, spec["shape"][1:], name),
-    "tokens": lambda array, spec, name: arrays.check_tokens(array, spec["shape"][1:], spec["classes"], name),
-    "code": lambda array, spec, name: arrays.check_codes(array, spec["shape"][1:], name),
-    "level": lambda array, spec, name: arrays.check_codes(array, spec["shape"][1:], name),
-    "index": lambda array, spec, name: arrays.check_indices(array, spec["shape"][1:], spec["classes"], name),
-    "vector": lambda array, spec, name: arrays.check_codes(array, spec["shape"][1:], name, "one vector an example"),
-    "noise": lambda array, spec, name: arrays.check_codes(array, spec["shape"][1:], name),
-    "label": lambda array, spec, name: arrays.check_labels(array, spec["classes"], name),
+    "image": lambda array, spec, name: checks.check_images(array, spec["shape"][1:], name),
+    "tokens": lambda array, spec, name: checks.check_tokens(array, spec["shape"][1:], spec["classes"], name),
+    "code": lambda array, spec, name: checks.check_codes(array, spec["shape"][1:], name),
+    "level": lambda array, spec, name: checks.check_codes(array, spec["shape"][1:], name),
+    "index": lambda array, spec, name: checks.check_indices(array, spec["shape"][1:], spec["classes"], name),
+    "vector": lambda array, spec, name: checks.check_codes(array, spec["shape"][1:], name, "one vector an example"),
+    "noise": lambda array, spec, name: checks.check_codes(array, spec["shape"][1:], name),
+    "label": lambda array, spec, name: checks.check_labels(array, spec["classes"], name),
 }
 
 
@@ -47,7 +47,7 @@ class Runtime(abc.ABC):
 
     def __init__(self, bundle: Bundle, format_name: str, threads: int | None = None, mode: str | None = None) -> None:
         self.bundle, self.format_name, self.mode = bundle, format_name, mode
-        self.threads = available_processors() if threads is None else arrays.check_whole_number(threads, "threads")
+        self.threads = available_processors() if threads is None else checks.check_whole_number(threads, "threads")
         self.settings: dict[str, Any] = {"threads": self.threads, "precision": bundle.precision_of(format_name)}
         self.settings |= self.setup(explicit=threads is not None)
         if not self.reads:
@@ -104,11 +104,11 @@ class Runtime(abc.ABC):
             sizes = ", ".join(f"{name}: {len(array)}" for name, array in checked.items())
             raise UserError(f"The inputs of the {graph} must have one batch size. Given: {sizes}.")
         size = self.bundle.batch  # a file of one batch size is called with that, the last time partly for nothing
-        return arrays.in_blocks(
+        return checks.in_blocks(
             lambda _, part: self.call(self.graphs[graph], part),
             checked,
             pad=size is not None,
-            size=size or arrays.BLOCK,
+            size=size or checks.BLOCK,
         )
 
     def _signature(self, signature: str, first: Any, further: Mapping[str, Any]) -> np.ndarray:

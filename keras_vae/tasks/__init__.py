@@ -1,7 +1,8 @@
 """What people do with a trained model: one file a task, on any model that has what the task needs."""
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from keras_vae import lazy
 
 if TYPE_CHECKING:
     from keras_vae.tasks.anomaly import anomaly_scores as anomaly_scores
@@ -22,33 +23,4 @@ if TYPE_CHECKING:
     from keras_vae.tasks.transformer import VAETransformer as VAETransformer
     from keras_vae.tasks.traversal import traverse as traverse
 
-# name -> the module that has it, imported when it is first asked for: scikit-learn takes a second
-_PLACES = {
-    "TrainedTransformer": "trained_transformer",
-    "VAETransformer": "transformer",
-    "anomaly_scores": "anomaly",
-    "attribute_vector": "attributes",
-    "classifier_on": "classifier",
-    "code_length": "compression",
-    "detection": "anomaly",
-    "impute": "imputation",
-    "interpolate": "interpolation",
-    "judge": "anomaly",
-    "latent_plane": "manifold",
-    "leave_one_class_out": "anomaly",
-    "m1_classifier": "classifier",
-    "threshold": "anomaly",
-    "to_plane": "embedding",
-    "traverse": "traversal",
-    "with_attribute": "attributes",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _PLACES:
-        return getattr(importlib.import_module(f"keras_vae.tasks.{_PLACES[name]}"), name)
-    raise AttributeError(f"module 'keras_vae.tasks' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_PLACES])
+__getattr__, __dir__, __all__ = lazy.attach(__name__)

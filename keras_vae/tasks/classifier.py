@@ -10,7 +10,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from keras_vae import randomness
-from keras_vae.arrays import check_number, check_whole_number
+from keras_vae.checks import check_number, check_whole_number
 from keras_vae.errors import UserError
 from keras_vae.tasks.codes import real_codes, side_by_side
 

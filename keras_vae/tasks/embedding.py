@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
-from keras_vae.arrays import check_codes, check_number, check_whole_number
+from keras_vae.checks import check_codes, check_number, check_whole_number
 from keras_vae.errors import NotApplicable, UserError
 
 METHODS = ("pca", "tsne")

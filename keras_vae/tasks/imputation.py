@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from keras_vae import arrays, randomness
+from keras_vae import checks, randomness
+from keras_vae.core.inference import checked_inputs
 from keras_vae.errors import UserError
-from keras_vae.inference import checked_inputs
 
 
 def impute(model: Any, x: Any, observed: Any, steps: int = 50, seed: int = 0, condition: Any = None) -> np.ndarray:
@@ -29,7 +29,7 @@ def impute(model: Any, x: Any, observed: Any, steps: int = 50, seed: int = 0, co
     Raises:
       UserError: images or masks that do not fit, or a model of other things than images.
     """
-    steps = arrays.check_whole_number(steps, "steps")
+    steps = checks.check_whole_number(steps, "steps")
     if model.x_spec()["kind"] != "image":
         raise UserError(f"Missing pixels are of images. Given: a {type(model).__name__}, whose x is "
                         f"{model.x_spec()['kind']}.")  # fmt: skip
@@ -45,7 +45,7 @@ def impute(model: Any, x: Any, observed: Any, steps: int = 50, seed: int = 0, co
     inputs = checked_inputs(model, np.where(seen, images, 0.0), condition)
     model.likelihood_family.check(inputs["x"])
     base = randomness.fold(
-        randomness.seed_of(arrays.check_whole_number(seed, "seed", minimum=0), randomness.SAMPLING), 7
+        randomness.seed_of(checks.check_whole_number(seed, "seed", minimum=0), randomness.SAMPLING), 7
     )
 
     def imputed(part: Mapping[str, Any], turns: Any, noise: Any) -> Any:
@@ -71,4 +71,4 @@ def impute(model: Any, x: Any, observed: Any, steps: int = 50, seed: int = 0, co
         tensors = {name: ops.convert_to_tensor(value) for name, value in part.items()}
         return graph(tensors, turns, randomness.fold(base, block))
 
-    return arrays.in_blocks(one_block, {**inputs, "observed": seen}, pad=True)
+    return checks.in_blocks(one_block, {**inputs, "observed": seen}, pad=True)

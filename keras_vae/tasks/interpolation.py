@@ -7,9 +7,9 @@ import keras
 import numpy as np
 
 from keras_vae import randomness
-from keras_vae.arrays import check_whole_number, in_blocks
+from keras_vae.checks import check_whole_number, in_blocks
+from keras_vae.core.inference import checked_inputs
 from keras_vae.errors import UserError
-from keras_vae.inference import checked_inputs
 from keras_vae.tasks.codes import check_real, decoded, real_codes
 
 METHODS = ("linear", "spherical")

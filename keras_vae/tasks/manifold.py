@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_vae.arrays import check_whole_number
+from keras_vae.checks import check_whole_number
 from keras_vae.errors import UserError
 from keras_vae.tasks.codes import apart, check_real, decoded, dimension_names, real_codes, side_by_side
 

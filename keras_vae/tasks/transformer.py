@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 from tensorflow_probability import distributions as tfd
 
 from keras_vae import randomness
-from keras_vae.arrays import BLOCK, check_whole_number, in_blocks
+from keras_vae.checks import BLOCK, check_whole_number, in_blocks
 from keras_vae.models import VAE
 
 # Standard deviations of a column in the unit of a pixel.

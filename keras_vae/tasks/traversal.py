@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_vae.arrays import check_whole_number
+from keras_vae.checks import check_whole_number
 from keras_vae.errors import UserError
 from keras_vae.evaluation.latent import kl_per_dimension
 from keras_vae.tasks.codes import apart, dimension_names, side_by_side

@@ -4,8 +4,9 @@
 are used.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from keras_vae import lazy
 from keras_vae.zoo.cards import Card as Card
 from keras_vae.zoo.cards import card as card
 from keras_vae.zoo.store import names as names
@@ -16,16 +17,4 @@ if TYPE_CHECKING:
     from keras_vae.zoo.runs import load as load
     from keras_vae.zoo.runs import train as train
 
-_LAZY = {"load": "runs", "train": "runs", "verify": "measures", "prior": "fitted"}
-
-
-def __getattr__(name: str) -> Any:
-    if name in _LAZY:
-        import importlib
-
-        return getattr(importlib.import_module(f"keras_vae.zoo.{_LAZY[name]}"), name)
-    raise AttributeError(f"module 'keras_vae.zoo' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted([*globals(), *_LAZY])
+__getattr__, __dir__, _ = lazy.attach(__name__)

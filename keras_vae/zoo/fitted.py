@@ -6,7 +6,7 @@ from typing import Any
 from keras_vae import priors
 from keras_vae.errors import CorruptFileError
 from keras_vae.files import sha256
-from keras_vae.naming import check_arguments, choose
+from keras_vae.registry import check_arguments, choose
 from keras_vae.zoo import recipes, store
 from keras_vae.zoo.examples import condition_of, examples_of
 

@@ -14,12 +14,13 @@ from typing import Any
 import numpy as np
 
 import keras_vae
-from keras_vae.arrays import check_whole_number
+from keras_vae.checks import check_whole_number
+from keras_vae.core import estimators
+from keras_vae.core.inference import checked_inputs
 from keras_vae.errors import CorruptFileError, UserError
-from keras_vae.evaluation import generation, latent, likelihood, sequences
+from keras_vae.evaluation import generation, latent, sequences
 from keras_vae.evaluation.estimates import mean_of
 from keras_vae.files import sha256
-from keras_vae.inference import checked_inputs
 from keras_vae.zoo import cards, checkpoints, evaluations, fitted, recipes, runs, store
 from keras_vae.zoo.examples import condition_of, examples_of
 from keras_vae.zoo.examples import images_of as images_of
@@ -67,7 +68,7 @@ def measure(
     seed = check_whole_number(seed, "seed", minimum=0)
     inputs = checked_inputs(model, images, condition)
     model.likelihood_family.check(inputs["x"])
-    terms = likelihood.elbo_terms(model, inputs, seed)
+    terms = estimators.elbo_terms(model, inputs, seed)
     draws = model.draws_per_example if model.stochastic else 0
     rows: dict[str, Any] = {}
     if model.stochastic:
@@ -87,7 +88,7 @@ def measure(
         rows["log_prob"] = _row(values, "nats", samples, TOLERANCE_OF_DRAWS)
     rows |= RECONSTRUCTION[model.x_spec()["kind"]](model, images, condition)
     rows |= (_codebook if certain else _active_units)(model, images, condition)
-    return rows | _own_terms(likelihood.own_terms(model, inputs, seed, BATCH), draws)
+    return rows | _own_terms(estimators.own_terms(model, inputs, seed, BATCH), draws)
 
 
 def _row(values: Any, unit: str, draws: int, tolerance: float = TOLERANCE) -> dict[str, Any]:

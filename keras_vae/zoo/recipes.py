@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_vae.errors import UserError
-from keras_vae.naming import nearest
+from keras_vae.registry import nearest
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "float64")
 

@@ -12,7 +12,7 @@ from keras_vae import data, files
 from keras_vae.callbacks import TensorBoard
 from keras_vae.errors import CorruptFileError, DivergedError, UserError
 from keras_vae.models import MODELS
-from keras_vae.naming import check_arguments, choose
+from keras_vae.registry import check_arguments, choose
 from keras_vae.zoo import cards, checkpoints, evaluations, fitted, measures, pictures, recipes, store, texts, weights
 from keras_vae.zoo.examples import condition_of, examples_of
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from keras_vae.errors import CorruptFileError, UserError
 from keras_vae.files import sha256
-from keras_vae.naming import nearest
+from keras_vae.registry import nearest
 from keras_vae.zoo import recipes
 
 RECIPE, WEIGHTS, RESULTS, CARD = "recipe.toml", "model.weights.h5", "results.json", "README.md"

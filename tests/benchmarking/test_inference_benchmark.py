@@ -10,7 +10,7 @@ import pytest
 from keras_vae import export, files, runtimes, zoo
 from keras_vae.benchmarking import machine, tables
 from keras_vae.errors import ExportError
-from keras_vae.export.bundle import Bundle
+from keras_vae.runtimes.bundle import Bundle
 from tests.benchmarking.test_comparing import fake, made, quality
 from tests.export.bundles import bundle_of
 
@@ -88,7 +88,7 @@ def exports(monkeypatch):
     monkeypatch.setattr(export, "export", quickly)
     monkeypatch.setattr(zoo, "load", lambda name: None)
     monkeypatch.setattr(
-        "keras_vae.export.bundle.read_bundle",
+        "keras_vae.runtimes.bundle.read_bundle",
         lambda folder: Bundle(folder, json.loads((folder / "bundle.json").read_text())),
     )
     monkeypatch.setattr(inference, "wanted", lambda: ["onnx", "litert", "onnx_int8"])

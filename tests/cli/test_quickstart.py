@@ -11,7 +11,7 @@ import pytest
 from keras_vae.benchmarking.rows import label
 from keras_vae.cli import main, quickstart
 from tests import toy_runs
-from tests.test_report import Balanced
+from tests.pages.test_model_report import Balanced
 
 PICTURES = ["curves.png", "reconstructions.png", "samples.png", "traversal.png"]
 

@@ -10,7 +10,7 @@ from keras_vae.zoo.examples import examples_of
 from tests import toy_runs
 from tests.cli.test_commands import call as call
 from tests.cli.test_commands import document, error
-from tests.test_report import Balanced
+from tests.pages.test_model_report import Balanced
 
 slow = pytest.mark.slow  # each command traces graphs of its own
 

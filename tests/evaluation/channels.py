@@ -4,7 +4,7 @@ import numpy as np
 import scipy.stats
 
 from keras_vae.models import VAE
-from tests.test_linear_gaussian import LATENT, SHAPE, bounded_inverse
+from tests.core.test_linear_gaussian import LATENT, SHAPE, bounded_inverse
 
 
 def linear_model():

@@ -8,7 +8,8 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from keras_vae.arrays import BLOCK
+from keras_vae.checks import BLOCK
+from keras_vae.core.estimators import importance_weights
 from keras_vae.errors import NotApplicable, UserError
 from keras_vae.evaluation import (
     annealed_importance,
@@ -21,12 +22,11 @@ from keras_vae.evaluation import (
     log_prob_agreement,
 )
 from keras_vae.evaluation.latent import remedies
-from keras_vae.evaluation.likelihood import importance_weights
 from keras_vae.models import AE, IWAE, MODELS, VQVAE, AnnealedVAE, FlowVAE, HierarchicalVAE, HypersphericalVAE, VampVAE
 from keras_vae.randomness import EVALUATION, fold, seed_of
 from tests.conformance.cases import CASES
+from tests.core.test_linear_gaussian import Truth, set_exact
 from tests.evaluation.channels import channel, linear_model, standard_normal
-from tests.test_linear_gaussian import Truth, set_exact
 from tests.toys import SHAPE, binary, mlp, toy
 
 

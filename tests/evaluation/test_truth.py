@@ -5,15 +5,15 @@ import pytest
 import scipy.stats
 from tensorflow_probability import distributions as tfd
 
-from keras_vae.arrays import BLOCK
+from keras_vae.checks import BLOCK
+from keras_vae.core.estimators import chunk_limit, importance_weighted
 from keras_vae.errors import UserError
 from keras_vae.evaluation import active_units, annealed_importance, bits_per_dim, collapse, kl_split
 from keras_vae.evaluation.aggregate import aggregate_log_probs
-from keras_vae.evaluation.likelihood import chunk_limit, importance_weighted
 from keras_vae.models import AE, CVAE, VAE, VQVAE, FlowVAE, HierarchicalVAE, HypersphericalVAE
 from keras_vae.randomness import EVALUATION, fold, seed_of
+from tests.core.test_linear_gaussian import LATENT, Truth, set_exact
 from tests.evaluation.channels import channel, linear_model, standard_normal
-from tests.test_linear_gaussian import LATENT, Truth, set_exact
 from tests.toys import binary, toy
 
 LONG = [FlowVAE, HierarchicalVAE, HypersphericalVAE]  # whose graphs take seconds to trace

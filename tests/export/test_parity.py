@@ -11,8 +11,8 @@ import pytest
 from keras_vae import runtimes
 from keras_vae.errors import CorruptFileError, ExportError, UnavailableError
 from keras_vae.export import Parity, check, export, read_bundle
-from keras_vae.export.bundle import digest, manifest_text
 from keras_vae.export.parity import GOLDEN_BATCHES, Case, golden_cases, limits, measure, require, worst
+from keras_vae.runtimes.bundle import digest, manifest_text
 from tests.export.bundles import bundle_of, copied, model_of
 
 RUNTIMES = {"keras", "saved_model", "onnxruntime", "openvino", "litert"}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from keras_vae import demo
+from keras_vae.pages import demo
 from tests import browser
 
 TARGET = Path(__file__).parents[2] / "export" / "web" / "screenshot.png"

@@ -16,15 +16,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from keras_vae import cli, data, demo, export, runtimes, zoo
+from keras_vae import cli, data, export, runtimes, zoo
 from keras_vae.errors import CorruptFileError, UserError
 from keras_vae.models import CVAE, VQVAE, HierarchicalVAE
+from keras_vae.pages import demo
 from keras_vae.priors import AutoregressivePrior
 from tests import browser
 from tests.browser import served
 from tests.export.bundles import DENSE, bundle_of, copied, model_of, stirred
-from tests.export.test_bundle import edited
 from tests.processes import interruptible
+from tests.runtimes.test_bundle import edited
 
 KIT = Path(__file__).parents[2] / "export" / "web"
 TEXTS = {path.name: path.read_text(encoding="utf-8") for path in (KIT / "site").iterdir() if path.is_file()}

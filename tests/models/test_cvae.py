@@ -11,9 +11,9 @@ from keras_vae.errors import UserError
 from keras_vae.evaluation.latent import kl_per_dimension
 from keras_vae.export import check, export
 from keras_vae.models import CVAE
+from tests.core.test_linear_gaussian import LATENT, PIXELS, SCALE, SHAPE, Truth, set_exact
 from tests.digits import assert_learned, assert_likelier, digits, held_out_log_px, log_px_by_digit, trained
 from tests.models.equations import X, assert_comes_back, assert_refused, gradient_of, terms_of
-from tests.test_linear_gaussian import LATENT, PIXELS, SCALE, SHAPE, Truth, set_exact
 from tests.toys import compiled, mlp, same, toy, weights
 
 Y = np.arange(16, dtype="int32") % 4 - 1

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_vae import flows
 from keras_vae.core import VAE
+from keras_vae.distributions import flows
 from keras_vae.errors import UserError
 from keras_vae.export import export
 from keras_vae.models.flow_vae import FlowVAE

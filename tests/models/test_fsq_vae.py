@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_vae import quantizers
+from keras_vae.distributions import quantizers
 from keras_vae.errors import UserError
 from keras_vae.export import export
 from keras_vae.models.fsq_vae import FSQVAE

@@ -14,17 +14,17 @@ import scipy.stats
 import tensorflow as tf
 
 from keras_vae import divergences, runtimes
+from keras_vae.distributions.ladder import merged
 from keras_vae.errors import UserError
 from keras_vae.export import export
-from keras_vae.hierarchy import merged
-from keras_vae.levels import Levels
 from keras_vae.models import VAE, VampVAE
 from keras_vae.models.hierarchical_vae import HierarchicalVAE
+from keras_vae.models.parts.levels import Levels
 from keras_vae.networks.ladder import MapNetwork
 from tests import toys
+from tests.core.test_linear_gaussian import bounded_inverse
 from tests.digits import assert_learned, digits, trained
 from tests.export.bundles import stirred
-from tests.test_linear_gaussian import bounded_inverse
 from tests.toys import binary, toy
 
 X = binary(6)

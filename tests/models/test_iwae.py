@@ -5,9 +5,9 @@ import pytest
 import tensorflow as tf
 
 from keras_vae.models import IWAE
+from tests.core.test_linear_gaussian import LATENT, SCALE, SHAPE, Truth, set_exact
 from tests.digits import assert_learned, trained
 from tests.models.equations import X, assert_comes_back, assert_refused, draw_seeds, gradient_of, losses_of, terms_of
-from tests.test_linear_gaussian import LATENT, SCALE, SHAPE, Truth, set_exact
 from tests.toys import compiled, toy
 
 LINEAR = {"name": "mlp", "hidden": ()}

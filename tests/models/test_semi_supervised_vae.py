@@ -14,6 +14,9 @@ from keras_vae.evaluation import annealed_importance
 from keras_vae.export import export
 from keras_vae.models import SemiSupervisedVAE
 from keras_vae.priors import MixturePrior
+from tests.core.test_linear_gaussian import LATENT as LINEAR_LATENT
+from tests.core.test_linear_gaussian import PIXELS, SCALE, Truth, set_exact
+from tests.core.test_linear_gaussian import SHAPE as LINEAR_SHAPE
 from tests.digits import HIDDEN, LATENT, assert_learned, digits
 from tests.models.equations import (
     X,
@@ -25,9 +28,6 @@ from tests.models.equations import (
     losses_of,
     terms_of,
 )
-from tests.test_linear_gaussian import LATENT as LINEAR_LATENT
-from tests.test_linear_gaussian import PIXELS, SCALE, Truth, set_exact
-from tests.test_linear_gaussian import SHAPE as LINEAR_SHAPE
 from tests.toys import compiled, mlp, toy
 
 SHARES = (0.5, 0.2, 0.3)

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_vae import codebooks, quantizers
+from keras_vae.distributions import quantizers
 from keras_vae.errors import UserError
 from keras_vae.export import export
+from keras_vae.models.parts import codebooks
 from keras_vae.models.vq_vae import VQVAE
 from tests.digits import assert_learned, digits, trained
 from tests.export.bundles import stirred

@@ -9,8 +9,8 @@ import pytest
 import tensorflow as tf
 
 from keras_vae import priors
+from keras_vae.core.estimators import bits_per_dim
 from keras_vae.errors import UserError
-from keras_vae.evaluation.likelihood import bits_per_dim
 from keras_vae.models import FSQVAE, VAE, VQVAE
 from keras_vae.priors import AutoregressivePrior
 from tests.digits import digits, trained

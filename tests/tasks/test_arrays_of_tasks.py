@@ -7,7 +7,7 @@ import pytest
 from sklearn.decomposition import PCA
 
 from keras_vae import data, priors, randomness, tasks, zoo
-from keras_vae.arrays import BLOCK
+from keras_vae.checks import BLOCK
 from keras_vae.errors import UserError
 from keras_vae.models import AE, CVAE, VQVAE, HierarchicalVAE
 from tests.sequences import VALID, tiny

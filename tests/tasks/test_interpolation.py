@@ -6,7 +6,7 @@ import pytest
 from scipy import stats
 
 from keras_vae import randomness, tasks
-from keras_vae.arrays import BLOCK
+from keras_vae.checks import BLOCK
 from keras_vae.errors import UserError
 from keras_vae.models import AE, CVAE, VQVAE, FlowVAE, HierarchicalVAE, HypersphericalVAE
 from keras_vae.models.flow_vae import FLOWS

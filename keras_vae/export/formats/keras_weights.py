@@ -11,7 +11,7 @@ from keras_vae.export.graphs import config_of
 from keras_vae.export.work import Work
 from keras_vae.files import require_room
 from keras_vae.models import MODELS
-from keras_vae.naming import nearest
+from keras_vae.registry import nearest
 
 FOLDER, CONFIG, WEIGHTS, PRIOR = "keras", "config.json", "model.weights.h5", "prior.npz"
 _OVERHEAD = 4096  # bytes that HDF5 needs for each array and its groups, at most

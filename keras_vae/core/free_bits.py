@@ -8,7 +8,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_vae import arrays
+from keras_vae import checks
 from keras_vae.errors import UserError
 
 PARTS = ("dimension", "group", "total")  # the finest first
@@ -33,7 +33,7 @@ def take_free_bits(model: Any, free_bits: Any, on: str | None, group: Any) -> No
             f"Free bits are on parts of the KL, and that of a {name} has none finer than the {known[0]}. Given: "
             f"free_bits_on={on!r}. Choose from: {', '.join(known)}."
         )
-    group = arrays.check_whole_number(group, "free_bits_group")
+    group = checks.check_whole_number(group, "free_bits_group")
     if group > 1 and (model.kl_of != "dimension" or on != "group" or model.latent_dim % group):
         raise UserError(
             f"free_bits_group divides latent_dim, and goes with free_bits_on='group' and a KL in dimensions. Given: "

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_vae.arrays import BLOCK, check_codes, check_images, check_whole_number, in_blocks
+from keras_vae.checks import BLOCK, check_codes, check_images, check_whole_number, in_blocks
 from keras_vae.errors import UserError
 
 GOOD = np.full((3, 4, 4, 1), 0.5, "float32")

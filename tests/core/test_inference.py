@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_vae.arrays import BLOCK
+from keras_vae.checks import BLOCK
 from keras_vae.errors import UserError
 from tests.toys import LATENT, SHAPE, binary, compiled, grey, mlp, toy
 

@@ -9,9 +9,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_vae import arrays, randomness
+from keras_vae import checks, randomness
+from keras_vae.core.estimators import elbo_terms, importance_weighted
 from keras_vae.errors import NotApplicable, UserError
-from keras_vae.evaluation.likelihood import elbo_terms, importance_weighted
 
 
 def encode(self: Any, x: Any, condition: Any = None) -> np.ndarray:
@@ -21,7 +21,7 @@ def encode(self: Any, x: Any, condition: Any = None) -> np.ndarray:
       UserError: `x` is not a batch of images in [0, 1] of the model's shape.
     """
     inputs = checked_inputs(self, x, condition)
-    return arrays.in_blocks(lambda _, part: self.code(self.functions.posterior_parameters(**part)), inputs)
+    return checks.in_blocks(lambda _, part: self.code(self.functions.posterior_parameters(**part)), inputs)
 
 
 def decode(self: Any, z: Any, condition: Any = None) -> np.ndarray:
@@ -38,7 +38,7 @@ def decode(self: Any, z: Any, condition: Any = None) -> np.ndarray:
         code = {name: part[name] for name in levels} if isinstance(z, Mapping) else part["z"]
         return self.functions.likelihood_parameters(code, **{name: part[name] for name in given})[self.decoded]
 
-    return arrays.in_blocks(one_block, {**levels, **given})
+    return checks.in_blocks(one_block, {**levels, **given})
 
 
 def reconstruct(self: Any, x: Any, condition: Any = None) -> np.ndarray:
@@ -59,9 +59,9 @@ def sample(self: Any, count: int, seed: int = 0, condition: Any = None, prior: A
     Raises:
       UserError: `count` or `seed` is not a whole number of 0 or more, or the prior was not fitted to such codes.
     """
-    count = arrays.check_whole_number(count, "count", minimum=0)
+    count = checks.check_whole_number(count, "count", minimum=0)
     given = self.check_condition(condition, count).get("condition")
-    noise = randomness.seed_of(arrays.check_whole_number(seed, "seed", minimum=0), randomness.SAMPLING)
+    noise = randomness.seed_of(checks.check_whole_number(seed, "seed", minimum=0), randomness.SAMPLING)
     z = draw_codes(self, count, noise, given) if prior is None else fitted(self, prior).sample(count, seed=noise)
     return self.decode(keras.tree.map_structure(np.asarray, z), condition)
 
@@ -89,7 +89,7 @@ def elbo(self: Any, x: Any, seed: int = 0, condition: Any = None, prior: Any = N
       UserError: as `encode`, or images outside the likelihood's support (grey levels under a Bernoulli).
     """
     inputs = checked_inputs(self, x, condition, likelihood=True)
-    seed = arrays.check_whole_number(seed, "seed", minimum=0)
+    seed = checks.check_whole_number(seed, "seed", minimum=0)
     if prior is not None:
         return importance_weighted(self, inputs, 1, seed, fitted(self, prior))
     return elbo_terms(self, inputs, seed)["elbo"]
@@ -110,8 +110,8 @@ def log_prob(
       UserError: as `elbo`.
     """
     inputs = checked_inputs(self, x, condition, likelihood=True)
-    samples = arrays.check_whole_number(samples, "samples")
-    seed = arrays.check_whole_number(seed, "seed", minimum=0)
+    samples = checks.check_whole_number(samples, "samples")
+    seed = checks.check_whole_number(seed, "seed", minimum=0)
     return importance_weighted(self, inputs, samples, seed, None if prior is None else fitted(self, prior))
 
 

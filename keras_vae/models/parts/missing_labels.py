@@ -12,9 +12,10 @@ import numpy as np
 from keras import ops
 from tensorflow_probability import distributions as tfd
 
-from keras_vae import arrays, conditions, inference, randomness
-from keras_vae.core import VAE
+from keras_vae import checks, randomness
+from keras_vae.core import VAE, inference
 from keras_vae.errors import NotApplicable, UserError
+from keras_vae.models.parts import conditions
 
 
 def condition_spec(self: Any) -> dict[str, Any]:
@@ -48,7 +49,7 @@ def classify(self: Any, x: Any) -> np.ndarray:
       UserError: as `encode`.
     """
     images = inference.checked_inputs(self, x)
-    return np.exp(arrays.in_blocks(lambda _, part: self.functions.of(self.log_q)(part["x"]), images))
+    return np.exp(checks.in_blocks(lambda _, part: self.functions.of(self.log_q)(part["x"]), images))
 
 
 def decode(self: Any, z: Any, condition: Any = None) -> np.ndarray:
@@ -57,7 +58,7 @@ def decode(self: Any, z: Any, condition: Any = None) -> np.ndarray:
     Raises:
       UserError: as `VAE.decode`, or a code without a label.
     """
-    if condition is None or (arrays.check_labels(condition, self.num_classes) < 0).any():
+    if condition is None or (checks.check_labels(condition, self.num_classes) < 0).any():
         raise UserError("decode needs a label for each code. Given: none, or -1. Give condition=, from 0.")
     return inference.decode(self, z, condition)
 
@@ -79,7 +80,7 @@ def sample(self: Any, count: int, seed: int = 0, condition: Any = None, prior: A
       UserError: as `VAE.sample`, or a label of -1.
     """
     if condition is None:
-        count, seed = (arrays.check_whole_number(each, "count and seed", minimum=0) for each in (count, seed))
+        count, seed = (checks.check_whole_number(each, "count and seed", minimum=0) for each in (count, seed))
         condition = np.random.default_rng(seed).choice(self.num_classes, count, p=np.exp(self.log_p))
     return inference.sample(self, count, seed, condition, prior)
 

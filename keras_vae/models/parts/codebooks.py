@@ -6,7 +6,7 @@ from typing import Any
 import tensorflow as tf
 from keras import ops
 
-from keras_vae import arrays, randomness
+from keras_vae import checks, randomness
 from keras_vae.errors import UserError
 
 CODEBOOKS = ("ema", "gradient")
@@ -33,12 +33,12 @@ def take_arguments(
     """
     if codebook not in CODEBOOKS:
         raise UserError(f"codebook is one of {', '.join(CODEBOOKS)}. Given: {codebook!r}.")
-    positions = tuple(arrays.check_whole_number(size, "a size in code_shape") for size in code_shape)
-    model.entries = arrays.check_whole_number(entries, "entries")
-    model.embedding_dim = arrays.check_whole_number(embedding_dim, "embedding_dim")
-    model.codebook_kind, model.decay = codebook, arrays.check_number(decay, "decay")
-    model.commitment = arrays.check_number(commitment, "commitment")
-    model.restart_below = arrays.check_number(restart_below, "restart_below")
+    positions = tuple(checks.check_whole_number(size, "a size in code_shape") for size in code_shape)
+    model.entries = checks.check_whole_number(entries, "entries")
+    model.embedding_dim = checks.check_whole_number(embedding_dim, "embedding_dim")
+    model.codebook_kind, model.decay = codebook, checks.check_number(decay, "decay")
+    model.commitment = checks.check_number(commitment, "commitment")
+    model.restart_below = checks.check_number(restart_below, "restart_below")
     if not positions or model.decay >= 1:
         raise UserError(f"decay is below 1, code_shape not empty. Given: {decay!r} and {code_shape!r}.")
     return positions

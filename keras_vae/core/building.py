@@ -9,7 +9,7 @@ from keras import ops
 
 from keras_vae import randomness
 from keras_vae.errors import UserError
-from keras_vae.naming import build
+from keras_vae.registry import build
 
 
 def make_network(

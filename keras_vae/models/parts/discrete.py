@@ -11,8 +11,9 @@ from typing import Any
 from keras import ops
 from tensorflow_probability import distributions as tfd
 
-from keras_vae import arrays, quantizers
+from keras_vae import checks
 from keras_vae.core import VAE
+from keras_vae.distributions import quantizers
 
 
 def network_shapes(self: Any) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
@@ -58,4 +59,4 @@ def check_code(self: Any, z: Any) -> Any:
     Raises:
       UserError: not whole numbers, of another shape, or out of range.
     """
-    return arrays.check_indices(z, self.index_shape, self.entries)
+    return checks.check_indices(z, self.index_shape, self.entries)

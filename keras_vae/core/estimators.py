@@ -8,9 +8,9 @@ import tensorflow as tf
 from keras import ops
 
 from keras_vae import divergences, randomness
-from keras_vae.arrays import BLOCK, check_images, check_whole_number, in_blocks
+from keras_vae.checks import BLOCK, check_images, check_whole_number, in_blocks
+from keras_vae.core.training import Trackers
 from keras_vae.errors import NotApplicable
-from keras_vae.training import Trackers
 
 # Draws in one pass of the compiled loop: with a block of examples, enough rows to keep the matrix products busy, and
 # few enough that the decoder's output, of which at most so many numbers are held, stays in memory.

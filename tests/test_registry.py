@@ -3,7 +3,7 @@
 import pytest
 
 from keras_vae.errors import UserError
-from keras_vae.naming import build, check_arguments, choose, nearest
+from keras_vae.registry import build, check_arguments, choose, nearest
 
 
 class Base:

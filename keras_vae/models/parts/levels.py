@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from keras_vae import arrays
+from keras_vae import checks
 from keras_vae.errors import UserError
 from keras_vae.networks.stack import repeated
 from keras_vae.schedules import Schedule, schedule
@@ -116,7 +116,7 @@ class Levels:
             raise UserError(
                 f"A code is a mapping of the arrays {', '.join(self.names)}, as encode gives it. Given: {given}."
             )
-        found = {name: arrays.check_codes(z[name], shape, name) for name, shape in self.shapes.items()}
+        found = {name: checks.check_codes(z[name], shape, name) for name, shape in self.shapes.items()}
         if len({len(array) for array in found.values()}) > 1:
             counts = ", ".join(f"{name}: {len(array)}" for name, array in found.items())
             raise UserError(f"Every level of a code must have one batch size. Given: {counts}.")
@@ -134,7 +134,7 @@ def shapes_of(latent_dims: Any) -> dict[str, tuple[int, ...]]:
     shapes = {}
     for level, dims in enumerate(latent_dims, start=1):
         sizes = tuple(dims) if isinstance(dims, Sequence) and not isinstance(dims, str) else (dims,)
-        shapes[f"z{level}"] = tuple(arrays.check_whole_number(size, "a size in latent_dims") for size in sizes)
+        shapes[f"z{level}"] = tuple(checks.check_whole_number(size, "a size in latent_dims") for size in sizes)
         if isinstance(dims, Sequence) and len(sizes) != 3:
             raise UserError(f"A level is a number, or (height, width, channels). Given: {dims!r} in latent_dims.")
     for below, above in itertools.pairwise(shapes.values()):

@@ -5,9 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
+from keras_vae.core.estimators import elbo_terms, importance_weighted
+from keras_vae.core.inference import checked_inputs
 from keras_vae.evaluation.latent import kl_per_dimension
-from keras_vae.evaluation.likelihood import elbo_terms, importance_weighted
-from keras_vae.inference import checked_inputs
 from tests.toys import LATENT, binary, toy
 
 X = binary(300)

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 from keras_vae import files
 from keras_vae.errors import UserError
-from keras_vae.export.bundle import MANIFEST as BUNDLE
-from keras_vae.export.bundle import Bundle, read_bundle
+from keras_vae.runtimes.bundle import MANIFEST as BUNDLE
+from keras_vae.runtimes.bundle import Bundle, read_bundle
 
 MANIFEST = "demo.json"
 _NPM_SECONDS = 300
@@ -35,8 +35,8 @@ class Site(NamedTuple):
 
 def kit() -> Path:
     """The page's folder: the wheel's if there is one, else the checkout's."""
-    packaged = Path(__file__).parent / "_web"
-    return packaged if packaged.is_dir() else Path(__file__).parents[1] / "export" / "web" / "site"
+    packaged = Path(__file__).parents[1] / "_web"
+    return packaged if packaged.is_dir() else Path(__file__).parents[2] / "export" / "web" / "site"
 
 
 def build(source: str | Path, folder: str | Path, overwrite: bool = False) -> Site:

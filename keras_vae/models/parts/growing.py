@@ -5,7 +5,7 @@ Karras et al. 2018, https://arxiv.org/abs/1710.10196, for autoencoders, whose ne
 
 from typing import Any
 
-from keras_vae.arrays import check_whole_number
+from keras_vae.checks import check_whole_number
 from keras_vae.errors import UserError
 from keras_vae.networks.growing import GrowingDecoder, GrowingEncoder
 

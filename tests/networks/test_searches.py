@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from keras_vae import searches
 from keras_vae.errors import UserError
+from keras_vae.networks import searches
 from tests.sequences import LENGTH, SIZE, VALID, Z, probabilities, tiny
 
 

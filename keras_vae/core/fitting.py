@@ -9,8 +9,7 @@ from typing import Any
 
 import keras
 
-from keras_vae.errors import UserError
-from keras_vae.training import (
+from keras_vae.core.training import (
     StopOnFailure,
     Trackers,
     as_batch,
@@ -19,6 +18,7 @@ from keras_vae.training import (
     choose_optimizers,
     refuse_weights,
 )
+from keras_vae.errors import UserError
 
 
 def compile(

@@ -8,8 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vae import naming
-from keras_vae.arrays import check_labels
+from keras_vae import registry
+from keras_vae.checks import check_labels
 from keras_vae.errors import UserError
 
 
@@ -64,7 +64,7 @@ def network_shapes(model: Any, shapes: dict[str, tuple[Any, ...]], size: int) ->
       size: of the condition's features.
     """
     spec = model.specs["encoder"]
-    encoder = spec if isinstance(spec, keras.layers.Layer) else naming.named("encoder", spec, model.encoders)[0]
+    encoder = spec if isinstance(spec, keras.layers.Layer) else registry.named("encoder", spec, model.encoders)[0]
     (*pixels, channels), outputs = shapes["encoder"]
     (codes,), images = shapes["decoder"]
     read = (math.prod(pixels) * channels + size,) if reads_vectors(encoder) else (*pixels, channels + size)

@@ -13,13 +13,14 @@ import tensorflow as tf
 from keras import ops
 from tensorflow_probability import distributions as tfd
 
-from keras_vae import arrays, configuration, divergences, fitting, inference, likelihoods, making, randomness
+from keras_vae import checks, divergences, likelihoods, randomness
+from keras_vae.core import building, configuration, fitting, inference
+from keras_vae.core.estimators import CompiledFunctions
+from keras_vae.core.free_bits import cost_of_kl, take_free_bits
+from keras_vae.core.training import Mean, Trackers, as_batch
 from keras_vae.errors import UserError
-from keras_vae.evaluation.likelihood import CompiledFunctions
-from keras_vae.free_bits import cost_of_kl, take_free_bits
 from keras_vae.networks import DECODERS, ENCODERS
 from keras_vae.schedules import Schedule, schedule
-from keras_vae.training import Mean, Trackers, as_batch
 
 Batch = Mapping[str, Any]
 
@@ -101,9 +102,9 @@ class VAE(keras.Model):
         super().__init__(autocast=False, **kwargs)
         if not isinstance(image_shape, Sequence) or len(image_shape) != len(self.axes):
             raise UserError(f"image_shape is ({', '.join(self.axes)}). Given: {image_shape!r}.")
-        self.image_shape = tuple(arrays.check_whole_number(size, "image_shape") for size in image_shape)
-        self.latent_dim = arrays.check_whole_number(latent_dim, "latent_dim")
-        self.seed = arrays.check_whole_number(seed, "seed", minimum=0)
+        self.image_shape = tuple(checks.check_whole_number(size, "image_shape") for size in image_shape)
+        self.latent_dim = checks.check_whole_number(latent_dim, "latent_dim")
+        self.seed = checks.check_whole_number(seed, "seed", minimum=0)
         take_free_bits(self, free_bits, free_bits_on, free_bits_group)
         self.beta = schedule(beta)
         self.specs = {"encoder": encoder, "decoder": decoder, "likelihood": likelihood}
@@ -263,7 +264,7 @@ class VAE(keras.Model):
         Raises:
           UserError: another shape or dtype, or numbers outside the model's domain.
         """
-        return arrays.check_images(x, self.image_shape, name)
+        return checks.check_images(x, self.image_shape, name)
 
     def check_training_data(self, labelled: bool, batch_size: int) -> None:
         """Refuse training data that the model cannot learn from, or warn of them: on the host, before the first step.
@@ -290,7 +291,7 @@ class VAE(keras.Model):
         Raises:
           UserError: codes of another shape or dtype, or that are not finite.
         """
-        return arrays.check_codes(z, (self.latent_dim,)).astype(self.float_dtype)
+        return checks.check_codes(z, (self.latent_dim,)).astype(self.float_dtype)
 
     # --- What variants are written with ---
 
@@ -299,9 +300,9 @@ class VAE(keras.Model):
         """What networks return and losses are computed in: float32, or float64 under the policy "float64"."""
         return "float64" if self.compute_dtype == "float64" else "float32"
 
-    make_network = making.make_network
-    run = making.run
-    variables_but = making.variables_but
+    make_network = building.make_network
+    run = building.run
+    variables_but = building.variables_but
 
     def players_with(self, name: str, network: Any, loss: Callable[[Terms], Any]) -> list[Player]:
         """Two players: `"model"`, which minimises the objective, and `name`, a network that minimises its own loss."""

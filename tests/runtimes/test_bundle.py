@@ -7,7 +7,7 @@ import pytest
 from keras_vae import runtimes
 from keras_vae.errors import CorruptFileError, UserError
 from keras_vae.export import read_bundle
-from keras_vae.export.bundle import digest, manifest_text
+from keras_vae.runtimes.bundle import digest, manifest_text
 from tests.export.bundles import bundle_of, copied
 
 FILES = {

@@ -10,8 +10,8 @@ import tensorflow as tf
 from keras_vae import data
 from keras_vae.errors import UserError
 from keras_vae.export import export
-from keras_vae.growing import grow
 from keras_vae.models import VAE, BetaVAE, VampVAE
+from keras_vae.models.parts.growing import grow
 from keras_vae.networks import GrowingDecoder, GrowingEncoder
 from tests.export.bundles import stirred
 from tests.toys import binary, mlp, toy

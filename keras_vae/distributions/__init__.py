@@ -1,0 +1,1 @@
+"""Distributions that TensorFlow Probability lacks: ladders of levels, flows, and quantisers."""

@@ -1,0 +1,1 @@
+"""HTML pages: the report of a model, and the demo of a bundle."""
