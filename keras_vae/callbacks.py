@@ -62,7 +62,7 @@ class TensorBoard(keras.callbacks.Callback):
                 tf.summary.scalar(name, value)
             if traversable(model):
                 tf.summary.scalar("active_units", active_units(model, self.x, condition=self.condition)["value"])
-            if (epoch + 1) % self.every == 0 and model.x_spec()["kind"] == "image":
+            if (epoch + 1) % self.every == 0 and model.x_spec().kind == "image":
                 self._pictures(model)
         self.writer.flush()
 

@@ -80,14 +80,18 @@ def check_whole_number(value: Any, name: str, minimum: int = 1) -> int:
     return int(value)
 
 
+def is_number(value: object) -> bool:
+    """Whether `value` is a real number of Python or numpy; a bool is none."""
+    return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool | np.bool_)
+
+
 def check_number(value: Any, name: str, minimum: float = 0.0) -> float:
     """`value` as a finite float of at least `minimum`.
 
     Raises:
       UserError: it is no number, not finite, or too small.
     """
-    number = isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
-    if not number or not minimum <= value < float("inf"):
+    if not is_number(value) or not minimum <= value < float("inf"):
         raise UserError(f"{name} must be a finite number, {minimum:g} or more. Given: {value!r}.")
     return float(value)
 

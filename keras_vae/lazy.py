@@ -17,7 +17,7 @@ from typing import Any
 
 
 def attach(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]], list[str]]:
-    """Return `__getattr__`, `__dir__` and the lazy names of the package, from the imports under its `if TYPE_CHECKING:`."""
+    """Return `__getattr__`, `__dir__` and the lazy names of the package, from its `if TYPE_CHECKING:`."""
     names = _type_checking_imports(package)
 
     def get(name: str) -> Any:

@@ -1,7 +1,7 @@
 """Things that are chosen by name: `"mlp"`, `{"name": "sigmoid", "final": 4.0, ...}`, or an instance."""
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from keras_vae.errors import UserError
@@ -26,8 +26,25 @@ def choose(kind: str, name: str, known: Mapping[str, Any]) -> Any:
     return known[name]
 
 
-def check_arguments(kind: str, function: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
-    """Refuse names that `function` has no parameter for, and report those it lacks."""
+def check_arguments(
+    kind: str,
+    function: Callable[..., Any],
+    arguments: Mapping[str, Any],
+    ignore: Sequence[str] = (),
+    complete: bool = True,
+) -> None:
+    """Check keyword arguments against the parameters of `function`, or of a class and its bases.
+
+    Args:
+      kind: the function in words, for messages.
+      function: a function or a class.
+      arguments: by name.
+      ignore: names that pass without a parameter.
+      complete: also require every parameter that has no default.
+
+    Raises:
+      UserError: an argument without a parameter, with the nearest; or a missing one.
+    """
     parameters = {}
     for owner in inspect.getmro(function) if inspect.isclass(function) else (function,):
         signature = inspect.signature(owner.__init__ if inspect.isclass(owner) else owner)
@@ -37,10 +54,12 @@ def check_arguments(kind: str, function: Callable[..., Any], arguments: Mapping[
         if not any(parameter.kind == parameter.VAR_KEYWORD for parameter in signature.parameters.values()):
             break
     for name in arguments:
-        if name not in parameters:
+        if name not in parameters and name not in ignore:
             raise UserError(
                 f"{kind} has no argument {name!r}.{nearest(name, parameters)} Its arguments: {', '.join(parameters)}."
             )
+    if not complete:
+        return
     missing = [name for name, p in parameters.items() if p.default is p.empty and name not in arguments]
     if missing:
         raise UserError(f"{kind} needs the argument{'s' * (len(missing) > 1)} {', '.join(missing)}.")

@@ -107,11 +107,15 @@ class Cyclical(Schedule):
 SCHEDULES = {"constant": Constant, "linear": Linear, "sigmoid": Sigmoid, "cyclical": Cyclical}
 
 
-def schedule(spec: float | Mapping[str, Any] | Schedule) -> Schedule:
-    """A `Schedule` from a number (constant), a mapping such as `{"name": "sigmoid", "final": 4.0}`, or itself.
+def schedule(spec: float | Mapping[str, Any] | Schedule, name: str = "weight") -> Schedule:
+    """Return a `Schedule` from a number (constant), a mapping such as `{"name": "sigmoid", "final": 4.0}`, or itself.
+
+    Args:
+      spec: the number, mapping or schedule.
+      name: of the argument that it was given as, for messages.
 
     Raises:
-      UserError: an unknown name or argument, or a negative number.
+      UserError: an unknown name or argument, or a number that is negative or not finite.
     """
     if isinstance(spec, Schedule):
         return spec

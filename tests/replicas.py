@@ -86,7 +86,7 @@ def columns(model: Any) -> dict[str, Any]:
     """The examples of conformance, and labels for models that are conditional."""
     from tests.conformance.cases import examples, labels
 
-    given = {"x": examples(model).astype(model.x_spec()["dtype"]), "y": labels(model)}
+    given = {"x": examples(model).astype(model.x_spec().dtype), "y": labels(model)}
     return {key: value for key, value in given.items() if value is not None}
 
 
@@ -191,7 +191,7 @@ def noise_differs(model: Any, strategy: Any) -> bool:
         seed = randomness.fold(randomness.seed_of(0, randomness.TRAINING), 0, replica)
         with model.draws.using(seed):
             terms = model.terms(batch, training=False)
-        return sum(player.loss(terms, batch) for player in model.players())
+        return sum(player.loss(terms) for player in model.players())
 
     first, second = (float(np.asarray(value)) for value in strategy.run(losses).values)
     return abs(first - second) > 1e-6 * abs(first)

@@ -62,9 +62,9 @@ class SampledVAE(VAE):
 
 def loss_and_gradients(model: Any, y: Any = None, x: Any = X) -> Any:
     """Of the player that has the networks: the loss, and its gradients by the encoder's and decoder's variables."""
-    batch = {"x": tf.constant(x, model.x_spec()["dtype"])} | ({} if y is None else {"y": tf.constant(y)})
+    batch = {"x": tf.constant(x, model.x_spec().dtype)} | ({} if y is None else {"y": tf.constant(y)})
     with model.draws.using((3, 4)), tf.GradientTape() as tape:
-        loss = model.players()[0].loss(model.terms(batch, training=True), batch)
+        loss = model.players()[0].loss(model.terms(batch, training=True))
     by_network = [[each.value for each in network.trainable_variables] for network in (model.encoder, model.decoder)]
     gradients = tape.gradient(loss, by_network, unconnected_gradients="zero")
     return loss.numpy(), [[np.asarray(tf.convert_to_tensor(each)) for each in network] for network in gradients]

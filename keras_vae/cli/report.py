@@ -70,7 +70,7 @@ def _further_pictures(card: Any, model: Any, folder: Path, count: int) -> dict[s
         values = card.results.get("metrics", {}).get("kl", {}).get("parts", [])
         if len(values) < 2:
             raise NotApplicable("Bars compare dimensions or levels, and there is one, or none.")
-        names = list(model.code_spec())
+        names = list(model.latent_spec())
         of_levels = len(names) == len(values)
         order = sorted(range(len(values)), key=lambda place: 0 if of_levels else -values[place])
         labels = names if of_levels else [f"z{each}" for each in order]

@@ -93,7 +93,7 @@ def encode_command(
 
     with working(f"Encoding with {name}", quiet=json):
         model = zoo.load(name)
-        suffix = ".npz" if len(model.code_spec()) > 1 else ".npy"
+        suffix = ".npz" if len(model.latent_spec()) > 1 else ".npy"
         if output and path.suffix != suffix:
             raise UserError(f"The codes of {name} are written as {suffix}. Given: {path}.")
         if array is None:
@@ -158,8 +158,8 @@ def _labels_to_draw(model: Any, count: int, label: int | None) -> Any:
     """The condition of `count` samples: `label`, or each in equal parts; None, which the model may refuse, without."""
     import numpy as np
 
-    classes = model.condition_spec().get("classes")
-    if label is None and classes is None:
+    classes = model.condition_classes
+    if label is None and not classes:
         return None
     if label is None:
         return np.arange(max(count, 0)) * classes // max(count, 1)

@@ -121,7 +121,7 @@ def evaluate_command(
     if json:
         print_json({"name": name, "split": chosen, "examples": len(examples.images), "metrics": metrics})
         return
-    print_metrics(f"{name}, {len(examples.images):,} {cards.NOUNS[model.x_spec()['kind']]}s of {chosen}", metrics)
+    print_metrics(f"{name}, {len(examples.images):,} {cards.NOUNS[model.x_spec().kind]}s of {chosen}", metrics)
 
 
 def verify_command(name: Name, json: Json = False) -> None:

@@ -1,63 +1,161 @@
-"""How a model comes by its networks, and runs them. These are methods of `VAE`."""
+"""From constructor arguments to networks, and back to a configuration."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any, Self
 
 import keras
 from keras import ops
 
 from keras_vae import randomness
 from keras_vae.errors import UserError
-from keras_vae.registry import build
+from keras_vae.registry import build, check_arguments
+
+if TYPE_CHECKING:
+    from keras_vae.core.vae import VAE
+
+# A mixin's `self` is the whole model, which this rule does not allow for.
+# pyright: reportGeneralTypeIssues=false
 
 
-def make_network(
-    self: Any,
-    role: str,
-    spec: Any,
-    known: Mapping[str, Any],
-    input_shape: Any,
-    output_shape: Sequence[int],
-    arguments: Mapping[str, Any] = MappingProxyType({}),
-) -> Any:
-    """A built network from a name, a mapping of name and arguments, or a Keras layer, which is checked.
+class Configurable:
+    """Makes the networks of a `VAE` from names, mappings or layers, and gives its configuration back."""
 
-    Args:
-      role: what the network is called.
-      spec: what the user gave.
-      known: the networks that have a name.
-      input_shape: of one input; or what the network is called on: `keras.Input`s, such as of whole numbers.
-      output_shape: of one output.
-      arguments: what a network chosen by name is given beside `output_shape`.
+    rejects: Mapping[str, str]
 
-    Raises:
-      UserError: an unknown name, or a layer whose output does not have `output_shape`.
-    """
-    network: Any = spec
-    symbolic = any(isinstance(each, keras.KerasTensor) for each in keras.tree.flatten(input_shape))
-    inputs = input_shape if symbolic else keras.Input(tuple(input_shape))
-    with randomness.initial_weights(self.seed, role):
-        if not isinstance(spec, keras.layers.Layer):
-            network = build(role, spec, known, output_shape=output_shape, dtype=self.dtype_policy, **arguments)
-        given = tuple(network(inputs).shape[1:])
-    if given != tuple(output_shape):
-        shapes = [", ".join(map(str, each.shape[1:])) for each in keras.tree.flatten(inputs)]
-        raise UserError(
-            f"The {role} must map {' and '.join(f'(batch, {shape})' for shape in shapes)} to (batch, "
-            f"{', '.join(map(str, output_shape))}) for this latent_dim and likelihood. Given: a layer whose output "
-            f"has shape (batch, {', '.join(map(str, given))}). Change its last layer."
-        )
-    return network
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Refuse arguments that the class does not take, before its constructor runs: names, with the nearest one.
+
+        Raises:
+          UserError: an unknown argument, or one in `rejects` that is not at its default.
+        """
+        defaults = {"beta": 1.0, "free_bits": 0.0}
+        for name in kwargs.keys() & cls.rejects.keys():
+            value = kwargs[name]
+            if name not in defaults or (value != defaults[name] and value != _constant(defaults[name])):
+                why = cls.rejects[name]
+                raise UserError(f"{cls.__name__} does not take {name}. {why}Given: {name}={value!r}. Leave it out.")
+        check_arguments(cls.__name__, cls, kwargs, ignore=("name", "dtype", "trainable"), complete=False)
+        return super().__new__(cls, *args, **kwargs)
+
+    def make_network(
+        self: "VAE",
+        role: str,
+        spec: Any,
+        named: Mapping[str, Any],
+        input_shape: Any,
+        output_shape: Sequence[int],
+        arguments: Mapping[str, Any] = MappingProxyType({}),
+    ) -> Any:
+        """Return a built network, from a name, a mapping of name and arguments, or a Keras layer, which is checked.
+
+        Args:
+          role: of the network: its weights at the start are a function of this and of the model's seed.
+          spec: the constructor's argument.
+          named: the networks that have a name.
+          input_shape: of one input; or the `keras.Input`s that the network is called on, such as integers.
+          output_shape: of one output. A network may return a list, whose last axes together are this.
+          arguments: for a network chosen by name, beside `output_shape`.
+
+        Raises:
+          UserError: an unknown name, or a layer whose output does not have `output_shape`.
+        """
+        network: Any = spec
+        symbolic = any(isinstance(shape, keras.KerasTensor) for shape in keras.tree.flatten(input_shape))
+        inputs = input_shape if symbolic else keras.Input(tuple(input_shape))
+        with randomness.initial_weights(self.seed, role):
+            if not isinstance(spec, keras.layers.Layer):
+                network = build(role, spec, named, output_shape=output_shape, dtype=self.dtype_policy, **arguments)
+            actual = _output_shape(network, inputs)
+        if actual != tuple(output_shape):
+            shapes = [", ".join(map(str, x.shape[1:])) for x in keras.tree.flatten(inputs)]
+            raise UserError(
+                f"The {role} must map {' and '.join(f'(batch, {shape})' for shape in shapes)} to (batch, "
+                f"{', '.join(map(str, output_shape))}) for this latent_dim and likelihood. Given: a layer whose output "
+                f"has shape {_written(actual)}. Change its last layer."
+            )
+        return network
+
+    def apply_network(self: "VAE", network: keras.Layer, inputs: Any, training: bool) -> Any:
+        """The network's output in `float_dtype`, whatever it computes in. Tokens are passed on as they are."""
+        inputs = ops.cast(inputs, self.x_spec().dtype if network is self.encoder else self.float_dtype)
+        outputs = network(inputs, training=training)
+        if isinstance(outputs, list | tuple):  # [mean, log_var], as Keras models often return them
+            outputs = ops.concatenate(outputs, axis=-1)
+        return ops.cast(outputs, self.float_dtype)
+
+    def variables_except(self: "VAE", *networks: keras.Layer) -> list[Any]:
+        """The trainable variables outside `networks`: those of the player that owns the rest."""
+        excluded = {id(variable) for network in networks for variable in network.trainable_variables}
+        return [variable for variable in self.trainable_variables if id(variable) not in excluded]
+
+    def get_config(self: "VAE") -> dict[str, Any]:
+        """Every constructor argument, as data; networks given as layers are serialised by Keras.
+
+        A variant adds its own: `{**super().get_config(), "gamma": self.gamma}`.
+        """
+        specs = {
+            role: keras.saving.serialize_keras_object(spec) if isinstance(spec, keras.layers.Layer) else spec
+            for role, spec in self.specs.items()
+        }
+        config = {
+            "name": self.name,
+            "dtype": self.dtype_policy.name,
+            "image_shape": self.image_shape,
+            "latent_dim": self.latent_dim,
+            **specs,
+            "beta": self.beta.get_config(),
+            "free_bits": self.free_bits,
+            "free_bits_on": self.free_bits_on,
+            "free_bits_group": self.free_bits_group,
+            "seed": self.seed,
+        }
+        return {name: value for name, value in config.items() if name not in self.rejects}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """The inverse of `get_config`."""
+        return cls(**{name: _deserialized(value) for name, value in config.items()})
+
+    def get_compile_config(self: "VAE") -> dict[str, Any]:
+        """The arguments of `compile`, for `model.save`: an optimizer for each player, XLA, steps per execution."""
+        names = [player.name for player in self.players()]
+        # Keras wraps an optimizer that scales its loss, under mixed_float16, and would wrap it again.
+        optimizers = [getattr(optimizer, "inner_optimizer", optimizer) for optimizer in self.optimizers]
+        return {
+            "optimizer": {
+                name: keras.saving.serialize_keras_object(optimizer)
+                for name, optimizer in zip(names, optimizers, strict=True)
+            },
+            "jit_compile": self.jit_compile,
+            "steps_per_execution": self.steps_per_execution,
+        }
+
+    def compile_from_config(self: "VAE", config: Mapping[str, Any]) -> None:
+        """The inverse of `get_compile_config`."""
+        optimizers = {name: _deserialized(optimizer) for name, optimizer in config["optimizer"].items()}
+        self.compile(**{**config, "optimizer": optimizers})
 
 
-def run(self: Any, network: Any, inputs: Any, training: bool) -> Any:
-    """The network's output in `float_dtype`, whatever it computes in. Tokens are handed over as they are."""
-    cast = ops.cast(inputs, self.x_spec()["dtype"] if network is self.encoder else self.float_dtype)
-    return ops.cast(network(cast, training=training), self.float_dtype)
+def _output_shape(network: Any, inputs: Any) -> tuple[int | None, ...]:
+    """The shape of one output; of a list of outputs, with their last axes joined."""
+    outputs = network(inputs)
+    shapes = [tuple(output.shape[1:]) for output in keras.tree.flatten(outputs)]
+    if len(shapes) == 1 or len({shape[:-1] for shape in shapes}) > 1 or isinstance(outputs, Mapping):
+        return shapes[0]
+    return (*shapes[0][:-1], sum(shape[-1] for shape in shapes))
 
 
-def variables_but(self: Any, *networks: Any) -> list[Any]:
-    """The trainable variables that none of these networks has: those of the players that own the rest."""
-    others = {id(variable) for network in networks for variable in network.trainable_variables}
-    return [variable for variable in self.trainable_variables if id(variable) not in others]
+def _written(shape: Sequence[int | None]) -> str:
+    return f"(batch, {', '.join(map(str, shape))})"
+
+
+def _constant(weight: float) -> dict[str, Any]:
+    from keras_vae.schedules import schedule
+
+    return schedule(weight).get_config()
+
+
+def _deserialized(value: Any) -> Any:
+    is_object = isinstance(value, Mapping) and "class_name" in value
+    return keras.saving.deserialize_keras_object(value) if is_object else value

@@ -1,23 +1,30 @@
 """The ELBO and its terms, and importance-weighted log-likelihood: one value an example, nats."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 from keras import ops
+from numpy.typing import ArrayLike
+from tensorflow_probability import distributions as tfd
 
 from keras_vae import divergences, randomness
 from keras_vae.checks import BLOCK, check_images, check_whole_number, in_blocks
 from keras_vae.core.training import Trackers
 from keras_vae.errors import NotApplicable
+from keras_vae.types import Batch, Tensor, Tensors
+
+if TYPE_CHECKING:
+    from keras_vae.core.vae import VAE
+    from keras_vae.priors import FittedPrior
 
 # Draws in one pass of the compiled loop: with a block of examples, enough rows to keep the matrix products busy, and
 # few enough that the decoder's output, of which at most so many numbers are held, stays in memory.
 _CHUNK, _NUMBERS = 32, 2**24
 
 
-def elbo_terms(model: Any, inputs: Mapping[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
+def elbo_terms(model: "VAE", inputs: Mapping[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
     """`elbo`, `log_px` and `kl` of each example, each `(batch,)`, in nats, from one draw of q(z|x).
 
     And `kl_groups`, `(batch, groups)`: the KL of each dimension or level.
@@ -30,14 +37,15 @@ def elbo_terms(model: Any, inputs: Mapping[str, np.ndarray], seed: int) -> dict[
     base = randomness.seed_of(seed, randomness.EVALUATION)
 
     def one_block(block: int, part: Mapping[str, np.ndarray]) -> Mapping[str, Any]:
-        batch = {"x": part["x"]} | ({"y": part["condition"]} if "condition" in part else {})
-        return model.functions.elbo_terms(batch, randomness.fold(base, block))
+        return model.functions.elbo_terms(_batch(model, part), randomness.fold(base, block))
 
     return in_blocks(one_block, inputs, pad=True)
 
 
-def own_terms(model: Any, inputs: Mapping[str, np.ndarray], seed: int, batch_size: int = 128) -> dict[str, np.ndarray]:
-    """The variant's own numbers, name in `log_names` -> what `fit` would show of each whole batch, `(batches,)`.
+def own_terms(
+    model: "VAE", inputs: Mapping[str, np.ndarray], seed: int, batch_size: int = 128
+) -> dict[str, np.ndarray]:
+    """The variant's own numbers, name in `metric_names` -> what `fit` would show of each whole batch, `(batches,)`.
 
     Some of them are of a batch, such as an MMD, so that all are taken over batches of one size; the last part of the
     examples is left out, unless it is all there is.
@@ -48,14 +56,14 @@ def own_terms(model: Any, inputs: Mapping[str, np.ndarray], seed: int, batch_siz
       seed: of the noise.
       batch_size: examples in a batch.
     """
-    if not model.log_names:
+    if not model.metric_names:
         return {}
     base, count = randomness.seed_of(seed, randomness.EVALUATION), len(inputs["x"])
-    trackers = Trackers({name: model.make_metric(name) for name in model.log_names})
-    values: dict[str, list[float]] = {name: [] for name in model.log_names}
+    trackers = Trackers({name: model.make_metric(name) for name in model.metric_names})
+    values: dict[str, list[float]] = {name: [] for name in model.metric_names}
     for place, start in enumerate(range(0, max(count - count % batch_size, 1), batch_size)):
         part = {name: tf.constant(array[start : start + batch_size]) for name, array in inputs.items()}
-        batch = {"x": part["x"]} | ({"y": part["condition"]} if "condition" in part else {})
+        batch = _batch(model, part)
         for metric in trackers.means.values():
             metric.reset_state()
         found = trackers.update(model.functions.own_terms(batch, randomness.fold(base, place)), len(batch["x"]))
@@ -65,18 +73,18 @@ def own_terms(model: Any, inputs: Mapping[str, np.ndarray], seed: int, batch_siz
 
 
 def importance_weighted(
-    model: Any, inputs: Mapping[str, np.ndarray], samples: int, seed: int, prior: Any = None
+    model: "VAE", inputs: Mapping[str, np.ndarray], samples: int, seed: int, prior: tfd.Distribution | None = None
 ) -> np.ndarray:
     """`log_prob` of `importance_weights`: one value an example, nats."""
     return importance_weights(model, inputs, samples, seed, prior)["log_prob"]
 
 
 def importance_weights(
-    model: Any,
+    model: "VAE",
     inputs: Mapping[str, np.ndarray],
     samples: int,
     seed: int,
-    prior: Any = None,
+    prior: tfd.Distribution | None = None,
     report: Callable[[str], None] | None = None,
 ) -> dict[str, np.ndarray]:
     """log (1/S) sum_s w_s for S importance weights w = p(x, z) / q(z|x), z from q(z|x), and how sure it is.
@@ -120,14 +128,19 @@ def importance_weights(
     }
 
 
-def chunk_limit(model: Any) -> int:
+def chunk_limit(model: "VAE") -> int:
     """How many codes of each of a block's examples are decoded at once."""
     outputs = int(np.prod(model.image_shape)) * model.likelihood_family.channels_per_pixel
     return max(1, min(_CHUNK, _NUMBERS // (BLOCK * outputs)))
 
 
 def bits_per_dim(
-    model: Any, x: Any, samples: int = 5000, seed: int = 0, condition: Any = None, prior: Any = None
+    model: "VAE",
+    x: ArrayLike,
+    samples: int = 5000,
+    seed: int = 0,
+    condition: Any = None,
+    prior: "FittedPrior | None" = None,
 ) -> np.ndarray:
     """-log2 P(x) / D of each image of D pixels of 8 bits, channels counted: `(batch,)`, bits.
 
@@ -148,7 +161,7 @@ def bits_per_dim(
         probability of a grey level.
     """
     family = model.likelihood_family
-    if model.x_spec()["kind"] != "image":
+    if model.x_spec().kind != "image":
         raise NotApplicable(
             f"Bits per dimension are of 8-bit images. Given: a {type(model).__name__}, whose x is none."
         )
@@ -171,11 +184,11 @@ def bits_per_dim(
     return offset - model.log_prob(images, samples, seed, condition, prior) / (pixels * np.log(2.0))
 
 
-def _sums_of_weights(model: Any, prior: Any = None) -> Any:
+def _sums_of_weights(model: "VAE", prior: tfd.Distribution | None = None) -> Any:
     @tf.function(autograph=False)
     def sums_of_weights(inputs: Mapping[str, Any], size: int, samples: Any, seed: Any) -> Any:
         """log sum w and log sum w**2 of `samples` weights, in float64, in chunks of `size`: x is encoded once."""
-        x, condition = inputs["x"], inputs.get("condition")
+        x, condition = inputs["x"], model.condition_in(inputs)
         posterior = model.proposal(x, condition)
 
         def one_chunk(chunk: Any, first: Any, second: Any) -> Any:
@@ -193,32 +206,38 @@ def _sums_of_weights(model: Any, prior: Any = None) -> Any:
     return sums_of_weights
 
 
+def _batch(model: "VAE", inputs: Mapping[str, Any]) -> Batch:
+    """The batch dict of checked inputs."""
+    condition = model.condition_in(inputs)
+    return {"x": inputs["x"]} | ({} if condition is None else {"y": condition})
+
+
 class CompiledFunctions:
     """The graphs that the public methods of one model call, traced on first use.
 
     A plain object: Keras looks into a model's own attributes when it saves, and these are nothing to save.
     """
 
-    def __init__(self, model: Any) -> None:
+    def __init__(self, model: "VAE") -> None:
         self.posterior_parameters = tf.function(model.posterior_parameters, reduce_retracing=True, autograph=False)
         self.likelihood_parameters = tf.function(model.likelihood_parameters, reduce_retracing=True, autograph=False)
 
         @tf.function(reduce_retracing=True, autograph=False)
-        def elbo_terms(batch: Mapping[str, Any], seed: Any) -> dict[str, Any]:
+        def elbo_terms(batch: Batch, seed: Tensor) -> dict[str, Any]:
             with model.draws.using(seed):
                 terms = model.terms(batch, training=False)
             kl = ops.sum(terms.kl, axis=-1)
             return {"elbo": terms.log_px - kl, "log_px": terms.log_px, "kl": kl, "kl_groups": terms.kl}
 
         @tf.function(reduce_retracing=True, autograph=False)
-        def own_terms(batch: Mapping[str, Any], seed: Any) -> dict[str, Any]:
+        def own_terms(batch: Batch, seed: Tensor) -> dict[str, Any]:
             with model.draws.using(seed):
                 logs = model.terms(batch, training=False).logs
-            return {name: logs[name] for name in model.log_names}
+            return {name: logs[name] for name in model.metric_names}
 
         @tf.function(reduce_retracing=True, autograph=False)
-        def kl(inputs: Mapping[str, Any], seed: Any) -> Any:
-            condition = inputs.get("condition")
+        def kl(inputs: Tensors, seed: Tensor) -> Tensor:
+            condition = model.condition_in(inputs)
             posterior, prior = model.posterior(inputs["x"], condition), model.prior(condition)
             if model.analytic_kl:
                 return divergences.kl(posterior, prior)
@@ -228,11 +247,14 @@ class CompiledFunctions:
         self.sums_of_weights = _sums_of_weights(model)
         # Without XLA, which on a CPU is slower at what is not a whole step: convolutions take 2.5 times as long.
         self.log_px_of = tf.function(model.log_px_of, autograph=False)
-        self._further: dict[str, Any] = {}
+        self._others: dict[Callable[..., Any], Any] = {}
 
-    def of(self, method: Any) -> Any:
-        """The graph of another of the model's methods, from tensors to tensors."""
-        name = method.__name__
-        if name not in self._further:
-            self._further[name] = tf.function(method, reduce_retracing=True, autograph=False)
-        return self._further[name]
+    def of(self, method: Callable[..., Any]) -> Any:
+        """The graph of another method of the model, from tensors to tensors.
+
+        It is kept under the method itself: two closures of one name are two functions. A closure made at each call
+        would be traced at each call, so callers with a closure of their own make their own graph of it.
+        """
+        if method not in self._others:
+            self._others[method] = tf.function(method, reduce_retracing=True, autograph=False)
+        return self._others[method]

@@ -1,4 +1,4 @@
-"""Free bits, in nats: what of the KL costs nothing. `cost_of_kl` is `VAE.kl_cost`.
+"""Free bits: the part of the KL, in nats, that is not penalised. `VAE.kl_cost` applies them.
 
 Equation 15 of Kingma et al. 2016, https://arxiv.org/abs/1606.04934: the batch mean of the KL of each of several parts
 is not reduced below kappa.
@@ -6,48 +6,44 @@ is not reduced below kappa.
 
 from typing import Any
 
-from keras import ops
-
 from keras_vae import checks
 from keras_vae.errors import UserError
 
 PARTS = ("dimension", "group", "total")  # the finest first
 
 
-def take_free_bits(model: Any, free_bits: Any, on: str | None, group: Any) -> None:
-    """Check `free_bits`, `free_bits_on` and `free_bits_group`, and keep them under these names.
+def checked_free_bits(
+    free_bits: float, on: str | None, group: int, model: str, kl_axis: str, latent_dim: int
+) -> tuple[float, str, int]:
+    """Return `free_bits`, `free_bits_on` and `free_bits_group`, checked against the parts that the model's KL has.
 
-    The model's `kl_of` says what the columns of its `Terms.kl` are: free bits are on these, or on sums of them.
+    Args:
+      free_bits: kappa, nats.
+      on: a member of `PARTS`; None: the finest that the model has.
+      group: dimensions in a group.
+      model: the name of its class, for messages.
+      kl_axis: what the columns of its `Terms.kl` are: free bits are on these, or on sums of them.
+      latent_dim: its number of latent dimensions.
 
     Raises:
       UserError: an argument that does not fit, or parts finer than the model's.
     """
-    if isinstance(free_bits, bool) or not isinstance(free_bits, int | float) or not 0 <= free_bits < float("inf"):
+    kappa: Any = free_bits
+    if isinstance(kappa, bool) or not checks.is_number(kappa) or not 0 <= kappa < float("inf"):
         raise UserError(f"free_bits is a number of nats, 0 or more. Given: {free_bits!r}.")
-    on, name = model.kl_of if on is None else on, type(model).__name__
+    on = kl_axis if on is None else on
     if on not in PARTS:
         raise UserError(f"free_bits_on is one of {', '.join(PARTS)}. Given: {on!r}.")
-    known = PARTS[PARTS.index(model.kl_of) :]
-    if free_bits and on not in known:
+    coarser = PARTS[PARTS.index(kl_axis) :]
+    if kappa and on not in coarser:
         raise UserError(
-            f"Free bits are on parts of the KL, and that of a {name} has none finer than the {known[0]}. Given: "
-            f"free_bits_on={on!r}. Choose from: {', '.join(known)}."
+            f"Free bits are on parts of the KL, and that of a {model} has none finer than the {coarser[0]}. Given: "
+            f"free_bits_on={on!r}. Choose from: {', '.join(coarser)}."
         )
     group = checks.check_whole_number(group, "free_bits_group")
-    if group > 1 and (model.kl_of != "dimension" or on != "group" or model.latent_dim % group):
+    if group > 1 and (kl_axis != "dimension" or on != "group" or latent_dim % group):
         raise UserError(
             f"free_bits_group divides latent_dim, and goes with free_bits_on='group' and a KL in dimensions. Given: "
-            f"{group}, for a {name} of latent_dim={model.latent_dim} and free_bits_on={on!r}."
+            f"{group}, for a {model} of latent_dim={latent_dim} and free_bits_on={on!r}."
         )
-    model.free_bits, model.free_bits_on, model.free_bits_group = float(free_bits), on, group
-
-
-def cost_of_kl(self: Any, kl: Any) -> Any:
-    """The KL in the loss: the batch mean of the sum over groups, not reduced below `free_bits`. A scalar."""
-    if not self.free_bits:
-        return ops.mean(ops.sum(kl, axis=-1))
-    if self.free_bits_on == "total":
-        kl = ops.sum(kl, axis=-1, keepdims=True)
-    elif self.free_bits_group > 1:
-        kl = ops.sum(ops.reshape(kl, (-1, self.latent_dim // self.free_bits_group, self.free_bits_group)), axis=-1)
-    return ops.sum(ops.maximum(self.batch_mean(kl), self.free_bits))
+    return float(kappa), on, group

@@ -1,127 +1,148 @@
-"""What people call on a trained model: numpy in, numpy out, checked on the host, in blocks of bounded size.
-
-These are the methods of `VAE`; they live here so that the engine and its public face can be read apart.
-"""
+"""Inference on a trained model: numpy in, numpy out, checked on the host, in blocks of bounded size."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
+from tensorflow_probability import distributions as tfd
 
 from keras_vae import checks, randomness
 from keras_vae.core.estimators import elbo_terms, importance_weighted
 from keras_vae.errors import NotApplicable, UserError
+from keras_vae.types import Condition, Tensor
+
+if TYPE_CHECKING:
+    from keras_vae.core.vae import VAE
+    from keras_vae.priors import FittedPrior
+
+# A mixin's `self` is the whole model, which this rule does not allow for.
+# pyright: reportGeneralTypeIssues=false
 
 
-def encode(self: Any, x: Any, condition: Any = None) -> np.ndarray:
-    """The code of each image: its mean, `(batch, latent_dim)`, or what the variant's `code` says.
+class Inference:
+    """The public methods of a trained `VAE`: encode, decode, reconstruct, sample, elbo, log_prob."""
 
-    Raises:
-      UserError: `x` is not a batch of images in [0, 1] of the model's shape.
-    """
-    inputs = checked_inputs(self, x, condition)
-    return checks.in_blocks(lambda _, part: self.code(self.functions.posterior_parameters(**part)), inputs)
+    def encode(self: "VAE", x: ArrayLike, condition: Any = None) -> np.ndarray:
+        """The code of each image: its mean, `(batch, latent_dim)`, or what the variant's `code` says.
+
+        Raises:
+          UserError: `x` is not a batch of images in [0, 1] of the model's shape.
+        """
+        inputs = checked_inputs(self, x, condition)
+
+        def encoded(_: int, part: Mapping[str, np.ndarray]) -> Any:
+            return self.code(self.functions.posterior_parameters(part["x"], self.condition_in(part)))
+
+        return checks.in_blocks(encoded, inputs)
+
+    def decode(self: "VAE", z: Any, condition: Any = None) -> np.ndarray:
+        """The likelihood's mean for each code: images `(batch, *image_shape)`, in [0, 1].
+
+        Raises:
+          UserError: `z` is not a batch of finite codes of `latent_dim` numbers, or not of the variant's kind.
+        """
+        z = self.check_latent(z)
+        levels = z if isinstance(z, Mapping) else {"z": z}
+        conditions = self.check_condition(condition, len(next(iter(levels.values()))))
+
+        def decoded(_: int, part: Mapping[str, np.ndarray]) -> Any:
+            code = {name: part[name] for name in levels} if isinstance(z, Mapping) else part["z"]
+            return self.functions.likelihood_parameters(code, self.condition_in(part))[self.output_name]
+
+        return checks.in_blocks(decoded, {**levels, **conditions})
+
+    def reconstruct(self: "VAE", x: ArrayLike, condition: Any = None) -> np.ndarray:
+        """The mean image of each image's mean code: `(batch, *image_shape)`.
+
+        Raises:
+          UserError: as `encode`.
+        """
+        return self.decode(self.encode(x, condition), condition)
+
+    def sample(
+        self: "VAE", count: int, seed: int = 0, condition: Any = None, prior: "FittedPrior | None" = None
+    ) -> np.ndarray:
+        """The mean images of `count` codes drawn from the prior: `(count, *image_shape)`.
+
+        Args:
+          prior: of `keras_vae.priors`, fitted to this model; None: the model's own.
+
+        Raises:
+          UserError: `count` or `seed` is not a whole number of 0 or more, or the prior was not fitted to such codes.
+        """
+        count = checks.check_whole_number(count, "count", minimum=0)
+        checked = self.condition_in(self.check_condition(condition, count))
+        noise = randomness.seed_of(checks.check_whole_number(seed, "seed", minimum=0), randomness.SAMPLING)
+        z = draw_codes(self, count, noise, checked) if prior is None else fitted(self, prior).sample(count, seed=noise)
+        return self.decode(keras.tree.map_structure(np.asarray, z), condition)
+
+    def elbo(
+        self: "VAE", x: ArrayLike, seed: int = 0, condition: Any = None, prior: "FittedPrior | None" = None
+    ) -> np.ndarray:
+        """The one-sample ELBO of each image, `(batch,)`, nats. The noise of an example depends on its position only.
+
+        Args:
+          prior: of `keras_vae.priors`, fitted to this model, in place of p(z): then log p(x|z) + log p(z) - log q(z|x)
+            at a draw z of q(z|x).
+
+        Raises:
+          UserError: as `encode`, or images outside the likelihood's support (grey levels under a Bernoulli).
+        """
+        inputs = checked_inputs(self, x, condition, likelihood=True)
+        seed = checks.check_whole_number(seed, "seed", minimum=0)
+        if prior is not None:
+            return importance_weighted(self, inputs, 1, seed, fitted(self, prior))
+        return elbo_terms(self, inputs, seed)["elbo"]
+
+    def log_prob(
+        self: "VAE",
+        x: ArrayLike,
+        samples: int = 5000,
+        seed: int = 0,
+        condition: Any = None,
+        prior: "FittedPrior | None" = None,
+    ) -> np.ndarray:
+        """Importance-weighted estimate of log p(x) for each image, `(batch,)`, nats: a lower bound in expectation.
+
+        Equation 8 of Burda et al. 2016, https://arxiv.org/abs/1509.00519.
+
+        Args:
+          samples: draws of q(z|x) for each image.
+          prior: as for `elbo`.
+
+        Raises:
+          UserError: as `elbo`.
+        """
+        inputs = checked_inputs(self, x, condition, likelihood=True)
+        samples = checks.check_whole_number(samples, "samples")
+        seed = checks.check_whole_number(seed, "seed", minimum=0)
+        return importance_weighted(self, inputs, samples, seed, None if prior is None else fitted(self, prior))
 
 
-def decode(self: Any, z: Any, condition: Any = None) -> np.ndarray:
-    """The likelihood's mean for each code: images `(batch, *image_shape)`, in [0, 1].
-
-    Raises:
-      UserError: `z` is not a batch of finite codes of `latent_dim` numbers, or not of the variant's kind.
-    """
-    z = self.check_code(z)
-    levels = z if isinstance(z, Mapping) else {"z": z}
-    given = self.check_condition(condition, len(next(iter(levels.values()))))
-
-    def one_block(_: int, part: Mapping[str, np.ndarray]) -> Any:
-        code = {name: part[name] for name in levels} if isinstance(z, Mapping) else part["z"]
-        return self.functions.likelihood_parameters(code, **{name: part[name] for name in given})[self.decoded]
-
-    return checks.in_blocks(one_block, {**levels, **given})
-
-
-def reconstruct(self: Any, x: Any, condition: Any = None) -> np.ndarray:
-    """The mean image of each image's mean code: `(batch, *image_shape)`.
-
-    Raises:
-      UserError: as `encode`.
-    """
-    return self.decode(self.encode(x, condition), condition)
-
-
-def sample(self: Any, count: int, seed: int = 0, condition: Any = None, prior: Any = None) -> np.ndarray:
-    """The mean images of `count` codes drawn from the prior: `(count, *image_shape)`.
-
-    Args:
-      prior: of `keras_vae.priors`, fitted to this model; None: the model's own.
-
-    Raises:
-      UserError: `count` or `seed` is not a whole number of 0 or more, or the prior was not fitted to such codes.
-    """
-    count = checks.check_whole_number(count, "count", minimum=0)
-    given = self.check_condition(condition, count).get("condition")
-    noise = randomness.seed_of(checks.check_whole_number(seed, "seed", minimum=0), randomness.SAMPLING)
-    z = draw_codes(self, count, noise, given) if prior is None else fitted(self, prior).sample(count, seed=noise)
-    return self.decode(keras.tree.map_structure(np.asarray, z), condition)
-
-
-def draw_codes(model: Any, count: int, seed: Any, condition: Any = None) -> Any:
+def draw_codes(model: "VAE", count: int, seed: Tensor, condition: Condition | None = None) -> Any:
     """`count` codes from the prior, which is one for all examples, or one for each condition; a stateless seed."""
     prior = model.prior(condition)
     return prior.sample(seed=seed) if prior.batch_shape.rank else prior.sample(count, seed=seed)
 
 
-def fitted(model: Any, prior: Any) -> Any:
+def fitted(model: "VAE", prior: "FittedPrior") -> tfd.Distribution:
     """The distribution of a prior of `keras_vae.priors`, for this model."""
     if not hasattr(prior, "distribution_for"):
         raise UserError(f"prior is a fitted prior of keras_vae.priors, or None. Given: {type(prior).__name__}.")
     return prior.distribution_for(model)
 
 
-def elbo(self: Any, x: Any, seed: int = 0, condition: Any = None, prior: Any = None) -> np.ndarray:
-    """The one-sample ELBO of each image, `(batch,)`, nats. The noise of an example depends on its position only.
-
-    Args:
-      prior: of `keras_vae.priors`, fitted to this model: then log p(x|z) + log prior(z) - log q(z|x), z from q(z|x).
-
-    Raises:
-      UserError: as `encode`, or images outside the likelihood's support (grey levels under a Bernoulli).
-    """
-    inputs = checked_inputs(self, x, condition, likelihood=True)
-    seed = checks.check_whole_number(seed, "seed", minimum=0)
-    if prior is not None:
-        return importance_weighted(self, inputs, 1, seed, fitted(self, prior))
-    return elbo_terms(self, inputs, seed)["elbo"]
-
-
-def log_prob(
-    self: Any, x: Any, samples: int = 5000, seed: int = 0, condition: Any = None, prior: Any = None
-) -> np.ndarray:
-    """Importance-weighted estimate of log p(x) for each image, `(batch,)`, nats: a lower bound in expectation.
-
-    Equation 8 of Burda et al. 2016, https://arxiv.org/abs/1509.00519.
-
-    Args:
-      samples: draws of q(z|x) for each image.
-      prior: as for `elbo`.
-
-    Raises:
-      UserError: as `elbo`.
-    """
-    inputs = checked_inputs(self, x, condition, likelihood=True)
-    samples = checks.check_whole_number(samples, "samples")
-    seed = checks.check_whole_number(seed, "seed", minimum=0)
-    return importance_weighted(self, inputs, samples, seed, None if prior is None else fitted(self, prior))
-
-
-def checked_inputs(model: Any, x: Any, condition: Any = None, likelihood: bool = False) -> dict[str, np.ndarray]:
-    """ "x", and "condition" where the model has one, as arrays that its graphs take.
+def checked_inputs(
+    model: "VAE", x: ArrayLike, condition: Any = None, likelihood: bool = False
+) -> dict[str, np.ndarray]:
+    """Return "x", and the conditions by the names of `condition_spec`, as the arrays that the model's graphs take.
 
     Args:
       likelihood: also require images in the likelihood's support, since nats will be reported.
     """
-    images = model.check_x(x).astype(model.x_spec()["dtype"], copy=False)
+    images = model.check_x(x).astype(model.x_spec().dtype, copy=False)
     if likelihood and not model.stochastic:
         raise NotApplicable(
             f"{type(model).__name__} has no distribution over codes, and so no ELBO and no log p(x). Compare "
@@ -130,10 +151,3 @@ def checked_inputs(model: Any, x: Any, condition: Any = None, likelihood: bool =
     if likelihood:
         model.likelihood_family.check(images)
     return {"x": images} | model.check_condition(condition, len(images))
-
-
-def no_condition(model: Any, condition: Any) -> dict[str, np.ndarray]:
-    """Refuse a condition, for a model that takes none."""
-    if condition is not None:
-        raise UserError(f"{type(model).__name__} takes no condition. Given: condition={condition!r}. Leave it out.")
-    return {}

@@ -1,7 +1,8 @@
-"""What training needs around its step: the data and optimizers it is given, the epoch's means, the first failure."""
+"""Training around the step: compile, fit, evaluate and predict; running means, data checks and the first failure."""
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -10,8 +11,172 @@ from keras import ops
 
 from keras_vae.data import pipeline
 from keras_vae.errors import DivergedError, UserError
+from keras_vae.types import Batch
+
+if TYPE_CHECKING:
+    from keras_vae.core.vae import VAE, Player
+
+# A mixin's `self` is the whole model, which this rule does not allow for.
+# pyright: reportGeneralTypeIssues=false
 
 _NO_WEIGHTS = "A VAE weighs all examples alike."
+
+
+class Trainer:
+    """Keras's compile, fit, evaluate and predict for a `VAE`: its own data checks, players and running means."""
+
+    def compile(
+        self: "VAE",
+        optimizer: Any = "adam",
+        jit_compile: bool = True,
+        steps_per_execution: int = 32,
+        run_eagerly: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        """Make ready to train, with XLA and several steps in each call of TensorFlow.
+
+        Args:
+          optimizer: a Keras optimizer, or its name, cloned for each further player; or `{player: optimizer}`.
+          jit_compile: compile the step with XLA. Off under a strategy of several CPU devices, which cannot.
+          steps_per_execution: optimizer steps in each call. 1 under such a strategy.
+          run_eagerly: run the step in Python, for debugging; turns the two above off.
+          **kwargs: what else `keras.Model.compile` takes.
+
+        Raises:
+          UserError: players and optimizers do not match, or a trainable variable has no player, or two.
+        """
+        if kwargs.get("loss") is not None or kwargs.get("metrics") is not None:
+            raise UserError("A VAE has its own loss and metrics. Given: loss= or metrics=. Leave them out.")
+        if self.distribute_strategy.num_replicas_in_sync > 1 and (jit_compile or steps_per_execution > 1):
+            warnings.warn(
+                "Under a strategy of several devices TensorFlow can neither compile the step with XLA nor run several "
+                "steps in one call: both are turned off.",
+                stacklevel=2,
+            )
+            jit_compile, steps_per_execution = False, 1
+        if run_eagerly:
+            jit_compile, steps_per_execution = False, 1
+        players = self.players()
+        check_players(players, self.trainable_variables)
+        chosen = choose_optimizers(optimizer, [player.name for player in players])
+        with self.distribute_strategy.scope():
+            self.trackers = Trackers({name: self.make_metric(name) for name in self.logged_names(players)})
+            keras.Model.compile(
+                self,
+                optimizer=chosen[players[0].name],
+                jit_compile=jit_compile,
+                steps_per_execution=steps_per_execution,
+                run_eagerly=run_eagerly,
+                **kwargs,
+            )
+            scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
+            self.extra_optimizers = {
+                player.name: keras.optimizers.LossScaleOptimizer(chosen[player.name]) if scaled else chosen[player.name]
+                for player in players[1:]
+            }
+            for optimizer_, player in zip(self.optimizers, players, strict=True):
+                optimizer_.build(player.variables)
+
+    def fit(
+        self: "VAE",
+        x: Any = None,
+        y: Any = None,
+        batch_size: int = 128,
+        epochs: int = 1,
+        validation_data: Any = None,
+        callbacks: Sequence[Any] | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Train, as `keras.Model.fit`.
+
+        Args:
+          x: a `tf.data.Dataset` of batches, as `keras_vae.data.load` gives, of dicts with "x" (and "y"); or images.
+            Images are shuffled anew each epoch, and the last partial batch is left out of it.
+          y: labels for `x` where it is an array.
+          batch_size: for arrays.
+          epochs: passes over the data.
+          validation_data: a dataset, images, or `(images, labels)`. All of it is used.
+          callbacks: Keras callbacks.
+          **kwargs: what else `keras.Model.fit` takes.
+
+        Raises:
+          UserError: data outside the model's domain, found on the host before the first step.
+          DivergedError: a loss or a weight is no longer finite; names the step.
+        """
+        if kwargs.pop("validation_split", 0):
+            raise UserError("fit takes validation_data, not validation_split. Split the arrays, or load the split "
+                            "'validation'.")  # fmt: skip
+        refuse_weights(kwargs)
+        dataset = checked_dataset(self, x, y, batch_size, training=True)
+        if validation_data is not None:
+            held_out = as_batch(validation_data) if isinstance(validation_data, tuple) else validation_data
+            validation_data = checked_dataset(self, held_out, batch_size=batch_size, training=False)
+        stop = StopOnFailure(
+            self.required_trackers(), [player.name for player in self.players()], lambda: int(self.step.numpy())
+        )
+        return keras.Model.fit(
+            self,
+            dataset,
+            epochs=epochs,
+            validation_data=validation_data,
+            callbacks=[stop, *(callbacks or ())],
+            shuffle=False,
+            **kwargs,
+        )
+
+    def evaluate(self: "VAE", x: Any = None, y: Any = None, batch_size: int = 128, **kwargs: Any) -> Any:
+        """Mean loss, elbo, log_px, kl and beta over a dataset or images, as `keras.Model.evaluate`: the same each time.
+
+        Raises:
+          UserError: data outside the model's domain.
+        """
+        self.required_trackers()
+        refuse_weights(kwargs)
+        if not kwargs.get("_use_cached_eval_dataset"):
+            x, y = checked_dataset(self, x, y, batch_size, training=False), None
+        return keras.Model.evaluate(self, x, y, **kwargs)
+
+    def predict(self: "VAE", x: Any, batch_size: int = 128, **kwargs: Any) -> Any:
+        """The mean reconstructions of a dataset or images, as `keras.Model.predict`; `reconstruct` is for arrays.
+
+        Raises:
+          UserError: images of another shape, or outside [0, 1].
+        """
+        dataset = checked_dataset(self, x, None, batch_size, training=False, nats=False)
+        return keras.Model.predict(self, dataset, **kwargs)
+
+    @property
+    def optimizers(self: "VAE") -> list[Any]:
+        """One optimizer for each player, in the order of `players`; none before `compile`."""
+        return [self.optimizer, *self.extra_optimizers.values()] if self.compiled else []
+
+    @property
+    def metrics(self: "VAE") -> list[Any]:
+        """The epoch's running means, and the count of its batches; `fit` and `evaluate` reset them."""
+        return [] if self.trackers is None else [*self.trackers.means.values(), self.trackers.batches]
+
+    def get_metrics_result(self: "VAE") -> dict[str, Any]:
+        """The means so far: loss, elbo, log_px, kl, beta, and the variant's own."""
+        return {name: mean.result() for name, mean in self.required_trackers().means.items()}
+
+    def loss_names(self: "VAE", players: Sequence["Player"]) -> list[str]:
+        """The name under which each player's loss is logged."""
+        return ["loss", *(f"{player.name}_loss" for player in players[1:])]
+
+    def logged_names(self: "VAE", players: Sequence["Player"]) -> list[str]:
+        """The names that `fit` shows, in their order."""
+        bound = ["elbo", "log_px", "kl", "beta"] if self.stochastic else ["log_px"]
+        return [*self.loss_names(players), *bound, *self.metric_names]
+
+    def required_trackers(self: "VAE") -> "Trackers":
+        """The running means.
+
+        Raises:
+          UserError: the model is not compiled.
+        """
+        if self.trackers is None:
+            raise UserError("Call model.compile() before fit or evaluate.")
+        return self.trackers
 
 
 class Mean(keras.metrics.Mean):
@@ -95,15 +260,15 @@ def choose_optimizers(optimizer: Any, players: Sequence[str]) -> dict[str, Any]:
     if isinstance(optimizer, Mapping):
         if set(optimizer) != set(players):
             raise UserError(f"compile needs one optimizer for each of {list(players)}. Given: {list(optimizer)}.")
-        return {name: keras.optimizers.get(each) for name, each in optimizer.items()}
+        return {name: keras.optimizers.get(given) for name, given in optimizer.items()}
     first = keras.optimizers.get(optimizer)
     return {name: first if name == players[0] else type(first).from_config(first.get_config()) for name in players}
 
 
-def check_players(players: Sequence[Any], variables: Sequence[Any]) -> None:
+def check_players(players: Sequence["Player"], variables: Sequence[Any]) -> None:
     """Raise UserError unless each of the trainable `variables` belongs to exactly one player."""
     for variable in variables:
-        owners = [player.name for player in players if any(variable is each for each in player.variables)]
+        owners = [player.name for player in players if any(variable is owned for owned in player.variables)]
         if len(owners) != 1:
             raise UserError(
                 f"Every trainable variable belongs to exactly one player. Given: {variable.path}, which belongs to "
@@ -112,7 +277,7 @@ def check_players(players: Sequence[Any], variables: Sequence[Any]) -> None:
 
 
 def checked_dataset(
-    model: Any, x: Any, y: Any = None, batch_size: int = 128, *, training: bool, nats: bool = True
+    model: "VAE", x: Any, y: Any = None, batch_size: int = 128, *, training: bool, nats: bool = True
 ) -> Any:
     """A dataset of batches from a dataset, arrays, or a mapping of "x" and "y", its pixels checked against the model.
 
@@ -153,7 +318,7 @@ def checked_dataset(
     return dataset
 
 
-def as_batch(data: Any, dtype: str | None = None) -> Mapping[str, Any]:
+def as_batch(data: Any, dtype: str | None = None) -> Batch:
     """The batch dict of what Keras hands over: a dict already, images, `(images,)`, or `(images, labels)`.
 
     Args:

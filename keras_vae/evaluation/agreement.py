@@ -58,7 +58,7 @@ def log_prob_agreement(
     start, annealed = time.perf_counter(), check_whole_number(annealed, "annealed", minimum=2)
     samples, seed = check_whole_number(samples, "samples"), check_whole_number(seed, "seed", minimum=0)
     inputs = checked_inputs(model, x, condition, likelihood=True)
-    if any(spec["kind"] == "index" for spec in model.code_spec().values()):
+    if model.latent_kind == "index":
         raise NotApplicable(f"The code of a {type(model).__name__} is certain: its ELBO is its log p(x) already.")
     chosen = None if prior is None else fitted(model, prior)
     weighted = importance_weights(model, inputs, samples, seed, chosen)

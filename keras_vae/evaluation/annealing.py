@@ -58,7 +58,7 @@ def annealed_importance(
       NotApplicable: codes that are no real vectors of full dimension, or a missing label.
       UserError: images outside the likelihood's support, or arguments out of range.
     """
-    spec = model.code_spec()
+    spec = model.latent_spec()
     inputs = checked_inputs(model, x, condition, likelihood=True)
     temperatures = check_whole_number(temperatures, "temperatures", minimum=2)
     chains = check_whole_number(chains, "chains", minimum=2)
@@ -68,10 +68,8 @@ def annealed_importance(
     images, given = tf.constant(inputs["x"]), inputs.get("condition")
     log_py = None if given is None else model.log_p_condition(given)  # with which log p(x|y) becomes log p(x, y)
     prior = model.prior(given) if prior is None else fitted(model, prior)
-    ladder = (
-        Whitened(prior, {name: each["shape"] for name, each in spec.items()}) if isinstance(prior, Ladder) else None
-    )
-    if any(each["kind"] == "index" for each in spec.values()) or (ladder is None and _on_a_sphere(prior, base)):
+    ladder = Whitened(prior, {name: each.shape for name, each in spec.items()}) if isinstance(prior, Ladder) else None
+    if any(each.kind == "index" for each in spec.values()) or (ladder is None and _on_a_sphere(prior, base)):
         raise NotApplicable(
             f"Annealed importance sampling moves codes through a space of real vectors. Given: a "
             f"{type(model).__name__}, whose codes are not of that kind. Use log_prob."

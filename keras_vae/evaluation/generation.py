@@ -81,7 +81,7 @@ def condition_accuracy(model: Any, count: int = 1000, seed: int = 0) -> dict[str
       NotApplicable: a model that is not conditional on ten labels.
       UserError: other images.
     """
-    if not model.conditional or model.condition_spec().get("classes") != mnist_classifier.CLASSES:
+    if not model.conditional or model.condition_classes != mnist_classifier.CLASSES:
         raise NotApplicable(f"Accuracy for a condition is of a model conditional on the ten digits. Given: a "
                         f"{type(model).__name__} that is not.")  # fmt: skip
     labels = np.arange(check_whole_number(count, "count")) % mnist_classifier.CLASSES
@@ -112,7 +112,7 @@ def reconstruction(model: Any, x: Any, condition: Any = None) -> dict[str, dict[
       UserError: images that do not fit the model, or fewer than two.
     """
     inputs = checked_inputs(model, x, condition)
-    if model.x_spec()["kind"] != "image":
+    if model.x_spec().kind != "image":
         raise NotApplicable(f"These are errors of images. Given: a {type(model).__name__}, whose x is none.")
     found = {"x": inputs["x"].astype("float32"), "y": model.reconstruct(x, condition).astype("float32")}
     errors = _squares(found["x"], found["y"]) / np.prod(model.image_shape)

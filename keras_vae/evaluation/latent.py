@@ -31,13 +31,13 @@ def kl_per_dimension(model: Any, x: Any, condition: Any = None) -> np.ndarray:
 def kl_by_group(model: Any, x: Any, condition: Any = None, seed: int = 0) -> dict[str, dict[str, Any]]:
     """The KL of each group of `Terms.kl` with its standard error over images: name -> `value`, `standard_error`.
 
-    Names: z0, z1, ... of dimensions; those of `code_spec` where a group is a level; "total" where there is but one.
+    Names: z0, z1, ... of dimensions; those of `latent_spec` where a group is a level; "total" where there is but one.
 
     Raises:
       NotApplicable, UserError: as `kl_per_dimension`; fewer than two images.
     """
     inputs = _with_kl(model, x, condition)
-    groups, levels = elbo_terms(model, inputs, seed)["kl_groups"].T, list(model.code_spec())
+    groups, levels = elbo_terms(model, inputs, seed)["kl_groups"].T, list(model.latent_spec())
     if len(groups) == len(levels) > 1:
         names = levels
     else:
@@ -158,23 +158,23 @@ def codebook_usage(model: Any, x: Any, condition: Any = None, repetitions: int =
     """
     if not _index(model):
         raise NotApplicable(f"Codebook usage is of integer codes. Given: a {type(model).__name__}. Use active_units.")
-    ((_, spec),) = model.code_spec().items()
-    codes = check_indices(model.encode(x, condition), spec["shape"], spec["classes"])
-    counts = np.bincount(codes.ravel(), minlength=spec["classes"])
+    ((_, spec),) = model.latent_spec().items()
+    codes = check_indices(model.encode(x, condition), spec.shape, spec.classes)
+    counts = np.bincount(codes.ravel(), minlength=spec.classes)
     if not counts.sum():
         raise UserError("A codebook's usage needs one image or more. Given: none.")
     generator, flat, count = np.random.default_rng(seed), codes.reshape(len(codes), -1), len(codes)
     again = [
-        _perplexity(np.bincount(flat[generator.integers(count, size=count)].ravel(), minlength=spec["classes"]))
+        _perplexity(np.bincount(flat[generator.integers(count, size=count)].ravel(), minlength=spec.classes))
         for _ in range(check_whole_number(repetitions, "repetitions", 2))
     ]
     used = int((counts > 0).sum())
     return {
         "used": used,
-        "entries": spec["classes"],
+        "entries": spec.classes,
         "perplexity": _perplexity(counts),
         "standard_error": float(np.std(again, ddof=1)),
-        "dead": 1.0 - used / spec["classes"],
+        "dead": 1.0 - used / spec.classes,
         "examples": len(codes),
         "counts": counts.tolist(),
     }
@@ -186,4 +186,4 @@ def _perplexity(counts: np.ndarray) -> float:
 
 
 def _index(model: Any) -> bool:
-    return any(spec["kind"] == "index" for spec in model.code_spec().values())
+    return model.latent_kind == "index"

@@ -106,7 +106,7 @@ def evaluate(
 
     def gaussian() -> dict[str, Any]:
         draws: Any = codes_of(model, x, given, seed)
-        if any(spec["kind"] == "index" for spec in model.code_spec().values()):
+        if model.latent_kind == "index":
             raise NotApplicable(f"Integer codes have no correlation. Given: a {type(model).__name__}.")
         return aggregate.gaussian_total_correlation(_side_by_side(draws), seed=seed)
 
@@ -195,7 +195,7 @@ def nats(
         elbo = model.elbo(inputs["x"], seed, inputs.get("condition"), prior)
         terms = {"elbo": elbo, "log_px": terms["log_px"]}
     found = {name: mean_of(terms[name], samples=1, seed=seed) for name in ("elbo", "log_px", "kl") if name in terms}
-    certain = any(spec["kind"] == "index" for spec in model.code_spec().values())
+    certain = model.latent_kind == "index"
     if samples and not certain:  # of a certain code log p(x) is the ELBO
         start, chosen = time.perf_counter(), None if prior is None else fitted(model, prior)
         weighted = importance_weights(model, inputs, samples, seed, chosen, report)
@@ -212,7 +212,7 @@ def bits(model: Any, x: Any, condition: Any, samples: int, seed: int, prior: Any
 
 def memorised(model: Any, train: Any, x: Any, condition: Any, seed: int, prior: Any = None) -> dict[str, Any]:
     """`distances.memorisation` of as many draws as there are held-out images `x`, without the list of neighbours."""
-    if model.x_spec()["kind"] != "image":
+    if model.x_spec().kind != "image":
         raise NotApplicable(f"Copies are looked for among images. Given: a {type(model).__name__}, whose x are none.")
     found = distances.memorisation(model.sample(len(x), seed, condition, prior), train, x)
     del found["nearest"]
@@ -247,7 +247,7 @@ def vectors_of(model: Any, x: Any, condition: Any = None) -> np.ndarray:
     """
     codes: Any = model.encode(x, condition)
     levels = codes if isinstance(codes, Mapping) else {"z": codes}
-    if any(spec["kind"] == "index" for spec in model.code_spec().values()):
+    if model.latent_kind == "index":
         levels = {
             "z": in_blocks(lambda _, part: model.functions.of(model.vectors)(**part), {"code": np.asarray(codes)})
         }

@@ -23,7 +23,7 @@ def reconstructed_tokens(model: Any, x: Any, condition: Any = None) -> dict[str,
       NotApplicable: a model of something else.
       UserError: what is no sequence of its tokens.
     """
-    if model.x_spec()["kind"] != "tokens":
+    if model.x_spec().kind != "tokens":
         raise NotApplicable(f"These are errors of token sequences. Given: a {type(model).__name__}, whose x are none.")
     x = checked_inputs(model, x, condition)["x"]
     same, ended = model.reconstruct(x, condition) == x, np.cumsum(x == 0, axis=1)

@@ -216,7 +216,7 @@ def _require_public(model: Any, graphs: Sequence[TracedGraph], cases: Mapping[st
         if traced.graph.signature in ("encode", "reconstruct"):
             given = getattr(model, traced.graph.signature)(case.inputs["x"], condition)
         elif traced.graph.signature == "decode":
-            codes = {name: case.inputs[name] for name in model.code_spec()}
+            codes = {name: case.inputs[name] for name in model.latent_spec()}
             given = model.decode(codes if len(codes) > 1 else next(iter(codes.values())), condition)
         else:
             continue

@@ -8,8 +8,9 @@ import numpy as np
 from keras_vae import randomness
 from keras_vae.core.inference import draw_codes
 from keras_vae.errors import UserError
-from keras_vae.export.graphs import Input, TracedGraph
+from keras_vae.export.graphs import TracedGraph
 from keras_vae.export.parity import Case
+from keras_vae.types import Spec
 
 EXAMPLES = 64
 GOLDEN_EXAMPLES = 16
@@ -37,12 +38,12 @@ def are_digits(model: Any) -> bool:
 
 def are_words(model: Any) -> bool:
     """Whether the bundled words have the model's length and vocabulary, and are what it is tried on."""
-    if model.x_spec()["kind"] != "tokens":
+    if model.x_spec().kind != "tokens":
         return False
     from keras_vae import data
 
     known = (data.words.LENGTH, data.words.VOCABULARY_SIZE)
-    return (model.image_shape[0], model.x_spec()["classes"]) == known
+    return (model.image_shape[0], model.x_spec().classes) == known
 
 
 def images_for(model: Any) -> tuple[str, dict[str, np.ndarray]]:
@@ -51,7 +52,7 @@ def images_for(model: Any) -> tuple[str, dict[str, np.ndarray]]:
     MNIST's test digits, binarised and grey, if they have the model's shape; else random images from a fixed seed. For
     a model of tokens: words, if they have its length and vocabulary; else random tokens.
     """
-    if model.x_spec()["kind"] == "tokens":
+    if model.x_spec().kind == "tokens":
         return _sequences_for(model)
     if are_digits(model):
         from keras_vae import data
@@ -73,25 +74,24 @@ def real_inputs(model: Any, split: str, count: int, seed: int) -> dict[str, np.n
     MNIST's digits of `split`, with their labels, if they have the model's shape; else random images from `seed`. For
     a model of tokens, those of `images_for` again and again.
     """
-    spec = model.condition_spec()
-    if model.x_spec()["kind"] == "tokens":
+    if model.x_spec().kind == "tokens":
         few = next(iter(images_for(model)[1].values()))
         x = np.resize(few, (count, *few.shape[1:]))
     elif are_digits(model):
         from keras_vae import data
 
         x = data.load_arrays("mnist", f"{split}[:{count}]", binarize=None if takes_grey(model) else "static")
-        if spec and spec["kind"] == "label" and spec["classes"] == 10:
+        if model.condition_classes == 10:
             from keras_vae.data import sources
 
             labels = sources.read("mnist", f"{split}[:{count}]").labels
-            return {"x": x, "condition": np.asarray(labels, spec["dtype"])}
+            return {"x": x, "condition": np.asarray(labels, "int32")}
     else:
         uniform = np.random.default_rng(seed).random((count, *model.image_shape), dtype="float32")
         steps = (model.likelihood_family.levels or 256) - 1  # a grid of K levels, the likelihood's or that of files
         x = np.round(uniform * steps) / np.float32(steps)
     conditions = {name: np.resize(array, (count, *array.shape[1:])) for name, array in conditions_for(model).items()}
-    return {"x": x} | ({"condition": next(iter(conditions.values()))} if conditions else {})
+    return {"x": x} | conditions
 
 
 def calibration_for(
@@ -102,9 +102,9 @@ def calibration_for(
     Inputs of another kind are those of the graph's typical case.
     """
     given = real_inputs(model, "train", CALIBRATION, _SEED + 3)
-    condition = given.get("condition")
+    condition = model.condition_in(given)
     encoded = model.encode(given["x"], condition)
-    own = encoded if isinstance(encoded, Mapping) else {next(iter(model.code_spec())): encoded}
+    own = encoded if isinstance(encoded, Mapping) else {next(iter(model.latent_spec())): encoded}
     _, drawn = codes_for(model, given["x"], condition)
     codes = {
         name: np.where(np.arange(CALIBRATION).reshape(-1, *[1] * (array.ndim - 1)) % 2, drawn[name], array)
@@ -124,7 +124,7 @@ def calibration_for(
 def _sequences_for(model: Any) -> tuple[str, dict[str, np.ndarray]]:
     from keras_vae import data
 
-    (length,), classes = model.image_shape, model.x_spec()["classes"]
+    (length,), classes = model.image_shape, model.x_spec().classes
     if are_words(model):
         return f"the first {EXAMPLES} test words", {"words": data.load_arrays("words", f"test[:{EXAMPLES}]")}
     generator = np.random.default_rng(_SEED)
@@ -136,8 +136,8 @@ def _sequences_for(model: Any) -> tuple[str, dict[str, np.ndarray]]:
 def _extremes_for(model: Any, first: np.ndarray) -> dict[str, np.ndarray]:
     """What no model was made for: noise, and every pixel, or token, the lowest and the highest."""
     spec, generator = model.x_spec(), np.random.default_rng(_SEED + 1)
-    if spec["kind"] == "tokens":
-        highest, noise = spec["classes"] - 1, generator.integers(1, spec["classes"], first.shape, dtype="int32")
+    if spec.kind == "tokens":
+        highest, noise = spec.classes - 1, generator.integers(1, spec.classes, first.shape, dtype="int32")
     else:
         highest, noise = 1, generator.random(first.shape, dtype="float32")
     return {"noise": noise, "all 0": np.zeros_like(first), f"all {highest}": np.full_like(first, highest)}
@@ -154,21 +154,21 @@ def labels_for(model: Any) -> np.ndarray | None:
 
 def true_condition(model: Any, labels: np.ndarray | None) -> np.ndarray | None:
     """The condition that belongs to the images: their classes where the model knows them, else `conditions_for`'s."""
-    spec = model.condition_spec()
-    if spec.get("kind") == "label" and labels is not None and labels.max() < spec["classes"]:
-        return labels.astype(spec["dtype"])
-    return next(iter(conditions_for(model).values()), None)
+    if labels is not None and labels.max() < model.condition_classes:
+        return labels.astype("int32")
+    return model.condition_in(conditions_for(model))
 
 
 def conditions_for(model: Any) -> dict[str, np.ndarray]:
-    """`EXAMPLES` conditions by the kind of input, "label" or "vector": every class and -1, or normal numbers."""
-    spec = model.condition_spec()
-    if not spec:
-        return {}
-    if spec["kind"] == "label":
-        return {"label": (np.arange(EXAMPLES) % (spec["classes"] + 1) - 1).astype(spec["dtype"])}
-    normal = np.random.default_rng(_SEED + 2).normal(size=(EXAMPLES, *spec["shape"]))
-    return {spec["kind"]: normal.round(4).astype(spec["dtype"])}
+    """`EXAMPLES` conditions by the name of the input: every class and -1, or normal numbers."""
+    conditions, generator = {}, np.random.default_rng(_SEED + 2)
+    for name, spec in model.condition_spec().items():
+        if spec.kind == "label":
+            array = np.arange(EXAMPLES) % (spec.classes + 1) - 1
+        else:
+            array = generator.normal(size=(EXAMPLES, *spec.shape)).round(4)
+        conditions[name] = array.astype(spec.dtype)
+    return conditions
 
 
 def codes_for(
@@ -187,9 +187,9 @@ def codes_for(
             codes = prior.distribution_for(model).sample(len(images), seed=noise)
     except UserError:
         origin, codes = "codes", model.encode(images, condition)
-    spec = model.code_spec()
+    spec = model.latent_spec()
     parts = codes if isinstance(codes, Mapping) else {next(iter(spec)): codes}
-    return origin, {name: np.asarray(parts[name], given["dtype"]).round(4) for name, given in spec.items()}
+    return origin, {name: np.asarray(parts[name], given.dtype).round(4) for name, given in spec.items()}
 
 
 def arrays_for(
@@ -198,19 +198,19 @@ def arrays_for(
     """Kind of input, or name of a code -> case -> whether it is ordinary, and the array; the first case is typical."""
     first = next(iter(images.values()))
     conditions = conditions_for(model)
-    origin, codes = codes_for(model, first, next(iter(conditions.values()), None), prior)
+    origin, codes = codes_for(model, first, model.condition_in(conditions), prior)
     image_cases = {name: (True, array) for name, array in images.items()}
     image_cases |= {name: (False, array) for name, array in _extremes_for(model, first).items()}
     code_cases = {}
-    for name, given in model.code_spec().items():
-        extremes = (0, given["classes"] - 1) if given["kind"] == "index" else (6, -6)
+    for name, given in model.latent_spec().items():
+        extremes = (0, given.classes - 1) if given.kind == "index" else (6, -6)
         code_cases[name] = {origin: (True, codes[name])}
         code_cases[name] |= {f"all {value}": (False, np.full_like(codes[name], value)) for value in extremes}
-    condition_cases = {kind: {"condition": (True, array)} for kind, array in conditions.items()}
-    return {model.x_spec()["kind"]: image_cases, **code_cases, **condition_cases}
+    condition_cases = {name: {"condition": (True, array)} for name, array in conditions.items()}
+    return {model.x_spec().kind: image_cases, **code_cases, **condition_cases}
 
 
-def _made_for(given: Input) -> dict[str, tuple[bool, np.ndarray]]:
+def _made_for(given: Spec) -> dict[str, tuple[bool, np.ndarray]]:
     """Cases of an input that is no image, code or condition: every index in turn, or normal numbers."""
     if given.kind == "index":
         size = EXAMPLES * int(np.prod(given.shape, dtype=int))

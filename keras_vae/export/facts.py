@@ -30,7 +30,6 @@ def facts_of(model: Any, prior: Any = None) -> dict[str, Any]:
     classes), image_shape. `licences`: of the software, of the weights (None: they are not the zoo's), of the images, or
     words, in golden.json (None: they are random). `prior` is a fitted one that is exported in place of the model's.
     """
-    spec = model.condition_spec()
     folder = getattr(model, "zoo_folder", None)
     shipped = folder is not None and folder.parent == store.root()
     return {
@@ -41,7 +40,7 @@ def facts_of(model: Any, prior: Any = None) -> dict[str, Any]:
             "likelihood": type(model.likelihood_family).__name__.lower(),
             "latent_dim": model.latent_dim,
             "prior": prior_of(model) if prior is None else type(prior).__name__,
-            "labels": [str(label) for label in range(spec.get("classes", 0))] or None,
+            "labels": [str(label) for label in range(model.condition_classes)] or None,
             "image_shape": list(model.image_shape),
         },
         "preprocessing": _preprocessing(model),
@@ -62,11 +61,11 @@ def _licence_of_examples(model: Any) -> str | None:
 
 def _preprocessing(model: Any) -> dict[str, Any]:
     spec = model.x_spec()
-    if spec["kind"] == "tokens":
+    if spec.kind == "tokens":
         rule = "token ids; 0 ends a sequence, and only 0 follows it"
-        words = spec["classes"] == VOCABULARY_SIZE
+        words = spec.classes == VOCABULARY_SIZE
         known = {"alphabet": ALPHABET, "rule": f"{rule}; 1 is the first letter of the alphabet"} if words else {}
-        return {"dtype": "int32", "range": [0, spec["classes"] - 1], "layout": "batch, length", "rule": rule} | known
+        return {"dtype": "int32", "range": [0, spec.classes - 1], "layout": "batch, length", "rule": rule} | known
     grey, rule = trials.takes_grey(model), "grey levels divided by 255"
     return {
         "dtype": "float32",
@@ -79,7 +78,7 @@ def _preprocessing(model: Any) -> dict[str, Any]:
 
 def prior_of(model: Any) -> str | None:
     """The prior's name: "standard normal" for N(0, I), else its distribution's; None for a model that has none."""
-    condition = next(iter(trials.conditions_for(model).values()), None)
+    condition = model.condition_in(trials.conditions_for(model))
     try:
         prior = model.prior(condition)
     except UserError:

@@ -1,7 +1,7 @@
 """What is exported: named functions of named tensors, without a random op. Every format and every check starts here."""
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,73 +12,23 @@ from tensorflow_probability import distributions as tfd
 from keras_vae import checks
 from keras_vae.errors import ExportError
 from keras_vae.export.remedies import is_random, remedy
+from keras_vae.types import Graph, Spec
 
 _HALF = (tf.bfloat16.as_datatype_enum, tf.float16.as_datatype_enum)
 
 
-@dataclasses.dataclass(frozen=True)
-class Input:
-    """One input of a graph.
-
-    Args:
-      shape: of one example, without the batch.
-      dtype: its dtype.
-      kind: which checks and which test cases it gets: `"image"`, `"tokens"`, `"code"`, `"level"` (a code of
-        several arrays), `"index"` (a code of integers), `"noise"`, `"vector"` or `"label"`.
-      classes: of a label, an index or tokens, how many there are.
-    """
-
-    shape: tuple[int, ...]
-    dtype: str
-    kind: str
-    classes: int = 0
-
-    def description(self, batch: int | None) -> dict[str, Any]:
-        """What `bundle.json` says of the input; None in a shape is an open batch."""
-        known = {"shape": [batch, *self.shape], "dtype": self.dtype, "kind": self.kind}
-        return known | ({"classes": self.classes} if self.classes else {})
+def tensor_specs(graph: Graph, batch: int | None = None) -> list[Any]:
+    """A `tf.TensorSpec` for each input, with its name; a batch of None is open."""
+    return [tf.TensorSpec((batch, *spec.shape), spec.dtype, name=name) for name, spec in graph.inputs.items()]
 
 
-@dataclasses.dataclass(frozen=True)
-class Graph:
-    """One function that leaves Python.
+def compiled(graph: Graph, jit_compile: bool = False) -> Any:
+    """`graph.call` as a `tf.function`, to be traced with `tensor_specs`."""
 
-    Args:
-      name: of its file: `"encoder"` gives `encoder.onnx`.
-      signature: its name in a SavedModel and on a runtime: `"encode"`.
-      inputs: by name, in the order in which `function` takes them; the first one's kind chooses the test cases.
-      function: from those tensors to a dict of tensors; the keys are the output names in every format.
-      result: the output that the runtime's method of the signature's name returns.
-      absolute: outputs that must agree to 1e-5 on ordinary inputs; others, and all on extremes, relative to size too.
-      own_file: false for a graph that only a SavedModel carries, being others of them in a row.
-      reduced: false for a graph that formats of reduced precision leave out: a draw that starts otherwise goes on
-        otherwise.
-    """
+    def positional(*tensors: Any) -> dict[str, Any]:
+        return graph.call(*tensors)
 
-    name: str
-    signature: str
-    inputs: Mapping[str, Input]
-    function: Callable[..., Mapping[str, Any]]
-    result: str = "mean"
-    absolute: Sequence[str] = ("mean",)
-    own_file: bool = True
-    reduced: bool = True
-
-    def specs(self, batch: int | None = None) -> list[Any]:
-        """A `tf.TensorSpec` for each input, with its name; a batch of None is open."""
-        return [tf.TensorSpec((batch, *given.shape), given.dtype, name=name) for name, given in self.inputs.items()]
-
-    def call(self, *tensors: Any) -> dict[str, Any]:
-        """The outputs for the inputs' tensors in their order."""
-        return dict(self.function(**dict(zip(self.inputs, tensors, strict=True))))
-
-    def traced(self, jit_compile: bool = False) -> Any:
-        """`call` as a `tf.function`, which its caller may give `specs`."""
-
-        def positional(*tensors: Any) -> dict[str, Any]:
-            return self.call(*tensors)
-
-        return tf.function(positional, autograph=False, jit_compile=jit_compile)
+    return tf.function(positional, autograph=False, jit_compile=jit_compile)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -107,7 +57,7 @@ class TracedGraph:
     @property
     def specs(self) -> list[Any]:
         """What it was traced with."""
-        return self.graph.specs(self.batch)
+        return tensor_specs(self.graph, self.batch)
 
     def description(self) -> dict[str, Any]:
         """What `bundle.json` says of the graph; None in a shape is an open batch."""
@@ -128,10 +78,10 @@ class TracedGraph:
 
 
 def graphs_of(model: Any, sampler: bool = False, prior: Any = None) -> list[Graph]:
-    """The graphs of a model: what its method `export_graphs` says, or those below.
+    """The graphs of a model.
 
     `encoder`: x -> the posterior's parameters; `decoder`: the code -> the likelihood's parameters and `mean`;
-    `reconstruction`: x -> the mean image of the mean code; then the model's `further_graphs`; `sampler`, if asked for:
+    `reconstruction`: x -> the mean image of the mean code; then the model's `extra_graphs`; `sampler`, if asked for:
     x and eps, noise of N(0, I) -> the posterior's parameters and `z`, a draw; and what `prior`, one of
     `keras_vae.priors`, says. A hierarchy takes noise for each level, `eps_z1`, ..., in the sampler and in
     `prior_sampler`, noise -> a draw of p(z1, ..., zL). All with training=False, and with a further input `condition`
@@ -143,30 +93,36 @@ def graphs_of(model: Any, sampler: bool = False, prior: Any = None) -> list[Grap
       UserError: a prior that was not fitted to codes of this model.
     """
     of_prior = [] if prior is None else prior.export_graphs(model)
-    if hasattr(model, "export_graphs"):
-        return [*model.export_graphs(), *of_prior]
-    spec = model.condition_spec()
-    condition = {"condition": Input(**spec)} if spec else {}
-    images = {"x": Input(**model.x_spec())} | condition
-    codes = {name: Input(**given) for name, given in model.code_spec().items()}
+    condition = model.condition_spec()
+    images = {"x": model.x_spec()} | condition
+    codes = model.latent_spec()
     result = next((name for name in codes if name != "z"), "mean")
 
-    def encode(x: Any, **given: Any) -> Mapping[str, Any]:
-        return model.posterior_parameters(x, training=False, **given)
+    def encode(x: Any, **conditions: Any) -> Mapping[str, Any]:
+        return model.posterior_parameters(x, model.condition_in(conditions), training=False)
 
     def decode(**given: Any) -> Mapping[str, Any]:
         parts = {name: given.pop(name) for name in codes}
-        code = parts if any(each.kind == "level" for each in codes.values()) else parts[next(iter(codes))]
-        return model.likelihood_parameters(code, training=False, **given)
+        code = parts if model.latent_kind == "level" else parts[next(iter(codes))]
+        return model.likelihood_parameters(code, model.condition_in(given), training=False)
 
     def reconstruct(x: Any, **given: Any) -> Mapping[str, Any]:
-        return {model.decoded: model.call({"x": x} | ({"y": given["condition"]} if given else {}))}
+        y = model.condition_in(given)
+        return {model.output_name: model.call({"x": x} | ({} if y is None else {"y": y}))}
 
     graphs = [
         Graph("encoder", "encode", images, encode, result, ("mean", "log_var", *codes)),
-        Graph("decoder", "decode", codes | condition, decode, model.decoded, (model.decoded,)),
-        Graph("reconstruction", "reconstruct", images, reconstruct, model.decoded, (model.decoded,), own_file=False),
-        *model.further_graphs(),
+        Graph("decoder", "decode", codes | condition, decode, model.output_name, (model.output_name,)),
+        Graph(
+            "reconstruction",
+            "reconstruct",
+            images,
+            reconstruct,
+            model.output_name,
+            (model.output_name,),
+            own_file=False,
+        ),
+        *model.extra_graphs(),
     ]
     if draws_by_levels(model) and prior is None:
         of_prior = [_ancestral(model)]
@@ -176,11 +132,11 @@ def graphs_of(model: Any, sampler: bool = False, prior: Any = None) -> list[Grap
 
 def is_gaussian(model: Any) -> bool:
     """Whether q(z|x) is the diagonal Gaussian whose `mean` and `log_var` are the encoder's outputs."""
-    if list(model.code_spec()) != ["z"] or not model.stochastic:
+    if list(model.latent_spec()) != ["z"] or not model.stochastic:
         return False
-    spec = model.condition_spec()
-    condition = tf.zeros((1, *spec["shape"]), spec["dtype"]) if spec else None
-    x = tf.zeros((1, *model.x_spec()["shape"]), model.x_spec()["dtype"])
+    zeros = {name: tf.zeros((1, *spec.shape), spec.dtype) for name, spec in model.condition_spec().items()}
+    condition = model.condition_in(zeros)
+    x = tf.zeros((1, *model.x_spec().shape), model.x_spec().dtype)
     posterior = model.posterior(x, condition)
     inner = getattr(posterior, "distribution", None)
     names = set(model.posterior_parameters(x, condition))
@@ -189,18 +145,18 @@ def is_gaussian(model: Any) -> bool:
 
 def draws_by_levels(model: Any) -> bool:
     """Whether the code has several levels, whose prior is Gaussian at each, given those above."""
-    if any(given["kind"] != "level" for given in model.code_spec().values()):
+    if model.latent_kind != "level":
         return False
     prior = model.prior()
     return isinstance(getattr(prior.level(prior.names[0], {}), "distribution", None), tfd.Normal)
 
 
-def _noise_of_levels(model: Any) -> dict[str, Input]:
-    return {f"eps_{name}": Input(given["shape"], "float32", "noise") for name, given in model.code_spec().items()}
+def _noise_of_levels(model: Any) -> dict[str, Spec]:
+    return {f"eps_{name}": Spec(given.shape, "float32", "noise") for name, given in model.latent_spec().items()}
 
 
 def _ancestral(model: Any) -> Graph:
-    levels = list(model.code_spec())
+    levels = list(model.latent_spec())
 
     def draw(**noise: Any) -> Mapping[str, Any]:
         return model.prior().from_noise({name: noise[f"eps_{name}"] for name in levels})
@@ -208,9 +164,9 @@ def _ancestral(model: Any) -> Graph:
     return Graph("prior_sampler", "prior_sample", _noise_of_levels(model), draw, levels[0], levels)
 
 
-def _sampler(model: Any, encode: Any, images: Mapping[str, Input], condition: Mapping[str, Input]) -> Graph:
+def _sampler(model: Any, encode: Any, images: Mapping[str, Spec], condition: Mapping[str, Spec]) -> Graph:
     if draws_by_levels(model):
-        levels = list(model.code_spec())
+        levels = list(model.latent_spec())
 
         def draw_levels(x: Any, **noise: Any) -> Mapping[str, Any]:
             return model.posterior(x).from_noise({name: noise[f"eps_{name}"] for name in levels})
@@ -226,7 +182,7 @@ def _sampler(model: Any, encode: Any, images: Mapping[str, Input], condition: Ma
         outputs = encode(x, **given)
         return {**outputs, "z": outputs["mean"] + ops.exp(0.5 * outputs["log_var"]) * eps}
 
-    noise = {"eps": Input((model.latent_dim,), "float32", "noise")}
+    noise = {"eps": Spec((model.latent_dim,), "float32", "noise")}
     return Graph("sampler", "draw", {"x": images["x"], **noise, **condition}, draw, "z", ("mean", "log_var"))
 
 
@@ -240,8 +196,8 @@ def trace(graph: Graph, batch: int | None = None) -> TracedGraph:
     Raises:
       ExportError: it draws random numbers, or computes in half precision.
     """
-    function = graph.traced()
-    concrete = function.get_concrete_function(*graph.specs(batch))
+    function = compiled(graph)
+    concrete = function.get_concrete_function(*tensor_specs(graph, batch))
     definition = concrete.graph.as_graph_def()
     nodes = [*definition.node, *(node for each in definition.library.function for node in each.node_def)]
     random = sorted({node.op for node in nodes if is_random(node.op)})

@@ -30,10 +30,10 @@ def latent_facts(
     x = ops.convert_to_tensor(images)
     given = None if condition is None else ops.convert_to_tensor(condition)
     code = model.code(model.posterior_parameters(x, given))
-    spec = model.code_spec()
+    spec = model.latent_spec()
     parts = code if isinstance(code, Mapping) else {next(iter(spec)): code}
     codes: dict[str, dict[str, Any]] = {}
-    for name in (name for name, each in spec.items() if each["kind"] != "index"):
+    for name in (name for name, each in spec.items() if each.kind != "index"):
         array = np.asarray(parts[name], "float64")
         codes[name] = {"mean": _numbers(array.mean(axis=0)), "scale": _numbers(array.std(axis=0))}
     if len(codes) == 1 and model.stochastic and model.analytic_kl:
@@ -52,15 +52,17 @@ def prior_facts(model: Any) -> dict[str, Any]:
     """
     if draws_by_levels(model):
         return {"name": "graph", "noise": "normal"}
-    spec = model.condition_spec()
-    labels = ops.arange(spec["classes"], dtype="int32") if spec.get("kind") == "label" else None
-    if spec and labels is None:
-        labels = ops.zeros((1, *spec["shape"]))
+    specs, classes = model.condition_spec(), model.condition_classes
+    if classes:
+        condition = ops.arange(classes, dtype="int32")
+    else:
+        zeros = {name: ops.zeros((1, *spec.shape), spec.dtype) for name, spec in specs.items()}
+        condition = model.condition_in(zeros)
     try:
-        prior = model.prior(labels)
+        prior = model.prior(condition)
     except UserError:
         return {"name": "none"}
-    of_vector = spec.get("kind") == "vector" and prior.batch_shape.rank
+    of_one = specs and not classes and prior.batch_shape.rank
     if isinstance(prior, tfd.SphericalUniform):
         return {"name": "sphere"}
     if isinstance(prior, tfd.MixtureSameFamily) and not prior.batch_shape.rank:
@@ -68,7 +70,7 @@ def prior_facts(model: Any) -> dict[str, Any]:
         if rows is not None:
             weights = prior.mixture_distribution.probs_parameter()
             return {"name": "mixture", "weights": _numbers(weights), **rows}
-    rows = None if of_vector else _rows(prior)
+    rows = None if of_one else _rows(prior)
     return {"name": "other"} if rows is None else {"name": "normal", **rows}
 
 

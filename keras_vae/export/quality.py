@@ -67,7 +67,7 @@ def _draw(model: Any, inputs: Mapping[str, np.ndarray]) -> Any:
 
 
 def _are_integers(model: Any) -> bool:
-    return all(given["kind"] == "index" for given in model.code_spec().values())
+    return model.latent_kind == "index"
 
 
 def _measured(model: Any, run: Any, inputs: Mapping[str, np.ndarray], drawn: Any) -> dict[str, float]:
@@ -92,10 +92,10 @@ def _measured(model: Any, run: Any, inputs: Mapping[str, np.ndarray], drawn: Any
         own = _by_name(model, model.encode(x, *given.values()))
         z = {name: array + codes[name] - own[name] for name, array in _by_name(model, drawn[0]).items()}
         log_q = drawn[1]
-    prior = model.prior(keras.ops.convert_to_tensor(given["condition"])) if given else model.prior()
+    prior = model.prior(model.condition_in(_tensors(given)))
     tensors = _tensors(z)
     log_pz = prior.log_prob(tensors if len(z) > 1 else next(iter(tensors.values())))
-    if model.x_spec()["kind"] == "tokens":
+    if model.x_spec().kind == "tokens":
         log_px = _of_sequences(run, x, z)
     else:
         log_px = model.likelihood_family.distribution(_tensors(run("decoder", {**z, **given}))).log_prob(x)
@@ -118,7 +118,7 @@ def _of_sequences(run: Any, x: np.ndarray, z: Mapping[str, np.ndarray]) -> np.nd
 
 
 def _by_name(model: Any, code: Any) -> dict[str, Any]:
-    return dict(code) if isinstance(code, Mapping) else {next(iter(model.code_spec())): code}
+    return dict(code) if isinstance(code, Mapping) else {next(iter(model.latent_spec())): code}
 
 
 def _noise(shape: tuple[int, ...]) -> np.ndarray:

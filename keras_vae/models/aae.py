@@ -1,5 +1,6 @@
 """Adversarial autoencoder."""
 
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -11,8 +12,9 @@ from keras_vae import divergences
 from keras_vae.checks import check_number, check_whole_number
 from keras_vae.core import VAE, Batch, Player, Terms, inference
 from keras_vae.errors import UserError
-from keras_vae.models.parts import conditions, missing_labels
+from keras_vae.models.parts import conditions
 from keras_vae.networks import MLP
+from keras_vae.types import Condition, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -41,7 +43,8 @@ class AAE(VAE):
     """
 
     stochastic = False
-    log_names = ("fooling",)
+    rejects = MappingProxyType({"beta": "It has no KL. ", "free_bits": "It has no KL. "})
+    metric_names = ("fooling",)
 
     def __init__(
         self,
@@ -53,7 +56,6 @@ class AAE(VAE):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.refuse("beta", "free_bits")
         self.weight = check_number(weight, "weight")
         self.num_classes = check_whole_number(num_classes, "num_classes", minimum=0)
         self.radius, self.spread = check_number(radius, "radius"), check_number(spread, "spread")
@@ -67,7 +69,7 @@ class AAE(VAE):
         seen = self.latent_dim + (self.num_classes + 1 if self.conditional else 0)
         self.critic = self.make_network("critic", self.specs["critic"], {"mlp": MLP}, (seen,), (1,))
 
-    def prior(self, condition: Any = None, training: bool = False) -> tfd.Distribution:
+    def prior(self, condition: Condition | None = None, training: bool = False) -> tfd.Distribution:
         """p(z): N(0, I), or the mixture of all classes' Gaussians; for labels, each example's own, the mixture for -1.
 
         Batch shape `()`, or `(batch,)` for labels; event shape `(latent_dim,)`.
@@ -105,7 +107,7 @@ class AAE(VAE):
 
     def check_training_data(self, labelled: bool, batch_size: int) -> None:
         if self.conditional:
-            missing_labels.check_training_data(self, labelled, batch_size)
+            conditions.warn_unlabelled(type(self).__name__, labelled)
 
     def check_condition(self, condition: Any, count: int) -> dict[str, Any]:
         """Labels `(count,)`, -1 where there are none; empty without num_classes.
@@ -117,13 +119,13 @@ class AAE(VAE):
             return super().check_condition(condition, count)
         return {"condition": conditions.labels_or_none(condition, self.num_classes, count)}
 
-    def _logit(self, z: Any, labels: Any, training: bool) -> Any:
+    def _logit(self, z: Tensor, labels: Any, training: bool) -> Any:
         if self.conditional:  # -1, unlabelled, is class 0 here
             known = conditions.one_hot(labels + 1, self.num_classes + 1, self.float_dtype)
             z = ops.concatenate([z, known], axis=-1)
-        return self.run(self.critic, z, training)[:, 0]
+        return self.apply_network(self.critic, z, training)[:, 0]
 
-    def _critic_loss(self, terms: Terms) -> Any:
+    def _critic_loss(self, terms: Terms) -> Tensor:
         """Cross-entropy: the prior's draws are class 1, codes class 0, which carry no gradient to the encoder."""
         return divergences.cross_entropy(terms.cache["drawn"], terms.cache["codes"])
 

@@ -1,12 +1,13 @@
 """Autoencoder, the baseline."""
 
-from typing import Any
+from types import MappingProxyType
 
 import keras
 from tensorflow_probability import distributions as tfd
 
 from keras_vae.core import VAE
 from keras_vae.errors import NotApplicable
+from keras_vae.types import Condition
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -21,12 +22,9 @@ class AE(VAE):
     """
 
     stochastic = False
+    rejects = MappingProxyType({"beta": "It has no KL. ", "free_bits": "It has no KL. "})
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.refuse("beta", "free_bits")
-
-    def prior(self, condition: Any = None, training: bool = False) -> tfd.Distribution:
+    def prior(self, condition: Condition | None = None, training: bool = False) -> tfd.Distribution:
         """There is none.
 
         Raises:

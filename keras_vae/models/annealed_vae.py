@@ -1,6 +1,7 @@
 """AnnealedVAE: a capacity that grows."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -9,6 +10,7 @@ from keras import ops
 from keras_vae.checks import check_number
 from keras_vae.core import VAE, Batch, Terms
 from keras_vae.schedules import Linear, Schedule, schedule
+from keras_vae.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -25,23 +27,23 @@ class AnnealedVAE(VAE):
       **kwargs: as `VAE`, but for `beta` and `free_bits`, whose place gamma and C take.
     """
 
-    log_names = ("capacity",)
+    metric_names = ("capacity",)
+    rejects = MappingProxyType(dict.fromkeys(("beta", "free_bits"), "gamma and the capacity take its place. "))
 
     def __init__(
         self, gamma: float = 1000.0, capacity: float | Mapping[str, Any] | Schedule | None = None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self.refuse("beta", "free_bits", why="gamma and the capacity take its place. ")
         self.gamma = check_number(gamma, "gamma")
-        self.capacity = Linear(final=25.0, steps=100_000) if capacity is None else schedule(capacity)
+        self.capacity = Linear(final=25.0, steps=100_000) if capacity is None else schedule(capacity, "capacity")
 
     def terms(self, batch: Batch, training: bool) -> Terms:
         terms = super().terms(batch, training)
         return terms._replace(logs={"capacity": self.capacity(self.step)})
 
-    def objective(self, terms: Terms, step: Any) -> Any:
+    def objective(self, terms: Terms) -> Tensor:
         """The loss; the absolute value is of the mean over the whole batch, all replicas', not of each example."""
-        capacity = ops.cast(self.capacity(step), self.float_dtype)
+        capacity = ops.cast(self.capacity(self.step), self.float_dtype)
         return ops.mean(-terms.log_px) + self.gamma * ops.abs(self.batch_mean(ops.sum(terms.kl, axis=-1)) - capacity)
 
     def get_config(self) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """β-TCVAE."""
 
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -11,6 +12,7 @@ from keras_vae.divergences import ESTIMATORS, aggregate_log_probs
 from keras_vae.errors import UserError
 from keras_vae.registry import choose
 from keras_vae.schedules import schedule
+from keras_vae.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -32,7 +34,8 @@ class BetaTCVAE(VAE):
       **kwargs: as `VAE`, but for `free_bits`.
     """
 
-    log_names = ("mutual_information", "total_correlation", "dimension_kl")
+    rejects = MappingProxyType({"free_bits": "Its loss has the parts of the KL in the place of the KL. "})
+    metric_names = ("mutual_information", "total_correlation", "dimension_kl")
 
     def __init__(
         self,
@@ -44,8 +47,7 @@ class BetaTCVAE(VAE):
         **kwargs: Any,
     ) -> None:
         super().__init__(beta=beta, **kwargs)
-        self.refuse("free_bits")
-        self.alpha, self.gamma = schedule(alpha), schedule(gamma)
+        self.alpha, self.gamma = schedule(alpha, "alpha"), schedule(gamma, "gamma")
         self.dataset_size = check_whole_number(dataset_size, "dataset_size", minimum=2)
         self.estimator = estimator
         choose("estimator", estimator, ESTIMATORS)
@@ -58,17 +60,17 @@ class BetaTCVAE(VAE):
         def parts(estimator: str) -> dict[str, Any]:
             log_qz, log_qz_dimensions = aggregate_log_probs(posterior, z, self.dataset_size, estimator)
             product = ops.sum(log_qz_dimensions, axis=-1)
-            return dict(zip(self.log_names, (own - log_qz, log_qz - product, product - prior), strict=True))
+            return dict(zip(self.metric_names, (own - log_qz, log_qz - product, product - prior), strict=True))
 
         logs = parts("stratified")
         minimised = logs if self.estimator == "stratified" else parts(self.estimator)
         return terms._replace(logs=logs, cache={**terms.cache, "parts": minimised})
 
-    def objective(self, terms: Terms, step: Any) -> Any:
+    def objective(self, terms: Terms) -> Tensor:
         """The loss: the KL is replaced by its three parts, each with its weight."""
         parts = terms.cache["parts"]
-        weights = (ops.cast(each(step), self.float_dtype) for each in (self.alpha, self.beta, self.gamma))
-        weighted = sum(weight * parts[name] for weight, name in zip(weights, self.log_names, strict=True))
+        weights = (ops.cast(weight(self.step), self.float_dtype) for weight in (self.alpha, self.beta, self.gamma))
+        weighted = sum(weight * parts[name] for weight, name in zip(weights, self.metric_names, strict=True))
         return ops.mean(-terms.log_px + weighted)
 
     def check_training_data(self, labelled: bool, batch_size: int) -> None:

@@ -12,6 +12,7 @@ from keras_vae.errors import UserError
 from keras_vae.likelihoods import soft_bound
 from keras_vae.models.parts import conditions
 from keras_vae.networks import MLP
+from keras_vae.types import Condition, Latent, Spec, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -53,26 +54,30 @@ class CVAE(VAE):
     def network_shapes(self) -> dict[str, tuple[Any, ...]]:
         return conditions.network_shapes(self, super().network_shapes(), self.condition_size)
 
-    def posterior_parameters(self, x: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
+    def posterior_parameters(
+        self, x: Tensor, condition: Condition | None = None, training: bool = False
+    ) -> dict[str, Any]:
         joined = conditions.joined(self.encoder, x, self._features(condition))
         return super().posterior_parameters(joined, condition, training)
 
-    def likelihood_parameters(self, z: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
+    def likelihood_parameters(
+        self, z: Latent, condition: Condition | None = None, training: bool = False
+    ) -> dict[str, Any]:
         joined = ops.concatenate([z, self._features(condition)], axis=-1)
         return super().likelihood_parameters(joined, condition, training)
 
-    def prior(self, condition: Any = None, training: bool = False) -> tfd.Distribution:
+    def prior(self, condition: Condition | None = None, training: bool = False) -> tfd.Distribution:
         """p(z|y): batch shape `(batch,)` where it is learned, else N(0, I)."""
         if not self.learned_prior:
             return super().prior()
-        outputs = self.run(self.prior_network, self._features(condition), training)
+        outputs = self.apply_network(self.prior_network, self._features(condition), training)
         mean, log_var = ops.split(outputs, 2, axis=-1)
         return tfd.Independent(tfd.Normal(mean, ops.exp(0.5 * soft_bound(log_var, -20.0, 20.0))), 1)
 
-    def condition_spec(self) -> dict[str, Any]:
+    def condition_spec(self) -> dict[str, Spec]:
         if self.condition_dim:
-            return {"shape": (self.condition_dim,), "dtype": "float32", "kind": "vector"}
-        return {"shape": (), "dtype": "int32", "kind": "label", "classes": self.num_classes}
+            return {"condition": Spec((self.condition_dim,), "float32", "vector")}
+        return {"condition": Spec((), "int32", "label", self.num_classes)}
 
     def check_condition(self, condition: Any, count: int) -> dict[str, Any]:
         """The condition as an array: labels `(count,)`, or vectors `(count, condition_dim)`.

@@ -30,7 +30,7 @@ class DIPVAE(VAE):
       **kwargs: as `VAE`.
     """
 
-    log_names = ("dip",)
+    metric_names = ("dip",)
 
     def __init__(
         self, kind: str = "ii", off_diagonal: float = 10.0, diagonal: float | None = None, **kwargs: Any

@@ -10,6 +10,7 @@ from keras_vae import divergences
 from keras_vae.checks import check_number
 from keras_vae.core import VAE, Batch, Player, Terms
 from keras_vae.networks import MLP
+from keras_vae.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -29,7 +30,7 @@ class FactorVAE(VAE):
       **kwargs: as `VAE`. Training batches need two examples or more.
     """
 
-    log_names = ("total_correlation",)
+    metric_names = ("total_correlation",)
 
     def __init__(self, gamma: float = 10.0, critic: Any = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -54,10 +55,10 @@ class FactorVAE(VAE):
     def players(self) -> list[Player]:
         return self.players_with("critic", self.critic, self._critic_loss)
 
-    def _log_ratio(self, z: Any, training: bool) -> Any:
-        return self.run(self.critic, z, training)[:, 0]
+    def _log_ratio(self, z: Tensor, training: bool) -> Any:
+        return self.apply_network(self.critic, z, training)[:, 0]
 
-    def _critic_loss(self, terms: Terms) -> Any:
+    def _critic_loss(self, terms: Terms) -> Tensor:
         """Cross-entropy: codes of q(z) are class 1, permuted ones class 0; no gradient reaches the encoder."""
         # A last batch of one example, which evaluation does not leave out, has no second half.
         return 0.5 * divergences.cross_entropy(terms.cache["joint"], terms.cache["permuted"])
@@ -66,7 +67,7 @@ class FactorVAE(VAE):
         return {**super().get_config(), "gamma": self.gamma}
 
 
-def _permuted(z: Any, seed: Any) -> Any:
+def _permuted(z: Tensor, seed: Any) -> Any:
     """Each column of z, (examples, latent_dim), in an order of its own along the examples."""
     order = ops.argsort(tf.random.stateless_uniform(ops.shape(z), seed), axis=0)
     return ops.take_along_axis(z, order, axis=0)

@@ -14,6 +14,7 @@ from keras_vae.distributions import flows
 from keras_vae.errors import UserError
 from keras_vae.likelihoods import soft_bound
 from keras_vae.networks.masked import MaskedNetwork
+from keras_vae.types import Condition, Tensor
 
 FLOWS = ("iaf", "planar", "realnvp")
 
@@ -50,7 +51,7 @@ class FlowVAE(VAE):
         self.flow_hidden = tuple(check_whole_number(size, "a size in flow_hidden") for size in flow_hidden)
         if not self.flow_hidden:
             raise UserError("flow_hidden needs the size of one hidden layer or more. Given: none.")
-        self.kl_of = "total" if self.depth else "dimension"
+        self.kl_axis = "total" if self.depth else "dimension"
         super().__init__(**kwargs)
         self.flow_networks: list[Any] = []
         if self.flow in flows.MASKED:
@@ -67,7 +68,9 @@ class FlowVAE(VAE):
         width = 2 * self.latent_dim + (further if self.depth else 0)
         return {**shapes, "encoder": (shapes["encoder"][0], (width,))}
 
-    def posterior_parameters(self, x: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
+    def posterior_parameters(
+        self, x: Tensor, condition: Condition | None = None, training: bool = False
+    ) -> dict[str, Any]:
         """`mean`, the code; `base_mean` and `log_var` of the Gaussian that the flow starts from."""
         mean, log_var, rest = self._outputs(x, training)
         code = mean
@@ -75,7 +78,7 @@ class FlowVAE(VAE):
             code = bijector.forward(code)
         return {"mean": code, "base_mean": mean, "log_var": log_var}
 
-    def posterior(self, x: Any, condition: Any = None, training: bool = False) -> tfd.Distribution:
+    def posterior(self, x: Tensor, condition: Condition | None = None, training: bool = False) -> tfd.Distribution:
         """q(z|x); batch shape `(batch,)`, event shape `(latent_dim,)`. Planar: `log_prob` of its own draws only."""
         mean, log_var, rest = self._outputs(x, training)
         base = tfd.Independent(tfd.Normal(mean, ops.exp(0.5 * log_var)), 1)
@@ -89,8 +92,8 @@ class FlowVAE(VAE):
     def _degrees(self, layer: int) -> list[int]:
         return flows.MASKED[self.flow][0](self.latent_dim, layer)
 
-    def _outputs(self, x: Any, training: bool) -> tuple[Any, Any, Any]:
-        outputs, size = self.run(self.encoder, x, training), self.latent_dim
+    def _outputs(self, x: Tensor, training: bool) -> tuple[Any, Any, Any]:
+        outputs, size = self.apply_network(self.encoder, x, training), self.latent_dim
         log_var = soft_bound(outputs[:, size : 2 * size], -20.0, 20.0)
         return outputs[:, :size], log_var, outputs[:, 2 * size :]
 

@@ -8,16 +8,17 @@ import numpy as np
 from keras import ops
 
 from keras_vae import checks
-from keras_vae.core import VAE, Batch, Terms
+from keras_vae.core import Batch, Terms
 from keras_vae.distributions import quantizers
 from keras_vae.errors import UserError
-from keras_vae.models.parts import discrete
+from keras_vae.models.discrete_vae import DiscreteVAE
+from keras_vae.types import Condition, Latent, Tensor
 
 _MOST = 2**16
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
-class FSQVAE(VAE):
+class FSQVAE(DiscreteVAE):
     """Each number of the encoder is bounded and rounded to one of a few levels; maximises log p(x|rounded).
 
     Mentzer et al. 2024, https://arxiv.org/abs/2309.15505, section 3 and appendix A.1: nothing is learned beside the two
@@ -33,53 +34,40 @@ class FSQVAE(VAE):
       **kwargs: as `VAE`, but for latent_dim, beta and free_bits.
     """
 
-    analytic_kl = False
-    log_names = ("perplexity",)
-
-    network_shapes = discrete.network_shapes
-    posterior = discrete.posterior
-    prior = discrete.prior
-    code = discrete.code
-    code_spec = discrete.code_spec
-    check_code = discrete.check_code
-    make_metric = discrete.make_metric
+    metric_names = ("perplexity",)
 
     def __init__(self, code_shape: Sequence[int] = (7, 7), levels: Sequence[int] = (8, 5, 5, 5), **kwargs: Any) -> None:
-        self.code_shape = tuple(checks.check_whole_number(size, "a size in code_shape") for size in code_shape)
-        self.index_shape = self.code_shape
         self.levels = tuple(checks.check_whole_number(count, "a count in levels", minimum=2) for count in levels)
-        if not self.code_shape or not self.levels or np.prod(self.levels, dtype="float64") > _MOST:
-            raise UserError(
-                f"FSQ needs one position or more, and levels whose product is from 2 to {_MOST}. Given: "
-                f"code_shape={code_shape!r}, levels={levels!r}."
-            )
-        self.entries = int(np.prod(self.levels))
-        super().__init__(latent_dim=len(self.levels), **kwargs)
-        self.refuse("beta", "free_bits")
+        if not self.levels or np.prod(self.levels, dtype="float64") > _MOST:
+            raise UserError(f"FSQ needs levels whose product is from 2 to {_MOST}. Given: levels={levels!r}.")
+        super().__init__(code_shape=code_shape, entries=int(np.prod(self.levels)), size=len(self.levels), **kwargs)
 
-    def posterior_parameters(self, x: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
+    def posterior_parameters(
+        self, x: Tensor, condition: Condition | None = None, training: bool = False
+    ) -> dict[str, Any]:
         """`codes`, int32 `(batch, *code_shape)`."""
-        points = quantizers.finite_levels(self.run(self.encoder, x, training), self.levels)
+        points = quantizers.finite_levels(self.apply_network(self.encoder, x, training), self.levels)
         return {"codes": quantizers.finite_index(ops.round(points), self.levels)}
 
-    def likelihood_parameters(self, z: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
+    def likelihood_parameters(
+        self, z: Latent, condition: Condition | None = None, training: bool = False
+    ) -> dict[str, Any]:
         """Of codes, or of points `(batch, *code_shape, len(levels))`; the decoder reads points scaled to [-1, 1]."""
         scale = ops.convert_to_tensor([1.0 / (count // 2) for count in self.levels], self.float_dtype)
         return super().likelihood_parameters(self.vectors(z) * scale, condition, training)
 
-    def vectors(self, code: Any) -> Any:
-        code = ops.convert_to_tensor(code)
-        if not code.dtype.is_integer:
-            return code
-        return ops.take(ops.convert_to_tensor(quantizers.finite_table(self.levels), self.float_dtype), code, axis=0)
+    def vectors(self, code: Latent) -> Tensor:
+        indices = ops.convert_to_tensor(code)
+        if not indices.dtype.is_integer:
+            return indices
+        return ops.take(ops.convert_to_tensor(quantizers.finite_table(self.levels), self.float_dtype), indices, axis=0)
 
     def terms(self, batch: Batch, training: bool) -> Terms:
-        points = quantizers.finite_levels(self.run(self.encoder, batch["x"], training), self.levels)
+        points = quantizers.finite_levels(self.apply_network(self.encoder, batch["x"], training), self.levels)
         log_px = self.likelihood(points, training=training).log_prob(batch["x"])
         codes = quantizers.finite_index(ops.round(points), self.levels)
         logs = {"perplexity": quantizers.uses_of(codes, self.entries)}
-        return Terms(log_px, discrete.kl(self, log_px), logs=logs)
+        return Terms(log_px, self.constant_kl(log_px), logs=logs)
 
     def get_config(self) -> dict[str, Any]:
-        inherited = {name: value for name, value in super().get_config().items() if name != "latent_dim"}
-        return {**inherited, "code_shape": self.code_shape, "levels": self.levels}
+        return {**super().get_config(), "code_shape": self.code_shape, "levels": self.levels}

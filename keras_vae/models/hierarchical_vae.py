@@ -1,7 +1,8 @@
 """VAE with several levels of latents."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from types import MappingProxyType
+from typing import Any, cast
 
 import keras
 import numpy as np
@@ -22,6 +23,7 @@ from keras_vae.errors import UserError
 from keras_vae.models.parts.levels import Levels
 from keras_vae.models.parts.pseudo_inputs import add_pseudo_inputs, beside, images_of, mixture
 from keras_vae.networks.ladder import BETWEEN_LEVELS, between
+from keras_vae.types import Condition, Latent, Spec, Tensor, Tensors
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -47,7 +49,8 @@ class HierarchicalVAE(VAE):
     """
 
     analytic_kl = False  # it is closed given the levels above, which are drawn
-    kl_of = "group"
+    kl_axis = "group"
+    rejects = MappingProxyType({"latent_dim": "Its levels have sizes of their own, latent_dims. "})
 
     def __init__(
         self,
@@ -63,8 +66,8 @@ class HierarchicalVAE(VAE):
         self.pseudo_inputs = checks.check_whole_number(pseudo_inputs, "pseudo_inputs", minimum=0)
         super().__init__(latent_dim=int(np.prod(self.levels.shapes["z1"])), **kwargs)
         self.level_betas = None if level_betas is None else self.levels.schedules(level_betas)
-        self.log_names = tuple(f"kl_{name}" for name in self.levels.names)
-        self.log_names += tuple(f"beta_{name}" for name in self.levels.names) if self.level_betas else ()
+        self.metric_names = tuple(f"kl_{name}" for name in self.levels.names)
+        self.metric_names += tuple(f"beta_{name}" for name in self.levels.names) if self.level_betas else ()
         if self.level_betas and self.free_bits_on == "total":
             raise UserError("level_betas weigh levels apart, and free_bits_on='total' takes them together. Choose one.")
         self.rungs, self.prior_networks = (
@@ -82,16 +85,18 @@ class HierarchicalVAE(VAE):
         encoded, decoded = self.levels.bottom_up("z1"), self.levels.joined_shape(self.levels.decoded())
         return {"encoder": (shapes["encoder"][0], encoded), "decoder": (decoded, shapes["decoder"][1])}
 
-    def posterior(self, x: Any, condition: Any = None, training: bool = False) -> Any:
+    def posterior(self, x: Tensor, condition: Condition | None = None, training: bool = False) -> Any:
         """q(z_1..z_L|x), a `Ladder` of batch shape `(batch,)`."""
         return posterior_ladder(self.levels.shapes, self._bottom_up(x, training), self._prior_level, training)
 
-    def prior(self, condition: Any = None, training: bool = False) -> Any:
+    def prior(self, condition: Condition | None = None, training: bool = False) -> Any:
         """p(z_1..z_L), a `Ladder` of batch shape `()`."""
         pseudo = self._bottom_up(images_of(self), training) if self.pseudo_inputs else {}
         return self._prior(pseudo, training)
 
-    def posterior_and_prior(self, x: Any, condition: Any = None, training: bool = False) -> tuple[Any, Any]:
+    def posterior_and_prior(
+        self, x: Tensor, condition: Condition | None = None, training: bool = False
+    ) -> tuple[Any, Any]:
         """Both of one pass of the encoder, where the prior has pseudo-inputs."""
         if not self.pseudo_inputs:
             return super().posterior_and_prior(x, condition, training)
@@ -105,43 +110,51 @@ class HierarchicalVAE(VAE):
         log_px = self.likelihood(z, training=training).log_prob(batch["x"])
         kl = kl_of_levels(posterior, prior, z)[:, ::-1]
         weights = [beta(self.step) for beta in self.level_betas or ()]
-        logs = dict(zip(self.log_names, [*ops.unstack(kl, axis=1), *weights], strict=True))
+        logs = dict(zip(self.metric_names, [*ops.unstack(kl, axis=1), *weights], strict=True))
         return Terms(log_px, kl, logs=logs, cache={"z": z})
 
-    def objective(self, terms: Terms, step: Any) -> Any:
+    def objective(self, terms: Terms) -> Tensor:
         """The loss: mean of -log_px + beta(step) * sum_l level_beta_l(step) * kl_l, free bits on each kl_l."""
         if self.level_betas is None:
-            return super().objective(terms, step)
+            return super().objective(terms)
         costs = [
-            ops.cast(beta(step), self.float_dtype) * self.kl_cost(terms.kl[:, place : place + 1])
+            ops.cast(beta(self.step), self.float_dtype) * self.kl_cost(terms.kl[:, place : place + 1])
             for place, beta in enumerate(self.level_betas)
         ]
-        return ops.mean(-terms.log_px + terms.penalty) + ops.cast(self.beta(step), self.float_dtype) * sum(costs)
+        return ops.mean(-terms.log_px + terms.penalty) + ops.cast(self.beta(self.step), self.float_dtype) * sum(costs)
 
-    def posterior_parameters(self, x: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
+    def posterior_parameters(
+        self, x: Tensor, condition: Condition | None = None, training: bool = False
+    ) -> dict[str, Any]:
         """`z1` to `zL`, each level's mean given the means above it, and `log_var_z1` to `log_var_zL` at these."""
         return self.posterior(x, condition, training).means()
 
     def code(self, parameters: Mapping[str, Any]) -> dict[str, Any]:
         return {name: parameters[name] for name in self.levels.names}
 
-    def code_spec(self) -> dict[str, dict[str, Any]]:
-        return self.levels.code_spec()
+    def latent_spec(self) -> dict[str, Spec]:
+        return self.levels.specs()
 
-    def check_code(self, z: Any) -> dict[str, Any]:
+    def check_latent(self, z: Tensor) -> dict[str, Any]:
         return self.levels.check(z, self.float_dtype)
 
-    def likelihood_parameters(self, z: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
-        return super().likelihood_parameters(self.levels.joined(z, self.levels.decoded()), condition, training)
+    def likelihood_parameters(
+        self, z: Latent, condition: Condition | None = None, training: bool = False
+    ) -> dict[str, Any]:
+        return super().likelihood_parameters(
+            self.levels.joined(cast(Tensors, z), self.levels.decoded()), condition, training
+        )
 
     def get_config(self) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in ("latent_dims", "hidden", "skip", "pseudo_inputs")}
         own["level_betas"] = self.level_betas and [beta.get_config() for beta in self.level_betas]
-        return {**{name: value for name, value in super().get_config().items() if name != "latent_dim"}, **own}
+        return {**super().get_config(), **own}
 
-    def _bottom_up(self, x: Any, training: bool) -> dict[str, tuple[Any, Any]]:
-        outputs = self.run(self.encoder, x, training)
-        return bottom_up(self.levels.shapes, outputs, lambda name, below: self.run(self.rungs[name], below, training))
+    def _bottom_up(self, x: Tensor, training: bool) -> dict[str, tuple[Any, Any]]:
+        outputs = self.apply_network(self.encoder, x, training)
+        return bottom_up(
+            self.levels.shapes, outputs, lambda name, below: self.apply_network(self.rungs[name], below, training)
+        )
 
     def _prior(self, pseudo: Mapping[str, Any], training: bool) -> Ladder:
         """`pseudo`: what the bottom-up path says of the pseudo-inputs; empty where there are none."""
@@ -154,4 +167,4 @@ class HierarchicalVAE(VAE):
     def _prior_level(self, name: str, above: Mapping[str, Any], training: bool) -> tuple[Any, Any]:
         """The mean and log variance of p(z_l|z_{>l}); leading axes of the draws above are kept."""
         network = self.prior_networks[name]
-        return gaussian(self.levels.below(name, above, lambda joined: self.run(network, joined, training)))
+        return gaussian(self.levels.below(name, above, lambda joined: self.apply_network(network, joined, training)))

@@ -8,6 +8,7 @@ from tensorflow_probability import distributions as tfd
 
 from keras_vae.core import VAE
 from keras_vae.errors import UserError
+from keras_vae.types import Condition, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -29,8 +30,8 @@ class HypersphericalVAE(VAE):
       **kwargs: as `VAE`.
     """
 
-    code_space = "directions"
-    kl_of = "total"
+    latent_space = "directions"
+    kl_axis = "total"
 
     def __init__(self, latent_dim: int = 10, maximum_concentration: float = 10_000.0, **kwargs: Any) -> None:
         number = isinstance(maximum_concentration, int | float) and not isinstance(maximum_concentration, bool)
@@ -45,9 +46,11 @@ class HypersphericalVAE(VAE):
         shapes = super().network_shapes()
         return {**shapes, "encoder": (shapes["encoder"][0], (self.latent_dim + 1,))}
 
-    def posterior_parameters(self, x: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
+    def posterior_parameters(
+        self, x: Tensor, condition: Condition | None = None, training: bool = False
+    ) -> dict[str, Any]:
         """`mean`, a direction of length 1, `(batch, latent_dim)`, and `concentration`, `(batch, 1)`."""
-        outputs = self.run(self.encoder, x, training)
+        outputs = self.apply_network(self.encoder, x, training)
         # Outputs of all zeros have no direction: they get the first axis.
         first = ops.one_hot(0, self.latent_dim, dtype=outputs.dtype)
         vector = outputs[:, :-1] + 1e-6 * first
@@ -55,12 +58,12 @@ class HypersphericalVAE(VAE):
         raw, limit = ops.softplus(outputs[:, -1:]) + 1e-3, self.maximum_concentration
         return {"mean": vector / length, "concentration": raw * limit / (raw + limit)}
 
-    def posterior(self, x: Any, condition: Any = None, training: bool = False) -> tfd.Distribution:
+    def posterior(self, x: Tensor, condition: Condition | None = None, training: bool = False) -> tfd.Distribution:
         """q(z|x), power-spherical; batch shape `(batch,)`, event shape `(latent_dim,)`."""
         parameters = self.posterior_parameters(x, condition, training)
         return tfd.PowerSpherical(parameters["mean"], parameters["concentration"][:, 0])
 
-    def prior(self, condition: Any = None, training: bool = False) -> tfd.Distribution:
+    def prior(self, condition: Condition | None = None, training: bool = False) -> tfd.Distribution:
         """p(z), uniform on the sphere; batch shape `()`, event shape `(latent_dim,)`."""
         return tfd.SphericalUniform(self.latent_dim, dtype=self.float_dtype)
 

@@ -1,5 +1,6 @@
 """InfoVAE, the MMD-VAE among them."""
 
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -28,7 +29,8 @@ class InfoVAE(VAE):
       **kwargs: as `VAE`, but for `beta`, which is 1 - alpha.
     """
 
-    log_names = ("mmd",)
+    metric_names = ("mmd",)
+    rejects = MappingProxyType({"beta": "The weight of its KL is 1 - alpha. "})
 
     def __init__(self, alpha: float = 0.0, scale: float = 1000.0, kernel: str = "imq", **kwargs: Any) -> None:
         alpha, scale = check_number(alpha, "alpha", minimum=-float("inf")), check_number(scale, "scale")
@@ -37,10 +39,7 @@ class InfoVAE(VAE):
                 f"alpha must be finite and at most 1, and alpha + scale 1 or more. Given: alpha={alpha!r}, "
                 f"scale={scale!r}."
             )
-        super().__init__(**{"beta": 1.0 - alpha, **kwargs})
-        if self.beta.get_config() != {"name": "constant", "value": 1.0 - alpha}:
-            raise UserError(f"The weight of the KL is 1 - alpha. Given: beta={kwargs['beta']!r}. Leave it out.")
-        self.refused = ("beta",)
+        super().__init__(beta=1.0 - alpha, **kwargs)
         self.alpha, self.scale, self.kernel = alpha, scale, kernel
         self._kernel = choose("kernel", kernel, KERNELS)
 

@@ -1,5 +1,6 @@
 """IWAE, with the gradients of the paper or doubly reparameterised ones."""
 
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -10,6 +11,7 @@ from keras_vae import divergences
 from keras_vae.checks import check_number, check_whole_number
 from keras_vae.core import VAE, Batch, Player, Terms
 from keras_vae.errors import UserError
+from keras_vae.types import Tensor
 
 GRADIENTS = ("iwae", "dreg")
 
@@ -35,7 +37,10 @@ class IWAE(VAE):
       **kwargs: as `VAE`, but for `beta` and `free_bits`: the bound has no KL of its own to weigh.
     """
 
-    log_names = ("iw_bound",)
+    metric_names = ("iw_bound",)
+    rejects = MappingProxyType(
+        dict.fromkeys(("beta", "free_bits"), "Its bound is of log p(x), without a KL to weigh. ")
+    )
 
     def __init__(
         self,
@@ -46,7 +51,6 @@ class IWAE(VAE):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.refuse("beta", "free_bits", why="Its bound is of log p(x), and has no KL of its own to weigh. ")
         if gradient not in GRADIENTS:
             raise UserError(f"gradient is one of {', '.join(GRADIENTS)}. Given: {gradient!r}.")
         self.importance_samples = check_whole_number(importance_samples, "importance_samples")
@@ -71,7 +75,7 @@ class IWAE(VAE):
         kl = divergences.kl(posterior, prior)
         return Terms(ops.mean(log_px, axis=0), kl, logs={"iw_bound": bound}, cache={"log_w": log_w})
 
-    def objective(self, terms: Terms, step: Any) -> Any:
+    def objective(self, terms: Terms) -> Tensor:
         """The loss: the negative bound, averaged over the batch."""
         return -ops.mean(terms.logs["iw_bound"])
 
@@ -80,7 +84,7 @@ class IWAE(VAE):
             return super().players()
         return self.players_with("encoder", self.encoder, self._doubly_reparameterised)
 
-    def _doubly_reparameterised(self, terms: Terms) -> Any:
+    def _doubly_reparameterised(self, terms: Terms) -> Tensor:
         log_w = terms.cache["log_w"]
         weights = ops.stop_gradient(ops.softmax(log_w, axis=1))
         # A draw of the ELBO is the only one of its sum: its weight is 1.

@@ -1,17 +1,20 @@
 """Regularised autoencoder."""
 
 from collections.abc import Callable
+from types import MappingProxyType
 from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
+from numpy.typing import ArrayLike
 from tensorflow_probability import distributions as tfd
 
 from keras_vae.checks import check_number
 from keras_vae.core import VAE, Batch, Terms
 from keras_vae.errors import NotApplicable, UserError
+from keras_vae.types import Condition
 
 REGULARISERS = ("l2", "gradient")
 
@@ -33,13 +36,13 @@ class RAE(VAE):
     """
 
     stochastic = False
-    log_names = ("code_length", "regulariser")
+    rejects = MappingProxyType({"beta": "It has no KL. ", "free_bits": "It has no KL. "})
+    metric_names = ("code_length", "regulariser")
 
     def __init__(
         self, code_weight: float = 0.01, decoder_weight: float = 1e-6, regulariser: str = "l2", **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self.refuse("beta", "free_bits")
         if regulariser not in REGULARISERS:
             raise UserError(f"regulariser is one of {', '.join(REGULARISERS)}. Given: {regulariser!r}.")
         self.code_weight = check_number(code_weight, "code_weight")
@@ -51,7 +54,7 @@ class RAE(VAE):
             shape=(size, size), initializer="zeros", trainable=False, name="density_factor"
         )
 
-    def fit_density(self, x: Any) -> None:
+    def fit_density(self, x: ArrayLike) -> None:
         """Fit the density that `prior` and `sample` draw codes from to the codes of `x`, the training images.
 
         A Gaussian of full covariance, with 1e-6 on its diagonal; it is saved with the weights.
@@ -70,7 +73,7 @@ class RAE(VAE):
         """Fit the density to the codes of all training images."""
         self.fit_density(images())
 
-    def prior(self, condition: Any = None, training: bool = False) -> tfd.Distribution:
+    def prior(self, condition: Condition | None = None, training: bool = False) -> tfd.Distribution:
         """The density of codes, fitted after training: section 4 of the paper.
 
         Raises:

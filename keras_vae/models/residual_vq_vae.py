@@ -1,19 +1,22 @@
 """VAE with integer codes: residual vector quantisation."""
 
-from collections.abc import Sequence
+import functools
+import operator
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 from keras import ops
 
 from keras_vae import checks
-from keras_vae.core import VAE, Batch, Terms
+from keras_vae.core import Batch, Terms
 from keras_vae.distributions import quantizers
-from keras_vae.models.parts import codebooks, discrete
+from keras_vae.models.codebook_vae import CodebookVAE, over_replicas
+from keras_vae.types import Condition, Latent, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
-class ResidualVQVAE(VAE):
+class ResidualVQVAE(CodebookVAE):
     """Each vector z_e of the encoder becomes a sum of entries, e_1 + ... + e_D: maximises log p(x|sum) - penalty.
 
     Algorithm 1 of Zeghidour et al. 2021 (SoundStream), https://arxiv.org/abs/2107.03312: e_1 is the nearest entry of
@@ -34,14 +37,7 @@ class ResidualVQVAE(VAE):
       **kwargs: as `VAE`, but for latent_dim, beta and free_bits.
     """
 
-    analytic_kl = False
-    log_names = ("perplexity", "commitment")
-    network_shapes = discrete.network_shapes
-    posterior = discrete.posterior
-    prior = discrete.prior
-    code = discrete.code
-    code_spec = discrete.code_spec
-    check_code = discrete.check_code
+    metric_names = ("perplexity", "commitment")
 
     def __init__(
         self,
@@ -55,14 +51,18 @@ class ResidualVQVAE(VAE):
         restart_below: float = 0.01,
         **kwargs: Any,
     ) -> None:
-        self.code_shape = codebooks.take_arguments(
-            self, code_shape, entries, embedding_dim, codebook, commitment, decay, restart_below
-        )
         self.depth = checks.check_whole_number(depth, "depth")
-        self.index_shape = (*self.code_shape, self.depth)
-        super().__init__(latent_dim=self.embedding_dim, **kwargs)
-        self.refuse("beta", "free_bits")
-        self.codebooks = codebooks.add(self, "codebooks", (self.depth,))
+        super().__init__(
+            code_shape=code_shape,
+            entries=entries,
+            embedding_dim=embedding_dim,
+            codebook=codebook,
+            commitment=commitment,
+            decay=decay,
+            restart_below=restart_below,
+            depth=self.depth,
+            **kwargs,
+        )
 
     def quantised(self, outputs: Any) -> list[tuple[Any, Any, Any]]:
         """For each codebook: what was left before it, `(..., embedding_dim)`; its code, `(...)`; and the entry."""
@@ -74,57 +74,45 @@ class ResidualVQVAE(VAE):
             left = left - ops.stop_gradient(vector)
         return levels
 
-    def posterior_parameters(self, x: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
+    def posterior_parameters(
+        self, x: Tensor, condition: Condition | None = None, training: bool = False
+    ) -> dict[str, Any]:
         """`codes`, int32 `(batch, *code_shape, depth)`."""
-        levels = self.quantised(self.run(self.encoder, x, training))
+        levels = self.quantised(self.apply_network(self.encoder, x, training))
         return {"codes": ops.stack([code for _, code, _ in levels], axis=-1)}
 
-    def likelihood_parameters(self, z: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
-        """Of codes, or of vectors `(batch, *code_shape, embedding_dim)`."""
-        return super().likelihood_parameters(self.vectors(z), condition, training)
-
-    def vectors(self, code: Any) -> Any:
-        code = ops.convert_to_tensor(code)
-        if not code.dtype.is_integer:
-            return code
-        return sum(ops.take(entries, code[..., level], axis=0) for level, entries in enumerate(self._entries()))
+    def vectors(self, code: Latent) -> Tensor:
+        indices = ops.convert_to_tensor(code)
+        if not indices.dtype.is_integer:
+            return indices
+        parts = [ops.take(entries, indices[..., level], axis=0) for level, entries in enumerate(self._entries())]
+        return functools.reduce(operator.add, parts)
 
     def terms(self, batch: Batch, training: bool) -> Terms:
-        outputs = self.run(self.encoder, batch["x"], training)
+        outputs = self.apply_network(self.encoder, batch["x"], training)
         levels = self.quantised(outputs)
         through = quantizers.straight_through(outputs, sum(vector for _, _, vector in levels))
         log_px = self.likelihood(through, training=training).log_prob(batch["x"])
-        distance = sum(quantizers.squared_length(left - ops.stop_gradient(vector)) for left, _, vector in levels)
-        penalty = self.commitment * distance
-        if self.codebook_kind == "gradient":
-            penalty += sum(quantizers.squared_length(ops.stop_gradient(left) - vector) for left, _, vector in levels)
+        penalty, distance = self.penalty([(left, vector) for left, _, vector in levels])
         uses = ops.stack([quantizers.uses_of(code, self.entries) for _, code, _ in levels], axis=1)
-        found = []
-        for left, code, _ in levels:
-            flat = ops.reshape(left, (-1, self.embedding_dim))
-            candidates = codebooks.rows_of(flat, self.entries, self.draws.next())
-            found.append({"codes": ops.reshape(code, (-1,)), "outputs": flat, "candidates": candidates})
         return Terms(
             log_px,
-            discrete.kl(self, log_px),
+            self.constant_kl(log_px),
             penalty,
             {"perplexity": uses, "commitment": distance},
-            {"levels": found},
+            {"levels": [self.choices(left, code) for left, code, _ in levels]},
         )
 
-    def after_step(self, terms: Terms) -> None:
-        """Each codebook's moving averages and new places, as in `VQVAE`, of what was left before it."""
-        found = [codebooks.over_replicas(**level, entries=self.entries) for level in terms.cache["levels"]]
-        codebooks.move(self, self.codebooks, [ops.stack(each) for each in zip(*found, strict=True)])
+    def statistics(self, cache: Mapping[str, Any]) -> list[Tensor]:
+        """As `CodebookVAE.statistics`, with an axis of codebooks: each of what was left before it."""
+        steps = [over_replicas(**level, entries=self.entries) for level in cache["levels"]]
+        return [ops.stack(parts) for parts in zip(*steps, strict=True)]
 
     def make_metric(self, name: str) -> Any:
         return quantizers.Perplexity((self.depth, self.entries)) if name == "perplexity" else super().make_metric(name)
 
     def get_config(self) -> dict[str, Any]:
-        own = ("code_shape", "depth", *codebooks.ARGUMENTS)
-        inherited = {name: value for name, value in super().get_config().items() if name != "latent_dim"}
-        own_values = {name: getattr(self, name) for name in own}
-        return {**inherited, **own_values, "codebook": self.codebook_kind}
+        return {**super().get_config(), "depth": self.depth}
 
     def _entries(self) -> list[Any]:
-        return ops.unstack(ops.cast(self.codebooks, self.float_dtype))
+        return ops.unstack(ops.cast(self.codebook, self.float_dtype))

@@ -1,17 +1,23 @@
 """VAE that learns from images of which few are labelled."""
 
 from collections.abc import Sequence
+from types import MappingProxyType
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import ops
+from numpy.typing import ArrayLike
 from tensorflow_probability import distributions as tfd
 
-from keras_vae import checks, divergences
+from keras_vae import checks, divergences, randomness
 from keras_vae.core import VAE, Batch, Terms
-from keras_vae.models.parts import conditions, missing_labels
+from keras_vae.core.inference import checked_inputs
+from keras_vae.errors import NotApplicable, UserError
+from keras_vae.models.parts import conditions
 from keras_vae.networks import ENCODERS
+from keras_vae.types import Condition, Latent, Spec, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -39,17 +45,8 @@ class SemiSupervisedVAE(VAE):
     """
 
     conditional = True
-    log_names = ("accuracy",)
-
-    condition_spec = missing_labels.condition_spec
-    check_condition = missing_labels.check_condition
-    check_training_data = missing_labels.check_training_data
-    classify = missing_labels.classify
-    decode = missing_labels.decode
-    reconstruct = missing_labels.reconstruct
-    sample = missing_labels.sample
-    log_weights = missing_labels.log_weights
-    log_p_condition = missing_labels.log_p_condition
+    rejects = MappingProxyType({"free_bits": "Its KL is a mean over classes. "})
+    metric_names = ("accuracy",)
 
     def __init__(
         self,
@@ -64,19 +61,22 @@ class SemiSupervisedVAE(VAE):
         self.class_probabilities = conditions.check_shares(class_probabilities, self.num_classes)
         super().__init__(**kwargs)
         self.log_p = conditions.log_shares(self.class_probabilities, self.num_classes).astype(self.float_dtype)
-        self.refuse("free_bits", why="Its KL is a mean over classes. ")
         self.specs["classifier"] = classifier
         self.classifier = self.make_network("classifier", classifier, ENCODERS, self.image_shape, (self.num_classes,))
 
     def network_shapes(self) -> dict[str, tuple[Any, ...]]:
         return conditions.network_shapes(self, super().network_shapes(), self.num_classes)
 
-    def posterior_parameters(self, x: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
+    def posterior_parameters(
+        self, x: Tensor, condition: Condition | None = None, training: bool = False
+    ) -> dict[str, Any]:
         """Those of q(z|x, y); the likeliest class stands for a missing label. A condition may be one-hot rows."""
         joined = conditions.joined(self.encoder, x, self._known(x, condition))
         return super().posterior_parameters(joined, condition, training)
 
-    def likelihood_parameters(self, z: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
+    def likelihood_parameters(
+        self, z: Latent, condition: Condition | None = None, training: bool = False
+    ) -> dict[str, Any]:
         return super().likelihood_parameters(ops.concatenate([z, self.rows(condition)], axis=-1), condition, training)
 
     def condition_of(self, batch: Batch) -> Any:
@@ -101,7 +101,7 @@ class SemiSupervisedVAE(VAE):
         right = ops.cast(log_own >= ops.max(log_q, axis=-1), x.dtype)
         return Terms(ops.sum(by_class * log_px, axis=0), kl, -self.alpha * log_own, {"accuracy": (right, labelled)})
 
-    def proposal(self, x: Any, condition: Any = None) -> tfd.Distribution:
+    def proposal(self, x: Tensor, condition: Condition | None = None) -> tfd.Distribution:
         """q(z|x, y) of every class y, whatever is known: batch shape `(num_classes, batch)`."""
         found = ops.map(
             lambda y: self.posterior_parameters(x, self.class_rows(y, ops.shape(x)[0])),
@@ -109,9 +109,110 @@ class SemiSupervisedVAE(VAE):
         )
         return tfd.Independent(tfd.Normal(found["mean"], ops.exp(0.5 * found["log_var"])), 1)
 
-    def log_q(self, x: Any, training: bool = False) -> Any:
+    def log_q(self, x: Tensor, training: bool = False) -> Any:
         """log q(y|x), `(batch, num_classes)`."""
-        return ops.log_softmax(self.run(self.classifier, x, training))
+        return ops.log_softmax(self.apply_network(self.classifier, x, training))
+
+    def condition_spec(self) -> dict[str, Spec]:
+        return {"condition": Spec((), "int32", "label", self.num_classes)}
+
+    def check_condition(self, condition: Any, count: int) -> dict[str, Any]:
+        """Labels `(count,)`, int32, -1 where there are none, under `condition`.
+
+        Raises:
+          UserError: labels that do not fit.
+        """
+        return {"condition": conditions.labels_or_none(condition, self.num_classes, count)}
+
+    def check_training_data(self, labelled: bool, batch_size: int) -> None:
+        """As `VAE.check_training_data`: warns of data without a single label, from which no class is learned."""
+        conditions.warn_unlabelled(type(self).__name__, labelled)
+
+    def classify(self, x: ArrayLike) -> np.ndarray:
+        """q(y|x) of each image: probabilities, `(batch, num_classes)`.
+
+        Raises:
+          UserError: as `encode`.
+        """
+        images = checked_inputs(self, x)
+        return np.exp(checks.in_blocks(lambda _, part: self.functions.of(self.log_q)(part["x"]), images))
+
+    def decode(self, z: Latent, condition: Condition | None = None) -> np.ndarray:
+        """As `VAE.decode`, with a label for each code.
+
+        Raises:
+          UserError: as `VAE.decode`, or a code without a label.
+        """
+        if condition is None or (checks.check_labels(condition, self.num_classes) < 0).any():
+            raise UserError("decode needs a label for each code. Given: none, or -1. Give condition=, from 0.")
+        return super().decode(z, condition)
+
+    def reconstruct(self, x: ArrayLike, condition: Condition | None = None) -> np.ndarray:
+        """As `VAE.reconstruct`; the likeliest class stands for a missing label.
+
+        Raises:
+          UserError: as `encode`.
+        """
+        labels = checked_inputs(self, x, condition)["condition"]
+        return super().reconstruct(x, np.where(labels < 0, self.classify(x).argmax(-1), labels))
+
+    def sample(self, count: int, seed: int = 0, condition: Condition | None = None, prior: Any = None) -> np.ndarray:
+        """As `VAE.sample`; labels are drawn from p(y) where no condition is given.
+
+        Raises:
+          UserError: as `VAE.sample`, or a label of -1.
+        """
+        if condition is None:
+            count, seed = (checks.check_whole_number(each, "count and seed", minimum=0) for each in (count, seed))
+            condition = np.random.default_rng(seed).choice(self.num_classes, count, p=np.exp(self.log_p))
+        return super().sample(count, seed, condition, prior)
+
+    def log_p_condition(self, condition: Any) -> np.ndarray:
+        """As `VAE.log_p_condition`: log p(y) of each label.
+
+        Raises:
+          NotApplicable: a missing label.
+        """
+        if (labels := np.asarray(condition)).min() < 0:
+            raise NotApplicable(
+                "A label has a probability where it is known. Given: -1, no label, for one image or more."
+            )
+        return np.asarray(self.log_p)[labels]
+
+    def log_weights(
+        self,
+        x: Tensor,
+        samples: int,
+        seed: Any,
+        condition: Condition | None = None,
+        prior: Any = None,
+        posterior: Any = None,
+    ) -> Any:
+        """As `VAE.log_weights`: log of p(x, z, y) / q(z|x, y), and of its sum over the classes where y is missing."""
+        seed = randomness.seed_of(seed, randomness.EVALUATION) if isinstance(seed, int) else seed
+        inner = (self.proposal(x) if posterior is None else posterior).distribution
+        own = self.rows(condition, ops.shape(x)[0])
+
+        def weighed(rows: Any, place: Any, mean: Any, scale: Any) -> Any:
+            gaussian = tfd.Independent(tfd.Normal(mean, scale), 1)
+            log_w = super(SemiSupervisedVAE, self).log_weights(
+                x, samples, randomness.fold(seed, place), rows, prior, gaussian
+            )
+            return log_w + ops.sum(rows * self.log_p, axis=-1)
+
+        def of_known() -> Any:
+            mean, scale = (ops.einsum("by,ybd->bd", own, each) for each in (inner.loc, inner.scale))
+            return weighed(own, self.num_classes, mean, scale)
+
+        def of_all() -> Any:
+            # One class after the other, as all at once are too much memory.
+            places = ops.arange(self.num_classes, dtype="int32")
+            joint = ops.map(lambda each: weighed(self.class_rows(each[0], ops.shape(x)[0]), *each),
+                            (places, inner.loc, inner.scale))  # fmt: skip
+            asked = ops.transpose(own + 1.0 - ops.sum(own, axis=-1, keepdims=True))[:, None] > 0
+            return ops.logsumexp(ops.where(asked, joint, -np.inf), axis=0)
+
+        return of_all() if condition is None else ops.cond(ops.all(ops.sum(own, axis=-1) > 0), of_known, of_all)
 
     def get_config(self) -> dict[str, Any]:
         own = ("num_classes", "alpha", "class_probabilities")
@@ -125,7 +226,7 @@ class SemiSupervisedVAE(VAE):
         """`rows` of one class for `count` images."""
         return self.rows(ops.broadcast_to(y, (count,)))
 
-    def _known(self, x: Any, condition: Any) -> Any:
+    def _known(self, x: Tensor, condition: Any) -> Any:
         """One-hot rows; the classifier's likeliest class where the label is missing."""
         if (own := self.rows(condition, ops.shape(x)[0])) is condition:  # rows already
             return own

@@ -1,20 +1,23 @@
 """VAE of sequences of tokens."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 from tensorflow_probability import distributions as tfd
 
 from keras_vae import checks, randomness
 from keras_vae.core import VAE
 from keras_vae.errors import UserError
-from keras_vae.export.steps import step_graphs
 from keras_vae.likelihoods.sequences import TokenSequence, TokenSequences
 from keras_vae.networks import searches
 from keras_vae.networks.recurrent import GRUDecoder, GRUEncoder
+from keras_vae.networks.steps import step_graphs
+from keras_vae.types import Condition, Latent, Spec, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -36,7 +39,10 @@ class SequenceVAE(VAE):
     """
 
     axes = ("length",)
-    decoded = "tokens"
+    output_name = "tokens"
+    rejects = MappingProxyType(
+        {"image_shape": "The shape of its x is length. ", "likelihood": "Its likelihood is that of its tokens. "}
+    )
     encoders, decoders = {"gru": GRUEncoder}, {"gru": GRUDecoder}
 
     def __init__(
@@ -69,10 +75,10 @@ class SequenceVAE(VAE):
             "decoder": ((tokens, z), (self.length, self.vocabulary_size)),
         }
 
-    def x_spec(self) -> dict[str, Any]:
-        return {"shape": (self.length,), "dtype": "int32", "kind": "tokens", "classes": self.vocabulary_size}
+    def x_spec(self) -> Spec:
+        return Spec((self.length,), "int32", "tokens", self.vocabulary_size)
 
-    def check_x(self, x: Any, name: str = "x") -> Any:
+    def check_x(self, x: ArrayLike, name: str = "x") -> np.ndarray:
         """`x` as int32 token ids.
 
         Raises:
@@ -80,24 +86,26 @@ class SequenceVAE(VAE):
         """
         return checks.check_tokens(x, (self.length,), self.vocabulary_size, name)
 
-    def likelihood(self, z: Any, condition: Any = None, training: bool = False) -> tfd.Distribution:
+    def likelihood(self, z: Latent, condition: Condition | None = None, training: bool = False) -> tfd.Distribution:
         """p(x|z), a `TokenSequence` of batch shape `(batch,)`; in training it hides tokens from the decoder."""
         rate = self.word_dropout if training else 0.0
         seed = self.draws.next() if rate else None
         z = ops.cast(z, self.float_dtype)
         return TokenSequence(self.decoder, z, self.length, self.vocabulary_size, training, rate, seed)
 
-    def likelihood_parameters(self, z: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
+    def likelihood_parameters(
+        self, z: Latent, condition: Condition | None = None, training: bool = False
+    ) -> dict[str, Any]:
         """`tokens`, the greedy sequence `(batch, length)`, and the `logits` that each was the largest of."""
         z = ops.cast(z, self.float_dtype)
         tokens, logits = searches.rollout(self.decoder, z, self.length, self.vocabulary_size)
         return {"tokens": tokens, "logits": logits}
 
-    def further_graphs(self) -> list[Any]:
-        """The decoder step by step, for searches outside of Python: `keras_vae.export.steps.step_graphs`."""
+    def extra_graphs(self) -> list[Any]:
+        """The decoder step by step, for searches outside of Python: `keras_vae.networks.steps.step_graphs`."""
         return step_graphs(self)
 
-    def beam_search(self, z: Any, beams: int = 5) -> np.ndarray:
+    def beam_search(self, z: Tensor, beams: int = 5) -> np.ndarray:
         """For each code the likeliest sequence that keeping the likeliest beginnings finds: int32 `(batch, length)`.
 
         Args:
@@ -107,10 +115,10 @@ class SequenceVAE(VAE):
         Raises:
           UserError: codes of another shape, or beams that are no whole number.
         """
-        codes, beams = {"z": self.check_code(z)}, checks.check_whole_number(beams, "beams")
+        codes, beams = {"z": self.check_latent(z)}, checks.check_whole_number(beams, "beams")
         return checks.in_blocks(lambda _, part: self.functions.of(self._likeliest)(part["z"], beams), codes)
 
-    def draw(self, z: Any, temperature: float = 1.0, seed: int = 0) -> np.ndarray:
+    def draw(self, z: Tensor, temperature: float = 1.0, seed: int = 0) -> np.ndarray:
         """A draw of p(x|z) for each code, token by token from softmax(logits / temperature): int32 `(batch, length)`.
 
         Args:
@@ -121,7 +129,7 @@ class SequenceVAE(VAE):
         Raises:
           UserError: codes of another shape, or a temperature that is not above 0.
         """
-        codes, scale = {"z": self.check_code(z)}, checks.check_number(temperature, "temperature", minimum=1e-6)
+        codes, scale = {"z": self.check_latent(z)}, checks.check_number(temperature, "temperature", minimum=1e-6)
         base = randomness.seed_of(checks.check_whole_number(seed, "seed", minimum=0), randomness.SAMPLING)
 
         def one_block(block: int, part: Mapping[str, np.ndarray]) -> Any:
@@ -131,11 +139,10 @@ class SequenceVAE(VAE):
 
     def get_config(self) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in ("length", "vocabulary_size", "word_dropout")}
-        inherited = super().get_config().items()
-        return {name: value for name, value in inherited if name not in ("image_shape", "likelihood")} | own
+        return super().get_config() | own
 
-    def _likeliest(self, z: Any, beams: int) -> Any:
+    def _likeliest(self, z: Tensor, beams: int) -> Any:
         return searches.beam_search(self.decoder, z, self.length, beams)[0][:, 0]
 
-    def _drawn(self, z: Any, temperature: float, seed: Any) -> Any:
+    def _drawn(self, z: Tensor, temperature: float, seed: Any) -> Any:
         return searches.draw(self.decoder, z, self.length, self.vocabulary_size, seed, temperature)

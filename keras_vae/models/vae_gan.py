@@ -11,6 +11,7 @@ from keras_vae.checks import check_number, check_whole_number
 from keras_vae.core import VAE, Batch, Player, Terms
 from keras_vae.errors import UserError
 from keras_vae.networks import ENCODERS, MLP
+from keras_vae.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -44,7 +45,7 @@ class VAEGAN(VAE):
       UserError: an argument that does not fit.
     """
 
-    log_names = ("feature_log_px",)
+    metric_names = ("feature_log_px",)
 
     def __init__(
         self, gamma: float = 0.01, features: int = 128, critic: Any = "mlp", head: Any = None, **kwargs: Any
@@ -71,34 +72,36 @@ class VAEGAN(VAE):
         own = {name: ops.split(value, 2)[0] for name, value in parameters.items()}
         log_px = self.likelihood_family.distribution(own).log_prob(x)
         seen = ops.concatenate([x, parameters["mean"]])
-        features = self.run(self.critic, seen, training)
-        logits = self.run(self.head, features, training)[:, 0]
+        features = self.apply_network(self.critic, seen, training)
+        logits = self.apply_network(self.head, features, training)[:, 0]
         # The same numbers for the critic, which are no gradient to those who drew the images.
-        told = self.run(self.head, self.run(self.critic, ops.stop_gradient(seen), training), training)[:, 0]
+        told = self.apply_network(
+            self.head, self.apply_network(self.critic, ops.stop_gradient(seen), training), training
+        )[:, 0]
         target, reconstructed, _ = ops.split(features, 3)
         unit = tfd.Independent(tfd.Normal(reconstructed, ops.ones_like(reconstructed)), 1)
         feature_log_px = unit.log_prob(target)
         cache = {"z": z, "posterior": posterior, "logits": logits, "told": told}
         return Terms(log_px, divergences.kl(posterior, prior), logs={"feature_log_px": feature_log_px}, cache=cache)
 
-    def objective(self, terms: Terms, step: Any) -> Any:
+    def objective(self, terms: Terms) -> Tensor:
         """The encoder's loss: mean over the batch of llike + beta(step) * kl, with free bits."""
-        return super().objective(terms._replace(log_px=terms.logs["feature_log_px"]), step)
+        return super().objective(terms._replace(log_px=terms.logs["feature_log_px"]))
 
     def players(self) -> list[Player]:
         encoder = self.encoder.trainable_variables
         critic = self.critic.trainable_variables + self.head.trainable_variables
         return [
-            Player("encoder", lambda terms, batch: self.objective(terms, self.step), encoder),
+            Player("encoder", self.objective, encoder),
             Player(
                 "decoder",
-                lambda terms, batch: self._decoder_loss(terms),
-                self.variables_but(self.encoder, self.critic, self.head),
+                lambda terms: self._decoder_loss(terms),
+                self.variables_except(self.encoder, self.critic, self.head),
             ),
-            Player("critic", lambda terms, batch: _told_apart(terms.cache["told"]), critic),
+            Player("critic", lambda terms: _told_apart(terms.cache["told"]), critic),
         ]
 
-    def _decoder_loss(self, terms: Terms) -> Any:
+    def _decoder_loss(self, terms: Terms) -> Tensor:
         return -self.gamma * ops.mean(terms.logs["feature_log_px"]) - _told_apart(terms.cache["logits"])
 
     def get_config(self) -> dict[str, Any]:

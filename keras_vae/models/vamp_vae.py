@@ -8,6 +8,7 @@ from tensorflow_probability import distributions as tfd
 from keras_vae.checks import check_whole_number
 from keras_vae.core import VAE
 from keras_vae.models.parts.pseudo_inputs import add_pseudo_inputs, beside, images_of, mixture
+from keras_vae.types import Condition, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -24,18 +25,20 @@ class VampVAE(VAE):
     """
 
     analytic_kl = False
-    kl_of = "total"
+    kl_axis = "total"
 
     def __init__(self, pseudo_inputs: int = 500, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.pseudo_inputs = check_whole_number(pseudo_inputs, "pseudo_inputs")
         self.raw_pseudo_inputs = add_pseudo_inputs(self, self.pseudo_inputs)
 
-    def prior(self, condition: Any = None, training: bool = False) -> tfd.Distribution:
+    def prior(self, condition: Condition | None = None, training: bool = False) -> tfd.Distribution:
         """The mixture of the posteriors at the pseudo-inputs; batch shape `()`, event shape `(latent_dim,)`."""
         return mixture(self.posterior(images_of(self), condition, training), self.pseudo_inputs)
 
-    def posterior_and_prior(self, x: Any, condition: Any = None, training: bool = False) -> tuple[Any, Any]:
+    def posterior_and_prior(
+        self, x: Tensor, condition: Condition | None = None, training: bool = False
+    ) -> tuple[Any, Any]:
         """Both of one pass of the encoder: BatchNorm normalises images and pseudo-inputs alike."""
         both = self.posterior(beside(self, x), condition, training)
         return both[self.pseudo_inputs :], mixture(both[: self.pseudo_inputs], self.pseudo_inputs)

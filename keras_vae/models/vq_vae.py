@@ -6,13 +6,14 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vae.core import VAE, Batch, Terms
+from keras_vae.core import Batch, Terms
 from keras_vae.distributions import quantizers
-from keras_vae.models.parts import codebooks, discrete
+from keras_vae.models.codebook_vae import CodebookVAE
+from keras_vae.types import Condition, Latent, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
-class VQVAE(VAE):
+class VQVAE(CodebookVAE):
     """Each vector z_e of the encoder becomes the nearest entry e of a codebook: maximises log p(x|e) - penalty.
 
     Equation 3 of van den Oord et al. 2017, https://arxiv.org/abs/1711.00937: the decoder's gradient goes straight to
@@ -35,16 +36,7 @@ class VQVAE(VAE):
       **kwargs: as `VAE`, but for latent_dim, beta and free_bits.
     """
 
-    analytic_kl = False
-    log_names = ("perplexity", "commitment")
-
-    network_shapes = discrete.network_shapes
-    posterior = discrete.posterior
-    prior = discrete.prior
-    code = discrete.code
-    code_spec = discrete.code_spec
-    check_code = discrete.check_code
-    make_metric = discrete.make_metric
+    metric_names = ("perplexity", "commitment")
 
     def __init__(
         self,
@@ -57,49 +49,36 @@ class VQVAE(VAE):
         restart_below: float = 0.01,
         **kwargs: Any,
     ) -> None:
-        self.code_shape = self.index_shape = codebooks.take_arguments(
-            self, code_shape, entries, embedding_dim, codebook, commitment, decay, restart_below
+        super().__init__(
+            code_shape=code_shape,
+            entries=entries,
+            embedding_dim=embedding_dim,
+            codebook=codebook,
+            commitment=commitment,
+            decay=decay,
+            restart_below=restart_below,
+            **kwargs,
         )
-        super().__init__(latent_dim=self.embedding_dim, **kwargs)
-        self.refuse("beta", "free_bits")
-        self.codebook = codebooks.add(self, "codebook")
 
-    def posterior_parameters(self, x: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
+    def posterior_parameters(
+        self, x: Tensor, condition: Condition | None = None, training: bool = False
+    ) -> dict[str, Any]:
         """`codes`, int32 `(batch, *code_shape)`."""
-        return {"codes": quantizers.nearest(self.run(self.encoder, x, training), self._entries())}
+        return {"codes": quantizers.nearest(self.apply_network(self.encoder, x, training), self._entries())}
 
-    def likelihood_parameters(self, z: Any, condition: Any = None, training: bool = False) -> dict[str, Any]:
-        """Of codes, or of vectors `(batch, *code_shape, embedding_dim)`."""
-        return super().likelihood_parameters(self.vectors(z), condition, training)
-
-    def vectors(self, code: Any) -> Any:
-        code = ops.convert_to_tensor(code)
-        return ops.take(self._entries(), code, axis=0) if code.dtype.is_integer else code
+    def vectors(self, code: Latent) -> Tensor:
+        indices = ops.convert_to_tensor(code)
+        return ops.take(self._entries(), indices, axis=0) if indices.dtype.is_integer else indices
 
     def terms(self, batch: Batch, training: bool) -> Terms:
-        outputs, entries = self.run(self.encoder, batch["x"], training), self._entries()
+        outputs, entries = self.apply_network(self.encoder, batch["x"], training), self._entries()
         codes = quantizers.nearest(outputs, entries)
         vectors = ops.take(entries, codes, axis=0)
         through = quantizers.straight_through(outputs, vectors)
         log_px = self.likelihood(through, training=training).log_prob(batch["x"])
-        distance = quantizers.squared_length(outputs - ops.stop_gradient(vectors))
-        penalty = self.commitment * distance
-        if self.codebook_kind == "gradient":
-            penalty += quantizers.squared_length(ops.stop_gradient(outputs) - vectors)
+        penalty, distance = self.penalty([(outputs, vectors)])
         logs = {"perplexity": quantizers.uses_of(codes, self.entries), "commitment": distance}
-        flat = ops.reshape(outputs, (-1, self.embedding_dim))
-        candidates = codebooks.rows_of(flat, self.entries, self.draws.next())
-        cache = {"codes": ops.reshape(codes, (-1,)), "outputs": flat, "candidates": candidates}
-        return Terms(log_px, discrete.kl(self, log_px), penalty, logs, cache)
-
-    def after_step(self, terms: Terms) -> None:
-        """Moving averages over the vectors of all replicas, and new places for entries that nothing chooses."""
-        codebooks.move(self, self.codebook, codebooks.over_replicas(**terms.cache, entries=self.entries))
-
-    def get_config(self) -> dict[str, Any]:
-        own = ("code_shape", *codebooks.ARGUMENTS)
-        inherited = {name: value for name, value in super().get_config().items() if name != "latent_dim"}
-        return {**inherited, **{name: getattr(self, name) for name in own}, "codebook": self.codebook_kind}
+        return Terms(log_px, self.constant_kl(log_px), penalty, logs, self.choices(outputs, codes))
 
     def _entries(self) -> Any:
         return ops.cast(self.codebook, self.float_dtype)

@@ -1,5 +1,6 @@
 """Wasserstein autoencoder, WAE-MMD."""
 
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -26,11 +27,11 @@ class WAE(VAE):
     """
 
     stochastic = False
-    log_names = ("mmd",)
+    rejects = MappingProxyType({"beta": "It has no KL. ", "free_bits": "It has no KL. "})
+    metric_names = ("mmd",)
 
     def __init__(self, scale: float = 100.0, kernel: str = "imq", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.refuse("beta", "free_bits")
         self.scale = check_number(scale, "scale")
         self.kernel, self._kernel = kernel, choose("kernel", kernel, KERNELS)
 

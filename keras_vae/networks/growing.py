@@ -18,8 +18,8 @@ from keras_vae.networks.mlp import check_activation, check_sizes
 from keras_vae.networks.stack import check_halving, repeated
 
 
-class _Growing(keras.layers.Layer):
-    """What the encoder and the decoder share: stages, the first next to the image, and what reads or writes pixels."""
+class GrowingNetwork(keras.layers.Layer):
+    """Base of both: stages, the first next to the image, and the layers that read or write pixels."""
 
     stages: list[Any]  # the first is that of the largest images
     pixels: list[Any]  # next to the image, of the first stage; and of the second, while the first fades in
@@ -74,8 +74,8 @@ class _Growing(keras.layers.Layer):
         alpha = ops.cast(self.alpha, after.dtype)
         return (1.0 - alpha) * before + alpha * after
 
-    def after_training_step(self) -> None:
-        """Move alpha on by a step: whoever trains the network calls it once a step, however often it was run in it."""
+    def advance(self) -> None:
+        """Move alpha on by one training step. `VAE.after_step` calls it, once a step, however often the network ran."""
         self.steps.assign(ops.minimum(self.steps + 1, self.fade_steps))
 
     def made(self, input_shape: Sequence[Any], *layers: Any) -> Any:
@@ -96,7 +96,7 @@ class _Growing(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
-class GrowingEncoder(_Growing):
+class GrowingEncoder(GrowingNetwork):
     """A 1x1 convolution of the pixels; at each stage a 4x4 one of stride 2; a dense layer, and a linear one.
 
     Args:
@@ -137,7 +137,7 @@ class GrowingEncoder(_Growing):
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
-class GrowingDecoder(_Growing):
+class GrowingDecoder(GrowingNetwork):
     """The mirror image of `GrowingEncoder`: dense layers, 4x4 transposed convolutions of stride 2, and a 1x1 one.
 
     Args:

@@ -30,7 +30,7 @@ class ResidualBlock(keras.layers.Layer):
         self.groups, self.activation = groups, activation
 
     def build(self, input_shape: Sequence[int | None]) -> None:
-        channels, dtype = input_shape[-1], self.dtype_policy
+        channels, dtype = input_shape[-1] or 0, self.dtype_policy
         layers: list[keras.layers.Layer] = []
         for _ in range(2):
             layers.append(keras.layers.GroupNormalization(self.groups, dtype=dtype))

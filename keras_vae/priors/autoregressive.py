@@ -10,8 +10,7 @@ from tensorflow_probability import distributions as tfd
 
 from keras_vae import checks, randomness
 from keras_vae.errors import UserError
-from keras_vae.export import steps
-from keras_vae.networks import raster
+from keras_vae.networks import raster, steps
 from keras_vae.networks.pixelcnn import PixelCNN
 from keras_vae.priors import training
 from keras_vae.priors.base import FittedPrior
@@ -85,7 +84,7 @@ class AutoregressivePrior(FittedPrior):
         return self.network.variables
 
     def export_graphs(self, model: Any) -> list[Any]:
-        """One row, one place, and the whole draw: `keras_vae.export.steps.raster_graphs`."""
+        """One row, one place, and the whole draw: `keras_vae.networks.steps.raster_graphs`."""
         self.distribution_for(model)  # says what does not fit
         return steps.raster_graphs(self.network, self.shape, self._grid())
 

@@ -15,6 +15,7 @@ from tensorflow_probability import distributions as tfd
 from keras_vae import checks, files, randomness
 from keras_vae.core import inference
 from keras_vae.errors import CorruptFileError, ExportError, UserError
+from keras_vae.types import Spec
 
 FORMAT = 1
 
@@ -33,7 +34,7 @@ class FittedPrior:
     attribute of the same name.
     """
 
-    kind = "code"  # of code_spec: "code", one vector; "index", an array of integers
+    kind = "code"  # of latent_spec: "code", one vector; "index", an array of integers
     has_graphs = False  # whether `export_graphs` gives any
 
     def __init__(self, seed: int = 0) -> None:
@@ -54,7 +55,7 @@ class FittedPrior:
           UserError: a model of other codes, or images that do not fit it.
         """
         spec = self.spec_of(model)
-        return self.fit_codes(codes_of(model, x, condition, self.seed), spec.get("classes", 0))
+        return self.fit_codes(codes_of(model, x, condition, self.seed), spec.classes)
 
     def fit_codes(self, codes: Any, classes: int = 0) -> Self:
         """Fit to an array of codes.
@@ -120,16 +121,16 @@ class FittedPrior:
             return checks.check_indices(codes, self.shape, self.classes)
         return checks.check_codes(codes, self.shape, "codes", "what the prior was fitted to").astype("float32")
 
-    def spec_of(self, model: Any) -> Mapping[str, Any]:
-        """The model's `code_spec`, of one array.
+    def spec_of(self, model: Any) -> Spec:
+        """The model's `latent_spec`, of one array.
 
         Raises:
           UserError: its codes are of another kind.
         """
-        specs = list(model.code_spec().values())
-        if len(specs) > 1 or specs[0]["kind"] != self.kind or model.code_space != "vectors":
+        specs = list(model.latent_spec().values())
+        if len(specs) > 1 or specs[0]["kind"] != self.kind or model.latent_space != "vectors":
             what = {"code": "one vector of numbers", "index": "an array of integers"}[self.kind]
-            given = "directions" if model.code_space != "vectors" else " and ".join(each["kind"] for each in specs)
+            given = "directions" if model.latent_space != "vectors" else " and ".join(each.kind for each in specs)
             raise UserError(
                 f"A {type(self).__name__} is a distribution over codes that are {what}. Given: "
                 f"{'an' if type(model).__name__[0] in 'AEIO' else 'a'} {type(model).__name__}, whose code is {given}."
@@ -143,11 +144,11 @@ class FittedPrior:
           UserError: it was not fitted, or to codes of another shape or number of entries than this model's.
         """
         distribution, spec = self.distribution(model.float_dtype), self.spec_of(model)
-        if tuple(spec["shape"]) != self.shape or spec.get("classes", 0) != self.classes:
-            entries = [f" of {count} entries" if count else "" for count in (self.classes, spec.get("classes", 0))]
+        if tuple(spec.shape) != self.shape or spec.classes != self.classes:
+            entries = [f" of {count} entries" if count else "" for count in (self.classes, spec.classes)]
             raise UserError(
                 f"A prior must be fitted to codes of the model it is used with. Given: a prior of codes of shape "
-                f"{self.shape}{entries[0]}, and a model of codes of shape {tuple(spec['shape'])}{entries[1]}. "
+                f"{self.shape}{entries[0]}, and a model of codes of shape {tuple(spec.shape)}{entries[1]}. "
                 f"Call prior.fit(model, train_images)."
             )
         return distribution

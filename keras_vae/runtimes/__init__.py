@@ -5,7 +5,7 @@ Nothing here imports TensorFlow except the runtimes that are TensorFlow, when th
 
 import importlib
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from keras_vae import lazy
 from keras_vae.errors import UnavailableError, UserError

@@ -28,8 +28,10 @@ class KerasRuntime(Runtime):
         return {graph.name: trace(graph) for graph in graphs}
 
     def load(self, graph: str, file: str) -> Any:
+        from keras_vae.export.graphs import compiled
+
         traced = self._traced[graph]
-        functions = {"eager": traced.graph.call, "XLA": traced.graph.traced(jit_compile=True)}
+        functions = {"eager": traced.graph.call, "XLA": compiled(traced.graph, jit_compile=True)}
         return list(traced.graph.inputs), functions.get(str(self.mode), traced.concrete)
 
     def call(self, loaded: Any, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:

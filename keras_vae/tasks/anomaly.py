@@ -61,10 +61,10 @@ def anomaly_scores(
     """
     if score not in SCORES:
         raise UserError(f"score is one of {', '.join(SCORES)}. Given: {score!r}.")
-    if score == "reconstruction" and model.x_spec()["kind"] != "image":
+    if score == "reconstruction" and model.x_spec().kind != "image":
         raise UserError(
             f"The score 'reconstruction' is a squared error of images. Given: a {type(model).__name__}, whose x is "
-            f"{model.x_spec()['kind']}. Use 'elbo' or 'log_prob'."
+            f"{model.x_spec().kind}. Use 'elbo' or 'log_prob'."
         )
     if score == "elbo":
         return -model.elbo(x, seed=seed, condition=condition)

@@ -78,7 +78,7 @@ def classifier_on(model: Any, num_classes: int, seed: int = 0, trainable: bool =
         beside the image, which would be the label.
     """
     num_classes = check_whole_number(num_classes, "num_classes", minimum=2)
-    if model.x_spec()["kind"] != "image" or model.network_shapes()["encoder"][0] != model.image_shape:
+    if model.x_spec().kind != "image" or model.network_shapes()["encoder"][0] != model.image_shape:
         raise UserError(
             f"classifier_on needs an encoder that reads images and nothing else. Given: that of a "
             f"{type(model).__name__}. Use m1_classifier, or a model without a condition."

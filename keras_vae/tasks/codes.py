@@ -22,9 +22,9 @@ def real_codes(model: Any, x: Any, condition: Any = None) -> Any:
 
 def check_real(model: Any) -> None:
     """Raise NotApplicable unless a model's code is made of real numbers."""
-    specs = model.code_spec()
-    if any(spec["kind"] == "index" for spec in specs.values()):
-        given = ", ".join(f"{name} of shape {spec['shape']}, integers" for name, spec in specs.items())
+    specs = model.latent_spec()
+    if any(spec.kind == "index" for spec in specs.values()):
+        given = ", ".join(f"{name} of shape {spec.shape}, integers" for name, spec in specs.items())
         raise NotApplicable(
             f"This task moves a code of real numbers. Given: {type(model).__name__}, whose code is {given}, with "
             f"nothing between them."
@@ -39,10 +39,10 @@ def side_by_side(codes: Any) -> np.ndarray:
 
 def apart(model: Any, vectors: np.ndarray) -> Any:
     """What `side_by_side` made one vector of, as `decode` takes it."""
-    specs = model.code_spec()
-    ends = np.cumsum([int(np.prod(spec["shape"])) for spec in specs.values()])[:-1]
+    specs = model.latent_spec()
+    ends = np.cumsum([int(np.prod(spec.shape)) for spec in specs.values()])[:-1]
     parts = {
-        name: part.reshape(-1, *spec["shape"])
+        name: part.reshape(-1, *spec.shape)
         for (name, spec), part in zip(specs.items(), np.split(vectors, ends, axis=1), strict=True)
     }
     return parts if leveled(model) else next(iter(parts.values()))
@@ -50,12 +50,12 @@ def apart(model: Any, vectors: np.ndarray) -> Any:
 
 def leveled(model: Any) -> bool:
     """Whether a code is a dict of levels."""
-    return any(spec["kind"] == "level" for spec in model.code_spec().values())
+    return model.latent_kind == "level"
 
 
 def dimension_names(model: Any) -> list[str]:
     """The name of each number of `side_by_side`: z0, z1, ...; or z1[0], ... of a hierarchy."""
-    shapes = {name: spec["shape"] for name, spec in model.code_spec().items()}
+    shapes = {name: spec.shape for name, spec in model.latent_spec().items()}
     pattern = "{}[{}]" if leveled(model) else "{}{}"
     return [pattern.format(name, place) for name, shape in shapes.items() for place in range(int(np.prod(shape)))]
 

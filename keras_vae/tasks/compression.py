@@ -36,10 +36,10 @@ def code_length(
       UserError: a model of other things than images; a likelihood that is a density, which has no code length; fewer
         than two images.
     """
-    if model.x_spec()["kind"] != "image":
+    if model.x_spec().kind != "image":
         raise UserError(
             f"This is the size of a code of images. Given: a {type(model).__name__}, whose x is "
-            f"{model.x_spec()['kind']}. The negative ELBO over ln 2 is the size in bits of anything."
+            f"{model.x_spec().kind}. The negative ELBO over ln 2 is the size in bits of anything."
         )
     levels = model.likelihood_family.levels
     if not levels:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from keras import ops
 
 from keras_vae import checks, randomness
@@ -30,9 +31,9 @@ def impute(model: Any, x: Any, observed: Any, steps: int = 50, seed: int = 0, co
       UserError: images or masks that do not fit, or a model of other things than images.
     """
     steps = checks.check_whole_number(steps, "steps")
-    if model.x_spec()["kind"] != "image":
+    if model.x_spec().kind != "image":
         raise UserError(f"Missing pixels are of images. Given: a {type(model).__name__}, whose x is "
-                        f"{model.x_spec()['kind']}.")  # fmt: skip
+                        f"{model.x_spec().kind}.")  # fmt: skip
     images = np.asarray(x)
     seen = np.asarray(observed)
     if seen.dtype != bool or seen.shape not in (images.shape, images.shape[1:]):
@@ -65,7 +66,7 @@ def impute(model: Any, x: Any, observed: Any, steps: int = 50, seed: int = 0, co
         last, x = ops.while_loop(lambda step, _: step < turns - 1, turn, (ops.convert_to_tensor(0), part["x"]))
         return filled(x, likelihood(x, last).mean())
 
-    graph, turns = model.functions.of(imputed), ops.convert_to_tensor(steps)
+    graph, turns = tf.function(imputed, reduce_retracing=True, autograph=False), ops.convert_to_tensor(steps)
 
     def one_block(block: int, part: Mapping[str, Any]) -> Any:
         tensors = {name: ops.convert_to_tensor(value) for name, value in part.items()}

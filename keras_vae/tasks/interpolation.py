@@ -5,6 +5,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 from keras_vae import randomness
 from keras_vae.checks import check_whole_number, in_blocks
@@ -106,7 +107,7 @@ def interpolate(
 def _between(model: Any, method: str, first: np.ndarray, second: np.ndarray, share: float) -> np.ndarray:
     vectors = [each.reshape(len(each), -1).astype("float64") for each in (first, second)]
     code = {"linear": linear, "spherical": spherical}[method](vectors[0], vectors[1], share)
-    if model.code_space == "directions":
+    if model.latent_space == "directions":
         code = code / np.maximum(np.linalg.norm(code, axis=-1, keepdims=True), 1e-20)
     return code.reshape(first.shape)
 
@@ -123,6 +124,6 @@ def _draws(model: Any, x: Any, condition: Any, seed: int) -> Any:
     def posterior_draw(part: Mapping[str, Any], noise: Any) -> Any:
         return model.posterior(**part).sample(seed=noise)
 
-    graph = model.functions.of(posterior_draw)
+    graph = tf.function(posterior_draw, reduce_retracing=True, autograph=False)
     inputs = checked_inputs(model, x, condition)
     return in_blocks(lambda block, part: graph(part, randomness.fold(base, block)), inputs, pad=True)

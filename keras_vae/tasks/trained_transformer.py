@@ -38,8 +38,8 @@ class TrainedTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
 
         model = zoo.load(self.model)
         check_real(model)
-        if model.conditional or model.x_spec()["kind"] != "image":
-            given = "is conditional" if model.conditional else f"is of {model.x_spec()['kind']}"
+        if model.conditional or model.x_spec().kind != "image":
+            given = "is conditional" if model.conditional else f"is of {model.x_spec().kind}"
             raise UserError(f"TrainedTransformer takes a model of images without a condition. Given: one that {given}.")
         rows = validate_data(self, X, dtype=["float64", "float32"])
         if rows.shape[1] != np.prod(model.image_shape):

@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import ops
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
@@ -92,7 +93,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self.scale_ = np.where(deviation > 1e-12 * np.maximum(1.0, np.abs(self.mean_)), deviation, 1.0)
         self.model_ = self._model(rows.shape[1])
         # A scale of one standard deviation to begin with: 1 would be forty.
-        likelihood = self.model_.likelihood_family
+        likelihood: Any = self.model_.likelihood_family
         likelihood.learned.assign(-likelihood.power * np.log(_RANGE))
         self.model_.compile(
             keras.optimizers.Adam(self.learning_rate), jit_compile=self.jit_compile, steps_per_execution=1
@@ -146,7 +147,10 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
             log_weights = ops.cast(model.log_weights(x, samples, seed, posterior=posterior), "float64")
             return ops.logsumexp(log_weights, axis=0) - np.log(samples)
 
-        seed, graph = randomness.seed_of(0, randomness.EVALUATION), model.functions.of(log_density)
+        seed, graph = (
+            randomness.seed_of(0, randomness.EVALUATION),
+            tf.function(log_density, reduce_retracing=True, autograph=False),
+        )
         size = max(1, min(BLOCK, _NUMBERS // (samples * images.shape[2])))
         return in_blocks(lambda _, part: graph(part["x"], seed), {"x": images}, pad=True, size=size)
 

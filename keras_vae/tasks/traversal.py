@@ -22,7 +22,7 @@ class Traversal(NamedTuple):
 
 def traversable(model: Any) -> bool:
     """Whether a code is made of numbers that can be moved, and not of indices."""
-    return all(spec["kind"] != "index" for spec in model.code_spec().values())
+    return model.latent_kind != "index"
 
 
 def informative(model: Any, x: np.ndarray, condition: Any = None) -> tuple[np.ndarray, str]:
@@ -81,7 +81,7 @@ def traverse(
         centre, scale = codes.mean(axis=0, dtype="float64"), codes.std(axis=0, dtype="float64")
     order = np.argsort(-importance, kind="stable")
     values = np.linspace(-span, span, steps, dtype="float32")
-    move = _turned if model.code_space == "directions" else _moved
+    move = _turned if model.latent_space == "directions" else _moved
     moved = np.concatenate([move(codes[start], each, centre[each] + scale[each] * values) for each in order])
     kept = None if condition is None else np.repeat(np.asarray(condition)[start : start + 1], len(moved), axis=0)
     images, names = model.decode(apart(model, moved), kept), dimension_names(model)

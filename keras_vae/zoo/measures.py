@@ -44,7 +44,7 @@ def measure(
     * `squared_error` of the mean reconstruction, summed over the pixels of an image; of sequences `tokens_right` and
       `sequences_right`, shares;
     * `active_units`, or for integer codes `codes_used` and `code_perplexity`, over all images;
-    * the model's own terms, the names in `log_names`: means over whole batches of 128 images.
+    * the model's own terms, the names in `metric_names`: means over whole batches of 128 images.
 
     Args:
       model: a model of this library.
@@ -82,11 +82,11 @@ def measure(
         rows["log_px"] = _row(terms["log_px"], "nats", draws)
     if prior is not None:
         rows["elbo_fitted"] = _row(model.elbo(images, seed, condition, prior), "nats", 1)
-    certain = any(spec["kind"] == "index" for spec in model.code_spec().values())
+    certain = model.latent_kind == "index"
     if samples and model.stochastic and not certain:  # with certain codes log p(x) is what the ELBO says already
         values = model.log_prob(images, samples=samples, seed=seed, condition=condition)
         rows["log_prob"] = _row(values, "nats", samples, TOLERANCE_OF_DRAWS)
-    rows |= RECONSTRUCTION[model.x_spec()["kind"]](model, images, condition)
+    rows |= RECONSTRUCTION[model.x_spec().kind](model, images, condition)
     rows |= (_codebook if certain else _active_units)(model, images, condition)
     return rows | _own_terms(estimators.own_terms(model, inputs, seed, BATCH), draws)
 
@@ -153,7 +153,7 @@ def measured(recipe: recipes.Recipe, model: Any, prior: Any = None) -> dict[str,
             # Whether the label has a probability, so that the numbers are of p(x, y), and not of p(x|y).
             **({} if condition is None or model.log_p_condition(condition) is None else {"joint": True}),
             "seed": settings.seed,
-            "kind": model.x_spec()["kind"],
+            "kind": model.x_spec().kind,
         },
         "metrics": measure(model, examples.images, settings.seed, settings.samples, condition, prior),
         "overview": evaluations.overview(recipe, model, evaluations.RECORDED, prior=prior) if settings.overview else {},

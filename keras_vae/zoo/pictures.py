@@ -30,7 +30,7 @@ def write(
       The names of the files that were written.
     """
     folder = Path(folder)
-    written = _of_images(folder, model, recipe, prior) if model.x_spec()["kind"] == "image" else []
+    written = _of_images(folder, model, recipe, prior) if model.x_spec().kind == "image" else []
     if history:
         plots.curves(history, folder / "curves.png")
         written.append("curves.png")
@@ -55,10 +55,10 @@ def _of_images(folder: Path, model: Any, recipe: recipes.Recipe, prior: Any) -> 
 
 def samples(model: Any, seed: int, path: str | Path, prior: Any = None) -> bool:
     """Draw samples into `path`, a row for each label where labels are the condition; false: the model has no prior."""
-    classes = model.condition_spec().get("classes")
-    if model.conditional and classes is None:  # a condition that is no label
+    classes = model.condition_classes
+    if model.conditional and not classes:  # a condition that is no label
         return False
-    labels = None if classes is None else np.repeat(np.arange(classes, dtype="int32"), COLUMNS)
+    labels = None if not classes else np.repeat(np.arange(classes, dtype="int32"), COLUMNS)
     try:
         drawn = model.sample(SAMPLES if labels is None else len(labels), seed=seed, condition=labels, prior=prior)
     except NotApplicable:  # no prior, or none fitted yet

@@ -38,7 +38,7 @@ def shown(model: Any, recipe: recipes.Recipe) -> dict[str, list[list[str]]]:
       of the likeliest sequence at the codes on a straight line, from the one end to the other. What a model lacks,
       a prior or a code that is one vector, is left out.
     """
-    if model.x_spec()["kind"] != "tokens":
+    if model.x_spec().kind != "tokens":
         return {}
     examples, spell = examples_of(recipe), spelling(recipe)
     x, condition = examples.images[:EXAMPLES], condition_of(model, examples)
@@ -49,7 +49,7 @@ def shown(model: Any, recipe: recipes.Recipe) -> dict[str, list[list[str]]]:
         return found
     with contextlib.suppress(NotApplicable):  # no prior
         found["sampled"] = [spell(model.sample(SAMPLES, seed=recipe.evaluation.seed))]
-    if [spec["kind"] for spec in model.code_spec().values()] == ["code"]:
+    if model.latent_kind == "code":
         ways = tasks.interpolate(model, x[:WAYS], x[WAYS : 2 * WAYS], STEPS)
         found["interpolated"] = [spell(way) for way in ways]
     return found

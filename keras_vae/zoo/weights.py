@@ -11,7 +11,7 @@ from keras_vae.files import atomic
 from keras_vae.files import require_room as require_bytes
 
 _OVERHEAD = 4096  # bytes that HDF5 needs for each array and its groups, at most
-_OPTIMIZERS = ("optimizer", "further_optimizers")
+_OPTIMIZERS = ("optimizer", "extra_optimizers")
 
 
 def write_float16(model: Any, path: str | Path) -> None:

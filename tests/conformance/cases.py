@@ -101,7 +101,7 @@ def make(name: str, **arguments: Any) -> Any:
 
 
 def examples(model: Any) -> Any:
-    return EXAMPLES[model.x_spec()["kind"]]
+    return EXAMPLES[model.x_spec().kind]
 
 
 def labels(model: Any) -> Any:

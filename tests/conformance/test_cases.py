@@ -53,7 +53,7 @@ def test_a_variant_is_one_short_file_whose_docstring_names_the_equation(name):
     assert cls is VAE or len(inspect.getsource(module).splitlines()) < 150
     text = inspect.getdoc(cls)
     assert "https://" in text and re.search(r"(?i)(equations?|algorithm|section) \d", text), text
-    for logged in cls.log_names:
+    for logged in cls.metric_names:
         said = [each for each in re.split(r"\.\s", text) if f"`{logged}`" in each]
         assert any(UNITS[logged] in " ".join(each.split()) for each in said), f"{name} must say the unit of {logged}"
     described = re.findall(r"^  (\w+)[,:]", text.split("Args:")[1].split("Raises:")[0], re.M)

@@ -12,7 +12,7 @@ from tests.conformance.cases import Y, every_model, examples, make
 @every_model
 def test_evaluate(name):
     model = make(name)
-    x, image = examples(model), model.x_spec()["kind"] == "image"
+    x, image = examples(model), model.x_spec().kind == "image"
     found = evaluate(model, x, Y, sections=("likelihood", "latent", "generation", "representation"), samples=2,
                      train=x, train_labels=Y, repetitions=2)  # fmt: skip
     assert json.loads(json.dumps(found, allow_nan=False)) == found

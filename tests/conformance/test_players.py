@@ -27,7 +27,7 @@ def test_a_step_is_the_gradient_of_the_players_own_loss(name):
     seed = randomness.fold(randomness.seed_of(model.seed, randomness.TRAINING), 0, 0)
     with model.draws.using(seed), tf.GradientTape(persistent=True) as tape:
         terms = model.terms(batch, training=True)
-        losses = [player.loss(terms, batch) for player in model.players()]
+        losses = [player.loss(terms) for player in model.players()]
     expected = []
     for player, loss in zip(model.players(), losses, strict=True):
         for variable, gradient in zip(player.variables, tape.gradient(loss, values(player)), strict=True):

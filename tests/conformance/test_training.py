@@ -43,7 +43,7 @@ def trained():
 
 
 def assert_logs(model, history):
-    assert {"loss", "log_px", *model.log_names} <= set(history)
+    assert {"loss", "log_px", *model.metric_names} <= set(history)
     assert all(np.isfinite(values).all() for values in history.values())
     if model.stochastic:
         assert history["elbo"][0] == pytest.approx(history["log_px"][0] - history["kl"][0], rel=1e-5)
@@ -103,7 +103,7 @@ def test_it_samples_from_a_fitted_prior_where_a_code_is_one_vector(trained, name
     x, condition = examples(model), labels(model)
     prior = MixturePrior(components=2)
     with eagerly():
-        if model.code_space != "vectors" or {spec["kind"] for spec in model.code_spec().values()} != {"code"}:
+        if model.latent_space != "vectors" or {spec.kind for spec in model.latent_spec().values()} != {"code"}:
             with pytest.raises(UserError, match=f"codes that are one vector of numbers. Given: a {name}"):
                 prior.fit(model, x, condition)
             return

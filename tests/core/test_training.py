@@ -123,7 +123,7 @@ class TestPrecision:
         with model.draws.using((0, 1)):
             terms = model.terms({"x": tf.constant(X, model.float_dtype)}, training=True)
         expected = "float64" if dtype == "float64" else "float32"
-        assert terms.log_px.dtype == terms.kl.dtype == model.objective(terms, model.step).dtype == expected
+        assert terms.log_px.dtype == terms.kl.dtype == model.objective(terms).dtype == expected
         assert {weight.dtype for weight in model.trainable_variables} == {expected}
         assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer) == (dtype == "mixed_float16")
         assert model.encode(X).dtype == model.reconstruct(X).dtype == expected

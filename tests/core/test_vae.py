@@ -48,16 +48,16 @@ class TestUnits:
         model = toy()
         terms = terms_of(model)
         elbo = terms.log_px.numpy() - terms.kl.numpy().sum(1)
-        assert float(model.objective(terms, model.step)) == pytest.approx(-elbo.mean(), rel=1e-6)
-        assert float(toy(beta=2.5).objective(terms, model.step)) == pytest.approx(
+        assert float(model.objective(terms)) == pytest.approx(-elbo.mean(), rel=1e-6)
+        assert float(toy(beta=2.5).objective(terms)) == pytest.approx(
             -(terms.log_px.numpy() - 2.5 * terms.kl.numpy().sum(1)).mean(), rel=1e-6
         )
 
     def test_the_penalty_is_added_once(self):
         model, terms = toy(), terms_of(toy())
         for penalty in (3.0, tf.fill((64,), 3.0)):
-            with_penalty = model.objective(terms._replace(penalty=penalty), model.step)
-            assert float(with_penalty) == pytest.approx(float(model.objective(terms, model.step)) + 3, rel=1e-6)
+            with_penalty = model.objective(terms._replace(penalty=penalty))
+            assert float(with_penalty) == pytest.approx(float(model.objective(terms)) + 3, rel=1e-6)
 
     @pytest.mark.parametrize("likelihood", ["bernoulli", "gaussian", {"name": "gaussian", "scale": "pixel"}])
     def test_twice_the_pixels_is_twice_log_px(self, likelihood):
@@ -88,7 +88,7 @@ class TestGradients:
         variables = [variable.value for variable in model.trainable_variables]
         with tf.GradientTape(persistent=True) as tape:
             terms = terms_of(model, training=True, batch={"x": tf.constant(grey(8), "float64")})
-            loss = model.objective(terms, model.step)
+            loss = model.objective(terms)
             log_px, kl = tf.reduce_mean(terms.log_px), tf.reduce_mean(tf.reduce_sum(terms.kl, 1))
         whole, one, two = (tape.gradient(each, variables, unconnected_gradients="zero") for each in (loss, log_px, kl))
         for gradient, first, second in zip(whole, one, two, strict=True):
@@ -115,7 +115,7 @@ class TestGradients:
         @tf.function
         def loss_and_gradients():
             with tf.GradientTape() as tape:
-                loss = model.objective(terms_of(model, batch, training=True), model.step)
+                loss = model.objective(terms_of(model, batch, training=True))
             return loss, tape.gradient(loss, [variable.value for variable in model.trainable_variables])
 
         _, gradients = loss_and_gradients()
@@ -138,7 +138,7 @@ class TestGradients:
     def test_every_trainable_variable_gets_a_gradient(self, arguments):
         model = toy(**arguments)
         with tf.GradientTape() as tape:
-            loss = model.objective(terms_of(model, training=True), model.step)
+            loss = model.objective(terms_of(model, training=True))
         gradients = tape.gradient(loss, [variable.value for variable in model.trainable_variables])
         for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
             assert gradient is not None and np.abs(gradient).max() > 0, variable.path
@@ -163,7 +163,7 @@ class TestFreeBits:
         model = toy(latent_dim=3, free_bits=kappa, free_bits_on=on)
         terms = constant_kl([0.1, 0.5, 2.0])
         assert float(model.kl_cost(terms.kl)) == pytest.approx(expected, rel=1e-6)
-        assert float(model.objective(terms, model.step)) == pytest.approx(expected, rel=1e-6)
+        assert float(model.objective(terms)) == pytest.approx(expected, rel=1e-6)
 
     @pytest.mark.parametrize(
         ("on", "kappa", "expected"),

@@ -155,11 +155,12 @@ def test_other_weights_give_other_bytes(tmp_path):
 def test_renaming_reaches_the_bodies_of_loops():
     """A GRU exports as a Loop, whose body refers to weights outside it."""
     from keras_vae.export.formats import onnx_file
-    from keras_vae.export.graphs import Graph, Input, trace
+    from keras_vae.export.graphs import trace
+    from keras_vae.types import Graph, Spec
 
     layer = keras.layers.GRU(3)
     layer.build((None, 5, 2))
-    graph = Graph("steps", "steps", {"x": Input((5, 2), "float32", "code")}, lambda x: {"mean": layer(x)})
+    graph = Graph("steps", "steps", {"x": Spec((5, 2), "float32", "code")}, lambda x: {"mean": layer(x)})
     proto = onnx_file.convert(trace(graph), Work([], None, {}))
     assert any(node.op_type == "Loop" for node in proto.graph.node)
     assert "unk__" not in str(proto) and "gru" not in str(proto)  # names that number by counters of the process
@@ -185,11 +186,12 @@ _INSTANCES = ["Reshape", "InstanceNormalization", "Reshape", "Mul", "Add"]
 )
 def test_normalisations_have_the_operator_where_the_opset_does(layer, shape, opset, expected):
     from keras_vae.export.formats import onnx_file
-    from keras_vae.export.graphs import Graph, Input, trace
+    from keras_vae.export.graphs import trace
+    from keras_vae.types import Graph, Spec
 
     layer.build((None, *shape))
     stirred(layer)
-    graph = Graph("norm", "norm", {"x": Input(shape, "float32", "code")}, lambda x: {"mean": layer(x)})
+    graph = Graph("norm", "norm", {"x": Spec(shape, "float32", "code")}, lambda x: {"mean": layer(x)})
     traced = trace(graph)
     proto = onnx_file.convert(traced, Work([traced], None, {}, opset))
     found = [node.op_type for node in proto.graph.node]

@@ -66,9 +66,9 @@ def test_a_mixture_has_a_row_for_each_component():
 def test_a_prior_is_called_what_it_is(model, prior, has_kl):
     model = model()
     spec = model.condition_spec()
-    facts = latent_facts(model, binary(4), np.zeros((4, *spec["shape"]), spec["dtype"]) if spec else None)
+    facts = latent_facts(model, binary(4), np.zeros((4, *spec.shape), spec.dtype) if spec else None)
     assert facts["prior"]["name"] == prior
-    real = {name: given["shape"][0] for name, given in model.code_spec().items() if given["kind"] != "index"}
+    real = {name: given.shape[0] for name, given in model.latent_spec().items() if given.kind != "index"}
     assert {name: len(part["mean"]) for name, part in facts["codes"].items()} == real
     assert any("kl" in part for part in facts["codes"].values()) == has_kl
 

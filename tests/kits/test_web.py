@@ -324,7 +324,7 @@ def test_other_kinds_of_codes(model, site, tmp_path):
         assert json.loads(page.wait(SELFTEST))["passed"]
         assert_shows(page, "#picture", model.reconstruct(x, condition))
         sliders = page.run("Array.from(document.querySelectorAll('#sliders input')).length")
-        assert sliders == sum(part["shape"][0] for part in model.code_spec().values() if part["kind"] != "index")
+        assert sliders == sum(part.shape[0] for part in model.latent_spec().values() if part.kind != "index")
         if isinstance(model, HierarchicalVAE):
             # Each level's dimensions by the spread of its codes, which is what the page says of them.
             scales = {code: np.array(part["scale"]) for code, part in bundle.manifest["latent"]["codes"].items()}

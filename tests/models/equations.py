@@ -22,7 +22,7 @@ def terms_of(model: Any, x: Any = X, y: Any = None, training: bool = True) -> An
 def losses_of(model: Any, x: Any = X, y: Any = None) -> dict[str, float]:
     """Each player's loss on one batch."""
     terms = terms_of(model, x, y)
-    return {player.name: float(player.loss(terms, batch_of(model, x, y))) for player in model.players()}
+    return {player.name: float(player.loss(terms)) for player in model.players()}
 
 
 def batch_of(model: Any, x: Any = X, y: Any = None) -> dict[str, Any]:
@@ -39,7 +39,7 @@ def gradient_of(model: Any, player: int, variables: Any, x: Any = X, y: Any = No
     """The gradient of a player's loss; None for what it does not depend on."""
     batch = batch_of(model, x, y)
     with tf.GradientTape() as tape, model.draws.using(SEED):
-        loss = model.players()[player].loss(model.terms(batch, training=True), batch)
+        loss = model.players()[player].loss(model.terms(batch, training=True))
     return tape.gradient(loss, [variable.value for variable in variables])
 
 

@@ -94,7 +94,7 @@ class TestEachFlow:
     def test_every_variable_gets_a_gradient(self, flow):
         model = flow_toy(flow)
         with tf.GradientTape() as tape, model.draws.using((0, 0)):
-            loss = model.objective(model.terms({"x": tf.constant(X, "float64")}, training=True), model.step)
+            loss = model.objective(model.terms({"x": tf.constant(X, "float64")}, training=True))
         gradients: Any = tape.gradient(loss, [variable.value for variable in model.trainable_variables])
         assert all(np.abs(gradient).max() > 0 for gradient in gradients)
 

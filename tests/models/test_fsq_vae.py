@@ -72,7 +72,7 @@ def test_codes_in_and_out_and_the_same_image_from_points():
     model = stirred(fsq())
     codes = model.encode(X)
     assert codes.dtype == np.int32 and codes.shape == (32, 3) and len(np.unique(codes)) > 5
-    points = quantizers.finite_levels(model.run(model.encoder, X, False), LEVELS)
+    points = quantizers.finite_levels(model.apply_network(model.encoder, X, False), LEVELS)
     np.testing.assert_array_equal(quantizers.finite_table(LEVELS)[codes], np.round(points))
     np.testing.assert_allclose(model.likelihood_parameters(points)["mean"], model.decode(codes), atol=1e-5)
     with pytest.raises(UserError, match=r"codes must lie from 0 to 239"):
@@ -84,7 +84,7 @@ def test_the_elbo_has_a_constant_kl_and_every_weight_a_gradient():
     model = stirred(fsq())
     with tf.GradientTape() as tape, model.draws.using((0, 1)):
         terms = model.terms({"x": tf.constant(X)}, training=True)
-        loss = model.objective(terms, model.step)
+        loss = model.objective(terms)
     gradients: Any = tape.gradient(loss, [variable.value for variable in model.trainable_variables])
     assert all(np.abs(gradient).max() > 0 for gradient in gradients)
     np.testing.assert_allclose(terms.kl, np.full((32, 1), 3 * np.log(240)), rtol=1e-6)

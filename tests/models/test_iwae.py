@@ -108,7 +108,7 @@ class TestDReG:
         @tf.function
         def one(seed):
             with model.draws.using(seed), tf.GradientTape() as tape:
-                loss = model.players()[player].loss(model.terms(batch, training=True), batch)
+                loss = model.players()[player].loss(model.terms(batch, training=True))
             return tape.gradient(loss, bias)
 
         return np.stack([one(tf.constant([1, repeat])) for repeat in range(self.REPEATS)])

@@ -26,10 +26,10 @@ def residual(**arguments) -> Any:
 def moved(model):
     """Random weights; entries around the encoder's outputs, and for each later codebook half as far from 0."""
     stirred(model)
-    outputs = model.run(model.encoder, X, False).numpy().reshape(-1, model.embedding_dim)
-    entries = np.random.default_rng(3).normal(size=model.codebooks.shape) * outputs.std(0)
+    outputs = model.apply_network(model.encoder, X, False).numpy().reshape(-1, model.embedding_dim)
+    entries = np.random.default_rng(3).normal(size=model.codebook.shape) * outputs.std(0)
     entries[0] += outputs.mean(0)  # what is left after it is around 0
-    model.codebooks.assign(entries * 0.5 ** np.arange(model.depth)[:, None, None])
+    model.codebook.assign(entries * 0.5 ** np.arange(model.depth)[:, None, None])
     for state in (model.counts, model.weight, *([model.sums] if model.codebook_kind == "ema" else [])):
         state.assign(np.zeros(state.shape))
     return model
@@ -42,8 +42,8 @@ def terms_of(model, x=X, training=True):
 
 def brute(model, x=X):
     """For each codebook: what is left before it, its code and its entry; float64."""
-    left, levels = model.run(model.encoder, x, False).numpy().astype("float64"), []
-    for entries in np.asarray(model.codebooks, "float64"):
+    left, levels = model.apply_network(model.encoder, x, False).numpy().astype("float64"), []
+    for entries in np.asarray(model.codebook, "float64"):
         codes = ((left[..., None, :] - entries) ** 2).sum(-1).argmin(-1)
         levels.append((left, codes, entries[codes]))
         left = left - entries[codes]
@@ -97,7 +97,7 @@ def test_gradients_reach_the_encoder_as_from_the_sum_and_each_codebook_from_its_
     with tf.GradientTape() as tape:
         terms = terms_of(model)
         loss = tf.reduce_sum(-terms.log_px + terms.penalty)
-    by_bias, by_entries = tape.gradient(loss, [last, model.codebooks.value])
+    by_bias, by_entries = tape.gradient(loss, [last, model.codebook.value])
     after = sum(left - entry for left, _, entry in levels)
     np.testing.assert_allclose(by_bias, (-by_total + 2 * 0.7 * after).sum(0).ravel(), rtol=1e-9)
     expected = np.zeros((3, 7, 2))
@@ -109,24 +109,24 @@ def test_gradients_reach_the_encoder_as_from_the_sum_and_each_codebook_from_its_
 def test_moving_averages_after_one_step_are_the_means_of_what_chose_an_entry():
     """Free of bias; each codebook of its own residuals. Laplace smoothing moves them by 1e-4 at most."""
     model = moved(residual(restart_below=0.0))
-    levels, before = brute(model), np.array(model.codebooks)
+    levels, before = brute(model), np.array(model.codebook)
     model.after_step(terms_of(model))
     for level, (left, codes, _) in enumerate(levels):
         for entry in range(7):
             chosen = left[codes == entry]
             expected = chosen.mean(0) if len(chosen) else before[level, entry]
-            np.testing.assert_allclose(np.asarray(model.codebooks)[level, entry], expected, rtol=1e-3, atol=1e-5)
+            np.testing.assert_allclose(np.asarray(model.codebook)[level, entry], expected, rtol=1e-3, atol=1e-5)
 
 
 def test_dead_entries_become_residuals_of_their_own_level():
     model = moved(residual())
-    books = np.array(model.codebooks)
+    books = np.array(model.codebook)
     books[1, 3:] = 1e3
-    model.codebooks.assign(books)
+    model.codebook.assign(books)
     levels = brute(model)
     model.after_step(terms_of(model))
     left = levels[1][0].reshape(-1, 2)
-    distances = np.abs(np.asarray(model.codebooks)[1, 3:, None] - left).max(-1).min(1)
+    distances = np.abs(np.asarray(model.codebook)[1, 3:, None] - left).max(-1).min(1)
     assert distances.max() < 1e-6
 
 
@@ -172,5 +172,5 @@ def test_learns_digits():
     model = trained(ResidualVQVAE, latent_dim=None, code_shape=(16,), depth=2, entries=32, embedding_dim=8)
     assert_learned(model)
     x = digits().held_out_x
-    first = np.asarray(model.codebooks)[0][model.encode(x)[..., 0]]
+    first = np.asarray(model.codebook)[0][model.encode(x)[..., 0]]
     assert_likelier(log_px_by_digit(model)[0], model.likelihood(tf.constant(first)).log_prob(x), "one codebook")

@@ -101,7 +101,7 @@ def test_the_critics_loss_gives_the_others_no_gradient_and_fooling_does_not_reac
     assert gradient_of(model, 2, others) == [None] * len(others)
     with tf.GradientTape(persistent=True) as tape, model.draws.using((3, 4)):
         terms = model.terms(batch_of(model), training=True)
-        encoders = model.players()[0].loss(terms, None)
+        encoders = model.players()[0].loss(terms)
     assert all(tape.gradient(encoders, each.value) is None for each in model.head.trainable_variables)
 
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 from keras_vae.distributions import quantizers
 from keras_vae.errors import UserError
 from keras_vae.export import export
-from keras_vae.models.parts import codebooks
+from keras_vae.models import codebook_vae as codebooks
 from keras_vae.models.vq_vae import VQVAE
 from tests.digits import assert_learned, digits, trained
 from tests.export.bundles import stirred
@@ -41,7 +41,7 @@ def terms_of(model, x=X, training=True):
 
 def brute(model, x=X):
     """Encoder outputs, and the nearest entries by all distances: of the first of equals."""
-    outputs = model.run(model.encoder, x, False).numpy().astype("float64")
+    outputs = model.apply_network(model.encoder, x, False).numpy().astype("float64")
     entries = np.asarray(model.codebook, "float64")
     return outputs, ((outputs[..., None, :] - entries) ** 2).sum(-1).argmin(-1), entries
 

@@ -176,11 +176,11 @@ def test_a_recipe_of_any_kind_becomes_a_card(trained):
     assert ("log_prob" in card.results["metrics"]) == (model.stochastic and "code_perplexity" not in rows)
     assert ("elbo" in rows) == model.stochastic
     shares = {"tokens_right", "sequences_right"}
-    assert ({"squared_error"} if model.x_spec()["kind"] == "image" else shares) == set(rows) & {
+    assert ({"squared_error"} if model.x_spec().kind == "image" else shares) == set(rows) & {
         "squared_error",
         *shares,
     }
-    assert ("| sequence | reconstruction |" in text) == (model.x_spec()["kind"] == "tokens")
+    assert ("| sequence | reconstruction |" in text) == (model.x_spec().kind == "tokens")
     assert max(abs(row["difference"]) for row in rows.values()) < 1e-3, "the same machine"
     assert ("read p(x\\|y) for p(x)" in text) == model.conditional
 
@@ -258,9 +258,9 @@ def test_the_commands_take_any_kind(trained, tmp_path, monkeypatch, capsys):
     code, text = call("encode", name, "test[:6]", "--json")
     assert code == 0
     answer = json.loads(text)
-    assert answer["file"].endswith(".npz" if len(model.code_spec()) > 1 else ".npy")
+    assert answer["file"].endswith(".npz" if len(model.latent_spec()) > 1 else ".npy")
     stored = np.load(tmp_path / answer["file"], allow_pickle=False)
-    for level in model.code_spec() if len(model.code_spec()) > 1 else ():
+    for level in model.latent_spec() if len(model.latent_spec()) > 1 else ():
         assert stored[level].shape == tuple(answer["shape"][level])
     np.save(tmp_path / "x.npy", np.zeros((2, 28, 28, 1)))
     code, text = call("encode", name, "x.npy", "--output", f"z.{answer['file'][-3:]}")

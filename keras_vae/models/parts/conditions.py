@@ -1,6 +1,7 @@
 """Labels as conditions: what models that read one share."""
 
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from keras import ops
 from keras_vae import registry
 from keras_vae.checks import check_labels
 from keras_vae.errors import UserError
+from keras_vae.types import Tensor
 
 
 def one_hot(labels: Any, classes: int, dtype: str, count: Any = None) -> Any:
@@ -43,7 +45,7 @@ def reads_vectors(network: Any) -> bool:
     return flat or bool(getattr(network, "reads_vectors", False))
 
 
-def joined(network: Any, x: Any, features: Any) -> Any:
+def joined(network: Any, x: Tensor, features: Any) -> Any:
     """Images `(batch, height, width, channels)` and features `(batch, size)` as the one input of `network`.
 
     One that reads vectors is given all pixels and then the features, `(batch, pixels + size)`: repeated on each pixel
@@ -114,3 +116,18 @@ def log_shares(shares: Sequence[float] | None, classes: int) -> np.ndarray:
     """log p(y), of the probabilities that `check_shares` returns: float64 `(classes,)`."""
     given = np.asarray(shares or [1.0] * classes)
     return np.log(given / given.sum())
+
+
+def warn_unlabelled(model: str, labelled: bool) -> None:
+    """Warn of training data without a single label, from which no class is learned.
+
+    Args:
+      model: the name of its class.
+      labelled: whether any label is known.
+    """
+    if not labelled:
+        warnings.warn(
+            f"{model} learns classes from labels, and these training data have none: it trains as if all labels were "
+            f'missing. Give fit the labels, as y or as "y" of a batch, -1 where there is none.',
+            stacklevel=3,
+        )

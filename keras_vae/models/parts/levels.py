@@ -11,6 +11,7 @@ from keras_vae import checks
 from keras_vae.errors import UserError
 from keras_vae.networks.stack import repeated
 from keras_vae.schedules import Schedule, schedule
+from keras_vae.types import Spec, Tensor
 
 Shape = tuple[int, ...]
 
@@ -68,7 +69,7 @@ class Levels:
         if len(weights) != len(self.names):
             given = f"latent_dims={[*self.shapes.values()]}, level_betas={weights!r}"
             raise UserError(f"There are as many level_betas as levels. Given: {given}.")
-        return [schedule(weight) for weight in weights]
+        return [schedule(weight, "level_betas") for weight in weights]
 
     def rungs(self) -> dict[str, tuple[Shape, Shape]]:
         """For each level but the lowest, the shapes of its bottom-up network's input and output."""
@@ -101,11 +102,11 @@ class Levels:
                 parts.append(ops.reshape(z[name], (-1, 1, 1, *shape)) * ops.ones((1, height, width, 1), z[name].dtype))
         return ops.concatenate(parts, axis=-1)
 
-    def code_spec(self) -> dict[str, dict[str, Any]]:
-        """As `VAE.code_spec`."""
-        return {name: {"shape": shape, "dtype": "float32", "kind": "level"} for name, shape in self.shapes.items()}
+    def specs(self) -> dict[str, Spec]:
+        """As `VAE.latent_spec`."""
+        return {name: Spec(shape, "float32", "level") for name, shape in self.shapes.items()}
 
-    def check(self, z: Any, dtype: str) -> dict[str, np.ndarray]:
+    def check(self, z: Tensor, dtype: str) -> dict[str, np.ndarray]:
         """`z`, a mapping of `(batch, *shape)` arrays, one for each level, in numpy and of `dtype`.
 
         Raises:

@@ -13,6 +13,8 @@ import numpy as np
 from keras import ops
 from tensorflow_probability import distributions as tfd
 
+from keras_vae.types import Tensor
+
 
 def add_pseudo_inputs(model: Any, count: int) -> Any:
     """A weight of `model`, `(count, *image_shape)`, whose sigmoid is the pseudo-inputs u_k: dark images at first."""
@@ -27,7 +29,7 @@ def images_of(model: Any) -> Any:
     return ops.sigmoid(ops.cast(model.raw_pseudo_inputs, model.float_dtype))
 
 
-def beside(model: Any, x: Any) -> Any:
+def beside(model: Any, x: Tensor) -> Any:
     """The pseudo-inputs and then the images x: `(count + batch, *image_shape)`."""
     return ops.concatenate([images_of(model), x])
 

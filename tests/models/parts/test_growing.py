@@ -138,7 +138,7 @@ def test_every_weight_gets_a_gradient_halfway():
         network.steps.assign(5)
     x = tf.constant(binary(6, grown.image_shape))
     with tf.GradientTape() as tape, grown.draws.using((0, 1)):
-        loss = grown.objective(grown.terms({"x": x}, training=True), grown.step)
+        loss = grown.objective(grown.terms({"x": x}, training=True))
     gradients: Any = tape.gradient(loss, [variable.value for variable in grown.trainable_variables])
     for variable, gradient in zip(grown.trainable_variables, gradients, strict=True):
         assert np.abs(gradient).max() > 0, variable.path

@@ -6,8 +6,8 @@ from typing import Any
 import tensorflow as tf
 from keras import ops
 
-from keras_vae.export.graphs import Graph, Input
 from keras_vae.networks import raster
+from keras_vae.types import Graph, Spec
 
 
 def step_graphs(model: Any) -> list[Graph]:
@@ -18,7 +18,7 @@ def step_graphs(model: Any) -> list[Graph]:
     Args:
       model: whose decoder has `initial_state` and `step`, as `networks.GRUDecoder`.
     """
-    codes = {name: Input(**given) for name, given in model.code_spec().items()}
+    codes = model.latent_spec()
     units = model.decoder.initial_state(ops.zeros((1, model.latent_dim), model.float_dtype)).shape[-1]
 
     def start(z: Any) -> dict[str, Any]:
@@ -28,7 +28,7 @@ def step_graphs(model: Any) -> list[Graph]:
         logits, state = model.decoder.step(token, state, z)
         return {"logits": ops.cast(logits, model.float_dtype), "next_state": ops.cast(state, model.float_dtype)}
 
-    given = {"token": Input((), "int32", "index", model.vocabulary_size), "state": Input((units,), "float32", "code")}
+    given = {"token": Spec((), "int32", "index", model.vocabulary_size), "state": Spec((units,), "float32", "code")}
     return [
         Graph("decoder_start", "start", codes, start, "state", ("state",)),
         Graph("decoder_step", "step", given | codes, step, "logits", ("next_state",)),
@@ -70,13 +70,13 @@ def raster_graphs(network: Any, shape: Sequence[int], grid: tuple[int, int]) -> 
         codes = raster.draw(network, ops.shape(places)[0], height, width, choose)
         return {"codes": ops.reshape(codes, (-1, *shape))}
 
-    row_inputs = {"last_row": Input((width,), "int32", "index", count + 1), "rows": Input(rows, "float32", "noise")}
+    row_inputs = {"last_row": Spec((width,), "int32", "index", count + 1), "rows": Spec(rows, "float32", "noise")}
     step_inputs = {
-        "last": Input((), "int32", "index", count + 1),
-        "above": Input(above, "float32", "noise"),
-        "left": Input(left, "float32", "noise"),
+        "last": Spec((), "int32", "index", count + 1),
+        "above": Spec(above, "float32", "noise"),
+        "left": Spec(left, "float32", "noise"),
     }
-    noise = {"noise": Input((*shape, count), "float32", "noise")}
+    noise = {"noise": Spec((*shape, count), "float32", "noise")}
     return [
         Graph("prior_row", "prior_row", row_inputs, row, "above", (), reduced=False),
         Graph("prior_step", "prior_step", step_inputs, step, "logits", (), reduced=False),

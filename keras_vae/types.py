@@ -1,0 +1,97 @@
+"""The vocabulary of every room: tensors, batches, the shape of an input, and a graph that leaves Python."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Literal, Protocol, TypeAlias
+
+
+class Tensor(Protocol):
+    """A tensor of the backend, or a numpy array: what `keras.ops` takes and returns."""
+
+    @property
+    def shape(self) -> Any: ...
+    @property
+    def dtype(self) -> Any: ...
+    def __getitem__(self, key: Any, /) -> Any: ...
+    def __len__(self) -> int: ...
+    def __add__(self, other: Any, /) -> Any: ...
+    def __radd__(self, other: Any, /) -> Any: ...
+    def __sub__(self, other: Any, /) -> Any: ...
+    def __rsub__(self, other: Any, /) -> Any: ...
+    def __mul__(self, other: Any, /) -> Any: ...
+    def __rmul__(self, other: Any, /) -> Any: ...
+    def __truediv__(self, other: Any, /) -> Any: ...
+    def __rtruediv__(self, other: Any, /) -> Any: ...
+    def __floordiv__(self, other: Any, /) -> Any: ...
+    def __mod__(self, other: Any, /) -> Any: ...
+    def __pow__(self, other: Any, /) -> Any: ...
+    def __neg__(self) -> Any: ...
+    def __lt__(self, other: Any, /) -> Any: ...
+    def __le__(self, other: Any, /) -> Any: ...
+    def __gt__(self, other: Any, /) -> Any: ...
+    def __ge__(self, other: Any, /) -> Any: ...
+    def __and__(self, other: Any, /) -> Any: ...
+    def __or__(self, other: Any, /) -> Any: ...
+
+
+Tensors: TypeAlias = Mapping[str, Tensor]  # named tensors: the outputs of a network, the levels of a latent
+Latent: TypeAlias = "Tensor | Mapping[str, Tensor]"  # z: an array, or a dict of levels
+Condition: TypeAlias = Tensor | Tensors  # y: an array, or a dict of named conditions
+Batch: TypeAlias = Mapping[str, Any]  # "x", and "y" where there are labels: each a Tensor, y perhaps a dict of them
+
+Kind: TypeAlias = Literal["image", "tokens", "code", "level", "index", "noise", "vector", "label"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Spec:
+    """One input of a model or a graph: an x, a latent, a condition, noise.
+
+    Args:
+      shape: of one example, without the batch.
+      dtype: its dtype.
+      kind: `"image"`; `"tokens"`, integers below `classes`; `"code"`, a latent that is one array; `"level"`, one array
+        of a latent that has several; `"index"`, a latent of integers below `classes`; `"noise"`; `"vector"`; or
+        `"label"`, an integer below `classes`, or -1 for a missing one.
+      classes: of a label, an index or tokens: how many there are.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    kind: Kind
+    classes: int = 0
+
+    def description(self, batch: int | None) -> dict[str, Any]:
+        """The input as `bundle.json` describes it; None in a shape is an open batch."""
+        fields = {"shape": [batch, *self.shape], "dtype": self.dtype, "kind": self.kind}
+        return fields | ({"classes": self.classes} if self.classes else {})
+
+
+@dataclasses.dataclass(frozen=True)
+class Graph:
+    """A function from named tensors to named tensors that can be exported; it holds no random op.
+
+    Args:
+      name: of its file: `"encoder"` gives `encoder.onnx`.
+      signature: its name in a SavedModel and on a runtime: `"encode"`.
+      inputs: by name, in the order in which `function` takes them; the first one's kind chooses the test cases.
+      function: from those tensors to a dict of tensors; the keys are the output names in every format.
+      result: the output that the runtime's method of the signature's name returns.
+      absolute: outputs that must agree to 1e-5 on ordinary inputs, `export.parity`; all others, and all outputs on
+        extreme inputs, relative to their size too.
+      own_file: false for a graph that only a SavedModel carries, as a composition of others.
+      reduced: false for a graph that formats of reduced precision leave out: a sequence of draws that once differs
+        goes on differing.
+    """
+
+    name: str
+    signature: str
+    inputs: Mapping[str, Spec]
+    function: Callable[..., Tensors]
+    result: str = "mean"
+    absolute: Sequence[str] = ("mean",)
+    own_file: bool = True
+    reduced: bool = True
+
+    def call(self, *tensors: Tensor) -> dict[str, Tensor]:
+        """The outputs for the inputs' tensors in their order."""
+        return dict(self.function(**dict(zip(self.inputs, tensors, strict=True))))
