@@ -4,17 +4,22 @@ import contextlib
 import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from keras_vae import plots
 from keras_vae.checks import check_whole_number
 from keras_vae.errors import NotApplicable, UnavailableError, UserError
 from keras_vae.evaluation.latent import active_units
 from keras_vae.tasks.traversal import traversable, traverse
+from keras_vae.types import ConditionLike
+
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
 
 _SHOWN, _COUNTED = 16, 1000  # images
 
@@ -37,7 +42,7 @@ class TensorBoard(keras.callbacks.Callback):
       UnavailableError: the package tensorboard is not installed.
     """
 
-    def __init__(self, folder: str | Path, x: Any, every: int = 1, condition: Any = None) -> None:
+    def __init__(self, folder: str | Path, x: ArrayLike, every: int = 1, condition: ConditionLike = None) -> None:
         super().__init__()
         # tf.summary.scalar and image are that package's.
         if importlib.util.find_spec("tensorboard") is None:
@@ -69,7 +74,7 @@ class TensorBoard(keras.callbacks.Callback):
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         self.writer.close()
 
-    def _pictures(self, model: Any) -> None:
+    def _pictures(self, model: "VAE") -> None:
         shown, given = self.x[:_SHOWN], None if self.condition is None else self.condition[:_SHOWN]
         _show("reconstructions", np.concatenate([shown, model.reconstruct(shown, given)]), len(shown))
         with contextlib.suppress(NotApplicable):  # it has no prior, and says so

@@ -1,7 +1,7 @@
 """The boundary where a user's arrays enter: checked on the host, since XLA drops asserts, and cut into blocks."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from keras_vae.errors import UserError
 BLOCK = 256
 
 
-def check_images(x: Any, image_shape: Sequence[int], name: str = "x") -> np.ndarray:
+def check_images(x: object, image_shape: Sequence[int], name: str = "x") -> np.ndarray:
     """`x` as a float array of shape `(batch, *image_shape)`, finite, in [0, 1].
 
     Raises:
@@ -50,7 +50,7 @@ def pieces(array: np.ndarray) -> Iterator[np.ndarray]:
     return (flat[start : start + 65536] for start in range(0, flat.size, 65536))
 
 
-def check_codes(z: Any, shape: Sequence[int], name: str = "z", what: str = "the model's latent size") -> np.ndarray:
+def check_codes(z: object, shape: Sequence[int], name: str = "z", what: str = "the model's latent size") -> np.ndarray:
     """`z` as a finite float array of shape `(batch, *shape)`, which is `what`.
 
     Raises:
@@ -67,7 +67,7 @@ def check_codes(z: Any, shape: Sequence[int], name: str = "z", what: str = "the 
     return array
 
 
-def check_whole_number(value: Any, name: str, minimum: int = 1) -> int:
+def check_whole_number(value: object, name: str, minimum: int = 1) -> int:
     """`value` as an int of at least `minimum`, that int32, the type of seeds and sizes in a graph, can hold.
 
     Raises:
@@ -80,12 +80,12 @@ def check_whole_number(value: Any, name: str, minimum: int = 1) -> int:
     return int(value)
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Whether `value` is a real number of Python or numpy; a bool is none."""
     return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool | np.bool_)
 
 
-def check_number(value: Any, name: str, minimum: float = 0.0) -> float:
+def check_number(value: object, name: str, minimum: float = 0.0) -> float:
     """`value` as a finite float of at least `minimum`.
 
     Raises:
@@ -96,7 +96,7 @@ def check_number(value: Any, name: str, minimum: float = 0.0) -> float:
     return float(value)
 
 
-def check_labels(labels: Any, classes: int, name: str = "condition") -> np.ndarray:
+def check_labels(labels: object, classes: int, name: str = "condition") -> np.ndarray:
     """`labels` as int32 of shape `(batch,)`, each from 0 to `classes - 1`, or -1: unlabelled.
 
     Raises:
@@ -116,7 +116,7 @@ def check_labels(labels: Any, classes: int, name: str = "condition") -> np.ndarr
     return array.astype("int32")
 
 
-def check_tokens(x: Any, shape: Sequence[int], classes: int, name: str = "x") -> np.ndarray:
+def check_tokens(x: object, shape: Sequence[int], classes: int, name: str = "x") -> np.ndarray:
     """`x` as int32 token ids `(batch, *shape)`, each below `classes`, and nothing but 0 after a sequence's first 0.
 
     Raises:
@@ -143,7 +143,7 @@ def check_tokens(x: Any, shape: Sequence[int], classes: int, name: str = "x") ->
     return array.astype("int32", copy=False)
 
 
-def check_indices(codes: Any, shape: Sequence[int], classes: int, name: str = "codes") -> np.ndarray:
+def check_indices(codes: object, shape: Sequence[int], classes: int, name: str = "codes") -> np.ndarray:
     """`codes` as int32 of shape `(batch, *shape)`, each from 0 to `classes - 1`.
 
     Raises:
@@ -195,7 +195,7 @@ def _filler(array: np.ndarray, count: int) -> np.ndarray:
     return np.repeat(array[:1], count, axis=0) if len(array) else np.zeros((count, *array.shape[1:]), array.dtype)
 
 
-def _numbers(value: Any, name: str, integers: bool = False) -> np.ndarray:
+def _numbers(value: object, name: str, integers: bool = False) -> np.ndarray:
     try:
         array = np.asarray(value)
     except (ValueError, TypeError) as error:

@@ -6,6 +6,7 @@ from keras import ops
 from tensorflow_probability import distributions as tfd
 
 from keras_vae.errors import UserError
+from keras_vae.types import Tensor
 
 
 def kl(posterior: tfd.Distribution, prior: tfd.Distribution) -> Any:
@@ -32,7 +33,7 @@ def kl(posterior: tfd.Distribution, prior: tfd.Distribution) -> Any:
         ) from error
 
 
-def sampled_kl(posterior: tfd.Distribution, prior: tfd.Distribution, z: Any) -> Any:
+def sampled_kl(posterior: tfd.Distribution, prior: tfd.Distribution, z: Tensor) -> Any:
     """One-sample estimate log posterior(z) - log prior(z) for z from the posterior: unbiased, and may be negative.
 
     Args:
@@ -65,12 +66,12 @@ def cross_entropy(positive: Any, negative: Any) -> Any:
     return ops.mean(ops.softplus(-positive)) + ops.sum(ops.softplus(negative)) / count
 
 
-def rbf(squared_distance: Any, dimensions: int) -> Any:
+def rbf(squared_distance: Tensor, dimensions: int) -> Any:
     """exp(-d**2 / (2 * dimensions)): the Gaussian kernel, its bandwidth that of distances under N(0, I)."""
     return ops.exp(-squared_distance / (2.0 * dimensions))
 
 
-def imq(squared_distance: Any, dimensions: int) -> Any:
+def imq(squared_distance: Tensor, dimensions: int) -> Any:
     """sum over scales s of C / (C + d**2), C = 2 * dimensions * s: inverse multiquadrics, with heavy tails.
 
     Section 4 of Tolstikhin et al. 2018, https://arxiv.org/abs/1711.01558.
@@ -82,7 +83,7 @@ def imq(squared_distance: Any, dimensions: int) -> Any:
 KERNELS = {"imq": imq, "rbf": rbf}
 
 
-def mmd(x: Any, y: Any, kernel: Any) -> Any:
+def mmd(x: Tensor, y: Any, kernel: Any) -> Any:
     """Squared maximum mean discrepancy, E k(x, x') - 2 E k(x, y) + E k(y, y'), without bias: it may be negative.
 
     The U-statistic, which leaves out k(x, x): equation 3 of Gretton et al. 2012,
@@ -94,10 +95,10 @@ def mmd(x: Any, y: Any, kernel: Any) -> Any:
       kernel: from squared distances, and the number of dimensions, to similarities.
     """
 
-    def similarities(a: Any, b: Any) -> Any:
+    def similarities(a: Tensor, b: Tensor) -> Any:
         return kernel(ops.sum(ops.square(a[:, None] - b[None, :]), axis=-1), int(x.shape[-1]))
 
-    def mean_of_pairs(a: Any) -> Any:
+    def mean_of_pairs(a: Tensor) -> Any:
         count, matrix = ops.cast(ops.shape(a)[0], a.dtype), similarities(a, a)
         return (ops.sum(matrix) - ops.sum(ops.diagonal(matrix))) / ops.maximum(count * (count - 1.0), 1.0)
 
@@ -106,7 +107,7 @@ def mmd(x: Any, y: Any, kernel: Any) -> Any:
     return distance * enough
 
 
-def covariance(x: Any) -> Any:
+def covariance(x: Tensor) -> Any:
     """The covariance matrix of rows x, `(batch, dimensions)`, divided by the batch: `(dimensions, dimensions)`."""
     centred = x - ops.mean(x, axis=0, keepdims=True)
     return ops.matmul(ops.transpose(centred), centred) / ops.cast(ops.shape(x)[0], x.dtype)
@@ -115,7 +116,7 @@ def covariance(x: Any) -> Any:
 ESTIMATORS = {"stratified": True, "weighted": False}
 
 
-def aggregate_log_probs(posterior: tfd.Distribution, z: Any, dataset_size: int, estimator: str) -> tuple[Any, Any]:
+def aggregate_log_probs(posterior: tfd.Distribution, z: Tensor, dataset_size: int, estimator: str) -> tuple[Any, Any]:
     """log q(z_i) and log q(z_ij) for codes of a batch, q(z) = (1/N) sum over n of q(z|x_n) being estimated from it.
 
     Appendix C of Chen et al. 2018, https://arxiv.org/abs/1802.04942. For M examples of N, z_i drawn from q(z|x_i):

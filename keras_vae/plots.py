@@ -10,6 +10,7 @@ matplotlib.use("Agg", force=False)
 
 import numpy as np
 from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
 
 from keras_vae.errors import UserError
 from keras_vae.files import atomic
@@ -106,7 +107,7 @@ def rows(
     _show(mosaic(images.reshape(-1, *images.shape[2:]), images.shape[1], gap), path, labels, columns, below)
 
 
-def scatter(points: np.ndarray, path: str | Path, labels: Any = None, title: str = "") -> None:
+def scatter(points: np.ndarray, path: str | Path, labels: ArrayLike | None = None, title: str = "") -> None:
     """Codes in the plane, `(examples, 2)`; classes have a colour and a mark of their own, so that either tells them."""
     figure = Figure(figsize=(6, 5), layout="constrained")
     axes: Any = figure.subplots()

@@ -7,6 +7,8 @@ from typing import Any
 
 import tensorflow as tf
 
+from keras_vae.types import Tensor
+
 _fold_in: Any = tf.random.experimental.stateless_fold_in  # pyright: ignore[reportAttributeAccessIssue]
 
 # What a stream of noise is for. Training and evaluation at the same seed and step never share a draw.
@@ -18,7 +20,7 @@ def seed_of(seed: int, purpose: int) -> Any:
     return tf.constant([seed, purpose], "int32")
 
 
-def fold(seed: Any, *counts: Any) -> Any:
+def fold(seed: Tensor, *counts: Any) -> Any:
     """The stateless seed of the `counts`-th stream under `seed`: of a step, a replica, a block of examples."""
     for count in counts:
         seed = _fold_in(seed, tf.cast(count, "int32"))
@@ -50,7 +52,7 @@ class Draws:
         self._count = 0
 
     @contextlib.contextmanager
-    def using(self, seed: Any) -> Iterator[None]:
+    def using(self, seed: Tensor) -> Iterator[None]:
         """Draw from `seed` inside the block, starting at draw 0."""
         previous = self._seed, self._count
         self._seed, self._count = seed, 0

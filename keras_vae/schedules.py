@@ -13,6 +13,7 @@ from keras import ops
 
 from keras_vae.errors import UserError
 from keras_vae.registry import build
+from keras_vae.types import Tensor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Schedule:
             if field.name in ("steps", "rate", "period", "ramp") and value == 0:
                 raise UserError(f"{type(self).__name__}.{field.name} must be more than 0. Given: {value!r}.")
 
-    def __call__(self, step: Any) -> Any:
+    def __call__(self, step: Tensor) -> Any:
         """The weight at `step`: a float32 scalar."""
         raise NotImplementedError(f"{type(self).__name__} must define __call__(step)")
 
@@ -44,7 +45,7 @@ class Constant(Schedule):
 
     value: float = 1.0
 
-    def __call__(self, step: Any) -> Any:
+    def __call__(self, step: Tensor) -> Any:
         return ops.convert_to_tensor(self.value, "float32")
 
 
@@ -59,7 +60,7 @@ class Linear(Schedule):
     steps: float = 10_000
     initial: float = 0.0
 
-    def __call__(self, step: Any) -> Any:
+    def __call__(self, step: Tensor) -> Any:
         fraction = ops.minimum(ops.cast(step, "float32") / self.steps, 1.0)
         return self.initial + (self.final - self.initial) * fraction
 
@@ -75,7 +76,7 @@ class Sigmoid(Schedule):
     threshold: float = 5_000
     rate: float = 1_000
 
-    def __call__(self, step: Any) -> Any:
+    def __call__(self, step: Tensor) -> Any:
         return self.final * ops.sigmoid((ops.cast(step, "float32") - self.threshold) / self.rate)
 
 
@@ -97,7 +98,7 @@ class Cyclical(Schedule):
         if self.ramp > 1:
             raise UserError(f"Cyclical.ramp is a fraction of the period, at most 1. Given: {self.ramp!r}.")
 
-    def __call__(self, step: Any) -> Any:
+    def __call__(self, step: Tensor) -> Any:
         # In integers: float32 cannot tell step 2**24 from its neighbour.
         step = ops.convert_to_tensor(step)
         within = ops.cast(ops.mod(step, ops.cast(self.period, step.dtype)), "float32")

@@ -2,7 +2,10 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 
 class Tensor(Protocol):
@@ -37,6 +40,7 @@ class Tensor(Protocol):
 Tensors: TypeAlias = Mapping[str, Tensor]  # named tensors: the outputs of a network, the levels of a latent
 Latent: TypeAlias = "Tensor | Mapping[str, Tensor]"  # z: an array, or a dict of levels
 Condition: TypeAlias = Tensor | Tensors  # y: an array, or a dict of named conditions
+ConditionLike: TypeAlias = "ArrayLike | Mapping[str, ArrayLike] | None"  # y as a caller gives it
 Batch: TypeAlias = Mapping[str, Any]  # "x", and "y" where there are labels: each a Tensor, y perhaps a dict of them
 
 Kind: TypeAlias = Literal["image", "tokens", "code", "level", "index", "noise", "vector", "label"]

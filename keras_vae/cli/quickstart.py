@@ -2,11 +2,15 @@
 
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from keras_vae.cli.output import Json, Overwrite, load_tensorflow, print_json, working
+
+if TYPE_CHECKING:
+    from keras_vae.runtimes.bundle import Bundle
+    from keras_vae.zoo.cards import Card
 
 MODEL = "beta_vae_mnist"
 MANIFEST = "quickstart.json"
@@ -81,7 +85,7 @@ def _main_job(name: str | Path, folder: Path, final: Path, json: bool) -> dict[s
     }
 
 
-def report(folder: Path, card: Any, verified: dict[str, Any], bundle: Any, results: dict[str, Any]) -> str:
+def report(folder: Path, card: "Card", verified: dict[str, Any], bundle: "Bundle", results: dict[str, Any]) -> str:
     """The page: the card's numbers measured again, the pictures, the exports and the benchmark."""
     from keras_vae.benchmarking import tables
     from keras_vae.export.parity import worst

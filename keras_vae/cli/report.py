@@ -1,11 +1,15 @@
 """report."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from keras_vae.cli.output import Json, Name, load_tensorflow, output_path, print_json, working
+
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
+    from keras_vae.zoo.cards import Card
 
 
 def report_command(
@@ -29,7 +33,7 @@ def report_command(
         print(f"Written: {path}")
 
 
-def _page(card: Any, model: Any, folder: Path, count: int) -> str:
+def _page(card: "Card", model: "VAE", folder: Path, count: int) -> str:
     """The card's own sections, pictures drawn anew, and further ones."""
     from keras_vae import zoo
     from keras_vae.pages import model_report
@@ -50,7 +54,7 @@ def _page(card: Any, model: Any, folder: Path, count: int) -> str:
     return model_report.page(card.name, card.recipe.summary, parts)
 
 
-def _further_pictures(card: Any, model: Any, folder: Path, count: int) -> dict[str, str]:
+def _further_pictures(card: "Card", model: "VAE", folder: Path, count: int) -> dict[str, str]:
     """Pictures of the codes of test images, those that the model has something to show on: file -> caption."""
     import numpy as np
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,6 +16,9 @@ from keras_vae.cli.output import (
     require_images,
     working,
 )
+
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
 
 # What draws of a model are written as: by the kind of its x.
 _DRAWN = {"image": ".png", "tokens": ".txt"}
@@ -138,7 +141,7 @@ def traverse_command(
     print_written(path, walk.images.shape, json)
 
 
-def _fitted_prior(prior: str, name: str, model: Any) -> Any:
+def _fitted_prior(prior: str, name: str, model: "VAE") -> Any:
     """The prior that the command names: read, or fitted to all training images."""
     from keras_vae import priors, zoo
     from keras_vae.registry import choose
@@ -154,7 +157,7 @@ def _fitted_prior(prior: str, name: str, model: Any) -> Any:
     return made.fit(model, examples.images, condition_of(model, examples))
 
 
-def _labels_to_draw(model: Any, count: int, label: int | None) -> Any:
+def _labels_to_draw(model: "VAE", count: int, label: int | None) -> Any:
     """The condition of `count` samples: `label`, or each in equal parts; None, which the model may refuse, without."""
     import numpy as np
 

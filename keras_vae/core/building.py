@@ -10,6 +10,7 @@ from keras import ops
 from keras_vae import randomness
 from keras_vae.errors import UserError
 from keras_vae.registry import build, check_arguments
+from keras_vae.types import Tensor
 
 if TYPE_CHECKING:
     from keras_vae.core.vae import VAE
@@ -137,7 +138,7 @@ class Configurable:
         self.compile(**{**config, "optimizer": optimizers})
 
 
-def _output_shape(network: Any, inputs: Any) -> tuple[int | None, ...]:
+def _output_shape(network: keras.Layer, inputs: Tensor) -> tuple[int | None, ...]:
     """The shape of one output; of a list of outputs, with their last axes joined."""
     outputs = network(inputs)
     shapes = [tuple(output.shape[1:]) for output in keras.tree.flatten(outputs)]
@@ -156,6 +157,6 @@ def _constant(weight: float) -> dict[str, Any]:
     return schedule(weight).get_config()
 
 
-def _deserialized(value: Any) -> Any:
+def _deserialized(value: Tensor) -> Any:
     is_object = isinstance(value, Mapping) and "class_name" in value
     return keras.saving.deserialize_keras_object(value) if is_object else value

@@ -13,7 +13,7 @@ from keras_vae import divergences, randomness
 from keras_vae.checks import BLOCK, check_images, check_whole_number, in_blocks
 from keras_vae.core.training import Trackers
 from keras_vae.errors import NotApplicable
-from keras_vae.types import Batch, Tensor, Tensors
+from keras_vae.types import Batch, ConditionLike, Tensor, Tensors
 
 if TYPE_CHECKING:
     from keras_vae.core.vae import VAE
@@ -139,7 +139,7 @@ def bits_per_dim(
     x: ArrayLike,
     samples: int = 5000,
     seed: int = 0,
-    condition: Any = None,
+    condition: ConditionLike = None,
     prior: "FittedPrior | None" = None,
 ) -> np.ndarray:
     """-log2 P(x) / D of each image of D pixels of 8 bits, channels counted: `(batch,)`, bits.
@@ -186,7 +186,7 @@ def bits_per_dim(
 
 def _sums_of_weights(model: "VAE", prior: tfd.Distribution | None = None) -> Any:
     @tf.function(autograph=False)
-    def sums_of_weights(inputs: Mapping[str, Any], size: int, samples: Any, seed: Any) -> Any:
+    def sums_of_weights(inputs: Mapping[str, Any], size: int, samples: Any, seed: Tensor) -> Any:
         """log sum w and log sum w**2 of `samples` weights, in float64, in chunks of `size`: x is encoded once."""
         x, condition = inputs["x"], model.condition_in(inputs)
         posterior = model.proposal(x, condition)

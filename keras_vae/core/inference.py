@@ -11,7 +11,7 @@ from tensorflow_probability import distributions as tfd
 from keras_vae import checks, randomness
 from keras_vae.core.estimators import elbo_terms, importance_weighted
 from keras_vae.errors import NotApplicable, UserError
-from keras_vae.types import Condition, Tensor
+from keras_vae.types import Condition, ConditionLike, Latent, Tensor
 
 if TYPE_CHECKING:
     from keras_vae.core.vae import VAE
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 class Inference:
     """The public methods of a trained `VAE`: encode, decode, reconstruct, sample, elbo, log_prob."""
 
-    def encode(self: "VAE", x: ArrayLike, condition: Any = None) -> np.ndarray:
+    def encode(self: "VAE", x: ArrayLike, condition: ConditionLike = None) -> np.ndarray:
         """The code of each image: its mean, `(batch, latent_dim)`, or what the variant's `code` says.
 
         Raises:
@@ -32,28 +32,29 @@ class Inference:
         """
         inputs = checked_inputs(self, x, condition)
 
-        def encoded(_: int, part: Mapping[str, np.ndarray]) -> Any:
+        def encoded(_: int, part: Mapping[str, Any]) -> Any:
             return self.code(self.functions.posterior_parameters(part["x"], self.condition_in(part)))
 
         return checks.in_blocks(encoded, inputs)
 
-    def decode(self: "VAE", z: Any, condition: Any = None) -> np.ndarray:
+    def decode(self: "VAE", z: Latent, condition: ConditionLike = None) -> np.ndarray:
         """The likelihood's mean for each code: images `(batch, *image_shape)`, in [0, 1].
 
         Raises:
           UserError: `z` is not a batch of finite codes of `latent_dim` numbers, or not of the variant's kind.
         """
         z = self.check_latent(z)
-        levels = z if isinstance(z, Mapping) else {"z": z}
+        levels: Any = z if isinstance(z, Mapping) else {"z": z}
         conditions = self.check_condition(condition, len(next(iter(levels.values()))))
 
-        def decoded(_: int, part: Mapping[str, np.ndarray]) -> Any:
+        def decoded(_: int, part: Mapping[str, Any]) -> Any:
             code = {name: part[name] for name in levels} if isinstance(z, Mapping) else part["z"]
             return self.functions.likelihood_parameters(code, self.condition_in(part))[self.output_name]
 
-        return checks.in_blocks(decoded, {**levels, **conditions})
+        arrays: dict[str, np.ndarray] = {**levels, **conditions}
+        return checks.in_blocks(decoded, arrays)
 
-    def reconstruct(self: "VAE", x: ArrayLike, condition: Any = None) -> np.ndarray:
+    def reconstruct(self: "VAE", x: ArrayLike, condition: ConditionLike = None) -> np.ndarray:
         """The mean image of each image's mean code: `(batch, *image_shape)`.
 
         Raises:
@@ -62,7 +63,7 @@ class Inference:
         return self.decode(self.encode(x, condition), condition)
 
     def sample(
-        self: "VAE", count: int, seed: int = 0, condition: Any = None, prior: "FittedPrior | None" = None
+        self: "VAE", count: int, seed: int = 0, condition: ConditionLike = None, prior: "FittedPrior | None" = None
     ) -> np.ndarray:
         """The mean images of `count` codes drawn from the prior: `(count, *image_shape)`.
 
@@ -79,7 +80,7 @@ class Inference:
         return self.decode(keras.tree.map_structure(np.asarray, z), condition)
 
     def elbo(
-        self: "VAE", x: ArrayLike, seed: int = 0, condition: Any = None, prior: "FittedPrior | None" = None
+        self: "VAE", x: ArrayLike, seed: int = 0, condition: ConditionLike = None, prior: "FittedPrior | None" = None
     ) -> np.ndarray:
         """The one-sample ELBO of each image, `(batch,)`, nats. The noise of an example depends on its position only.
 
@@ -101,7 +102,7 @@ class Inference:
         x: ArrayLike,
         samples: int = 5000,
         seed: int = 0,
-        condition: Any = None,
+        condition: ConditionLike = None,
         prior: "FittedPrior | None" = None,
     ) -> np.ndarray:
         """Importance-weighted estimate of log p(x) for each image, `(batch,)`, nats: a lower bound in expectation.
@@ -135,7 +136,7 @@ def fitted(model: "VAE", prior: "FittedPrior") -> tfd.Distribution:
 
 
 def checked_inputs(
-    model: "VAE", x: ArrayLike, condition: Any = None, likelihood: bool = False
+    model: "VAE", x: ArrayLike, condition: ConditionLike = None, likelihood: bool = False
 ) -> dict[str, np.ndarray]:
     """Return "x", and the conditions by the names of `condition_spec`, as the arrays that the model's graphs take.
 

@@ -11,7 +11,7 @@ from keras import ops
 
 from keras_vae.data import pipeline
 from keras_vae.errors import DivergedError, UserError
-from keras_vae.types import Batch
+from keras_vae.types import Batch, Tensor
 
 if TYPE_CHECKING:
     from keras_vae.core.vae import VAE, Player
@@ -209,7 +209,7 @@ class Trackers:
             self.means[name].update_state(value, sample_weight=weight)
         return {name: mean.result() for name, mean in self.means.items()}
 
-    def note_failures(self, losses: Sequence[Any], step: Any) -> None:
+    def note_failures(self, losses: Sequence[Any], step: Tensor) -> None:
         """Remember the first step at which a loss was not finite, and whose: `step * players + player`."""
         for player, loss in enumerate(losses):
             number = ops.cast(step, "int64") * len(losses) + player

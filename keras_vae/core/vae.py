@@ -43,7 +43,7 @@ from keras_vae.likelihoods import Likelihood
 from keras_vae.networks import DECODERS, ENCODERS
 from keras_vae.networks.growing import GrowingNetwork
 from keras_vae.schedules import Schedule, schedule
-from keras_vae.types import Batch, Condition, Graph, Kind, Latent, Spec, Tensor, Tensors
+from keras_vae.types import Batch, Condition, ConditionLike, Graph, Kind, Latent, Spec, Tensor
 
 
 class Terms(NamedTuple):
@@ -347,7 +347,7 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
         """
         return {}
 
-    def check_condition(self, condition: Any, count: int) -> dict[str, np.ndarray]:
+    def check_condition(self, condition: ConditionLike, count: int) -> dict[str, np.ndarray]:
         """The condition of `count` examples as arrays by the names of `condition_spec`; empty for a model without.
 
         Raises:
@@ -392,7 +392,7 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
         specs = self.condition_spec()
         return specs["condition"].classes if specs.keys() == {"condition"} else 0
 
-    def condition_in(self, arrays: Tensors) -> Condition | None:
+    def condition_in(self, arrays: Mapping[str, Any]) -> Condition | None:
         """The condition among named arrays, such as `check_condition` returns: one, a dict of several, or None."""
         names = self.condition_spec().keys()
         if len(names) > 1:
@@ -469,7 +469,7 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
             terms = self.terms(batch, training=False)
         return self._log(batch, terms, players, self._player_losses(players, terms))
 
-    def call(self, inputs: Any, training: bool = False) -> Tensor:
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         """The mean reconstruction of images, or of a batch dict: `(batch, *image_shape)`."""
         batch = as_batch(inputs, self.x_spec().dtype)
         condition = self.condition_of(batch)

@@ -1,14 +1,13 @@
 """Data sets of which few examples are labelled."""
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_vae.checks import check_whole_number
 from keras_vae.errors import UserError
 
 
-def keep_labels(labels: Any, count: int, seed: int = 0) -> np.ndarray:
+def keep_labels(labels: ArrayLike, count: int, seed: int = 0) -> np.ndarray:
     """`labels` with all but `count` of them -1, unlabelled; those that stay are a function of `seed`.
 
     The classes keep equally many, to within one, as long as they have them; which classes have one more is drawn too.

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from keras_vae import checks, randomness
 from keras_vae.errors import UserError
@@ -25,7 +26,7 @@ class Pixels(NamedTuple):
 
 def batches(
     images: np.ndarray,
-    labels: Any = None,
+    labels: ArrayLike | None = None,
     *,
     batch_size: int = 128,
     training: bool,
@@ -139,7 +140,7 @@ def _binarized_once(images: np.ndarray, scale: int) -> np.ndarray:
     return (uniform * np.float32(scale) < images).astype("float32")
 
 
-def _checked_labels(labels: Any, count: int) -> np.ndarray:
+def _checked_labels(labels: ArrayLike, count: int) -> np.ndarray:
     labels = np.asarray(labels)
     if labels.dtype.kind not in "iubf":
         raise UserError(f"Labels must be numbers. Given: dtype {labels.dtype}. Number the classes from 0.")

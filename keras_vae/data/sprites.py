@@ -12,6 +12,7 @@ import functools
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_vae.errors import UserError
 
@@ -61,7 +62,7 @@ def _patches() -> np.ndarray:
     return np.concatenate(white).astype("uint8")
 
 
-def render(factors: Any) -> np.ndarray:
+def render(factors: ArrayLike) -> np.ndarray:
     """The image of each row of `factors`: uint8, 0 or 1, `(count, 64, 64, 1)`.
 
     Args:
@@ -79,7 +80,7 @@ def render(factors: Any) -> np.ndarray:
     return images[..., None]
 
 
-def check_factors(factors: Any) -> np.ndarray:
+def check_factors(factors: ArrayLike) -> np.ndarray:
     """`factors` as int64 `(count, 5)`.
 
     Raises:

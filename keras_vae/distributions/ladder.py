@@ -8,6 +8,7 @@ from tensorflow_probability import distributions as tfd
 
 from keras_vae import divergences, randomness
 from keras_vae.likelihoods import soft_bound
+from keras_vae.types import Tensor
 
 
 class Ladder:
@@ -75,13 +76,15 @@ class Ladder:
         return sum(self.level(name, self.above(name, z)).log_prob(z[name]) for name in self.names)
 
 
-def gaussian(outputs: Any) -> tuple[Any, Any]:
+def gaussian(outputs: Tensor) -> tuple[Any, Any]:
     """Mean and log variance, bounded, from a network's output."""
     mean, log_var = ops.split(outputs, 2, axis=-1)
     return mean, soft_bound(log_var, -20.0, 20.0)
 
 
-def bottom_up(shapes: Mapping[str, Any], outputs: Any, rung: Callable[[str, Any], Any]) -> dict[str, tuple[Any, Any]]:
+def bottom_up(
+    shapes: Mapping[str, Any], outputs: Tensor, rung: Callable[[str, Any], Any]
+) -> dict[str, tuple[Any, Any]]:
     """What the image says of each level: the mean and log variance of a Gaussian.
 
     Args:

@@ -9,13 +9,15 @@ import tensorflow as tf
 from keras import ops
 from tensorflow_probability import distributions as tfd
 
+from keras_vae.types import Tensor
 
-def straight_through(value: Any, quantised: Any) -> Any:
+
+def straight_through(value: Tensor, quantised: Any) -> Any:
     """`quantised`, with the gradient of the identity by `value`: Bengio et al. 2013, https://arxiv.org/abs/1308.3432."""
     return value + ops.stop_gradient(quantised - value)
 
 
-def nearest(vectors: Any, codebook: Any) -> Any:
+def nearest(vectors: Tensor, codebook: Tensor) -> Any:
     """The nearest row of `codebook`, `(entries, size)`, for each of `(..., size)`: int32, of equals the first.
 
     Not keras.ops.argmin, which makes ops that ONNX lacks.
@@ -24,12 +26,12 @@ def nearest(vectors: Any, codebook: Any) -> Any:
     return tf.argmin(distances, axis=-1, output_type=tf.int32)
 
 
-def squared_length(vectors: Any) -> Any:
+def squared_length(vectors: Tensor) -> Any:
     """|.|**2 of each example's vectors, `(batch, ...)`, summed over positions and dimensions: `(batch,)`."""
     return ops.sum(ops.square(vectors), axis=tuple(range(1, len(vectors.shape))))
 
 
-def uses_of(codes: Any, entries: int) -> Any:
+def uses_of(codes: Tensor, entries: int) -> Any:
     """How often each entry occurs in each example of `codes`, `(batch, ...)`: `(batch, entries)`, float32."""
     flat = ops.reshape(codes, (ops.shape(codes)[0], -1))
     return ops.sum(ops.one_hot(flat, entries, dtype="float32"), axis=1)
@@ -64,7 +66,7 @@ def uniform(shape: Sequence[int], entries: int, dtype: Any) -> tfd.Distribution:
     return tfd.Independent(_Uniform(shape, entries, dtype), len(shape))
 
 
-def certain(codes: Any, dtype: Any) -> tfd.Distribution:
+def certain(codes: Tensor, dtype: Any) -> tfd.Distribution:
     """All mass on `codes`, `(batch, ...)`; batch shape `(batch,)`, log p = 0 at them."""
     return tfd.Independent(_Certain(codes, dtype), len(codes.shape) - 1)
 
@@ -76,7 +78,7 @@ class _Uniform(tfd.Distribution):
         self._shape, self._entries, self._float = tuple(shape), entries, dtype
         super().__init__(tf.int32, tfd.NOT_REPARAMETERIZED, validate_args=False, allow_nan_stats=True)
 
-    def _log_prob(self, value: Any) -> Any:
+    def _log_prob(self, value: Tensor) -> Any:
         return ops.full(ops.shape(value), -float(np.log(self._entries)), dtype=self._float)
 
     def _sample_n(self, n: Any, seed: Any = None) -> Any:
@@ -95,11 +97,11 @@ class _Uniform(tfd.Distribution):
 class _Certain(tfd.Distribution):
     """tfd.Deterministic for integers, whose log probabilities have the model's dtype."""
 
-    def __init__(self, codes: Any, dtype: Any) -> None:
+    def __init__(self, codes: Tensor, dtype: Any) -> None:
         self._codes, self._float = codes, dtype
         super().__init__(codes.dtype, tfd.NOT_REPARAMETERIZED, validate_args=False, allow_nan_stats=True)
 
-    def _log_prob(self, value: Any) -> Any:
+    def _log_prob(self, value: Tensor) -> Any:
         return ops.log(ops.cast(ops.equal(value, self._codes), self._float))
 
     def _sample_n(self, n: Any, seed: Any = None) -> Any:
@@ -115,7 +117,7 @@ class _Certain(tfd.Distribution):
         return tf.TensorShape([])
 
 
-def finite_levels(vectors: Any, levels: Sequence[int]) -> Any:
+def finite_levels(vectors: Tensor, levels: Sequence[int]) -> Any:
     """Each number bounded to its count of levels by a tanh, and rounded to a whole number: straight-through.
 
     The whole numbers are -(L - 1) / 2 to (L - 1) / 2 for odd L. For even L they are -L / 2 to
@@ -141,7 +143,7 @@ def finite_table(levels: Sequence[int]) -> np.ndarray:
     return np.stack([axis.ravel() for axis in np.meshgrid(*axes[::-1], indexing="ij")][::-1], axis=-1)
 
 
-def finite_index(points: Any, levels: Sequence[int]) -> Any:
+def finite_index(points: Tensor, levels: Sequence[int]) -> Any:
     """The row of `finite_table` that each point is: int32 of shape `points.shape[:-1]`."""
     basis = np.cumprod([1, *levels[:-1]])
     digits = ops.cast(points, "int32") + ops.convert_to_tensor(np.asarray(levels) // 2, "int32")

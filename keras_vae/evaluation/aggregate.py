@@ -1,17 +1,21 @@
 """The aggregate posterior q(z) = (1/N) sum_n q(z|x_n), and what it splits the KL into."""
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
+from numpy.typing import ArrayLike
 
 from keras_vae import divergences, randomness
 from keras_vae.checks import check_whole_number
 from keras_vae.core.inference import checked_inputs
 from keras_vae.errors import NotApplicable, UserError
 from keras_vae.evaluation.estimates import mean_of
+
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
 
 
 class LogProbs(NamedTuple):
@@ -24,7 +28,7 @@ class LogProbs(NamedTuple):
     prior_dimensions: np.ndarray | None = None  # log p(z_ij), where the prior is a product too
 
 
-def aggregate_log_probs(model: Any, x: Any, seed: int = 0) -> LogProbs:
+def aggregate_log_probs(model: "VAE", x: ArrayLike, seed: int = 0) -> LogProbs:
     """Log densities of a draw from each posterior under its own, under the mean of all of them, and under the prior.
 
     q(z) is the aggregate of exactly these N images, so nothing is approximated but the expectation over z. It takes
@@ -96,7 +100,7 @@ def aggregate_log_probs(model: Any, x: Any, seed: int = 0) -> LogProbs:
 SATURATED = 0.1  # nats from its cap
 
 
-def kl_split(model: Any, x: Any, seed: int = 0) -> dict[str, dict[str, Any]]:
+def kl_split(model: "VAE", x: ArrayLike, seed: int = 0) -> dict[str, dict[str, Any]]:
     """The mean KL(q(z|x) || p(z)) of N images and its parts, in nats, from one draw for each image.
 
     * `kl` = `mutual_information` + `marginal_kl`, exactly, draw by draw: I(x; z) = E log q(z|x) - log q(z), and
@@ -139,7 +143,7 @@ def kl_split(model: Any, x: Any, seed: int = 0) -> dict[str, dict[str, Any]]:
     return split
 
 
-def gaussian_total_correlation(codes: Any, repetitions: int = 100, seed: int = 0) -> dict[str, Any]:
+def gaussian_total_correlation(codes: np.ndarray, repetitions: int = 100, seed: int = 0) -> dict[str, Any]:
     """-1/2 log det of the correlation matrix of codes, nats: the total correlation, where they are Gaussian.
 
     The figure of Locatello et al. 2019, appendix C, https://arxiv.org/abs/1811.12359. 0 for uncorrelated dimensions;

@@ -1,9 +1,10 @@
 """Whether two estimates of log p(x) that fail in different ways agree: importance weights, and annealing."""
 
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_vae.checks import check_whole_number
 from keras_vae.core.estimators import importance_weights
@@ -11,21 +12,26 @@ from keras_vae.core.inference import checked_inputs, fitted
 from keras_vae.errors import NotApplicable
 from keras_vae.evaluation.annealing import annealed_importance
 from keras_vae.evaluation.estimates import mean_of
+from keras_vae.types import ConditionLike
+
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
+    from keras_vae.priors.base import FittedPrior
 
 SAMPLES, IMAGES, ANNEALED, CHAINS = 5000, 1000, 100, 8
 _ERRORS, _ENOUGH = 3.0, 1e-3  # joint standard errors; nats that nobody asks about
 
 
 def log_prob_agreement(
-    model: Any,
-    x: Any,
-    condition: Any = None,
+    model: "VAE",
+    x: ArrayLike,
+    condition: ConditionLike = None,
     samples: int = SAMPLES,
     annealed: int = ANNEALED,
     temperatures: int = 200,
     chains: int = CHAINS,
     seed: int = 0,
-    prior: Any = None,
+    prior: "FittedPrior | None" = None,
 ) -> dict[str, Any]:
     """log p(x) by importance weights, and of the first images by annealing too, which hardly needs the encoder.
 

@@ -2,12 +2,13 @@
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 from keras import ops
+from numpy.typing import ArrayLike
 
 from keras_vae import randomness
 from keras_vae.checks import check_number, check_whole_number
@@ -15,20 +16,25 @@ from keras_vae.core.inference import checked_inputs, fitted
 from keras_vae.distributions.ladder import Ladder
 from keras_vae.errors import NotApplicable
 from keras_vae.evaluation.whitened import Whitened
+from keras_vae.types import ConditionLike, Latent, Tensor
+
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
+    from keras_vae.priors.base import FittedPrior
 
 _SCALE_DRAWS = 64  # of q(z|x), for the size of the steps
 
 
 def annealed_importance(
-    model: Any,
-    x: Any,
+    model: "VAE",
+    x: ArrayLike,
     temperatures: int = 200,
     chains: int = 16,
     leapfrog_steps: int = 5,
     step_size: float = 0.4,
     seed: int = 0,
-    condition: Any = None,
-    prior: Any = None,
+    condition: ConditionLike = None,
+    prior: "FittedPrior | None" = None,
 ) -> dict[str, np.ndarray]:
     """log p(x) of each image by annealing from the prior to the posterior, with Hamiltonian Monte Carlo.
 
@@ -82,12 +88,12 @@ def annealed_importance(
     times = tf.constant((times - times[0]) / (times[-1] - times[0]), model.float_dtype)
     shape = (chains,) if prior.batch_shape.rank else (chains, len(inputs["x"]))
 
-    def log_px(vector: Any) -> Any:
+    def log_px(vector: np.ndarray) -> Any:
         return model.log_px_of(images, vector if ladder is None else ladder.code(vector), given)
 
     @tf.function(autograph=False)
     def run() -> Any:
-        def one_step(place: Any, z: Any, log_w: Any, accepted: Any) -> Any:
+        def one_step(place: Any, z: Latent, log_w: Any, accepted: Any) -> Any:
             time = times[place]
             log_w += (time - times[place - 1]) * log_px(z)
             kernel = tfp.mcmc.HamiltonianMonteCarlo(
@@ -129,7 +135,7 @@ def _full_precision() -> Iterator[None]:
         tf.config.experimental.enable_tensor_float_32_execution(before)
 
 
-def _on_a_sphere(prior: Any, seed: Any) -> bool:
+def _on_a_sphere(prior: "FittedPrior", seed: Tensor) -> bool:
     """Whether all draws have one length: the codes are then not of full dimension."""
     draws = prior.sample(8, seed=seed)
     if isinstance(draws, dict) or not draws.dtype.is_floating or draws.shape[-1] < 2:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 from sklearn.metrics import roc_auc_score
 from sklearn.tree import DecisionTreeClassifier
@@ -24,7 +25,12 @@ FORESTS = {"random_forest": RandomForestClassifier, "gradient_boosting": Gradien
 
 
 def repeated(
-    metric: Callable[..., Any], codes: Any, factors: Any, repetitions: int = 5, seed: int = 0, **arguments: Any
+    metric: Callable[..., Any],
+    codes: np.ndarray,
+    factors: ArrayLike,
+    repetitions: int = 5,
+    seed: int = 0,
+    **arguments: Any,
 ) -> dict[str, dict[str, Any]]:
     """A metric on disjoint random parts of the data: name -> mean, standard error, repetitions, seed, examples.
 
@@ -55,7 +61,7 @@ def repeated(
     return {name: mean_of([score[name] for score in named], **further) for name in named[0]}
 
 
-def mig(codes: Any, factors: Any, seed: int = 0, bins: int = BINS) -> float:
+def mig(codes: np.ndarray, factors: ArrayLike, seed: int = 0, bins: int = BINS) -> float:
     """Mutual information gap: the mean over factors v of (I(z_1; v) - I(z_2; v)) / H(v), z_1 and z_2 the two most
     informative dimensions.
 
@@ -68,7 +74,7 @@ def mig(codes: Any, factors: Any, seed: int = 0, bins: int = BINS) -> float:
     return float(np.mean((ranked[0] - ranked[1]) / entropies(factors)))
 
 
-def modularity(codes: Any, factors: Any, seed: int = 0, bins: int = BINS) -> float:
+def modularity(codes: np.ndarray, factors: ArrayLike, seed: int = 0, bins: int = BINS) -> float:
     """Whether each dimension tells of one factor only: the mean over dimensions of 1 - sum_{f != best} I_f**2 /
     (I_best**2 (F - 1)).
 
@@ -82,7 +88,7 @@ def modularity(codes: Any, factors: Any, seed: int = 0, bins: int = BINS) -> flo
     return float(np.where(best > 1e-20, 1.0 - rest, 0.0).mean())
 
 
-def explicitness(codes: Any, factors: Any, seed: int = 0) -> float:
+def explicitness(codes: np.ndarray, factors: ArrayLike, seed: int = 0) -> float:
     """How well a linear classifier reads each value of each factor from the whole code: 2 AUC - 1, its mean over values
     and factors; 0 is chance.
 
@@ -102,7 +108,7 @@ def explicitness(codes: Any, factors: Any, seed: int = 0) -> float:
     return float(np.mean(scores))
 
 
-def sap(codes: Any, factors: Any, seed: int = 0) -> float:
+def sap(codes: np.ndarray, factors: ArrayLike, seed: int = 0) -> float:
     """Separated attribute predictability: the mean over factors of the gap between the two dimensions that predict it
     best.
 
@@ -126,7 +132,9 @@ def sap(codes: Any, factors: Any, seed: int = 0) -> float:
     return float(np.mean(gaps))
 
 
-def dci(codes: Any, factors: Any, seed: int = 0, model: str = "random_forest", trees: int = 50) -> dict[str, float]:
+def dci(
+    codes: np.ndarray, factors: ArrayLike, seed: int = 0, model: str = "random_forest", trees: int = 50
+) -> dict[str, float]:
     """Disentanglement, completeness and informativeness, from how much each dimension helps to predict each factor.
 
     Eastwood and Williams 2018, sections 2 and 4.3, https://openreview.net/forum?id=By-7dz-AZ. A row of the importances
@@ -155,7 +163,7 @@ def dci(codes: Any, factors: Any, seed: int = 0, model: str = "random_forest", t
 
 
 def factor_vae_metric(
-    codes: Any, factors: Any, seed: int = 0, votes: int = 500, batch: int = 64, least_variance: float = 0.0
+    codes: np.ndarray, factors: ArrayLike, seed: int = 0, votes: int = 500, batch: int = 64, least_variance: float = 0.0
 ) -> float:
     """Which dimension varies least where one factor is fixed, and whether that tells the factor: accuracy of the
     majority vote.
@@ -183,7 +191,7 @@ def factor_vae_metric(
     return float(table[1][np.arange(len(majority)), majority].sum() / votes)
 
 
-def beta_vae_metric(codes: Any, factors: Any, seed: int = 0, votes: int = 500, batch: int = 64) -> float:
+def beta_vae_metric(codes: np.ndarray, factors: ArrayLike, seed: int = 0, votes: int = 500, batch: int = 64) -> float:
     """Whether a linear classifier tells which factor two groups of examples share, from the mean of |z - z'|: accuracy.
 
     Section 3 of Higgins et al. 2017, https://openreview.net/forum?id=Sy2fzU9gl. A point is the mean over `batch` pairs

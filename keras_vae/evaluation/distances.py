@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.neighbors import NearestNeighbors
 
 from keras_vae.checks import check_images, check_whole_number
@@ -56,7 +57,7 @@ def precision_recall(real: Any, generated: Any, neighbours: int = 3) -> dict[str
     }
 
 
-def memorisation(generated: Any, train: Any, held_out: Any, neighbours: int = 1) -> dict[str, Any]:
+def memorisation(generated: Any, train: ArrayLike, held_out: Any, neighbours: int = 1) -> dict[str, Any]:
     """Whether generated images lie nearer to training images than held-out ones do: copies would.
 
     `value` is the chance that a generated image is nearer to its nearest training image than a held-out one to its own:

@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import mutual_info_score
 from sklearn.pipeline import make_pipeline
@@ -14,7 +15,7 @@ LEAST = 20  # examples: with fewer, a histogram of 20 bins says nothing
 _EACH = 4  # two in each half: with fewer, a classifier has nothing to generalise from
 
 
-def checked(codes: Any, factors: Any, dimensions: int = 1) -> tuple[np.ndarray, np.ndarray]:
+def checked(codes: np.ndarray, factors: ArrayLike, dimensions: int = 1) -> tuple[np.ndarray, np.ndarray]:
     """`codes` as float64 `(n, dimensions)` and `factors` as whole numbers `(n, factors)`, fit for a metric.
 
     Raises:

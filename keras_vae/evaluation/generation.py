@@ -5,10 +5,11 @@ called `mnist_fd`: they are no FID, which is of Inception's features, and compar
 """
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from keras_vae.checks import check_whole_number, in_blocks
 from keras_vae.core.inference import checked_inputs
@@ -16,12 +17,22 @@ from keras_vae.errors import NotApplicable, UserError
 from keras_vae.evaluation import mnist_classifier
 from keras_vae.evaluation.distances import frechet, precision_recall
 from keras_vae.evaluation.estimates import mean_of, seed_of_repetition, share_of
+from keras_vae.types import ConditionLike
+
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
+    from keras_vae.priors.base import FittedPrior
 
 _SSIM_WINDOW = 11
 
 
 def mnist_fd(
-    model: Any, real: Any, seed: int = 0, repetitions: int = 3, condition: Any = None, prior: Any = None
+    model: "VAE",
+    real: Any,
+    seed: int = 0,
+    repetitions: int = 3,
+    condition: ConditionLike = None,
+    prior: "FittedPrior | None" = None,
 ) -> dict[str, dict[str, Any]]:
     """Generated digits against real ones in the features of the package's classifier: `mnist_fd`, precision, recall.
 
@@ -66,7 +77,7 @@ def mnist_fd(
     return {name: mean_of([row[name] for row in rows], **further) for name in rows[0]}
 
 
-def condition_accuracy(model: Any, count: int = 1000, seed: int = 0) -> dict[str, Any]:
+def condition_accuracy(model: "VAE", count: int = 1000, seed: int = 0) -> dict[str, Any]:
     """The share of digits drawn for a label that the package's classifier takes for that digit.
 
     Args:
@@ -90,7 +101,7 @@ def condition_accuracy(model: Any, count: int = 1000, seed: int = 0) -> dict[str
     return share_of(guesses == labels, examples=len(labels), seed=seed, ceiling=ceiling)
 
 
-def squared_errors(model: Any, x: Any, condition: Any = None) -> np.ndarray:
+def squared_errors(model: "VAE", x: ArrayLike, condition: ConditionLike = None) -> np.ndarray:
     """The squared error of each image's mean reconstruction, summed over its pixels: `(batch,)`, float64.
 
     Raises:
@@ -100,7 +111,7 @@ def squared_errors(model: Any, x: Any, condition: Any = None) -> np.ndarray:
     return _squares(inputs["x"], model.reconstruct(x, condition))
 
 
-def reconstruction(model: Any, x: Any, condition: Any = None) -> dict[str, dict[str, Any]]:
+def reconstruction(model: "VAE", x: ArrayLike, condition: ConditionLike = None) -> dict[str, dict[str, Any]]:
     """Of the mean reconstruction of each image's mean code: `mse`, `psnr` (dB, peak 1) and `ssim`.
 
     Means over images, with standard errors. PSNR is that of each image, which for a perfect one is infinite: squared
@@ -124,7 +135,7 @@ def reconstruction(model: Any, x: Any, condition: Any = None) -> dict[str, dict[
 
 # XLA makes one loop of the windows: a fifth of the processor's time of the operations one by one.
 @tf.function(autograph=False, jit_compile=True)
-def _ssim(x: Any, y: Any) -> Any:
+def _ssim(x: ArrayLike, y: ArrayLike) -> Any:
     return tf.image.ssim(x, y, max_val=1.0)
 
 

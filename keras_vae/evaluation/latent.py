@@ -1,9 +1,10 @@
 """Numbers about the latent space: which of its dimensions say something about the image."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_vae import randomness
 from keras_vae.checks import check_indices, check_number, check_whole_number, in_blocks
@@ -11,11 +12,15 @@ from keras_vae.core.estimators import elbo_terms
 from keras_vae.core.inference import checked_inputs
 from keras_vae.errors import NotApplicable, UserError
 from keras_vae.evaluation.estimates import mean_of
+from keras_vae.types import ConditionLike
+
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
 
 ACTIVE_ABOVE = 0.01  # the variance, over images, of an active unit's mean code
 
 
-def kl_per_dimension(model: Any, x: Any, condition: Any = None) -> np.ndarray:
+def kl_per_dimension(model: "VAE", x: ArrayLike, condition: ConditionLike = None) -> np.ndarray:
     """The mean over images of KL(q(z_j|x) || p(z_j)) for each group j of `Terms.kl`: `(groups,)`, nats.
 
     In closed form, or from one draw for each image where the variant's KL has none.
@@ -28,7 +33,9 @@ def kl_per_dimension(model: Any, x: Any, condition: Any = None) -> np.ndarray:
     return in_blocks(lambda block, part: model.functions.kl(part, randomness.fold(base, block)), inputs).mean(axis=0)
 
 
-def kl_by_group(model: Any, x: Any, condition: Any = None, seed: int = 0) -> dict[str, dict[str, Any]]:
+def kl_by_group(
+    model: "VAE", x: ArrayLike, condition: ConditionLike = None, seed: int = 0
+) -> dict[str, dict[str, Any]]:
     """The KL of each group of `Terms.kl` with its standard error over images: name -> `value`, `standard_error`.
 
     Names: z0, z1, ... of dimensions; those of `latent_spec` where a group is a level; "total" where there is but one.
@@ -45,7 +52,7 @@ def kl_by_group(model: Any, x: Any, condition: Any = None, seed: int = 0) -> dic
     return {name: mean_of(group, examples=len(group)) for name, group in zip(names, groups, strict=True)}
 
 
-def _with_kl(model: Any, x: Any, condition: Any) -> dict[str, np.ndarray]:
+def _with_kl(model: "VAE", x: ArrayLike, condition: ConditionLike) -> dict[str, np.ndarray]:
     if not model.stochastic:
         raise NotApplicable(f"{type(model).__name__} has no distribution over codes, and so no KL. Train a VAE.")
     inputs = checked_inputs(model, x, condition)
@@ -54,7 +61,9 @@ def _with_kl(model: Any, x: Any, condition: Any) -> dict[str, np.ndarray]:
     return inputs
 
 
-def active_units(model: Any, x: Any, threshold: float = ACTIVE_ABOVE, condition: Any = None) -> dict[str, Any]:
+def active_units(
+    model: "VAE", x: ArrayLike, threshold: float = ACTIVE_ABOVE, condition: ConditionLike = None
+) -> dict[str, Any]:
     """How many latent dimensions move with the image: Var_x(E[z_j|x]) above a threshold.
 
     Section 5.2 of Burda et al. 2016, https://arxiv.org/abs/1509.00519, whose threshold is 0.01, a tenth of a standard
@@ -86,7 +95,9 @@ def active_units(model: Any, x: Any, threshold: float = ACTIVE_ABOVE, condition:
     return {**result, "variances": joined.tolist()}
 
 
-def collapse(model: Any, x: Any, threshold: float = ACTIVE_ABOVE, condition: Any = None) -> dict[str, Any]:
+def collapse(
+    model: "VAE", x: ArrayLike, threshold: float = ACTIVE_ABOVE, condition: ConditionLike = None
+) -> dict[str, Any]:
     """Whether the posterior has collapsed to the prior, in which dimensions, and what helps this model.
 
     A dimension has collapsed where its mean code does not move with the image (see `active_units`): the decoder cannot
@@ -116,7 +127,7 @@ def collapse(model: Any, x: Any, threshold: float = ACTIVE_ABOVE, condition: Any
     return {"verdict": verdict, "dimensions": dead, "summary": summary, "remedies": list(remedies(model, verdict))}
 
 
-def remedies(model: Any, verdict: str) -> dict[str, dict[str, Any]]:
+def remedies(model: "VAE", verdict: str) -> dict[str, dict[str, Any]]:
     """What helps against a collapsed code and the model does not use yet: a sentence -> arguments of its constructor.
 
     What a variant refuses (`VAE.refused`) is not suggested; no arguments: it is a change of the networks or the size.
@@ -144,7 +155,9 @@ def remedies(model: Any, verdict: str) -> dict[str, dict[str, Any]]:
     return known
 
 
-def codebook_usage(model: Any, x: Any, condition: Any = None, repetitions: int = 50, seed: int = 0) -> dict[str, Any]:
+def codebook_usage(
+    model: "VAE", x: ArrayLike, condition: ConditionLike = None, repetitions: int = 50, seed: int = 0
+) -> dict[str, Any]:
     """How much of its codebook a model with integer codes uses, over all the images.
 
     Returns:
@@ -185,5 +198,5 @@ def _perplexity(counts: np.ndarray) -> float:
     return float(np.exp(-(shares * np.log(shares)).sum()))
 
 
-def _index(model: Any) -> bool:
+def _index(model: "VAE") -> bool:
     return model.latent_kind == "index"

@@ -16,6 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 from keras import layers
+from numpy.typing import ArrayLike
 
 from keras_vae import data, randomness
 from keras_vae.checks import check_images
@@ -59,7 +60,7 @@ def load() -> keras.Model:
     return keras.Model(model.input, [model.get_layer("features").output, model.output])
 
 
-def features(x: Any) -> np.ndarray:
+def features(x: ArrayLike) -> np.ndarray:
     """The 64 features of each digit, `(batch, 64)`, float64: the last hidden layer, after its ReLU.
 
     Raises:
@@ -68,7 +69,7 @@ def features(x: Any) -> np.ndarray:
     return _run(x)[0].astype("float64")
 
 
-def classify(x: Any) -> np.ndarray:
+def classify(x: ArrayLike) -> np.ndarray:
     """The most probable digit of each image, `(batch,)`.
 
     Raises:
@@ -77,7 +78,7 @@ def classify(x: Any) -> np.ndarray:
     return _run(x)[1].argmax(axis=1)
 
 
-def _run(x: Any) -> list[np.ndarray]:
+def _run(x: ArrayLike) -> list[np.ndarray]:
     if np.shape(x)[1:] != IMAGE_SHAPE:
         raise UserError(f"The MNIST classifier takes images of shape {IMAGE_SHAPE}. Given: {np.shape(x)[1:]}.")
     images = check_images(x, IMAGE_SHAPE).astype("float32")

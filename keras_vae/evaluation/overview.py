@@ -2,9 +2,10 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_vae.checks import check_whole_number, in_blocks
 from keras_vae.core.estimators import bits_per_dim, elbo_terms, importance_weights
@@ -13,27 +14,32 @@ from keras_vae.errors import NotApplicable, UserError
 from keras_vae.evaluation import aggregate, agreement, disentanglement, distances, generation, latent, representation
 from keras_vae.evaluation.estimates import mean_of
 from keras_vae.priors.base import codes_of
+from keras_vae.types import ConditionLike
+
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
+    from keras_vae.priors.base import FittedPrior
 
 SECTIONS = ("likelihood", "latent", "disentanglement", "generation", "representation")
 _SOME = 1000  # images: for what takes the square of their number, or a second for each
 
 
 def evaluate(
-    model: Any,
-    x: Any,
-    labels: Any = None,
-    factors: Any = None,
+    model: "VAE",
+    x: ArrayLike,
+    labels: ArrayLike | None = None,
+    factors: ArrayLike | None = None,
     *,
-    condition: Any = None,
-    reference: Any = None,
+    condition: ConditionLike = None,
+    reference: ArrayLike | None = None,
     train_reference: Any = None,
-    train: Any = None,
-    train_labels: Any = None,
+    train: ArrayLike | None = None,
+    train_labels: ArrayLike | None = None,
     sections: Sequence[str] = SECTIONS,
     samples: int = 200,
     seed: int = 0,
     repetitions: int = 5,
-    prior: Any = None,
+    prior: "FittedPrior | None" = None,
     report: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """What can be measured of `model` on held-out data: section -> metric -> `value`, `standard_error`, and its draws.
@@ -173,11 +179,11 @@ def _chosen(asked: Mapping[str, Mapping[str, Any]], sections: Sequence[str]) -> 
 
 
 def nats(
-    model: Any,
+    model: "VAE",
     inputs: Mapping[str, np.ndarray],
     samples: int,
     seed: int,
-    prior: Any = None,
+    prior: "FittedPrior | None" = None,
     report: Callable[[str], None] | None = None,
 ) -> dict[str, dict[str, Any]]:
     """`elbo`, `log_px`, `kl`, and `log_prob` where there are samples: means over images, nats.
@@ -204,13 +210,22 @@ def nats(
     return found
 
 
-def bits(model: Any, x: Any, condition: Any, samples: int, seed: int, prior: Any = None) -> dict[str, Any]:
+def bits(
+    model: "VAE", x: ArrayLike, condition: ConditionLike, samples: int, seed: int, prior: "FittedPrior | None" = None
+) -> dict[str, Any]:
     """The mean of `bits_per_dim`."""
     found = bits_per_dim(model, x, samples, seed, condition, prior)
     return mean_of(found, samples=samples, seed=seed, examples=len(x))
 
 
-def memorised(model: Any, train: Any, x: Any, condition: Any, seed: int, prior: Any = None) -> dict[str, Any]:
+def memorised(
+    model: "VAE",
+    train: ArrayLike,
+    x: ArrayLike,
+    condition: ConditionLike,
+    seed: int,
+    prior: "FittedPrior | None" = None,
+) -> dict[str, Any]:
     """`distances.memorisation` of as many draws as there are held-out images `x`, without the list of neighbours."""
     if model.x_spec().kind != "image":
         raise NotApplicable(f"Copies are looked for among images. Given: a {type(model).__name__}, whose x are none.")
@@ -220,7 +235,13 @@ def memorised(model: Any, train: Any, x: Any, condition: Any, seed: int, prior: 
 
 
 def probes(
-    model: Any, codes: np.ndarray, labels: Any, train: Any, train_labels: Any, repetitions: int, seed: int
+    model: "VAE",
+    codes: np.ndarray,
+    labels: ArrayLike,
+    train: ArrayLike,
+    train_labels: ArrayLike,
+    repetitions: int,
+    seed: int,
 ) -> dict[str, Any]:
     """`representation.probes` on the codes of training images, or of the first half where there are none."""
     if train is None or train_labels is None:
@@ -233,12 +254,12 @@ def probes(
     return {name: _of_codes(model, rows) for name, rows in found.items()}
 
 
-def _of_codes(model: Any, rows: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+def _of_codes(model: "VAE", rows: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Rows about codes, which say so where each code was encoded with its label."""
     return {name: row | ({"given_labels": True} if model.conditional else {}) for name, row in rows.items()}
 
 
-def vectors_of(model: Any, x: Any, condition: Any = None) -> np.ndarray:
+def vectors_of(model: "VAE", x: ArrayLike, condition: ConditionLike = None) -> np.ndarray:
     """The codes of images, of any kind, as one array `(n, dimensions)`: the levels of a hierarchy side by side, and for
     integers the vectors that they stand for.
 
@@ -254,7 +275,7 @@ def vectors_of(model: Any, x: Any, condition: Any = None) -> np.ndarray:
     return _side_by_side(levels)
 
 
-def _side_by_side(codes: Any) -> np.ndarray:
+def _side_by_side(codes: np.ndarray) -> np.ndarray:
     levels = codes.values() if isinstance(codes, Mapping) else [codes]
     return np.concatenate([np.asarray(level).reshape(len(level), -1) for level in levels], axis=1)
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.cluster import KMeans
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
@@ -19,8 +20,8 @@ LABELS = (10, 100, 1000)
 
 
 def probes(
-    codes: Any,
-    labels: Any,
+    codes: np.ndarray,
+    labels: ArrayLike,
     test_codes: Any,
     test_labels: Any,
     counts: Sequence[int] = LABELS,
@@ -81,7 +82,7 @@ def probes(
     return found
 
 
-def clustering(codes: Any, labels: Any, repetitions: int = 10, seed: int = 0) -> dict[str, dict[str, Any]]:
+def clustering(codes: np.ndarray, labels: ArrayLike, repetitions: int = 10, seed: int = 0) -> dict[str, dict[str, Any]]:
     """How k-means clusters of codes, one for each class, agree with the classes: `nmi` and `ari`.
 
     Normalised mutual information (arithmetic mean of the entropies; 0 to 1) and the adjusted Rand index (0 for chance,
@@ -123,7 +124,7 @@ def _estimators(neighbours: int) -> dict[str, Any]:
     }
 
 
-def _checked(codes: Any, labels: Any, name: str, one_class: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def _checked(codes: np.ndarray, labels: ArrayLike, name: str, one_class: bool = False) -> tuple[np.ndarray, np.ndarray]:
     codes, labels = np.asarray(codes), np.asarray(labels)
     if codes.dtype.kind not in "fiub" or codes.ndim < 2 or not len(codes):
         raise UserError(f"{name} must be numbers (n, dimensions). Given: {codes.dtype} of shape {codes.shape}.")

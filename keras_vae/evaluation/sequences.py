@@ -1,14 +1,19 @@
 """How well sequences of tokens come back."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_vae.core.inference import checked_inputs
 from keras_vae.errors import NotApplicable
+from keras_vae.types import ConditionLike
+
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
 
 
-def reconstructed_tokens(model: Any, x: Any, condition: Any = None) -> dict[str, np.ndarray]:
+def reconstructed_tokens(model: "VAE", x: ArrayLike, condition: ConditionLike = None) -> dict[str, np.ndarray]:
     """Of the likeliest sequence at each sequence's mean code, what is right: each `(batch,)`, float64.
 
     `tokens_right`: the share of a sequence's tokens, its end 0 among them, that are the same in the same place;

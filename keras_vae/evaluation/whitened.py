@@ -9,6 +9,7 @@ from tensorflow_probability import distributions as tfd
 
 from keras_vae import randomness
 from keras_vae.distributions.ladder import Ladder
+from keras_vae.types import Tensor
 
 
 class Whitened:
@@ -30,18 +31,18 @@ class Whitened:
         self.noise = tfd.Independent(tfd.Normal(zeros, ops.ones_like(zeros)), 1)
         self.batch_shape = self.top.batch_shape
 
-    def sample(self, sample_shape: Sequence[int], seed: Any) -> Any:
+    def sample(self, sample_shape: Sequence[int], seed: Tensor) -> Any:
         """Vectors, `(*sample_shape, numbers of all levels)`."""
         top = self.top.sample(sample_shape, seed=seed)
         noise = self.noise.sample(sample_shape, seed=randomness.fold(seed, 1))
         return ops.concatenate([ops.reshape(top, (*sample_shape, self.sizes[0])), noise], axis=-1)
 
-    def log_prob(self, vector: Any) -> Any:
+    def log_prob(self, vector: np.ndarray) -> Any:
         """Of the vector, not of the code: nats."""
         top = ops.reshape(vector[..., : self.sizes[0]], (*vector.shape[:-1], *self.top.event_shape))
         return self.top.log_prob(top) + self.noise.log_prob(vector[..., self.sizes[0] :])
 
-    def code(self, vector: Any) -> dict[str, Any]:
+    def code(self, vector: np.ndarray) -> dict[str, Any]:
         """The levels, by name, that a vector stands for."""
         parts = ops.split(vector, np.cumsum(self.sizes)[:-1].tolist(), axis=-1)
         shaped = {

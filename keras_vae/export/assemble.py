@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -34,11 +34,16 @@ from keras_vae.export.work import OPSET, OPSETS, Work
 from keras_vae.registry import choose
 from keras_vae.runtimes.bundle import GOLDEN, MANIFEST, SCHEMA, Bundle, Parity, digest, fingerprints, manifest_text
 
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
+    from keras_vae.priors.base import FittedPrior
+    from keras_vae.runtimes.base import Runtime
+
 QUALITY_EXAMPLES = 1000
 
 
 def export(
-    model: Any,
+    model: "VAE",
     output: str | Path,
     formats: Sequence[str] = ("saved_model", "onnx"),
     overwrite: bool = False,
@@ -46,7 +51,7 @@ def export(
     batch: int | None = None,
     sampler: bool = False,
     force: bool = False,
-    prior: Any = None,
+    prior: "FittedPrior | None" = None,
 ) -> Bundle:
     """Write a model's encoder and decoder to `output`, and prove that each runtime here agrees with Keras.
 
@@ -195,11 +200,11 @@ def _short(number: float) -> float:
     return float(f"{number:.3g}")
 
 
-def _quality(work: Work, runtime: Any, inputs: Mapping[str, Any]) -> dict[str, Any]:
+def _quality(work: Work, runtime: "Runtime", inputs: Mapping[str, Any]) -> dict[str, Any]:
     return measure_quality(work.model, work.graphs, runtime, inputs) | {"forced": False}
 
 
-def _require_public(model: Any, graphs: Sequence[TracedGraph], cases: Mapping[str, Sequence[Case]]) -> None:
+def _require_public(model: "VAE", graphs: Sequence[TracedGraph], cases: Mapping[str, Sequence[Case]]) -> None:
     """The graphs themselves against what `encode` and `decode` give, on each one's first case.
 
     Everything later is compared with the graphs: one that is not the model would agree with itself everywhere. Examples

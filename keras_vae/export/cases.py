@@ -1,7 +1,7 @@
 """What exported graphs are tried on: real digits, random noise, extremes, and codes drawn from the prior."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,7 +10,11 @@ from keras_vae.core.inference import draw_codes
 from keras_vae.errors import UserError
 from keras_vae.export.graphs import TracedGraph
 from keras_vae.export.parity import Case
-from keras_vae.types import Spec
+from keras_vae.types import ConditionLike, Spec
+
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
+    from keras_vae.priors.base import FittedPrior
 
 EXAMPLES = 64
 GOLDEN_EXAMPLES = 16
@@ -20,7 +24,7 @@ _DIGITS = (28, 28, 1)
 _SEED = 0
 
 
-def takes_grey(model: Any) -> bool:
+def takes_grey(model: "VAE") -> bool:
     """Whether the model's likelihood accepts grey levels, rather than pixels that are 0 or 1."""
     if model.likelihood_family.levels:
         return model.likelihood_family.levels > 2
@@ -31,12 +35,12 @@ def takes_grey(model: Any) -> bool:
     return True
 
 
-def are_digits(model: Any) -> bool:
+def are_digits(model: "VAE") -> bool:
     """Whether MNIST's digits have the model's shape, and are what it is tried on."""
     return tuple(model.image_shape) == _DIGITS
 
 
-def are_words(model: Any) -> bool:
+def are_words(model: "VAE") -> bool:
     """Whether the bundled words have the model's length and vocabulary, and are what it is tried on."""
     if model.x_spec().kind != "tokens":
         return False
@@ -46,7 +50,7 @@ def are_words(model: Any) -> bool:
     return (model.image_shape[0], model.x_spec().classes) == known
 
 
-def images_for(model: Any) -> tuple[str, dict[str, np.ndarray]]:
+def images_for(model: "VAE") -> tuple[str, dict[str, np.ndarray]]:
     """Where the images come from, in words, and the ordinary cases, those of the model's own kind first.
 
     MNIST's test digits, binarised and grey, if they have the model's shape; else random images from a fixed seed. For
@@ -68,7 +72,7 @@ def images_for(model: Any) -> tuple[str, dict[str, np.ndarray]]:
     return f"random images of shape {shape}, seed {_SEED}", grey | binary if takes_grey(model) else binary | grey
 
 
-def real_inputs(model: Any, split: str, count: int, seed: int) -> dict[str, np.ndarray]:
+def real_inputs(model: "VAE", split: str, count: int, seed: int) -> dict[str, np.ndarray]:
     """`count` images of the model's own kind as "x", with their "condition" where the model takes one.
 
     MNIST's digits of `split`, with their labels, if they have the model's shape; else random images from `seed`. For
@@ -95,7 +99,7 @@ def real_inputs(model: Any, split: str, count: int, seed: int) -> dict[str, np.n
 
 
 def calibration_for(
-    graphs: Sequence[TracedGraph], model: Any, cases: Mapping[str, Sequence[Case]]
+    graphs: Sequence[TracedGraph], model: "VAE", cases: Mapping[str, Sequence[Case]]
 ) -> dict[str, dict[str, np.ndarray]]:
     """graph -> `CALIBRATION` inputs by name: training digits, their codes, and draws of the prior, in turns.
 
@@ -121,7 +125,7 @@ def calibration_for(
     return found
 
 
-def _sequences_for(model: Any) -> tuple[str, dict[str, np.ndarray]]:
+def _sequences_for(model: "VAE") -> tuple[str, dict[str, np.ndarray]]:
     from keras_vae import data
 
     (length,), classes = model.image_shape, model.x_spec().classes
@@ -133,7 +137,7 @@ def _sequences_for(model: Any) -> tuple[str, dict[str, np.ndarray]]:
     return f"random tokens, seed {_SEED}", {"tokens": np.where(np.arange(length) < ends, tokens, 0).astype("int32")}
 
 
-def _extremes_for(model: Any, first: np.ndarray) -> dict[str, np.ndarray]:
+def _extremes_for(model: "VAE", first: np.ndarray) -> dict[str, np.ndarray]:
     """What no model was made for: noise, and every pixel, or token, the lowest and the highest."""
     spec, generator = model.x_spec(), np.random.default_rng(_SEED + 1)
     if spec.kind == "tokens":
@@ -143,7 +147,7 @@ def _extremes_for(model: Any, first: np.ndarray) -> dict[str, np.ndarray]:
     return {"noise": noise, "all 0": np.zeros_like(first), f"all {highest}": np.full_like(first, highest)}
 
 
-def labels_for(model: Any) -> np.ndarray | None:
+def labels_for(model: "VAE") -> np.ndarray | None:
     """The classes of `images_for`'s digits, `(EXAMPLES,)`; None where the images are random."""
     if tuple(model.image_shape) != _DIGITS:
         return None
@@ -152,14 +156,14 @@ def labels_for(model: Any) -> np.ndarray | None:
     return next(iter(data.load("mnist", f"test[:{EXAMPLES}]", batch_size=EXAMPLES).as_numpy_iterator()))["y"]
 
 
-def true_condition(model: Any, labels: np.ndarray | None) -> np.ndarray | None:
+def true_condition(model: "VAE", labels: np.ndarray | None) -> np.ndarray | None:
     """The condition that belongs to the images: their classes where the model knows them, else `conditions_for`'s."""
     if labels is not None and labels.max() < model.condition_classes:
         return labels.astype("int32")
     return model.condition_in(conditions_for(model))
 
 
-def conditions_for(model: Any) -> dict[str, np.ndarray]:
+def conditions_for(model: "VAE") -> dict[str, np.ndarray]:
     """`EXAMPLES` conditions by the name of the input: every class and -1, or normal numbers."""
     conditions, generator = {}, np.random.default_rng(_SEED + 2)
     for name, spec in model.condition_spec().items():
@@ -172,7 +176,7 @@ def conditions_for(model: Any) -> dict[str, np.ndarray]:
 
 
 def codes_for(
-    model: Any, images: np.ndarray, condition: Any = None, prior: Any = None
+    model: "VAE", images: np.ndarray, condition: ConditionLike = None, prior: "FittedPrior | None" = None
 ) -> tuple[str, dict[str, np.ndarray]]:
     """What the codes are, and one for each image by input, rounded to 4 decimals so that JSON holds them exactly.
 
@@ -193,7 +197,7 @@ def codes_for(
 
 
 def arrays_for(
-    model: Any, images: dict[str, np.ndarray], prior: Any = None
+    model: "VAE", images: dict[str, np.ndarray], prior: "FittedPrior | None" = None
 ) -> dict[str, dict[str, tuple[bool, np.ndarray]]]:
     """Kind of input, or name of a code -> case -> whether it is ordinary, and the array; the first case is typical."""
     first = next(iter(images.values()))
@@ -221,7 +225,7 @@ def _made_for(given: Spec) -> dict[str, tuple[bool, np.ndarray]]:
 
 
 def cases_for(
-    graphs: Sequence[TracedGraph], model: Any, images: dict[str, np.ndarray], prior: Any = None
+    graphs: Sequence[TracedGraph], model: "VAE", images: dict[str, np.ndarray], prior: "FittedPrior | None" = None
 ) -> dict[str, list[Case]]:
     """graph -> its cases, with Keras's outputs. The first input takes every case; further ones follow or stay typical.
 

@@ -4,7 +4,7 @@ import json
 import platform
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from tensorflow_probability import distributions as tfd
@@ -15,6 +15,10 @@ from keras_vae.errors import UserError
 from keras_vae.export import cases as trials
 from keras_vae.zoo import store
 
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
+    from keras_vae.priors.base import FittedPrior
+
 _PACKAGES = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "openvino", "ai-edge-litert", "numpy")
 # The versions that decide a file's bytes; onnxruntime's converters make float16 and int8.
 _IN_FILES = ("keras_vae", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime")
@@ -23,7 +27,7 @@ _MNIST = "CC-BY-SA-3.0"
 _WORDS = "LicenseRef-SCOWL"  # permissive, with its notice: keras_vae/data/words/PROVENANCE.md
 
 
-def facts_of(model: Any, prior: Any = None) -> dict[str, Any]:
+def facts_of(model: "VAE", prior: "FittedPrior | None" = None) -> dict[str, Any]:
     """`model`, `preprocessing`, `licences` and `versions`, as JSON.
 
     `model`: class, zoo_name, weights_sha256, likelihood, latent_dim, prior, labels (the names of a condition's
@@ -53,13 +57,13 @@ def facts_of(model: Any, prior: Any = None) -> dict[str, Any]:
     }
 
 
-def _licence_of_examples(model: Any) -> str | None:
+def _licence_of_examples(model: "VAE") -> str | None:
     if trials.are_words(model):
         return _WORDS
     return _MNIST if trials.are_digits(model) else None
 
 
-def _preprocessing(model: Any) -> dict[str, Any]:
+def _preprocessing(model: "VAE") -> dict[str, Any]:
     spec = model.x_spec()
     if spec.kind == "tokens":
         rule = "token ids; 0 ends a sequence, and only 0 follows it"
@@ -76,7 +80,7 @@ def _preprocessing(model: Any) -> dict[str, Any]:
     }
 
 
-def prior_of(model: Any) -> str | None:
+def prior_of(model: "VAE") -> str | None:
     """The prior's name: "standard normal" for N(0, I), else its distribution's; None for a model that has none."""
     condition = model.condition_in(trials.conditions_for(model))
     try:

@@ -2,17 +2,22 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 from keras import ops
+from numpy.typing import ArrayLike
 from tensorflow_probability import distributions as tfd
 
 from keras_vae import checks
 from keras_vae.errors import ExportError
 from keras_vae.export.remedies import is_random, remedy
 from keras_vae.types import Graph, Spec
+
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
+    from keras_vae.priors.base import FittedPrior
 
 _HALF = (tf.bfloat16.as_datatype_enum, tf.float16.as_datatype_enum)
 
@@ -77,7 +82,7 @@ class TracedGraph:
         }
 
 
-def graphs_of(model: Any, sampler: bool = False, prior: Any = None) -> list[Graph]:
+def graphs_of(model: "VAE", sampler: bool = False, prior: "FittedPrior | None" = None) -> list[Graph]:
     """The graphs of a model.
 
     `encoder`: x -> the posterior's parameters; `decoder`: the code -> the likelihood's parameters and `mean`;
@@ -98,7 +103,7 @@ def graphs_of(model: Any, sampler: bool = False, prior: Any = None) -> list[Grap
     codes = model.latent_spec()
     result = next((name for name in codes if name != "z"), "mean")
 
-    def encode(x: Any, **conditions: Any) -> Mapping[str, Any]:
+    def encode(x: ArrayLike, **conditions: Any) -> Mapping[str, Any]:
         return model.posterior_parameters(x, model.condition_in(conditions), training=False)
 
     def decode(**given: Any) -> Mapping[str, Any]:
@@ -106,7 +111,7 @@ def graphs_of(model: Any, sampler: bool = False, prior: Any = None) -> list[Grap
         code = parts if model.latent_kind == "level" else parts[next(iter(codes))]
         return model.likelihood_parameters(code, model.condition_in(given), training=False)
 
-    def reconstruct(x: Any, **given: Any) -> Mapping[str, Any]:
+    def reconstruct(x: ArrayLike, **given: Any) -> Mapping[str, Any]:
         y = model.condition_in(given)
         return {model.output_name: model.call({"x": x} | ({} if y is None else {"y": y}))}
 
@@ -130,7 +135,7 @@ def graphs_of(model: Any, sampler: bool = False, prior: Any = None) -> list[Grap
     return [*graphs, *drawing, *of_prior]
 
 
-def is_gaussian(model: Any) -> bool:
+def is_gaussian(model: "VAE") -> bool:
     """Whether q(z|x) is the diagonal Gaussian whose `mean` and `log_var` are the encoder's outputs."""
     if list(model.latent_spec()) != ["z"] or not model.stochastic:
         return False
@@ -143,7 +148,7 @@ def is_gaussian(model: Any) -> bool:
     return isinstance(posterior, tfd.Independent) and isinstance(inner, tfd.Normal) and names == {"mean", "log_var"}
 
 
-def draws_by_levels(model: Any) -> bool:
+def draws_by_levels(model: "VAE") -> bool:
     """Whether the code has several levels, whose prior is Gaussian at each, given those above."""
     if model.latent_kind != "level":
         return False
@@ -151,11 +156,11 @@ def draws_by_levels(model: Any) -> bool:
     return isinstance(getattr(prior.level(prior.names[0], {}), "distribution", None), tfd.Normal)
 
 
-def _noise_of_levels(model: Any) -> dict[str, Spec]:
+def _noise_of_levels(model: "VAE") -> dict[str, Spec]:
     return {f"eps_{name}": Spec(given.shape, "float32", "noise") for name, given in model.latent_spec().items()}
 
 
-def _ancestral(model: Any) -> Graph:
+def _ancestral(model: "VAE") -> Graph:
     levels = list(model.latent_spec())
 
     def draw(**noise: Any) -> Mapping[str, Any]:
@@ -164,11 +169,11 @@ def _ancestral(model: Any) -> Graph:
     return Graph("prior_sampler", "prior_sample", _noise_of_levels(model), draw, levels[0], levels)
 
 
-def _sampler(model: Any, encode: Any, images: Mapping[str, Spec], condition: Mapping[str, Spec]) -> Graph:
+def _sampler(model: "VAE", encode: Any, images: Mapping[str, Spec], condition: Mapping[str, Spec]) -> Graph:
     if draws_by_levels(model):
         levels = list(model.latent_spec())
 
-        def draw_levels(x: Any, **noise: Any) -> Mapping[str, Any]:
+        def draw_levels(x: ArrayLike, **noise: Any) -> Mapping[str, Any]:
             return model.posterior(x).from_noise({name: noise[f"eps_{name}"] for name in levels})
 
         return Graph("sampler", "draw", {"x": images["x"], **_noise_of_levels(model)}, draw_levels, levels[0])
@@ -178,7 +183,7 @@ def _sampler(model: Any, encode: Any, images: Mapping[str, Spec], condition: Map
             f"{type(model).__name__}, whose posterior is another distribution. Leave the sampler out."
         )
 
-    def draw(x: Any, eps: Any, **given: Any) -> Mapping[str, Any]:
+    def draw(x: ArrayLike, eps: Any, **given: Any) -> Mapping[str, Any]:
         outputs = encode(x, **given)
         return {**outputs, "z": outputs["mean"] + ops.exp(0.5 * outputs["log_var"]) * eps}
 
@@ -215,7 +220,7 @@ def trace(graph: Graph, batch: int | None = None) -> TracedGraph:
     return TracedGraph(graph, function, concrete, batch)
 
 
-def config_of(model: Any) -> dict[str, Any]:
+def config_of(model: "VAE") -> dict[str, Any]:
     """The model's configuration.
 
     Raises:
@@ -231,7 +236,7 @@ def config_of(model: Any) -> dict[str, Any]:
         ) from error
 
 
-def as_float32(model: Any) -> Any:
+def as_float32(model: "VAE") -> Any:
     """The model, or, if its policy is not float32, the same weights in a model that computes in float32.
 
     A network that was given as a layer keeps its own precision; `trace` refuses it.

@@ -1,7 +1,7 @@
 """What a bundle says of the codes: the prior in numbers, and how much each dimension says of real images."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from keras import ops
@@ -11,9 +11,13 @@ from keras_vae import divergences
 from keras_vae.errors import UserError
 from keras_vae.export.graphs import draws_by_levels
 
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
+    from keras_vae.priors.base import FittedPrior
+
 
 def latent_facts(
-    model: Any, images: np.ndarray, condition: np.ndarray | None = None, prior: Any = None
+    model: "VAE", images: np.ndarray, condition: np.ndarray | None = None, prior: "FittedPrior | None" = None
 ) -> dict[str, Any]:
     """`bundle.json`'s `latent`, for programs that draw codes or show them in an order, and have no Keras.
 
@@ -43,7 +47,7 @@ def latent_facts(
     return {"prior": prior_facts(model) if prior is None else {"name": "graph", "noise": "gumbel"}, "codes": codes}
 
 
-def prior_facts(model: Any) -> dict[str, Any]:
+def prior_facts(model: "VAE") -> dict[str, Any]:
     """The prior by `name`: `"normal"`, independent numbers of `mean` and `scale`, with a row for each class where it
     depends on the class; `"mixture"`, one of several such with probability `weights`, a row of `mean` and `scale`
     each; `"sphere"`, directions drawn alike; `"none"`; or `"other"`, of which golden.json holds draws. A

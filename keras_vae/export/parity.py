@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +12,9 @@ from keras_vae import runtimes as known_runtimes
 from keras_vae.errors import ExportError, UnavailableError, UserError
 from keras_vae.export.remedies import in_one_line, ops_in, remedy
 from keras_vae.runtimes.bundle import Bundle, Parity, read_bundle
+
+if TYPE_CHECKING:
+    from keras_vae.runtimes.base import Runtime
 
 TOLERANCE = 1e-5
 INPUTS = 784  # the numbers of a digit, whose sums TOLERANCE is for
@@ -111,7 +114,7 @@ def statistics(given: Any, expected: np.ndarray, precision: str = "float32") -> 
     return {"max": float(error.max()), "mean": float(error.mean()), "p99": float(np.percentile(error, 99))}
 
 
-def measure(runtime: Any, cases: Mapping[str, Iterable[Case]], batches: Sequence[int] = BATCHES) -> list[Parity]:
+def measure(runtime: "Runtime", cases: Mapping[str, Iterable[Case]], batches: Sequence[int] = BATCHES) -> list[Parity]:
     """Run a runtime on the first examples of each case, at each batch size, and compare: a row for each limit.
 
     On golden.json's case the limits are those that the bundle has, elsewhere those of `limits`.
@@ -163,7 +166,7 @@ def golden_limits(
 
 
 def int8_limits(
-    runtime: Any, cases: Mapping[str, Sequence[Case]], forced: bool = False
+    runtime: "Runtime", cases: Mapping[str, Sequence[Case]], forced: bool = False
 ) -> dict[str, dict[str, dict[str, float]]]:
     """graph -> output -> statistic -> twice what it is on golden.json's case, and no more than `limits` allows.
 

@@ -1,7 +1,7 @@
 """What a reduced precision costs, in the model's own units: nats of test ELBO, and reconstruction error."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -11,9 +11,13 @@ from keras_vae.errors import ExportError
 from keras_vae.export.bounds import ELBO_BOUND, RECONSTRUCTION_BOUND, loses_too_much, losses
 from keras_vae.export.graphs import TracedGraph, is_gaussian
 
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
+    from keras_vae.runtimes.base import Runtime
+
 
 def measure_quality(
-    model: Any, graphs: Sequence[TracedGraph], runtime: Any, inputs: Mapping[str, np.ndarray]
+    model: "VAE", graphs: Sequence[TracedGraph], runtime: "Runtime", inputs: Mapping[str, np.ndarray]
 ) -> dict[str, Any]:
     """A runtime's encoder and decoder against Keras's, on the same images, or sequences, with the same noise.
 
@@ -57,7 +61,7 @@ def require_quality(measured: Mapping[str, Any], what: str) -> None:
         )
 
 
-def _draw(model: Any, inputs: Mapping[str, np.ndarray]) -> Any:
+def _draw(model: "VAE", inputs: Mapping[str, np.ndarray]) -> Any:
     """Keras's draw of the codes, and log q of it, where neither is a matter of the encoder's outputs alone."""
     if not model.stochastic or is_gaussian(model) or _are_integers(model):
         return None
@@ -66,11 +70,11 @@ def _draw(model: Any, inputs: Mapping[str, np.ndarray]) -> Any:
     return keras.tree.map_structure(np.asarray, z), np.asarray(posterior.log_prob(z))
 
 
-def _are_integers(model: Any) -> bool:
+def _are_integers(model: "VAE") -> bool:
     return model.latent_kind == "index"
 
 
-def _measured(model: Any, run: Any, inputs: Mapping[str, np.ndarray], drawn: Any) -> dict[str, float]:
+def _measured(model: "VAE", run: Any, inputs: Mapping[str, np.ndarray], drawn: Any) -> dict[str, float]:
     x, given = inputs["x"], {name: array for name, array in inputs.items() if name != "x"}
     outputs = run("encoder", dict(inputs))
     code = model.code(outputs)
@@ -117,7 +121,7 @@ def _of_sequences(run: Any, x: np.ndarray, z: Mapping[str, np.ndarray]) -> np.nd
     return total
 
 
-def _by_name(model: Any, code: Any) -> dict[str, Any]:
+def _by_name(model: "VAE", code: Any) -> dict[str, Any]:
     return dict(code) if isinstance(code, Mapping) else {next(iter(model.latent_spec())): code}
 
 

@@ -8,6 +8,7 @@ from keras import ops
 from tensorflow_probability import distributions as tfd
 
 from keras_vae.likelihoods.base import Likelihood
+from keras_vae.types import Tensor
 
 
 class BernoulliImages(tfd.Distribution):
@@ -17,17 +18,17 @@ class BernoulliImages(tfd.Distribution):
     what importance-weighted likelihoods spend most of their time on beside matrix products.
     """
 
-    def __init__(self, logits: Any) -> None:
+    def __init__(self, logits: Tensor) -> None:
         self.logits = logits
         pixels = tfd.Bernoulli(logits=logits, dtype=logits.dtype)
         self._images = tfd.Independent(pixels, reinterpreted_batch_ndims=3)
         super().__init__(logits.dtype, tfd.NOT_REPARAMETERIZED, validate_args=False, allow_nan_stats=True)
 
-    def _log_prob(self, value: Any) -> Any:
+    def _log_prob(self, value: Tensor) -> Any:
         x, logits = _flat(value), _flat(self.logits)
         return ops.sum(x * logits - ops.softplus(logits), axis=-1)
 
-    def _sample_n(self, n: Any, seed: Any = None) -> Any:
+    def _sample_n(self, n: Any, seed: Tensor | None = None) -> Any:
         return self._images.sample(n, seed=seed)
 
     def _mean(self) -> Any:
@@ -55,7 +56,7 @@ class BernoulliImages(tfd.Distribution):
         return self._images.event_shape_tensor()
 
 
-def _flat(value: Any) -> Any:
+def _flat(value: Tensor) -> Any:
     """`(..., height, width, channels)` as `(..., pixels)`."""
     return ops.reshape(value, (*ops.shape(value)[:-3], math.prod(value.shape[-3:])))
 
@@ -69,7 +70,7 @@ class Bernoulli(Likelihood):
 
     levels = 2
 
-    def parameters(self, raw: Any) -> dict[str, Any]:
+    def parameters(self, raw: Tensor) -> dict[str, Any]:
         return {"logits": raw, "mean": ops.sigmoid(raw)}
 
     def distribution(self, parameters: dict[str, Any]) -> tfd.Distribution:
@@ -92,14 +93,14 @@ class ContinuousBernoulli(Likelihood):
     which is drawn towards 1/2.
     """
 
-    def parameters(self, raw: Any) -> dict[str, Any]:
+    def parameters(self, raw: Tensor) -> dict[str, Any]:
         return {"logits": raw, "mean": _continuous_mean(raw)}
 
     def distribution(self, parameters: dict[str, Any]) -> tfd.Distribution:
         return tfd.Independent(tfd.ContinuousBernoulli(logits=parameters["logits"]), reinterpreted_batch_ndims=3)
 
 
-def _continuous_mean(logits: Any) -> Any:
+def _continuous_mean(logits: Tensor) -> Any:
     """1 / (1 - exp(-l)) - 1 / l = (1 + coth(l / 2) - 2 / l) / 2, its series near 0, where both terms are infinite.
 
     TFP's own formula has expm1, which ONNX lacks.

@@ -10,6 +10,7 @@ from tensorflow_probability import distributions as tfd
 
 from keras_vae.checks import check_whole_number
 from keras_vae.likelihoods.base import Likelihood, soft_bound
+from keras_vae.types import Tensor
 
 _STEPS = 255.0
 # exp(-7) on pixels in [-1, 1], the least scale of Salimans et al., is half of it on [0, 1]; 1 is flat.
@@ -27,7 +28,7 @@ class DiscretizedLogistic(tfd.Distribution):
         self._loc, self._log_scale = loc, log_scale
         super().__init__(loc.dtype, tfd.NOT_REPARAMETERIZED, validate_args=False, allow_nan_stats=True)
 
-    def _log_prob(self, value: Any) -> Any:
+    def _log_prob(self, value: Tensor) -> Any:
         inverse = ops.exp(-self._log_scale)
         below = -ops.softplus(-(value + 0.5 / _STEPS - self._loc) * inverse)  # log s(b)
         above = -ops.softplus((value - 0.5 / _STEPS - self._loc) * inverse)  # log s(-a)
@@ -35,7 +36,7 @@ class DiscretizedLogistic(tfd.Distribution):
         first, last = value < 0.5 / _STEPS, value > 1.0 - 0.5 / _STEPS
         return ops.where(first, below, ops.where(last, above, below + above + width))
 
-    def _sample_n(self, n: int, seed: Any = None) -> Any:
+    def _sample_n(self, n: int, seed: Tensor | None = None) -> Any:
         drawn = tfd.Logistic(self._loc, ops.exp(self._log_scale)).sample(n, seed=seed)
         return ops.round(ops.clip(drawn, 0.0, 1.0) * _STEPS) / _STEPS
 
@@ -54,7 +55,7 @@ class DiscretizedLogistic(tfd.Distribution):
         return tf.TensorShape([])
 
 
-def _softplus(value: Any) -> Any:
+def _softplus(value: Tensor) -> Any:
     """log(1 + exp(value)) by way of negative numbers only: LiteRT's softplus ends at 88, where exp(value) overflows."""
     return ops.maximum(value, 0.0) + ops.softplus(-ops.abs(value))
 
@@ -83,7 +84,7 @@ class LogisticMixture(Likelihood):
         self.components = check_whole_number(components, "components")
         self.channels_per_pixel = 3 * self.components
 
-    def parameters(self, raw: Any) -> dict[str, Any]:
+    def parameters(self, raw: Tensor) -> dict[str, Any]:
         channels = raw.shape[-1] // self.channels_per_pixel
         parts = ops.reshape(raw, (-1, *raw.shape[1:3], channels, 3, self.components))
         # An untrained decoder gives zeros: means spread over [0, 1], scales of some ten levels.
@@ -125,7 +126,7 @@ class Categorical(Likelihood):
         super().__init__(**kwargs)
         self.levels = self.channels_per_pixel = check_whole_number(levels, "levels", minimum=2)
 
-    def parameters(self, raw: Any) -> dict[str, Any]:
+    def parameters(self, raw: Tensor) -> dict[str, Any]:
         logits = ops.reshape(raw, (-1, *raw.shape[1:3], raw.shape[-1] // self.levels, self.levels))
         return {"logits": logits, "mean": ops.sum(ops.softmax(logits, axis=-1) * self._grid(raw.dtype), axis=-1)}
 

@@ -9,6 +9,7 @@ from tensorflow_probability import distributions as tfd
 
 from keras_vae.errors import UserError
 from keras_vae.likelihoods.base import Likelihood, soft_bound
+from keras_vae.types import Tensor
 
 
 class LocationScale(Likelihood):
@@ -45,7 +46,7 @@ class LocationScale(Likelihood):
             self.learned = self.add_weight(shape=(), initializer="zeros", name=f"raw_{self.parameter}")
         self.built = True
 
-    def parameters(self, raw: Any) -> dict[str, Any]:
+    def parameters(self, raw: Tensor) -> dict[str, Any]:
         mean, learned = ops.split(raw, 2, axis=-1) if self.scale == "pixel" else (raw, self.learned)
         parameters = {"mean": ops.sigmoid(mean) if self.bounded_mean else mean}
         if learned is not None:

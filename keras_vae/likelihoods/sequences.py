@@ -9,6 +9,7 @@ from tensorflow_probability import distributions as tfd
 
 from keras_vae.likelihoods.base import Likelihood
 from keras_vae.networks.searches import draw
+from keras_vae.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -40,7 +41,7 @@ class TokenSequence(tfd.Distribution):
     def __init__(
         self,
         decoder: Any,
-        z: Any,
+        z: Tensor,
         length: int,
         vocabulary_size: int,
         training: bool = False,
@@ -52,7 +53,7 @@ class TokenSequence(tfd.Distribution):
         self._training, self._word_dropout, self._seed = training, word_dropout, seed
         super().__init__(tf.int32, tfd.NOT_REPARAMETERIZED, validate_args=False, allow_nan_stats=True)
 
-    def logits(self, x: Any) -> Any:
+    def logits(self, x: Tensor) -> Any:
         """Of every token of x given those before it: `(..., length, vocabulary_size)`."""
         tokens = ops.reshape(x, (-1, self._length))
         z = ops.broadcast_to(self._z, (*ops.shape(x)[:-1], self._z.shape[-1]))
@@ -64,7 +65,7 @@ class TokenSequence(tfd.Distribution):
         outputs = self._decoder((previous, ops.reshape(z, (-1, z.shape[-1]))), training=self._training)
         return ops.reshape(ops.cast(outputs, self._z.dtype), (*ops.shape(x), self._size))
 
-    def _log_prob(self, value: Any) -> Any:
+    def _log_prob(self, value: Tensor) -> Any:
         end = ops.cast(ops.equal(value, 0), "int32")
         padding = ops.greater(ops.cumsum(end, axis=-1) - end, 0)
         log_p = -ops.sparse_categorical_crossentropy(value, self.logits(value), from_logits=True)

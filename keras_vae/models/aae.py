@@ -14,7 +14,7 @@ from keras_vae.core import VAE, Batch, Player, Terms, inference
 from keras_vae.errors import UserError
 from keras_vae.models.parts import conditions
 from keras_vae.networks import MLP
-from keras_vae.types import Condition, Tensor
+from keras_vae.types import Condition, ConditionLike, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -109,7 +109,7 @@ class AAE(VAE):
         if self.conditional:
             conditions.warn_unlabelled(type(self).__name__, labelled)
 
-    def check_condition(self, condition: Any, count: int) -> dict[str, Any]:
+    def check_condition(self, condition: ConditionLike, count: int) -> dict[str, Any]:
         """Labels `(count,)`, -1 where there are none; empty without num_classes.
 
         Raises:
@@ -119,7 +119,7 @@ class AAE(VAE):
             return super().check_condition(condition, count)
         return {"condition": conditions.labels_or_none(condition, self.num_classes, count)}
 
-    def _logit(self, z: Tensor, labels: Any, training: bool) -> Any:
+    def _logit(self, z: Tensor, labels: Tensor, training: bool) -> Any:
         if self.conditional:  # -1, unlabelled, is class 0 here
             known = conditions.one_hot(labels + 1, self.num_classes + 1, self.float_dtype)
             z = ops.concatenate([z, known], axis=-1)

@@ -12,7 +12,7 @@ from keras_vae.errors import UserError
 from keras_vae.likelihoods import soft_bound
 from keras_vae.models.parts import conditions
 from keras_vae.networks import MLP
-from keras_vae.types import Condition, Latent, Spec, Tensor
+from keras_vae.types import Condition, ConditionLike, Latent, Spec, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -79,7 +79,7 @@ class CVAE(VAE):
             return {"condition": Spec((self.condition_dim,), "float32", "vector")}
         return {"condition": Spec((), "int32", "label", self.num_classes)}
 
-    def check_condition(self, condition: Any, count: int) -> dict[str, Any]:
+    def check_condition(self, condition: ConditionLike, count: int) -> dict[str, Any]:
         """The condition as an array: labels `(count,)`, or vectors `(count, condition_dim)`.
 
         Raises:
@@ -101,7 +101,7 @@ class CVAE(VAE):
         own = {name: getattr(self, name) for name in ("num_classes", "condition_dim", "learned_prior")}
         return {**super().get_config(), **own}
 
-    def _features(self, condition: Any) -> Any:
+    def _features(self, condition: Condition | None) -> Any:
         if self.condition_dim:
             return ops.cast(condition, self.float_dtype)
         return conditions.one_hot(condition, self.num_classes, self.float_dtype)

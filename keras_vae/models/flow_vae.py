@@ -107,6 +107,6 @@ class FlowVAE(VAE):
             return [flows.Planar(each[:, :size], each[:, size:-1], each[:, -1]) for each in layers]
         return [self._map(layer, network, rest) for layer, network in enumerate(self.flow_networks)]
 
-    def _map(self, layer: int, network: Any, context: Any) -> Any:
+    def _map(self, layer: int, network: keras.Layer, context: Tensor) -> Any:
         degrees, interpret = self._degrees(layer), flows.MASKED[self.flow][1]
         return flows.AffineAutoregressive(lambda z: interpret(network(z, context), degrees), degrees, context.dtype)

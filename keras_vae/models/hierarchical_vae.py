@@ -21,7 +21,7 @@ from keras_vae.distributions.ladder import (
 )
 from keras_vae.errors import UserError
 from keras_vae.models.parts.levels import Levels
-from keras_vae.models.parts.pseudo_inputs import add_pseudo_inputs, beside, images_of, mixture
+from keras_vae.models.parts.pseudo_inputs import add_pseudo_inputs, images_of, mixture
 from keras_vae.networks.ladder import BETWEEN_LEVELS, between
 from keras_vae.types import Condition, Latent, Spec, Tensor, Tensors
 
@@ -91,7 +91,9 @@ class HierarchicalVAE(VAE):
 
     def prior(self, condition: Condition | None = None, training: bool = False) -> Any:
         """p(z_1..z_L), a `Ladder` of batch shape `()`."""
-        pseudo = self._bottom_up(images_of(self), training) if self.pseudo_inputs else {}
+        pseudo = (
+            self._bottom_up(images_of(self.raw_pseudo_inputs, self.float_dtype), training) if self.pseudo_inputs else {}
+        )
         return self._prior(pseudo, training)
 
     def posterior_and_prior(
@@ -100,7 +102,10 @@ class HierarchicalVAE(VAE):
         """Both of one pass of the encoder, where the prior has pseudo-inputs."""
         if not self.pseudo_inputs:
             return super().posterior_and_prior(x, condition, training)
-        both, count = self._bottom_up(beside(self, x), training), self.pseudo_inputs
+        both, count = (
+            self._bottom_up(ops.concatenate([images_of(self.raw_pseudo_inputs, self.float_dtype), x]), training),
+            self.pseudo_inputs,
+        )
         pseudo, own = (keras.tree.map_structure(lambda v, i=i: v[:count] if i else v[count:], both) for i in (1, 0))
         return posterior_ladder(self.levels.shapes, own, self._prior_level, training), self._prior(pseudo, training)
 

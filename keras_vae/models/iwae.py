@@ -99,6 +99,6 @@ class IWAE(VAE):
         return {**super().get_config(), **{name: getattr(self, name) for name in own}}
 
 
-def _stopped(posterior: Any) -> tfd.Distribution:
+def _stopped(posterior: tfd.Distribution) -> tfd.Distribution:
     inner = posterior.distribution
     return tfd.Independent(tfd.Normal(ops.stop_gradient(inner.loc), ops.stop_gradient(inner.scale)), 1)

@@ -64,7 +64,7 @@ class ResidualVQVAE(CodebookVAE):
             **kwargs,
         )
 
-    def quantised(self, outputs: Any) -> list[tuple[Any, Any, Any]]:
+    def quantised(self, outputs: Tensor) -> list[tuple[Any, Any, Any]]:
         """For each codebook: what was left before it, `(..., embedding_dim)`; its code, `(...)`; and the entry."""
         levels, left = [], outputs
         for entries in self._entries():

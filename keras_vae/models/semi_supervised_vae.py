@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -17,7 +17,10 @@ from keras_vae.core.inference import checked_inputs
 from keras_vae.errors import NotApplicable, UserError
 from keras_vae.models.parts import conditions
 from keras_vae.networks import ENCODERS
-from keras_vae.types import Condition, Latent, Spec, Tensor
+from keras_vae.types import Condition, ConditionLike, Latent, Spec, Tensor
+
+if TYPE_CHECKING:
+    from keras_vae.priors import FittedPrior
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -116,7 +119,7 @@ class SemiSupervisedVAE(VAE):
     def condition_spec(self) -> dict[str, Spec]:
         return {"condition": Spec((), "int32", "label", self.num_classes)}
 
-    def check_condition(self, condition: Any, count: int) -> dict[str, Any]:
+    def check_condition(self, condition: ConditionLike, count: int) -> dict[str, Any]:
         """Labels `(count,)`, int32, -1 where there are none, under `condition`.
 
         Raises:
@@ -137,7 +140,7 @@ class SemiSupervisedVAE(VAE):
         images = checked_inputs(self, x)
         return np.exp(checks.in_blocks(lambda _, part: self.functions.of(self.log_q)(part["x"]), images))
 
-    def decode(self, z: Latent, condition: Condition | None = None) -> np.ndarray:
+    def decode(self, z: Any, condition: ConditionLike = None) -> np.ndarray:
         """As `VAE.decode`, with a label for each code.
 
         Raises:
@@ -147,7 +150,7 @@ class SemiSupervisedVAE(VAE):
             raise UserError("decode needs a label for each code. Given: none, or -1. Give condition=, from 0.")
         return super().decode(z, condition)
 
-    def reconstruct(self, x: ArrayLike, condition: Condition | None = None) -> np.ndarray:
+    def reconstruct(self, x: ArrayLike, condition: ConditionLike = None) -> np.ndarray:
         """As `VAE.reconstruct`; the likeliest class stands for a missing label.
 
         Raises:
@@ -156,7 +159,9 @@ class SemiSupervisedVAE(VAE):
         labels = checked_inputs(self, x, condition)["condition"]
         return super().reconstruct(x, np.where(labels < 0, self.classify(x).argmax(-1), labels))
 
-    def sample(self, count: int, seed: int = 0, condition: Condition | None = None, prior: Any = None) -> np.ndarray:
+    def sample(
+        self, count: int, seed: int = 0, condition: ConditionLike = None, prior: "FittedPrior | None" = None
+    ) -> np.ndarray:
         """As `VAE.sample`; labels are drawn from p(y) where no condition is given.
 
         Raises:
@@ -167,7 +172,7 @@ class SemiSupervisedVAE(VAE):
             condition = np.random.default_rng(seed).choice(self.num_classes, count, p=np.exp(self.log_p))
         return super().sample(count, seed, condition, prior)
 
-    def log_p_condition(self, condition: Any) -> np.ndarray:
+    def log_p_condition(self, condition: Condition) -> np.ndarray:
         """As `VAE.log_p_condition`: log p(y) of each label.
 
         Raises:
@@ -183,20 +188,20 @@ class SemiSupervisedVAE(VAE):
         self,
         x: Tensor,
         samples: int,
-        seed: Any,
+        seed: int | Tensor,
         condition: Condition | None = None,
-        prior: Any = None,
-        posterior: Any = None,
-    ) -> Any:
+        prior: tfd.Distribution | None = None,
+        posterior: tfd.Distribution | None = None,
+    ) -> Tensor:
         """As `VAE.log_weights`: log of p(x, z, y) / q(z|x, y), and of its sum over the classes where y is missing."""
-        seed = randomness.seed_of(seed, randomness.EVALUATION) if isinstance(seed, int) else seed
+        base = randomness.seed_of(seed, randomness.EVALUATION) if isinstance(seed, int) else seed
         inner = (self.proposal(x) if posterior is None else posterior).distribution
         own = self.rows(condition, ops.shape(x)[0])
 
-        def weighed(rows: Any, place: Any, mean: Any, scale: Any) -> Any:
+        def weighed(rows: Tensor, place: Any, mean: Tensor, scale: Tensor) -> Any:
             gaussian = tfd.Independent(tfd.Normal(mean, scale), 1)
             log_w = super(SemiSupervisedVAE, self).log_weights(
-                x, samples, randomness.fold(seed, place), rows, prior, gaussian
+                x, samples, randomness.fold(base, place), rows, prior, gaussian
             )
             return log_w + ops.sum(rows * self.log_p, axis=-1)
 
@@ -226,7 +231,7 @@ class SemiSupervisedVAE(VAE):
         """`rows` of one class for `count` images."""
         return self.rows(ops.broadcast_to(y, (count,)))
 
-    def _known(self, x: Tensor, condition: Any) -> Any:
+    def _known(self, x: Tensor, condition: Condition | None) -> Any:
         """One-hot rows; the classifier's likeliest class where the label is missing."""
         if (own := self.rows(condition, ops.shape(x)[0])) is condition:  # rows already
             return own

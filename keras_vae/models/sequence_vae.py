@@ -14,9 +14,9 @@ from keras_vae import checks, randomness
 from keras_vae.core import VAE
 from keras_vae.errors import UserError
 from keras_vae.likelihoods.sequences import TokenSequence, TokenSequences
+from keras_vae.models.parts.steps import step_graphs
 from keras_vae.networks import searches
 from keras_vae.networks.recurrent import GRUDecoder, GRUEncoder
-from keras_vae.networks.steps import step_graphs
 from keras_vae.types import Condition, Latent, Spec, Tensor
 
 
@@ -90,19 +90,19 @@ class SequenceVAE(VAE):
         """p(x|z), a `TokenSequence` of batch shape `(batch,)`; in training it hides tokens from the decoder."""
         rate = self.word_dropout if training else 0.0
         seed = self.draws.next() if rate else None
-        z = ops.cast(z, self.float_dtype)
-        return TokenSequence(self.decoder, z, self.length, self.vocabulary_size, training, rate, seed)
+        code = ops.cast(z, self.float_dtype)
+        return TokenSequence(self.decoder, code, self.length, self.vocabulary_size, training, rate, seed)
 
     def likelihood_parameters(
         self, z: Latent, condition: Condition | None = None, training: bool = False
     ) -> dict[str, Any]:
         """`tokens`, the greedy sequence `(batch, length)`, and the `logits` that each was the largest of."""
-        z = ops.cast(z, self.float_dtype)
-        tokens, logits = searches.rollout(self.decoder, z, self.length, self.vocabulary_size)
+        code = ops.cast(z, self.float_dtype)
+        tokens, logits = searches.rollout(self.decoder, code, self.length, self.vocabulary_size)
         return {"tokens": tokens, "logits": logits}
 
     def extra_graphs(self) -> list[Any]:
-        """The decoder step by step, for searches outside of Python: `keras_vae.networks.steps.step_graphs`."""
+        """The decoder step by step, for searches outside of Python: `keras_vae.models.parts.steps.step_graphs`."""
         return step_graphs(self)
 
     def beam_search(self, z: Tensor, beams: int = 5) -> np.ndarray:
@@ -144,5 +144,5 @@ class SequenceVAE(VAE):
     def _likeliest(self, z: Tensor, beams: int) -> Any:
         return searches.beam_search(self.decoder, z, self.length, beams)[0][:, 0]
 
-    def _drawn(self, z: Tensor, temperature: float, seed: Any) -> Any:
+    def _drawn(self, z: Tensor, temperature: float, seed: Tensor) -> Any:
         return searches.draw(self.decoder, z, self.length, self.vocabulary_size, seed, temperature)

@@ -108,7 +108,7 @@ class VAEGAN(VAE):
         return {**super().get_config(), "gamma": self.gamma, "features": self.features}
 
 
-def _told_apart(logits: Any) -> Any:
+def _told_apart(logits: Tensor) -> Any:
     """gan, the mean over the batch, of logits for real images, then reconstructions, then prior draws."""
     real, reconstructed, drawn = ops.split(logits, 3)
     return divergences.cross_entropy(real, reconstructed) + ops.mean(ops.softplus(drawn))

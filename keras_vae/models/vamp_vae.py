@@ -3,11 +3,12 @@
 from typing import Any
 
 import keras
+from keras import ops
 from tensorflow_probability import distributions as tfd
 
 from keras_vae.checks import check_whole_number
 from keras_vae.core import VAE
-from keras_vae.models.parts.pseudo_inputs import add_pseudo_inputs, beside, images_of, mixture
+from keras_vae.models.parts.pseudo_inputs import add_pseudo_inputs, images_of, mixture
 from keras_vae.types import Condition, Tensor
 
 
@@ -34,13 +35,17 @@ class VampVAE(VAE):
 
     def prior(self, condition: Condition | None = None, training: bool = False) -> tfd.Distribution:
         """The mixture of the posteriors at the pseudo-inputs; batch shape `()`, event shape `(latent_dim,)`."""
-        return mixture(self.posterior(images_of(self), condition, training), self.pseudo_inputs)
+        return mixture(
+            self.posterior(images_of(self.raw_pseudo_inputs, self.float_dtype), condition, training), self.pseudo_inputs
+        )
 
     def posterior_and_prior(
         self, x: Tensor, condition: Condition | None = None, training: bool = False
     ) -> tuple[Any, Any]:
         """Both of one pass of the encoder: BatchNorm normalises images and pseudo-inputs alike."""
-        both = self.posterior(beside(self, x), condition, training)
+        both = self.posterior(
+            ops.concatenate([images_of(self.raw_pseudo_inputs, self.float_dtype), x]), condition, training
+        )
         return both[self.pseudo_inputs :], mixture(both[: self.pseudo_inputs], self.pseudo_inputs)
 
     def get_config(self) -> dict[str, Any]:

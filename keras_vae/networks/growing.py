@@ -16,6 +16,7 @@ from keras_vae.checks import check_whole_number
 from keras_vae.errors import UserError
 from keras_vae.networks.mlp import check_activation, check_sizes
 from keras_vae.networks.stack import check_halving, repeated
+from keras_vae.types import Tensor
 
 
 class GrowingNetwork(keras.layers.Layer):
@@ -127,7 +128,7 @@ class GrowingEncoder(GrowingNetwork):
         )
         self.begin_fading()
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
+    def call(self, inputs: Tensor, training: bool = False) -> Any:
         value = self.stages[0](self.pixels[0](inputs))
         if self.fade_steps:
             value = self.faded(self.pixels[1](ops.average_pool(inputs, 2)), value)
@@ -171,7 +172,7 @@ class GrowingDecoder(GrowingNetwork):
                 self.pixels.append(self.made((*shape, size), write))
         self.begin_fading()
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
+    def call(self, inputs: Tensor, training: bool = False) -> Any:
         value = self.head(inputs)
         for stage in self.stages[:0:-1]:
             value = stage(value)

@@ -8,6 +8,8 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_vae.types import Tensor
+
 
 @keras.saving.register_keras_serializable(package="keras_vae")
 class MaskedDense(keras.layers.Layer):
@@ -18,7 +20,7 @@ class MaskedDense(keras.layers.Layer):
       kernel_initializer: of W, in words that Keras knows.
     """
 
-    def __init__(self, mask: Any, kernel_initializer: str = "glorot_uniform", **kwargs: Any) -> None:
+    def __init__(self, mask: np.ndarray, kernel_initializer: str = "glorot_uniform", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.mask = np.asarray(mask, "float32")
         self.kernel_initializer = kernel_initializer
@@ -26,7 +28,7 @@ class MaskedDense(keras.layers.Layer):
         self.bias = self.add_weight(shape=self.mask.shape[1:], initializer="zeros", name="bias")
         self.built = True
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Any:
         kernel = ops.cast(self.kernel, self.compute_dtype) * ops.convert_to_tensor(self.mask, self.compute_dtype)
         return ops.matmul(inputs, kernel) + ops.cast(self.bias, self.compute_dtype)
 
@@ -74,7 +76,7 @@ class MaskedNetwork(keras.layers.Layer):
             self.from_context.build((None, context_dim))
         self.built = True
 
-    def call(self, inputs: Any, context: Any = None) -> Any:
+    def call(self, inputs: Tensor, context: Tensor | None = None) -> Any:
         value = self.layers[0](inputs)
         if self.context_dim:
             value += self.from_context(context)

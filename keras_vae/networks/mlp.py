@@ -8,6 +8,7 @@ import numpy as np
 
 from keras_vae.errors import UserError
 from keras_vae.registry import nearest
+from keras_vae.types import Tensor
 
 
 def check_sizes(sizes: Any, what: str) -> tuple[int, ...]:
@@ -74,7 +75,7 @@ class MLP(keras.layers.Layer):
     def build(self, input_shape: Sequence[int | None]) -> None:
         self.stack.build(input_shape)
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
+    def call(self, inputs: Tensor, training: bool = False) -> Any:
         return self.stack(inputs, training=training)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:

@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_vae.checks import check_whole_number
 from keras_vae.errors import UserError
+from keras_vae.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -19,7 +20,7 @@ class MaskedConv2D(keras.layers.Layer):
       mask: `(height, width)`, odd sizes, 1 where a tap exists.
     """
 
-    def __init__(self, filters: int, mask: Any, **kwargs: Any) -> None:
+    def __init__(self, filters: int, mask: Tensor, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.filters, self.mask = filters, np.asarray(mask, "float32")
 
@@ -28,12 +29,12 @@ class MaskedConv2D(keras.layers.Layer):
         self.kernel = self.add_weight(shape=shape, initializer="glorot_uniform", name="kernel")
         self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias")
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Any:
         mask = ops.convert_to_tensor(self.mask[:, :, None, None], self.compute_dtype)
         kernel = ops.cast(self.kernel, self.compute_dtype) * mask
         return ops.conv(inputs, kernel, padding="same") + ops.cast(self.bias, self.compute_dtype)
 
-    def last_row(self, rows: Any) -> Any:
+    def last_row(self, rows: Tensor) -> Any:
         """What `call` gives in one row, of the rows that the mask sees from there: `(batch, rows, width, channels)`."""
         kernel, sides = ops.cast(self.kernel[: rows.shape[1]], self.compute_dtype), self.mask.shape[1] // 2
         padded = ops.pad(rows, [[0, 0], [0, 0], [sides, sides], [0, 0]])
@@ -94,7 +95,7 @@ class GatedBlock(keras.layers.Layer):
         self.down.build((*input_shape[:-1], 2 * self.filters))
         self.out.build((*input_shape[:-1], self.filters))
 
-    def call(self, above: Any, left: Any) -> tuple[Any, Any]:
+    def call(self, above: Tensor, left: Tensor) -> tuple[Any, Any]:
         vertical = self.vertical(above)
         horizontal = self.horizontal(left) + self.down(vertical)
         new_above, gated = (gate(value) for value in (vertical, horizontal))
@@ -106,7 +107,7 @@ class GatedBlock(keras.layers.Layer):
         return {**super().get_config(), **own}
 
 
-def gate(value: Any) -> Any:
+def gate(value: Tensor) -> Any:
     first, second = ops.split(value, 2, axis=-1)
     return ops.tanh(first) * ops.sigmoid(second)
 
@@ -154,10 +155,10 @@ class PixelCNN(keras.layers.Layer):
         self.embedding.build()
         self.built = True
 
-    def call(self, codes: Any) -> Any:
+    def call(self, codes: Tensor) -> Any:
         return self.logits(self.embedding(codes))
 
-    def logits(self, vectors: Any) -> Any:
+    def logits(self, vectors: Tensor) -> Any:
         """Of embedded integers, `(batch, height, width, filters)`."""
         above = left = vectors
         for block in self.gated:

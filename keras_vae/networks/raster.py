@@ -14,6 +14,7 @@ from typing import Any
 from keras import ops
 
 from keras_vae.networks.pixelcnn import PixelCNN, gate
+from keras_vae.types import Tensor
 
 Shape = tuple[int, ...]
 
@@ -30,7 +31,7 @@ def place_shapes(network: PixelCNN) -> tuple[Shape, Shape]:
     return kept, (network.blocks, 2 * network.filters)
 
 
-def next_row(network: PixelCNN, last_row: Any, rows: Any) -> tuple[Any, Any]:
+def next_row(network: PixelCNN, last_row: Tensor, rows: Tensor) -> tuple[Any, Any]:
     """The vertical stack in the next row.
 
     Args:
@@ -52,7 +53,7 @@ def next_row(network: PixelCNN, last_row: Any, rows: Any) -> tuple[Any, Any]:
     return ops.stack(given, axis=2), ops.stack(kept, axis=1)
 
 
-def next_place(network: PixelCNN, last: Any, above: Any, left: Any) -> tuple[Any, Any]:
+def next_place(network: PixelCNN, last: Tensor, above: Tensor, left: Tensor) -> tuple[Any, Any]:
     """The logits of the next place of a row.
 
     Args:
@@ -88,11 +89,11 @@ def draw(network: PixelCNN, count: Any, height: int, width: int, choose: Callabl
     nothing = ops.zeros((count, 1), "int32") + network.entries
     columns = ops.arange(width, dtype="int32")
 
-    def one_row(row: Any, carry: Any) -> Any:
+    def one_row(row: Any, carry: Tensor) -> Any:
         grid, last_row, rows = carry
         above, rows = next_row(network, last_row, rows)
 
-        def one_place(column: Any, carry: Any) -> Any:
+        def one_place(column: Any, carry: Tensor) -> Any:
             drawn, last, left = carry
             logits, left = next_place(network, last, ops.take(above, column, axis=1), left)
             last = choose(logits, row * width + column)
@@ -115,7 +116,7 @@ def _embedded(network: PixelCNN, integers: Any) -> Any:
     return ops.take(ops.concatenate([table, ops.zeros_like(table[:1])]), integers, axis=0)
 
 
-def _at_one_place(convolution: Any, vectors: Any) -> Any:
+def _at_one_place(convolution: Any, vectors: Tensor) -> Any:
     """What a 1x1 convolution gives, `(batch, channels)`: a product of matrices, as ONNX has no convolution of those."""
     kernel, bias = (ops.cast(each, vectors.dtype) for each in (convolution.kernel[0, 0], convolution.bias))
     return convolution.activation(ops.matmul(vectors, kernel) + bias)

@@ -7,6 +7,7 @@ import keras
 from keras import ops
 
 from keras_vae.checks import check_whole_number
+from keras_vae.types import Tensor
 
 
 class _Recurrent(keras.layers.Layer):
@@ -69,7 +70,7 @@ class GRUEncoder(_Recurrent):
             reader.build((*input_shape, self.embedding_dim))
         self.last.build((None, len(self.readers) * self.units))
 
-    def call(self, tokens: Any, training: bool = False) -> Any:
+    def call(self, tokens: Tensor, training: bool = False) -> Any:
         """`(batch, *output_shape)` of int32 tokens `(batch, length)`."""
         embedded, mask = self.embedding(tokens), ops.not_equal(tokens, 0)
         states = [reader(embedded, mask=mask, training=training) for reader in self.readers]
@@ -107,21 +108,21 @@ class GRUDecoder(_Recurrent):
         self.recurrence.build((*tokens, self.embedding_dim + code[-1]))
         self.logits.build((None, None, self.units))
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
+    def call(self, inputs: Tensor, training: bool = False) -> Any:
         """Logits `(batch, length, vocabulary_size)` of previous tokens `(batch, length)`, int32, and codes."""
         tokens, z = inputs
         codes = ops.broadcast_to(z[:, None], (*ops.shape(tokens), z.shape[-1]))
         states = self.recurrence(self._joined(tokens, codes), initial_state=self.initial_state(z), training=training)
         return self.logits(states)
 
-    def initial_state(self, z: Any) -> Any:
+    def initial_state(self, z: Tensor) -> Any:
         """The state before the first token: `(batch, units)`."""
         return self.first(z)
 
-    def step(self, tokens: Any, state: Any, z: Any) -> tuple[Any, Any]:
+    def step(self, tokens: Tensor, state: Any, z: Tensor) -> tuple[Any, Any]:
         """Logits `(batch, vocabulary_size)` of the next token, and the next state, of one previous token each."""
         output, (state,) = self.recurrence.cell(self._joined(tokens, z), [ops.cast(state, self.compute_dtype)])
         return self.logits(output), state
 
-    def _joined(self, tokens: Any, codes: Any) -> Any:
+    def _joined(self, tokens: Tensor, codes: Tensor) -> Any:
         return ops.concatenate([self.embedding(tokens), ops.cast(codes, self.compute_dtype)], axis=-1)

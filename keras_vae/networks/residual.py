@@ -14,6 +14,7 @@ import numpy as np
 from keras_vae.checks import check_whole_number
 from keras_vae.errors import UserError
 from keras_vae.networks.stack import Stack, Upsample, check_halving
+from keras_vae.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -39,7 +40,7 @@ class ResidualBlock(keras.layers.Layer):
         self.change = keras.Sequential(layers)
         self.change.build(input_shape)
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Any:
         return inputs + self.change(inputs)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:

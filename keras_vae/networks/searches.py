@@ -10,8 +10,10 @@ import tensorflow as tf
 from keras import ops
 from tensorflow_probability import distributions as tfd
 
+from keras_vae.types import Tensor
 
-def draw(decoder: Any, z: Any, length: int, vocabulary_size: int, seed: Any, temperature: float = 1.0) -> Any:
+
+def draw(decoder: Any, z: Tensor, length: int, vocabulary_size: int, seed: Tensor, temperature: float = 1.0) -> Any:
     """A draw for each code, token by token from softmax(logits / temperature): tokens `(batch, length)`.
 
     The largest of logits with Gumbel noise is such a draw: section 2 of Maddison et al. 2014,
@@ -23,7 +25,7 @@ def draw(decoder: Any, z: Any, length: int, vocabulary_size: int, seed: Any, tem
 
 
 def rollout(
-    decoder: Any, z: Any, length: int, vocabulary_size: int, noise: Any = None, temperature: float = 1.0
+    decoder: Any, z: Tensor, length: int, vocabulary_size: int, noise: Tensor | None = None, temperature: float = 1.0
 ) -> tuple[Any, Any]:
     """The token of the largest logit / temperature + noise, step by step; without noise, the greedy sequence.
 
@@ -39,7 +41,7 @@ def rollout(
     """
     places = ops.arange(length)
 
-    def one_step(place: Any, carry: Any) -> Any:
+    def one_step(place: Tensor, carry: Tensor) -> Any:
         last, state, tokens, all_logits = carry
         logits, state = decoder.step(last, state, z)
         logits = ops.cast(logits, z.dtype)
@@ -59,7 +61,7 @@ def rollout(
     return tokens, all_logits
 
 
-def beam_search(decoder: Any, z: Any, length: int, beams: int) -> tuple[Any, Any]:
+def beam_search(decoder: Any, z: Tensor, length: int, beams: int) -> tuple[Any, Any]:
     """The likeliest sequences that are found by keeping the `beams` likeliest beginnings at each step.
 
     One beam is the greedy search. As many beams as there are sequences find the likeliest of all.
@@ -75,7 +77,7 @@ def beam_search(decoder: Any, z: Any, length: int, beams: int) -> tuple[Any, Any
     """
     codes, places = ops.repeat(z, beams, axis=0), ops.arange(length)
 
-    def one_step(place: Any, carry: Any) -> Any:
+    def one_step(place: Tensor, carry: Tensor) -> Any:
         tokens, state, scores, ended = carry
         previous = ops.take_along_axis(tokens, ops.broadcast_to(ops.maximum(place - 1, 0), (*ops.shape(scores), 1)), 2)
         logits, state = decoder.step(ops.reshape(previous, (-1,)), state, codes)
@@ -87,7 +89,7 @@ def beam_search(decoder: Any, z: Any, length: int, beams: int) -> tuple[Any, Any
         scores, chosen = ops.top_k(ops.reshape(scores[..., None] + log_p, (-1, beams * size)), beams)
         parents, last = ops.floor_divide(chosen, size)[..., None], ops.mod(chosen, size)
 
-        def survivors(value: Any) -> Any:
+        def survivors(value: Tensor) -> Any:
             return ops.take_along_axis(value, parents, axis=1)
 
         tokens = ops.where(ops.equal(places, place), last[..., None], survivors(tokens))

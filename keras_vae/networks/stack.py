@@ -8,6 +8,7 @@ from keras import ops
 
 from keras_vae.errors import UserError
 from keras_vae.networks.mlp import check_activation, check_sizes
+from keras_vae.types import Tensor
 
 _FILTERS = "filters of a convolutional network"
 
@@ -40,7 +41,7 @@ class Stack(keras.layers.Layer):
         self.stack = keras.Sequential(self.layers_for(input_shape))
         self.stack.build(input_shape)
 
-    def call(self, inputs: Any, training: bool = False) -> Any:
+    def call(self, inputs: Tensor, training: bool = False) -> Any:
         return self.stack(inputs, training=training)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
@@ -68,7 +69,7 @@ def check_halving(filters: Sequence[int], image_shape: Sequence[int | None]) -> 
     return (height or 0) // factor, (width or 0) // factor
 
 
-def repeated(images: Any, times: int) -> Any:
+def repeated(images: Tensor, times: int) -> Any:
     """Each pixel as `times` x `times` equal ones, `(batch, height, width, channels)`: nearest-neighbour upsampling.
 
     By joining and reshaping, which every runtime has.
@@ -84,7 +85,7 @@ def repeated(images: Any, times: int) -> Any:
 class Upsample(keras.layers.Layer):
     """Twice the height and width, each pixel four times: `repeated` as a layer."""
 
-    def call(self, inputs: Any) -> Any:
+    def call(self, inputs: Tensor) -> Any:
         return repeated(inputs, 2)
 
     def compute_output_shape(self, input_shape: Sequence[Any]) -> tuple[Any, ...]:

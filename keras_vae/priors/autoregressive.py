@@ -1,8 +1,9 @@
 """An autoregressive distribution over integer codes."""
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
+import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
@@ -14,6 +15,10 @@ from keras_vae.networks import raster, steps
 from keras_vae.networks.pixelcnn import PixelCNN
 from keras_vae.priors import training
 from keras_vae.priors.base import FittedPrior
+from keras_vae.types import Tensor
+
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
 
 
 class AutoregressivePrior(FittedPrior):
@@ -51,7 +56,7 @@ class AutoregressivePrior(FittedPrior):
         self.filters, self.blocks, self.kernel_size = filters, blocks, kernel_size
         training.take_arguments(self, epochs, batch_size, learning_rate)
 
-    def fit_codes(self, codes: Any, classes: int = 0) -> Self:
+    def fit_codes(self, codes: np.ndarray, classes: int = 0) -> Self:
         """Fit to `(count, *shape)` integers from 0 to `classes - 1`, by maximum likelihood.
 
         Raises:
@@ -83,8 +88,8 @@ class AutoregressivePrior(FittedPrior):
     def variables(self) -> list[Any]:
         return self.network.variables
 
-    def export_graphs(self, model: Any) -> list[Any]:
-        """One row, one place, and the whole draw: `keras_vae.networks.steps.raster_graphs`."""
+    def export_graphs(self, model: "VAE") -> list[Any]:
+        """One row, one place, and the whole draw: `keras_vae.models.parts.steps.raster_graphs`."""
         self.distribution_for(model)  # says what does not fit
         return steps.raster_graphs(self.network, self.shape, self._grid())
 
@@ -96,7 +101,7 @@ class AutoregressivePrior(FittedPrior):
         return height, int(np.prod(self.shape)) // height
 
 
-def _log_prob(network: Any, grid: Any) -> Any:
+def _log_prob(network: keras.Layer, grid: Any) -> Any:
     """Of `(batch, height, width)` integers, `(batch,)`, nats."""
     return ops.sum(tfd.Categorical(logits=network(grid)).log_prob(grid), axis=(1, 2))
 
@@ -104,7 +109,7 @@ def _log_prob(network: Any, grid: Any) -> Any:
 class _Raster(tfd.Distribution):
     """Batch shape `()`, event shape that of a code; int32. A draw costs what one pass of the network does."""
 
-    def __init__(self, network: Any, shape: tuple[int, ...], grid: tuple[int, int], dtype: str) -> None:
+    def __init__(self, network: keras.Layer, shape: tuple[int, ...], grid: tuple[int, int], dtype: str) -> None:
         self._network, self._shape, self._grid, self._float = network, shape, grid, dtype
         super().__init__(tf.int32, tfd.NOT_REPARAMETERIZED, validate_args=False, allow_nan_stats=True)
 
@@ -113,7 +118,7 @@ class _Raster(tfd.Distribution):
         grid = ops.reshape(ops.cast(value, "int32"), (-1, *self._grid))
         return ops.reshape(ops.cast(_log_prob(self._network, grid), self._float), leading)
 
-    def _sample_n(self, n: Any, seed: Any = None) -> Any:
+    def _sample_n(self, n: Any, seed: Tensor | None = None) -> Any:
         def choose(logits: Any, place: Any) -> Any:
             return tfd.Categorical(logits=logits).sample(seed=randomness.fold(seed, place))
 

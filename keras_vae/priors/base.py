@@ -6,16 +6,20 @@ import json
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 from tensorflow_probability import distributions as tfd
 
 from keras_vae import checks, files, randomness
 from keras_vae.core import inference
 from keras_vae.errors import CorruptFileError, ExportError, UserError
-from keras_vae.types import Spec
+from keras_vae.types import ConditionLike, Spec, Tensor
+
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
 
 FORMAT = 1
 
@@ -43,7 +47,7 @@ class FittedPrior:
         self.classes = 0  # of each number of a code of kind "index"
         self.fitted = False
 
-    def fit(self, model: Any, x: Any, condition: Any = None) -> Self:
+    def fit(self, model: "VAE", x: ArrayLike, condition: ConditionLike = None) -> Self:
         """Fit to the codes of images, one draw of q(z|x) each; the same for the same seed, images and model.
 
         Args:
@@ -57,7 +61,7 @@ class FittedPrior:
         spec = self.spec_of(model)
         return self.fit_codes(codes_of(model, x, condition, self.seed), spec.classes)
 
-    def fit_codes(self, codes: Any, classes: int = 0) -> Self:
+    def fit_codes(self, codes: np.ndarray, classes: int = 0) -> Self:
         """Fit to an array of codes.
 
         Args:
@@ -88,7 +92,7 @@ class FittedPrior:
             raise UserError(f"This {type(self).__name__} was not fitted. Call prior.fit(model, train_images) first.")
         return self.make_distribution(dtype)
 
-    def log_prob(self, codes: Any) -> np.ndarray:
+    def log_prob(self, codes: np.ndarray) -> np.ndarray:
         """log p of each code, `(count,)`, nats.
 
         Raises:
@@ -103,7 +107,7 @@ class FittedPrior:
         """Keras's variables that its graphs refer to."""
         return []
 
-    def export_graphs(self, model: Any) -> list[Any]:
+    def export_graphs(self, model: "VAE") -> list[Any]:
         """The `keras_vae.export.graphs.Graph`s that draw codes outside of Python.
 
         Raises:
@@ -115,13 +119,13 @@ class FittedPrior:
             f"prior.distribution().sample(count)."
         )
 
-    def checked(self, codes: Any) -> np.ndarray:
+    def checked(self, codes: np.ndarray) -> np.ndarray:
         """`codes` in numpy, of `shape` and kind."""
         if self.kind == "index":
             return checks.check_indices(codes, self.shape, self.classes)
         return checks.check_codes(codes, self.shape, "codes", "what the prior was fitted to").astype("float32")
 
-    def spec_of(self, model: Any) -> Spec:
+    def spec_of(self, model: "VAE") -> Spec:
         """The model's `latent_spec`, of one array.
 
         Raises:
@@ -137,7 +141,7 @@ class FittedPrior:
             )
         return specs[0]
 
-    def distribution_for(self, model: Any) -> tfd.Distribution:
+    def distribution_for(self, model: "VAE") -> tfd.Distribution:
         """The distribution in the model's dtype.
 
         Raises:
@@ -220,7 +224,7 @@ def read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     return head, held
 
 
-def codes_of(model: Any, x: Any, condition: Any = None, seed: int = 0) -> np.ndarray:
+def codes_of(model: "VAE", x: ArrayLike, condition: ConditionLike = None, seed: int = 0) -> np.ndarray:
     """One draw of q(z|x) for each image: `(count, *code shape)`. For a model without noise, its codes.
 
     Raises:
@@ -230,7 +234,7 @@ def codes_of(model: Any, x: Any, condition: Any = None, seed: int = 0) -> np.nda
     base = randomness.seed_of(seed, randomness.EVALUATION)
 
     @tf.function(autograph=False)
-    def draw(part: Mapping[str, Any], noise: Any) -> Any:
+    def draw(part: Mapping[str, Any], noise: Tensor) -> Any:
         return model.posterior(part["x"], part.get("condition")).sample(seed=noise)
 
     def one_block(block: int, part: Mapping[str, np.ndarray]) -> Any:

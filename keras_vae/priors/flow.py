@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Self
 
+import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
@@ -16,6 +17,7 @@ from keras_vae.networks.masked import MaskedNetwork
 from keras_vae.priors import training
 from keras_vae.priors.base import FittedPrior
 from keras_vae.priors.mixture import check_vectors
+from keras_vae.types import Latent
 
 FLOWS = ("maf", "realnvp")
 
@@ -57,7 +59,7 @@ class FlowPrior(FittedPrior):
             raise UserError("hidden needs the size of one layer or more. Given: none.")
         training.take_arguments(self, epochs, batch_size, learning_rate)
 
-    def fit_codes(self, codes: Any, classes: int = 0) -> Self:
+    def fit_codes(self, codes: np.ndarray, classes: int = 0) -> Self:
         """Fit to `(count, dimensions)` codes.
 
         Raises:
@@ -103,10 +105,10 @@ class FlowPrior(FittedPrior):
     def _degrees(self, place: int) -> list[int]:
         return flows.MASKED[self.flow][0](self.shape[0], place)
 
-    def _map(self, place: int, network: Any, dtype: str) -> Any:
+    def _map(self, place: int, network: keras.Layer, dtype: str) -> Any:
         degrees, interpret = self._degrees(place), flows.MASKED[self.flow][1]
 
-        def shift_and_scale(z: Any) -> Any:
+        def shift_and_scale(z: Latent) -> Any:
             return interpret(ops.cast(network(ops.cast(z, "float32")), dtype), degrees)
 
         return flows.AffineAutoregressive(shift_and_scale, degrees, tf.as_dtype(dtype))

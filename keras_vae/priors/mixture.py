@@ -1,7 +1,7 @@
 """A mixture of Gaussians over codes."""
 
 from collections.abc import Mapping
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from sklearn.mixture import GaussianMixture
@@ -30,7 +30,7 @@ class MixturePrior(FittedPrior):
         self.components = checks.check_whole_number(components, "components")
         self.regularisation = checks.check_number(regularisation, "regularisation")
 
-    def fit_codes(self, codes: Any, classes: int = 0) -> Self:
+    def fit_codes(self, codes: np.ndarray, classes: int = 0) -> Self:
         """Fit to `(count, dimensions)` codes.
 
         Raises:
@@ -61,7 +61,7 @@ class MixturePrior(FittedPrior):
             raise ValueError(f"factors of shape {self.factors.shape} instead of {expected}")
 
 
-def check_vectors(codes: Any, least: int, what: str) -> np.ndarray:
+def check_vectors(codes: np.ndarray, least: int, what: str) -> np.ndarray:
     """`codes` as float64 `(count, dimensions)`, finite.
 
     Raises:

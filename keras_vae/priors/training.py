@@ -1,7 +1,7 @@
 """How priors that are networks are trained: Keras's own fit, on batches that are a function of seed and epoch."""
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -10,19 +10,22 @@ import tensorflow as tf
 from keras_vae import checks, randomness
 from keras_vae.errors import DivergedError, UserError
 
+if TYPE_CHECKING:
+    from keras_vae.priors.base import FittedPrior
+
 
 class _Cost(keras.Model):
     """The network, as a model whose output is what a code costs."""
 
-    def __init__(self, network: Any, log_prob: Callable[[Any], Any]) -> None:
+    def __init__(self, network: keras.Layer, log_prob: Callable[[Any], Any]) -> None:
         super().__init__(name="cost")
         self.network, self._log_prob = network, log_prob
 
-    def call(self, codes: Any) -> Any:
+    def call(self, codes: np.ndarray) -> Any:
         return -self._log_prob(codes)
 
 
-def take_arguments(prior: Any, epochs: int, batch_size: int, learning_rate: float) -> None:
+def take_arguments(prior: "FittedPrior", epochs: int, batch_size: int, learning_rate: float) -> None:
     """Check what the training of a prior is told, and keep it under these names; `history` is empty before it.
 
     Raises:
@@ -34,7 +37,9 @@ def take_arguments(prior: Any, epochs: int, batch_size: int, learning_rate: floa
     prior.history = {}  # "loss": nats per code after each epoch
 
 
-def train(network: Any, codes: np.ndarray, log_prob: Callable[[Any], Any], arguments: Any) -> dict[str, list[float]]:
+def train(
+    network: keras.Layer, codes: np.ndarray, log_prob: Callable[[Any], Any], arguments: Any
+) -> dict[str, list[float]]:
     """Minimise the mean of -log_prob, nats per code, by Adam: its `loss` after each epoch.
 
     Args:
@@ -84,12 +89,12 @@ def shuffled(codes: np.ndarray, batch_size: int, seed: int) -> Any:
     return marked
 
 
-def arrays_of(network: Any) -> dict[str, np.ndarray]:
+def arrays_of(network: keras.Layer) -> dict[str, np.ndarray]:
     """The weights of a network by their places."""
     return {f"weight_{place}": np.asarray(weight) for place, weight in enumerate(network.get_weights())}
 
 
-def restore_into(network: Any, held: Mapping[str, np.ndarray]) -> None:
+def restore_into(network: keras.Layer, held: Mapping[str, np.ndarray]) -> None:
     """The inverse of `arrays_of`.
 
     Raises:

@@ -14,6 +14,7 @@ from keras_vae.core import VAE
 from keras_vae.priors.base import FittedPrior
 from keras_vae.priors.mixture import check_vectors
 from keras_vae.priors.training import arrays_of, restore_into
+from keras_vae.types import Tensor
 
 
 class TwoStagePrior(FittedPrior):
@@ -51,7 +52,7 @@ class TwoStagePrior(FittedPrior):
         self.samples = checks.check_whole_number(samples, "samples")
         self.history: dict[str, list[float]] = {}  # "elbo" and the rest after each epoch, of codes in [0, 1]
 
-    def fit_codes(self, codes: Any, classes: int = 0) -> Self:
+    def fit_codes(self, codes: np.ndarray, classes: int = 0) -> Self:
         """Fit to `(count, dimensions)` codes.
 
         Raises:
@@ -102,7 +103,7 @@ class _SecondVAE(tfd.Distribution):
         bound = ops.logsumexp(log_weights, axis=0) - float(np.log(prior.samples) + np.log(prior.range).sum())
         return ops.reshape(ops.cast(bound, value.dtype), value.shape[:-1])
 
-    def _sample_n(self, n: Any, seed: Any = None) -> Any:
+    def _sample_n(self, n: Any, seed: Tensor | None = None) -> Any:
         prior = self._prior
         u = prior.model.prior().sample(n, seed=randomness.fold(seed, 0))
         images = prior.model.likelihood(u).sample(seed=randomness.fold(seed, 1))

@@ -6,10 +6,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_vae import checks
 from keras_vae.errors import UserError
 from keras_vae.runtimes.bundle import Bundle
+from keras_vae.types import Latent
 
 # kind of input -> its check, of an array, what the bundle says of the input, and its name
 _CHECKS: dict[str, Callable[[Any, Mapping[str, Any], str], np.ndarray]] = {
@@ -68,7 +70,7 @@ class Runtime(abc.ABC):
     def call(self, loaded: Any, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         """Every output by name, for contiguous inputs of the right shape and dtype."""
 
-    def encode(self, x: Any, **further: Any) -> np.ndarray:
+    def encode(self, x: ArrayLike, **further: Any) -> np.ndarray:
         """The mean code of each image, `(batch, latent_dim)`, as `model.encode`.
 
         Raises:
@@ -76,7 +78,7 @@ class Runtime(abc.ABC):
         """
         return self._signature("encode", x, further)
 
-    def decode(self, z: Any, **further: Any) -> np.ndarray:
+    def decode(self, z: Latent, **further: Any) -> np.ndarray:
         """The likelihood's mean for each code, images `(batch, *image_shape)` in [0, 1], as `model.decode`.
 
         Raises:

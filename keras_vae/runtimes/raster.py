@@ -1,16 +1,19 @@
 """A draw from an exported autoregressive prior, place by place, in numpy: what its graphs are called for, and when."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from keras_vae.errors import UserError
 
+if TYPE_CHECKING:
+    from keras_vae.runtimes.base import Runtime
+
 Choose = Callable[[np.ndarray, int], np.ndarray]
 
 
-def draw_codes(runtime: Any, count: int, choose: Choose) -> np.ndarray:
+def draw_codes(runtime: "Runtime", count: int, choose: Choose) -> np.ndarray:
     """`count` codes of a bundle's prior, int32 `(count, *code shape)`, in as many small calls as a code has places.
 
     The whole draw in one call is `runtime.run("prior_sampler", {"noise": noise})`. Place by place, anything may choose:

@@ -1,15 +1,20 @@
 """Anomaly detection: scores of images, thresholds at a stated rate of false alarms, and how well they tell."""
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.metrics import average_precision_score, roc_auc_score
 
 from keras_vae.errors import UserError
 from keras_vae.evaluation.distances import chance_above
 from keras_vae.evaluation.estimates import share_of
 from keras_vae.evaluation.generation import squared_errors
+from keras_vae.types import ConditionLike
+
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
 
 SCORES = ("reconstruction", "elbo", "log_prob")
 _BOOTSTRAP = 200  # draws: a spread from so many is known to 5 %
@@ -43,7 +48,7 @@ class Judged(NamedTuple):
 
 
 def anomaly_scores(
-    model: Any, x: Any, score: str = "elbo", samples: int = 100, seed: int = 0, condition: Any = None
+    model: "VAE", x: ArrayLike, score: str = "elbo", samples: int = 100, seed: int = 0, condition: ConditionLike = None
 ) -> np.ndarray:
     """How strange the model finds each image, `(batch,)`: higher is stranger.
 
@@ -88,7 +93,9 @@ def threshold(normal: Any, false_positive_rate: float = 0.05) -> float:
     return float(scores[len(scores) - 1 - allowed])
 
 
-def detection(normal: Any, anomalous: Any, chosen: float | None = None, false_positive_rate: float = 0.05) -> Detection:
+def detection(
+    normal: Any, anomalous: ArrayLike, chosen: float | None = None, false_positive_rate: float = 0.05
+) -> Detection:
     """AUROC, AUPRC and both rates at a threshold, from scores of normal images and of anomalies.
 
     Args:
@@ -119,7 +126,7 @@ def detection(normal: Any, anomalous: Any, chosen: float | None = None, false_po
     )
 
 
-def judge(set_on: Any, normal: Any, anomalous: Any, false_positive_rate: float = 0.05) -> Judged:
+def judge(set_on: Any, normal: Any, anomalous: ArrayLike, false_positive_rate: float = 0.05) -> Judged:
     """`detection` at the threshold that `threshold` sets on the scores `set_on`, and all three sets of scores.
 
     Raises:

@@ -1,15 +1,20 @@
 """Attribute vectors: the direction in which codes with an attribute lie from codes without."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_vae.errors import UserError
 from keras_vae.tasks.codes import decoded, real_codes
+from keras_vae.types import ConditionLike
+
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
 
 
-def attribute_vector(model: Any, x: Any, has: Any, condition: Any = None) -> Any:
+def attribute_vector(model: "VAE", x: ArrayLike, has: Any, condition: ConditionLike = None) -> Any:
     """The mean code of images that have an attribute, less that of those that have not: `(latent_dim,)`.
 
     Of a hierarchy, a dict of such differences, one for each level. Section 4.2 of Larsen et al. 2016,
@@ -35,7 +40,7 @@ def attribute_vector(model: Any, x: Any, has: Any, condition: Any = None) -> Any
 
 
 def with_attribute(
-    model: Any, x: Any, vector: Any, amounts: Any = (-1.0, 0.0, 1.0), condition: Any = None
+    model: "VAE", x: ArrayLike, vector: np.ndarray, amounts: Any = (-1.0, 0.0, 1.0), condition: ConditionLike = None
 ) -> np.ndarray:
     """Each image with more or less of an attribute: `(batch, amounts, *image_shape)`, in [0, 1].
 

@@ -1,9 +1,10 @@
 """Classifiers on what a model has learned without labels."""
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -13,16 +14,20 @@ from keras_vae import randomness
 from keras_vae.checks import check_number, check_whole_number
 from keras_vae.errors import UserError
 from keras_vae.tasks.codes import real_codes, side_by_side
+from keras_vae.types import ConditionLike
+
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
 
 
 class SideBySide(TransformerMixin, BaseEstimator):
     """Codes, an array or a dict of levels, as one table: the first step of a pipeline that reads them."""
 
-    def fit(self, X: Any, y: Any = None) -> "SideBySide":
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> "SideBySide":
         """Nothing is learned."""
         return self
 
-    def transform(self, X: Any) -> np.ndarray:
+    def transform(self, X: ArrayLike) -> np.ndarray:
         """`side_by_side` of the codes."""
         return side_by_side(X)
 
@@ -30,7 +35,9 @@ class SideBySide(TransformerMixin, BaseEstimator):
         return True
 
 
-def m1_classifier(model: Any, x: Any, y: Any, regularisation: float = 1.0, condition: Any = None) -> Pipeline:
+def m1_classifier(
+    model: "VAE", x: ArrayLike, y: ArrayLike, regularisation: float = 1.0, condition: ConditionLike = None
+) -> Pipeline:
     """Logistic regression on the mean codes of labelled images: M1, section 2.1 of Kingma et al. 2014,
     https://arxiv.org/abs/1406.5298. The result's `predict` and `score` take codes, `model.encode(x)`: of a hierarchy
     all levels, side by side.
@@ -61,7 +68,7 @@ def m1_classifier(model: Any, x: Any, y: Any, regularisation: float = 1.0, condi
     return classifier.fit(real_codes(model, x, condition), labels)
 
 
-def classifier_on(model: Any, num_classes: int, seed: int = 0, trainable: bool = True) -> keras.Model:
+def classifier_on(model: "VAE", num_classes: int, seed: int = 0, trainable: bool = True) -> keras.Model:
     """A classifier that begins with the model's encoder: images to logits `(batch, num_classes)`, to be fine-tuned.
 
     It is an ordinary Keras model, compiled with cross-entropy and accuracy. The encoder in it is a copy: `model` keeps

@@ -1,11 +1,17 @@
 """How small a lossless code of images would be."""
 
 import zlib
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_vae.errors import UserError
+from keras_vae.types import ConditionLike
+
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
+    from keras_vae.priors.base import FittedPrior
 
 
 class CodeLength(NamedTuple):
@@ -19,7 +25,12 @@ class CodeLength(NamedTuple):
 
 
 def code_length(
-    model: Any, x: Any, samples: int = 100, seed: int = 0, condition: Any = None, prior: Any = None
+    model: "VAE",
+    x: ArrayLike,
+    samples: int = 100,
+    seed: int = 0,
+    condition: ConditionLike = None,
+    prior: "FittedPrior | None" = None,
 ) -> CodeLength:
     """An estimate of the size of a lossless code: bits-back coding reaches the -ELBO, Townsend et al. 2019,
     https://arxiv.org/abs/1901.04866.

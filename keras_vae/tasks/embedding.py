@@ -1,7 +1,5 @@
 """Dimension reduction: images to codes, and codes to two dimensions that can be drawn."""
 
-from typing import Any
-
 import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
@@ -12,7 +10,7 @@ from keras_vae.errors import NotApplicable, UserError
 METHODS = ("pca", "tsne")
 
 
-def to_plane(codes: Any, method: str = "pca", seed: int = 0, perplexity: float = 30.0) -> np.ndarray:
+def to_plane(codes: np.ndarray, method: str = "pca", seed: int = 0, perplexity: float = 30.0) -> np.ndarray:
     """Codes `(examples, latent_dim)` as points `(examples, 2)`, by scikit-learn's PCA or t-SNE.
 
     Codes of two dimensions or fewer are points already, and come back as they are (with zeros for a second).

@@ -1,18 +1,25 @@
 """Missing pixels, drawn from what the model thinks of those that are seen."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 from keras import ops
+from numpy.typing import ArrayLike
 
 from keras_vae import checks, randomness
 from keras_vae.core.inference import checked_inputs
 from keras_vae.errors import UserError
+from keras_vae.types import ConditionLike, Tensor
+
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
 
 
-def impute(model: Any, x: Any, observed: Any, steps: int = 50, seed: int = 0, condition: Any = None) -> np.ndarray:
+def impute(
+    model: "VAE", x: ArrayLike, observed: Any, steps: int = 50, seed: int = 0, condition: ConditionLike = None
+) -> np.ndarray:
     """The images with their missing pixels drawn, `(batch, *image_shape)`: seen pixels come back as they are.
 
     Pseudo-Gibbs: in turns z from q(z|x) and the missing pixels from p(x|z), appendix F of Rezende et al. 2014,
@@ -49,17 +56,17 @@ def impute(model: Any, x: Any, observed: Any, steps: int = 50, seed: int = 0, co
         randomness.seed_of(checks.check_whole_number(seed, "seed", minimum=0), randomness.SAMPLING), 7
     )
 
-    def imputed(part: Mapping[str, Any], turns: Any, noise: Any) -> Any:
+    def imputed(part: Mapping[str, Any], turns: Any, noise: Tensor) -> Any:
         given = {name: value for name, value in part.items() if name not in ("x", "observed")}
 
-        def likelihood(x: Any, step: Any) -> Any:
+        def likelihood(x: ArrayLike, step: Any) -> Any:
             z = model.posterior(x, **given).sample(seed=randomness.fold(noise, step, 0))
             return model.likelihood(z, **given)
 
-        def filled(x: Any, missing: Any) -> Any:
+        def filled(x: ArrayLike, missing: Any) -> Any:
             return ops.where(part["observed"], x, ops.clip(ops.cast(missing, x.dtype), 0.0, 1.0))
 
-        def turn(step: Any, x: Any) -> Any:
+        def turn(step: Any, x: ArrayLike) -> Any:
             drawn = likelihood(x, step).sample(seed=randomness.fold(noise, step, 1))
             return step + 1, filled(x, drawn)
 

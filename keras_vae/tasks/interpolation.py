@@ -1,17 +1,22 @@
 """Interpolation between images, through codes or through posteriors."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from numpy.typing import ArrayLike
 
 from keras_vae import randomness
 from keras_vae.checks import check_whole_number, in_blocks
 from keras_vae.core.inference import checked_inputs
 from keras_vae.errors import UserError
 from keras_vae.tasks.codes import check_real, decoded, real_codes
+from keras_vae.types import ConditionLike, Tensor
+
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
 
 METHODS = ("linear", "spherical")
 PATHS = ("codes", "posteriors")
@@ -45,7 +50,7 @@ def spherical(first: np.ndarray, second: np.ndarray, share: float) -> np.ndarray
 
 
 def interpolate(
-    model: Any,
+    model: "VAE",
     first: Any,
     second: Any,
     steps: int = 11,
@@ -104,7 +109,7 @@ def interpolate(
     return np.stack(images, axis=1)
 
 
-def _between(model: Any, method: str, first: np.ndarray, second: np.ndarray, share: float) -> np.ndarray:
+def _between(model: "VAE", method: str, first: np.ndarray, second: np.ndarray, share: float) -> np.ndarray:
     vectors = [each.reshape(len(each), -1).astype("float64") for each in (first, second)]
     code = {"linear": linear, "spherical": spherical}[method](vectors[0], vectors[1], share)
     if model.latent_space == "directions":
@@ -112,7 +117,7 @@ def _between(model: Any, method: str, first: np.ndarray, second: np.ndarray, sha
     return code.reshape(first.shape)
 
 
-def _draws(model: Any, x: Any, condition: Any, seed: int) -> Any:
+def _draws(model: "VAE", x: ArrayLike, condition: ConditionLike, seed: int) -> Any:
     """A draw of q(z|x) for each image, whose noise is a function of the seed and of its place."""
     check_real(model)
     if not model.stochastic:
@@ -121,7 +126,7 @@ def _draws(model: Any, x: Any, condition: Any, seed: int) -> Any:
         )
     base = randomness.seed_of(seed, randomness.SAMPLING)
 
-    def posterior_draw(part: Mapping[str, Any], noise: Any) -> Any:
+    def posterior_draw(part: Mapping[str, Any], noise: Tensor) -> Any:
         return model.posterior(**part).sample(seed=noise)
 
     graph = tf.function(posterior_draw, reduce_retracing=True, autograph=False)

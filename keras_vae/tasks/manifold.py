@@ -1,17 +1,26 @@
 """The picture of a two-dimensional latent space: what each point of a plane decodes to."""
 
 from statistics import NormalDist
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_vae.checks import check_whole_number
 from keras_vae.errors import UserError
 from keras_vae.tasks.codes import apart, check_real, decoded, dimension_names, real_codes, side_by_side
+from keras_vae.types import ConditionLike
+
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
 
 
 def latent_plane(
-    model: Any, x: Any = None, side: int = 20, dimensions: tuple[int, int] = (0, 1), condition: Any = None
+    model: "VAE",
+    x: ArrayLike | None = None,
+    side: int = 20,
+    dimensions: tuple[int, int] = (0, 1),
+    condition: ConditionLike = None,
 ) -> np.ndarray:
     """Images of a square of codes, `(side, side, *image_shape)`: dimension 0 grows to the right, 1 upwards.
 

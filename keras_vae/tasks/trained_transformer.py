@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
@@ -27,7 +28,7 @@ class TrainedTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         self.model = model
         self.samples = samples
 
-    def fit(self, X: Any, y: Any = None) -> "TrainedTransformer":
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> "TrainedTransformer":
         """Load the model, and check that rows `(samples, features)` are such images.
 
         Raises:
@@ -48,12 +49,12 @@ class TrainedTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         self.model_ = model
         return self
 
-    def transform(self, X: Any) -> np.ndarray:
+    def transform(self, X: ArrayLike) -> np.ndarray:
         """The mean code of each row: `(samples, dimensions)`."""
         images = self._images(X)
         return side_by_side(real_codes(self.model_, images)).astype(images.dtype)
 
-    def inverse_transform(self, X: Any) -> np.ndarray:
+    def inverse_transform(self, X: ArrayLike) -> np.ndarray:
         """The mean image of each code, as a row: `(samples, features)`."""
         check_is_fitted(self)
         codes = check_array(X, dtype=["float64", "float32"])
@@ -61,15 +62,15 @@ class TrainedTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
             raise UserError(f"A code has {self._n_features_out} numbers. Given: {codes.shape[1]}.")
         return self.model_.decode(apart(self.model_, codes)).reshape(len(codes), -1).astype(codes.dtype)
 
-    def score_samples(self, X: Any) -> np.ndarray:
+    def score_samples(self, X: ArrayLike) -> np.ndarray:
         """The importance-weighted log p(x) of each row, `(samples,)`, nats; as `log_prob`, whose errors it raises."""
         return self.model_.log_prob(self._images(X), samples=self.samples)
 
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(self, X: ArrayLike, y: ArrayLike | None = None) -> float:
         """The mean of `score_samples`."""
         return float(self.score_samples(X).mean())
 
-    def _images(self, X: Any) -> np.ndarray:
+    def _images(self, X: ArrayLike) -> np.ndarray:
         check_is_fitted(self)
         rows = validate_data(self, X, dtype=["float64", "float32"], reset=False)
         return rows.reshape(-1, *self.model_.image_shape)

@@ -8,6 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 from keras import ops
+from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
@@ -16,6 +17,7 @@ from tensorflow_probability import distributions as tfd
 from keras_vae import randomness
 from keras_vae.checks import BLOCK, check_whole_number, in_blocks
 from keras_vae.models import VAE
+from keras_vae.types import Latent, Tensor
 
 # Standard deviations of a column in the unit of a pixel.
 _RANGE = 40.0
@@ -27,16 +29,16 @@ _NUMBERS = 2**24  # of decoded rows, held at once
 class _OneNoise:
     """A Gaussian q(z|x) whose draws have one noise for all examples; what `VAE.log_weights` asks of a posterior."""
 
-    def __init__(self, posterior: Any) -> None:
+    def __init__(self, posterior: tfd.Distribution) -> None:
         self._own = posterior
 
-    def sample(self, samples: int, seed: Any) -> Any:
+    def sample(self, samples: int, seed: Tensor) -> Any:
         inner = self._own.distribution
         unit = tfd.Normal(ops.zeros_like(inner.loc[:1]), ops.ones_like(inner.loc[:1]))
         noise = unit.sample(samples, seed=seed)  # (samples, 1, latent_dim)
         return inner.loc + inner.scale * noise
 
-    def log_prob(self, z: Any) -> Any:
+    def log_prob(self, z: Latent) -> Any:
         return self._own.log_prob(z)
 
 
@@ -85,7 +87,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self.random_state = random_state
         self.jit_compile = jit_compile
 
-    def fit(self, X: Any, y: Any = None) -> "VAETransformer":
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> "VAETransformer":
         """Train on rows `(samples, features)`; `y` is not looked at."""
         rows = validate_data(self, X, dtype=["float64", "float32"], ensure_min_samples=2)
         self.mean_ = rows.mean(axis=0)
@@ -103,19 +105,19 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self.elbo_ = float(history["elbo"][-1])
         return self
 
-    def transform(self, X: Any) -> np.ndarray:
+    def transform(self, X: ArrayLike) -> np.ndarray:
         """The mean code of each row: `(samples, latent_dim)`."""
         rows = self._rows(X)
         return self.model_.encode(self._images(rows)).astype(rows.dtype)
 
-    def inverse_transform(self, X: Any) -> np.ndarray:
+    def inverse_transform(self, X: ArrayLike) -> np.ndarray:
         """The row that each code decodes to: `(samples, features)`, in the units of the data."""
         check_is_fitted(self)
         codes = check_array(X, dtype="float64")
         means = self.model_.decode(codes).reshape(len(codes), -1)
         return (means - 0.5) * _RANGE * self.scale_ + self.mean_
 
-    def score_samples(self, X: Any) -> np.ndarray:
+    def score_samples(self, X: ArrayLike) -> np.ndarray:
         """The importance-weighted log density of each row, `(samples,)`: nats, in the units of the data.
 
         The noise of the draws is one for all rows, so that a row has the same number wherever it stands.
@@ -127,11 +129,11 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         density = self._log_density(self._images(rows)) - np.log(_RANGE * self.scale_).sum()
         return np.where(inside, density, -np.inf)
 
-    def score(self, X: Any, y: Any = None) -> float:
+    def score(self, X: ArrayLike, y: ArrayLike | None = None) -> float:
         """The mean of `score_samples`."""
         return float(self.score_samples(X).mean())
 
-    def _rows(self, X: Any) -> np.ndarray:
+    def _rows(self, X: ArrayLike) -> np.ndarray:
         check_is_fitted(self)
         return validate_data(self, X, dtype=["float64", "float32"], reset=False)
 
@@ -142,7 +144,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     def _log_density(self, images: np.ndarray) -> np.ndarray:
         model, samples = self.model_, check_whole_number(self.samples, "samples")
 
-        def log_density(x: Any, seed: Any) -> Any:
+        def log_density(x: ArrayLike, seed: Tensor) -> Any:
             posterior = _OneNoise(model.posterior(x))
             log_weights = ops.cast(model.log_weights(x, samples, seed, posterior=posterior), "float64")
             return ops.logsumexp(log_weights, axis=0) - np.log(samples)

@@ -1,6 +1,6 @@
 """Latent traversals: what each dimension of the code draws."""
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -8,6 +8,10 @@ from keras_vae.checks import check_whole_number
 from keras_vae.errors import UserError
 from keras_vae.evaluation.latent import kl_per_dimension
 from keras_vae.tasks.codes import apart, dimension_names, side_by_side
+from keras_vae.types import ConditionLike
+
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
 
 
 class Traversal(NamedTuple):
@@ -20,12 +24,12 @@ class Traversal(NamedTuple):
     values: np.ndarray  # (steps,): what it is set to, in standard deviations
 
 
-def traversable(model: Any) -> bool:
+def traversable(model: "VAE") -> bool:
     """Whether a code is made of numbers that can be moved, and not of indices."""
     return model.latent_kind != "index"
 
 
-def informative(model: Any, x: np.ndarray, condition: Any = None) -> tuple[np.ndarray, str]:
+def informative(model: "VAE", x: np.ndarray, condition: ConditionLike = None) -> tuple[np.ndarray, str]:
     """How much each number of a code says of images, and in what unit: its mean KL in nats, or, where a KL is not of
     each number alone, the variance of its codes.
 
@@ -42,7 +46,7 @@ def informative(model: Any, x: np.ndarray, condition: Any = None) -> tuple[np.nd
 
 
 def traverse(
-    model: Any, x: np.ndarray, start: int = 0, steps: int = 11, span: float = 3.0, condition: Any = None
+    model: "VAE", x: np.ndarray, start: int = 0, steps: int = 11, span: float = 3.0, condition: ConditionLike = None
 ) -> Traversal:
     """Move each latent dimension of one image's code through [-span, span], the others at rest.
 

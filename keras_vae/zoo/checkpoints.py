@@ -4,7 +4,7 @@ import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import h5py
 import keras
@@ -12,6 +12,9 @@ import keras
 from keras_vae.errors import CorruptFileError, DivergedError
 from keras_vae.files import atomic
 from keras_vae.zoo import weights
+
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
 
 NAME = "checkpoint.weights.h5"
 _ATTRIBUTE = "keras_vae_run"
@@ -25,7 +28,7 @@ class Progress(NamedTuple):
     seconds: float = 0.0  # spent training
 
 
-def write(model: Any, path: str | Path, progress: Progress) -> None:
+def write(model: "VAE", path: str | Path, progress: Progress) -> None:
     """Write a checkpoint of a compiled model; whatever interrupts it, `path` holds the old one or the new one."""
     with atomic(path) as temporary:
         weights.require_room(temporary, model)
@@ -34,7 +37,7 @@ def write(model: Any, path: str | Path, progress: Progress) -> None:
             file.attrs[_ATTRIBUTE] = json.dumps(progress._asdict())
 
 
-def restore(model: Any, path: str | Path) -> Progress:
+def restore(model: "VAE", path: str | Path) -> Progress:
     """Load a checkpoint into a compiled model.
 
     Raises:

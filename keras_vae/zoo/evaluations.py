@@ -2,11 +2,15 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_vae.evaluation.overview import evaluate
 from keras_vae.zoo import fitted, recipes, runs, store
 from keras_vae.zoo.examples import examples_of, read
+
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
+    from keras_vae.priors.base import FittedPrior
 
 # Enough to fit probes to, and to look for copies among.
 _TRAIN = 10_000
@@ -51,12 +55,12 @@ def evaluate_entry(
 
 def overview(
     recipe: recipes.Recipe,
-    model: Any,
+    model: "VAE",
     sections: Sequence[str],
     split: str | None = None,
     seed: int | None = None,
     samples: int = 200,
-    prior: Any = None,
+    prior: "FittedPrior | None" = None,
     report: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """As `evaluate_entry`, of a model that is loaded: what `train` records.

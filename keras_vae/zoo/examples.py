@@ -1,11 +1,14 @@
 """The data that a recipe's results are measured on."""
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from keras_vae import data
 from keras_vae.zoo import recipes
+
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
 
 
 class Examples(NamedTuple):
@@ -43,6 +46,6 @@ def images_of(recipe: recipes.Recipe, split: str | None = None) -> np.ndarray:
     return examples_of(recipe, split).images
 
 
-def condition_of(model: Any, examples: Examples) -> Any:
+def condition_of(model: "VAE", examples: Examples) -> Any:
     """The labels, for a model that is conditional; None for another."""
     return examples.labels if model.conditional else None

@@ -1,7 +1,7 @@
 """A prior that a recipe asks for: fitted to the codes of the finished model, and kept beside its weights."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_vae import priors
 from keras_vae.errors import CorruptFileError
@@ -10,10 +10,13 @@ from keras_vae.registry import check_arguments, choose
 from keras_vae.zoo import recipes, store
 from keras_vae.zoo.examples import condition_of, examples_of
 
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
+
 FILE = "prior.npz"
 
 
-def build(recipe: recipes.Recipe, model: Any) -> Any:
+def build(recipe: recipes.Recipe, model: "VAE") -> Any:
     """The unfitted prior of a recipe, in the run's seed; None: the recipe asks for none.
 
     Raises:
@@ -28,7 +31,7 @@ def build(recipe: recipes.Recipe, model: Any) -> Any:
     return made
 
 
-def write(where: store.Entry, recipe: recipes.Recipe, model: Any) -> tuple[Any, dict[str, Any]]:
+def write(where: store.Entry, recipe: recipes.Recipe, model: "VAE") -> tuple[Any, dict[str, Any]]:
     """Fit the prior to the codes of the training images, as the model of the stored weights gives them, and save it.
 
     Returns:
@@ -68,7 +71,7 @@ def prior(name: str | Path) -> Any:
     return priors.load(path)
 
 
-def exported(model: Any) -> Any:
+def exported(model: "VAE") -> Any:
     """The prior of a model that `keras_vae.zoo.load` gave, if there are graphs of it to export; else None."""
     own = prior(model.zoo_folder) if getattr(model, "zoo_folder", None) else None
     return own if own is not None and own.has_graphs else None

@@ -9,7 +9,7 @@ import platform
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,9 +21,14 @@ from keras_vae.errors import CorruptFileError, UserError
 from keras_vae.evaluation import generation, latent, sequences
 from keras_vae.evaluation.estimates import mean_of
 from keras_vae.files import sha256
+from keras_vae.types import ConditionLike
 from keras_vae.zoo import cards, checkpoints, evaluations, fitted, recipes, runs, store
 from keras_vae.zoo.examples import condition_of, examples_of
 from keras_vae.zoo.examples import images_of as images_of
+
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
+    from keras_vae.priors.base import FittedPrior
 
 # Nats, and squared error. The same weights, digits and noise give the same numbers but for rounding, which moves a mean
 # over the test digits by less than a thousandth; another binarisation, split or weights file moves it by tenths.
@@ -35,7 +40,12 @@ PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "numpy")
 
 
 def measure(
-    model: Any, images: np.ndarray, seed: int, samples: int, condition: Any = None, prior: Any = None
+    model: "VAE",
+    images: np.ndarray,
+    seed: int,
+    samples: int,
+    condition: ConditionLike = None,
+    prior: "FittedPrior | None" = None,
 ) -> dict[str, Any]:
     """What `model` has, measured on `images`: means over them, with their standard errors.
 
@@ -95,11 +105,11 @@ def _row(values: Any, unit: str, draws: int, tolerance: float = TOLERANCE) -> di
     return {**mean_of(values, samples=draws, unit=unit), "tolerance": tolerance}
 
 
-def _squared_error(model: Any, images: np.ndarray, condition: Any) -> dict[str, Any]:
+def _squared_error(model: "VAE", images: np.ndarray, condition: ConditionLike) -> dict[str, Any]:
     return {"squared_error": _row(generation.squared_errors(model, images, condition), "summed over pixels", 0)}
 
 
-def _tokens(model: Any, x: np.ndarray, condition: Any) -> dict[str, Any]:
+def _tokens(model: "VAE", x: np.ndarray, condition: ConditionLike) -> dict[str, Any]:
     found = sequences.reconstructed_tokens(model, x, condition)
     return {name: _row(values, "share", 0) for name, values in found.items()}
 
@@ -108,14 +118,14 @@ def _tokens(model: Any, x: np.ndarray, condition: Any) -> dict[str, Any]:
 RECONSTRUCTION: dict[str, Callable[..., dict[str, Any]]] = {"image": _squared_error, "tokens": _tokens}
 
 
-def _active_units(model: Any, images: np.ndarray, condition: Any) -> dict[str, Any]:
+def _active_units(model: "VAE", images: np.ndarray, condition: ConditionLike) -> dict[str, Any]:
     found = latent.active_units(model, images, condition=condition)
     # The tolerance of 1: rounding may carry a variance over the threshold.
     row = _count(found["value"], f"of {found['of']} dimensions", 1)
     return {"active_units": row | {"parts": found["variances"]}}
 
 
-def _codebook(model: Any, images: np.ndarray, condition: Any) -> dict[str, Any]:
+def _codebook(model: "VAE", images: np.ndarray, condition: ConditionLike) -> dict[str, Any]:
     found = latent.codebook_usage(model, images, condition)
     unit = f"of {found['entries']} entries"
     return {
@@ -140,7 +150,7 @@ def _own_terms(found: dict[str, np.ndarray], draws: int) -> dict[str, Any]:
     return rows
 
 
-def measured(recipe: recipes.Recipe, model: Any, prior: Any = None) -> dict[str, Any]:
+def measured(recipe: recipes.Recipe, model: "VAE", prior: "FittedPrior | None" = None) -> dict[str, Any]:
     """The parts of results.json that measuring gives: `evaluation`, `metrics` and `overview`."""
     examples, settings = examples_of(recipe), recipe.evaluation
     condition = condition_of(model, examples)
@@ -161,7 +171,11 @@ def measured(recipe: recipes.Recipe, model: Any, prior: Any = None) -> dict[str,
 
 
 def results(
-    where: store.Entry, recipe: recipes.Recipe, model: Any, progress: checkpoints.Progress, prior: Any = None
+    where: store.Entry,
+    recipe: recipes.Recipe,
+    model: "VAE",
+    progress: checkpoints.Progress,
+    prior: "FittedPrior | None" = None,
 ) -> dict[str, Any]:
     """The contents of results.json for a trained model whose weights file is written."""
     path = where.folder / store.WEIGHTS

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,15 +11,19 @@ from keras_vae.errors import NotApplicable
 from keras_vae.tasks.traversal import traversable, traverse
 from keras_vae.zoo import measures, recipes
 
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
+    from keras_vae.priors.base import FittedPrior
+
 SAMPLES, COLUMNS = 64, 12  # without and with a row for each label
 
 
 def write(
     folder: str | Path,
-    model: Any,
+    model: "VAE",
     recipe: recipes.Recipe,
     history: Mapping[str, Sequence[float]],
-    prior: Any = None,
+    prior: "FittedPrior | None" = None,
 ) -> list[str]:
     """Write reconstructions.png and, where the model has them, samples.png, traversal.png and curves.png.
 
@@ -37,7 +41,7 @@ def write(
     return written
 
 
-def _of_images(folder: Path, model: Any, recipe: recipes.Recipe, prior: Any) -> list[str]:
+def _of_images(folder: Path, model: "VAE", recipe: recipes.Recipe, prior: "FittedPrior") -> list[str]:
     examples = measures.examples_of(recipe)
     images, condition = examples.images[:1000], measures.condition_of(model, examples)
     condition = None if condition is None else condition[:1000]
@@ -53,7 +57,7 @@ def _of_images(folder: Path, model: Any, recipe: recipes.Recipe, prior: Any) -> 
     return written
 
 
-def samples(model: Any, seed: int, path: str | Path, prior: Any = None) -> bool:
+def samples(model: "VAE", seed: int, path: str | Path, prior: "FittedPrior | None" = None) -> bool:
     """Draw samples into `path`, a row for each label where labels are the condition; false: the model has no prior."""
     classes = model.condition_classes
     if model.conditional and not classes:  # a condition that is no label

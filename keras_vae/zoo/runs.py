@@ -4,7 +4,7 @@ import inspect
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 
@@ -15,6 +15,10 @@ from keras_vae.models import MODELS
 from keras_vae.registry import check_arguments, choose
 from keras_vae.zoo import cards, checkpoints, evaluations, fitted, measures, pictures, recipes, store, texts, weights
 from keras_vae.zoo.examples import condition_of, examples_of
+
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
+    from keras_vae.priors.base import FittedPrior
 
 
 def build(recipe: recipes.Recipe, precision: str | None = None) -> Any:
@@ -174,13 +178,13 @@ def _fit(
     return model, save.progress
 
 
-def _board(folder: str | Path, recipe: recipes.Recipe, model: Any) -> TensorBoard:
+def _board(folder: str | Path, recipe: recipes.Recipe, model: "VAE") -> TensorBoard:
     """On the images of `data.validation`, which the curves are of."""
     held_out = examples_of(recipe, recipe.data.validation)
     return TensorBoard(folder, held_out.images[:1000], condition=condition_of(model, held_out))
 
 
-def _finish(where: store.Entry, recipe: recipes.Recipe, model: Any, progress: checkpoints.Progress) -> None:
+def _finish(where: store.Entry, recipe: recipes.Recipe, model: "VAE", progress: checkpoints.Progress) -> None:
     model.after_training(lambda: measures.images_of(recipe, recipe.data.train))
     weights.write_float16(model, where.folder / store.WEIGHTS)
     stored = build(recipe, "float32")
@@ -189,7 +193,7 @@ def _finish(where: store.Entry, recipe: recipes.Recipe, model: Any, progress: ch
     _describe(where, stored, measures.results(where, recipe, stored, progress, prior) | kept, prior)
 
 
-def _describe(where: store.Entry, model: Any, results: dict[str, Any], prior: Any) -> None:
+def _describe(where: store.Entry, model: "VAE", results: dict[str, Any], prior: "FittedPrior") -> None:
     results["pictures"] = pictures.write(where.folder, model, where.recipe, results["training"]["history"], prior)
     results["texts"] = texts.shown(model, where.recipe)
     card = cards.Card(where.name, where.recipe, results, where.reference)

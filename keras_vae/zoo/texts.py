@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,6 +11,9 @@ from keras_vae.data import words
 from keras_vae.errors import NotApplicable
 from keras_vae.zoo import recipes
 from keras_vae.zoo.examples import condition_of, examples_of
+
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
 
 EXAMPLES, SAMPLES, WAYS, STEPS = 12, 24, 5, 7
 
@@ -30,7 +33,7 @@ def spelling(recipe: recipes.Recipe) -> Callable[[Any], list[str]]:
     return SPELLED.get(recipe.data.name, numbers)
 
 
-def shown(model: Any, recipe: recipes.Recipe) -> dict[str, list[list[str]]]:
+def shown(model: "VAE", recipe: recipes.Recipe) -> dict[str, list[list[str]]]:
     """Sequences as text: `{}` for a model of anything but tokens.
 
     Returns:

@@ -1,7 +1,7 @@
 """Weights on disk: float16, without optimizers, as `.weights.h5` that plain `load_weights` reads back."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
@@ -10,11 +10,14 @@ from keras_vae.errors import UserError
 from keras_vae.files import atomic
 from keras_vae.files import require_room as require_bytes
 
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
+
 _OVERHEAD = 4096  # bytes that HDF5 needs for each array and its groups, at most
 _OPTIMIZERS = ("optimizer", "extra_optimizers")
 
 
-def write_float16(model: Any, path: str | Path) -> None:
+def write_float16(model: "VAE", path: str | Path) -> None:
     """Write the weights of `model` to `path`, float32 as float16.
 
     Counters keep their type, and so do the statistics of normalisation layers: a running variance can be smaller than
@@ -32,7 +35,7 @@ def write_float16(model: Any, path: str | Path) -> None:
         full.unlink()
 
 
-def require_room(path: Path, model: Any, files: int = 1) -> None:
+def require_room(path: Path, model: "VAE", files: int = 1) -> None:
     """Raise OSError unless there is room for the weights and optimizers of `model`: on a full disk HDF5 crashes.
 
     Args:

@@ -37,7 +37,7 @@ def to_tokens(words: Iterable[str], length: int = LENGTH) -> np.ndarray:
     return tokens
 
 
-def to_text(tokens: Any) -> list[str]:
+def to_text(tokens: np.ndarray) -> list[str]:
     """The words that token ids `(words, length)` spell, each up to its first 0.
 
     Raises:

@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
@@ -12,7 +12,10 @@ from keras import ops
 from keras_vae import registry
 from keras_vae.checks import check_labels
 from keras_vae.errors import UserError
-from keras_vae.types import Tensor
+from keras_vae.types import ConditionLike, Tensor
+
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
 
 
 def one_hot(labels: Any, classes: int, dtype: str, count: Any = None) -> Any:
@@ -34,7 +37,7 @@ def one_hot(labels: Any, classes: int, dtype: str, count: Any = None) -> Any:
     return ops.cast(ops.equal(ops.cast(labels, "int32")[:, None], ops.arange(classes, dtype="int32")), dtype)
 
 
-def reads_vectors(network: Any) -> bool:
+def reads_vectors(network: keras.Layer) -> bool:
     """Whether a network, a layer or a class of layers, reads an image as one vector: else it reads planes.
 
     It says so itself, by an attribute `reads_vectors` that is true, as `keras_vae.networks.MLP` does; or its inputs,
@@ -45,7 +48,7 @@ def reads_vectors(network: Any) -> bool:
     return flat or bool(getattr(network, "reads_vectors", False))
 
 
-def joined(network: Any, x: Tensor, features: Any) -> Any:
+def joined(network: keras.Layer, x: Tensor, features: Tensor) -> Any:
     """Images `(batch, height, width, channels)` and features `(batch, size)` as the one input of `network`.
 
     One that reads vectors is given all pixels and then the features, `(batch, pixels + size)`: repeated on each pixel
@@ -57,7 +60,7 @@ def joined(network: Any, x: Tensor, features: Any) -> Any:
     return ops.concatenate([x, planes], axis=-1)
 
 
-def network_shapes(model: Any, shapes: dict[str, tuple[Any, ...]], size: int) -> dict[str, tuple[Any, ...]]:
+def network_shapes(model: "VAE", shapes: dict[str, tuple[Any, ...]], size: int) -> dict[str, tuple[Any, ...]]:
     """`VAE.network_shapes` for an encoder and a decoder that both read `size` features beside their input.
 
     Args:
@@ -84,7 +87,7 @@ def check_count(array: np.ndarray, count: int) -> np.ndarray:
     return array
 
 
-def labels_or_none(condition: Any, classes: int, count: int) -> np.ndarray:
+def labels_or_none(condition: ConditionLike, classes: int, count: int) -> np.ndarray:
     """Labels for `count` examples, int32: those given, or -1 for all where there are none.
 
     Raises:

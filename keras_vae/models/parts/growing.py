@@ -3,14 +3,17 @@
 Karras et al. 2018, https://arxiv.org/abs/1710.10196, for autoencoders, whose networks are both called "growing".
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keras_vae.checks import check_whole_number
 from keras_vae.errors import UserError
 from keras_vae.networks.growing import GrowingDecoder, GrowingEncoder
 
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
 
-def grow(model: Any, filters: int | None = None, fade_steps: int = 1000) -> Any:
+
+def grow(model: "VAE", filters: int | None = None, fade_steps: int = 1000) -> Any:
     """A model of images twice as high and wide, with the weights of `model` and one stage more in both networks.
 
     At first it does what `model` does: its code of an image is that of the image at half the size, and its images are
@@ -59,7 +62,7 @@ def grow(model: Any, filters: int | None = None, fade_steps: int = 1000) -> Any:
     return grown
 
 
-def _others(model: Any) -> list[Any]:
+def _others(model: "VAE") -> list[Any]:
     """The weights that do not belong to the encoder or the decoder."""
     of_networks = {id(weight) for weight in (*model.encoder.weights, *model.decoder.weights)}
     return [weight for weight in model.weights if id(weight) not in of_networks]

@@ -1,16 +1,20 @@
 """Graphs of what writes one integer after another: a step, so that a search, or a draw, can run outside of Python."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import tensorflow as tf
 from keras import ops
 
 from keras_vae.networks import raster
-from keras_vae.types import Graph, Spec
+from keras_vae.types import Graph, Spec, Tensor
+
+if TYPE_CHECKING:
+    from keras_vae.models.sequence_vae import SequenceVAE
+    from keras_vae.networks.pixelcnn import PixelCNN
 
 
-def step_graphs(model: Any) -> list[Graph]:
+def step_graphs(model: "SequenceVAE") -> list[Graph]:
     """`decoder_start`: z -> the first `state`. `decoder_step`: token, state, z -> the next `logits` and `next_state`.
 
     The token before the first is 0. Outputs are not named as inputs are: tf2onnx cannot tell them apart.
@@ -21,10 +25,10 @@ def step_graphs(model: Any) -> list[Graph]:
     codes = model.latent_spec()
     units = model.decoder.initial_state(ops.zeros((1, model.latent_dim), model.float_dtype)).shape[-1]
 
-    def start(z: Any) -> dict[str, Any]:
+    def start(z: Tensor) -> dict[str, Any]:
         return {"state": ops.cast(model.decoder.initial_state(z), model.float_dtype)}
 
-    def step(token: Any, state: Any, z: Any) -> dict[str, Any]:
+    def step(token: Tensor, state: Any, z: Tensor) -> dict[str, Any]:
         logits, state = model.decoder.step(token, state, z)
         return {"logits": ops.cast(logits, model.float_dtype), "next_state": ops.cast(state, model.float_dtype)}
 
@@ -35,7 +39,7 @@ def step_graphs(model: Any) -> list[Graph]:
     ]
 
 
-def raster_graphs(network: Any, shape: Sequence[int], grid: tuple[int, int]) -> list[Graph]:
+def raster_graphs(network: "PixelCNN", shape: Sequence[int], grid: tuple[int, int]) -> list[Graph]:
     """A PixelCNN over codes: `prior_row` and `prior_step`, called once a row and once a place, and `prior_sampler`.
 
     `prior_row`: the row above, and the state of rows -> `above`, what each place of the row is given, and `next_rows`.
@@ -51,18 +55,18 @@ def raster_graphs(network: Any, shape: Sequence[int], grid: tuple[int, int]) -> 
     (height, width), count = grid, network.entries
     (rows, _), (left, above) = raster.row_shapes(network, width), raster.place_shapes(network)
 
-    def row(last_row: Any, rows: Any) -> dict[str, Any]:
+    def row(last_row: Tensor, rows: Tensor) -> dict[str, Any]:
         above, rows = raster.next_row(network, last_row, rows)
         return {"above": above, "next_rows": rows}
 
-    def step(last: Any, above: Any, left: Any) -> dict[str, Any]:
+    def step(last: Tensor, above: Tensor, left: Tensor) -> dict[str, Any]:
         logits, left = raster.next_place(network, last, above, left)
         return {"logits": logits, "next_left": left}
 
-    def sample(noise: Any) -> dict[str, Any]:
+    def sample(noise: Tensor) -> dict[str, Any]:
         places = ops.reshape(noise, (-1, height * width, count))
 
-        def choose(logits: Any, place: Any) -> Any:
+        def choose(logits: Tensor, place: Tensor) -> Any:
             # keras.ops.argmax makes Bitcast, which ONNX lacks. Axis 1, not -1: in a loop tf2onnx does not always know
             # the rank, and writes one or the other.
             return tf.argmax(logits + ops.take(places, place, axis=1), 1, output_type="int32")
