@@ -115,8 +115,8 @@ class Configurable:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """The inverse of `get_config`."""
-        return cls(**{name: _deserialized(value) for name, value in config.items()})
+        """The inverse of `get_config`. What the class rejects is dropped: older configurations have it, unused."""
+        return cls(**{name: _deserialized(value) for name, value in config.items() if name not in cls.rejects})
 
     def get_compile_config(self: "VAE") -> dict[str, Any]:
         """The arguments of `compile`, for `model.save`: an optimizer for each player, XLA, steps per execution."""

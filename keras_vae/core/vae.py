@@ -397,7 +397,7 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
         names = self.condition_spec().keys()
         if len(names) > 1:
             return {name: arrays[name] for name in names}
-        return arrays["condition"] if names else None
+        return arrays.get("condition")
 
     def players_with(self, name: str, network: keras.Layer, loss: Callable[[Terms], Tensor]) -> list[Player]:
         """Two players: `"model"`, which minimises the objective, and `name`, a network that minimises its own loss."""

@@ -130,7 +130,7 @@ def collapse(
 def remedies(model: "VAE", verdict: str) -> dict[str, dict[str, Any]]:
     """What helps against a collapsed code and the model does not use yet: a sentence -> arguments of its constructor.
 
-    What a variant refuses (`VAE.refused`) is not suggested; no arguments: it is a change of the networks or the size.
+    What a variant refuses (`VAE.rejects`) is not suggested; no arguments: it is a change of the networks or the size.
 
     Args:
       verdict: "partial" or "full", as `collapse` gives it.
@@ -138,13 +138,13 @@ def remedies(model: "VAE", verdict: str) -> dict[str, dict[str, Any]]:
     known: dict[str, dict[str, Any]] = {}
     schedule = model.beta.get_config()
     final = float(schedule.get("final", schedule.get("value", 1.0)))
-    if model.stochastic and "beta" not in model.refused:
+    if model.stochastic and "beta" not in model.rejects:
         if "final" not in schedule:
             known[f"KL annealing: a beta that climbs to its {final:g}, beta={{'name': 'linear', 'final': {final:g}, "
                   "'steps': 10000}"] = {"beta": {"name": "linear", "final": final, "steps": 10_000}}  # fmt: skip
         if final > 1:
             known[f"a smaller beta: beta=1.0, the ELBO's; it is {final:g} in the end"] = {"beta": 1.0}
-    if model.stochastic and not model.free_bits and "free_bits" not in model.refused:
+    if model.stochastic and not model.free_bits and "free_bits" not in model.rejects:
         known["free bits: free_bits=0.1, nats that each part of the KL costs nothing below"] = {"free_bits": 0.1}
     if model.stochastic:
         known["a weaker decoder: fewer or narrower layers, which must ask the code"] = {}

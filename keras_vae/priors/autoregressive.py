@@ -11,7 +11,8 @@ from tensorflow_probability import distributions as tfd
 
 from keras_vae import checks, randomness
 from keras_vae.errors import UserError
-from keras_vae.networks import raster, steps
+from keras_vae.models.parts import steps
+from keras_vae.networks import raster
 from keras_vae.networks.pixelcnn import PixelCNN
 from keras_vae.priors import training
 from keras_vae.priors.base import FittedPrior
@@ -124,9 +125,10 @@ class _Raster(tfd.Distribution):
 
         @tf.function(autograph=False)
         def all_places() -> Any:
-            return raster.draw(self._network, n, *self._grid, choose)
+            # One code at least: fused convolutions of an empty batch fail on processors with AVX-512.
+            return raster.draw(self._network, ops.maximum(n, 1), *self._grid, choose)
 
-        return ops.reshape(all_places(), (n, *self._shape))
+        return ops.reshape(all_places()[:n], (n, *self._shape))
 
     def _batch_shape(self) -> Any:
         return tf.TensorShape([])

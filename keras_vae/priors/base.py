@@ -132,7 +132,7 @@ class FittedPrior:
           UserError: its codes are of another kind.
         """
         specs = list(model.latent_spec().values())
-        if len(specs) > 1 or specs[0]["kind"] != self.kind or model.latent_space != "vectors":
+        if len(specs) > 1 or specs[0].kind != self.kind or model.latent_space != "vectors":
             what = {"code": "one vector of numbers", "index": "an array of integers"}[self.kind]
             given = "directions" if model.latent_space != "vectors" else " and ".join(each.kind for each in specs)
             raise UserError(

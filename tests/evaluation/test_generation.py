@@ -72,12 +72,10 @@ class Draws:
     """A model that draws the images it is given, in turn, or for a label those of that label."""
 
     conditional = True
+    condition_classes = 10
 
     def __init__(self, images, labels=None):
         self.images, self.labels, self.asked = images, labels, []
-
-    def condition_spec(self):
-        return {"classes": 10}
 
     def sample(self, count, seed=0, condition=None, prior=None):
         self.asked.append((count, seed))

@@ -192,7 +192,7 @@ def test_what_is_refused():
 
 
 def test_names_are_lazy_and_listed():
-    for name in evaluation._LAZY:
+    for name in evaluation.__all__:
         assert getattr(evaluation, name).__name__ == name and name in dir(evaluation)
     with pytest.raises(AttributeError, match="has no attribute 'nonsense'"):
         evaluation.nonsense  # noqa: B018

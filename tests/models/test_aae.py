@@ -151,7 +151,7 @@ def test_arguments():
         assert_refused(AAE, {"num_classes": 3, **wrong}, r"needs two latent dimensions or more, and a spread above 0")
     assert_refused(AAE, {"num_classes": -1}, r"num_classes must be a whole number, 0 or more\. Given: -1")
     assert_comes_back(toy(AAE, **LABELLED), **LABELLED)
-    assert_refused(AAE, {"beta": 2.0}, r"AAE has no use for beta\.")
+    assert_refused(AAE, {"beta": 2.0}, r"AAE does not take beta\.")
     assert_refused(AAE, {"critic": {"name": "mpl"}}, r"Unknown critic 'mpl'.*Did you mean 'mlp'")
     wide = keras.Sequential([keras.layers.Dense(2)])
     assert_refused(AAE, {"critic": wide}, r"The critic must map \(batch, 2\) to \(batch, 1\).*Given: .*\(batch, 2\)")

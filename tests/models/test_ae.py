@@ -56,8 +56,8 @@ def test_what_it_does_not_have_is_refused(call, message):
 
 
 def test_arguments():
-    assert_refused(AE, {"beta": 2.0}, r"AE has no use for beta\. Given: beta\. Leave it out")
-    assert_refused(AE, {"free_bits": 1.0}, r"AE has no use for free_bits\.")
+    assert_refused(AE, {"beta": 2.0}, r"AE does not take beta\. It has no KL\. Given: beta=2\.0\. Leave it out")
+    assert_refused(AE, {"free_bits": 1.0}, r"AE does not take free_bits\.")
     assert_comes_back(toy(AE), latent_dim=LATENT)
 
 

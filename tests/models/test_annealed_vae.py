@@ -52,7 +52,7 @@ def test_arguments():
         assert_refused(AnnealedVAE, {"gamma": wrong}, r"gamma must be a finite number, 0 or more\. Given: ")
     assert_refused(AnnealedVAE, {"capacity": -1.0}, r"must be a finite number, 0 or more\. Given: -1\.0")
     assert_refused(AnnealedVAE, {"capacity": {"name": "linaer"}}, "Did you mean 'linear'")
-    assert_refused(AnnealedVAE, {"beta": 2.0}, r"AnnealedVAE has no use for beta\. gamma and the capacity take")
+    assert_refused(AnnealedVAE, {"beta": 2.0}, r"AnnealedVAE does not take beta\. gamma and the capacity take")
     assert_comes_back(toy(AnnealedVAE, gamma=3.0, capacity=RAMP), gamma=3.0, capacity=RAMP)
     assert toy(AnnealedVAE).get_config()["capacity"]["final"] == 25.0, "the paper's, in nats"
 

@@ -114,7 +114,7 @@ def test_arguments():
             with pytest.raises(UserError, match=r"must be a finite number, 0 or more|Unknown schedule '1'"):
                 toy(BetaTCVAE, **arguments)
     assert_refused(BetaTCVAE, {"dataset_size": 10, "estimator": "weigthed"}, "Did you mean 'weighted'")
-    assert_refused(BetaTCVAE, {"dataset_size": 10, "free_bits": 1.0}, r"BetaTCVAE has no use for free_bits\.")
+    assert_refused(BetaTCVAE, {"dataset_size": 10, "free_bits": 1.0}, r"BetaTCVAE does not take free_bits\.")
     with pytest.raises(UserError, match=r"Constant\.value must be a finite number"):
         toy(BetaTCVAE, dataset_size=10, beta=-1.0)
     rising = {"name": "linear", "final": 2.0, "steps": 10, "initial": 0.0}

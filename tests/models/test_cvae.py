@@ -125,13 +125,13 @@ class TestALearnedPrior:
     def test_its_network_is_told_whether_it_is_training(self, kind, monkeypatch):
         arguments, condition = kind
         model = toy(CVAE, learned_prior=True, **arguments)
-        run, told = model.run, {}
+        run, told = model.apply_network, {}
 
         def noted(network, inputs, training):
             told[network.name] = training
             return run(network, inputs, training)
 
-        monkeypatch.setattr(model, "run", noted)
+        monkeypatch.setattr(model, "apply_network", noted)
         for training in (True, False):
             terms_of(model, y=condition, training=training)
             assert len(told) == 3 and set(told.values()) == {training}

@@ -125,7 +125,7 @@ def test_learns_digits():
         ({"levels": (5, 1)}, r"a count in levels must be a whole number, 2 or more\. Given: 1"),
         ({"levels": ()}, r"levels whose product is from 2 to 65536"),
         ({"levels": (256, 257)}, r"levels whose product is from 2 to 65536\. Given: .*levels=\(256, 257\)"),
-        ({"free_bits": 1.0}, r"FSQVAE has no use for free_bits"),
+        ({"free_bits": 1.0}, r"FSQVAE does not take free_bits"),
     ],
 )
 def test_what_does_not_fit_is_refused(arguments, message):

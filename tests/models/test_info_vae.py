@@ -50,7 +50,11 @@ def test_arguments():
     assert_refused(InfoVAE, {"alpha": "0"}, r"alpha must be a finite number")
     assert_refused(InfoVAE, {"scale": float("nan")}, r"scale must be a finite number, 0 or more\. Given: nan")
     assert_refused(InfoVAE, {"kernel": "rfb"}, "Did you mean 'rbf'")
-    assert_refused(InfoVAE, {"beta": 2.0}, r"The weight of the KL is 1 - alpha\. Given: beta=2\.0\. Leave it out")
+    assert_refused(
+        InfoVAE,
+        {"beta": 2.0},
+        r"InfoVAE does not take beta\. The weight of its KL is 1 - alpha\. Given: beta=2\.0\. Leave it out",
+    )
     model = toy(InfoVAE, alpha=0.3, scale=5.0, kernel="rbf", free_bits=0.1)
     assert_comes_back(model, alpha=0.3, scale=5.0, kernel="rbf", free_bits=0.1)
 

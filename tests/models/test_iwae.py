@@ -179,8 +179,8 @@ def test_arguments():
         rule = r"importance_samples must be a whole number, 1 or more\. Given: "
         assert_refused(IWAE, {"importance_samples": wrong}, rule)
     assert_refused(IWAE, {"gradient": "drag"}, r"gradient is one of iwae, dreg\. Given: 'drag'")
-    assert_refused(IWAE, {"beta": 2.0}, r"IWAE has no use for beta\. Its bound .* has no KL of its own")
-    assert_refused(IWAE, {"free_bits": 2.0}, r"IWAE has no use for free_bits\.")
+    assert_refused(IWAE, {"beta": 2.0}, r"IWAE does not take beta\. Its bound is of log p")
+    assert_refused(IWAE, {"free_bits": 2.0}, r"IWAE does not take free_bits\.")
     assert_refused(IWAE, {"bounds": 0}, r"bounds must be a whole number, 1 or more\. Given: 0")
     assert_refused(IWAE, {"elbo_share": 1.5}, r"elbo_share is a share, at most 1\. Given: 1\.5")
     arguments = {"importance_samples": 3, "gradient": "dreg", "bounds": 2, "elbo_share": 0.5}

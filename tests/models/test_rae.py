@@ -137,7 +137,7 @@ def test_arguments():
         for wrong in (-1.0, float("nan"), "1"):
             assert_refused(RAE, {name: wrong}, rf"{name} must be a finite number, 0 or more\. Given: ")
     assert_refused(RAE, {"regulariser": "l1"}, r"regulariser is one of l2, gradient\. Given: 'l1'")
-    assert_refused(RAE, {"beta": 2.0}, r"RAE has no use for beta\.")
+    assert_refused(RAE, {"beta": 2.0}, r"RAE does not take beta\.")
     model = toy(RAE, code_weight=0.5, decoder_weight=0.25, regulariser="gradient")
     assert_comes_back(model, code_weight=0.5, decoder_weight=0.25, regulariser="gradient")
 

@@ -154,8 +154,8 @@ def test_frozen_outside_training():
     [
         ({"depth": 0}, r"depth must be a whole number, 1 or more\. Given: 0"),
         ({"codebook": "kmeans"}, r"codebook is one of ema, gradient\. Given: 'kmeans'"),
-        ({"decay": 1.0}, r"decay is below 1, code_shape not empty\. Given: 1\.0"),
-        ({"free_bits": 2.0}, r"ResidualVQVAE has no use for free_bits"),
+        ({"decay": 1.0}, r"decay is a number from 0, below 1\. Given: 1\.0"),
+        ({"free_bits": 2.0}, r"ResidualVQVAE does not take free_bits"),
     ],
 )
 def test_what_does_not_fit_is_refused(arguments, message):

@@ -415,7 +415,7 @@ def test_arguments():
     for wrong in ([0.5, 0.5], [0.5, 0.5, 0.5], [1.0, 0.0, 0.0], "abc"):
         given = {"num_classes": 3, "class_probabilities": wrong}
         assert_refused(SemiSupervisedVAE, given, r"class_probabilities are 3 positive numbers that sum to 1.*Given: ")
-    assert_refused(SemiSupervisedVAE, {"free_bits": 2.0}, r"SemiSupervisedVAE has no use for free_bits\.")
+    assert_refused(SemiSupervisedVAE, {"free_bits": 2.0}, r"SemiSupervisedVAE does not take free_bits\.")
     assert_refused(SemiSupervisedVAE, {"classifier": "mpl"}, r"Unknown classifier 'mpl'.*Did you mean 'mlp'")
     wide = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(4)])
     assert_refused(

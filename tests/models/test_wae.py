@@ -52,7 +52,7 @@ def test_arguments():
     for wrong in (-1.0, float("inf"), "3", None):
         assert_refused(WAE, {"scale": wrong}, r"scale must be a finite number, 0 or more\. Given: ")
     assert_refused(WAE, {"kernel": "gauss"}, r"Unknown kernel 'gauss'.*imq")
-    assert_refused(WAE, {"beta": 2.0}, r"WAE has no use for beta\.")
+    assert_refused(WAE, {"beta": 2.0}, r"WAE does not take beta\.")
     assert_comes_back(toy(WAE, scale=3.0, kernel="rbf"), scale=3.0, kernel="rbf")
 
 
