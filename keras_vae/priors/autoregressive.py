@@ -120,13 +120,16 @@ class _Raster(tfd.Distribution):
         return ops.reshape(ops.cast(_log_prob(self._network, grid), self._float), leading)
 
     def _sample_n(self, n: Any, seed: Tensor | None = None) -> Any:
+        # One code at least: fused convolutions of an empty batch fail on processors with AVX-512.
+        static = tf.get_static_value(n)
+        count = n if static is None else max(int(static), 1)
+
         def choose(logits: Any, place: Any) -> Any:
             return tfd.Categorical(logits=logits).sample(seed=randomness.fold(seed, place))
 
         @tf.function(autograph=False)
         def all_places() -> Any:
-            # One code at least: fused convolutions of an empty batch fail on processors with AVX-512.
-            return raster.draw(self._network, ops.maximum(n, 1), *self._grid, choose)
+            return raster.draw(self._network, count, *self._grid, choose)
 
         return ops.reshape(all_places()[:n], (n, *self._shape))
 
