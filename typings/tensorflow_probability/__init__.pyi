@@ -1,0 +1,8 @@
+"""TensorFlow Probability declares no types: this is the part that this project derives classes from."""
+
+from typing import Any
+
+from . import bijectors as bijectors
+from . import distributions as distributions
+
+def __getattr__(name: str) -> Any: ...
