@@ -45,12 +45,15 @@ def check_arguments(
     Raises:
       UserError: an argument without a parameter, with the nearest; or a missing one.
     """
-    parameters = {}
+    parameters: dict[str, inspect.Parameter] = {}
+    required: list[str] | None = None  # of the function itself: a class passes on what its bases need
     for owner in inspect.getmro(function) if inspect.isclass(function) else (function,):
         signature = inspect.signature(owner.__init__ if inspect.isclass(owner) else owner)
         for name, parameter in signature.parameters.items():
             if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD) and name != "self":
                 parameters.setdefault(name, parameter)
+        if required is None:
+            required = [name for name, parameter in parameters.items() if parameter.default is parameter.empty]
         if not any(parameter.kind == parameter.VAR_KEYWORD for parameter in signature.parameters.values()):
             break
     for name in arguments:
@@ -60,7 +63,7 @@ def check_arguments(
             )
     if not complete:
         return
-    missing = [name for name, p in parameters.items() if p.default is p.empty and name not in arguments]
+    missing = [name for name in required or [] if name not in arguments]
     if missing:
         raise UserError(f"{kind} needs the argument{'s' * (len(missing) > 1)} {', '.join(missing)}.")
 
