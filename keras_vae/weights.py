@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import h5py
 import keras
 import numpy as np
 from safetensors import SafetensorError, safe_open
@@ -188,3 +189,42 @@ def _numpy_dtype(variable: Any) -> str:
 
 def _first_line(error: BaseException) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+
+
+def check_hdf5(path: str | Path, limit: int) -> None:
+    """Look at a `.weights.h5` of an earlier version before Keras reads it: datasets within the file, and nothing else.
+
+    Args:
+      path: of the file.
+      limit: bytes that its arrays may have when they are read: a compressed hole must not fill the memory.
+
+    Raises:
+      CorruptFileError: no HDF5, links (soft or external), external or virtual storage, or more than `limit` bytes.
+    """
+    total = 0
+    try:
+        with h5py.File(path, "r") as file:
+            groups: list[Any] = [file]
+            seen = {h5py.h5o.get_info(file.id).addr}
+            while groups:
+                group = groups.pop()
+                for name in group:
+                    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                        raise ValueError(f"{group.name}/{name} is a link")
+                    item = group[name]
+                    address = h5py.h5o.get_info(item.id).addr
+                    if address in seen:
+                        raise ValueError(f"{group.name}/{name} is a second name of another item")
+                    seen.add(address)
+                    if isinstance(item, h5py.Group):
+                        groups.append(item)
+                    elif not isinstance(item, h5py.Dataset):
+                        raise ValueError(f"{item.name} is neither a group nor an array")
+                    elif item.external or item.is_virtual:
+                        raise ValueError(f"{item.name} is stored outside the file")
+                    else:
+                        total += int(item.size or 0) * item.dtype.itemsize
+                    if total > limit:
+                        raise ValueError(f"its arrays have more than {limit:,} bytes")
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, RecursionError, MemoryError) as error:
+        raise CorruptFileError(f"{path} does not hold weights: {_first_line(error)}.") from error

@@ -3,6 +3,7 @@
 import json
 import struct
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -167,3 +168,65 @@ def test_weights_of_another_model_are_refused_and_none_is_assigned(file, change,
     with pytest.raises(CorruptFileError, match=message):
         weights.assign(weights.named_variables(model), arrays, file)
     assert toys.same(before, toys.weights(model))
+
+
+def old_file(tmp_path):
+    path = tmp_path / "model.weights.h5"
+    toy().save_weights(path)
+    return path
+
+
+def soft(file, path):
+    file["soft"] = h5py.SoftLink("/encoder")
+
+
+def external(file, path):
+    file["elsewhere"] = h5py.ExternalLink(str(path.with_name("other.h5")), "/")
+
+
+def outside(file, path):
+    file.create_dataset("outside", (4,), "f4", external=[(str(path.with_name("raw")), 0, 16)])
+
+
+def virtual(file, path):
+    layout = h5py.VirtualLayout((2,), "f4")
+    layout[:] = h5py.VirtualSource(str(path.with_name("other.h5")), "a", (2,))
+    file.create_virtual_dataset("virtual", layout)
+
+
+def hole(file, path):
+    file.create_dataset("hole", (2**40,), "f4", chunks=(1024,), compression="gzip")
+
+
+def cycle(file, path):
+    file["again"] = file["encoder"]
+
+
+def test_an_old_file_passes(tmp_path):
+    weights.check_hdf5(old_file(tmp_path), 10**6)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (soft, "is a link"),
+        (external, "is a link"),
+        (outside, "is stored outside the file"),
+        (virtual, "is stored outside the file"),
+        (hole, "more than 1,000,000 bytes"),
+        (cycle, "is a second name"),
+    ],
+)
+def test_old_files_that_lead_elsewhere_are_refused(tmp_path, change, reason):
+    path = old_file(tmp_path)
+    with h5py.File(path, "a") as file:
+        change(file, path)
+    with pytest.raises(CorruptFileError, match=rf"model\.weights\.h5 does not hold weights: .*{reason}"):
+        weights.check_hdf5(path, 10**6)
+
+
+@pytest.mark.parametrize("data", [b"", b"no HDF5", b"\x89HDF\r\n\x1a\n" + bytes(600)])
+def test_what_is_no_hdf5_is_refused(tmp_path, data):
+    (tmp_path / "model.weights.h5").write_bytes(data)
+    with pytest.raises(CorruptFileError, match="does not hold weights"):
+        weights.check_hdf5(tmp_path / "model.weights.h5", 10**6)
