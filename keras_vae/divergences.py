@@ -3,8 +3,8 @@
 from typing import Any
 
 from keras import ops
-from tensorflow_probability import distributions as tfd
 
+from keras_vae.backend import tfd
 from keras_vae.errors import UserError
 from keras_vae.types import Tensor
 

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 
 from keras_vae.data import pipeline
@@ -290,7 +289,7 @@ def checked_dataset(
     Raises:
       UserError: images of another shape, outside [0, 1], or outside the likelihood's support.
     """
-    if not isinstance(x, tf.data.Dataset):
+    if not pipeline.is_dataset(x):
         if isinstance(x, Mapping):
             x, y = as_batch(x)["x"], x.get("y", y)
         examples, whole = model.check_x(x), True

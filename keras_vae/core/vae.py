@@ -27,12 +27,11 @@ from typing import Any, NamedTuple, final
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 from numpy.typing import ArrayLike
-from tensorflow_probability import distributions as tfd
 
-from keras_vae import checks, divergences, likelihoods, randomness
+from keras_vae import backend, checks, divergences, likelihoods, randomness
+from keras_vae.backend import tfd
 from keras_vae.core.building import Configurable
 from keras_vae.core.estimators import CompiledFunctions
 from keras_vae.core.free_bits import checked_free_bits
@@ -421,11 +420,10 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
 
         Its gradient is right where each replica's loss is divided by their number and the gradients are summed.
         """
-        replica: Any = tf.distribute.get_replica_context()
-        if replica is None or replica.num_replicas_in_sync == 1:
+        if backend.replica().count == 1:
             return ops.mean(values, axis=0)
         sums = [ops.sum(values, axis=0), ops.cast(ops.shape(values)[0], values.dtype)]
-        total, count = replica.all_reduce(tf.distribute.ReduceOp.SUM, sums)
+        total, count = backend.sum_over_replicas(sums)
         return total / count
 
     # --- The step ---
@@ -434,22 +432,20 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
     def train_step(self, data: Any) -> dict[str, Any]:
         """One step for all players: one forward pass, each player's gradient for its own variables, all updates."""
         batch, players, optimizers = as_batch(data, self.x_spec().dtype), self.players(), self.optimizers
-        replica = tf.distribute.get_replica_context()
+        replica = backend.replica()
         seed = randomness.seed_of(self.seed, randomness.TRAINING)
-        seed = randomness.fold(seed, self.step, replica.replica_id_in_sync_group)
-        with self.draws.using(seed), tf.GradientTape(persistent=len(players) > 1) as tape:
-            terms = self.terms(batch, training=True)
-            losses = self._player_losses(players, terms)
+
+        def forward() -> tuple[list[Tensor], tuple[Terms, list[Tensor]]]:
+            with self.draws.using(randomness.fold(seed, self.step, replica.index)):
+                terms = self.terms(batch, training=True)
+                losses = self._player_losses(players, terms)
             # Keras sums gradients over replicas.
             scaled = [
-                optimizer.scale_loss(loss / replica.num_replicas_in_sync)
-                for optimizer, loss in zip(optimizers, losses, strict=True)
+                optimizer.scale_loss(loss / replica.count) for optimizer, loss in zip(optimizers, losses, strict=True)
             ]
-        # Dense: of a gradient in parts, as of ops.take, Keras's Adam squares each part before it sums them.
-        gradients = [
-            [g if g is None else tf.convert_to_tensor(g) for g in tape.gradient(loss, player.variables)]
-            for loss, player in zip(scaled, players, strict=True)
-        ]
+            return scaled, (terms, losses)
+
+        gradients, (terms, losses) = backend.gradients(forward, [player.variables for player in players])
         for optimizer, gradient, player in zip(optimizers, gradients, players, strict=True):
             optimizer.apply_gradients(zip(gradient, player.variables, strict=True))
         self.after_step(terms)
@@ -462,9 +458,8 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
     def test_step(self, data: Any) -> dict[str, Any]:
         """The same terms and losses without noise in the networks; the step and the schedules stand still."""
         batch, players = as_batch(data, self.x_spec().dtype), self.players()
-        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         seed = randomness.seed_of(self.seed, randomness.EVALUATION)
-        seed = randomness.fold(seed, self.required_trackers().batches.total, replica)
+        seed = randomness.fold(seed, self.required_trackers().batches.total, backend.replica().index)
         with self.draws.using(seed):
             terms = self.terms(batch, training=False)
         return self._log(batch, terms, players, self._player_losses(players, terms))

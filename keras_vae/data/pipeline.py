@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
-from keras_vae import checks, randomness
+from keras_vae import backend, checks, randomness
 from keras_vae.errors import UserError
 
 BINARIZE = ("dynamic", "static")
@@ -99,7 +99,7 @@ def batches(
         base = randomness.fold(randomness.seed_of(seed, randomness.DATA), number)
         shuffled = tensors
         if training:
-            order = tf.argsort(tf.random.stateless_uniform((len(images),), base), stable=True)
+            order = tf.argsort(backend.uniform((len(images),), base), stable=True)
             shuffled = {name: tf.gather(tensor, order) for name, tensor in tensors.items()}
 
         def one_batch(step: Any) -> dict[str, Any]:
@@ -107,7 +107,7 @@ def batches(
             x = batch["x"] if render is None else tf.numpy_function(render, [batch["x"]], tf.uint8, stateful=False)
             x = x if tokens else tf.cast(x, "float32")
             if binarize or dequantize:
-                noise = tf.random.stateless_uniform(tf.shape(x), randomness.fold(base, step + 1))
+                noise = backend.uniform(tf.shape(x), randomness.fold(base, step + 1))
                 x = (x + noise) / 256.0 if dequantize else tf.cast(noise * float(scale) < x, "float32")
             elif scale != 1:
                 x = x / float(scale)
@@ -127,6 +127,34 @@ def batches(
     marked.keras_vae = Pixels(tuple(shape), example, columns.get("y"))
     marked.epoch = epoch  # the graph holds the variable's handle only
     return marked
+
+
+def shuffled(codes: np.ndarray, batch_size: int, seed: int) -> Any:
+    """Batches of codes (and zeros, which Keras wants as targets), without the last partial one, in an order that is a
+    function of the seed and the epoch."""
+    steps, epoch = len(codes) // batch_size, tf.Variable(tf.constant(0, "int64"))
+    tensor = tf.constant(codes)
+
+    def one_epoch(number: Any) -> Any:
+        noise = randomness.fold(randomness.seed_of(seed, randomness.DATA), number)
+        order = tf.argsort(backend.uniform((len(codes),), noise), stable=True)
+
+        def one_batch(step: Any) -> Any:
+            batch = tf.gather(tensor, order[step * batch_size : (step + 1) * batch_size])
+            batch = tf.ensure_shape(batch, (batch_size, *codes.shape[1:]))
+            return batch, tf.zeros((batch_size,))
+
+        return tf.data.Dataset.range(steps).map(one_batch)
+
+    dataset = tf.data.Dataset.range(1).map(lambda _: epoch.assign_add(1) - 1).flat_map(one_epoch)
+    marked: Any = dataset.apply(tf.data.experimental.assert_cardinality(steps))
+    marked.epoch = epoch  # the graph holds the variable's handle only
+    return marked
+
+
+def is_dataset(data: object) -> bool:
+    """Whether `data` is a `tf.data.Dataset`."""
+    return isinstance(data, tf.data.Dataset)
 
 
 def pixels_of(dataset: Any) -> Pixels | None:

@@ -4,8 +4,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from keras import ops
-from tensorflow_probability import bijectors as tfb
 
+from keras_vae.backend import tfb
 from keras_vae.types import Tensor
 
 # Where the inverse ends, and the exponent that takes it there: sums and products with weights stay finite.

@@ -4,9 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from keras import ops
-from tensorflow_probability import distributions as tfd
 
 from keras_vae import divergences, randomness
+from keras_vae.backend import tfd
 from keras_vae.likelihoods import soft_bound
 from keras_vae.types import Tensor
 

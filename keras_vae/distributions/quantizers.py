@@ -5,10 +5,10 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
-from tensorflow_probability import distributions as tfd
 
+from keras_vae import backend
+from keras_vae.backend import tfd
 from keras_vae.types import Tensor
 
 
@@ -23,7 +23,7 @@ def nearest(vectors: Tensor, codebook: Tensor) -> Any:
     Not keras.ops.argmin, which makes ops that ONNX lacks.
     """
     distances = ops.sum(ops.square(codebook), axis=-1) - 2.0 * ops.matmul(vectors, ops.transpose(codebook))
-    return tf.argmin(distances, axis=-1, output_type=tf.int32)
+    return backend.argmin(distances, axis=-1)
 
 
 def squared_length(vectors: Tensor) -> Any:
@@ -76,22 +76,22 @@ class _Uniform(tfd.Distribution):
 
     def __init__(self, shape: Sequence[int], entries: int, dtype: Any) -> None:
         self._shape, self._entries, self._float = tuple(shape), entries, dtype
-        super().__init__(tf.int32, tfd.NOT_REPARAMETERIZED, validate_args=False, allow_nan_stats=True)
+        super().__init__(backend.dtype_of("int32"), tfd.NOT_REPARAMETERIZED, validate_args=False, allow_nan_stats=True)
 
     def _log_prob(self, value: Tensor) -> Any:
         return ops.full(ops.shape(value), -float(np.log(self._entries)), dtype=self._float)
 
     def _sample_n(self, n: Any, seed: Any = None) -> Any:
-        return tf.random.stateless_uniform((n, *self._shape), seed, 0, self._entries, tf.int32)
+        return backend.integers((n, *self._shape), seed, self._entries)
 
     def _batch_shape(self) -> Any:
-        return tf.TensorShape(self._shape)
+        return backend.TensorShape(self._shape)
 
     def _batch_shape_tensor(self) -> Any:
         return ops.convert_to_tensor(self._shape, "int32")
 
     def _event_shape(self) -> Any:
-        return tf.TensorShape([])
+        return backend.TensorShape([])
 
 
 class _Certain(tfd.Distribution):
@@ -114,7 +114,7 @@ class _Certain(tfd.Distribution):
         return ops.shape(self._codes)
 
     def _event_shape(self) -> Any:
-        return tf.TensorShape([])
+        return backend.TensorShape([])
 
 
 def finite_levels(vectors: Tensor, levels: Sequence[int]) -> Any:

@@ -4,11 +4,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 from numpy.typing import ArrayLike
 
-from keras_vae import divergences, randomness
+from keras_vae import backend, divergences, randomness
 from keras_vae.checks import check_whole_number
 from keras_vae.core.inference import checked_inputs
 from keras_vae.errors import NotApplicable, UserError
@@ -57,14 +56,14 @@ def aggregate_log_probs(model: "VAE", x: ArrayLike, seed: int = 0) -> LogProbs:
     if len(inputs["x"]) < 2:
         raise UserError(f"An aggregate posterior needs two images or more. Given: {len(inputs['x'])}.")
     noise = randomness.seed_of(check_whole_number(seed, "seed", minimum=0), randomness.EVALUATION)
-    posterior = model.posterior(tf.constant(inputs["x"]))
+    posterior = model.posterior(ops.convert_to_tensor(inputs["x"]))
     z = posterior.sample(seed=noise)
     product = divergences.is_product(posterior) and z.dtype.is_floating
     count = len(inputs["x"])
 
     own, prior = (np.asarray(each.log_prob(z), "float64") for each in (posterior, model.prior()))
 
-    @tf.function(autograph=False)
+    @backend.compiled
     def of_one(one: Any, place: Any, known: Any) -> Any:
         """log of the mean over n of q(z|x_n), and of q(z_j|x_n). That of its own image is `known`: no inverse."""
         log_count = float(np.log(count))
@@ -80,7 +79,7 @@ def aggregate_log_probs(model: "VAE", x: ArrayLike, seed: int = 0) -> LogProbs:
 
     def row(place: int) -> Any:
         one = keras.tree.map_structure(lambda part: part[place], z)
-        return of_one(one, tf.constant(place), tf.constant(own[place]))
+        return of_one(one, ops.convert_to_tensor(place), ops.convert_to_tensor(own[place]))
 
     try:
         rows = [row(place) for place in range(count)]

@@ -1,16 +1,13 @@
 """Annealed importance sampling: log p(x) without the encoder's word for it, as a check on importance weights."""
 
-import contextlib
-from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tensorflow as tf
-import tensorflow_probability as tfp
 from keras import ops
 from numpy.typing import ArrayLike
 
-from keras_vae import randomness
+from keras_vae import backend, randomness
+from keras_vae.backend import mcmc
 from keras_vae.checks import check_number, check_whole_number
 from keras_vae.core.inference import checked_inputs, fitted
 from keras_vae.distributions.ladder import Ladder
@@ -71,7 +68,7 @@ def annealed_importance(
     leapfrog_steps = check_whole_number(leapfrog_steps, "leapfrog_steps")
     step_size, seed = check_number(step_size, "step_size"), check_whole_number(seed, "seed", minimum=0)
     base = randomness.seed_of(seed, randomness.EVALUATION)
-    images, given = tf.constant(inputs["x"]), inputs.get("condition")
+    images, given = ops.convert_to_tensor(inputs["x"]), inputs.get("condition")
     log_py = None if given is None else model.log_p_condition(given)  # with which log p(x|y) becomes log p(x, y)
     prior = model.prior(given) if prior is None else fitted(model, prior)
     ladder = Whitened(prior, {name: each.shape for name, each in spec.items()}) if isinstance(prior, Ladder) else None
@@ -82,21 +79,21 @@ def annealed_importance(
         )
     own = model.posterior(images, given).sample(_SCALE_DRAWS, seed=randomness.fold(base, 1))
     own, prior = (own, prior) if ladder is None else (ladder.vector(own), ladder)
-    scale = tf.math.reduce_std(own, axis=0)
+    scale = ops.std(own, axis=0)
     precision = 1.0 / ops.square(ops.maximum(scale, 1e-6)) - 1.0
     times = 1.0 / (1.0 + np.exp(-np.linspace(-4.0, 4.0, temperatures + 1)))
-    times = tf.constant((times - times[0]) / (times[-1] - times[0]), model.float_dtype)
+    times = ops.convert_to_tensor((times - times[0]) / (times[-1] - times[0]), model.float_dtype)
     shape = (chains,) if prior.batch_shape.rank else (chains, len(inputs["x"]))
 
     def log_px(vector: np.ndarray) -> Any:
         return model.log_px_of(images, vector if ladder is None else ladder.code(vector), given)
 
-    @tf.function(autograph=False)
+    @backend.compiled
     def run() -> Any:
         def one_step(place: Any, z: Latent, log_w: Any, accepted: Any) -> Any:
             time = times[place]
             log_w += (time - times[place - 1]) * log_px(z)
-            kernel = tfp.mcmc.HamiltonianMonteCarlo(
+            kernel = mcmc.HamiltonianMonteCarlo(
                 lambda state: prior.log_prob(state) + time * log_px(state),
                 step_size * ops.rsqrt(1.0 + time * ops.maximum(precision, -0.9)),
                 leapfrog_steps,
@@ -107,11 +104,10 @@ def annealed_importance(
 
         z = prior.sample(shape, seed=randomness.fold(base, 2))
         start = ops.zeros((chains, len(inputs["x"])), model.float_dtype)
-        return tf.while_loop(
-            lambda place, *_: place <= temperatures, one_step, (tf.constant(1), z, start, ops.zeros_like(start[0]))
-        )
+        first = ops.convert_to_tensor(1), z, start, ops.zeros_like(start[0])
+        return ops.while_loop(lambda place, *_: place <= temperatures, one_step, first)
 
-    with _full_precision():
+    with backend.full_precision():  # without it Hamiltonian dynamics would not conserve their energy
         _, _, log_w, accepted = run()
     log_w = np.asarray(log_w, "float64")
     highest = log_w.max(axis=0)
@@ -122,17 +118,6 @@ def annealed_importance(
         "standard_error": weights.std(axis=0, ddof=1) / np.sqrt(chains) / mean,
         "acceptance": np.asarray(accepted),
     }
-
-
-@contextlib.contextmanager
-def _full_precision() -> Iterator[None]:
-    """Without the short mantissas of some GPUs: Hamiltonian dynamics would not conserve their energy."""
-    before = tf.config.experimental.tensor_float_32_execution_enabled()
-    tf.config.experimental.enable_tensor_float_32_execution(False)
-    try:
-        yield
-    finally:
-        tf.config.experimental.enable_tensor_float_32_execution(before)
 
 
 def _on_a_sphere(prior: "FittedPrior", seed: Tensor) -> bool:

@@ -8,9 +8,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tensorflow as tf
 from numpy.typing import ArrayLike
 
+from keras_vae import backend
 from keras_vae.checks import check_whole_number, in_blocks
 from keras_vae.core.inference import checked_inputs
 from keras_vae.errors import NotApplicable, UserError
@@ -116,7 +116,7 @@ def reconstruction(model: "VAE", x: ArrayLike, condition: ConditionLike = None) 
 
     Means over images, with standard errors. PSNR is that of each image, which for a perfect one is infinite: squared
     errors are taken as 1e-10 at least, 100 dB. SSIM: Wang et al. 2004, https://doi.org/10.1109/TIP.2003.819861, its
-    11 x 11 window, by `tf.image.ssim`; left out for smaller images.
+    11 x 11 window, by the backend's; left out for smaller images.
 
     Raises:
       NotApplicable: a model of anything but images.
@@ -134,9 +134,7 @@ def reconstruction(model: "VAE", x: ArrayLike, condition: ConditionLike = None) 
 
 
 # XLA makes one loop of the windows: a fifth of the processor's time of the operations one by one.
-@tf.function(autograph=False, jit_compile=True)
-def _ssim(x: ArrayLike, y: ArrayLike) -> Any:
-    return tf.image.ssim(x, y, max_val=1.0)
+_ssim = backend.compiled(backend.structural_similarity, jit_compile=True)
 
 
 def _squares(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -7,9 +7,9 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tensorflow_probability import distributions as tfd
 
 import keras_vae
+from keras_vae.backend import tfd
 from keras_vae.data.words import ALPHABET, VOCABULARY_SIZE
 from keras_vae.errors import UserError
 from keras_vae.export import cases as trials

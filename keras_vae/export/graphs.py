@@ -8,9 +8,9 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 from numpy.typing import ArrayLike
-from tensorflow_probability import distributions as tfd
 
 from keras_vae import checks
+from keras_vae.backend import tfd
 from keras_vae.errors import ExportError
 from keras_vae.export.remedies import is_random, remedy
 from keras_vae.types import Graph, Spec

@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from keras import ops
-from tensorflow_probability import distributions as tfd
 
 from keras_vae import divergences
+from keras_vae.backend import tfd
 from keras_vae.errors import UserError
 from keras_vae.export.graphs import draws_by_levels
 

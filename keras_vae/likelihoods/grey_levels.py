@@ -4,10 +4,10 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
-from tensorflow_probability import distributions as tfd
 
+from keras_vae import backend
+from keras_vae.backend import tfd
 from keras_vae.checks import check_whole_number
 from keras_vae.likelihoods.base import Likelihood, soft_bound
 from keras_vae.types import Tensor
@@ -32,7 +32,7 @@ class DiscretizedLogistic(tfd.Distribution):
         inverse = ops.exp(-self._log_scale)
         below = -ops.softplus(-(value + 0.5 / _STEPS - self._loc) * inverse)  # log s(b)
         above = -ops.softplus((value - 0.5 / _STEPS - self._loc) * inverse)  # log s(-a)
-        width = tf.math.log(-tf.math.expm1(-inverse / _STEPS))
+        width = ops.log(-ops.expm1(-inverse / _STEPS))
         first, last = value < 0.5 / _STEPS, value > 1.0 - 0.5 / _STEPS
         return ops.where(first, below, ops.where(last, above, below + above + width))
 
@@ -46,13 +46,13 @@ class DiscretizedLogistic(tfd.Distribution):
         return scale * (_softplus(self._loc / scale) - _softplus((self._loc - 1.0) / scale))
 
     def _batch_shape(self) -> Any:
-        return tf.broadcast_static_shape(self._loc.shape, self._log_scale.shape)
+        return backend.broadcast_shape(self._loc.shape, self._log_scale.shape)
 
     def _batch_shape_tensor(self) -> Any:
         return ops.shape(self._loc + self._log_scale)
 
     def _event_shape(self) -> Any:
-        return tf.TensorShape([])
+        return backend.TensorShape([])
 
 
 def _softplus(value: Tensor) -> Any:

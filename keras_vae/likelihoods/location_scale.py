@@ -5,8 +5,8 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
-from tensorflow_probability import distributions as tfd
 
+from keras_vae.backend import tfd
 from keras_vae.errors import UserError
 from keras_vae.likelihoods.base import Likelihood, soft_bound
 from keras_vae.types import Tensor

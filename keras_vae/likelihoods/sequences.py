@@ -3,10 +3,10 @@
 from typing import Any
 
 import keras
-import tensorflow as tf
 from keras import ops
-from tensorflow_probability import distributions as tfd
 
+from keras_vae import backend
+from keras_vae.backend import tfd
 from keras_vae.likelihoods.base import Likelihood
 from keras_vae.networks.searches import draw
 from keras_vae.types import Tensor
@@ -51,7 +51,7 @@ class TokenSequence(tfd.Distribution):
         self._decoder, self._z = decoder, ops.convert_to_tensor(z)
         self._length, self._size = length, vocabulary_size
         self._training, self._word_dropout, self._seed = training, word_dropout, seed
-        super().__init__(tf.int32, tfd.NOT_REPARAMETERIZED, validate_args=False, allow_nan_stats=True)
+        super().__init__(backend.dtype_of("int32"), tfd.NOT_REPARAMETERIZED, validate_args=False, allow_nan_stats=True)
 
     def logits(self, x: Tensor) -> Any:
         """Of every token of x given those before it: `(..., length, vocabulary_size)`."""
@@ -59,7 +59,7 @@ class TokenSequence(tfd.Distribution):
         z = ops.broadcast_to(self._z, (*ops.shape(x)[:-1], self._z.shape[-1]))
         previous = ops.pad(tokens[:, :-1], ((0, 0), (1, 0)))
         if self._word_dropout:
-            uniform = tf.random.stateless_uniform(ops.shape(tokens[:, 1:]), self._seed)
+            uniform = backend.uniform(ops.shape(tokens[:, 1:]), self._seed)
             hidden = ops.pad(uniform < self._word_dropout, ((0, 0), (1, 0)))
             previous = ops.where(hidden, self._size, previous)
         outputs = self._decoder((previous, ops.reshape(z, (-1, z.shape[-1]))), training=self._training)
@@ -81,10 +81,10 @@ class TokenSequence(tfd.Distribution):
         return self._z.shape[:-1]
 
     def _batch_shape_tensor(self) -> Any:
-        return tf.shape(self._z)[:-1]
+        return ops.convert_to_tensor(ops.shape(self._z)[:-1], "int32")
 
     def _event_shape(self) -> Any:
-        return tf.TensorShape([self._length])
+        return backend.TensorShape([self._length])
 
     def _event_shape_tensor(self) -> Any:
-        return tf.constant([self._length])
+        return ops.convert_to_tensor([self._length])

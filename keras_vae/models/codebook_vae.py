@@ -3,10 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import tensorflow as tf
 from keras import ops
 
-from keras_vae import checks, randomness
+from keras_vae import backend, checks, randomness
 from keras_vae.core import Terms
 from keras_vae.distributions import quantizers
 from keras_vae.errors import UserError
@@ -124,7 +123,7 @@ class CodebookVAE(DiscreteVAE):
 
 def rows_of(vectors: Tensor, count: int, seed: Any) -> Tensor:
     """`count` rows of `vectors`, drawn with replacement."""
-    return ops.take(vectors, tf.random.stateless_uniform((count,), seed, 0, ops.shape(vectors)[0], tf.int32), axis=0)
+    return ops.take(vectors, backend.integers((count,), seed, ops.shape(vectors)[0]), axis=0)
 
 
 def over_replicas(codes: Tensor, outputs: Tensor, candidates: Tensor, entries: int) -> list[Tensor]:
@@ -136,11 +135,10 @@ def over_replicas(codes: Tensor, outputs: Tensor, candidates: Tensor, entries: i
       outputs: `(n, size)`.
       candidates: `(entries, size)`.
     """
-    replica: Any = tf.distribute.get_replica_context()
     chosen = ops.one_hot(codes, entries, dtype=outputs.dtype)
-    first = ops.cast(ops.equal(replica.replica_id_in_sync_group, 0), outputs.dtype)
+    first = ops.cast(ops.equal(backend.replica().index, 0), outputs.dtype)
     sums = [ops.sum(chosen, axis=0), ops.matmul(ops.transpose(chosen), outputs), first * candidates]
-    return replica.all_reduce(tf.distribute.ReduceOp.SUM, sums)
+    return backend.sum_over_replicas(sums)
 
 
 def smoothed(counts: Tensor, alpha: float = 1e-5) -> Tensor:

@@ -7,9 +7,9 @@ from typing import Any
 import keras
 import numpy as np
 from keras import ops
-from tensorflow_probability import distributions as tfd
 
 from keras_vae import checks
+from keras_vae.backend import tfd
 from keras_vae.core import VAE
 from keras_vae.distributions import quantizers
 from keras_vae.errors import UserError

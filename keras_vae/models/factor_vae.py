@@ -3,10 +3,9 @@
 from typing import Any
 
 import keras
-import tensorflow as tf
 from keras import ops
 
-from keras_vae import divergences
+from keras_vae import backend, divergences
 from keras_vae.checks import check_number
 from keras_vae.core import VAE, Batch, Player, Terms
 from keras_vae.networks import MLP
@@ -69,5 +68,5 @@ class FactorVAE(VAE):
 
 def _permuted(z: Tensor, seed: Any) -> Any:
     """Each column of z, (examples, latent_dim), in an order of its own along the examples."""
-    order = ops.argsort(tf.random.stateless_uniform(ops.shape(z), seed), axis=0)
+    order = ops.argsort(backend.uniform(ops.shape(z), seed), axis=0)
     return ops.take_along_axis(z, order, axis=0)

@@ -4,10 +4,9 @@ from typing import Any
 
 import keras
 from keras import ops
-from tensorflow_probability import bijectors as tfb
-from tensorflow_probability import distributions as tfd
 
 from keras_vae import randomness
+from keras_vae.backend import tfb, tfd
 from keras_vae.checks import check_whole_number
 from keras_vae.core import VAE
 from keras_vae.distributions import flows

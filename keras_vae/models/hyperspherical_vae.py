@@ -4,8 +4,8 @@ from typing import Any
 
 import keras
 from keras import ops
-from tensorflow_probability import distributions as tfd
 
+from keras_vae.backend import tfd
 from keras_vae.core import VAE
 from keras_vae.errors import UserError
 from keras_vae.types import Condition, Tensor

@@ -6,15 +6,15 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 from numpy.typing import ArrayLike
-from tensorflow_probability import distributions as tfd
 
+from keras_vae import backend
+from keras_vae.backend import tfd
 from keras_vae.checks import check_number
 from keras_vae.core import VAE, Batch, Terms
 from keras_vae.errors import NotApplicable, UserError
-from keras_vae.types import Condition
+from keras_vae.types import Condition, Tensor
 
 REGULARISERS = ("l2", "gradient")
 
@@ -106,13 +106,15 @@ class RAE(VAE):
     def _with_jacobian(self, z: Any, training: bool) -> tuple[dict[str, Any], Any]:
         """The likelihood's parameters and |v J|**2, `(batch,)`, of one pass of the decoder: one mask of Dropout, and
         BatchNorm's averages move once."""
-        with tf.GradientTape() as tape:
-            tape.watch(z)
+
+        def projected(z: Tensor) -> tuple[Tensor, dict[str, Any]]:
             parameters = self.likelihood_parameters(z, training=training)
             mean = parameters["mean"]
-            direction = tf.random.stateless_normal(ops.shape(mean), self.draws.next(), dtype=mean.dtype)
-            projected = ops.sum(mean * direction)
-        return parameters, ops.sum(ops.square(tape.gradient(projected, z)), axis=-1)
+            direction = backend.normal(ops.shape(mean), self.draws.next(), mean.dtype)
+            return ops.sum(mean * direction), parameters
+
+        gradient, parameters = backend.gradient_at(projected, z)
+        return parameters, ops.sum(ops.square(gradient), axis=-1)
 
     def get_config(self) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in ("code_weight", "decoder_weight", "regulariser")}

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 from numpy.typing import ArrayLike
-from tensorflow_probability import distributions as tfd
 
-from keras_vae import checks, divergences, randomness
+from keras_vae import backend, checks, divergences, randomness
+from keras_vae.backend import tfd
 from keras_vae.core import VAE, Batch, Terms
 from keras_vae.core.inference import checked_inputs
 from keras_vae.errors import NotApplicable, UserError
@@ -235,5 +234,5 @@ class SemiSupervisedVAE(VAE):
         """One-hot rows; the classifier's likeliest class where the label is missing."""
         if (own := self.rows(condition, ops.shape(x)[0])) is condition:  # rows already
             return own
-        likeliest = self.rows(tf.argmax(self.log_q(x), axis=-1, output_type=tf.int32))
+        likeliest = self.rows(backend.argmax(self.log_q(x), axis=-1))
         return ops.where(ops.sum(own, axis=-1, keepdims=True) > 0, own, likeliest)

@@ -8,9 +8,9 @@ import keras
 import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
-from tensorflow_probability import distributions as tfd
 
 from keras_vae import checks, randomness
+from keras_vae.backend import tfd
 from keras_vae.core import VAE
 from keras_vae.errors import UserError
 from keras_vae.likelihoods.sequences import TokenSequence, TokenSequences

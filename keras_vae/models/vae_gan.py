@@ -4,9 +4,9 @@ from typing import Any
 
 import keras
 from keras import ops
-from tensorflow_probability import distributions as tfd
 
 from keras_vae import divergences
+from keras_vae.backend import tfd
 from keras_vae.checks import check_number, check_whole_number
 from keras_vae.core import VAE, Batch, Player, Terms
 from keras_vae.errors import UserError

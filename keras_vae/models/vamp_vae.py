@@ -4,8 +4,8 @@ from typing import Any
 
 import keras
 from keras import ops
-from tensorflow_probability import distributions as tfd
 
+from keras_vae.backend import tfd
 from keras_vae.checks import check_whole_number
 from keras_vae.core import VAE
 from keras_vae.models.parts.pseudo_inputs import add_pseudo_inputs, images_of, mixture

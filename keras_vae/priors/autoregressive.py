@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
-from tensorflow_probability import distributions as tfd
 
-from keras_vae import checks, randomness
+from keras_vae import backend, checks, randomness
+from keras_vae.backend import tfd
 from keras_vae.errors import UserError
 from keras_vae.models.parts import steps
 from keras_vae.networks import raster
@@ -112,35 +111,35 @@ class _Raster(tfd.Distribution):
 
     def __init__(self, network: keras.Layer, shape: tuple[int, ...], grid: tuple[int, int], dtype: str) -> None:
         self._network, self._shape, self._grid, self._float = network, shape, grid, dtype
-        super().__init__(tf.int32, tfd.NOT_REPARAMETERIZED, validate_args=False, allow_nan_stats=True)
+        super().__init__(backend.dtype_of("int32"), tfd.NOT_REPARAMETERIZED, validate_args=False, allow_nan_stats=True)
 
     def _log_prob(self, value: Any) -> Any:
         leading = value.shape[: len(value.shape) - len(self._shape)]
         grid = ops.reshape(ops.cast(value, "int32"), (-1, *self._grid))
         return ops.reshape(ops.cast(_log_prob(self._network, grid), self._float), leading)
 
-    def _sample_n(self, n: Any, seed: Tensor | None = None) -> Any:
+    def _sample_n(self, n: Any, seed: Tensor) -> Any:
         # One code at least: fused convolutions of an empty batch fail on processors with AVX-512.
-        static = tf.get_static_value(n)
-        count = n if static is None else max(int(static), 1)
+        static = backend.static_value(n)
+        count = n if static is None else max(static, 1)
 
         def choose(logits: Any, place: Any) -> Any:
             return tfd.Categorical(logits=logits).sample(seed=randomness.fold(seed, place))
 
-        @tf.function(autograph=False)
+        @backend.compiled
         def all_places() -> Any:
             return raster.draw(self._network, count, *self._grid, choose)
 
         return ops.reshape(all_places()[:n], (n, *self._shape))
 
     def _batch_shape(self) -> Any:
-        return tf.TensorShape([])
+        return backend.TensorShape([])
 
     def _batch_shape_tensor(self) -> Any:
         return ops.zeros((0,), "int32")
 
     def _event_shape(self) -> Any:
-        return tf.TensorShape(self._shape)
+        return backend.TensorShape(self._shape)
 
     def _event_shape_tensor(self) -> Any:
         return ops.convert_to_tensor(self._shape, "int32")

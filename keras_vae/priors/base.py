@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import tensorflow as tf
+from keras import ops
 from numpy.typing import ArrayLike
-from tensorflow_probability import distributions as tfd
 
-from keras_vae import checks, files, randomness
+from keras_vae import backend, checks, files, randomness
+from keras_vae.backend import tfd
 from keras_vae.core import inference
 from keras_vae.errors import CorruptFileError, ExportError, UserError
 from keras_vae.types import ConditionLike, Spec, Tensor
@@ -99,7 +99,7 @@ class FittedPrior:
           UserError: codes of another shape, or nothing was fitted.
         """
         distribution = self.distribution()
-        function = tf.function(lambda part: distribution.log_prob(part), autograph=False)
+        function = backend.compiled(lambda part: distribution.log_prob(part))
         return checks.in_blocks(lambda _, part: function(part["codes"]), {"codes": self.checked(codes)}, pad=True)
 
     @property
@@ -233,11 +233,11 @@ def codes_of(model: "VAE", x: ArrayLike, condition: ConditionLike = None, seed: 
     inputs = inference.checked_inputs(model, x, condition)
     base = randomness.seed_of(seed, randomness.EVALUATION)
 
-    @tf.function(autograph=False)
+    @backend.compiled
     def draw(part: Mapping[str, Any], noise: Tensor) -> Any:
         return model.posterior(part["x"], part.get("condition")).sample(seed=noise)
 
     def one_block(block: int, part: Mapping[str, np.ndarray]) -> Any:
-        return draw({name: tf.constant(array) for name, array in part.items()}, randomness.fold(base, block))
+        return draw({name: ops.convert_to_tensor(array) for name, array in part.items()}, randomness.fold(base, block))
 
     return checks.in_blocks(one_block, inputs, pad=True)

@@ -5,12 +5,10 @@ from typing import Any, Self
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
-from tensorflow_probability import bijectors as tfb
-from tensorflow_probability import distributions as tfd
 
-from keras_vae import checks, randomness
+from keras_vae import backend, checks, randomness
+from keras_vae.backend import tfb, tfd
 from keras_vae.distributions import flows
 from keras_vae.errors import UserError
 from keras_vae.networks.masked import MaskedNetwork
@@ -111,4 +109,4 @@ class FlowPrior(FittedPrior):
         def shift_and_scale(z: Latent) -> Any:
             return interpret(ops.cast(network(ops.cast(z, "float32")), dtype), degrees)
 
-        return flows.AffineAutoregressive(shift_and_scale, degrees, tf.as_dtype(dtype))
+        return flows.AffineAutoregressive(shift_and_scale, degrees, backend.dtype_of(dtype))

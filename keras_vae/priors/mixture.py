@@ -5,9 +5,9 @@ from typing import Self
 
 import numpy as np
 from sklearn.mixture import GaussianMixture
-from tensorflow_probability import distributions as tfd
 
 from keras_vae import checks
+from keras_vae.backend import tfd
 from keras_vae.errors import UserError
 from keras_vae.priors.base import FittedPrior
 

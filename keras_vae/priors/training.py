@@ -5,9 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from keras_vae import checks, randomness
+from keras_vae import checks
+from keras_vae.data import pipeline
 from keras_vae.errors import DivergedError, UserError
 
 if TYPE_CHECKING:
@@ -59,34 +59,11 @@ def train(
         )
     model = _Cost(network, log_prob)
     model.compile(keras.optimizers.Adam(arguments.learning_rate), loss=lambda _, cost: cost, jit_compile=False)
-    dataset = shuffled(codes, arguments.batch_size, arguments.seed)
+    dataset = pipeline.shuffled(codes, arguments.batch_size, arguments.seed)
     history = model.fit(dataset, epochs=arguments.epochs, verbose=0).history
     if not all(np.isfinite(weight).all() for weight in model.get_weights()):
         raise DivergedError("Training of the prior must stay finite. Lower its learning_rate.")
     return {name: [float(value) for value in values] for name, values in history.items()}
-
-
-def shuffled(codes: np.ndarray, batch_size: int, seed: int) -> Any:
-    """Batches of codes (and zeros, which Keras wants as targets), without the last partial one, in an order that is a
-    function of the seed and the epoch."""
-    steps, epoch = len(codes) // batch_size, tf.Variable(tf.constant(0, "int64"))
-    tensor = tf.constant(codes)
-
-    def one_epoch(number: Any) -> Any:
-        noise = randomness.fold(randomness.seed_of(seed, randomness.DATA), number)
-        order = tf.argsort(tf.random.stateless_uniform((len(codes),), noise), stable=True)
-
-        def one_batch(step: Any) -> Any:
-            batch = tf.gather(tensor, order[step * batch_size : (step + 1) * batch_size])
-            batch = tf.ensure_shape(batch, (batch_size, *codes.shape[1:]))
-            return batch, tf.zeros((batch_size,))
-
-        return tf.data.Dataset.range(steps).map(one_batch)
-
-    dataset = tf.data.Dataset.range(1).map(lambda _: epoch.assign_add(1) - 1).flat_map(one_epoch)
-    marked: Any = dataset.apply(tf.data.experimental.assert_cardinality(steps))
-    marked.epoch = epoch  # the graph holds the variable's handle only
-    return marked
 
 
 def arrays_of(network: keras.Layer) -> dict[str, np.ndarray]:

@@ -5,11 +5,10 @@ from typing import Any, Self
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
-from tensorflow_probability import distributions as tfd
 
-from keras_vae import checks, randomness
+from keras_vae import backend, checks, randomness
+from keras_vae.backend import tfd
 from keras_vae.core import VAE
 from keras_vae.priors.base import FittedPrior
 from keras_vae.priors.mixture import check_vectors
@@ -93,7 +92,7 @@ class _SecondVAE(tfd.Distribution):
 
     def __init__(self, prior: TwoStagePrior, dtype: str) -> None:
         self._prior, self._size = prior, prior.shape[0]
-        super().__init__(tf.as_dtype(dtype), tfd.NOT_REPARAMETERIZED, validate_args=False, allow_nan_stats=True)
+        super().__init__(backend.dtype_of(dtype), tfd.NOT_REPARAMETERIZED, validate_args=False, allow_nan_stats=True)
 
     def _log_prob(self, value: Any) -> Any:
         prior = self._prior
@@ -103,7 +102,7 @@ class _SecondVAE(tfd.Distribution):
         bound = ops.logsumexp(log_weights, axis=0) - float(np.log(prior.samples) + np.log(prior.range).sum())
         return ops.reshape(ops.cast(bound, value.dtype), value.shape[:-1])
 
-    def _sample_n(self, n: Any, seed: Tensor | None = None) -> Any:
+    def _sample_n(self, n: Any, seed: Tensor) -> Any:
         prior = self._prior
         u = prior.model.prior().sample(n, seed=randomness.fold(seed, 0))
         images = prior.model.likelihood(u).sample(seed=randomness.fold(seed, 1))
@@ -111,13 +110,13 @@ class _SecondVAE(tfd.Distribution):
         return scaled * prior.range.astype(self.dtype.name) + prior.low.astype(self.dtype.name)
 
     def _batch_shape(self) -> Any:
-        return tf.TensorShape([])
+        return backend.TensorShape([])
 
     def _batch_shape_tensor(self) -> Any:
         return ops.zeros((0,), "int32")
 
     def _event_shape(self) -> Any:
-        return tf.TensorShape([self._size])
+        return backend.TensorShape([self._size])
 
     def _event_shape_tensor(self) -> Any:
         return ops.convert_to_tensor([self._size], "int32")

@@ -4,11 +4,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tensorflow as tf
 from keras import ops
 from numpy.typing import ArrayLike
 
-from keras_vae import checks, randomness
+from keras_vae import backend, checks, randomness
 from keras_vae.core.inference import checked_inputs
 from keras_vae.errors import UserError
 from keras_vae.types import ConditionLike, Tensor
@@ -73,7 +72,7 @@ def impute(
         last, x = ops.while_loop(lambda step, _: step < turns - 1, turn, (ops.convert_to_tensor(0), part["x"]))
         return filled(x, likelihood(x, last).mean())
 
-    graph, turns = tf.function(imputed, reduce_retracing=True, autograph=False), ops.convert_to_tensor(steps)
+    graph, turns = backend.compiled(imputed, reduce_retracing=True), ops.convert_to_tensor(steps)
 
     def one_block(block: int, part: Mapping[str, Any]) -> Any:
         tensors = {name: ops.convert_to_tensor(value) for name, value in part.items()}

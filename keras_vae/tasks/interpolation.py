@@ -5,10 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import ArrayLike
 
-from keras_vae import randomness
+from keras_vae import backend, randomness
 from keras_vae.checks import check_whole_number, in_blocks
 from keras_vae.core.inference import checked_inputs
 from keras_vae.errors import UserError
@@ -129,6 +128,6 @@ def _draws(model: "VAE", x: ArrayLike, condition: ConditionLike, seed: int) -> A
     def posterior_draw(part: Mapping[str, Any], noise: Tensor) -> Any:
         return model.posterior(**part).sample(seed=noise)
 
-    graph = tf.function(posterior_draw, reduce_retracing=True, autograph=False)
+    graph = backend.compiled(posterior_draw, reduce_retracing=True)
     inputs = checked_inputs(model, x, condition)
     return in_blocks(lambda block, part: graph(part, randomness.fold(base, block)), inputs, pad=True)

@@ -2,19 +2,19 @@
 
 import functools
 import json
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
-from tensorflow_probability import distributions as tfd
 
-from keras_vae import randomness
+from keras_vae import backend, randomness
+from keras_vae.backend import tfd
 from keras_vae.checks import BLOCK, check_whole_number, in_blocks
 from keras_vae.models import VAE
 from keras_vae.types import Latent, Tensor
@@ -40,6 +40,16 @@ class _OneNoise:
 
     def log_prob(self, z: Latent) -> Any:
         return self._own.log_prob(z)
+
+
+def _log_density(model: VAE) -> Callable[[Tensor, int, Tensor], Tensor]:
+    """The function from images, a number of samples and a seed to log p(x) of each image, `(batch,)`, nats."""
+
+    def log_density(x: Tensor, samples: int, seed: Tensor) -> Tensor:
+        log_weights = model.log_weights(x, samples, seed, posterior=_OneNoise(model.posterior(x)))
+        return ops.logsumexp(ops.cast(log_weights, "float64"), axis=0) - np.log(samples)
+
+    return log_density
 
 
 class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
@@ -93,7 +103,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self.mean_ = rows.mean(axis=0)
         deviation = rows.std(axis=0)
         self.scale_ = np.where(deviation > 1e-12 * np.maximum(1.0, np.abs(self.mean_)), deviation, 1.0)
-        self.model_ = self._model(rows.shape[1])
+        self._take(self._model(rows.shape[1]))
         # A scale of one standard deviation to begin with: 1 would be forty.
         likelihood: Any = self.model_.likelihood_family
         likelihood.learned.assign(-likelihood.power * np.log(_RANGE))
@@ -142,19 +152,14 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         return pixels.astype("float64").reshape(len(rows), 1, -1, 1)
 
     def _log_density(self, images: np.ndarray) -> np.ndarray:
-        model, samples = self.model_, check_whole_number(self.samples, "samples")
-
-        def log_density(x: ArrayLike, seed: Tensor) -> Any:
-            posterior = _OneNoise(model.posterior(x))
-            log_weights = ops.cast(model.log_weights(x, samples, seed, posterior=posterior), "float64")
-            return ops.logsumexp(log_weights, axis=0) - np.log(samples)
-
-        seed, graph = (
-            randomness.seed_of(0, randomness.EVALUATION),
-            tf.function(log_density, reduce_retracing=True, autograph=False),
-        )
+        samples = check_whole_number(self.samples, "samples")
+        seed = randomness.seed_of(0, randomness.EVALUATION)
         size = max(1, min(BLOCK, _NUMBERS // (samples * images.shape[2])))
-        return in_blocks(lambda _, part: graph(part["x"], seed), {"x": images}, pad=True, size=size)
+        return in_blocks(lambda _, part: self._density(part["x"], samples, seed), {"x": images}, pad=True, size=size)
+
+    def _take(self, model: VAE) -> None:
+        """Keep a model, and the graph of its density, which is traced once for each number of samples."""
+        self.model_, self._density = model, backend.compiled(_log_density(model), reduce_retracing=True)
 
     def _model(self, features: int) -> VAE:
         shape = (1, features, 1)
@@ -189,7 +194,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         """Weights and configuration in place of the Keras model, whose compiled functions cannot be pickled."""
         state = dict(super().__getstate__())
         if "model_" in state:
-            model = state.pop("model_")
+            model, _ = state.pop("model_"), state.pop("_density")
             state["_saved"] = json.dumps(model.get_config()), model.get_weights()
         return state
 
@@ -197,5 +202,5 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         saved = state.pop("_saved", None)
         super().__setstate__(state)
         if saved is not None:
-            self.model_ = VAE.from_config(json.loads(saved[0]))
+            self._take(VAE.from_config(json.loads(saved[0])))
             self.model_.set_weights(saved[1])

@@ -4,5 +4,6 @@ from typing import Any
 
 from . import bijectors as bijectors
 from . import distributions as distributions
+from . import mcmc as mcmc
 
 def __getattr__(name: str) -> Any: ...

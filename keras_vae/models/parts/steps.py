@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import tensorflow as tf
 from keras import ops
 
+from keras_vae import backend
 from keras_vae.networks import raster
 from keras_vae.types import Graph, Spec, Tensor
 
@@ -67,9 +67,8 @@ def raster_graphs(network: "PixelCNN", shape: Sequence[int], grid: tuple[int, in
         places = ops.reshape(noise, (-1, height * width, count))
 
         def choose(logits: Tensor, place: Tensor) -> Any:
-            # keras.ops.argmax makes Bitcast, which ONNX lacks. Axis 1, not -1: in a loop tf2onnx does not always know
-            # the rank, and writes one or the other.
-            return tf.argmax(logits + ops.take(places, place, axis=1), 1, output_type="int32")
+            # Axis 1, not -1: in a loop tf2onnx does not always know the rank, and writes one or the other.
+            return backend.argmax(logits + ops.take(places, place, axis=1), axis=1)
 
         codes = raster.draw(network, ops.shape(places)[0], height, width, choose)
         return {"codes": ops.reshape(codes, (-1, *shape))}
