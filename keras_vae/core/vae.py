@@ -342,7 +342,8 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
     def condition_spec(self) -> dict[str, Spec]:
         """One condition, by the name of each input of an exported graph; empty for a model that takes none.
 
-        The kind is "vector", or "label", an integer below `classes`. A single condition is called "condition".
+        The kind is "vector", or "label", an integer below `classes`. A single condition is called "condition"; where
+        there are other names, a condition is a dict by these names.
         """
         return {}
 
@@ -392,11 +393,11 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
         return specs["condition"].classes if specs.keys() == {"condition"} else 0
 
     def condition_in(self, arrays: Mapping[str, Any]) -> Condition | None:
-        """The condition among named arrays, such as `check_condition` returns: one, a dict of several, or None."""
+        """The condition among named arrays, such as `check_condition` returns: one, a dict of named ones, or None."""
         names = self.condition_spec().keys()
-        if len(names) > 1:
-            return {name: arrays[name] for name in names}
-        return arrays.get("condition")
+        if names <= {"condition"}:
+            return arrays.get("condition")
+        return {name: arrays[name] for name in names}
 
     def players_with(self, name: str, network: keras.Layer, loss: Callable[[Terms], Tensor]) -> list[Player]:
         """Two players: `"model"`, which minimises the objective, and `name`, a network that minimises its own loss."""

@@ -1,6 +1,6 @@
 """From arrays of pixels, or of tokens, to batches, as a pure function of the seed, the epoch and the batch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,12 +21,12 @@ class Pixels(NamedTuple):
     image_shape: tuple[int, ...]
     # One image with every value that matters to a likelihood: 0, 1, and 0.5 where there is grey. Tokens: all of them.
     example: np.ndarray
-    labels: np.ndarray | None = None  # all of them, where there are any
+    labels: np.ndarray | dict[str, np.ndarray] | None = None  # all of them, where there are any; or several by name
 
 
 def batches(
     images: np.ndarray,
-    labels: ArrayLike | None = None,
+    labels: ArrayLike | Mapping[str, ArrayLike] | None = None,
     *,
     batch_size: int = 128,
     training: bool,
@@ -45,7 +45,7 @@ def batches(
     Args:
       images: `(examples, height, width, channels)`, uint8 grey levels or floats in [0, 1]; or tokens, int32
         `(examples, length)`, which stay what they are.
-      labels: one for each example.
+      labels: one for each example; or a mapping of such arrays: then "y" is a dict by these names.
       batch_size: examples in a batch.
       training: new order each epoch, without the last partial batch; otherwise the arrays' order, and all of it.
       binarize: `"dynamic"`: pixels are 1 with the probability of their grey level, drawn anew each epoch;
@@ -90,8 +90,10 @@ def batches(
         binary = not grey and all(((part == 0) | (part == scale)).all() for part in checks.pieces(images))
         if binary:  # bytes: a quarter of what floats would move in each epoch
             images, scale, binarize = (images == scale).astype("uint8"), 1, None
-    columns = {"x": images} | ({} if labels is None else {"y": _checked_labels(labels, len(images))})
-    tensors = {name: tf.constant(column) for name, column in columns.items()}
+    columns: dict[str, Any] = {"x": images}
+    if labels is not None:
+        columns["y"] = _checked_columns(labels, len(images))
+    tensors = tf.nest.map_structure(tf.constant, columns)
     steps = len(images) // batch_size if training else -(-len(images) // batch_size)
     epoch = tf.Variable(tf.constant(first_epoch, "int64"))
 
@@ -100,10 +102,11 @@ def batches(
         shuffled = tensors
         if training:
             order = tf.argsort(backend.uniform((len(images),), base), stable=True)
-            shuffled = {name: tf.gather(tensor, order) for name, tensor in tensors.items()}
+            shuffled = tf.nest.map_structure(lambda tensor: tf.gather(tensor, order), tensors)
 
         def one_batch(step: Any) -> dict[str, Any]:
-            batch = {name: tensor[step * batch_size : (step + 1) * batch_size] for name, tensor in shuffled.items()}
+            part = slice(step * batch_size, (step + 1) * batch_size)
+            batch = tf.nest.map_structure(lambda tensor: tensor[part], shuffled)
             x = batch["x"] if render is None else tf.numpy_function(render, [batch["x"]], tf.uint8, stateful=False)
             x = x if tokens else tf.cast(x, "float32")
             if binarize or dequantize:
@@ -166,6 +169,12 @@ def _binarized_once(images: np.ndarray, scale: int) -> np.ndarray:
     generator = np.random.Generator(np.random.PCG64(_STATIC_SEED))
     uniform = generator.random(images.shape, dtype="float32")
     return (uniform * np.float32(scale) < images).astype("float32")
+
+
+def _checked_columns(labels: ArrayLike | Mapping[str, ArrayLike], count: int) -> np.ndarray | dict[str, np.ndarray]:
+    if isinstance(labels, Mapping):
+        return {name: _checked_labels(column, count) for name, column in labels.items()}
+    return _checked_labels(labels, count)
 
 
 def _checked_labels(labels: ArrayLike, count: int) -> np.ndarray:

@@ -104,6 +104,9 @@ class _Certain(tfd.Distribution):
     def _log_prob(self, value: Tensor) -> Any:
         return ops.log(ops.cast(ops.equal(value, self._codes), self._float))
 
+    def _mode(self) -> Tensor:
+        return self._codes
+
     def _sample_n(self, n: Any, seed: Any = None) -> Any:
         return ops.broadcast_to(self._codes, (n, *ops.shape(self._codes)))
 
@@ -115,6 +118,12 @@ class _Certain(tfd.Distribution):
 
     def _event_shape(self) -> Any:
         return backend.TensorShape([])
+
+
+@tfd.RegisterKL(_Certain, _Uniform)
+def _kl_certain_uniform(certain: _Certain, uniform: _Uniform, name: str | None = None) -> Tensor:
+    """log(entries) nats at each position, whatever the codes: those outside of 0 to entries - 1 are not looked for."""
+    return -uniform.log_prob(certain.mode())
 
 
 def finite_levels(vectors: Tensor, levels: Sequence[int]) -> Any:

@@ -6,7 +6,6 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_vae import checks
 from keras_vae.backend import tfd
@@ -61,10 +60,13 @@ class DiscreteVAE(VAE):
         """p(z), uniform over all codes; batch shape `()`, event shape `index_shape`."""
         return quantizers.uniform(self.index_shape, self.entries, self.float_dtype)
 
-    def constant_kl(self, log_px: Tensor) -> Tensor:
-        """The KL of any code from the uniform prior: positions * log(entries) nats, as `(batch, 1)`."""
-        log_p = self.prior().log_prob(ops.zeros(self.index_shape, "int32"))
-        return (-ops.ones_like(log_px) * log_p)[:, None]
+    def constant_kl(self, codes: Tensor) -> Tensor:
+        """The KL of certain codes from the uniform prior: positions * log(entries) nats, as `(batch, 1)`.
+
+        Args:
+          codes: int32 `(batch, *index_shape)`.
+        """
+        return tfd.kl_divergence(quantizers.certain(codes, self.float_dtype), self.prior())[:, None]
 
     def make_metric(self, name: str) -> keras.metrics.Metric:
         """As `VAE.make_metric`; `perplexity` is that of all codes of an epoch, from `uses_of` each batch."""

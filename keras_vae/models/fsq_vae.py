@@ -67,7 +67,7 @@ class FSQVAE(DiscreteVAE):
         log_px = self.likelihood(points, training=training).log_prob(batch["x"])
         codes = quantizers.finite_index(ops.round(points), self.levels)
         logs = {"perplexity": quantizers.uses_of(codes, self.entries)}
-        return Terms(log_px, self.constant_kl(log_px), logs=logs)
+        return Terms(log_px, self.constant_kl(codes), logs=logs)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "code_shape": self.code_shape, "levels": self.levels}

@@ -94,10 +94,11 @@ class ResidualVQVAE(CodebookVAE):
         through = quantizers.straight_through(outputs, sum(vector for _, _, vector in levels))
         log_px = self.likelihood(through, training=training).log_prob(batch["x"])
         penalty, distance = self.penalty([(left, vector) for left, _, vector in levels])
+        codes = ops.stack([code for _, code, _ in levels], axis=-1)
         uses = ops.stack([quantizers.uses_of(code, self.entries) for _, code, _ in levels], axis=1)
         return Terms(
             log_px,
-            self.constant_kl(log_px),
+            self.constant_kl(codes),
             penalty,
             {"perplexity": uses, "commitment": distance},
             {"levels": [self.choices(left, code) for left, code, _ in levels]},

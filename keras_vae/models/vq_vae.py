@@ -78,7 +78,7 @@ class VQVAE(CodebookVAE):
         log_px = self.likelihood(through, training=training).log_prob(batch["x"])
         penalty, distance = self.penalty([(outputs, vectors)])
         logs = {"perplexity": quantizers.uses_of(codes, self.entries), "commitment": distance}
-        return Terms(log_px, self.constant_kl(log_px), penalty, logs, self.choices(outputs, codes))
+        return Terms(log_px, self.constant_kl(codes), penalty, logs, self.choices(outputs, codes))
 
     def _entries(self) -> Any:
         return ops.cast(self.codebook, self.float_dtype)

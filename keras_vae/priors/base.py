@@ -235,7 +235,7 @@ def codes_of(model: "VAE", x: ArrayLike, condition: ConditionLike = None, seed: 
 
     @backend.compiled
     def draw(part: Mapping[str, Any], noise: Tensor) -> Any:
-        return model.posterior(part["x"], part.get("condition")).sample(seed=noise)
+        return model.posterior(part["x"], model.condition_in(part)).sample(seed=noise)
 
     def one_block(block: int, part: Mapping[str, np.ndarray]) -> Any:
         return draw({name: ops.convert_to_tensor(array) for name, array in part.items()}, randomness.fold(base, block))
