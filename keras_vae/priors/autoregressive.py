@@ -55,7 +55,7 @@ class AutoregressivePrior(FittedPrior):
         super().__init__(seed)
         PixelCNN(1, filters, blocks, kernel_size)  # says what does not fit
         self.filters, self.blocks, self.kernel_size = filters, blocks, kernel_size
-        training.take_arguments(self, epochs, batch_size, learning_rate)
+        self.epochs, self.batch_size, self.learning_rate = training.check_arguments(epochs, batch_size, learning_rate)
 
     def fit_codes(self, codes: np.ndarray, classes: int = 0) -> Self:
         """Fit to `(count, *shape)` integers from 0 to `classes - 1`, by maximum likelihood.

@@ -46,6 +46,7 @@ class FittedPrior:
         self.shape: tuple[int, ...] = ()  # of one code
         self.classes = 0  # of each number of a code of kind "index"
         self.fitted = False
+        self.history: dict[str, list[float]] = {}  # of the fit: a number after each epoch; none for a closed form
 
     def fit(self, model: "VAE", x: ArrayLike, condition: ConditionLike = None) -> Self:
         """Fit to the codes of images, one draw of q(z|x) each; the same for the same seed, images and model.

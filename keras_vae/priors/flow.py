@@ -57,7 +57,7 @@ class FlowPrior(FittedPrior):
         self.hidden = tuple(checks.check_whole_number(size, "a size in hidden") for size in hidden)
         if not self.hidden:
             raise UserError("hidden needs the size of one layer or more. Given: none.")
-        training.take_arguments(self, epochs, batch_size, learning_rate)
+        self.epochs, self.batch_size, self.learning_rate = training.check_arguments(epochs, batch_size, learning_rate)
 
     def fit_codes(self, codes: np.ndarray, classes: int = 0) -> Self:
         """Fit to `(count, dimensions)` codes.

@@ -11,7 +11,7 @@ from keras_vae import checks, randomness
 from keras_vae.errors import DivergedError, UserError
 
 if TYPE_CHECKING:
-    from keras_vae.priors.base import FittedPrior
+    pass
 
 
 class _Cost(keras.Model):
@@ -25,16 +25,17 @@ class _Cost(keras.Model):
         return -self._log_prob(codes)
 
 
-def take_arguments(prior: "FittedPrior", epochs: int, batch_size: int, learning_rate: float) -> None:
-    """Check what the training of a prior is told, and keep it under these names; `history` is empty before it.
+def check_arguments(epochs: object, batch_size: object, learning_rate: object) -> tuple[int, int, float]:
+    """Return the arguments of a prior's training, checked.
 
     Raises:
       UserError: an argument that does not fit.
     """
-    prior.epochs = checks.check_whole_number(epochs, "epochs")
-    prior.batch_size = checks.check_whole_number(batch_size, "batch_size")
-    prior.learning_rate = checks.check_number(learning_rate, "learning_rate")
-    prior.history = {}  # "loss": nats per code after each epoch
+    return (
+        checks.check_whole_number(epochs, "epochs"),
+        checks.check_whole_number(batch_size, "batch_size"),
+        checks.check_number(learning_rate, "learning_rate"),
+    )
 
 
 def train(

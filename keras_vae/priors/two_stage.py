@@ -13,7 +13,7 @@ from keras_vae import checks, randomness
 from keras_vae.core import VAE
 from keras_vae.priors.base import FittedPrior
 from keras_vae.priors.mixture import check_vectors
-from keras_vae.priors.training import arrays_of, restore_into
+from keras_vae.priors.training import arrays_of, check_arguments, restore_into
 from keras_vae.types import Tensor
 
 
@@ -46,11 +46,8 @@ class TwoStagePrior(FittedPrior):
     ) -> None:
         super().__init__(seed)
         self.hidden = tuple(checks.check_whole_number(size, "a size in hidden") for size in hidden)
-        self.epochs = checks.check_whole_number(epochs, "epochs")
-        self.batch_size = checks.check_whole_number(batch_size, "batch_size")
-        self.learning_rate = checks.check_number(learning_rate, "learning_rate")
+        self.epochs, self.batch_size, self.learning_rate = check_arguments(epochs, batch_size, learning_rate)
         self.samples = checks.check_whole_number(samples, "samples")
-        self.history: dict[str, list[float]] = {}  # "elbo" and the rest after each epoch, of codes in [0, 1]
 
     def fit_codes(self, codes: np.ndarray, classes: int = 0) -> Self:
         """Fit to `(count, dimensions)` codes.

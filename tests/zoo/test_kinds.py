@@ -326,12 +326,12 @@ def test_the_density_of_an_rae_is_fitted_to_the_training_images_and_stored(train
 
 def test_measuring_again_changes_numbers_only(own_run):
     """For entries that were trained before something was measured."""
-    from keras_vae.zoo import runs
+    from keras_vae.zoo import training
 
     before = zoo.card(own_run).results
     weights = (own_run / "model.weights.h5").read_bytes()
     toy_runs.edit_results(own_run, lambda results: (results["metrics"].pop("squared_error"), results.pop("pictures")))
-    again = runs.measure_again(own_run)
+    again = training.measure_again(own_run)
     after = zoo.card(own_run).results
     assert after == again and {**after, "metrics": {}} == {**before, "metrics": {}}
     for metric, row in before["metrics"].items():

@@ -2,13 +2,16 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from keras_vae import tasks
 from keras_vae.errors import UserError
-from keras_vae.tasks.anomaly import Judged
-from keras_vae.zoo import runs, store
+from keras_vae.tasks.anomaly import Judged, leave_one_class_out
+from keras_vae.zoo import optimizers, store
 from keras_vae.zoo.examples import examples_of
+from keras_vae.zoo.loading import build
+
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
 
 
 def leave_out(
@@ -40,19 +43,22 @@ def leave_out(
     """
     recipe = store.entry(name).recipe
 
-    def make() -> Any:
+    def make() -> "VAE":
         settings = recipe.training
-        model = runs.build(recipe)
-        model.compile(runs.optimizers(settings.optimizer), jit_compile=settings.jit_compile,
-                      steps_per_execution=settings.steps_per_execution)  # fmt: skip
+        model = build(recipe)
+        model.compile(
+            optimizers.from_spec(settings.optimizer),
+            jit_compile=settings.jit_compile,
+            steps_per_execution=settings.steps_per_execution,
+        )
         return model
 
-    if runs.build(recipe).conditional:
-        raise UserError(f"A class is left out of what an unconditional model is trained on. Given: {name}.")
+    if build(recipe).conditional:
+        raise UserError(f"leave_out needs an unconditional model. Given: {name}, whose model is conditional.")
     train, test = examples_of(recipe, recipe.data.train), examples_of(recipe)
     if train.classes is None or test.classes is None:
         raise UserError(f"Leaving a class out needs data with one label for each image. Given: {recipe.data.name}.")
-    return tasks.leave_one_class_out(
+    return leave_one_class_out(
         make,
         (train.images, train.classes),
         (test.images[:count], test.classes[:count]),
