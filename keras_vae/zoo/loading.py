@@ -1,12 +1,15 @@
 """From a recipe to its model, untrained or with its weights. Imports no training code, scikit-learn or matplotlib."""
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keras_vae.errors import CorruptFileError, UserError
 from keras_vae.models import MODELS
 from keras_vae.registry import check_arguments, choose
+from keras_vae.types import Provenance
 from keras_vae.zoo import recipes, store
+from keras_vae.zoo.examples import export_examples
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
@@ -59,6 +62,7 @@ def load(name: str | Path, weights: bool = True) -> "VAE":
             raise CorruptFileError(
                 f"{path} does not hold the weights of its recipe: {reason}. {store.repair(where)}"
             ) from error
-        model.weights_sha256 = where.results["weights"]["sha256"]
-    model.zoo_name, model.zoo_folder = where.name, where.folder
+    digest = where.results["weights"]["sha256"] if weights else None
+    read_examples = functools.partial(export_examples, where.recipe, model.conditional)
+    model.record_provenance(Provenance(where.name, where.folder, digest, read_examples))
     return model

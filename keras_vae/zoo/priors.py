@@ -72,7 +72,12 @@ def prior(name: str | Path) -> "FittedPrior | None":
     return priors.load(path)
 
 
+def of(model: "VAE") -> "FittedPrior | None":
+    """Return the prior fitted to the codes of a model from `keras_vae.zoo.load`, or None without one."""
+    return prior(model.provenance.folder) if model.provenance else None
+
+
 def exported(model: "VAE") -> "FittedPrior | None":
     """Return the prior of a model from `keras_vae.zoo.load`, or None where there are no graphs of it to export."""
-    fitted = prior(model.zoo_folder) if getattr(model, "zoo_folder", None) else None
+    fitted = of(model)
     return fitted if fitted is not None and fitted.has_graphs else None

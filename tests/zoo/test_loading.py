@@ -29,7 +29,7 @@ print([name for name in new if name.startswith(("sklearn", "matplotlib"))])
 print([name for name in new if name.startswith(("keras_vae.zoo.", "keras_vae.tasks", "keras_vae.evaluation"))])
 print([name for name in ("keras_vae.callbacks", "keras_vae.plots") if name in new])
 """
-    rooms = [f"keras_vae.zoo.{name}" for name in ("cards", "loading", "recipes", "store")]
+    rooms = [f"keras_vae.zoo.{name}" for name in ("cards", "examples", "loading", "recipes", "store")]
     done = toy_runs.python(["-c", code], tmp_path)
     assert (done.returncode, done.stdout) == (0, f"[]\n{rooms}\n[]\n"), done.stderr[-2000:]
 
