@@ -1,7 +1,6 @@
 """Trained models by name, each with its recipe and its measured numbers.
 
-`names`, `card` and the files behind them need no TensorFlow; `load`, `prior`, `train` and `verify` import it when they
-are used.
+`names` and `card` need no TensorFlow; `load`, `prior`, `train` and `verify` import it when they are called.
 """
 
 from typing import TYPE_CHECKING

@@ -1,4 +1,4 @@
-"""A recipe trained without one class at a time, and how well each model tells the class that it never saw."""
+"""Anomaly detection by training a recipe without one class at a time."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,19 +24,19 @@ def leave_out(
     count: int | None = None,
     seed: int = 0,
 ) -> dict[int, dict[str, Judged]]:
-    """`keras_vae.tasks.leave_one_class_out` of a recipe, on its own training and test images.
+    """Return `keras_vae.tasks.leave_one_class_out` for a recipe, on its training and test images.
 
     Nothing is written. Images that the recipe binarises are binarised once.
 
     Args:
       name: a zoo name, or a folder with a recipe.
-      classes: which to leave out; all if not given.
+      classes: to leave out; by default all.
       scores: of `anomaly_scores`.
-      epochs: the recipe's if not given.
+      epochs: by default those of the recipe.
       samples: importance samples of `"log_prob"`.
       false_positive_rate: of the threshold.
-      count: test images to score, the first ones; all if not given.
-      seed: of the scores' noise; training has the recipe's.
+      count: the number of test images to score, the first ones; by default all.
+      seed: of the scores' noise; training uses the recipe's.
 
     Raises:
       UserError: data without classes, a conditional model, or as `leave_one_class_out`.
@@ -57,7 +57,7 @@ def leave_out(
         raise UserError(f"leave_out needs an unconditional model. Given: {name}, whose model is conditional.")
     train, test = examples_of(recipe, recipe.data.train), examples_of(recipe)
     if train.classes is None or test.classes is None:
-        raise UserError(f"Leaving a class out needs data with one label for each image. Given: {recipe.data.name}.")
+        raise UserError(f"leave_out needs data with one label for each image. Given: {recipe.data.name}.")
     return leave_one_class_out(
         make,
         (train.images, train.classes),

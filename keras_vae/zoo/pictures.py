@@ -1,4 +1,4 @@
-"""The pictures of a card: those that the model has something to show on."""
+"""The pictures of a card: reconstructions, samples, a traversal and training curves, as far as the model has them."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from keras_vae.core import VAE
     from keras_vae.priors.base import FittedPrior
 
-SAMPLES, COLUMNS = 64, 12  # without and with a row for each label
+SAMPLES, COLUMNS = 64, 12  # the number of samples without labels, and for each label
 
 
 def write(
@@ -71,7 +71,7 @@ def _of_images(
 
 
 def samples(model: "VAE", seed: int, path: str | Path, prior: "FittedPrior | None" = None) -> bool:
-    """Draw samples into `path`, a row for each label where labels are the condition; false: the model has no prior."""
+    """Draw samples into `path`, a row for each label of a conditional model; false for a model without a prior."""
     classes = model.condition_classes
     if model.conditional and not classes:  # a condition that is no label
         return False
