@@ -142,7 +142,7 @@ def _left_out(
     """Class -> score -> how well it tells that class from the others, of a model trained without it."""
     from keras_vae.checks import check_whole_number
     from keras_vae.errors import UserError
-    from keras_vae.zoo.left_out import leave_out
+    from keras_vae.zoo.one_class_out import leave_out
 
     try:
         chosen = None if classes == "all" else [int(each) for each in classes.split(",")]

@@ -92,12 +92,12 @@ def _export_one(name: str, folder: Path, formats: list[str] | None, options: Map
     load_tensorflow()
     from keras_vae import priors, zoo
     from keras_vae.export import export
-    from keras_vae.zoo import fitted
+    from keras_vae.zoo.priors import exported
 
     chosen = _chosen(formats)
     files.check_output_folder(folder, "bundle.json", options["overwrite"])  # before the seconds that loading takes
     model = zoo.load(name)
-    prior = fitted.exported(model) if options["prior"] is None else priors.load(options["prior"])
+    prior = exported(model) if options["prior"] is None else priors.load(options["prior"])
     return export(model, folder, chosen, **{**options, "prior": prior})
 
 

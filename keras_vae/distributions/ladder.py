@@ -3,11 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from typing import TypeAlias
 
-import tensorflow as tf
 from keras import ops
 
 from keras_vae import divergences, randomness
-from keras_vae.backend import tfd
+from keras_vae.backend import TensorShape, tfd
 from keras_vae.likelihoods import soft_bound
 from keras_vae.types import Tensor, Tensors
 
@@ -84,14 +83,14 @@ class Ladder(tfd.Distribution):
         # The sum over levels of log p(z_l|z_{l+1}, ..., z_L), nats.
         return sum(self.level(name, self.above(name, value)).log_prob(value[name]) for name in self.names)  # pyright: ignore[reportReturnType]
 
-    def _batch_shape(self) -> tf.TensorShape:
+    def _batch_shape(self) -> TensorShape:
         return self._top.batch_shape
 
     def _batch_shape_tensor(self) -> Tensor:
         return self._top.batch_shape_tensor()
 
-    def _event_shape(self) -> dict[str, tf.TensorShape]:
-        return {name: tf.TensorShape(shape) for name, shape in zip(self.names, self._shapes, strict=True)}
+    def _event_shape(self) -> dict[str, TensorShape]:
+        return {name: TensorShape(shape) for name, shape in zip(self.names, self._shapes, strict=True)}
 
 
 @tfd.RegisterKL(Ladder, Ladder)

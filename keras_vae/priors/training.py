@@ -1,7 +1,7 @@
-"""How priors that are networks are trained: Keras's own fit, on batches that are a function of seed and epoch."""
+"""Training of priors that are networks: Keras's `fit`, on batches that are a function of seed and epoch."""
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 import keras
 import numpy as np
@@ -9,44 +9,54 @@ import numpy as np
 from keras_vae import checks
 from keras_vae.data import pipeline
 from keras_vae.errors import DivergedError, UserError
+from keras_vae.types import Tensor
 
-if TYPE_CHECKING:
-    from keras_vae.priors.base import FittedPrior
+Networks = keras.Layer | Sequence[keras.Layer]
+
+
+class Arguments(Protocol):
+    """A prior's arguments of training."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    seed: int
 
 
 class _Cost(keras.Model):
-    """The network, as a model whose output is what a code costs."""
+    """The network as a model with the output -log p(code)."""
 
-    def __init__(self, network: keras.Layer, log_prob: Callable[[Any], Any]) -> None:
+    def __init__(self, network: Networks, log_prob: Callable[[Tensor], Tensor]) -> None:
         super().__init__(name="cost")
         self.network, self._log_prob = network, log_prob
 
-    def call(self, codes: np.ndarray) -> Any:
+    def call(self, codes: Tensor) -> Tensor:
         return -self._log_prob(codes)
 
 
-def take_arguments(prior: "FittedPrior", epochs: int, batch_size: int, learning_rate: float) -> None:
-    """Check what the training of a prior is told, and keep it under these names; `history` is empty before it.
+def check_arguments(epochs: object, batch_size: object, learning_rate: object) -> tuple[int, int, float]:
+    """Return the arguments of a prior's training, checked.
 
     Raises:
       UserError: an argument that does not fit.
     """
-    prior.epochs = checks.check_whole_number(epochs, "epochs")
-    prior.batch_size = checks.check_whole_number(batch_size, "batch_size")
-    prior.learning_rate = checks.check_number(learning_rate, "learning_rate")
-    prior.history = {}  # "loss": nats per code after each epoch
+    return (
+        checks.check_whole_number(epochs, "epochs"),
+        checks.check_whole_number(batch_size, "batch_size"),
+        checks.check_number(learning_rate, "learning_rate"),
+    )
 
 
 def train(
-    network: keras.Layer, codes: np.ndarray, log_prob: Callable[[Any], Any], arguments: Any
+    network: Networks, codes: np.ndarray, log_prob: Callable[[Tensor], Tensor], arguments: Arguments
 ) -> dict[str, list[float]]:
-    """Minimise the mean of -log_prob, nats per code, by Adam: its `loss` after each epoch.
+    """Minimise the mean of -log_prob, nats per code, by Adam, and return its `loss` after each epoch.
 
     Args:
-      network: a Keras layer, or a list of them.
+      network: a Keras layer, or a list of them, with the weights to train.
       codes: `(count, ...)`.
       log_prob: from a batch of codes to `(batch,)`, by the network.
-      arguments: has `epochs`, `batch_size`, `learning_rate` and `seed`.
+      arguments: of the training.
 
     Raises:
       UserError: fewer codes than one batch.
@@ -67,15 +77,15 @@ def train(
 
 
 def arrays_of(network: keras.Layer) -> dict[str, np.ndarray]:
-    """The weights of a network by their places."""
-    return {f"weight_{place}": np.asarray(weight) for place, weight in enumerate(network.get_weights())}
+    """Return the weights of a network by their index."""
+    return {f"weight_{index}": np.asarray(weight) for index, weight in enumerate(network.get_weights())}
 
 
 def restore_into(network: keras.Layer, held: Mapping[str, np.ndarray]) -> None:
-    """The inverse of `arrays_of`.
+    """Set the weights of a network, as `arrays_of` returns them.
 
     Raises:
       KeyError: a weight is missing.
       ValueError: a weight has another shape.
     """
-    network.set_weights([held[f"weight_{place}"] for place in range(len(network.get_weights()))])
+    network.set_weights([held[f"weight_{index}"] for index in range(len(network.get_weights()))])

@@ -1,7 +1,7 @@
-"""Codes as tasks move them: of real numbers, one array or a dict of levels, and as one vector for each image."""
+"""Codes of real numbers as the tasks move them: one array, a dict of levels, or one flat vector an example."""
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, cast
 
 import keras
 import numpy as np
@@ -13,9 +13,11 @@ from keras_vae.types import ConditionLike
 if TYPE_CHECKING:
     from keras_vae.core import VAE
 
+Codes = np.ndarray | Mapping[str, np.ndarray]  # (batch, latent_dim), or levels by name
 
-def real_codes(model: "VAE", x: ArrayLike, condition: ConditionLike = None) -> Any:
-    """The mean codes of images, as `encode` gives them: `(batch, latent_dim)`, or a dict of levels.
+
+def real_codes(model: "VAE", x: ArrayLike, condition: ConditionLike = None) -> Codes:
+    """Return the mean codes of images, `(batch, latent_dim)`, or a dict of levels.
 
     Raises:
       UserError: as `encode`.
@@ -27,44 +29,55 @@ def real_codes(model: "VAE", x: ArrayLike, condition: ConditionLike = None) -> A
 
 def check_real(model: "VAE") -> None:
     """Raise NotApplicable unless a model's code is made of real numbers."""
-    specs = model.latent_spec()
-    if any(spec.kind == "index" for spec in specs.values()):
-        given = ", ".join(f"{name} of shape {spec.shape}, integers" for name, spec in specs.items())
+    if model.latent_kind == "index":
+        shapes = ", ".join(f"{name} of shape {spec.shape}, integers" for name, spec in model.latent_spec().items())
         raise NotApplicable(
-            f"This task moves a code of real numbers. Given: {type(model).__name__}, whose code is {given}, with "
+            f"This task moves a code of real numbers. Given: {type(model).__name__}, whose code is {shapes}, with "
             f"nothing between them."
         )
 
 
-def side_by_side(codes: np.ndarray) -> np.ndarray:
-    """Codes, one array or a dict of levels, as one vector for each image: `(batch, dimensions)`, z1 first."""
+def flatten(codes: Codes) -> np.ndarray:
+    """Return codes as vectors, `(batch, dimensions)`: the levels of a hierarchy side by side, z1 first."""
     levels = codes.values() if isinstance(codes, Mapping) else [codes]
     return np.concatenate([np.asarray(level).reshape(len(level), -1) for level in levels], axis=1)
 
 
-def apart(model: "VAE", vectors: np.ndarray) -> Any:
-    """What `side_by_side` made one vector of, as `decode` takes it."""
+def unflatten(model: "VAE", vectors: np.ndarray) -> Codes:
+    """Return the codes whose `flatten` is `vectors`, as `decode` takes them."""
     specs = model.latent_spec()
     ends = np.cumsum([int(np.prod(spec.shape)) for spec in specs.values()])[:-1]
-    parts = {
-        name: part.reshape(-1, *spec.shape)
-        for (name, spec), part in zip(specs.items(), np.split(vectors, ends, axis=1), strict=True)
+    levels = {
+        name: level.reshape(-1, *spec.shape)
+        for (name, spec), level in zip(specs.items(), np.split(vectors, ends, axis=1), strict=True)
     }
-    return parts if leveled(model) else next(iter(parts.values()))
-
-
-def leveled(model: "VAE") -> bool:
-    """Whether a code is a dict of levels."""
-    return model.latent_kind == "level"
+    return levels if model.latent_kind == "level" else next(iter(levels.values()))
 
 
 def dimension_names(model: "VAE") -> list[str]:
-    """The name of each number of `side_by_side`: z0, z1, ...; or z1[0], ... of a hierarchy."""
-    shapes = {name: spec.shape for name, spec in model.latent_spec().items()}
-    pattern = "{}[{}]" if leveled(model) else "{}{}"
-    return [pattern.format(name, place) for name, shape in shapes.items() for place in range(int(np.prod(shape)))]
+    """Return the name of each dimension of `flatten`: z0, z1, ...; or z1[0], ... for a hierarchy."""
+    pattern = "{}[{}]" if model.latent_kind == "level" else "{}{}"
+    return [
+        pattern.format(name, index)
+        for name, spec in model.latent_spec().items()
+        for index in range(int(np.prod(spec.shape)))
+    ]
 
 
-def decoded(model: "VAE", codes: np.ndarray, condition: ConditionLike = None) -> np.ndarray:
-    """`model.decode` of codes computed in any precision."""
-    return model.decode(keras.tree.map_structure(lambda each: each.astype(model.float_dtype), codes), condition)
+def map_codes(function: Callable[..., np.ndarray], *codes: Codes) -> Codes:
+    """Return `function` of the codes, level by level."""
+    return cast(Codes, keras.tree.map_structure(function, *codes))
+
+
+def map_condition(function: Callable[[np.ndarray], np.ndarray], condition: ConditionLike) -> ConditionLike:
+    """Return `function` of the condition, of each of several named ones, or None for none."""
+    if condition is None:
+        return None
+    if isinstance(condition, Mapping):
+        return {name: function(np.asarray(values)) for name, values in condition.items()}
+    return function(np.asarray(condition))
+
+
+def decode(model: "VAE", codes: Codes, condition: ConditionLike = None) -> np.ndarray:
+    """Return `model.decode` of codes that were computed in any precision."""
+    return model.decode(map_codes(lambda level: level.astype(model.float_dtype), codes), condition)

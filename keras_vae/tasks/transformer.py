@@ -19,9 +19,9 @@ from keras_vae.checks import BLOCK, check_whole_number, in_blocks
 from keras_vae.models import VAE
 from keras_vae.types import Latent, Tensor
 
-# Standard deviations of a column in the unit of a pixel.
+# Standard deviations of a column that a pixel's range [0, 1] covers.
 _RANGE = 40.0
-# As scikit-learn computes: a row has the same code and density, to its tolerance, wherever it stands.
+# As scikit-learn: the code and density of a row do not depend on its position, within the tolerance of its checks.
 _DTYPE = "float64"
 _NUMBERS = 2**24  # of decoded rows, held at once
 
@@ -56,10 +56,9 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
     """Rows of real numbers to codes of a VAE and back, for pipelines and grid searches.
 
     Each column is standardised, and 40 standard deviations of it are mapped to [0, 1]; the VAE has dense networks and a
-    Gaussian likelihood whose scale is learned. A row beyond that range is encoded as if it were at its border, and has
-    density 0. Everything scikit-learn's own estimators do with parameters, cloning and pickling works: it passes
-    `check_estimator`, with no check left out and none expected to fail. It computes in float64, as those do.
-    For a model that is trained already see `TrainedTransformer`.
+    Gaussian likelihood with a learned scale. A row beyond that range is clipped to it, and has density 0. The estimator
+    passes every check of scikit-learn's `check_estimator`: parameters, cloning and pickling work as usual. It computes
+    in float64. For a trained model see `TrainedTransformer`.
 
     Args:
       latent_dim: the size of the code.
@@ -69,9 +68,9 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
       batch_size: rows in a step, or all where there are fewer.
       learning_rate: of Adam.
       samples: importance samples of `score_samples`.
-      random_state: a whole number, which gives the same codes each time; a `numpy.random.RandomState`, which gives
-        others at each fit; None is 0.
-      jit_compile: compile the training step with XLA: seconds at first, faster after.
+      random_state: a whole number, for the same codes at each fit; a `numpy.random.RandomState`, for other codes at
+        each fit; None is 0.
+      jit_compile: compile the training step with XLA, which takes some seconds before the first step.
     """
 
     def __init__(
@@ -116,23 +115,22 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         return self
 
     def transform(self, X: ArrayLike) -> np.ndarray:
-        """The mean code of each row: `(samples, latent_dim)`."""
+        """Return the mean codes of rows, `(samples, latent_dim)`."""
         rows = self._rows(X)
         return self.model_.encode(self._images(rows)).astype(rows.dtype)
 
     def inverse_transform(self, X: ArrayLike) -> np.ndarray:
-        """The row that each code decodes to: `(samples, features)`, in the units of the data."""
+        """Return the decoded rows of codes, `(samples, features)`, in the units of the data."""
         check_is_fitted(self)
         codes = check_array(X, dtype="float64")
         means = self.model_.decode(codes).reshape(len(codes), -1)
         return (means - 0.5) * _RANGE * self.scale_ + self.mean_
 
     def score_samples(self, X: ArrayLike) -> np.ndarray:
-        """The importance-weighted log density of each row, `(samples,)`: nats, in the units of the data.
+        """Return the importance-weighted log density of each row, `(samples,)`: nats, in the units of the data.
 
-        The noise of the draws is one for all rows, so that a row has the same number wherever it stands.
-
-        The density of the pixels u = (x - mean) / (40 scale) + 1/2, times |du/dx|.
+        It is the density of the pixels u = (x - mean) / (40 scale) + 1/2, times |du/dx|. All rows share the noise of
+        the draws, so that the density of a row does not depend on its position.
         """
         rows = self._rows(X)
         inside = (np.abs(rows - self.mean_) <= 0.5 * _RANGE * self.scale_).all(axis=1)
@@ -140,7 +138,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         return np.where(inside, density, -np.inf)
 
     def score(self, X: ArrayLike, y: ArrayLike | None = None) -> float:
-        """The mean of `score_samples`."""
+        """Return the mean of `score_samples`."""
         return float(self.score_samples(X).mean())
 
     def _rows(self, X: ArrayLike) -> np.ndarray:
@@ -165,15 +163,13 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         shape = (1, features, 1)
         sizes, dense = tuple(self.hidden), functools.partial(keras.layers.Dense, dtype=_DTYPE)
 
-        def network(before: list[Any], count: int, after: list[Any]) -> keras.Sequential:
-            return keras.Sequential(
-                [*before, *(dense(size, activation="tanh") for size in sizes), dense(count), *after]
-            )
+        def network(first: list[keras.Layer], count: int, last: list[keras.Layer]) -> keras.Sequential:
+            return keras.Sequential([*first, *(dense(size, activation="tanh") for size in sizes), dense(count), *last])
 
         seed = 0 if self.random_state is None else self.random_state
         seed = int(seed if isinstance(seed, int | np.integer) else check_random_state(seed).randint(2**31 - 1))
         with randomness.initial_weights(seed, "networks"):  # drawn where the layers are made
-            # Networks see standard deviations, of which pixels are a fortieth.
+            # The networks' unit is a standard deviation, 40 of which are a pixel's range.
             standard = [keras.layers.Rescaling(_RANGE, -0.5 * _RANGE, dtype=_DTYPE), keras.layers.Flatten(dtype=_DTYPE)]
             encoder = network(standard, 2 * self.latent_dim, [])
             encoder.build((None, *shape))

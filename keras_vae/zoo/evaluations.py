@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_vae.evaluation.overview import evaluate
-from keras_vae.zoo import fitted, recipes, runs, store
-from keras_vae.zoo.examples import examples_of, read
+from keras_vae.zoo import priors, recipes, store
+from keras_vae.zoo.examples import Examples, examples_of, read
+from keras_vae.zoo.loading import load
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
@@ -49,8 +50,8 @@ def evaluate_entry(
     Raises:
       UserError: as `evaluate`, or an unknown split.
     """
-    recipe, prior = store.entry(name).recipe, fitted.prior(name)
-    return overview(recipe, runs.load(name), sections, split, seed, samples, prior, report)
+    recipe, prior = store.entry(name).recipe, priors.prior(name)
+    return overview(recipe, load(name), sections, split, seed, samples, prior, report)
 
 
 def overview(
@@ -62,14 +63,17 @@ def overview(
     samples: int = 200,
     prior: "FittedPrior | None" = None,
     report: Callable[[str], None] | None = None,
+    examples: Examples | None = None,
 ) -> dict[str, Any]:
     """As `evaluate_entry`, of a model that is loaded: what `train` records.
 
     Labels are those of the data, or its factors, where an example has several; a model of MNIST has its draws compared
     with grey digits of the same split. Probes and the search for copies take the first 10,000 training images.
+    `examples` are those of the split, where they were read already.
     """
     split = split or recipe.evaluation.split
-    held_out, wanted = examples_of(recipe, split), {section.split(".")[0] for section in sections}
+    held_out = examples_of(recipe, split) if examples is None else examples
+    wanted = {section.split(".")[0] for section in sections}
     further: dict[str, Any] = {}
     first = recipe.data.train if "[" in recipe.data.train else f"{recipe.data.train}[:{_TRAIN}]"
     if {"generation", "representation"} & wanted:

@@ -22,9 +22,10 @@ from keras_vae.evaluation import generation, latent, sequences
 from keras_vae.evaluation.estimates import mean_of
 from keras_vae.files import sha256
 from keras_vae.types import ConditionLike
-from keras_vae.zoo import cards, checkpoints, evaluations, fitted, recipes, runs, store
-from keras_vae.zoo.examples import condition_of, examples_of
+from keras_vae.zoo import cards, checkpoints, evaluations, priors, recipes, store
+from keras_vae.zoo.examples import Examples, condition_of, examples_of
 from keras_vae.zoo.examples import images_of as images_of
+from keras_vae.zoo.loading import load
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
@@ -150,10 +151,22 @@ def _own_terms(found: dict[str, np.ndarray], draws: int) -> dict[str, Any]:
     return rows
 
 
-def measured(recipe: recipes.Recipe, model: "VAE", prior: "FittedPrior | None" = None) -> dict[str, Any]:
-    """The parts of results.json that measuring gives: `evaluation`, `metrics` and `overview`."""
-    examples, settings = examples_of(recipe), recipe.evaluation
+def measured(
+    recipe: recipes.Recipe, model: "VAE", prior: "FittedPrior | None" = None, examples: Examples | None = None
+) -> dict[str, Any]:
+    """The parts of results.json that measuring gives: `evaluation`, `metrics` and `overview`.
+
+    Args:
+      recipe: of the model.
+      model: with the weights as stored.
+      prior: fitted to it, or None.
+      examples: of the recipe's evaluation split; read by default.
+    """
+    examples, settings = examples_of(recipe) if examples is None else examples, recipe.evaluation
     condition = condition_of(model, examples)
+    overview = {}
+    if settings.overview:
+        overview = evaluations.overview(recipe, model, evaluations.RECORDED, prior=prior, examples=examples)
     return {
         "evaluation": {
             "split": settings.split,
@@ -166,7 +179,7 @@ def measured(recipe: recipes.Recipe, model: "VAE", prior: "FittedPrior | None" =
             "kind": model.x_spec().kind,
         },
         "metrics": measure(model, examples.images, settings.seed, settings.samples, condition, prior),
-        "overview": evaluations.overview(recipe, model, evaluations.RECORDED, prior=prior) if settings.overview else {},
+        "overview": overview,
     }
 
 
@@ -176,6 +189,7 @@ def results(
     model: "VAE",
     progress: checkpoints.Progress,
     prior: "FittedPrior | None" = None,
+    examples: Examples | None = None,
 ) -> dict[str, Any]:
     """The contents of results.json for a trained model whose weights file is written."""
     path = where.folder / store.WEIGHTS
@@ -188,7 +202,7 @@ def results(
             "bytes": path.stat().st_size,
             "parameters": int(sum(np.prod(weight.shape) for weight in model.trainable_variables)),
         },
-        **measured(recipe, model, prior),
+        **measured(recipe, model, prior, examples),
         "training": {
             "epochs": progress.epochs,
             "steps": int(model.step.numpy()),
@@ -219,9 +233,9 @@ def verify(name: str | Path, log_prob: bool = True) -> dict[str, dict[str, Any]]
     """
     where = store.entry(name)
     recorded, recipe = where.results, where.recipe
-    model, examples = runs.load(name), examples_of(recipe)
+    model, examples = load(name), examples_of(recipe)
     samples = recipe.evaluation.samples if log_prob else 0
-    condition, prior = condition_of(model, examples), fitted.prior(name)
+    condition, prior = condition_of(model, examples), priors.prior(name)
     again = measure(model, examples.images, recipe.evaluation.seed, samples, condition, prior)
     left_out = set() if log_prob else {"log_prob"}
     gone = sorted(recorded["metrics"].keys() - again.keys() - left_out)

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_vae import tasks
 from keras_vae.data import words
 from keras_vae.errors import NotApplicable
+from keras_vae.tasks.interpolation import interpolate
 from keras_vae.zoo import recipes
-from keras_vae.zoo.examples import condition_of, examples_of
+from keras_vae.zoo.examples import Examples, condition_of, examples_of
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
@@ -33,8 +33,13 @@ def spelling(recipe: recipes.Recipe) -> Callable[[Any], list[str]]:
     return SPELLED.get(recipe.data.name, numbers)
 
 
-def shown(model: "VAE", recipe: recipes.Recipe) -> dict[str, list[list[str]]]:
+def shown(model: "VAE", recipe: recipes.Recipe, examples: Examples | None = None) -> dict[str, list[list[str]]]:
     """Sequences as text: `{}` for a model of anything but tokens.
+
+    Args:
+      model: of the recipe.
+      recipe: of the model.
+      examples: of the recipe's evaluation split; read by default.
 
     Returns:
       `reconstructed`: rows of a sequence and what comes back; `sampled`: one row, from the prior; `interpolated`: rows
@@ -43,7 +48,7 @@ def shown(model: "VAE", recipe: recipes.Recipe) -> dict[str, list[list[str]]]:
     """
     if model.x_spec().kind != "tokens":
         return {}
-    examples, spell = examples_of(recipe), spelling(recipe)
+    examples, spell = examples_of(recipe) if examples is None else examples, spelling(recipe)
     x, condition = examples.images[:EXAMPLES], condition_of(model, examples)
     given = None if condition is None else condition[:EXAMPLES]
     back = spell(model.reconstruct(x, given))
@@ -53,6 +58,6 @@ def shown(model: "VAE", recipe: recipes.Recipe) -> dict[str, list[list[str]]]:
     with contextlib.suppress(NotApplicable):  # no prior
         found["sampled"] = [spell(model.sample(SAMPLES, seed=recipe.evaluation.seed))]
     if model.latent_kind == "code":
-        ways = tasks.interpolate(model, x[:WAYS], x[WAYS : 2 * WAYS], STEPS)
+        ways = interpolate(model, x[:WAYS], x[WAYS : 2 * WAYS], STEPS)
         found["interpolated"] = [spell(way) for way in ways]
     return found

@@ -162,11 +162,11 @@ def test_ctrl_c_in_the_middle_of_training(tmp_path):
     finished = progress(tmp_path)["epochs"]
     assert finished >= 1
 
-    from keras_vae.zoo import checkpoints, recipes, runs
+    from keras_vae.zoo import checkpoints, loading, optimizers, recipes
 
     recipe = recipes.read(tmp_path / "toy.toml")
-    model = runs.build(recipe)
-    model.compile(runs.optimizers(recipe.training.optimizer), jit_compile=False)
+    model = loading.build(recipe)
+    model.compile(optimizers.from_spec(recipe.training.optimizer), jit_compile=False)
     restored = checkpoints.restore(model, tmp_path / "out/checkpoint.weights.h5")
     assert restored.epochs == finished
     assert int(model.step.numpy()) == int(model.optimizer.iterations.numpy()) == 10 * finished
