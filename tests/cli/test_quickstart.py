@@ -9,9 +9,10 @@ import matplotlib.image
 import pytest
 
 from keras_vae.benchmarking.rows import label
-from keras_vae.cli import main, quickstart
+from keras_vae.cli import main
+from keras_vae.pages import quickstart
 from tests import toy_runs
-from tests.pages.test_model_report import Balanced
+from tests.pages.test_html import Balanced
 
 PICTURES = ["curves.png", "reconstructions.png", "samples.png", "traversal.png"]
 
