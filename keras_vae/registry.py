@@ -1,7 +1,7 @@
 """Things that are chosen by name: `"mlp"`, `{"name": "sigmoid", "final": 4.0, ...}`, or an instance."""
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from keras_vae.errors import UserError
@@ -32,6 +32,7 @@ def check_arguments(
     arguments: Mapping[str, Any],
     ignore: Sequence[str] = (),
     complete: bool = True,
+    hide: Collection[str] = (),
 ) -> None:
     """Check keyword arguments against the parameters of `function`, or of a class and its bases.
 
@@ -41,6 +42,7 @@ def check_arguments(
       arguments: by name.
       ignore: names that pass without a parameter.
       complete: also require every parameter that has no default.
+      hide: parameters of a base class that this one does not take: messages do not offer them.
 
     Raises:
       UserError: an argument without a parameter, with the nearest; or a missing one.
@@ -58,8 +60,9 @@ def check_arguments(
             break
     for name in arguments:
         if name not in parameters and name not in ignore:
+            offered = [parameter for parameter in parameters if parameter not in hide]
             raise UserError(
-                f"{kind} has no argument {name!r}.{nearest(name, parameters)} Its arguments: {', '.join(parameters)}."
+                f"{kind} has no argument {name!r}.{nearest(name, offered)} Its arguments: {', '.join(offered)}."
             )
     if not complete:
         return

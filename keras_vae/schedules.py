@@ -5,12 +5,13 @@ the model, saved with its weights; evaluation does not advance it.
 """
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from keras import ops
 
+from keras_vae import checks
 from keras_vae.errors import UserError
 from keras_vae.registry import build
 from keras_vae.types import Tensor
@@ -23,10 +24,9 @@ class Schedule:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-                raise UserError(
-                    f"{type(self).__name__}.{field.name} must be a finite number, 0 or more. Given: {value!r}."
-                )
+            checks.check_number(value, f"{type(self).__name__}.{field.name}")
+            if isinstance(value, np.generic):  # a configuration is plain data
+                object.__setattr__(self, field.name, value.item())
             if field.name in ("steps", "rate", "period", "ramp") and value == 0:
                 raise UserError(f"{type(self).__name__}.{field.name} must be more than 0. Given: {value!r}.")
 
@@ -113,13 +113,20 @@ def schedule(spec: float | Mapping[str, Any] | Schedule, name: str = "weight") -
 
     Args:
       spec: the number, mapping or schedule.
-      name: of the argument that it was given as, for messages.
+      name: of the argument whose value this is, for messages.
 
     Raises:
       UserError: an unknown name or argument, or a number that is negative or not finite.
     """
     if isinstance(spec, Schedule):
         return spec
-    if isinstance(spec, int | float) and not isinstance(spec, bool):
-        return Constant(float(spec))
-    return build("schedule", spec, SCHEDULES)
+    if checks.is_number(spec):
+        return Constant(checks.check_number(spec, name))
+    if not isinstance(spec, str | Mapping):
+        raise UserError(
+            f"{name} must be a number, or a schedule such as {{'name': 'linear', 'steps': 1000}}. Given: {spec!r}."
+        )
+    try:
+        return build("schedule", spec, SCHEDULES)
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from error

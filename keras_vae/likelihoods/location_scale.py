@@ -7,6 +7,7 @@ import numpy as np
 from keras import ops
 
 from keras_vae.backend import tfd
+from keras_vae.checks import is_number
 from keras_vae.errors import UserError
 from keras_vae.likelihoods.base import Likelihood, soft_bound
 from keras_vae.types import Tensor
@@ -31,15 +32,16 @@ class LocationScale(Likelihood):
         self, scale: float | str = 0.1, minimum_scale: float = 0.01, bounded_mean: bool = True, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        number = isinstance(scale, int | float) and not isinstance(scale, bool)
-        if not (number and 0 < float(scale) < float("inf")) and scale not in ("global", "pixel"):
+        number = None if isinstance(scale, str) or not is_number(scale) else float(scale)
+        if not (number and 0 < number < float("inf")) and scale not in ("global", "pixel"):
             raise UserError(
                 f"The scale of a {type(self).__name__} likelihood is a positive number, 'global' or 'pixel'. "
                 f"Given: {scale!r}."
             )
-        if isinstance(minimum_scale, bool) or not isinstance(minimum_scale, int | float) or not 0 < minimum_scale < 1:
+        if not is_number(minimum_scale) or not 0 < minimum_scale < 1:
             raise UserError(f"minimum_scale must lie between 0 and 1. Given: {minimum_scale!r}.")
-        self.scale, self.minimum_scale, self.bounded_mean = scale, minimum_scale, bounded_mean
+        self.scale: float | str = scale if number is None else number
+        self.minimum_scale, self.bounded_mean = float(minimum_scale), bounded_mean
         self.channels_per_pixel = 2 if scale == "pixel" else 1
         self.learned: Any = None
         if scale == "global":

@@ -1,6 +1,7 @@
 """Abstract base of the models with learned codebooks, which moving averages or gradients move."""
 
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from keras import ops
@@ -29,6 +30,14 @@ class CodebookVAE(DiscreteVAE):
       depth: the number of codebooks; None: one, which adds no axis to a code.
       **kwargs: as `DiscreteVAE`.
     """
+
+    rejects = MappingProxyType(
+        {
+            **DiscreteVAE.rejects,
+            "latent_dim": "Its latent is an array of integers: code_shape is the shape of that array, and "
+            "embedding_dim the size of each entry of the codebook. ",
+        }
+    )
 
     def __init__(
         self,

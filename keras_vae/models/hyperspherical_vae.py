@@ -6,6 +6,7 @@ import keras
 from keras import ops
 
 from keras_vae.backend import tfd
+from keras_vae import checks
 from keras_vae.core import VAE
 from keras_vae.errors import UserError
 from keras_vae.types import Condition, Tensor
@@ -34,8 +35,7 @@ class HypersphericalVAE(VAE):
     kl_axis = "total"
 
     def __init__(self, latent_dim: int = 10, maximum_concentration: float = 10_000.0, **kwargs: Any) -> None:
-        number = isinstance(maximum_concentration, int | float) and not isinstance(maximum_concentration, bool)
-        if not number or not 1 <= maximum_concentration <= 1e5:
+        if not checks.is_number(maximum_concentration) or not 1 <= maximum_concentration <= 1e5:
             raise UserError(f"maximum_concentration is a number from 1 to 100000. Given: {maximum_concentration!r}.")
         self.maximum_concentration = float(maximum_concentration)
         super().__init__(latent_dim=latent_dim, **kwargs)

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_vae.checks import is_whole_number
 from keras_vae.errors import UserError
 from keras_vae.registry import nearest
 from keras_vae.types import Tensor
@@ -17,10 +18,9 @@ def check_sizes(sizes: Any, what: str) -> tuple[int, ...]:
     Raises:
       UserError: they are not a list of positive integers.
     """
-    whole = isinstance(sizes, Sequence) and not any(isinstance(size, bool) for size in sizes)
-    if not whole or any(not isinstance(size, int) or size < 1 for size in sizes):
+    if not isinstance(sizes, Sequence) or not all(is_whole_number(size) and size > 0 for size in sizes):
         raise UserError(f"The {what} are positive integers. Given: {sizes!r}.")
-    return tuple(sizes)
+    return tuple(int(size) for size in sizes)
 
 
 def check_activation(name: Any) -> Any:

@@ -94,9 +94,11 @@ def checked_weights(where: Entry) -> Path:
       CorruptFileError: missing, truncated or changed; names the file, both hashes and the command that repairs it.
     """
     path = where.folder / WEIGHTS
-    expected = where.results.get("weights", {}).get("sha256")
-    if expected is None:
-        raise CorruptFileError(f"{where.name} is not trained: {where.folder / RESULTS} has no weights. {repair(where)}")
+    if not (where.folder / RESULTS).is_file():
+        raise CorruptFileError(
+            f"{where.name} is not trained to its end: {where.folder / RESULTS} is missing. {repair(where)}"
+        )
+    expected = where.results["weights"]["sha256"]
     actual = sha256(path) if path.is_file() else "missing"
     if actual != expected:
         size = f", {path.stat().st_size} of {where.results['weights']['bytes']} bytes" if path.is_file() else ""
@@ -108,10 +110,16 @@ def checked_weights(where: Entry) -> Path:
 
 
 def repair(where: Entry) -> str:
-    """Return the sentence with the command that repairs an entry's files."""
+    """A sentence with the command that puts the files of an entry right.
+
+    A run without results is trained on: its checkpoint has the weights, which `--overwrite` would discard.
+    """
     if not where.in_zoo:
         recipe, folder = (shlex.quote(str(path)) for path in (where.folder / RECIPE, where.folder))
-        command = f"keras-vae train {recipe} --output {folder} --overwrite"
+        command = f"keras-vae train {recipe} --output {folder}"
+        if not (where.folder / RESULTS).is_file():
+            return f"To finish it: {command}"
+        command += " --overwrite"
     elif root().name == "_zoo":
         command = "pip install --force-reinstall --no-deps keras_vae"
     else:

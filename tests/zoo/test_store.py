@@ -46,7 +46,9 @@ def test_a_card_before_training(own_zoo):
     card = zoo.card("toy")
     assert (card.name, card.recipe.summary, card.results) == ("toy", "This is toy.", {})
     assert "This is toy." in card.markdown() and "## Measured" not in card.markdown()
-    with pytest.raises(CorruptFileError, match=r"toy is not trained: .*results\.json has no weights\. To repair it: "):
+    with pytest.raises(
+        CorruptFileError, match=r"toy is not trained to its end: .*results\.json is missing\. To repair"
+    ):
         zoo.load("toy")
     assert zoo.load("toy", weights=False).latent_dim == 3
 
@@ -93,6 +95,37 @@ def test_spoiled_weights_are_refused_with_both_hashes(own_run, how):
     command = f"keras-vae train {own_run}/recipe.toml --output {own_run} --overwrite"
     assert message.endswith(f"To repair it: {command}")
     assert zoo.load(own_run, weights=False).latent_dim == 3, "the untrained model needs no weights"
+
+
+def stopped_after_training(run):
+    """A run that was stopped between its last epoch and its results: the checkpoint has all that was learned."""
+    (run / "results.json").unlink()
+    assert (run / "checkpoint.weights.h5").is_file()
+    with pytest.raises(CorruptFileError) as caught:
+        zoo.load(run)
+    return str(caught.value)
+
+
+def test_a_run_without_results_is_finished_and_not_overwritten(own_run):
+    message = stopped_after_training(own_run)
+    assert message == (
+        f"toy is not trained to its end: {own_run}/results.json is missing. To finish it: keras-vae train "
+        f"{own_run}/recipe.toml --output {own_run}"
+    )
+
+
+@pytest.mark.slow
+def test_finishing_a_run_keeps_its_weights(own_run, monkeypatch, capsys):
+    """The very words of the message: nothing is trained again."""
+    from keras_vae.cli import main
+
+    expected = zoo.load(own_run).get_weights()
+    words = shlex.split(stopped_after_training(own_run).split("To finish it: keras-vae ")[1])
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    assert left.value.code == 0, capsys.readouterr().err
+    for weight, before in zip(zoo.load(own_run).get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(weight, before)
 
 
 @pytest.mark.slow
