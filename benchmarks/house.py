@@ -113,7 +113,7 @@ def annotated_arguments() -> Iterator[bool]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", action="store_true")
     numbers = measured()
     if parser.parse_args().json:

@@ -82,7 +82,7 @@ def _git(*words: str) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("name", nargs="?", choices=sorted(PROOFS))
     name = parser.parse_args().name
     if name is None:

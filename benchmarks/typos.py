@@ -66,7 +66,9 @@ def found(typos: list[Typo]) -> list[bool]:
         settings = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
         environment = Path(sys.prefix)
         settings = settings.replace('venvPath = "."', f'venvPath = "{environment.parent}"')
-        (copy / "pyproject.toml").write_text(settings.replace('venv = ".venv"', f'venv = "{environment.name}"'), "utf-8")
+        (copy / "pyproject.toml").write_text(
+            settings.replace('venv = ".venv"', f'venv = "{environment.name}"'), "utf-8"
+        )
         for typo in typos:
             path = copy / typo.file
             lines = path.read_bytes().split(b"\n")
@@ -84,7 +86,7 @@ def found(typos: list[Typo]) -> list[bool]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int, default=12, help="rooms, with one typo in each")
     options = parser.parse_args()

@@ -62,7 +62,7 @@ def anomaly_command(
     from keras_vae.pages.figures import SCORES
     from keras_vae.zoo.anomalies import detect
     from keras_vae.zoo.held_out import HeldOut
-    from keras_vae.zoo.left_out import leave_out as train_without
+    from keras_vae.zoo.one_class_out import leave_out as train_without
 
     scores, facts = _scores(score), {"name": name, "samples": samples, "rate": rate, "seed": seed, "file": str(path)}
     if leave_out is not None:

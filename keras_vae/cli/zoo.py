@@ -57,12 +57,14 @@ def train_command(
     from keras_vae.zoo import store
 
     model = zoo.train(name, output, overwrite, verbose=0 if json else "auto", tensorboard=tensorboard)
-    card = zoo.card(model.provenance.folder)
+    assert model.provenance is not None  # train loads what it has written
+    folder = model.provenance.folder
+    card = zoo.card(folder)
     if json:
-        print_json({"folder": str(model.provenance.folder), "results": card.results})
+        print_json({"folder": str(folder), "results": card.results})
         return
     print_metrics(f"{card.name}, split {card.results['evaluation']['split']}", card.results["metrics"])
-    print(f"Written: {model.provenance.folder}/ ({store.WEIGHTS}, {store.RESULTS}, {store.CARD} and pictures)")
+    print(f"Written: {folder}/ ({store.WEIGHTS}, {store.RESULTS}, {store.CARD} and pictures)")
 
 
 def evaluate_command(

@@ -11,7 +11,7 @@ from keras_vae import files, priors, zoo
 from keras_vae.errors import ExportError, UserError
 from keras_vae.export.assemble import export
 from keras_vae.export.support import FORMATS
-from keras_vae.zoo import fitted
+from keras_vae.zoo.priors import exported
 
 if TYPE_CHECKING:
     from keras_vae.runtimes.bundle import Bundle
@@ -68,7 +68,7 @@ def export_entry(
     """
     files.check_output_folder(folder, "bundle.json", overwrite)  # before the seconds that loading takes
     model = zoo.load(name)
-    fitted_prior = fitted.exported(model) if prior is None else priors.load(prior)
+    fitted_prior = exported(model) if prior is None else priors.load(prior)
     return export(model, folder, formats, overwrite, prior=fitted_prior, **options)
 
 

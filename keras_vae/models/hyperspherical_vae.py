@@ -5,8 +5,8 @@ from typing import Any
 import keras
 from keras import ops
 
-from keras_vae.backend import tfd
 from keras_vae import checks
+from keras_vae.backend import tfd
 from keras_vae.core import VAE
 from keras_vae.errors import UserError
 from keras_vae.types import Condition, Tensor

@@ -1,7 +1,7 @@
 """Training of priors that are networks: Keras's `fit`, on batches that are a function of seed and epoch."""
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Protocol
 
 import keras
 import numpy as np
