@@ -1,7 +1,7 @@
-"""Proofs: what takes too long for `make test-all`. `make proof-NAME` runs one and records it in benchmarks/proofs/.
+"""Proofs: what takes too long for `make test-all`. `make proof-NAME` runs one, and records it in benchmarks/proofs.
 
-`python benchmarks/proof.py` lists them, with when each last ran. A record has the commit, the command, its duration, its
-exit status and the last lines that it printed; a proof that fails is recorded too, and exits with 1.
+`python benchmarks/proof.py` lists them, with when each last ran. A record has the commit, the command, its duration,
+its exit status and the last lines that it printed; a proof that fails is recorded too, and exits with 1.
 """
 
 import argparse

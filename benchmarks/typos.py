@@ -1,7 +1,7 @@
 """Whether the type checker of `make lint` finds a mistyped attribute, wherever it is.
 
 Copies the package, misspells one attribute in each of a dozen rooms, drawn by a seed, and runs the type checker on the
-copy: `python benchmarks/typos.py --seed 0`. Exits with 1 if a typo passed. tests/test_typos.py runs it in `make test-all`.
+copy: `python benchmarks/typos.py --seed 0`. Exits with 1 if a typo passed; a test in `make test-all` runs it.
 """
 
 import argparse
