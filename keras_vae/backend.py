@@ -12,7 +12,7 @@ from typing import Any, ParamSpec, TypeAlias, TypeVar, cast
 
 import tensorflow as tf
 from tensorflow_probability import bijectors as tfb  # noqa: F401
-from tensorflow_probability import distributions as tfd  # noqa: F401
+from tensorflow_probability import distributions as tfd
 from tensorflow_probability import mcmc  # noqa: F401
 
 from keras_vae.types import Tensor
@@ -82,6 +82,37 @@ def while_loop(condition: Callable[..., Tensor], body: Callable[..., Any], start
     return _tf.while_loop(condition, body, start, parallel_iterations=1)
 
 
+# --- Replicas ---
+
+
+@dataclasses.dataclass(frozen=True)
+class Replica:
+    """Which replica of a `tf.distribute` strategy runs the code, and of how many."""
+
+    index: int | Tensor
+    count: int
+
+
+def replica() -> Replica:
+    """The replica that runs this code: the first of one outside of a strategy, or where none is chosen."""
+    context = _tf.distribute.get_replica_context()
+    return Replica(0, 1) if context is None else Replica(context.replica_id_in_sync_group, context.num_replicas_in_sync)
+
+
+def sum_over_replicas(values: Sequence[Tensor]) -> list[Tensor]:
+    """Each tensor, summed over all replicas; differentiable."""
+    if replica().count == 1:
+        return list(values)
+    return _tf.distribute.get_replica_context().all_reduce(_tf.distribute.ReduceOp.SUM, list(values))
+
+
+def gather_over_replicas(value: Tensor) -> Tensor:
+    """The rows of all replicas, those of the first one first: `(replicas * rows, ...)`."""
+    if replica().count == 1:
+        return value
+    return _tf.distribute.get_replica_context().all_gather(value, axis=0)
+
+
 # --- Noise ---
 
 
@@ -114,9 +145,15 @@ def integers(shape: Sequence[int | Tensor], seed: Seed, below: int | Tensor) -> 
 
 
 class Draws:
-    """Numbers the draws of one step, so that each of them gets a seed of its own.
+    """The noise of one step: each draw has a number, and in it each example has noise of its own.
 
-    The count is Python's: it runs while a step is traced, and a step draws the same number of times each time it runs.
+    Noise is a function of the step's seed, the draw's number and the example's position in the global batch, so that
+    replicas that share a batch draw what one device draws for the whole of it. A replica holds as many examples as any
+    other, in one piece: it draws for all of them, and keeps its rows. With one replica nothing is drawn in vain.
+
+    The number is Python's: it runs while a step is traced, and a step draws the same number of times each time it runs.
+    The seed is an attribute, set by `using`, and no argument: `terms`, a likelihood or a prior that somebody writes may
+    draw wherever it likes, and would hand it through every method that it overrides.
     """
 
     def __init__(self) -> None:
@@ -134,35 +171,48 @@ class Draws:
             self._seed, self._count = previous
 
     def next(self) -> Tensor:
-        """The seed of the next draw."""
+        """The seed of the next draw, the same on all replicas: for noise that belongs to no example."""
         if self._seed is None:
             raise RuntimeError("terms() draws noise: call it inside `with model.draws.using(seed):`")
         self._count += 1
         return fold(self._seed, self._count)
 
+    def sample(
+        self, distribution: tfd.Distribution, samples: int | None = None, examples: int | Tensor | None = None
+    ) -> Any:
+        """A draw for each example of the batch, as the distribution's own `sample` returns it.
 
-# --- Replicas ---
+        Args:
+          distribution: of batch shape `(batch,)`, one for each example; or `()`, one for all of them.
+          samples: draws for each example, as the first axis; None: one, without that axis.
+          examples: how many draw from a distribution of batch shape `()`.
+        """
+        bijector = getattr(distribution, "bijector", None)  # not all TFP makes of it is a tfd.TransformedDistribution
+        if bijector is not None:
+            # The bijector's result stays untouched: TFP remembers what it was made of, and its density.
+            return bijector.forward(self.sample(distribution.distribution, samples, examples))
+        before, after = (() if size is None else (size,) for size in (samples, examples))
+        return self._rows(lambda shape, seed: distribution.sample(shape, seed=seed), before, after)
 
+    def normal(self, shape: Sequence[int | Tensor], dtype: str = "float32") -> Tensor:
+        """Standard normal noise, the first axis of `shape` being the batch."""
+        return self._rows(lambda shape, seed: normal(shape, seed, dtype), (), shape)
 
-@dataclasses.dataclass(frozen=True)
-class Replica:
-    """Which replica of a `tf.distribute` strategy runs the code, and of how many."""
+    def uniform(self, shape: Sequence[int | Tensor]) -> Tensor:
+        """Noise in [0, 1), float32, the first axis of `shape` being the batch."""
+        return self._rows(uniform, (), shape)
 
-    index: int | Tensor
-    count: int
+    def _rows(self, draw: Callable[..., Any], before: Sequence[Any], after: Sequence[Any]) -> Any:
+        """This replica's rows of a draw of shape `(*before, batch, ...)`, `after` beginning with the batch, if given.
 
-
-def replica() -> Replica:
-    """The replica that runs this code: the first of one outside of a strategy, or where none is chosen."""
-    context = _tf.distribute.get_replica_context()
-    return Replica(0, 1) if context is None else Replica(context.replica_id_in_sync_group, context.num_replicas_in_sync)
-
-
-def sum_over_replicas(values: Sequence[Tensor]) -> list[Tensor]:
-    """Each tensor, summed over all replicas; differentiable."""
-    if replica().count == 1:
-        return list(values)
-    return _tf.distribute.get_replica_context().all_reduce(_tf.distribute.ReduceOp.SUM, list(values))
+        Stateless noise is in row-major order: that of `(*before, replicas, batch, ...)` is that of
+        `(*before, replicas * batch, ...)`, the global batch.
+        """
+        seed, own = self.next(), replica()
+        if own.count == 1:
+            return draw((*before, *after), seed)
+        of_all = draw((*before, own.count, *after), seed)
+        return _tf.nest.map_structure(lambda rows: _tf.gather(rows, own.index, axis=len(before)), of_all)
 
 
 # --- What keras.ops has otherwise ---

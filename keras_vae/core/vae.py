@@ -191,7 +191,7 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
             posterior, prior = self.posterior_and_prior(x, condition, training)
         else:
             posterior, prior = self.posterior(x, condition, training), None
-        z = posterior.sample(seed=self.draws.next())
+        z = self.draws.sample(posterior)
         log_px = self.likelihood(z, condition, training).log_prob(x)
         if prior is None:
             kl = ops.zeros_like(log_px)[:, None]
@@ -438,17 +438,15 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
     def train_step(self, data: Any) -> dict[str, Any]:
         """One step for all players: one forward pass, each player's gradient for its own variables, all updates."""
         batch, players, optimizers = as_batch(data, self.x_spec().dtype), self.players(), self.optimizers
-        replica = backend.replica()
-        seed = randomness.seed_of(self.seed, randomness.TRAINING)
+        replicas = backend.replica().count
+        seed = randomness.fold(randomness.seed_of(self.seed, randomness.TRAINING), self.step)
 
         def forward() -> tuple[list[Tensor], tuple[Terms, list[Tensor]]]:
-            with self.draws.using(randomness.fold(seed, self.step, replica.index)):
+            with self.draws.using(seed):
                 terms = self.terms(batch, training=True)
                 losses = self._player_losses(players, terms)
             # Keras sums gradients over replicas.
-            scaled = [
-                optimizer.scale_loss(loss / replica.count) for optimizer, loss in zip(optimizers, losses, strict=True)
-            ]
+            scaled = [optimizer.scale_loss(loss / replicas) for optimizer, loss in zip(optimizers, losses, strict=True)]
             return scaled, (terms, losses)
 
         gradients, (terms, losses) = backend.gradients(forward, [player.variables for player in players])
@@ -465,7 +463,7 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
         """The same terms and losses without noise in the networks; the step and the schedules stand still."""
         batch, players = as_batch(data, self.x_spec().dtype), self.players()
         seed = randomness.seed_of(self.seed, randomness.EVALUATION)
-        seed = randomness.fold(seed, self.required_trackers().batches.total, backend.replica().index)
+        seed = randomness.fold(seed, self.required_trackers().batches.total)
         with self.draws.using(seed):
             terms = self.terms(batch, training=False)
         return self._log(batch, terms, players, self._player_losses(players, terms))

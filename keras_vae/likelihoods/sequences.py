@@ -35,7 +35,8 @@ class TokenSequence(tfd.Distribution):
       training: passed on to the decoder.
       word_dropout: the probability that log_prob hides a token from those after it, the decoder reading the unknown
         one: section 3.1.1. What comes first, the start, is not hidden.
-      seed: a stateless seed, of what is hidden.
+      noise: where there is word_dropout, of uniform numbers in [0, 1), `(batch, length - 1)`: a token is hidden where
+        its number is below the probability.
     """
 
     def __init__(
@@ -46,11 +47,11 @@ class TokenSequence(tfd.Distribution):
         vocabulary_size: int,
         training: bool = False,
         word_dropout: float = 0.0,
-        seed: Any = None,
+        noise: Tensor | None = None,
     ) -> None:
         self._decoder, self._z = decoder, ops.convert_to_tensor(z)
         self._length, self._size = length, vocabulary_size
-        self._training, self._word_dropout, self._seed = training, word_dropout, seed
+        self._training, self._word_dropout, self._noise = training, word_dropout, noise
         super().__init__(backend.dtype_of("int32"), tfd.NOT_REPARAMETERIZED, validate_args=False, allow_nan_stats=True)
 
     def logits(self, x: Tensor) -> Any:
@@ -58,9 +59,10 @@ class TokenSequence(tfd.Distribution):
         tokens = ops.reshape(x, (-1, self._length))
         z = ops.broadcast_to(self._z, (*ops.shape(x)[:-1], self._z.shape[-1]))
         previous = ops.pad(tokens[:, :-1], ((0, 0), (1, 0)))
-        if self._word_dropout:
-            uniform = backend.uniform(ops.shape(tokens[:, 1:]), self._seed)
-            hidden = ops.pad(uniform < self._word_dropout, ((0, 0), (1, 0)))
+        if self._noise is not None:
+            noise = ops.broadcast_to(self._noise, (*ops.shape(x)[:-1], self._length - 1))
+            hidden = ops.reshape(noise < self._word_dropout, (-1, self._length - 1))
+            hidden = ops.pad(hidden, ((0, 0), (1, 0)))
             previous = ops.where(hidden, self._size, previous)
         outputs = self._decoder((previous, ops.reshape(z, (-1, z.shape[-1]))), training=self._training)
         return ops.reshape(ops.cast(outputs, self._z.dtype), (*ops.shape(x), self._size))

@@ -10,7 +10,7 @@ from keras import ops
 from keras_vae import divergences
 from keras_vae.backend import tfd
 from keras_vae.checks import check_number, check_whole_number
-from keras_vae.core import VAE, Batch, Player, Terms, inference
+from keras_vae.core import VAE, Batch, Player, Terms
 from keras_vae.errors import UserError
 from keras_vae.models.parts import conditions
 from keras_vae.networks import MLP
@@ -93,7 +93,8 @@ class AAE(VAE):
     def terms(self, batch: Batch, training: bool) -> Terms:
         terms, labels = super().terms(batch, training), self.condition_of(batch)
         z = terms.cache["z"]
-        drawn = inference.draw_codes(self, ops.shape(z)[0], self.draws.next(), labels)
+        prior = self.prior(labels)
+        drawn = self.draws.sample(prior, examples=None if prior.batch_shape.rank else ops.shape(z)[0])
         fooling = ops.softplus(-self._logit(z, labels, training))
         cache = {
             **terms.cache,

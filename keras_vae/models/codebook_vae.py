@@ -90,7 +90,8 @@ class CodebookVAE(DiscreteVAE):
         return ops.convert_to_tensor(penalty), ops.convert_to_tensor(distance)
 
     def choices(self, outputs: Tensor, codes: Tensor) -> dict[str, Tensor]:
-        """The arguments of `over_replicas`, for `after_step`: flat codes and vectors, and vectors to restart from."""
+        """The arguments of `over_replicas`, for `after_step`: flat codes and vectors, and this replica's share of the
+        vectors to restart from."""
         flat = ops.reshape(outputs, (-1, self.embedding_dim))
         candidates = rows_of(flat, self.entries, self.draws.next())
         return {"codes": ops.reshape(codes, (-1,)), "outputs": flat, "candidates": candidates}
@@ -131,13 +132,18 @@ class CodebookVAE(DiscreteVAE):
 
 
 def rows_of(vectors: Tensor, count: int, seed: Any) -> Tensor:
-    """`count` rows of `vectors`, drawn with replacement."""
-    return ops.take(vectors, backend.integers((count,), seed, ops.shape(vectors)[0]), axis=0)
+    """`count` rows of the vectors of all replicas, drawn with replacement: zeros where another replica has the row."""
+    replica, held = backend.replica(), ops.shape(vectors)[0]
+    rows = backend.integers((count,), seed, replica.count * held)
+    if replica.count == 1:
+        return ops.take(vectors, rows, axis=0)
+    here = ops.equal(rows // held, replica.index)
+    return ops.where(here[:, None], ops.take(vectors, rows % held, axis=0), 0.0)
 
 
 def over_replicas(codes: Tensor, outputs: Tensor, candidates: Tensor, entries: int) -> list[Tensor]:
     """How often each entry was chosen, `(entries,)`, and the sum of the vectors that chose it, `(entries, size)`, over
-    the batches of all replicas; and the candidates of the first replica, for all.
+    the batches of all replicas; and the candidates, each of them of the replica that has it.
 
     Args:
       codes: `(n,)`.
@@ -145,8 +151,7 @@ def over_replicas(codes: Tensor, outputs: Tensor, candidates: Tensor, entries: i
       candidates: `(entries, size)`.
     """
     chosen = ops.one_hot(codes, entries, dtype=outputs.dtype)
-    first = ops.cast(ops.equal(backend.replica().index, 0), outputs.dtype)
-    sums = [ops.sum(chosen, axis=0), ops.matmul(ops.transpose(chosen), outputs), first * candidates]
+    sums = [ops.sum(chosen, axis=0), ops.matmul(ops.transpose(chosen), outputs), candidates]
     return backend.sum_over_replicas(sums)
 
 

@@ -16,8 +16,8 @@ from keras_vae.types import Tensor
 class FactorVAE(VAE):
     """Minimises the negative ELBO + gamma * TC(z), the total correlation being what a critic says of q(z).
 
-    Equation 2 and algorithm 2 of Kim and Mnih 2018, https://arxiv.org/abs/1802.05983. The critic tells codes z of one
-    half of the batch from codes of the other half whose dimensions are permuted, each on its own, across the examples:
+    Equation 2 and algorithm 2 of Kim and Mnih 2018, https://arxiv.org/abs/1802.05983. The critic tells codes z of every
+    second example from codes of the others whose dimensions are permuted, each on its own, across the examples:
     samples of q(z) and of the product of its marginals. Its logit is the log density ratio, whose mean is TC.
     gamma = 0 is `VAE`. Logs `total_correlation`, nats, a number of the batch.
 
@@ -41,8 +41,8 @@ class FactorVAE(VAE):
     def terms(self, batch: Batch, training: bool) -> Terms:
         terms = super().terms(batch, training)
         z = terms.cache["z"]
-        half = (ops.shape(z)[0] + 1) // 2
-        joint, permuted = z[:half], _permuted(z[half:], self.draws.next())
+        # Every second example: in replicas of an even number of examples, the same ones as in the whole batch.
+        joint, permuted = z[::2], _permuted(z[1::2], self.draws.next())
         correlation = ops.mean(self._log_ratio(joint, training))
         cache = {
             **terms.cache,
@@ -67,6 +67,10 @@ class FactorVAE(VAE):
 
 
 def _permuted(z: Tensor, seed: Any) -> Any:
-    """Each column of z, (examples, latent_dim), in an order of its own along the examples."""
-    order = ops.argsort(backend.uniform(ops.shape(z), seed), axis=0)
-    return ops.take_along_axis(z, order, axis=0)
+    """Each column of z, (examples, latent_dim), in an order of its own along the examples of all replicas."""
+    replica, of_all = backend.replica(), backend.gather_over_replicas(z)
+    order = ops.argsort(backend.uniform(ops.shape(of_all), seed), axis=0)
+    permuted = ops.take_along_axis(of_all, order, axis=0)
+    if replica.count == 1:
+        return permuted
+    return ops.take(ops.reshape(permuted, (replica.count, -1, z.shape[-1])), replica.index, axis=0)

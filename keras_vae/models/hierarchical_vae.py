@@ -111,7 +111,9 @@ class HierarchicalVAE(VAE):
 
     def terms(self, batch: Batch, training: bool) -> Terms:
         posterior, prior = self.posterior_and_prior(batch["x"], training=training)
-        z = posterior.sample(seed=self.draws.next())
+        z: dict[str, Any] = {}
+        for name in posterior.names:
+            z[name] = self.draws.sample(posterior.level(name, z))
         log_px = self.likelihood(z, training=training).log_prob(batch["x"])
         kl = kl_of_levels(posterior, prior, z)[:, ::-1]
         weights = [beta(self.step) for beta in self.level_betas or ()]

@@ -46,7 +46,7 @@ class InfoVAE(VAE):
     def terms(self, batch: Batch, training: bool) -> Terms:
         terms = super().terms(batch, training)
         z = terms.cache["z"]
-        drawn = self.prior(training=training).sample(ops.shape(z)[0], seed=self.draws.next())
+        drawn = self.draws.sample(self.prior(training=training), examples=ops.shape(z)[0])
         distance = mmd(z, drawn, self._kernel)
         return terms._replace(penalty=(self.alpha + self.scale - 1.0) * distance, logs={"mmd": distance})
 

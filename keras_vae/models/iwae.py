@@ -64,7 +64,7 @@ class IWAE(VAE):
     def terms(self, batch: Batch, training: bool) -> Terms:
         x, condition = batch["x"], self.condition_of(batch)
         posterior, prior = self.posterior_and_prior(x, condition, training)
-        z = posterior.sample(self.draws_per_example, seed=self.draws.next())
+        z = self.draws.sample(posterior, self.draws_per_example)
         log_px = self.log_px_of(x, z, condition, training)
         # DReG: the encoder's gradient goes through z alone, not through the parameters in log q(z|x).
         scored = _stopped(posterior) if self.gradient == "dreg" else posterior

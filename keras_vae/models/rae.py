@@ -88,7 +88,7 @@ class RAE(VAE):
 
     def terms(self, batch: Batch, training: bool) -> Terms:
         x = batch["x"]
-        z = self.posterior(x, training=training).sample(seed=self.draws.next())
+        z = self.draws.sample(self.posterior(x, training=training))
         if self.regulariser == "l2":
             parameters, regulariser = self.likelihood_parameters(z, training=training), self._weights()
         else:
@@ -110,7 +110,7 @@ class RAE(VAE):
         def projected(z: Tensor) -> tuple[Tensor, dict[str, Any]]:
             parameters = self.likelihood_parameters(z, training=training)
             mean = parameters["mean"]
-            direction = backend.normal(ops.shape(mean), self.draws.next(), mean.dtype)
+            direction = self.draws.normal(ops.shape(mean), mean.dtype)
             return ops.sum(mean * direction), parameters
 
         gradient, parameters = backend.gradient_at(projected, z)

@@ -89,7 +89,7 @@ class SemiSupervisedVAE(VAE):
         images, each = ops.tile(x, (classes, 1, 1, 1)), ops.repeat(ops.eye(classes, dtype=x.dtype), count, axis=0)
         posterior = self.posterior(images, each, training)
         # The same noise for each class: then the mean over q(y|x) has no more of it than one draw.
-        noise = ops.tile(self.prior().sample(count, seed=self.draws.next()), (classes, 1))
+        noise = ops.tile(self.draws.sample(self.prior(), examples=count), (classes, 1))
         z = posterior.distribution.loc + posterior.distribution.scale * noise
         log_px = ops.reshape(self.likelihood(z, each, training).log_prob(images), (classes, count))
         kl_z = ops.reshape(divergences.kl(posterior, self.prior()), (classes, count, self.latent_dim))

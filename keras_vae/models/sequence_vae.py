@@ -89,9 +89,9 @@ class SequenceVAE(VAE):
     def likelihood(self, z: Latent, condition: Condition | None = None, training: bool = False) -> tfd.Distribution:
         """p(x|z), a `TokenSequence` of batch shape `(batch,)`; in training it hides tokens from the decoder."""
         rate = self.word_dropout if training else 0.0
-        seed = self.draws.next() if rate else None
         code = ops.cast(z, self.float_dtype)
-        return TokenSequence(self.decoder, code, self.length, self.vocabulary_size, training, rate, seed)
+        noise = self.draws.uniform((ops.shape(code)[0], self.length - 1)) if rate else None
+        return TokenSequence(self.decoder, code, self.length, self.vocabulary_size, training, rate, noise)
 
     def likelihood_parameters(
         self, z: Latent, condition: Condition | None = None, training: bool = False

@@ -65,8 +65,8 @@ class VAEGAN(VAE):
     def terms(self, batch: Batch, training: bool) -> Terms:
         x = batch["x"]
         posterior, prior = self.posterior_and_prior(x, training=training)
-        z = posterior.sample(seed=self.draws.next())
-        drawn = prior.sample(ops.shape(z)[0], seed=self.draws.next())
+        z = self.draws.sample(posterior)
+        drawn = self.draws.sample(prior, examples=ops.shape(z)[0])
         # One pass of each network over all that it sees, for all players.
         parameters = self.likelihood_parameters(ops.concatenate([z, drawn]), training=training)
         own = {name: ops.split(value, 2)[0] for name, value in parameters.items()}

@@ -38,7 +38,8 @@ class WAE(VAE):
     def terms(self, batch: Batch, training: bool) -> Terms:
         terms = super().terms(batch, training)
         z = terms.cache["z"]
-        distance = mmd(z, self.prior(training=training).sample(ops.shape(z)[0], seed=self.draws.next()), self._kernel)
+        drawn = self.draws.sample(self.prior(training=training), examples=ops.shape(z)[0])
+        distance = mmd(z, drawn, self._kernel)
         return terms._replace(penalty=self.scale * distance, logs={"mmd": distance})
 
     def get_config(self) -> dict[str, Any]:
