@@ -1,7 +1,7 @@
 """Abstract base of the models with learned codebooks, which moving averages or gradients move."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import tensorflow as tf
 from keras import ops
@@ -11,6 +11,7 @@ from keras_vae.core import Terms
 from keras_vae.distributions import quantizers
 from keras_vae.errors import UserError
 from keras_vae.models.discrete_vae import DiscreteVAE
+from keras_vae.models.parts.arguments import ImageArguments
 from keras_vae.types import Condition, Latent, Tensor
 
 CODEBOOKS = ("ema", "gradient")
@@ -41,7 +42,7 @@ class CodebookVAE(DiscreteVAE):
         decay: float,
         restart_below: float,
         depth: int | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[ImageArguments],
     ) -> None:
         if codebook not in CODEBOOKS:
             raise UserError(f"codebook is one of {', '.join(CODEBOOKS)}. Given: {codebook!r}.")
@@ -63,7 +64,7 @@ class CodebookVAE(DiscreteVAE):
 
     def likelihood_parameters(
         self, z: Latent, condition: Condition | None = None, training: bool = False
-    ) -> dict[str, Any]:
+    ) -> dict[str, Tensor]:
         """Of codes, or of vectors `(batch, *code_shape, embedding_dim)`."""
         return super().likelihood_parameters(self.vectors(z), condition, training)
 
