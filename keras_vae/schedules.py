@@ -6,7 +6,7 @@ the model, saved with its weights; evaluation does not advance it.
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from keras import ops
@@ -30,7 +30,7 @@ class Schedule:
             if field.name in ("steps", "rate", "period", "ramp") and value == 0:
                 raise UserError(f"{type(self).__name__}.{field.name} must be more than 0. Given: {value!r}.")
 
-    def __call__(self, step: Tensor) -> Any:
+    def __call__(self, step: Tensor) -> Tensor:
         """The weight at `step`: a float32 scalar."""
         raise NotImplementedError(f"{type(self).__name__} must define __call__(step)")
 
@@ -45,7 +45,7 @@ class Constant(Schedule):
 
     value: float = 1.0
 
-    def __call__(self, step: Tensor) -> Any:
+    def __call__(self, step: Tensor) -> Tensor:
         return ops.convert_to_tensor(self.value, "float32")
 
 
@@ -60,7 +60,7 @@ class Linear(Schedule):
     steps: float = 10_000
     initial: float = 0.0
 
-    def __call__(self, step: Tensor) -> Any:
+    def __call__(self, step: Tensor) -> Tensor:
         fraction = ops.minimum(ops.cast(step, "float32") / self.steps, 1.0)
         return self.initial + (self.final - self.initial) * fraction
 
@@ -76,7 +76,7 @@ class Sigmoid(Schedule):
     threshold: float = 5_000
     rate: float = 1_000
 
-    def __call__(self, step: Tensor) -> Any:
+    def __call__(self, step: Tensor) -> Tensor:
         return self.final * ops.sigmoid((ops.cast(step, "float32") - self.threshold) / self.rate)
 
 
@@ -98,17 +98,18 @@ class Cyclical(Schedule):
         if self.ramp > 1:
             raise UserError(f"Cyclical.ramp is a fraction of the period, at most 1. Given: {self.ramp!r}.")
 
-    def __call__(self, step: Tensor) -> Any:
+    def __call__(self, step: Tensor) -> Tensor:
         # In integers: float32 cannot tell step 2**24 from its neighbour.
         step = ops.convert_to_tensor(step)
         within = ops.cast(ops.mod(step, ops.cast(self.period, step.dtype)), "float32")
         return self.final * ops.minimum(within / (self.period * self.ramp), 1.0)
 
 
+ScheduleLike: TypeAlias = float | Mapping[str, Any] | Schedule
 SCHEDULES = {"constant": Constant, "linear": Linear, "sigmoid": Sigmoid, "cyclical": Cyclical}
 
 
-def schedule(spec: float | Mapping[str, Any] | Schedule, name: str = "weight") -> Schedule:
+def schedule(spec: ScheduleLike, name: str = "weight") -> Schedule:
     """Return a `Schedule` from a number (constant), a mapping such as `{"name": "sigmoid", "final": 4.0}`, or itself.
 
     Args:

@@ -1,6 +1,7 @@
 """Densities around a mean image, with a scale that is fixed, learned, or the decoder's."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Unpack
 
 import keras
 import numpy as np
@@ -10,6 +11,7 @@ from keras_vae.backend import tfd
 from keras_vae.checks import is_number
 from keras_vae.errors import UserError
 from keras_vae.likelihoods.base import Likelihood, soft_bound
+from keras_vae.networks.arguments import LayerArguments
 from keras_vae.types import Tensor
 
 
@@ -29,7 +31,11 @@ class LocationScale(Likelihood):
     power: float  # scale = exp(parameter / power)
 
     def __init__(
-        self, scale: float | str = 0.1, minimum_scale: float = 0.01, bounded_mean: bool = True, **kwargs: Any
+        self,
+        scale: float | str = 0.1,
+        minimum_scale: float = 0.01,
+        bounded_mean: bool = True,
+        **kwargs: Unpack[LayerArguments],
     ) -> None:
         super().__init__(**kwargs)
         number = None if isinstance(scale, str) or not is_number(scale) else float(scale)
@@ -48,7 +54,7 @@ class LocationScale(Likelihood):
             self.learned = self.add_weight(shape=(), initializer="zeros", name=f"raw_{self.parameter}")
         self.built = True
 
-    def parameters(self, raw: Tensor) -> dict[str, Any]:
+    def parameters(self, raw: Tensor) -> dict[str, Tensor]:
         mean, learned = ops.split(raw, 2, axis=-1) if self.scale == "pixel" else (raw, self.learned)
         parameters = {"mean": ops.sigmoid(mean) if self.bounded_mean else mean}
         if learned is not None:
@@ -57,7 +63,7 @@ class LocationScale(Likelihood):
             parameters[self.parameter] = ops.broadcast_to(learned, ops.shape(mean))
         return parameters
 
-    def distribution(self, parameters: dict[str, Any]) -> tfd.Distribution:
+    def distribution(self, parameters: Mapping[str, Tensor]) -> tfd.Distribution:
         mean = parameters["mean"]
         if self.parameter in parameters:
             scale = ops.exp(parameters[self.parameter] / self.power)

@@ -54,7 +54,7 @@ class TokenSequence(tfd.Distribution):
         self._training, self._word_dropout, self._noise = training, word_dropout, noise
         super().__init__(backend.dtype_of("int32"), tfd.NOT_REPARAMETERIZED, validate_args=False, allow_nan_stats=True)
 
-    def logits(self, x: Tensor) -> Any:
+    def logits(self, x: Tensor) -> Tensor:
         """Of every token of x given those before it: `(..., length, vocabulary_size)`."""
         tokens = ops.reshape(x, (-1, self._length))
         z = ops.broadcast_to(self._z, (*ops.shape(x)[:-1], self._z.shape[-1]))
@@ -67,14 +67,14 @@ class TokenSequence(tfd.Distribution):
         outputs = self._decoder((previous, ops.reshape(z, (-1, z.shape[-1]))), training=self._training)
         return ops.reshape(ops.cast(outputs, self._z.dtype), (*ops.shape(x), self._size))
 
-    def _log_prob(self, value: Tensor) -> Any:
+    def _log_prob(self, value: Tensor) -> Tensor:
         end = ops.cast(ops.equal(value, 0), "int32")
         padding = ops.greater(ops.cumsum(end, axis=-1) - end, 0)
         log_p = -ops.sparse_categorical_crossentropy(value, self.logits(value), from_logits=True)
         impossible = ops.where(ops.equal(value, 0), 0.0, -float("inf"))
         return ops.sum(ops.where(padding, ops.cast(impossible, log_p.dtype), log_p), axis=-1)
 
-    def _sample_n(self, n: int, seed: Any = None) -> Any:
+    def _sample_n(self, n: int, seed: Any = None) -> Tensor:
         z = ops.reshape(ops.broadcast_to(self._z, (n, *ops.shape(self._z))), (-1, self._z.shape[-1]))
         tokens = draw(self._decoder, z, self._length, self._size, seed)
         return ops.reshape(tokens, (n, -1, self._length))

@@ -1,7 +1,7 @@
 """Adversarial autoencoder."""
 
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 import numpy as np
@@ -13,7 +13,8 @@ from keras_vae.checks import check_number, check_whole_number
 from keras_vae.core import VAE, Batch, Player, Terms
 from keras_vae.errors import UserError
 from keras_vae.models.parts import conditions
-from keras_vae.networks import MLP
+from keras_vae.models.parts.arguments import PlainArguments
+from keras_vae.networks import MLP, NetworkSpec
 from keras_vae.types import Condition, ConditionLike, Tensor
 
 
@@ -49,11 +50,11 @@ class AAE(VAE):
     def __init__(
         self,
         weight: float = 10.0,
-        critic: Any = None,
+        critic: NetworkSpec | None = None,
         num_classes: int = 0,
         radius: float = 4.0,
         spread: float = 0.5,
-        **kwargs: Any,
+        **kwargs: Unpack[PlainArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.weight = check_number(weight, "weight")
@@ -110,7 +111,7 @@ class AAE(VAE):
         if self.conditional:
             conditions.warn_unlabelled(type(self).__name__, labelled)
 
-    def check_condition(self, condition: ConditionLike, count: int) -> dict[str, Any]:
+    def check_condition(self, condition: ConditionLike, count: int) -> dict[str, np.ndarray]:
         """Labels `(count,)`, -1 where there are none; empty without num_classes.
 
         Raises:
@@ -120,7 +121,7 @@ class AAE(VAE):
             return super().check_condition(condition, count)
         return {"condition": conditions.labels_or_none(condition, self.num_classes, count)}
 
-    def _logit(self, z: Tensor, labels: Tensor, training: bool) -> Any:
+    def _logit(self, z: Tensor, labels: Tensor, training: bool) -> Tensor:
         if self.conditional:  # -1, unlabelled, is class 0 here
             known = conditions.one_hot(labels + 1, self.num_classes + 1, self.float_dtype)
             z = ops.concatenate([z, known], axis=-1)

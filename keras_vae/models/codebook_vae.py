@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Unpack
 
 from keras import ops
 
@@ -11,6 +11,7 @@ from keras_vae.core import Terms
 from keras_vae.distributions import quantizers
 from keras_vae.errors import UserError
 from keras_vae.models.discrete_vae import DiscreteVAE
+from keras_vae.models.parts.arguments import ImageArguments
 from keras_vae.types import Condition, Latent, Tensor
 
 CODEBOOKS = ("ema", "gradient")
@@ -49,7 +50,7 @@ class CodebookVAE(DiscreteVAE):
         decay: float,
         restart_below: float,
         depth: int | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[ImageArguments],
     ) -> None:
         if codebook not in CODEBOOKS:
             raise UserError(f"codebook is one of {', '.join(CODEBOOKS)}. Given: {codebook!r}.")
@@ -71,7 +72,7 @@ class CodebookVAE(DiscreteVAE):
 
     def likelihood_parameters(
         self, z: Latent, condition: Condition | None = None, training: bool = False
-    ) -> dict[str, Any]:
+    ) -> dict[str, Tensor]:
         """Of codes, or of vectors `(batch, *code_shape, embedding_dim)`."""
         return super().likelihood_parameters(self.vectors(z), condition, training)
 

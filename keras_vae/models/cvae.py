@@ -1,7 +1,7 @@
 """Conditional VAE."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 import numpy as np
@@ -12,6 +12,7 @@ from keras_vae.checks import check_whole_number
 from keras_vae.core import VAE
 from keras_vae.errors import UserError
 from keras_vae.likelihoods import soft_bound
+from keras_vae.models.parts.arguments import VAEArguments
 from keras_vae.models.parts.conditions import check_one, features, joined, named_specs, network_shapes
 from keras_vae.networks import MLP
 from keras_vae.types import Condition, ConditionLike, Latent, Spec, Tensor
@@ -46,7 +47,7 @@ class CVAE(VAE):
         condition_dim: int = 0,
         learned_prior: bool = False,
         conditions: Mapping[str, int | Mapping[str, int]] | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[VAEArguments],
     ) -> None:
         self.num_classes = check_whole_number(num_classes, "num_classes", minimum=0)
         self.condition_dim = check_whole_number(condition_dim, "condition_dim", minimum=0)
@@ -70,13 +71,13 @@ class CVAE(VAE):
 
     def posterior_parameters(
         self, x: Tensor, condition: Condition | None = None, training: bool = False
-    ) -> dict[str, Any]:
+    ) -> dict[str, Tensor]:
         inputs = joined(self.encoder, x, self._features(condition))
         return super().posterior_parameters(inputs, condition, training)
 
     def likelihood_parameters(
         self, z: Latent, condition: Condition | None = None, training: bool = False
-    ) -> dict[str, Any]:
+    ) -> dict[str, Tensor]:
         inputs = ops.concatenate([z, self._features(condition)], axis=-1)
         return super().likelihood_parameters(inputs, condition, training)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 import numpy as np
@@ -12,6 +12,7 @@ from keras_vae.backend import tfd
 from keras_vae.core import VAE
 from keras_vae.distributions import quantizers
 from keras_vae.errors import UserError
+from keras_vae.models.parts.arguments import ImageArguments
 from keras_vae.types import Condition, Spec, Tensor
 
 
@@ -38,7 +39,12 @@ class DiscreteVAE(VAE):
     )
 
     def __init__(
-        self, code_shape: Sequence[int], entries: int, size: int, depth: int | None = None, **kwargs: Any
+        self,
+        code_shape: Sequence[int],
+        entries: int,
+        size: int,
+        depth: int | None = None,
+        **kwargs: Unpack[ImageArguments],
     ) -> None:
         self.code_shape = tuple(checks.check_whole_number(length, "a size in code_shape") for length in code_shape)
         if not self.code_shape:

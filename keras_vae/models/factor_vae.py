@@ -1,6 +1,6 @@
 """FactorVAE."""
 
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 from keras import ops
@@ -8,7 +8,8 @@ from keras import ops
 from keras_vae import backend, divergences
 from keras_vae.checks import check_number
 from keras_vae.core import VAE, Batch, Player, Terms
-from keras_vae.networks import MLP
+from keras_vae.models.parts.arguments import VAEArguments
+from keras_vae.networks import MLP, NetworkSpec
 from keras_vae.types import Tensor
 
 
@@ -31,7 +32,7 @@ class FactorVAE(VAE):
 
     metric_names = ("total_correlation",)
 
-    def __init__(self, gamma: float = 10.0, critic: Any = None, **kwargs: Any) -> None:
+    def __init__(self, gamma: float = 10.0, critic: NetworkSpec | None = None, **kwargs: Unpack[VAEArguments]) -> None:
         super().__init__(**kwargs)
         self.gamma = check_number(gamma, "gamma")
         default = {"name": "mlp", "hidden": (1000,) * 5, "activation": "leaky_relu"}
@@ -54,7 +55,7 @@ class FactorVAE(VAE):
     def players(self) -> list[Player]:
         return self.players_with("critic", self.critic, self._critic_loss)
 
-    def _log_ratio(self, z: Tensor, training: bool) -> Any:
+    def _log_ratio(self, z: Tensor, training: bool) -> Tensor:
         return self.apply_network(self.critic, z, training)[:, 0]
 
     def _critic_loss(self, terms: Terms) -> Tensor:
@@ -66,7 +67,7 @@ class FactorVAE(VAE):
         return {**super().get_config(), "gamma": self.gamma}
 
 
-def _permuted(z: Tensor, seed: Any) -> Any:
+def _permuted(z: Tensor, seed: Any) -> Tensor:
     """Each column of z, (examples, latent_dim), in an order of its own along the examples of all replicas."""
     replica, of_all = backend.replica(), backend.gather_over_replicas(z)
     order = ops.argsort(backend.uniform(ops.shape(of_all), seed), axis=0)

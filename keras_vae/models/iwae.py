@@ -1,7 +1,7 @@
 """IWAE, with the gradients of the paper or doubly reparameterised ones."""
 
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 from keras import ops
@@ -11,6 +11,7 @@ from keras_vae.backend import tfd
 from keras_vae.checks import check_number, check_whole_number
 from keras_vae.core import VAE, Batch, Player, Terms
 from keras_vae.errors import UserError
+from keras_vae.models.parts.arguments import PlainArguments
 from keras_vae.types import Tensor
 
 GRADIENTS = ("iwae", "dreg")
@@ -48,7 +49,7 @@ class IWAE(VAE):
         gradient: str = "iwae",
         bounds: int = 1,
         elbo_share: float = 0.0,
-        **kwargs: Any,
+        **kwargs: Unpack[PlainArguments],
     ) -> None:
         super().__init__(**kwargs)
         if gradient not in GRADIENTS:
@@ -90,7 +91,7 @@ class IWAE(VAE):
         # A draw of the ELBO is the only one of its sum: its weight is 1.
         return -ops.mean(self._mixed(ops.mean(log_w, axis=1), ops.sum(ops.square(weights) * log_w, axis=1)))
 
-    def _mixed(self, elbo: Any, bound: Any) -> Any:
+    def _mixed(self, elbo: Tensor, bound: Tensor) -> Tensor:
         """Of both, `(bounds, batch)`: the mixture, averaged over the bounds."""
         return ops.mean(self.elbo_share * elbo + (1.0 - self.elbo_share) * bound, axis=0)
 

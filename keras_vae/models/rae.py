@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 import numpy as np
@@ -14,6 +14,7 @@ from keras_vae.backend import tfd
 from keras_vae.checks import check_number
 from keras_vae.core import VAE, Batch, Terms
 from keras_vae.errors import NotApplicable, UserError
+from keras_vae.models.parts.arguments import PlainArguments
 from keras_vae.types import Condition, Tensor
 
 REGULARISERS = ("l2", "gradient")
@@ -40,7 +41,11 @@ class RAE(VAE):
     metric_names = ("code_length", "regulariser")
 
     def __init__(
-        self, code_weight: float = 0.01, decoder_weight: float = 1e-6, regulariser: str = "l2", **kwargs: Any
+        self,
+        code_weight: float = 0.01,
+        decoder_weight: float = 1e-6,
+        regulariser: str = "l2",
+        **kwargs: Unpack[PlainArguments],
     ) -> None:
         super().__init__(**kwargs)
         if regulariser not in REGULARISERS:
@@ -103,7 +108,7 @@ class RAE(VAE):
         squares = [ops.sum(ops.square(each)) for each in self.decoder.trainable_variables]
         return ops.cast(sum(squares[1:], squares[0]), self.float_dtype)
 
-    def _with_jacobian(self, z: Any, training: bool) -> tuple[dict[str, Any], Any]:
+    def _with_jacobian(self, z: Any, training: bool) -> tuple[dict[str, Tensor], Tensor]:
         """The likelihood's parameters and |v J|**2, `(batch,)`, of one pass of the decoder: one mask of Dropout, and
         BatchNorm's averages move once."""
 

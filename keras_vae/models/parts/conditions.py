@@ -12,7 +12,7 @@ from keras import ops
 from keras_vae import registry
 from keras_vae.checks import check_codes, check_labels, check_whole_number
 from keras_vae.errors import UserError
-from keras_vae.types import ConditionLike, Spec, Tensor, Tensors
+from keras_vae.types import Condition, ConditionLike, Spec, Tensor, Tensors
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
@@ -22,7 +22,7 @@ _TAKEN = ("x", "y", "z", "eps", "mean", "log_var", "logits", "log_scale", "mixtu
           "class_name")  # fmt: skip
 
 
-def one_hot(labels: Any, classes: int, dtype: str, count: Any = None) -> Any:
+def one_hot(labels: Condition | None, classes: int, dtype: str, count: Tensor | int | None = None) -> Tensor:
     """Labels `(batch,)` as `(batch, classes)`: a label of -1, unlabelled, is a row of zeros.
 
     Not keras.ops.one_hot, of which ONNX counts -1 from the end.
@@ -35,10 +35,10 @@ def one_hot(labels: Any, classes: int, dtype: str, count: Any = None) -> Any:
     """
     if labels is None:
         return ops.zeros((count, classes), dtype)
-    labels = ops.convert_to_tensor(labels)
-    if len(labels.shape) == 2:
-        return labels
-    return ops.cast(ops.equal(ops.cast(labels, "int32")[:, None], ops.arange(classes, dtype="int32")), dtype)
+    integers: Any = ops.convert_to_tensor(labels)
+    if len(integers.shape) == 2:
+        return integers
+    return ops.cast(ops.equal(ops.cast(integers, "int32")[:, None], ops.arange(classes, dtype="int32")), dtype)
 
 
 def named_specs(conditions: Mapping[str, int | Mapping[str, int]]) -> dict[str, Spec]:
@@ -99,7 +99,7 @@ def reads_vectors(network: keras.Layer) -> bool:
     return flat or bool(getattr(network, "reads_vectors", False))
 
 
-def joined(network: keras.Layer, x: Tensor, features: Tensor) -> Any:
+def joined(network: keras.Layer, x: Tensor, features: Tensor) -> Tensor:
     """Images `(batch, height, width, channels)` and features `(batch, size)` as the one input of `network`.
 
     One that reads vectors is given all pixels and then the features, `(batch, pixels + size)`: repeated on each pixel
