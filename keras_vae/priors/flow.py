@@ -77,7 +77,7 @@ class FlowPrior(FittedPrior):
         size = self.shape[0]
         base = tfd.MultivariateNormalDiag(np.zeros(size, dtype), np.ones(size, dtype))
         # A Chain applies its last first: standardise, then one map after the other.
-        to_noise = [*[self._map(place, network, dtype) for place, network in enumerate(self.networks)][::-1]]
+        to_noise = [*[self._map(index, network, dtype) for index, network in enumerate(self.networks)][::-1]]
         standardise = [tfb.Scale((1.0 / self.scale).astype(dtype)), tfb.Shift(-self.centre.astype(dtype))]
         return tfd.TransformedDistribution(base, tfb.Invert(tfb.Chain([*to_noise, *standardise])))
 

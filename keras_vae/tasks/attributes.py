@@ -21,7 +21,7 @@ def attribute_vector(model: "VAE", x: ArrayLike, has: ArrayLike, condition: Cond
     https://arxiv.org/abs/1512.09300.
 
     Args:
-      model: a model whose code is made of real numbers.
+      model: a model with real-valued codes.
       x: images.
       has: true or false for each of them.
       condition: one for each image, where the model is conditional.

@@ -44,7 +44,7 @@ def m1_classifier(
     pipeline take codes as `model.encode(x)` returns them.
 
     Args:
-      model: a model whose code is made of real numbers, trained on images with or without labels.
+      model: a model with real-valued codes, trained on images with or without labels.
       x: the labelled images.
       y: their labels, whole numbers or names.
       regularisation: scikit-learn's C: smaller is stronger.
@@ -78,13 +78,13 @@ def classifier_on(model: "VAE", num_classes: int, seed: int = 0, trainable: bool
     hierarchy that is the bottom-up path to z1; feature maps are flattened.
 
     Args:
-      model: a trained model of images, whose encoder reads nothing else.
+      model: a trained model of images, with an encoder that reads nothing else.
       num_classes: two or more.
       seed: of the last layer's weights.
       trainable: whether the encoder learns too.
 
     Raises:
-      UserError: fewer than two classes; a model that is not of images; or one whose encoder also reads a condition,
+      UserError: fewer than two classes; a model that is not of images; or one with an encoder that also reads a condition,
         which would be the label.
     """
     num_classes = check_whole_number(num_classes, "num_classes", minimum=2)

@@ -1,4 +1,4 @@
-"""Codes of real numbers as the tasks move them: one array, a dict of levels, or one flat vector an example."""
+"""Real-valued codes: an array or a dict of levels, and as flat vectors."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, cast
@@ -21,19 +21,19 @@ def real_codes(model: "VAE", x: ArrayLike, condition: ConditionLike = None) -> C
 
     Raises:
       UserError: as `encode`.
-      NotApplicable: a model whose codes are integers.
+      NotApplicable: integer codes.
     """
     check_real(model)
     return model.encode(x, condition)
 
 
 def check_real(model: "VAE") -> None:
-    """Raise NotApplicable unless a model's code is made of real numbers."""
+    """Raise NotApplicable unless a model has real-valued codes."""
     if model.latent_kind == "index":
         shapes = ", ".join(f"{name} of shape {spec.shape}, integers" for name, spec in model.latent_spec().items())
         raise NotApplicable(
-            f"This task moves a code of real numbers. Given: {type(model).__name__}, whose code is {shapes}, with "
-            f"nothing between them."
+            f"This task needs real-valued codes. Given: {type(model).__name__}, whose code is {shapes}, with nothing in "
+            f"between."
         )
 
 
@@ -44,7 +44,7 @@ def flatten(codes: Codes) -> np.ndarray:
 
 
 def unflatten(model: "VAE", vectors: np.ndarray) -> Codes:
-    """Return the codes whose `flatten` is `vectors`, as `decode` takes them."""
+    """Return vectors, as from `flatten`, as the codes that `decode` takes."""
     specs = model.latent_spec()
     ends = np.cumsum([int(np.prod(spec.shape)) for spec in specs.values()])[:-1]
     levels = {

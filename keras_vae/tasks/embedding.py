@@ -34,11 +34,13 @@ def to_plane(codes: np.ndarray, method: str = "pca", seed: int = 0, perplexity: 
     array = check_codes(array, array.shape[1:], "codes")
     minimum = 3 if method == "pca" else int(check_number(perplexity, "perplexity", minimum=1.0)) + 2
     if len(array) < minimum:
-        raise UserError(f"{method} needs {minimum} codes or more, here. Given: {len(array)}.")
+        raise UserError(f"{method} needs {minimum} codes or more. Given: {len(array)}.")
     if array.shape[1] <= 2:
         return np.pad(array, ((0, 0), (0, 2 - array.shape[1])))
     if (array == array[0]).all():
-        raise NotApplicable(f"A plane is of codes that differ. Given: {len(array)} times the same. Has it collapsed?")
+        raise NotApplicable(
+            f"A projection needs codes that differ. Given: {len(array)} equal ones. Has the model collapsed?"
+        )
     seed = check_whole_number(seed, "seed", minimum=0)
     if method == "pca":
         return PCA(2, svd_solver="full").fit_transform(array)

@@ -42,7 +42,7 @@ def impute(
     seed = checks.check_whole_number(seed, "seed", minimum=0)
     if model.x_spec().kind != "image":
         raise UserError(
-            f"Missing pixels are of images. Given: a {type(model).__name__}, whose x is {model.x_spec().kind}."
+            f"Imputation needs a model of images. Given: a {type(model).__name__}, whose x is {model.x_spec().kind}."
         )
     images = np.asarray(x)
     mask = _checked_mask(observed, images.shape)

@@ -66,7 +66,7 @@ def interpolate(
     sphere.
 
     Args:
-      model: a model whose code is made of real numbers.
+      model: a model with real-valued codes.
       first: images `(batch, *image_shape)`.
       second: as many.
       steps: images in a row, both ends among them.
@@ -81,8 +81,8 @@ def interpolate(
         all steps.
 
     Raises:
-      UserError: images that do not pair, a model whose codes are integers, or without a posterior where it is asked
-        for; conditions that are no pair; an unknown method, path or end.
+      UserError: images that do not pair, integer codes; a model without a posterior where the path needs one;
+        conditions that are no pair; an unknown method, path or end.
     """
     steps, seed = check_whole_number(steps, "steps", minimum=2), check_whole_number(seed, "seed", minimum=0)
     _check_options(method, path, decoded_with)

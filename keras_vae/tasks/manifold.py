@@ -28,7 +28,7 @@ def latent_plane(
     probability under the prior: figure 4 of Kingma and Welling 2014, https://arxiv.org/abs/1312.6114.
 
     Args:
-      model: a model whose code is made of real numbers; the dimensions of a hierarchy are numbered through its
+      model: a model with real-valued codes; the dimensions of a hierarchy are numbered through its
         levels, z1 first, and for them these quantiles are mere values.
       x: one image `(1, *image_shape)`, of whose code the other dimensions keep their values; by default 0.
       side: images in a row and in a column.

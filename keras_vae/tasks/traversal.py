@@ -26,7 +26,7 @@ class Traversal(NamedTuple):
 
 
 def traversable(model: "VAE") -> bool:
-    """Return whether a code is made of real numbers, which can be moved, and not of indices."""
+    """Return whether a model has real-valued codes, which can be moved, and not indices."""
     return model.latent_kind != "index"
 
 
@@ -43,7 +43,9 @@ def informative(model: "VAE", x: ArrayLike, condition: ConditionLike = None) -> 
     if len(kl) == codes.shape[1]:
         return kl, "nats"
     if len(codes) < 2:
-        raise UserError("The spread of codes, which this model is traversed by, needs two images or more. Given: 1.")
+        raise UserError(
+            "A traversal of this model needs the variance of its codes, and so two images or more. Given: 1."
+        )
     return codes.var(axis=0, dtype="float64"), "variance"
 
 
@@ -58,7 +60,7 @@ def traverse(
     the others shrink or grow together.
 
     Args:
-      model: a model whose code is made of real numbers: a vector, or a dict of levels.
+      model: a model with real-valued codes: a vector, or a dict of levels.
       x: images.
       start: the index of the image in `x` to start from; its condition is kept.
       steps: images in a row.
@@ -72,8 +74,8 @@ def traverse(
     steps, start, span = _checked_walk(steps, start, span, len(images))
     if not traversable(model):
         raise UserError(
-            f"A traversal moves a code of numbers. Given: a {type(model).__name__}, whose codes are integers with "
-            f"nothing between them. Draw samples, or decode codes of your own."
+            f"A traversal needs real-valued codes. Given: a {type(model).__name__}, whose codes are integers with "
+            f"nothing in between. Draw samples, or decode codes of your own."
         )
     codes = flatten(model.encode(images, condition))
     importance, unit = informative(model, images, condition)

@@ -1,9 +1,10 @@
 """The checkpoint of a run: one file of weights, every optimizer, the step, the epoch and the history."""
 
+import contextlib
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,16 +46,32 @@ def restore(model: "VAE", path: str | Path) -> Progress:
     Raises:
       CorruptFileError: not a checkpoint of this model.
     """
-    try:
-        with h5py.File(path, "r") as file:
-            progress = Progress(**json.loads(str(file.attrs[_ATTRIBUTE])))
+    progress = read(path)
+    with _checkpoint_errors(path):
         model.load_weights(path)
+    return progress
+
+
+def read(path: str | Path) -> Progress:
+    """Return the progress of a checkpoint, of whichever model.
+
+    Raises:
+      CorruptFileError: not a checkpoint.
+    """
+    with _checkpoint_errors(path), h5py.File(path, "r") as file:
+        return Progress(**json.loads(str(file.attrs[_ATTRIBUTE])))
+
+
+@contextlib.contextmanager
+def _checkpoint_errors(path: str | Path) -> Iterator[None]:
+    """Raise the errors of reading a file as CorruptFileError."""
+    try:
+        yield
     except (OSError, KeyError, TypeError, ValueError) as error:
         reason = str(error).splitlines()[0]
         raise CorruptFileError(
             f"{path} is not a checkpoint of this model: {reason}. To start again: remove it, or say --overwrite."
         ) from error
-    return progress
 
 
 class SaveProgress(keras.callbacks.Callback):

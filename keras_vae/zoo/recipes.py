@@ -45,6 +45,7 @@ class TrainingSection:
     precision: str = "float32"
     jit_compile: bool = True
     steps_per_execution: int = 32
+    grow: list[int] | None = None  # epochs after which "growing" networks and images double; left out: one size
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,8 +174,11 @@ def _check_type(value: object, hint: object, path: Path, name: str) -> None:
     accepted: list[type] = []
     for member in union:
         accepted += {float: [float, int], type(None): []}.get(member, [typing.get_origin(member) or member])
-    if not isinstance(value, tuple(accepted)) or (isinstance(value, bool) and bool not in accepted):
-        words = {str: "a string", int: "a whole number", float: "a number", bool: "true or false", dict: "a table"}
+    if list in accepted and isinstance(value, list) and all(type(element) is int for element in value):
+        return
+    if list in accepted or not isinstance(value, tuple(accepted)) or (isinstance(value, bool) and bool not in accepted):
+        words = {str: "a string", int: "a whole number", float: "a number", bool: "true or false", dict: "a table",
+                 list: "a list of whole numbers"}  # fmt: skip
         rule = " or ".join(dict.fromkeys(words[kind] for kind in accepted if kind is not int or float not in accepted))
         raise UserError(f"{path}: {name} must be {rule}. Given: {value!r}.")
 

@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
+import numpy as np
 
 from keras_vae import data, files
 from keras_vae.callbacks import TensorBoard
 from keras_vae.errors import DivergedError, UserError
+from keras_vae.models.parts.growing import Stage, inherit, stages
 from keras_vae.zoo import (
     cards,
     checkpoints,
@@ -28,8 +30,6 @@ from keras_vae.zoo.examples import Examples, condition_of, examples_of
 from keras_vae.zoo.loading import build, load
 
 if TYPE_CHECKING:
-    import tensorflow as tf
-
     from keras_vae.core import VAE
     from keras_vae.priors import FittedPrior
 
@@ -72,10 +72,10 @@ def train(
     _check_folder(where, recipe, overwrite)
     if not overwrite and where.results.get("recipe_sha256") == cards.recipe_sha256(recipe):
         return load(where.folder)
-    model = _compiled(recipe)
+    plan = _stages(recipe)
     examples = examples_of(recipe)  # read before training: a split that does not exist is refused now
-    progress = _fit(where, recipe, model, overwrite, verbose, tensorboard)
-    _finish(where, recipe, model, progress, examples)
+    progress = _fit(where, recipe, plan, overwrite, verbose, tensorboard)
+    _finish(where, recipe, plan[-1].model, progress, examples)
     if where.in_zoo:
         # The zoo keeps what is loaded, not what training resumes from.
         (where.folder / checkpoints.NAME).unlink(missing_ok=True)
@@ -101,44 +101,72 @@ def _claim(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -> None:
     files.write_text(where.folder / store.RECIPE, recipe.text)
 
 
-def _compiled(recipe: recipes.Recipe) -> "VAE":
-    """Return the untrained model of a recipe with its optimizers."""
-    settings = recipe.training
-    model = build(recipe)
+def _stages(recipe: recipes.Recipe) -> list[Stage]:
+    """Return the stages of a recipe's training, the untrained models in them: one, or one more for each doubling."""
+    settings, model = recipe.training, build(recipe)
     priors.build(recipe, model)  # a prior that does not fit is refused now, not after the last epoch
+    optimizers.from_spec(settings.optimizer)
+    if not settings.grow:
+        return [Stage(model, halvings=0, first_epoch=0, end=settings.epochs)]
+    return stages(model, settings.grow, settings.epochs, len(_training_data(recipe, first_epoch=0)))
+
+
+def _compile(model: "VAE", settings: recipes.TrainingSection) -> None:
+    """Compile the model of a stage with optimizers of its own."""
     model.compile(
         optimizer=optimizers.from_spec(settings.optimizer),
         jit_compile=settings.jit_compile,
         steps_per_execution=settings.steps_per_execution,
     )
-    return model
 
 
 def _fit(
     where: store.Entry,
     recipe: recipes.Recipe,
-    model: "VAE",
+    plan: list[Stage],
     overwrite: bool,
     verbose: int | str,
     tensorboard: str | Path | None,
 ) -> checkpoints.Progress:
-    """Fit a compiled model, from its checkpoint if there is one, with a checkpoint after each epoch."""
+    """Fit the models of the stages in turn, from the checkpoint if there is one."""
     checkpoint = where.folder / checkpoints.NAME
-    resumes = checkpoint.is_file() and not overwrite
-    progress = checkpoints.restore(model, checkpoint) if resumes else checkpoints.Progress()
-    if progress.epochs >= recipe.training.epochs:
-        return progress
-    training, validation = _datasets(recipe, progress.epochs)
-    claim = keras.callbacks.LambdaCallback(on_train_begin=lambda logs: _claim(where, recipe, overwrite))
+    progress, start = checkpoints.Progress(), 0
+    if checkpoint.is_file() and not overwrite:
+        epochs = checkpoints.read(checkpoint).epochs
+        start = next((index for index, stage in enumerate(plan) if epochs <= stage.end), len(plan) - 1)
+        _compile(plan[start].model, recipe.training)
+        progress = checkpoints.restore(plan[start].model, checkpoint)
+    else:
+        _compile(plan[start].model, recipe.training)
+    claim = [keras.callbacks.LambdaCallback(on_train_begin=lambda logs: _claim(where, recipe, overwrite))]
+    for index, stage in enumerate(plan[start:], start):
+        if index > start:
+            inherit(stage.model, plan[index - 1].model)
+            _compile(stage.model, recipe.training)
+        if progress.epochs < stage.end:
+            board = [] if tensorboard is None else [_tensorboard(tensorboard, recipe, stage)]
+            progress = _fit_stage(recipe, stage, checkpoint, progress, [*claim, *board], verbose)
+            claim = []  # once: it may remove the files of another run, among them a checkpoint
+    return progress
+
+
+def _fit_stage(
+    recipe: recipes.Recipe,
+    stage: Stage,
+    checkpoint: Path,
+    progress: checkpoints.Progress,
+    callbacks: list[keras.callbacks.Callback],
+    verbose: int | str,
+) -> checkpoints.Progress:
+    """Fit the compiled model of one stage, with a checkpoint after each epoch."""
     save = checkpoints.SaveProgress(checkpoint, progress, time.monotonic)
-    board = [] if tensorboard is None else [_tensorboard(tensorboard, recipe, model)]
     try:
-        model.fit(
-            training,
-            epochs=recipe.training.epochs,
+        stage.model.fit(
+            stage.batches(_training_data(recipe, progress.epochs)),
+            epochs=stage.end,
             initial_epoch=progress.epochs,
-            validation_data=validation,
-            callbacks=[claim, save, *board],
+            validation_data=stage.batches(_validation_data(recipe)),
+            callbacks=[save, *callbacks],
             verbose=verbose,
         )
     except DivergedError as error:
@@ -147,29 +175,41 @@ def _fit(
     return save.progress
 
 
-def _datasets(recipe: recipes.Recipe, first_epoch: int) -> "tuple[tf.data.Dataset, tf.data.Dataset]":
-    """Return the training data from an epoch on, and the validation data, binarised once where training binarises."""
+def _training_data(recipe: recipes.Recipe, first_epoch: int) -> Any:
+    """Return the `tf.data.Dataset` of the training split from an epoch on."""
     source, settings = recipe.data, recipe.training
-
-    def dataset(split: str, binarize: str | None, **options: Any) -> "tf.data.Dataset":
-        return data.load(
-            source.name,
-            split,
-            binarize=binarize,
-            dequantize=source.dequantize,
-            batch_size=settings.batch_size,
-            seed=settings.seed,
-            **options,
-        )
-
-    training = dataset(source.train, source.binarize, training=True, first_epoch=first_epoch, labelled=source.labelled)
-    return training, dataset(source.validation, "static" if source.binarize else None, training=False)
+    return data.load(
+        source.name,
+        source.train,
+        binarize=source.binarize,
+        dequantize=source.dequantize,
+        batch_size=settings.batch_size,
+        training=True,
+        seed=settings.seed,
+        first_epoch=first_epoch,
+        labelled=source.labelled,
+    )
 
 
-def _tensorboard(folder: str | Path, recipe: recipes.Recipe, model: "VAE") -> TensorBoard:
+def _validation_data(recipe: recipes.Recipe) -> Any:
+    """Return the `tf.data.Dataset` of the validation split, binarised once where training binarises."""
+    source, settings = recipe.data, recipe.training
+    return data.load(
+        source.name,
+        source.validation,
+        binarize="static" if source.binarize else None,
+        dequantize=source.dequantize,
+        batch_size=settings.batch_size,
+        training=False,
+        seed=settings.seed,
+    )
+
+
+def _tensorboard(folder: str | Path, recipe: recipes.Recipe, stage: Stage) -> TensorBoard:
     """Return the callback on validation images, the ones that the curves are of."""
     validation = examples_of(recipe, recipe.data.validation)
-    return TensorBoard(folder, validation.images[:1000], condition=condition_of(model, validation))
+    images = np.asarray(stage.images(validation.images[:1000]))
+    return TensorBoard(folder, images, condition=condition_of(stage.model, validation))
 
 
 def _finish(

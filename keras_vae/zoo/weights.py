@@ -45,7 +45,10 @@ def require_room(path: Path, model: "VAE", files: int = 1) -> None:
     """
     # There are none before compile.
     optimizers = model.optimizers if hasattr(model, "optimizers") else [getattr(model, "optimizer", None)]
-    variables = [*model.variables, *(variable for each in optimizers if each for variable in each.variables)]
+    variables = [
+        *model.variables,
+        *(variable for optimizer in optimizers if optimizer for variable in optimizer.variables),
+    ]
     sizes = (int(np.prod(variable.shape)) * np.dtype(variable.dtype).itemsize + _OVERHEAD for variable in variables)
     require_bytes(path, files * sum(sizes))
 
