@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from keras_vae import files
-from keras_vae.cli.output import Json, load_tensorflow, print_json, print_table, working
+from keras_vae.cli.output import Json, Overwrite, load_tensorflow, print_json, print_table, working
 from keras_vae.errors import UserError
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _FORMATS = "saved_model, onnx, onnx_fp16, onnx_int8, litert, openvino, keras, or
 _RUNTIMES = (
     "keras, saved_model, onnxruntime, openvino or litert. Repeat it for several; by default, all that are installed."
 )
-_MODES = "keras:eager, keras:XLA and openvino:bfloat16 are of one mode."
+_MODES = "keras:eager, keras:XLA and openvino:bfloat16 choose a mode."
 _ALL = "runs/export"
 _Bundle = Annotated[Path, typer.Argument(help="The folder that `keras-vae export` wrote.")]
 _Runtimes = Annotated[list[str] | None, typer.Option("--runtime", help=_RUNTIMES)]
@@ -52,7 +52,7 @@ def export_command(
         Path | None,
         typer.Option(help="The autoregressive prior to write too, a file of its save(). Default: the model's own."),
     ] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace a folder with other contents.")] = False,
+    overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
     """Write a model's encoder and decoder as a bundle, and prove that each runtime here agrees with Keras.
@@ -140,10 +140,10 @@ def _qualities(bundle: "Bundle") -> list[str]:
 
 
 def check_command(bundle: _Bundle, runtimes: _Runtimes = None, json: Json = False) -> None:
-    """Verify a bundle's files, and compare the runtimes of this machine with the outputs that Keras gave.
+    """Verify the files of a bundle, and compare the runtimes of this machine with the stored outputs of Keras.
 
-    Works on another machine, long after, and without TensorFlow where the runtime is not TensorFlow: the inputs and
-    Keras's outputs are in golden.json. Exits with a status other than 0 if a file was changed or an output differs.
+    Works on another machine, long after, and without TensorFlow if the runtime needs none: the inputs and the outputs
+    of Keras are in golden.json. Exits with a status other than 0 if a file was changed or an output differs.
     """
     with working(f"Checking {bundle}", quiet=json):
         from keras_vae.export import check
@@ -171,23 +171,26 @@ def bench_command(
         str | None, typer.Option("--recommend", help="latency or throughput: say which runtime to deploy.")
     ] = None,
     any_quality: Annotated[
-        bool, typer.Option("--any-quality", help="Recommend also what loses over 1 nat of ELBO, or 2% of error.")
+        bool,
+        typer.Option("--any-quality", help="Also recommend what loses over 1 nat of ELBO, or 2% of error."),
     ] = False,
     output: Annotated[
         Path | None,
         typer.Option(help="The folder for bench.json, bench.md and bench.png; by default runs/bench/BUNDLE."),
     ] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace an output folder with other contents.")] = False,
+    overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
     """Time bundles' encoders and decoders on every runtime: latency, images a second, cold start, memory.
 
-    Each row, a runtime in one mode and precision, runs in a process of its own with equal threads and is compared with
-    Keras before it is timed. First each starts alone, three times, for the cold start; then the rows of all bundles
-    take turns, so that all meet the same state of the machine. By MLPerf's names, single_stream is p50, p90 and p99 of
-    single calls at the smallest batch, and offline images a second at the best. A runtime that is not installed, or has
-    no file in the bundle, is a row that says so. Results of other machines or settings are never put in one table. To
-    time everything: keras-vae export NAME OUTPUT --format all.
+    A row is a runtime in one mode and precision. It runs in its own process, with as many threads as the others, and is
+    compared with Keras before it is timed. First each starts alone, three times, for the cold start; then the rows of
+    all bundles take turns, so that all meet the same state of the machine.
+
+    In MLPerf's terms, single_stream is the p50, p90 and p99 of single calls at the smallest batch, and offline the
+    images a second at the best batch. A runtime that is not installed, or that has no file in the bundle, gets a row
+    with the reason. Results of different machines or settings are never put in one table. To time everything:
+    keras-vae export NAME OUTPUT --format all.
     """
     from keras_vae.benchmarking.collecting import MANIFEST, joined, time_or_read, write
     from keras_vae.benchmarking.comparing import GOALS

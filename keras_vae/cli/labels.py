@@ -49,8 +49,10 @@ def classify_command(
     seed: Seed = 0,
     json: Json = False,
 ) -> None:
-    """Classify test images from few labels: by logistic regression on codes, by the model's encoder fine-tuned, and,
-    to compare, by the same encoder untrained."""
+    """Classify test images from few labels, and compare three classifiers.
+
+    They are logistic regression on codes, the model's encoder fine-tuned, and the same encoder untrained.
+    """
     require_images(name, "The encoder that is fine-tuned reads images.")
     load_tensorflow()
     from keras_vae.zoo.few_labels import classify

@@ -26,11 +26,11 @@ def interpolate_command(
     count: Annotated[int, typer.Option(help="Pairs of test images.")] = 8,
     steps: Annotated[int, typer.Option(help="Images in a row, both ends among them.")] = 11,
     method: Annotated[str, typer.Option(help="linear or spherical.")] = "linear",
-    path: Annotated[str, typer.Option(help="codes: between mean codes; posteriors: between a draw of either.")] = (
+    path: Annotated[str, typer.Option(help="codes: between mean codes; posteriors: between posterior draws.")] = (
         "codes"
     ),
     decoded_with: Annotated[
-        str, typer.Option(help="Of a conditional model, whose label an image has: nearer, first or second.")
+        str, typer.Option(help="Of a conditional model, the image whose label is used: nearer, first or second.")
     ] = "nearer",
     seed: Seed = 0,
     output: Picture = None,

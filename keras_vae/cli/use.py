@@ -22,10 +22,11 @@ _RANKED = 1000  # test images that order the dimensions
 
 def sample_command(
     name: Name,
-    count: Annotated[int, typer.Option(help="How many images.")] = 64,
+    count: Annotated[int, typer.Option(help="Number of samples.")] = 64,
     seed: Seed = 0,
     label: Annotated[
-        int | None, typer.Option(help="Of a conditional model, the label to draw; without it, each in equal parts.")
+        int | None,
+        typer.Option(help="Of a conditional model, the label to draw; by default all in equal parts."),
     ] = None,
     prior: Annotated[
         str | None,
@@ -36,13 +37,13 @@ def sample_command(
     ] = None,
     output: Annotated[
         str | None,
-        typer.Option(help="A .png, or a .npy of the images; runs/NAME/samples.png. Of sequences, a .txt or a .npy."),
+        typer.Option(help="A .png, or a .npy; by default runs/NAME/samples.png. Of sequences, a .txt or a .npy."),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Draw images from the prior: a picture, or an array. Those of a conditional model are in the order of labels.
+    """Draw samples from the prior: a picture, or an array. Those of a conditional model are sorted by label.
 
-    Of a model of token sequences: sequences, as text or as an array.
+    Samples of a model of token sequences are written as text, or as an array.
     """
     from keras_vae.zoo import cards
 
@@ -72,14 +73,15 @@ def encode_command(
         typer.Argument(help="A .npy of images in [0, 1], or of tokens; or a split of the model's data such as 'test'."),
     ] = "test",
     labels: Annotated[
-        str | None, typer.Option(help="Of a conditional model and a .npy of images: a .npy of a label for each.")
+        str | None, typer.Option(help="A .npy with a label for each example, where a conditional model encodes a .npy.")
     ] = None,
     output: Annotated[
-        str | None, typer.Option(help="A .npy of the codes, a .npz where they have levels; runs/NAME/codes.npy.")
+        str | None,
+        typer.Option(help="A .npy of the codes, or a .npz of their levels; by default runs/NAME/codes.npy."),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Encode images to their codes: means, or the integers of a model with integer codes."""
+    """Encode examples to their mean codes, or to the integers of a model with integer codes."""
     path = output_path(name, output, "codes.npy", (".npy", ".npz"))
     from keras_vae import files
     from keras_vae.errors import UserError
@@ -107,13 +109,13 @@ def encode_command(
 
 def traverse_command(
     name: Name,
-    start: Annotated[int, typer.Option(help="The test image whose code is the point of departure.")] = 0,
+    start: Annotated[int, typer.Option(help="The test image that the code starts from.")] = 0,
     steps: Annotated[int, typer.Option(help="Images in a row.")] = 11,
     span: Annotated[float, typer.Option(help="How far each dimension moves, in standard deviations.")] = 3.0,
-    output: Annotated[str | None, typer.Option(help="A .png; runs/NAME/traversal.png.")] = None,
+    output: Annotated[str | None, typer.Option(help="A .png; by default runs/NAME/traversal.png.")] = None,
     json: Json = False,
 ) -> None:
-    """Draw what each latent dimension does, the most informative first."""
+    """Draw the effect of each latent dimension, the most informative first."""
     path = output_path(name, output, "traversal.png", (".png",))
     require_images(name, "A traversal is drawn as images.")
     load_tensorflow()

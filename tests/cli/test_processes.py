@@ -1,11 +1,13 @@
 """The command line as a process: its imports, and what a shell sees."""
 
+import inspect
 import os
 import sys
 import textwrap
 
 import pytest
 
+from keras_vae import cli
 from tests import toy_runs
 
 # All that `list` needs from elsewhere: typer and rich, and pydantic for the recipes, each with its dependencies.
@@ -69,3 +71,15 @@ def test_a_reader_that_leaves_early(tmp_path):
         tmp_path,
     )  # fmt: skip
     assert "Traceback" not in done.stdout
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_help_is_shown_in_whole_paragraphs(name, monkeypatch, capsys):
+    """Lines break where the terminal ends, and not where they do in the source."""
+    monkeypatch.setenv("COLUMNS", "2000")
+    with pytest.raises(SystemExit) as left:
+        cli.main([name, "--help"])
+    assert left.value.code == 0
+    shown = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    for paragraph in (inspect.getdoc(cli.COMMANDS[name]) or "").split("\n\n"):
+        assert " ".join(paragraph.split()) in shown
