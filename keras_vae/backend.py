@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ParamSpec, TypeAlias, TypeVar, cast
 
 import tensorflow as tf
+from keras import ops
 from tensorflow_probability import bijectors as tfb  # noqa: F401
 from tensorflow_probability import distributions as tfd
 from tensorflow_probability import mcmc  # noqa: F401
 
+from keras_vae.errors import UserError
 from keras_vae.types import Tensor
 
 # The modules of TensorFlow Probability are made when they are first used: no source for a type checker to read.
@@ -152,8 +154,6 @@ class Draws:
     other, in one piece: it draws for all of them, and keeps its rows. With one replica nothing is drawn in vain.
 
     The number is Python's: it runs while a step is traced, and a step draws the same number of times each time it runs.
-    The seed is an attribute, set by `using`, and no argument: `terms`, a likelihood or a prior that somebody writes may
-    draw wherever it likes, and would hand it through every method that it overrides.
     """
 
     def __init__(self) -> None:
@@ -215,7 +215,60 @@ class Draws:
         return _tf.nest.map_structure(lambda rows: _tf.gather(rows, own.index, axis=len(before)), of_all)
 
 
-# --- What keras.ops has otherwise ---
+# --- Divergences of TFP's distributions ---
+
+
+def kl(posterior: tfd.Distribution, prior: tfd.Distribution) -> Tensor:
+    """KL(posterior || prior) = E_posterior[log posterior(z) - log prior(z)], in closed form through TFP.
+
+    For two products of independent dimensions the KL is the sum over dimensions, and is returned dimension by
+    dimension: for diagonal Gaussians 0.5 * (mean**2 + var - log var - 1) against N(0, I), equation 10 of Kingma and
+    Welling 2014, https://arxiv.org/abs/1312.6114.
+
+    Returns:
+      Shape `(batch, groups)`: groups is the latent dimension for `tfd.Independent` of one dimension, otherwise 1.
+
+    Raises:
+      UserError: TFP has no closed form for the pair.
+    """
+    try:
+        if is_product(posterior) and is_product(prior):
+            return tfd.kl_divergence(posterior.distribution, prior.distribution)
+        return tfd.kl_divergence(posterior, prior)[:, None]
+    except NotImplementedError as error:
+        raise UserError(
+            f"The KL needs a closed form in TFP. Given: a posterior {posterior.name} and a prior {prior.name}, which "
+            f"have none. Set analytic_kl = False in the variant: the KL is then estimated at the sample."
+        ) from error
+
+
+def sampled_kl(posterior: tfd.Distribution, prior: tfd.Distribution, z: Tensor) -> Tensor:
+    """One-sample estimate log posterior(z) - log prior(z) for z from the posterior: unbiased, and may be negative.
+
+    Args:
+      z: one draw for each example, `(batch, latent_dim)`.
+
+    Returns:
+      Shape `(batch, groups)`, as `kl`.
+    """
+    if is_product(posterior) and is_product(prior):
+        return posterior.distribution.log_prob(z) - prior.distribution.log_prob(z)
+    return ops.expand_dims(posterior.log_prob(z) - prior.log_prob(z), -1)
+
+
+def is_product(distribution: tfd.Distribution) -> bool:
+    """Whether it is `tfd.Independent` over one axis: a product of independent dimensions."""
+    return isinstance(distribution, tfd.Independent) and distribution.event_shape.rank == 1
+
+
+# --- What keras.ops has otherwise, or lacks ---
+
+
+def soft_bound(value: Tensor, low: float, high: float) -> Tensor:
+    """The identity well inside `(low, high)`, levelling off smoothly at both ends: exp(log_var) neither overflows
+    nor vanishes, and the gradient never stops."""
+    value = high - ops.softplus(high - value)
+    return low + ops.softplus(value - low)
 
 
 def argmax(values: Tensor, axis: int) -> Tensor:
@@ -239,7 +292,7 @@ def static_value(tensor: Tensor | int) -> int | None:
     return None if value is None else int(value)
 
 
-def broadcast_shape(first: Any, second: Any) -> Any:
+def broadcast_shape(first: tf.TensorShape, second: tf.TensorShape) -> tf.TensorShape:
     """The `TensorShape` that two broadcast to."""
     return _tf.broadcast_static_shape(first, second)
 

@@ -2,10 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import keras
-from keras import ops
 
 from keras_vae import randomness
 from keras_vae.errors import UserError
@@ -18,13 +17,16 @@ if TYPE_CHECKING:
 # A mixin's `self` is the whole model, which this rule does not allow for.
 # pyright: reportGeneralTypeIssues=false
 
+# A network as a constructor takes it: its name, a mapping of name and arguments, or the layer itself.
+NetworkSpec: TypeAlias = str | Mapping[str, Any] | keras.Layer
+
 
 class Configurable:
     """Makes the networks of a `VAE` from names, mappings or layers, and gives its configuration back."""
 
     rejects: Mapping[str, str]
 
-    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+    def __new__(cls, *args: object, **kwargs: object) -> Self:
         """Refuse arguments that the class does not take, before its constructor runs: names, with the nearest one.
 
         Raises:
@@ -44,9 +46,9 @@ class Configurable:
     def make_network(
         self: "VAE",
         role: str,
-        spec: Any,
+        spec: NetworkSpec,
         named: Mapping[str, Any],
-        input_shape: Any,
+        input_shape: Sequence[int] | Tensor | Sequence[Tensor],
         output_shape: Sequence[int],
         arguments: Mapping[str, Any] = MappingProxyType({}),
     ) -> Any:
@@ -64,8 +66,9 @@ class Configurable:
           UserError: an unknown name, or a layer whose output does not have `output_shape`.
         """
         network: Any = spec
-        symbolic = any(isinstance(shape, keras.KerasTensor) for shape in keras.tree.flatten(input_shape))
-        inputs = input_shape if symbolic else keras.Input(tuple(input_shape))
+        parts = keras.tree.flatten(input_shape)
+        symbolic = any(isinstance(part, keras.KerasTensor) for part in parts)
+        inputs = input_shape if symbolic else keras.Input(tuple(parts))
         with randomness.initial_weights(self.seed, role):
             if not isinstance(spec, keras.layers.Layer):
                 network = build(role, spec, named, output_shape=output_shape, dtype=self.dtype_policy, **arguments)
@@ -78,14 +81,6 @@ class Configurable:
                 f"has shape {_written(actual)}. Change its last layer."
             )
         return network
-
-    def apply_network(self: "VAE", network: keras.Layer, inputs: Any, training: bool) -> Any:
-        """The network's output in `float_dtype`, whatever it computes in. Tokens are passed on as they are."""
-        inputs = ops.cast(inputs, self.x_spec().dtype if network is self.encoder else self.float_dtype)
-        outputs = network(inputs, training=training)
-        if isinstance(outputs, list | tuple):  # [mean, log_var], as Keras models often return them
-            outputs = ops.concatenate(outputs, axis=-1)
-        return ops.cast(outputs, self.float_dtype)
 
     def variables_except(self: "VAE", *networks: keras.Layer) -> list[Any]:
         """The trainable variables outside `networks`: those of the player that owns the rest."""
@@ -131,7 +126,7 @@ class Configurable:
                 for name, optimizer in zip(names, optimizers, strict=True)
             },
             "jit_compile": self.jit_compile,
-            "steps_per_execution": self.steps_per_execution,
+            "steps_per_execution": self.steps_limit,
         }
 
     def compile_from_config(self: "VAE", config: Mapping[str, Any]) -> None:
@@ -140,7 +135,7 @@ class Configurable:
         self.compile(**{**config, "optimizer": optimizers})
 
 
-def _output_shape(network: keras.Layer, inputs: Tensor) -> tuple[int | None, ...]:
+def _output_shape(network: keras.Layer, inputs: object) -> tuple[int | None, ...]:
     """The shape of one output; of a list of outputs, with their last axes joined."""
     outputs = network(inputs)
     shapes = [tuple(output.shape[1:]) for output in keras.tree.flatten(outputs)]

@@ -10,7 +10,6 @@ from numpy.typing import ArrayLike
 from keras_vae import backend, divergences, randomness
 from keras_vae.backend import tfd
 from keras_vae.checks import BLOCK, check_images, check_whole_number, in_blocks
-from keras_vae.core.training import Trackers
 from keras_vae.errors import NotApplicable
 from keras_vae.types import Batch, ConditionLike, Tensor, Tensors
 
@@ -58,7 +57,7 @@ def own_terms(
     if not model.metric_names:
         return {}
     base, count = randomness.seed_of(seed, randomness.EVALUATION), len(inputs["x"])
-    trackers = Trackers({name: model.make_metric(name) for name in model.metric_names})
+    trackers = model.make_trackers(model.metric_names)
     values: dict[str, list[float]] = {name: [] for name in model.metric_names}
     for place, start in enumerate(range(0, max(count - count % batch_size, 1), batch_size)):
         part = {name: ops.convert_to_tensor(array[start : start + batch_size]) for name, array in inputs.items()}
@@ -185,12 +184,12 @@ def bits_per_dim(
 
 def _sums_of_weights(model: "VAE", prior: tfd.Distribution | None = None) -> Any:
     @backend.compiled
-    def sums_of_weights(inputs: Mapping[str, Any], size: int, samples: Any, seed: Tensor) -> Any:
+    def sums_of_weights(inputs: Mapping[str, Any], size: int, samples: Tensor, seed: Tensor) -> Any:
         """log sum w and log sum w**2 of `samples` weights, in float64, in chunks of `size`: x is encoded once."""
         x, condition = inputs["x"], model.condition_in(inputs)
         posterior = model.proposal(x, condition)
 
-        def one_chunk(chunk: Any, first: Any, second: Any) -> Any:
+        def one_chunk(chunk: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             log_w = model.log_weights(x, size, randomness.fold(seed, chunk), condition, prior, posterior)
             wanted = chunk * size + ops.arange(size, dtype="int32") < samples
             log_w = ops.where(wanted[:, None], ops.cast(log_w, "float64"), -np.inf)

@@ -1,24 +1,21 @@
 """Training around the step: compile, fit, evaluate and predict; running means, data checks and the first failure."""
 
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
-from keras import ops
 
 from keras_vae.data import pipeline
 from keras_vae.errors import DivergedError, UserError
-from keras_vae.types import Batch, Tensor
 
 if TYPE_CHECKING:
-    from keras_vae.core.vae import VAE, Player
+    from keras_vae.core.vae import VAE, Player, Trackers
 
 # A mixin's `self` is the whole model, which this rule does not allow for.
 # pyright: reportGeneralTypeIssues=false
-
-_NO_WEIGHTS = "A VAE weighs all examples alike."
 
 
 class Trainer:
@@ -26,18 +23,19 @@ class Trainer:
 
     def compile(
         self: "VAE",
-        optimizer: Any = "adam",
+        optimizer: object = "adam",
         jit_compile: bool = True,
         steps_per_execution: int = 32,
         run_eagerly: bool = False,
-        **kwargs: Any,
+        **kwargs: object,
     ) -> None:
         """Make ready to train, with XLA and several steps in each call of TensorFlow.
 
         Args:
           optimizer: a Keras optimizer, or its name, cloned for each further player; or `{player: optimizer}`.
           jit_compile: compile the step with XLA. Off under a strategy of several CPU devices, which cannot.
-          steps_per_execution: optimizer steps in each call. 1 under such a strategy.
+          steps_per_execution: optimizer steps in each call, at most: `fit` takes the largest number that divides the
+            steps of an epoch. 1 under such a strategy.
           run_eagerly: run the step in Python, for debugging; turns the two above off.
           **kwargs: what else `keras.Model.compile` takes.
 
@@ -58,8 +56,9 @@ class Trainer:
         players = self.players()
         check_players(players, self.trainable_variables)
         chosen = choose_optimizers(optimizer, [player.name for player in players])
+        self.steps_limit = steps_per_execution
         with self.distribute_strategy.scope():
-            self.trackers = Trackers({name: self.make_metric(name) for name in self.logged_names(players)})
+            self.trackers = self.make_trackers(self.logged_names(players))
             keras.Model.compile(
                 self,
                 optimizer=chosen[players[0].name],
@@ -78,13 +77,14 @@ class Trainer:
 
     def fit(
         self: "VAE",
-        x: Any = None,
-        y: Any = None,
+        x: object = None,
+        y: object = None,
         batch_size: int = 128,
         epochs: int = 1,
-        validation_data: Any = None,
+        validation_data: object = None,
         callbacks: Sequence[Any] | None = None,
-        **kwargs: Any,
+        steps_per_epoch: int | None = None,
+        **kwargs: object,
     ) -> Any:
         """Train, as `keras.Model.fit`.
 
@@ -96,6 +96,7 @@ class Trainer:
           epochs: passes over the data.
           validation_data: a dataset, images, or `(images, labels)`. All of it is used.
           callbacks: Keras callbacks.
+          steps_per_epoch: batches of an epoch; None: all of the data.
           **kwargs: what else `keras.Model.fit` takes.
 
         Raises:
@@ -108,22 +109,37 @@ class Trainer:
         refuse_weights(kwargs)
         dataset = checked_dataset(self, x, y, batch_size, training=True)
         if validation_data is not None:
-            held_out = as_batch(validation_data) if isinstance(validation_data, tuple) else validation_data
+            held_out = self.as_batch(validation_data) if isinstance(validation_data, tuple) else validation_data
             validation_data = checked_dataset(self, held_out, batch_size=batch_size, training=False)
         stop = StopOnFailure(
             self.required_trackers(), [player.name for player in self.players()], lambda: int(self.step.numpy())
         )
+        self.set_steps_per_execution(steps_per_epoch or pipeline.batches_of(dataset))
+        if self.jit_compile and kwargs.get("verbose", "auto") != 0 and self.train_function is None:
+            print("Compiling the training step with XLA, which takes a while before the first step.", file=sys.stderr)
         return keras.Model.fit(
             self,
             dataset,
             epochs=epochs,
             validation_data=validation_data,
             callbacks=[stop, *(callbacks or ())],
+            steps_per_epoch=steps_per_epoch,
             shuffle=False,
             **kwargs,
         )
 
-    def evaluate(self: "VAE", x: Any = None, y: Any = None, batch_size: int = 128, **kwargs: Any) -> Any:
+    def set_steps_per_execution(self: "VAE", steps: int | None) -> None:
+        """Take as many steps in each call as divide an epoch of `steps`, so that progress ends where the epoch does.
+
+        Args:
+          steps: of an epoch; None, where it is not known: as many as `compile` was given.
+        """
+        chosen = max(count for count in range(1, self.steps_limit + 1) if not (steps or self.steps_limit) % count)
+        if chosen != self.steps_per_execution:
+            self.steps_per_execution = chosen
+            self.train_function = self.test_function = self.predict_function = None  # traced for another number
+
+    def evaluate(self: "VAE", x: object = None, y: object = None, batch_size: int = 128, **kwargs: object) -> Any:
         """Mean loss, elbo, log_px, kl and beta over a dataset or images, as `keras.Model.evaluate`: the same each time.
 
         Raises:
@@ -135,7 +151,7 @@ class Trainer:
             x, y = checked_dataset(self, x, y, batch_size, training=False), None
         return keras.Model.evaluate(self, x, y, **kwargs)
 
-    def predict(self: "VAE", x: Any, batch_size: int = 128, **kwargs: Any) -> Any:
+    def predict(self: "VAE", x: object, batch_size: int = 128, **kwargs: object) -> Any:
         """The mean reconstructions of a dataset or images, as `keras.Model.predict`; `reconstruct` is for arrays.
 
         Raises:
@@ -145,11 +161,6 @@ class Trainer:
         return keras.Model.predict(self, dataset, **kwargs)
 
     @property
-    def optimizers(self: "VAE") -> list[Any]:
-        """One optimizer for each player, in the order of `players`; none before `compile`."""
-        return [self.optimizer, *self.extra_optimizers.values()] if self.compiled else []
-
-    @property
     def metrics(self: "VAE") -> list[Any]:
         """The epoch's running means, and the count of its batches; `fit` and `evaluate` reset them."""
         return [] if self.trackers is None else [*self.trackers.means.values(), self.trackers.batches]
@@ -157,63 +168,6 @@ class Trainer:
     def get_metrics_result(self: "VAE") -> dict[str, Any]:
         """The means so far: loss, elbo, log_px, kl, beta, and the variant's own."""
         return {name: mean.result() for name, mean in self.required_trackers().means.items()}
-
-    def loss_names(self: "VAE", players: Sequence["Player"]) -> list[str]:
-        """The name under which each player's loss is logged."""
-        return ["loss", *(f"{player.name}_loss" for player in players[1:])]
-
-    def logged_names(self: "VAE", players: Sequence["Player"]) -> list[str]:
-        """The names that `fit` shows, in their order."""
-        bound = ["elbo", "log_px", "kl", "beta"] if self.stochastic else ["log_px"]
-        return [*self.loss_names(players), *bound, *self.metric_names]
-
-    def required_trackers(self: "VAE") -> "Trackers":
-        """The running means.
-
-        Raises:
-          UserError: the model is not compiled.
-        """
-        if self.trackers is None:
-            raise UserError("Call model.compile() before fit or evaluate.")
-        return self.trackers
-
-
-class Mean(keras.metrics.Mean):
-    """A weighted mean; of nothing, NaN rather than 0."""
-
-    def result(self) -> Any:
-        return ops.where(self.count > 0, super().result(), float("nan"))
-
-
-class Trackers:
-    """The running means that `fit` and `evaluate` show, weighted by batch size, and the first failure.
-
-    A plain object: Keras saves the variables of a model's own attributes, and none of these belong in a weights file.
-    """
-
-    def __init__(self, means: Mapping[str, Any]) -> None:
-        self.means = dict(means)  # name -> a Keras metric: a mean, or what a variant has instead
-        # Batches since the last reset: evaluation noise is a function of it, so `evaluate` gives the same twice.
-        self.batches = keras.metrics.Sum(name="batches")
-        self.failure = keras.Variable(-1, dtype="int64", trainable=False, aggregation="only_first_replica")
-
-    def update(self, values: Mapping[str, Any], batch_size: Any) -> dict[str, Any]:
-        """Add one batch: `values` are scalars, `(batch,)`, or `(batch,)` and its weights. Returns the means so far."""
-        self.batches.update_state(1.0)
-        for name, value in values.items():
-            value, weight = value if isinstance(value, tuple) else (value, None)
-            value = ops.cast(value, "float32")
-            if weight is None:
-                weight = ops.ones_like(value) if value.shape.rank else ops.cast(batch_size, "float32")
-            self.means[name].update_state(value, sample_weight=weight)
-        return {name: mean.result() for name, mean in self.means.items()}
-
-    def note_failures(self, losses: Sequence[Any], step: Tensor) -> None:
-        """Remember the first step at which a loss was not finite, and whose: `step * players + player`."""
-        for player, loss in enumerate(losses):
-            number = ops.cast(step, "int64") * len(losses) + player
-            first = ops.logical_and(self.failure < 0, ops.logical_not(ops.isfinite(loss)))
-            self.failure.assign(ops.where(first, number, self.failure))
 
 
 class StopOnFailure(keras.callbacks.Callback):
@@ -225,7 +179,7 @@ class StopOnFailure(keras.callbacks.Callback):
       step: returns the model's step.
     """
 
-    def __init__(self, trackers: Trackers, players: Sequence[str], step: Callable[[], int]) -> None:
+    def __init__(self, trackers: "Trackers", players: Sequence[str], step: Callable[[], int]) -> None:
         super().__init__()
         self.trackers, self.players, self.step = trackers, tuple(players), step
 
@@ -250,7 +204,7 @@ class StopOnFailure(keras.callbacks.Callback):
         )
 
 
-def choose_optimizers(optimizer: Any, players: Sequence[str]) -> dict[str, Any]:
+def choose_optimizers(optimizer: object, players: Sequence[str]) -> dict[str, Any]:
     """One optimizer for each player: from a mapping, or copies of one.
 
     Raises:
@@ -291,7 +245,7 @@ def checked_dataset(
     """
     if not pipeline.is_dataset(x):
         if isinstance(x, Mapping):
-            x, y = as_batch(x)["x"], x.get("y", y)
+            x, y = model.as_batch(x)["x"], x.get("y", y)
         examples, whole = model.check_x(x), True
         dataset = pipeline.batches(examples, y, batch_size=batch_size, training=training, seed=model.seed)
         labels = y
@@ -299,13 +253,13 @@ def checked_dataset(
         dataset, known = x, pipeline.pixels_of(x)
         whole = known is not None
         if known is None:
-            first = as_batch(next(iter(x.take(1).as_numpy_iterator()), None))
+            first = model.as_batch(next(iter(x.take(1).as_numpy_iterator()), None))
             batch_size = len(first["x"])
             examples = model.check_x(first["x"], "x of the dataset's first batch")
             labels = first.get("y")
         else:
             examples = model.check_x(known.example, "x of the dataset")
-            labels, batch_size = known.labels, as_batch(x.element_spec)["x"].shape[0] or batch_size
+            labels, batch_size = known.labels, model.as_batch(x.element_spec)["x"].shape[0] or batch_size
     if nats:
         model.likelihood_family.check(examples)
     columns = [] if labels is None else keras.tree.flatten(labels)
@@ -318,28 +272,10 @@ def checked_dataset(
     return dataset
 
 
-def as_batch(data: Any, dtype: str | None = None) -> Batch:
-    """The batch dict of what Keras hands over: a dict already, images, `(images,)`, or `(images, labels)`.
-
-    Args:
-      data: a batch.
-      dtype: what to cast the images to; a user's dataset may hold float64, bools or integers.
-
-    Raises:
-      UserError: no data, a dict without "x", or sample weights.
-    """
-    parts = data if isinstance(data, tuple | list) else [data]
-    if len(parts) > 2 and parts[2] is not None:
-        raise UserError(f"A batch is (images, labels) at most; {_NO_WEIGHTS} Given: {len(parts)} parts.")
-    batch = data if isinstance(data, Mapping) else dict(zip("xy", parts, strict=False))
-    if batch.get("x") is None:
-        given = "nothing" if data is None else f"a dict of {list(batch)}"
-        raise UserError(f'A batch is a dict with "x", (images, labels), or images alone. Given: {given}.')
-    return batch if dtype is None else {**batch, "x": ops.cast(batch["x"], dtype)}
-
-
 def refuse_weights(arguments: Mapping[str, Any]) -> None:
     """Raise UserError for Keras's weights of examples or classes, which no term of the equation would see."""
     given = [name for name in ("sample_weight", "class_weight") if arguments.get(name) is not None]
     if given:
-        raise UserError(f"{_NO_WEIGHTS} Given: {given[0]}=. Leave it out, or repeat examples in the data.")
+        raise UserError(
+            f"A VAE weighs all examples alike. Given: {given[0]}=. Leave it out, or repeat examples in the data."
+        )

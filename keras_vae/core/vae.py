@@ -19,6 +19,10 @@ A variant overrides one or two of these methods of `VAE`, and no other:
 * on the host, where arrays enter: `check_x`, `check_latent`, `check_condition`, `check_training_data`;
 * in `compile`: `make_metric`, the running metric of a logged number;
 * in export: `extra_graphs`, beside encoder and decoder.
+
+A variant draws with `self.draws`, its `sample`, `normal` and `uniform`, which give each example the noise of its
+position in the global batch. Their seed is set around `terms` and is no argument: whatever `terms` calls may draw, a
+likelihood or a prior, and every method that a variant overrides would have to hand it on.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -30,13 +34,13 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from keras_vae import backend, checks, divergences, likelihoods, randomness
+from keras_vae import backend, checks, likelihoods, randomness
 from keras_vae.backend import tfd
-from keras_vae.core.building import Configurable
+from keras_vae.core.building import Configurable, NetworkSpec
 from keras_vae.core.estimators import CompiledFunctions
 from keras_vae.core.free_bits import checked_free_bits
 from keras_vae.core.inference import Inference
-from keras_vae.core.training import Mean, Trackers, Trainer, as_batch
+from keras_vae.core.training import Trainer
 from keras_vae.errors import UserError
 from keras_vae.likelihoods import Likelihood
 from keras_vae.networks import DECODERS, ENCODERS
@@ -110,8 +114,8 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
         self,
         image_shape: Sequence[int] = (28, 28, 1),
         latent_dim: int = 20,
-        encoder: Any = "mlp",
-        decoder: Any = "mlp",
+        encoder: NetworkSpec = "mlp",
+        decoder: NetworkSpec = "mlp",
         likelihood: str | Mapping[str, Any] | Likelihood = "bernoulli",
         beta: float | Mapping[str, Any] | Schedule = 1.0,
         free_bits: float = 0.0,
@@ -134,13 +138,14 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
         self.step = self.add_weight(
             shape=(), dtype="int64", initializer="zeros", trainable=False, aggregation="only_first_replica", name="step"
         )
-        self.draws = randomness.Draws()
+        self.draws = backend.Draws()
         self.likelihood_family = likelihoods.likelihood(likelihood, dtype=self.dtype_policy)
         shapes = self.network_shapes()
         self.encoder = self.make_network("encoder", encoder, self.encoders, *shapes["encoder"])
         self.decoder = self.make_network("decoder", decoder, self.decoders, *shapes["decoder"])
         self.extra_optimizers: dict[str, Any] = {}
         self.trackers: Trackers | None = None
+        self.steps_limit = 1  # the most steps in each call of TensorFlow: what `compile` was given
         self.functions = CompiledFunctions(self)
         self.built = True
 
@@ -154,7 +159,7 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
         if not self.stochastic:
             return {"mean": outputs}
         mean, log_var = ops.split(outputs, 2, axis=-1)
-        return {"mean": mean, "log_var": likelihoods.soft_bound(log_var, -20.0, 20.0)}
+        return {"mean": mean, "log_var": backend.soft_bound(log_var, -20.0, 20.0)}
 
     def posterior(self, x: Tensor, condition: Condition | None = None, training: bool = False) -> tfd.Distribution:
         """q(z|x) = N(mean(x), diag(exp(log_var(x)))); batch shape `(batch,)`, event shape `(latent_dim,)`."""
@@ -196,9 +201,9 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
         if prior is None:
             kl = ops.zeros_like(log_px)[:, None]
         elif self.analytic_kl:
-            kl = divergences.kl(posterior, prior)
+            kl = backend.kl(posterior, prior)
         else:
-            kl = divergences.sampled_kl(posterior, prior, z)
+            kl = backend.sampled_kl(posterior, prior, z)
         return Terms(log_px, kl, cache={"posterior": posterior, "z": z})
 
     def log_weights(
@@ -404,6 +409,14 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
             return arrays.get("condition")
         return {name: arrays[name] for name in names}
 
+    def apply_network(self, network: keras.Layer, inputs: Latent, training: bool) -> Any:
+        """The network's output in `float_dtype`, whatever it computes in. Tokens are passed on as they are."""
+        inputs = ops.cast(inputs, self.x_spec().dtype if network is self.encoder else self.float_dtype)
+        outputs = network(inputs, training=training)
+        if isinstance(outputs, list | tuple):  # [mean, log_var], as Keras models often return them
+            outputs = ops.concatenate(outputs, axis=-1)
+        return ops.cast(outputs, self.float_dtype)
+
     def players_with(self, name: str, network: keras.Layer, loss: Callable[[Terms], Tensor]) -> list[Player]:
         """Two players: `"model"`, which minimises the objective, and `name`, a network that minimises its own loss."""
         return [
@@ -435,11 +448,11 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
     # --- The step ---
 
     @final
-    def train_step(self, data: Any) -> dict[str, Any]:
+    def train_step(self, data: object) -> dict[str, Any]:
         """One step for all players: one forward pass, each player's gradient for its own variables, all updates."""
-        batch, players, optimizers = as_batch(data, self.x_spec().dtype), self.players(), self.optimizers
+        batch, players, optimizers = self.as_batch(data, self.x_spec().dtype), self.players(), self.optimizers
         replicas = backend.replica().count
-        seed = randomness.fold(randomness.seed_of(self.seed, randomness.TRAINING), self.step)
+        seed = backend.fold(backend.seed_of(self.seed, randomness.TRAINING), self.step)
 
         def forward() -> tuple[list[Tensor], tuple[Terms, list[Tensor]]]:
             with self.draws.using(seed):
@@ -459,21 +472,71 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
         return logs
 
     @final
-    def test_step(self, data: Any) -> dict[str, Any]:
+    def test_step(self, data: object) -> dict[str, Any]:
         """The same terms and losses without noise in the networks; the step and the schedules stand still."""
-        batch, players = as_batch(data, self.x_spec().dtype), self.players()
-        seed = randomness.seed_of(self.seed, randomness.EVALUATION)
-        seed = randomness.fold(seed, self.required_trackers().batches.total)
+        batch, players = self.as_batch(data, self.x_spec().dtype), self.players()
+        seed = backend.seed_of(self.seed, randomness.EVALUATION)
+        seed = backend.fold(seed, self.required_trackers().batches.total)
         with self.draws.using(seed):
             terms = self.terms(batch, training=False)
         return self._log(batch, terms, players, self._player_losses(players, terms))
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         """The mean reconstruction of images, or of a batch dict: `(batch, *image_shape)`."""
-        batch = as_batch(inputs, self.x_spec().dtype)
+        batch = self.as_batch(inputs, self.x_spec().dtype)
         condition = self.condition_of(batch)
         z = self.code(self.posterior_parameters(batch["x"], condition, training))
         return self.likelihood_parameters(z, condition, training)[self.output_name]
+
+    @staticmethod
+    def as_batch(data: object, dtype: str | None = None) -> Batch:
+        """The batch dict of what Keras hands over: a dict already, images, `(images,)`, or `(images, labels)`.
+
+        Args:
+          data: a batch.
+          dtype: what to cast the images to; a user's dataset may hold float64, bools or integers.
+
+        Raises:
+          UserError: no data, a dict without "x", or sample weights.
+        """
+        parts = data if isinstance(data, tuple | list) else [data]
+        if len(parts) > 2 and parts[2] is not None:
+            raise UserError(
+                f"A batch is (images, labels) at most; a VAE weighs all examples alike. Given: {len(parts)} parts."
+            )
+        batch = data if isinstance(data, Mapping) else dict(zip("xy", parts, strict=False))
+        if batch.get("x") is None:
+            given = "nothing" if data is None else f"a dict of {list(batch)}"
+            raise UserError(f'A batch is a dict with "x", (images, labels), or images alone. Given: {given}.')
+        return batch if dtype is None else {**batch, "x": ops.cast(batch["x"], dtype)}
+
+    @property
+    def optimizers(self) -> list[Any]:
+        """One optimizer for each player, in the order of `players`; none before `compile`."""
+        return [self.optimizer, *self.extra_optimizers.values()] if self.compiled else []
+
+    def loss_names(self, players: Sequence[Player]) -> list[str]:
+        """The name under which each player's loss is logged."""
+        return ["loss", *(f"{player.name}_loss" for player in players[1:])]
+
+    def logged_names(self, players: Sequence[Player]) -> list[str]:
+        """The names that `fit` shows, in their order."""
+        bound = ["elbo", "log_px", "kl", "beta"] if self.stochastic else ["log_px"]
+        return [*self.loss_names(players), *bound, *self.metric_names]
+
+    def required_trackers(self) -> "Trackers":
+        """The running means.
+
+        Raises:
+          UserError: the model is not compiled.
+        """
+        if self.trackers is None:
+            raise UserError("Call model.compile() before fit or evaluate.")
+        return self.trackers
+
+    def make_trackers(self, names: Sequence[str]) -> "Trackers":
+        """Running means of the numbers of these names."""
+        return Trackers({name: self.make_metric(name) for name in names})
 
     def _player_losses(self, players: Sequence[Player], terms: Terms) -> list[Any]:
         losses = [player.loss(terms) for player in players]
@@ -486,3 +549,41 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
         values |= {"elbo": terms.log_px - kl, "log_px": terms.log_px, "kl": kl, "beta": self.beta(self.step)}
         logged = {name: values[name] for name in self.logged_names(players)}
         return self.required_trackers().update(logged, ops.shape(batch["x"])[0])
+
+
+class Mean(keras.metrics.Mean):
+    """A weighted mean; of nothing, NaN rather than 0."""
+
+    def result(self) -> Any:
+        return ops.where(self.count > 0, super().result(), float("nan"))
+
+
+class Trackers:
+    """The running means that `fit` and `evaluate` show, weighted by batch size, and the first failure.
+
+    A plain object: Keras saves the variables of a model's own attributes, and none of these belong in a weights file.
+    """
+
+    def __init__(self, means: Mapping[str, Any]) -> None:
+        self.means = dict(means)  # name -> a Keras metric: a mean, or what a variant has instead
+        # Batches since the last reset: evaluation noise is a function of it, so `evaluate` gives the same twice.
+        self.batches = keras.metrics.Sum(name="batches")
+        self.failure = keras.Variable(-1, dtype="int64", trainable=False, aggregation="only_first_replica")
+
+    def update(self, values: Mapping[str, Any], batch_size: Tensor | int) -> dict[str, Any]:
+        """Add one batch: `values` are scalars, `(batch,)`, or `(batch,)` and its weights. Returns the means so far."""
+        self.batches.update_state(1.0)
+        for name, value in values.items():
+            value, weight = value if isinstance(value, tuple) else (value, None)
+            value = ops.cast(value, "float32")
+            if weight is None:
+                weight = ops.ones_like(value) if value.shape.rank else ops.cast(batch_size, "float32")
+            self.means[name].update_state(value, sample_weight=weight)
+        return {name: mean.result() for name, mean in self.means.items()}
+
+    def note_failures(self, losses: Sequence[Any], step: Tensor) -> None:
+        """Remember the first step at which a loss was not finite, and whose: `step * players + player`."""
+        for player, loss in enumerate(losses):
+            number = ops.cast(step, "int64") * len(losses) + player
+            first = ops.logical_and(self.failure < 0, ops.logical_not(ops.isfinite(loss)))
+            self.failure.assign(ops.where(first, number, self.failure))

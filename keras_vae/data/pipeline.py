@@ -160,6 +160,12 @@ def is_dataset(data: object) -> bool:
     return isinstance(data, tf.data.Dataset)
 
 
+def batches_of(dataset: tf.data.Dataset) -> int | None:
+    """The number of its batches, where the dataset knows it."""
+    count = int(dataset.cardinality())
+    return count if count > 0 else None
+
+
 def pixels_of(dataset: Any) -> Pixels | None:
     """What `batches` knows of a dataset it made; None for any other."""
     return getattr(dataset, "keras_vae", None)

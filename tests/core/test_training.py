@@ -51,7 +51,8 @@ class TestXla:
 
     def test_defaults_are_xla_and_32_steps(self, fitted):
         model, _ = fitted["xla"]
-        assert model.jit_compile is True and model.steps_per_execution == 32
+        options = model.get_compile_config()
+        assert (options["jit_compile"], options["steps_per_execution"]) == (True, 32)
 
     def test_xla_evaluates_the_last_partial_batch(self, fitted):
         """80 in batches of 48: the second has another shape, so a compilation of its own."""
@@ -431,3 +432,50 @@ def test_one_compile_gives_no_warning():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         compiled()
+
+
+class TestStepsPerExecution:
+    """Progress ends where the epoch does: what is done in one call divides the steps of an epoch."""
+
+    def calls(self, model, data, **arguments):
+        """The number of steps done after each call of the first epoch."""
+        done = []
+        note = keras.callbacks.LambdaCallback(on_train_batch_end=lambda batch, logs: done.append(batch + 1))
+        model.fit(data, verbose=0, callbacks=[note], **arguments)
+        return done
+
+    @pytest.mark.parametrize(
+        ("examples", "limit", "ends"),
+        [(50, 32, [25, 50]), (12, 32, [12]), (13, 4, [*range(1, 14)]), (12, 4, [4, 8, 12]), (8, 1, [*range(1, 9)])],
+    )
+    def test_the_largest_number_that_divides_an_epoch(self, examples, limit, ends):
+        model = toy()
+        model.compile(jit_compile=False, steps_per_execution=limit)
+        assert self.calls(model, binary(examples), batch_size=1) == ends
+        assert int(model.step) == examples
+        assert model.get_compile_config()["steps_per_execution"] == limit
+
+    def test_another_epoch_has_another_number(self):
+        model = toy()
+        model.compile(jit_compile=False, steps_per_execution=4)
+        assert self.calls(model, binary(6), batch_size=1) == [3, 6]
+        assert self.calls(model, binary(8), batch_size=1) == [4, 8]
+        assert self.calls(model, binary(8), batch_size=1, steps_per_epoch=2) == [2]
+        assert model.evaluate(binary(7), batch_size=1, verbose=0, return_dict=True)["loss"] > 0
+        assert int(model.step) == 16
+
+    def test_of_a_dataset_of_unknown_length_it_is_what_compile_was_given(self):
+        model, images = toy(), binary(12)
+        model.compile(jit_compile=False, steps_per_execution=4)
+        data = tf.data.Dataset.from_tensor_slices({"x": images}).filter(lambda _: True).batch(1)
+        assert self.calls(model, data) == [4, 8, 12]
+        assert int(model.step) == 12
+
+
+@pytest.mark.parametrize(("arguments", "verbose", "said"), [({}, 2, 1), ({}, 0, 0), (PLAIN, 2, 0)])
+def test_the_wait_for_xla_is_said_once(capsys, arguments, verbose, said):
+    model = toy()
+    model.compile(**arguments)
+    for _ in range(2):
+        model.fit(binary(4), batch_size=2, verbose=verbose)
+    assert capsys.readouterr().err.count("Compiling the training step with XLA") == said
