@@ -9,8 +9,10 @@ import math
 from collections.abc import Mapping
 from typing import Any, TypeAlias
 
+import numpy as np
 from keras import ops
 
+from keras_vae.checks import check_number, is_number
 from keras_vae.errors import UserError
 from keras_vae.registry import build
 from keras_vae.types import Tensor
@@ -23,7 +25,10 @@ class Schedule:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
+            if isinstance(value, np.generic):  # which JSON does not know
+                value = value.item()
+                object.__setattr__(self, field.name, value)
+            if not is_number(value) or not math.isfinite(value) or value < 0:
                 raise UserError(
                     f"{type(self).__name__}.{field.name} must be a finite number, 0 or more. Given: {value!r}."
                 )
@@ -121,6 +126,10 @@ def schedule(spec: ScheduleLike, name: str = "weight") -> Schedule:
     """
     if isinstance(spec, Schedule):
         return spec
-    if isinstance(spec, int | float) and not isinstance(spec, bool):
-        return Constant(float(spec))
+    if is_number(spec):
+        return Constant(check_number(spec, name))
+    if not isinstance(spec, str | Mapping):
+        raise UserError(
+            f"{name} must be a number, a Schedule, or a mapping of its 'name' and arguments. Given: {spec!r}."
+        )
     return build("schedule", spec, SCHEDULES)

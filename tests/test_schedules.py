@@ -1,5 +1,6 @@
 """Schedules against values worked out by hand from their formulas."""
 
+import json
 import math
 
 import numpy as np
@@ -78,6 +79,13 @@ def test_configuration_comes_back(name):
     assert schedule(made) is made
 
 
+@pytest.mark.parametrize("number", [np.float32(2.0), np.float64(2.0), np.int64(2)])
+def test_numbers_of_numpy_are_numbers(number):
+    assert schedule(number) == Constant(2.0)
+    config = Linear(final=number, steps=np.int64(10)).get_config()
+    assert config == {"name": "linear", "final": 2, "steps": 10, "initial": 0} and json.dumps(config)
+
+
 def test_a_number_is_a_constant():
     assert schedule(4) == Constant(4.0)
 
@@ -85,10 +93,11 @@ def test_a_number_is_a_constant():
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        (-1.0, r"Constant\.value must be a finite number, 0 or more\. Given: -1\.0"),
-        (float("nan"), "finite number.*Given: nan"),
-        (True, "schedule must be a name.*Given: True"),
-        (None, "schedule must be a name.*Given: None"),
+        ({"name": "constant", "value": -1.0}, r"Constant\.value must be a finite number, 0 or more\. Given: -1\.0"),
+        (-1.0, r"beta must be a finite number, 0 or more\. Given: -1\.0"),
+        (float("nan"), "beta must be a finite number.*Given: nan"),
+        (True, "beta must be a number, a Schedule, or a mapping.*Given: True"),
+        (None, "beta must be a number, a Schedule, or a mapping.*Given: None"),
         ({"name": "sigmoid", "final": -4}, r"Sigmoid\.final must be .* Given: -4"),
         ({"name": "sigmoid", "rate": 0}, r"Sigmoid\.rate must be more than 0"),
         ({"name": "linear", "steps": "10"}, r"Linear\.steps must be a finite number.*Given: '10'"),
@@ -100,7 +109,7 @@ def test_a_number_is_a_constant():
 )
 def test_what_does_not_fit_is_refused(spec, message):
     with pytest.raises(UserError, match=message):
-        schedule(spec)
+        schedule(spec, "beta")
 
 
 def test_a_step_under_xla_gives_the_same():
