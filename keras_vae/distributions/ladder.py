@@ -104,7 +104,7 @@ def _kl_without_draws(posterior: Ladder, prior: Ladder, name: str | None = None)
     top, *below = posterior.names
     if below:
         raise NotImplementedError(
-            "The KL of several levels is an expectation over the levels above each: it has no closed form. Call "
+            "The KL of several levels is an expectation over the levels above: it has no closed form. Call "
             "keras_vae.distributions.ladder.kl_of_levels with draws of the posterior."
         )
     return tfd.kl_divergence(posterior.level(top, {}), prior.level(top, {}), name=name)

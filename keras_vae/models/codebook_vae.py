@@ -18,7 +18,7 @@ CODEBOOKS = ("ema", "gradient")
 
 
 class CodebookVAE(DiscreteVAE):
-    """Abstract: a `DiscreteVAE` with one codebook, or several of one size. Not trained itself.
+    """Abstract: a `DiscreteVAE` with one codebook, or several of one size.
 
     Args:
       code_shape: the positions of a code.
@@ -98,7 +98,7 @@ class CodebookVAE(DiscreteVAE):
                 variable.assign(value)
 
     def after_step(self, terms: Terms) -> None:
-        """Moving averages over the vectors of all replicas, and new places for entries that nothing chooses."""
+        """Moving averages over the vectors of all replicas, and new vectors for entries that nothing chooses."""
         super().after_step(terms)
         self.move(self.statistics(terms.cache))
 
@@ -138,9 +138,9 @@ def over_replicas(codes: Tensor, outputs: Tensor, candidates: Tensor, entries: i
       candidates: `(entries, size)`.
     """
     replica: Any = tf.distribute.get_replica_context()
-    chosen = ops.one_hot(codes, entries, dtype=outputs.dtype)
+    rows = ops.one_hot(codes, entries, dtype=outputs.dtype)
     first = ops.cast(ops.equal(replica.replica_id_in_sync_group, 0), outputs.dtype)
-    sums = [ops.sum(chosen, axis=0), ops.matmul(ops.transpose(chosen), outputs), first * candidates]
+    sums = [ops.sum(rows, axis=0), ops.matmul(ops.transpose(rows), outputs), first * candidates]
     return replica.all_reduce(tf.distribute.ReduceOp.SUM, sums)
 
 
@@ -177,7 +177,7 @@ def moved(
     if sums is not None:
         sums = decay * sums + (1.0 - decay) * new_sums
         size = smoothed(counts / weight)
-        # What nothing has chosen stays where it is: its sums say nothing.
+        # An entry that nothing has chosen stays as it is: its sums are empty.
         entries = ops.where((counts > 0)[..., None], sums / weight / size[..., None], codebook)
         sums = ops.where(dead[..., None], weight * candidates, sums)
     # A restarted entry starts as if chosen once a step.

@@ -1,4 +1,4 @@
-"""VAE whose codes lie on a sphere."""
+"""VAE with codes on a sphere."""
 
 from typing import Any, Unpack
 

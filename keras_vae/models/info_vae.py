@@ -49,8 +49,8 @@ class InfoVAE(VAE):
     def terms(self, batch: Batch, training: bool) -> Terms:
         terms = super().terms(batch, training)
         z = terms.cache["z"]
-        drawn = self.prior(training=training).sample(ops.shape(z)[0], seed=self.draws.next())
-        distance = mmd(z, drawn, self._kernel)
+        prior_samples = self.prior(training=training).sample(ops.shape(z)[0], seed=self.draws.next())
+        distance = mmd(z, prior_samples, self._kernel)
         return terms._replace(penalty=(self.alpha + self.scale - 1.0) * distance, logs={"mmd": distance})
 
     def get_config(self) -> dict[str, Any]:
