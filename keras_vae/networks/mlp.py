@@ -19,9 +19,9 @@ def check_sizes(sizes: object, what: str) -> tuple[int, ...]:
       UserError: they are not a list of positive integers.
     """
     entries: Sequence[Any] = sizes if isinstance(sizes, Sequence) else ("",)
-    if any(isinstance(size, bool) or not isinstance(size, int) or size < 1 for size in entries):
+    if any(isinstance(size, bool) or not isinstance(size, int | np.integer) or size < 1 for size in entries):
         raise UserError(f"The {what} are positive integers. Given: {sizes!r}.")
-    return tuple(entries)
+    return tuple(int(size) for size in entries)
 
 
 def check_activation(name: str) -> str:
