@@ -8,7 +8,7 @@ from keras import ops
 from tensorflow_probability import distributions as tfd
 
 from keras_vae import divergences, randomness
-from keras_vae.likelihoods import soft_bound
+from keras_vae.distributions.bounds import soft_bound
 from keras_vae.types import Tensor, Tensors
 
 Shape: TypeAlias = tuple[int, ...]

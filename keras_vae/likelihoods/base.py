@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 import keras
 import numpy as np
-from keras import ops
 from tensorflow_probability import distributions as tfd
 
 from keras_vae.checks import pieces
@@ -12,13 +11,6 @@ from keras_vae.errors import UserError
 from keras_vae.types import Tensor
 
 _GRID = 1e-3  # how far from a level, in levels, a pixel may lie: float32 and float16 files of k / 255 pass
-
-
-def soft_bound(value: Tensor, low: float, high: float) -> Tensor:
-    """The identity well inside `(low, high)`, levelling off smoothly at both ends: exp(log_var) neither overflows
-    nor vanishes, and the gradient never stops."""
-    value = high - ops.softplus(high - value)
-    return low + ops.softplus(value - low)
 
 
 class Likelihood(keras.layers.Layer):

@@ -10,7 +10,8 @@ from keras import ops
 from tensorflow_probability import distributions as tfd
 
 from keras_vae.checks import check_whole_number
-from keras_vae.likelihoods.base import Likelihood, soft_bound
+from keras_vae.distributions.bounds import soft_bound
+from keras_vae.likelihoods.base import Likelihood
 from keras_vae.networks.arguments import LayerArguments
 from keras_vae.types import Tensor
 

@@ -8,8 +8,9 @@ import numpy as np
 from keras import ops
 from tensorflow_probability import distributions as tfd
 
+from keras_vae.distributions.bounds import soft_bound
 from keras_vae.errors import UserError
-from keras_vae.likelihoods.base import Likelihood, soft_bound
+from keras_vae.likelihoods.base import Likelihood
 from keras_vae.networks.arguments import LayerArguments
 from keras_vae.types import Tensor
 

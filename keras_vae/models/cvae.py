@@ -10,8 +10,8 @@ from tensorflow_probability import distributions as tfd
 
 from keras_vae.checks import check_whole_number
 from keras_vae.core import VAE
+from keras_vae.distributions.bounds import soft_bound
 from keras_vae.errors import UserError
-from keras_vae.likelihoods import soft_bound
 from keras_vae.models.parts.arguments import VAEArguments
 from keras_vae.models.parts.conditions import check_one, features, joined, named_specs, network_shapes
 from keras_vae.networks import MLP

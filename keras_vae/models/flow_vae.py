@@ -12,8 +12,8 @@ from keras_vae import randomness
 from keras_vae.checks import check_whole_number
 from keras_vae.core import VAE
 from keras_vae.distributions import flows
+from keras_vae.distributions.bounds import soft_bound
 from keras_vae.errors import UserError
-from keras_vae.likelihoods import soft_bound
 from keras_vae.models.parts.arguments import VAEArguments
 from keras_vae.networks.masked import MaskedNetwork
 from keras_vae.types import Condition, Tensor
