@@ -14,7 +14,7 @@ from keras_vae.types import Tensor
 
 
 def cross_entropy(positive: Tensor, negative: Tensor) -> Tensor:
-    """What a critic minimises that tells two samples apart: mean -log sigmoid(positive) - mean log sigmoid(-negative).
+    """The loss of a critic that separates two samples: mean -log sigmoid(positive) - mean log sigmoid(-negative).
 
     Twice the binary cross-entropy of equal shares, in nats; the best logit is the log ratio of the two densities:
     Goodfellow et al. 2014, equation 1, https://arxiv.org/abs/1406.2661.
@@ -101,12 +101,12 @@ def aggregate_log_probs(
     # log q(z_i | x_m), a dimension at a time: (batch of z, batch of x, latent_dim)
     log_q = posterior.distribution.log_prob(z[:, None, :])
     count = ops.cast(ops.shape(z)[0], z.dtype)
-    own = ops.eye(ops.shape(z)[0], dtype=z.dtype)
+    diagonal = ops.eye(ops.shape(z)[0], dtype=z.dtype)
     size = float(dataset_size)
     if estimator == "stratified":
         others = (size - 1.0) / (size * ops.maximum(count - 1.0, 1.0))
-        log_weight = ops.log(own / size + (1.0 - own) * others)
+        log_weight = ops.log(diagonal / size + (1.0 - diagonal) * others)
     else:
-        log_weight = ops.zeros_like(own) - ops.log(size * count)
+        log_weight = ops.zeros_like(diagonal) - ops.log(size * count)
     joint = ops.logsumexp(ops.sum(log_q, axis=-1) + log_weight, axis=1)
     return joint, ops.logsumexp(log_q + log_weight[:, :, None], axis=1)

@@ -79,6 +79,13 @@ def test_configuration_comes_back(name):
     assert schedule(made) is made
 
 
+@pytest.mark.parametrize("number", [np.float32(2.0), np.float64(2.0), np.int64(2)])
+def test_numbers_of_numpy_are_numbers(number):
+    assert schedule(number) == Constant(2.0)
+    config = Linear(final=number, steps=np.int64(10)).get_config()
+    assert config == {"name": "linear", "final": 2, "steps": 10, "initial": 0} and json.dumps(config)
+
+
 def test_a_number_is_a_constant():
     assert schedule(4) == Constant(4.0)
 

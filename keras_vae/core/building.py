@@ -115,8 +115,13 @@ class Configurable:
         """The inverse of `get_config`. What the class rejects is dropped: older configurations have it, unused."""
         return cls(**{name: _deserialized(value) for name, value in config.items() if name not in cls.rejects})
 
-    def get_compile_config(self: "VAE") -> dict[str, Any]:
-        """The arguments of `compile`, for `model.save`: an optimizer for each player, XLA, steps per execution."""
+    def get_compile_config(self: "VAE") -> dict[str, Any] | None:
+        """The arguments of `compile`, for `model.save`: an optimizer for each player, XLA, steps per execution.
+
+        None for a model that is not compiled: it comes back so.
+        """
+        if not self.compiled:
+            return None
         names = [player.name for player in self.players()]
         # Keras wraps an optimizer that scales its loss, under mixed_float16, and would wrap it again.
         optimizers = [getattr(optimizer, "inner_optimizer", optimizer) for optimizer in self.optimizers]

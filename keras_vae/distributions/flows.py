@@ -1,4 +1,4 @@
-"""Invertible maps of codes, as TFP bijectors: what turns a diagonal Gaussian into a richer posterior."""
+"""Invertible maps of codes, as TFP bijectors: they turn a diagonal Gaussian into a richer posterior."""
 
 from collections.abc import Callable, Sequence
 
@@ -16,10 +16,10 @@ class Planar(tfb.Bijector):
 
     Equations 10 to 12 of Rezende and Mohamed 2015, https://arxiv.org/abs/1505.05770. It can be inverted only where
     w.u > -1, so u is moved along w until w.u = softplus(w.u) - 1: appendix A.1. The inverse has no formula: a density
-    is known at the flow's own draws only, whose origin TFP remembers.
+    is known at the flow's draws only: TFP remembers where they came from.
 
     Args:
-      u: `(..., dimensions)`, w alike, b `(...)`: of each example.
+      u: `(..., dimensions)`, as w; b is `(...)`: one for each example.
     """
 
     def __init__(self, u: Tensor, w: Tensor, b: Tensor) -> None:
@@ -72,13 +72,13 @@ class AffineAutoregressive(tfb.Bijector):
         for degree in range(1, max(self._degrees) + 1):
             shift, log_scale = self._function(x)
             x = ops.clip((y - shift) * ops.exp(ops.minimum(-log_scale, _EXPONENT)), -_FAR, _FAR)
-            x *= ops.convert_to_tensor([float(each <= degree) for each in self._degrees], x.dtype)
+            x *= ops.convert_to_tensor([float(other <= degree) for other in self._degrees], x.dtype)
         return x
 
 
 def coupling_degrees(dimensions: int, layer: int) -> list[int]:
     """Every other dimension is held (degree 1) and steers the rest (degree 2), in turns: `layer` counts from 0."""
-    return [1 + (place + layer) % 2 for place in range(dimensions)]
+    return [1 + (dimension + layer) % 2 for dimension in range(dimensions)]
 
 
 def autoregressive_degrees(dimensions: int, layer: int) -> list[int]:

@@ -6,8 +6,7 @@ from typing import TypeAlias
 from keras import ops
 
 from keras_vae import divergences, randomness
-from keras_vae.backend import TensorShape, tfd
-from keras_vae.likelihoods import soft_bound
+from keras_vae.backend import TensorShape, soft_bound, tfd
 from keras_vae.types import Tensor, Tensors
 
 Shape: TypeAlias = tuple[int, ...]
@@ -103,7 +102,7 @@ def _kl_without_draws(posterior: Ladder, prior: Ladder, name: str | None = None)
     top, *below = posterior.names
     if below:
         raise NotImplementedError(
-            "The KL of several levels is an expectation over the levels above each: it has no closed form. Call "
+            "The KL of several levels is an expectation over the levels above: it has no closed form. Call "
             "keras_vae.distributions.ladder.kl_of_levels with draws of the posterior."
         )
     return tfd.kl_divergence(posterior.level(top, {}), prior.level(top, {}), name=name)

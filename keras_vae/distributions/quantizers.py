@@ -1,4 +1,4 @@
-"""From vectors to integers and back: what models with discrete codes share."""
+"""From vectors to integers and back: nearest entries, finite levels, and distributions of integer codes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -40,8 +40,8 @@ def uses_of(codes: Tensor, entries: int) -> Tensor:
 class Perplexity(keras.metrics.Metric):
     """exp(entropy) of how often each entry of a codebook was chosen since the last reset, the mean over codebooks.
 
-    1 where one entry is used, the number of entries where all are alike. An epoch's is not the mean of its batches':
-    that of a batch of few codes is at most their number.
+    1 where one entry is used, the number of entries where all are used equally. An epoch's is not the mean of its
+    batches': that of a batch of few codes is at most their number.
 
     Args:
       shape: `(entries,)`, or `(codebooks, entries)`.
@@ -62,7 +62,7 @@ class Perplexity(keras.metrics.Metric):
 
 
 def uniform(shape: Sequence[int], entries: int, dtype: str) -> tfd.Distribution:
-    """Every code alike: log p = -log(entries) nats at each position; batch shape `()`, event shape `shape`, int32."""
+    """All codes equally likely, -log(entries) nats a position; batch shape `()`, event shape `shape`, int32."""
     return tfd.Independent(_Uniform(shape, entries, dtype), len(shape))
 
 
@@ -95,7 +95,7 @@ class _Uniform(tfd.Distribution):
 
 
 class _Certain(tfd.Distribution):
-    """tfd.Deterministic for integers, whose log probabilities have the model's dtype."""
+    """tfd.Deterministic for integers, with log probabilities of the model's dtype."""
 
     def __init__(self, codes: Tensor, dtype: str) -> None:
         self._codes, self._float = codes, dtype
@@ -141,7 +141,7 @@ def finite_levels(vectors: Tensor, levels: Sequence[int]) -> Tensor:
     half = (count - 1.0) * (1.0 + 1e-3) / 2.0
     offset = np.where(count % 2 == 0, 0.5, 0.0)
     shift = np.arctanh(np.where(count > 2, offset / half, 0.0))
-    half_, offset_, shift_ = (ops.convert_to_tensor(each, vectors.dtype) for each in (half, offset, shift))
+    half_, offset_, shift_ = (ops.convert_to_tensor(array, vectors.dtype) for array in (half, offset, shift))
     bounded = ops.tanh(vectors + shift_) * half_ - offset_
     return straight_through(bounded, ops.round(bounded))
 

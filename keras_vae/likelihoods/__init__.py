@@ -7,8 +7,8 @@ parameters, among them always `mean`, an image in [0, 1]. Those names are the ou
 from collections.abc import Mapping
 from typing import Any
 
+from keras_vae.backend import soft_bound as soft_bound
 from keras_vae.likelihoods.base import Likelihood as Likelihood
-from keras_vae.likelihoods.base import soft_bound as soft_bound
 from keras_vae.likelihoods.bernoulli import Bernoulli as Bernoulli
 from keras_vae.likelihoods.bernoulli import ContinuousBernoulli as ContinuousBernoulli
 from keras_vae.likelihoods.grey_levels import Categorical as Categorical

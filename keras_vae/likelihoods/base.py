@@ -1,4 +1,4 @@
-"""What a likelihood is: a family that says what a decoder's output means, its distribution, and its mean image."""
+"""Base of the likelihoods: from a decoder's output to named parameters, a distribution, and its mean image."""
 
 from collections.abc import Mapping
 
@@ -35,13 +35,13 @@ class Likelihood(keras.layers.Layer):
         """Raise UserError if `x`, already known to lie in [0, 1], is outside the distribution's support."""
         if self.levels:
             for part in pieces(np.asarray(x)):
-                place = part.astype("float32") * np.float32(self.levels - 1)
-                off = np.abs(place - np.rint(place)) > _GRID
+                level = part.astype("float32") * np.float32(self.levels - 1)
+                off = np.abs(level - np.rint(level)) > _GRID
                 if off.any():
                     raise UserError(self.refusal(float(part[off][0])))
 
     def refusal(self, value: float) -> str:
-        """What to say of a pixel that is none of `levels`."""
+        """The message about a pixel that is none of `levels`."""
         steps = self.levels - 1
         return (
             f"A {type(self).__name__} likelihood is a probability of {self.levels} grey levels, k / {steps}. Given: a "

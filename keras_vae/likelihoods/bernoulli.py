@@ -16,7 +16,7 @@ class BernoulliImages(tfd.Distribution):
     """tfd.Independent(tfd.Bernoulli(logits), 3), log_prob along one axis: x l - softplus(l), one exponential a pixel.
 
     XLA on CPU takes twice the time for axes of which the last is 1, and TFP's formula has two exponentials. This is
-    what importance-weighted likelihoods spend most of their time on beside matrix products.
+    what importance-weighted likelihoods spend most of their time on, after matrix products.
     """
 
     def __init__(self, logits: Tensor) -> None:

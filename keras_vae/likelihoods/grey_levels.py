@@ -8,9 +8,9 @@ import numpy as np
 from keras import ops
 
 from keras_vae import backend
-from keras_vae.backend import tfd
+from keras_vae.backend import soft_bound, tfd
 from keras_vae.checks import check_whole_number
-from keras_vae.likelihoods.base import Likelihood, soft_bound
+from keras_vae.likelihoods.base import Likelihood
 from keras_vae.networks.arguments import LayerArguments
 from keras_vae.types import Tensor
 
@@ -39,8 +39,8 @@ class DiscretizedLogistic(tfd.Distribution):
         return ops.where(first, below, ops.where(last, above, below + above + width))
 
     def _sample_n(self, n: int, seed: Tensor | None = None) -> Any:
-        drawn = tfd.Logistic(self._loc, ops.exp(self._log_scale)).sample(n, seed=seed)
-        return ops.round(ops.clip(drawn, 0.0, 1.0) * _STEPS) / _STEPS
+        samples = tfd.Logistic(self._loc, ops.exp(self._log_scale)).sample(n, seed=seed)
+        return ops.round(ops.clip(samples, 0.0, 1.0) * _STEPS) / _STEPS
 
     def _mean(self) -> Tensor:
         """The mean of the clipped logistic: the integral over [0, 1] of s((mean - x) / scale)."""

@@ -10,7 +10,7 @@ from keras import ops
 from keras_vae.backend import tfd
 from keras_vae.checks import is_number
 from keras_vae.errors import UserError
-from keras_vae.likelihoods.base import Likelihood, soft_bound
+from keras_vae.likelihoods.base import Likelihood
 from keras_vae.networks.arguments import LayerArguments
 from keras_vae.types import Tensor
 

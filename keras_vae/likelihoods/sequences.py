@@ -34,7 +34,7 @@ class TokenSequence(tfd.Distribution):
       vocabulary_size: tokens are below it; equal to it is the unknown one, which a decoder only reads.
       training: passed on to the decoder.
       word_dropout: the probability that log_prob hides a token from those after it, the decoder reading the unknown
-        one: section 3.1.1. What comes first, the start, is not hidden.
+        one: section 3.1.1. The start is not hidden.
       noise: where there is word_dropout, of uniform numbers in [0, 1), `(batch, length - 1)`: a token is hidden where
         its number is below the probability.
     """

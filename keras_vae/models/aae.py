@@ -20,15 +20,15 @@ from keras_vae.types import Condition, ConditionLike, Tensor
 
 @keras.saving.register_keras_serializable(package="keras_vae")
 class AAE(VAE):
-    """Minimises -log p(x|z) + weight * softplus(-critic(z)) at z = encoder(x); the critic tells z from prior draws.
+    """Minimises -log p(x|z) + weight * softplus(-critic(z)) at z = encoder(x); the critic separates z from prior draws.
 
     Section 2 of Makhzani et al. 2016, https://arxiv.org/abs/1511.05644, its phases in one step: reconstruction and
     fooling the critic, the encoder's two aims, are one player's loss. The critic's logit is positive for the prior.
     weight = 0 is `AE`.
 
-    With num_classes, section 2.3: the prior is a mixture of one Gaussian a class, of which a class's codes are to fill
-    its own. The critic also reads the label "y" of a batch, and for an image of class k sees a draw from component k;
-    an unlabelled one, -1, is a further class, whose draws are from the whole mixture. The components have deviation
+    With num_classes, section 2.3: the prior is a mixture of one Gaussian a class, and the codes of a class are to fill
+    its component. The critic also reads the label "y" of a batch, and its prior draws for an image of class k are from
+    component k; unlabelled, -1, is one class more, with draws from the whole mixture. The components have deviation
     `spread`, and means on a circle of `radius` in the first two dimensions, in the order of the classes.
 
     Logs `fooling`, softplus(-critic(z)), `(batch,)`, nats. Players: `"model"`, and `"critic"`.
@@ -67,8 +67,8 @@ class AAE(VAE):
             )
         self.conditional = self.num_classes > 0
         self.specs["critic"] = {"name": "mlp", "hidden": (400, 400)} if critic is None else critic
-        seen = self.latent_dim + (self.num_classes + 1 if self.conditional else 0)
-        self.critic = self.make_network("critic", self.specs["critic"], {"mlp": MLP}, (seen,), (1,))
+        size = self.latent_dim + (self.num_classes + 1 if self.conditional else 0)
+        self.critic = self.make_network("critic", self.specs["critic"], {"mlp": MLP}, (size,), (1,))
 
     def prior(self, condition: Condition | None = None, training: bool = False) -> tfd.Distribution:
         """p(z): N(0, I), or the mixture of all classes' Gaussians; for labels, each example's own, the mixture for -1.
@@ -82,8 +82,8 @@ class AAE(VAE):
         means = ops.convert_to_tensor(np.pad(circle, ((0, 0), (0, self.latent_dim - 2))), self.float_dtype)
         shares = ops.ones((self.num_classes,), self.float_dtype)
         if condition is not None:
-            own = conditions.one_hot(condition, self.num_classes, self.float_dtype)
-            shares = own + ops.cast(ops.sum(own, axis=-1, keepdims=True) == 0, self.float_dtype)
+            rows = conditions.one_hot(condition, self.num_classes, self.float_dtype)
+            shares = rows + ops.cast(ops.sum(rows, axis=-1, keepdims=True) == 0, self.float_dtype)
         components = tfd.Independent(tfd.Normal(means, self.spread * ops.ones_like(means)), 1)
         return tfd.MixtureSameFamily(tfd.Categorical(logits=ops.log(shares)), components)
 
@@ -95,12 +95,12 @@ class AAE(VAE):
         terms, labels = super().terms(batch, training), self.condition_of(batch)
         z = terms.cache["z"]
         prior = self.prior(labels)
-        drawn = self.draws.sample(prior, examples=None if prior.batch_shape.rank else ops.shape(z)[0])
+        prior_samples = self.draws.sample(prior, examples=None if prior.batch_shape.rank else ops.shape(z)[0])
         fooling = ops.softplus(-self._logit(z, labels, training))
         cache = {
             **terms.cache,
             "codes": self._logit(ops.stop_gradient(z), labels, training),
-            "drawn": self._logit(drawn, labels, training),
+            "prior_samples": self._logit(prior_samples, labels, training),
         }
         return terms._replace(penalty=self.weight * fooling, logs={"fooling": fooling}, cache=cache)
 
@@ -123,14 +123,14 @@ class AAE(VAE):
 
     def _logit(self, z: Tensor, labels: Tensor, training: bool) -> Tensor:
         if self.conditional:  # -1, unlabelled, is class 0 here
-            known = conditions.one_hot(labels + 1, self.num_classes + 1, self.float_dtype)
-            z = ops.concatenate([z, known], axis=-1)
+            rows = conditions.one_hot(labels + 1, self.num_classes + 1, self.float_dtype)
+            z = ops.concatenate([z, rows], axis=-1)
         return self.apply_network(self.critic, z, training)[:, 0]
 
     def _critic_loss(self, terms: Terms) -> Tensor:
         """Cross-entropy: the prior's draws are class 1, codes class 0, which carry no gradient to the encoder."""
-        return divergences.cross_entropy(terms.cache["drawn"], terms.cache["codes"])
+        return divergences.cross_entropy(terms.cache["prior_samples"], terms.cache["codes"])
 
     def get_config(self) -> dict[str, Any]:
-        own = {name: getattr(self, name) for name in ("weight", "num_classes", "radius", "spread")}
-        return {**super().get_config(), **own}
+        arguments = {name: getattr(self, name) for name in ("weight", "num_classes", "radius", "spread")}
+        return {**super().get_config(), **arguments}

@@ -18,14 +18,14 @@ from keras_vae.types import Tensor
 class AnnealedVAE(VAE):
     """Minimises -log p(x|z) + gamma * abs(KL - C(step)), KL the batch mean, C the capacity, in nats per example.
 
-    Equation 8 of Burgess et al. 2018, https://arxiv.org/abs/1804.03599. As C grows, the code is let to carry more, one
-    factor after the other. gamma = 1 and C = 0 is `VAE`.
+    Equation 8 of Burgess et al. 2018, https://arxiv.org/abs/1804.03599. As C grows the code may carry more, one factor
+    after the other. gamma = 1 and C = 0 is `VAE`.
 
     Args:
       gamma: the weight of the distance from the capacity.
       capacity: C, logged as `capacity`: a number of nats, or a schedule such as
         `{"name": "linear", "final": 25.0, "steps": 100000}`.
-      **kwargs: as `VAE`, but for `beta` and `free_bits`, whose place gamma and C take.
+      **kwargs: as `VAE`, but for `beta` and `free_bits`: gamma and C take their place.
     """
 
     metric_names = ("capacity",)

@@ -56,12 +56,12 @@ class BetaTCVAE(VAE):
     def terms(self, batch: Batch, training: bool) -> Terms:
         terms = super().terms(batch, training)
         posterior, z = terms.cache["posterior"], terms.cache["z"]
-        own, prior = posterior.log_prob(z), self.prior(training=training).log_prob(z)
+        log_q, log_p = posterior.log_prob(z), self.prior(training=training).log_prob(z)
 
         def parts(estimator: str) -> dict[str, Any]:
             log_qz, log_qz_dimensions = aggregate_log_probs(posterior, z, self.dataset_size, estimator)
             product = ops.sum(log_qz_dimensions, axis=-1)
-            return dict(zip(self.metric_names, (own - log_qz, log_qz - product, product - prior), strict=True))
+            return dict(zip(self.metric_names, (log_q - log_qz, log_qz - product, product - log_p), strict=True))
 
         logs = parts("stratified")
         minimised = logs if self.estimator == "stratified" else parts(self.estimator)
@@ -87,6 +87,6 @@ class BetaTCVAE(VAE):
             )
 
     def get_config(self) -> dict[str, Any]:
-        own = {"dataset_size": self.dataset_size, "estimator": self.estimator}
+        arguments = {"dataset_size": self.dataset_size, "estimator": self.estimator}
         weights = {"alpha": self.alpha.get_config(), "gamma": self.gamma.get_config()}
-        return {**super().get_config(), **own, **weights}
+        return {**super().get_config(), **arguments, **weights}

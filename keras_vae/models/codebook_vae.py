@@ -18,7 +18,7 @@ CODEBOOKS = ("ema", "gradient")
 
 
 class CodebookVAE(DiscreteVAE):
-    """Abstract: a `DiscreteVAE` with one codebook, or several of one size. Not trained itself.
+    """Abstract: a `DiscreteVAE` with one codebook, or several of one size.
 
     Args:
       code_shape: the positions of a code.
@@ -107,7 +107,7 @@ class CodebookVAE(DiscreteVAE):
                 variable.assign(value)
 
     def after_step(self, terms: Terms) -> None:
-        """Moving averages over the vectors of all replicas, and new places for entries that nothing chooses."""
+        """Moving averages over the vectors of all replicas, and new vectors for entries that nothing chooses."""
         super().after_step(terms)
         self.move(self.statistics(terms.cache))
 
@@ -151,8 +151,8 @@ def over_replicas(codes: Tensor, outputs: Tensor, candidates: Tensor, entries: i
       outputs: `(n, size)`.
       candidates: `(entries, size)`.
     """
-    chosen = ops.one_hot(codes, entries, dtype=outputs.dtype)
-    sums = [ops.sum(chosen, axis=0), ops.matmul(ops.transpose(chosen), outputs), candidates]
+    rows = ops.one_hot(codes, entries, dtype=outputs.dtype)
+    sums = [ops.sum(rows, axis=0), ops.matmul(ops.transpose(rows), outputs), candidates]
     return backend.sum_over_replicas(sums)
 
 
@@ -189,7 +189,7 @@ def moved(
     if sums is not None:
         sums = decay * sums + (1.0 - decay) * new_sums
         size = smoothed(counts / weight)
-        # What nothing has chosen stays where it is: its sums say nothing.
+        # An entry that nothing has chosen stays as it is: its sums are empty.
         entries = ops.where((counts > 0)[..., None], sums / weight / size[..., None], codebook)
         sums = ops.where(dead[..., None], weight * candidates, sums)
     # A restarted entry starts as if chosen once a step.

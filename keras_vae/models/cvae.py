@@ -7,11 +7,10 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vae.backend import tfd
+from keras_vae.backend import soft_bound, tfd
 from keras_vae.checks import check_whole_number
 from keras_vae.core import VAE
 from keras_vae.errors import UserError
-from keras_vae.likelihoods import soft_bound
 from keras_vae.models.parts.arguments import VAEArguments
 from keras_vae.models.parts.conditions import check_one, features, joined, named_specs, network_shapes
 from keras_vae.networks import MLP
@@ -22,9 +21,9 @@ from keras_vae.types import Condition, ConditionLike, Latent, Spec, Tensor
 class CVAE(VAE):
     """Conditional VAE: maximises log p(x|z, y) - KL(q(z|x, y) || p(z|y)), a bound of log p(x|y).
 
-    Equation 4 of Sohn, Lee and Yan 2015, https://papers.nips.cc/paper/5775. Both networks read the condition beside
-    their input: the decoder as further numbers of the code, an encoder that reads vectors (`"mlp"`) as further numbers
-    of the flattened image, any other as further channels. A Keras layer of your own is given channels, unless it has an
+    Equation 4 of Sohn, Lee and Yan 2015, https://papers.nips.cc/paper/5775. Both networks read the condition
+    with their input: the decoder appends it to the code, an encoder that reads vectors (`"mlp"`) to the flattened
+    image, any other as additional channels. A Keras layer of your own is given channels, unless it has an
     attribute `reads_vectors` that is true, or was made with `keras.Input` of one axis.
 
     The condition is a label, a vector, or several of both by name: `conditions={"category": 10, "style": {"dim": 2}}`.

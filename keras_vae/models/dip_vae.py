@@ -59,5 +59,5 @@ class DIPVAE(VAE):
         return terms._replace(penalty=penalty, logs={"dip": penalty})
 
     def get_config(self) -> dict[str, Any]:
-        own = {"kind": self.kind, "off_diagonal": self.off_diagonal, "diagonal": self.diagonal}
-        return {**super().get_config(), **own}
+        arguments = {"kind": self.kind, "off_diagonal": self.off_diagonal, "diagonal": self.diagonal}
+        return {**super().get_config(), **arguments}

@@ -1,8 +1,8 @@
-"""Abstract base of the models whose code is an array of integers."""
+"""Abstract base of the models with a code of integers."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, Unpack
+from typing import Any, Self, Unpack
 
 import keras
 import numpy as np
@@ -17,9 +17,9 @@ from keras_vae.types import Condition, Spec, Tensor
 
 
 class DiscreteVAE(VAE):
-    """Abstract: a code of integers at each of several positions, under a uniform prior. Not trained itself.
+    """Abstract: a code of integers at each of several positions, under a uniform prior.
 
-    A variant's `posterior_parameters` gives `codes`, int32 `(batch, *index_shape)`.
+    A variant defines `terms`, and `posterior_parameters`, which returns `codes`, int32 `(batch, *index_shape)`.
 
     Args:
       code_shape: the positions of a code.
@@ -37,6 +37,19 @@ class DiscreteVAE(VAE):
             "free_bits": "Its KL is a constant. ",
         }
     )
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Refuse a class without terms, which has no equation, before its constructor asks for arguments.
+
+        Raises:
+          UserError: an abstract base.
+        """
+        if cls.terms is VAE.terms:
+            raise UserError(
+                f"{cls.__name__} is an abstract base, which variants derive from. Use VQVAE, ResidualVQVAE or FSQVAE, "
+                f"or define terms and posterior_parameters in a class of yours."
+            )
+        return super().__new__(cls, *args, **kwargs)
 
     def __init__(
         self,

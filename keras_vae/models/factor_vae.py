@@ -15,10 +15,10 @@ from keras_vae.types import Tensor
 
 @keras.saving.register_keras_serializable(package="keras_vae")
 class FactorVAE(VAE):
-    """Minimises the negative ELBO + gamma * TC(z), the total correlation being what a critic says of q(z).
+    """Minimises the negative ELBO + gamma * TC(z), the total correlation estimated by a critic.
 
-    Equation 2 and algorithm 2 of Kim and Mnih 2018, https://arxiv.org/abs/1802.05983. The critic tells codes z of every
-    second example from codes of the others whose dimensions are permuted, each on its own, across the examples:
+    Equation 2 and algorithm 2 of Kim and Mnih 2018, https://arxiv.org/abs/1802.05983. The critic separates codes z of every
+    second example from codes of the others whose dimensions are permuted independently across the examples:
     samples of q(z) and of the product of its marginals. Its logit is the log density ratio, whose mean is TC.
     gamma = 0 is `VAE`. Logs `total_correlation`, nats, a number of the batch.
 
@@ -68,7 +68,7 @@ class FactorVAE(VAE):
 
 
 def _permuted(z: Tensor, seed: Any) -> Tensor:
-    """Each column of z, (examples, latent_dim), in an order of its own along the examples of all replicas."""
+    """Each column of z, (examples, latent_dim), in an independent order along the examples of all replicas."""
     replica, of_all = backend.replica(), backend.gather_over_replicas(z)
     order = ops.argsort(backend.uniform(ops.shape(of_all), seed), axis=0)
     permuted = ops.take_along_axis(of_all, order, axis=0)

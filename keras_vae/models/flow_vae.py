@@ -1,4 +1,4 @@
-"""VAE whose posterior goes through normalising flows."""
+"""VAE with normalising flows in the posterior."""
 
 from collections.abc import Sequence
 from typing import Any, Unpack
@@ -7,12 +7,11 @@ import keras
 from keras import ops
 
 from keras_vae import randomness
-from keras_vae.backend import tfb, tfd
+from keras_vae.backend import soft_bound, tfb, tfd
 from keras_vae.checks import check_whole_number
 from keras_vae.core import VAE
 from keras_vae.distributions import flows
 from keras_vae.errors import UserError
-from keras_vae.likelihoods import soft_bound
 from keras_vae.models.parts.arguments import VAEArguments
 from keras_vae.networks.masked import MaskedNetwork
 from keras_vae.types import Condition, Tensor
@@ -28,9 +27,10 @@ class FlowVAE(VAE):
     https://arxiv.org/abs/1505.05770. The KL has no closed form: it is log q(z|x) - log p(z) at the draw, `(batch, 1)`,
     nats. Depth 0 is `VAE` with a sampled KL.
 
-    * `"planar"`: the encoder gives u, w and b of each layer for each image. Density known at the posterior's own draws.
+    * `"planar"`: the encoder gives u, w and b of each layer for each image. The density is known only
+      at the posterior's draws.
     * `"realnvp"`: affine coupling, the halves taking turns. * `"iaf"`: inverse autoregressive, the order reversed
-      between layers. Both read a context, `latent_dim` further numbers of the encoder, and have an inverse.
+      between layers. Both read a context, `latent_dim` more outputs of the encoder, and have an inverse.
 
     The code of an image, what `encode` returns and `decode` takes, is the flow's image of the Gaussian's mean. It is
     exported as `mean`: neither the mean nor a mode of the posterior in general, but a point where its mass lies.
@@ -67,27 +67,27 @@ class FlowVAE(VAE):
 
     def network_shapes(self) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
         shapes = super().network_shapes()
-        further = self.depth * (2 * self.latent_dim + 1) if self.flow == "planar" else self.latent_dim
-        width = 2 * self.latent_dim + (further if self.depth else 0)
+        extra = self.depth * (2 * self.latent_dim + 1) if self.flow == "planar" else self.latent_dim
+        width = 2 * self.latent_dim + (extra if self.depth else 0)
         return {**shapes, "encoder": (shapes["encoder"][0], (width,))}
 
     def posterior_parameters(
         self, x: Tensor, condition: Condition | None = None, training: bool = False
     ) -> dict[str, Tensor]:
         """`mean`, the code; `base_mean` and `log_var` of the Gaussian that the flow starts from."""
-        mean, log_var, rest = self._outputs(x, training)
+        mean, log_var, context = self._outputs(x, training)
         code = mean
-        for bijector in self._flow(rest):
+        for bijector in self._flow(context):
             code = bijector.forward(code)
         return {"mean": code, "base_mean": mean, "log_var": log_var}
 
     def posterior(self, x: Tensor, condition: Condition | None = None, training: bool = False) -> tfd.Distribution:
-        """q(z|x); batch shape `(batch,)`, event shape `(latent_dim,)`. Planar: `log_prob` of its own draws only."""
-        mean, log_var, rest = self._outputs(x, training)
+        """q(z|x); batch shape `(batch,)`, event shape `(latent_dim,)`. Planar: `log_prob` of its draws only."""
+        mean, log_var, context = self._outputs(x, training)
         base = tfd.Independent(tfd.Normal(mean, ops.exp(0.5 * log_var)), 1)
         if not self.depth:
             return base
-        return tfd.TransformedDistribution(base, tfb.Chain(self._flow(rest)[::-1]))  # a Chain applies its last first
+        return tfd.TransformedDistribution(base, tfb.Chain(self._flow(context)[::-1]))  # a Chain applies its last first
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "flow": self.flow, "depth": self.depth, "flow_hidden": self.flow_hidden}
@@ -100,15 +100,14 @@ class FlowVAE(VAE):
         log_var = soft_bound(outputs[:, size : 2 * size], -20.0, 20.0)
         return outputs[:, :size], log_var, outputs[:, 2 * size :]
 
-    def _flow(self, rest: Tensor) -> list[Any]:
-        """The bijectors, first to last, of what the encoder says beside mean and variance."""
+    def _flow(self, context: Tensor) -> list[Any]:
+        """The bijectors, first to last, from the encoder's outputs after mean and variance."""
         size = self.latent_dim
         if self.flow == "planar":
-            layers = [
-                rest[:, start : start + 2 * size + 1] for start in range(0, self.depth * (2 * size + 1), 2 * size + 1)
-            ]
-            return [flows.Planar(each[:, :size], each[:, size:-1], each[:, -1]) for each in layers]
-        return [self._map(layer, network, rest) for layer, network in enumerate(self.flow_networks)]
+            width = 2 * size + 1
+            layers = [context[:, start : start + width] for start in range(0, self.depth * width, width)]
+            return [flows.Planar(layer[:, :size], layer[:, size:-1], layer[:, -1]) for layer in layers]
+        return [self._map(layer, network, context) for layer, network in enumerate(self.flow_networks)]
 
     def _map(self, layer: int, network: keras.Layer, context: Tensor) -> Any:
         degrees, interpret = self._degrees(layer), flows.MASKED[self.flow][1]

@@ -22,7 +22,7 @@ _MOST = 2**16
 class FSQVAE(DiscreteVAE):
     """Each number of the encoder is bounded and rounded to one of a few levels; maximises log p(x|rounded).
 
-    Mentzer et al. 2024, https://arxiv.org/abs/2309.15505, section 3 and appendix A.1: nothing is learned beside the two
+    Mentzer et al. 2024, https://arxiv.org/abs/2309.15505, section 3 and appendix A.1: nothing is learned but the two
     networks, the decoder's gradient goes straight through the rounding, and there is no penalty. The vector at a
     position is one of prod(levels) points, and the code its number. With the uniform prior the KL is the constant
     positions * log(prod(levels)), nats, so the logged elbo is a bound of log p(x).
@@ -42,7 +42,7 @@ class FSQVAE(DiscreteVAE):
     ) -> None:
         self.levels = tuple(checks.check_whole_number(count, "a count in levels", minimum=2) for count in levels)
         if not self.levels or np.prod(self.levels, dtype="float64") > _MOST:
-            raise UserError(f"FSQ needs levels whose product is from 2 to {_MOST}. Given: levels={levels!r}.")
+            raise UserError(f"FSQ needs levels with a product from 2 to {_MOST}. Given: levels={levels!r}.")
         super().__init__(code_shape=code_shape, entries=int(np.prod(self.levels)), size=len(self.levels), **kwargs)
 
     def posterior_parameters(

@@ -22,7 +22,7 @@ from keras_vae.distributions.ladder import (
 from keras_vae.errors import UserError
 from keras_vae.models.parts.arguments import LevelArguments
 from keras_vae.models.parts.levels import Levels
-from keras_vae.models.parts.pseudo_inputs import add_pseudo_inputs, images_of, mixture
+from keras_vae.models.parts.pseudo_inputs import images_of, initial_pseudo_inputs, mixture
 from keras_vae.networks.ladder import BETWEEN_LEVELS, between
 from keras_vae.types import Condition, Latent, Spec, Tensor, Tensors
 
@@ -43,15 +43,15 @@ class HierarchicalVAE(VAE):
       hidden: the size of the hidden layer of each network between two levels, and of the bottom-up path: channels, of
         a map.
       skip: x and every level depend on all levels above; false: each on the next one only, x on z_1.
-      level_betas: a weight of each level's KL beside `beta`, a number or a schedule: each level's warm-up.
+      level_betas: a weight of each level's KL, times `beta`, a number or a schedule: the warm-up of each level.
       pseudo_inputs: K; if not 0, p(z_L) is the VampPrior, the mixture of q(z_L|u_k) at K learned images u_k, as in
-        `VampVAE`, and the top level's KL is at its own draw.
+        `VampVAE`, and the top level's KL is at the draw of that level.
       **kwargs: as `VAE`, but for latent_dim; free_bits_on is `"group"`, each level, or `"total"`.
     """
 
     analytic_kl = False  # it is closed given the levels above, which are drawn
     kl_axis = "group"
-    rejects = MappingProxyType({"latent_dim": "Its levels have sizes of their own, latent_dims. "})
+    rejects = MappingProxyType({"latent_dim": "Its levels have a size each, latent_dims. "})
 
     def __init__(
         self,
@@ -79,7 +79,9 @@ class HierarchicalVAE(VAE):
             for role, networks in (("rung", self.levels.rungs()), ("prior", self.levels.priors()))
         )
         if self.pseudo_inputs:
-            self.raw_pseudo_inputs = add_pseudo_inputs(self, self.pseudo_inputs)
+            start = initial_pseudo_inputs(self.pseudo_inputs, self.image_shape, self.seed)
+            self.raw_pseudo_inputs = self.add_weight(shape=start.shape, initializer="zeros", name="pseudo_inputs")
+            self.raw_pseudo_inputs.assign(start)
 
     def network_shapes(self) -> dict[str, tuple[tuple[int, ...], tuple[int, ...]]]:
         shapes = super().network_shapes()
@@ -103,12 +105,12 @@ class HierarchicalVAE(VAE):
         """Both of one pass of the encoder, where the prior has pseudo-inputs."""
         if not self.pseudo_inputs:
             return super().posterior_and_prior(x, condition, training)
-        both, count = (
-            self._bottom_up(ops.concatenate([images_of(self.raw_pseudo_inputs, self.float_dtype), x]), training),
-            self.pseudo_inputs,
-        )
-        pseudo, own = (keras.tree.map_structure(lambda v, i=i: v[:count] if i else v[count:], both) for i in (1, 0))
-        return posterior_ladder(self.levels.shapes, own, self._prior_level, training), self._prior(pseudo, training)
+        pseudo_inputs, count = images_of(self.raw_pseudo_inputs, self.float_dtype), self.pseudo_inputs
+        both = self._bottom_up(ops.concatenate([pseudo_inputs, x]), training)
+        pseudo = keras.tree.map_structure(lambda value: value[:count], both)
+        likelihoods = keras.tree.map_structure(lambda value: value[count:], both)
+        posterior = posterior_ladder(self.levels.shapes, likelihoods, self._prior_level, training)
+        return posterior, self._prior(pseudo, training)
 
     def terms(self, batch: Batch, training: bool) -> Terms:
         posterior, prior = self.posterior_and_prior(batch["x"], training=training)
@@ -126,8 +128,8 @@ class HierarchicalVAE(VAE):
         if self.level_betas is None:
             return super().objective(terms)
         costs = [
-            ops.cast(beta(self.step), self.float_dtype) * self.kl_cost(terms.kl[:, place : place + 1])
-            for place, beta in enumerate(self.level_betas)
+            ops.cast(beta(self.step), self.float_dtype) * self.kl_cost(terms.kl[:, level : level + 1])
+            for level, beta in enumerate(self.level_betas)
         ]
         return ops.mean(-terms.log_px + terms.penalty) + ops.cast(self.beta(self.step), self.float_dtype) * sum(costs)
 
@@ -154,9 +156,9 @@ class HierarchicalVAE(VAE):
         )
 
     def get_config(self) -> dict[str, Any]:
-        own = {name: getattr(self, name) for name in ("latent_dims", "hidden", "skip", "pseudo_inputs")}
-        own["level_betas"] = self.level_betas and [beta.get_config() for beta in self.level_betas]
-        return {**super().get_config(), **own}
+        arguments = {name: getattr(self, name) for name in ("latent_dims", "hidden", "skip", "pseudo_inputs")}
+        arguments["level_betas"] = self.level_betas and [beta.get_config() for beta in self.level_betas]
+        return {**super().get_config(), **arguments}
 
     def _bottom_up(self, x: Tensor, training: bool) -> dict[str, tuple[Any, Any]]:
         outputs = self.apply_network(self.encoder, x, training)
@@ -165,7 +167,7 @@ class HierarchicalVAE(VAE):
         )
 
     def _prior(self, pseudo: Mapping[str, Any], training: bool) -> Ladder:
-        """`pseudo`: what the bottom-up path says of the pseudo-inputs; empty where there are none."""
+        """p(z_1..z_L), from the Gaussians of the bottom-up path at the pseudo-inputs; `pseudo` is empty without any."""
         top, shape = [*self.levels.shapes.items()][-1]
         zeros = ops.zeros(shape, self.float_dtype)
         highest = normal(pseudo.get(top, (zeros, zeros)), shape)

@@ -1,12 +1,12 @@
-"""VAE whose codes lie on a sphere."""
+"""VAE with codes on a sphere."""
 
 from typing import Any, Unpack
 
 import keras
 from keras import ops
 
-from keras_vae import checks
 from keras_vae.backend import tfd
+from keras_vae.checks import is_number
 from keras_vae.core import VAE
 from keras_vae.errors import UserError
 from keras_vae.models.parts.arguments import LevelArguments
@@ -38,7 +38,7 @@ class HypersphericalVAE(VAE):
     def __init__(
         self, latent_dim: int = 10, maximum_concentration: float = 10_000.0, **kwargs: Unpack[LevelArguments]
     ) -> None:
-        if not checks.is_number(maximum_concentration) or not 1 <= maximum_concentration <= 1e5:
+        if not is_number(maximum_concentration) or not 1 <= maximum_concentration <= 1e5:
             raise UserError(f"maximum_concentration is a number from 1 to 100000. Given: {maximum_concentration!r}.")
         self.maximum_concentration = float(maximum_concentration)
         super().__init__(latent_dim=latent_dim, **kwargs)

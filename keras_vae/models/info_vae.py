@@ -49,8 +49,8 @@ class InfoVAE(VAE):
     def terms(self, batch: Batch, training: bool) -> Terms:
         terms = super().terms(batch, training)
         z = terms.cache["z"]
-        drawn = self.draws.sample(self.prior(training=training), examples=ops.shape(z)[0])
-        distance = mmd(z, drawn, self._kernel)
+        prior_samples = self.draws.sample(self.prior(training=training), examples=ops.shape(z)[0])
+        distance = mmd(z, prior_samples, self._kernel)
         return terms._replace(penalty=(self.alpha + self.scale - 1.0) * distance, logs={"mmd": distance})
 
     def get_config(self) -> dict[str, Any]:

@@ -26,7 +26,7 @@ class IWAE(VAE):
     al. 2019, https://arxiv.org/abs/1810.04152, of lower variance for large K. K = 1 is `VAE` with a sampled KL.
 
     Rainforth et al. 2018, section 4, https://arxiv.org/abs/1802.04537, give the encoder a better signal: MIWAE is the
-    mean of M such bounds, each of K draws of its own; CIWAE the mixture share * ELBO + (1 - share) * bound.
+    mean of M such bounds, of K draws each; CIWAE the mixture share * ELBO + (1 - share) * bound.
 
     Logs the bound as `iw_bound`, `(batch,)`, nats; `elbo`, `log_px` and `kl` are means over all draws.
 
@@ -35,7 +35,7 @@ class IWAE(VAE):
       bounds: M.
       elbo_share: from 0 to 1.
       gradient: `"iwae"` or `"dreg"`; the latter has two players, `"model"` (all but the encoder) and `"encoder"`.
-      **kwargs: as `VAE`, but for `beta` and `free_bits`: the bound has no KL of its own to weigh.
+      **kwargs: as `VAE`, but for `beta` and `free_bits`: the bound has no KL to weigh.
     """
 
     metric_names = ("iw_bound",)
@@ -71,8 +71,8 @@ class IWAE(VAE):
         scored = _stopped(posterior) if self.gradient == "dreg" else posterior
         log_w = log_px + prior.log_prob(z) - scored.log_prob(z)
         log_w = ops.reshape(log_w, (self.bounds, self.importance_samples, -1))
-        each = ops.logsumexp(log_w, axis=1) - ops.log(ops.cast(self.importance_samples, log_w.dtype))
-        bound = self._mixed(ops.mean(log_w, axis=1), each)
+        bounds = ops.logsumexp(log_w, axis=1) - ops.log(ops.cast(self.importance_samples, log_w.dtype))
+        bound = self._mixed(ops.mean(log_w, axis=1), bounds)
         kl = divergences.kl(posterior, prior)
         return Terms(ops.mean(log_px, axis=0), kl, logs={"iw_bound": bound}, cache={"log_w": log_w})
 
@@ -96,8 +96,8 @@ class IWAE(VAE):
         return ops.mean(self.elbo_share * elbo + (1.0 - self.elbo_share) * bound, axis=0)
 
     def get_config(self) -> dict[str, Any]:
-        own = ("importance_samples", "gradient", "bounds", "elbo_share")
-        return {**super().get_config(), **{name: getattr(self, name) for name in own}}
+        names = ("importance_samples", "gradient", "bounds", "elbo_share")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}
 
 
 def _stopped(posterior: tfd.Distribution) -> tfd.Distribution:

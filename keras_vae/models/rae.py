@@ -88,7 +88,7 @@ class RAE(VAE):
             raise NotApplicable(
                 "An RAE has a density of codes once one is fitted. Call model.fit_density(train_images)."
             )
-        mean, factor = (ops.cast(each, self.float_dtype) for each in (self.density_mean, self.density_factor))
+        mean, factor = (ops.cast(weight, self.float_dtype) for weight in (self.density_mean, self.density_factor))
         return tfd.MultivariateNormalTriL(mean, factor)
 
     def terms(self, batch: Batch, training: bool) -> Terms:
@@ -105,7 +105,7 @@ class RAE(VAE):
         return Terms(log_px, ops.zeros_like(log_px)[:, None], penalty, logs, cache={"z": z})
 
     def _weights(self) -> Any:
-        squares = [ops.sum(ops.square(each)) for each in self.decoder.trainable_variables]
+        squares = [ops.sum(ops.square(variable)) for variable in self.decoder.trainable_variables]
         return ops.cast(sum(squares[1:], squares[0]), self.float_dtype)
 
     def _with_jacobian(self, z: Any, training: bool) -> tuple[dict[str, Tensor], Tensor]:
@@ -122,5 +122,5 @@ class RAE(VAE):
         return parameters, ops.sum(ops.square(gradient), axis=-1)
 
     def get_config(self) -> dict[str, Any]:
-        own = {name: getattr(self, name) for name in ("code_weight", "decoder_weight", "regulariser")}
-        return {**super().get_config(), **own}
+        arguments = {name: getattr(self, name) for name in ("code_weight", "decoder_weight", "regulariser")}
+        return {**super().get_config(), **arguments}

@@ -66,13 +66,13 @@ class ResidualVQVAE(CodebookVAE):
         )
 
     def quantised(self, outputs: Tensor) -> list[tuple[Any, Any, Any]]:
-        """For each codebook: what was left before it, `(..., embedding_dim)`; its code, `(...)`; and the entry."""
-        levels, left = [], outputs
+        """For each codebook: the residual before it, `(..., embedding_dim)`; its code, `(...)`; and the entry."""
+        levels, residual = [], outputs
         for entries in self._entries():
-            code = quantizers.nearest(left, entries)
+            code = quantizers.nearest(residual, entries)
             vector = ops.take(entries, code, axis=0)
-            levels.append((left, code, vector))
-            left = left - ops.stop_gradient(vector)
+            levels.append((residual, code, vector))
+            residual = residual - ops.stop_gradient(vector)
         return levels
 
     def posterior_parameters(
@@ -96,7 +96,7 @@ class ResidualVQVAE(CodebookVAE):
             outputs, functools.reduce(operator.add, [vector for _, _, vector in levels])
         )
         log_px = self.likelihood(through, training=training).log_prob(batch["x"])
-        penalty, distance = self.penalty([(left, vector) for left, _, vector in levels])
+        penalty, distance = self.penalty([(residual, vector) for residual, _, vector in levels])
         codes = ops.stack([code for _, code, _ in levels], axis=-1)
         uses = ops.stack([quantizers.uses_of(code, self.entries) for _, code, _ in levels], axis=1)
         return Terms(
@@ -104,11 +104,11 @@ class ResidualVQVAE(CodebookVAE):
             self.constant_kl(codes),
             penalty,
             {"perplexity": uses, "commitment": distance},
-            {"levels": [self.choices(left, code) for left, code, _ in levels]},
+            {"levels": [self.choices(residual, code) for residual, code, _ in levels]},
         )
 
     def statistics(self, cache: Mapping[str, Any]) -> list[Tensor]:
-        """As `CodebookVAE.statistics`, with an axis of codebooks: each of what was left before it."""
+        """As `CodebookVAE.statistics`, with an axis of codebooks, each of the residuals before it."""
         steps = [over_replicas(**level, entries=self.entries) for level in cache["levels"]]
         return [ops.stack(parts) for parts in zip(*steps, strict=True)]
 

@@ -43,7 +43,7 @@ class SemiSupervisedVAE(VAE):
       alpha: the weight of one labelled image's classification loss, in a loss that is a mean over all N. The paper's
         0.1 * N times the mean over N_l labelled ones is 0.1 * N / N_l here: 50 for 100 labels of 50,000 images.
       classifier: as an encoder, from images to num_classes logits.
-      class_probabilities: p(y); by default all classes are alike.
+      class_probabilities: p(y); by default the classes are equally likely.
       **kwargs: as `VAE`, but for free_bits. beta weighs the KL of z and that of the label; 1 is the paper's bound.
     """
 
@@ -74,7 +74,7 @@ class SemiSupervisedVAE(VAE):
         self, x: Tensor, condition: Condition | None = None, training: bool = False
     ) -> dict[str, Tensor]:
         """Those of q(z|x, y); the likeliest class stands for a missing label. A condition may be one-hot rows."""
-        joined = conditions.joined(self.encoder, x, self._known(x, condition))
+        joined = conditions.joined(self.encoder, x, self._known_or_likeliest(x, condition))
         return super().posterior_parameters(joined, condition, training)
 
     def likelihood_parameters(
@@ -83,34 +83,34 @@ class SemiSupervisedVAE(VAE):
         return super().likelihood_parameters(ops.concatenate([z, self.rows(condition)], axis=-1), condition, training)
 
     def condition_of(self, batch: Batch) -> Any:
-        return self._known(batch["x"], batch.get("y"))
+        return self._known_or_likeliest(batch["x"], batch.get("y"))
 
     def terms(self, batch: Batch, training: bool) -> Terms:
         x, classes, count = batch["x"], self.num_classes, ops.shape(batch["x"])[0]
-        images, each = ops.tile(x, (classes, 1, 1, 1)), ops.repeat(ops.eye(classes, dtype=x.dtype), count, axis=0)
-        posterior = self.posterior(images, each, training)
+        images, rows = ops.tile(x, (classes, 1, 1, 1)), ops.repeat(ops.eye(classes, dtype=x.dtype), count, axis=0)
+        posterior = self.posterior(images, rows, training)
         # The same noise for each class: then the mean over q(y|x) has no more of it than one draw.
         noise = ops.tile(self.draws.sample(self.prior(), examples=count), (classes, 1))
         z = posterior.distribution.loc + posterior.distribution.scale * noise
-        log_px = ops.reshape(self.likelihood(z, each, training).log_prob(images), (classes, count))
+        log_px = ops.reshape(self.likelihood(z, rows, training).log_prob(images), (classes, count))
         kl_z = ops.reshape(divergences.kl(posterior, self.prior()), (classes, count, self.latent_dim))
-        log_q, own = self.log_q(x, training), self.rows(batch.get("y"), count)
-        labelled, log_own = ops.sum(own, axis=-1), ops.sum(own * log_q, axis=-1)
-        shares = ops.where(labelled[:, None] > 0, own, ops.exp(log_q))  # all mass on the label, or q(y|x)
+        log_q, labels = self.log_q(x, training), self.rows(batch.get("y"), count)
+        labelled, log_q_label = ops.sum(labels, axis=-1), ops.sum(labels * log_q, axis=-1)
+        shares = ops.where(labelled[:, None] > 0, labels, ops.exp(log_q))  # all mass on the label, or q(y|x)
         entropy = ops.where(labelled > 0, 0.0, -ops.sum(ops.exp(log_q) * log_q, axis=-1))
         kl_y = -entropy - ops.sum(shares * self.log_p, axis=-1)
         by_class = ops.transpose(shares)
         kl = ops.concatenate([ops.sum(by_class[..., None] * kl_z, axis=0), kl_y[:, None]], axis=-1)
-        right = ops.cast(log_own >= ops.max(log_q, axis=-1), x.dtype)
-        return Terms(ops.sum(by_class * log_px, axis=0), kl, -self.alpha * log_own, {"accuracy": (right, labelled)})
+        right = ops.cast(log_q_label >= ops.max(log_q, axis=-1), x.dtype)
+        return Terms(ops.sum(by_class * log_px, axis=0), kl, -self.alpha * log_q_label, {"accuracy": (right, labelled)})
 
     def proposal(self, x: Tensor, condition: Condition | None = None) -> tfd.Distribution:
-        """q(z|x, y) of every class y, whatever is known: batch shape `(num_classes, batch)`."""
-        found = ops.map(
+        """q(z|x, y) of every class y, whether the label is known or not: batch shape `(num_classes, batch)`."""
+        parameters = ops.map(
             lambda y: self.posterior_parameters(x, self.class_rows(y, ops.shape(x)[0])),
             ops.arange(self.num_classes, dtype="int32"),
         )
-        return tfd.Independent(tfd.Normal(found["mean"], ops.exp(0.5 * found["log_var"])), 1)
+        return tfd.Independent(tfd.Normal(parameters["mean"], ops.exp(0.5 * parameters["log_var"])), 1)
 
     def log_q(self, x: Tensor, training: bool = False) -> Tensor:
         """log q(y|x), `(batch, num_classes)`."""
@@ -168,7 +168,7 @@ class SemiSupervisedVAE(VAE):
           UserError: as `VAE.sample`, or a label of -1.
         """
         if condition is None:
-            count, seed = (checks.check_whole_number(each, "count and seed", minimum=0) for each in (count, seed))
+            count, seed = (checks.check_whole_number(value, "count and seed", minimum=0) for value in (count, seed))
             condition = np.random.default_rng(seed).choice(self.num_classes, count, p=np.exp(self.log_p))
         return super().sample(count, seed, condition, prior)
 
@@ -196,32 +196,34 @@ class SemiSupervisedVAE(VAE):
         """As `VAE.log_weights`: log of p(x, z, y) / q(z|x, y), and of its sum over the classes where y is missing."""
         base = randomness.seed_of(seed, randomness.EVALUATION) if isinstance(seed, int) else seed
         inner = (self.proposal(x) if posterior is None else posterior).distribution
-        own = self.rows(condition, ops.shape(x)[0])
+        labels = self.rows(condition, ops.shape(x)[0])
 
-        def weighed(rows: Tensor, place: Tensor | int, mean: Tensor, scale: Tensor) -> Tensor:
+        def weighed(rows: Tensor, stream: Tensor | int, mean: Tensor, scale: Tensor) -> Tensor:
             gaussian = tfd.Independent(tfd.Normal(mean, scale), 1)
             log_w = super(SemiSupervisedVAE, self).log_weights(
-                x, samples, randomness.fold(base, place), rows, prior, gaussian
+                x, samples, randomness.fold(base, stream), rows, prior, gaussian
             )
             return log_w + ops.sum(rows * self.log_p, axis=-1)
 
-        def of_known() -> Tensor:
-            mean, scale = (ops.einsum("by,ybd->bd", own, each) for each in (inner.loc, inner.scale))
-            return weighed(own, self.num_classes, mean, scale)
+        def of_labels() -> Tensor:
+            mean, scale = (ops.einsum("by,ybd->bd", labels, value) for value in (inner.loc, inner.scale))
+            return weighed(labels, self.num_classes, mean, scale)
 
         def of_all() -> Tensor:
             # One class after the other, as all at once are too much memory.
-            places = ops.arange(self.num_classes, dtype="int32")
-            joint = ops.map(lambda each: weighed(self.class_rows(each[0], ops.shape(x)[0]), *each),
-                            (places, inner.loc, inner.scale))  # fmt: skip
-            asked = ops.transpose(own + 1.0 - ops.sum(own, axis=-1, keepdims=True))[:, None] > 0
-            return ops.logsumexp(ops.where(asked, joint, -np.inf), axis=0)
+            classes = ops.arange(self.num_classes, dtype="int32")
+            joint = ops.map(
+                lambda part: weighed(self.class_rows(part[0], ops.shape(x)[0]), *part),
+                (classes, inner.loc, inner.scale),
+            )
+            counted = ops.transpose(labels + 1.0 - ops.sum(labels, axis=-1, keepdims=True))[:, None] > 0
+            return ops.logsumexp(ops.where(counted, joint, -np.inf), axis=0)
 
-        return of_all() if condition is None else ops.cond(ops.all(ops.sum(own, axis=-1) > 0), of_known, of_all)
+        return of_all() if condition is None else ops.cond(ops.all(ops.sum(labels, axis=-1) > 0), of_labels, of_all)
 
     def get_config(self) -> dict[str, Any]:
-        own = ("num_classes", "alpha", "class_probabilities")
-        return super().get_config() | {name: getattr(self, name) for name in own}
+        names = ("num_classes", "alpha", "class_probabilities")
+        return super().get_config() | {name: getattr(self, name) for name in names}
 
     def rows(self, labels: Condition | None, count: Tensor | int | None = None) -> Tensor:
         """Labels as one-hot rows, `(batch, num_classes)`, of zeros where one is missing."""
@@ -231,9 +233,9 @@ class SemiSupervisedVAE(VAE):
         """`rows` of one class for `count` images."""
         return self.rows(ops.broadcast_to(y, (count,)))
 
-    def _known(self, x: Tensor, condition: Condition | None) -> Tensor:
+    def _known_or_likeliest(self, x: Tensor, condition: Condition | None) -> Tensor:
         """One-hot rows; the classifier's likeliest class where the label is missing."""
-        if (own := self.rows(condition, ops.shape(x)[0])) is condition:  # rows already
-            return own
+        if (rows := self.rows(condition, ops.shape(x)[0])) is condition:  # rows already
+            return rows
         likeliest = self.rows(backend.argmax(self.log_q(x), axis=-1))
-        return ops.where(ops.sum(own, axis=-1, keepdims=True) > 0, own, likeliest)
+        return ops.where(ops.sum(rows, axis=-1, keepdims=True) > 0, rows, likeliest)

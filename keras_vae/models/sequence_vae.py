@@ -27,7 +27,7 @@ class SequenceVAE(VAE):
 
     Section 3 of Bowman et al. 2016, https://arxiv.org/abs/1511.06349. x holds token ids, int32 `(batch, length)`: 0
     ends a sequence and fills it up. The sum runs up to and including the end; padding is 0 nats. `likelihood(z)` is a
-    `TokenSequence`, which a decoder that sees the true x_{<t} can maximise without z. Against that: `word_dropout`, a
+    `TokenSequence`, which a decoder that reads the true x_{<t} can maximise without z. Against that: `word_dropout`, a
     beta that rises from 0, and free bits.
 
     Args:
@@ -134,16 +134,16 @@ class SequenceVAE(VAE):
         base = randomness.seed_of(checks.check_whole_number(seed, "seed", minimum=0), randomness.SAMPLING)
 
         def one_block(block: int, part: Mapping[str, np.ndarray]) -> Any:
-            return self.functions.of(self._drawn)(part["z"], scale, randomness.fold(base, block))
+            return self.functions.of(self._sampled)(part["z"], scale, randomness.fold(base, block))
 
         return checks.in_blocks(one_block, codes, pad=True)
 
     def get_config(self) -> dict[str, Any]:
-        own = {name: getattr(self, name) for name in ("length", "vocabulary_size", "word_dropout")}
-        return super().get_config() | own
+        arguments = {name: getattr(self, name) for name in ("length", "vocabulary_size", "word_dropout")}
+        return super().get_config() | arguments
 
     def _likeliest(self, z: Tensor, beams: int) -> Any:
         return searches.beam_search(self.decoder, z, self.length, beams)[0][:, 0]
 
-    def _drawn(self, z: Tensor, temperature: float, seed: Tensor) -> Any:
+    def _sampled(self, z: Tensor, temperature: float, seed: Tensor) -> Any:
         return searches.draw(self.decoder, z, self.length, self.vocabulary_size, seed, temperature)

@@ -1,4 +1,4 @@
-"""VAE/GAN: a VAE that reconstructs what a critic sees in an image."""
+"""VAE/GAN: a VAE that reconstructs the features that a critic has of an image."""
 
 from typing import Any, Unpack
 
@@ -29,14 +29,14 @@ class VAEGAN(VAE):
     does not reach the encoder, nor llike the critic, to which it would say that all features should be equal.
 
     The logged `elbo` and `log_px` are those of the pixels' own likelihood, which nobody maximises; `feature_log_px` is
-    -llike. The critic sees mean images, so a likelihood that has parameters beside its mean is refused; grey levels and
-    `{"name": "gaussian", "scale": ...}` suit it, as binary images are told from mean ones by that alone.
+    -llike. The critic reads mean images, so a likelihood with parameters other than its mean is refused. Grey levels
+    and `{"name": "gaussian", "scale": ...}` suit it: binary images differ from mean ones in that alone.
 
     Players: `"encoder"`, `"decoder"` and `"critic"`.
 
     Args:
       gamma: the weight of the features against fooling the critic, for the decoder.
-      features: how many the critic's body gives.
+      features: the number of outputs of the critic's body.
       critic: the body: `"mlp"`, `"conv"`, a mapping of `name` and arguments, or a Keras layer from images to `features`
         numbers.
       head: a mapping of `name` and arguments, or a Keras layer from `features` numbers to 1; linear by default.
@@ -72,22 +72,21 @@ class VAEGAN(VAE):
         x = batch["x"]
         posterior, prior = self.posterior_and_prior(x, training=training)
         z = self.draws.sample(posterior)
-        drawn = self.draws.sample(prior, examples=ops.shape(z)[0])
-        # One pass of each network over all that it sees, for all players.
-        parameters = self.likelihood_parameters(ops.concatenate([z, drawn]), training=training)
-        own = {name: ops.split(value, 2)[0] for name, value in parameters.items()}
-        log_px = self.likelihood_family.distribution(own).log_prob(x)
-        seen = ops.concatenate([x, parameters["mean"]])
-        features = self.apply_network(self.critic, seen, training)
+        prior_samples = self.draws.sample(prior, examples=ops.shape(z)[0])
+        # One pass of each network over all its inputs, for all players.
+        parameters = self.likelihood_parameters(ops.concatenate([z, prior_samples]), training=training)
+        posterior_params = {name: ops.split(value, 2)[0] for name, value in parameters.items()}
+        log_px = self.likelihood_family.distribution(posterior_params).log_prob(x)
+        critic_inputs = ops.concatenate([x, parameters["mean"]])
+        features = self.apply_network(self.critic, critic_inputs, training)
         logits = self.apply_network(self.head, features, training)[:, 0]
-        # The same numbers for the critic, which are no gradient to those who drew the images.
-        told = self.apply_network(
-            self.head, self.apply_network(self.critic, ops.stop_gradient(seen), training), training
-        )[:, 0]
+        # The same numbers for the critic's loss, without a gradient to the encoder and the decoder.
+        stopped = self.apply_network(self.critic, ops.stop_gradient(critic_inputs), training)
+        critic_logits = self.apply_network(self.head, stopped, training)[:, 0]
         target, reconstructed, _ = ops.split(features, 3)
         unit = tfd.Independent(tfd.Normal(reconstructed, ops.ones_like(reconstructed)), 1)
         feature_log_px = unit.log_prob(target)
-        cache = {"z": z, "posterior": posterior, "logits": logits, "told": told}
+        cache = {"z": z, "posterior": posterior, "logits": logits, "critic_logits": critic_logits}
         return Terms(log_px, divergences.kl(posterior, prior), logs={"feature_log_px": feature_log_px}, cache=cache)
 
     def objective(self, terms: Terms) -> Tensor:
@@ -104,17 +103,17 @@ class VAEGAN(VAE):
                 lambda terms: self._decoder_loss(terms),
                 self.variables_except(self.encoder, self.critic, self.head),
             ),
-            Player("critic", lambda terms: _told_apart(terms.cache["told"]), critic),
+            Player("critic", lambda terms: _critic_loss(terms.cache["critic_logits"]), critic),
         ]
 
     def _decoder_loss(self, terms: Terms) -> Tensor:
-        return -self.gamma * ops.mean(terms.logs["feature_log_px"]) - _told_apart(terms.cache["logits"])
+        return -self.gamma * ops.mean(terms.logs["feature_log_px"]) - _critic_loss(terms.cache["logits"])
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "gamma": self.gamma, "features": self.features}
 
 
-def _told_apart(logits: Tensor) -> Tensor:
+def _critic_loss(logits: Tensor) -> Tensor:
     """gan, the mean over the batch, of logits for real images, then reconstructions, then prior draws."""
-    real, reconstructed, drawn = ops.split(logits, 3)
-    return divergences.cross_entropy(real, reconstructed) + ops.mean(ops.softplus(drawn))
+    real, reconstructed, sampled = ops.split(logits, 3)
+    return divergences.cross_entropy(real, reconstructed) + ops.mean(ops.softplus(sampled))

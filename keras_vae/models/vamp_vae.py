@@ -9,13 +9,13 @@ from keras_vae.backend import tfd
 from keras_vae.checks import check_whole_number
 from keras_vae.core import VAE
 from keras_vae.models.parts.arguments import VAEArguments
-from keras_vae.models.parts.pseudo_inputs import add_pseudo_inputs, images_of, mixture
+from keras_vae.models.parts.pseudo_inputs import images_of, initial_pseudo_inputs, mixture
 from keras_vae.types import Condition, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
 class VampVAE(VAE):
-    """A VAE whose prior is the mixture of its own posteriors at learned pseudo-inputs u_k: (1/K) sum_k q(z|u_k).
+    """A VAE whose prior is the mixture of its posteriors at learned pseudo-inputs u_k: (1/K) sum_k q(z|u_k).
 
     Equation 9 of Tomczak and Welling 2018, https://arxiv.org/abs/1705.07120. The pseudo-inputs are images in [0, 1], a
     sigmoid of what is learned. The KL has no closed form: it is log q(z|x) - log p(z) at the sample, nats,
@@ -32,7 +32,9 @@ class VampVAE(VAE):
     def __init__(self, pseudo_inputs: int = 500, **kwargs: Unpack[VAEArguments]) -> None:
         super().__init__(**kwargs)
         self.pseudo_inputs = check_whole_number(pseudo_inputs, "pseudo_inputs")
-        self.raw_pseudo_inputs = add_pseudo_inputs(self, self.pseudo_inputs)
+        start = initial_pseudo_inputs(self.pseudo_inputs, self.image_shape, self.seed)
+        self.raw_pseudo_inputs = self.add_weight(shape=start.shape, initializer="zeros", name="pseudo_inputs")
+        self.raw_pseudo_inputs.assign(start)
 
     def prior(self, condition: Condition | None = None, training: bool = False) -> tfd.Distribution:
         """The mixture of the posteriors at the pseudo-inputs; batch shape `()`, event shape `(latent_dim,)`."""
@@ -43,7 +45,7 @@ class VampVAE(VAE):
     def posterior_and_prior(
         self, x: Tensor, condition: Condition | None = None, training: bool = False
     ) -> tuple[Any, Any]:
-        """Both of one pass of the encoder: BatchNorm normalises images and pseudo-inputs alike."""
+        """Both of one pass of the encoder: BatchNorm normalises images and pseudo-inputs together."""
         both = self.posterior(
             ops.concatenate([images_of(self.raw_pseudo_inputs, self.float_dtype), x]), condition, training
         )

@@ -12,7 +12,7 @@ from keras_vae.networks.stack import Stack, check_halving
 
 
 class _Convolutions(Stack):
-    """What the encoder and the decoder share: their arguments, and a layer with its activation."""
+    """Base of the encoder and the decoder: their arguments, and a layer with its activation."""
 
     def __init__(
         self,

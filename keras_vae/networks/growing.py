@@ -93,8 +93,8 @@ class GrowingNetwork(keras.layers.Layer):
         return (input_shape[0], *self.target_shape)
 
     def get_config(self) -> dict[str, Any]:
-        own = {name: getattr(self, name) for name in ("filters", "dense", "activation", "fade_steps")}
-        return {**super().get_config(), "output_shape": self.target_shape, **own}
+        arguments = {name: getattr(self, name) for name in ("filters", "dense", "activation", "fade_steps")}
+        return {**super().get_config(), "output_shape": self.target_shape, **arguments}
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -103,7 +103,7 @@ class GrowingEncoder(GrowingNetwork):
 
     Args:
       output_shape: the shape of one output, without the batch.
-      filters: the channels that each stage is given, the first next to the image; height and width halve at each.
+      filters: the input channels of each stage, the first next to the image; height and width halve at each.
       dense: the size of the dense layer.
       activation: the Keras name of the activation.
       fade_steps: if not 0, the first stage fades in over so many training steps; `growing.grow` sets it.
@@ -112,13 +112,13 @@ class GrowingEncoder(GrowingNetwork):
     def build(self, input_shape: Sequence[int | None]) -> None:
         left, dtype = check_halving(self.filters, input_shape[1:]), self.dtype_policy
         widths, self.stages, self.pixels = (*self.filters, self.filters[-1]), [], []
-        for place, size in enumerate(self.filters):
-            shape = tuple(int(each or 0) // 2**place for each in input_shape[1:3])
-            if place < (2 if self.fade_steps else 1):
-                read = keras.layers.Conv2D(size, 1, dtype=dtype)
+        for index, channels in enumerate(self.filters):
+            shape = tuple(int(size or 0) // 2**index for size in input_shape[1:3])
+            if index < (2 if self.fade_steps else 1):
+                read = keras.layers.Conv2D(channels, 1, dtype=dtype)
                 self.pixels.append(self.made((*shape, input_shape[3]), read, self.activated()))
-            down = keras.layers.Conv2D(widths[place + 1], 4, strides=2, padding="same", dtype=dtype)
-            self.stages.append(self.made((*shape, size), down, self.activated()))
+            down = keras.layers.Conv2D(widths[index + 1], 4, strides=2, padding="same", dtype=dtype)
+            self.stages.append(self.made((*shape, channels), down, self.activated()))
         self.head = self.made(
             (*left, widths[-1]),
             keras.layers.Flatten(dtype=dtype),
@@ -144,7 +144,7 @@ class GrowingDecoder(GrowingNetwork):
 
     Args:
       output_shape: the shape of one output, `(height, width, channels)`.
-      filters: as given to the encoder: the channels that each stage gives, the first next to the image.
+      filters: as of the encoder: the output channels of each stage, the first next to the image.
       dense: the size of the dense layer.
       activation: the Keras name of the activation.
       fade_steps: if not 0, the first stage fades in over so many training steps; `growing.grow` sets it.
@@ -163,14 +163,14 @@ class GrowingDecoder(GrowingNetwork):
             keras.layers.Reshape(base, dtype=dtype),
         )
         self.stages, self.pixels = [], []
-        for place, size in enumerate(self.filters):
-            shape = tuple(each // 2**place for each in self.target_shape[:2])
-            up = keras.layers.Conv2DTranspose(size, 4, strides=2, padding="same", dtype=dtype)
-            small = (shape[0] // 2, shape[1] // 2, widths[place + 1])
+        for index, channels in enumerate(self.filters):
+            shape = tuple(size // 2**index for size in self.target_shape[:2])
+            up = keras.layers.Conv2DTranspose(channels, 4, strides=2, padding="same", dtype=dtype)
+            small = (shape[0] // 2, shape[1] // 2, widths[index + 1])
             self.stages.append(self.made(small, up, self.activated()))
-            if place < (2 if self.fade_steps else 1):
+            if index < (2 if self.fade_steps else 1):
                 write = keras.layers.Conv2D(self.target_shape[2], 1, dtype=dtype)
-                self.pixels.append(self.made((*shape, size), write))
+                self.pixels.append(self.made((*shape, channels), write))
         self.begin_fading()
 
     def call(self, inputs: Tensor, training: bool = False) -> Tensor:

@@ -1,4 +1,4 @@
-"""Masked dense layers: networks whose outputs may depend on some of their inputs only."""
+"""Masked dense layers: each output may depend on some of the inputs only."""
 
 import itertools
 from collections.abc import Sequence
@@ -36,8 +36,8 @@ class MaskedDense(keras.layers.Layer):
         return ops.matmul(inputs, kernel) + ops.cast(self.bias, self.compute_dtype)
 
     def get_config(self) -> dict[str, Any]:
-        own = {"mask": self.mask.tolist(), "kernel_initializer": self.kernel_initializer}
-        return {**super().get_config(), **own}
+        arguments = {"mask": self.mask.tolist(), "kernel_initializer": self.kernel_initializer}
+        return {**super().get_config(), **arguments}
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -88,5 +88,5 @@ class MaskedNetwork(keras.layers.Layer):
         return ops.reshape(value, (*ops.shape(value)[:-1], len(self.degrees), self.outputs))
 
     def get_config(self) -> dict[str, Any]:
-        own = {name: getattr(self, name) for name in ("degrees", "outputs", "context_dim", "hidden")}
-        return {**super().get_config(), **own}
+        arguments = {name: getattr(self, name) for name in ("degrees", "outputs", "context_dim", "hidden")}
+        return {**super().get_config(), **arguments}

@@ -33,8 +33,8 @@ def check_activation(name: str) -> str:
     try:
         keras.activations.get(name)
     except ValueError as error:
-        known = [each for each in dir(keras.activations) if each.islower() and not each.startswith("_")]
-        raise UserError(f"Unknown activation {name!r}.{nearest(name, known)} See keras.activations.") from error
+        names = [name for name in dir(keras.activations) if name.islower() and not name.startswith("_")]
+        raise UserError(f"Unknown activation {name!r}.{nearest(name, names)} See keras.activations.") from error
     return name
 
 
@@ -49,7 +49,7 @@ class MLP(keras.layers.Layer):
       batch_norm: normalise before each activation (Ioffe and Szegedy 2015, https://arxiv.org/abs/1502.03167).
     """
 
-    reads_vectors = True  # the input is flattened: what is given beside an image needs no place in it
+    reads_vectors = True  # the input is flattened: a condition is appended to the pixels
 
     def __init__(
         self,

@@ -37,13 +37,13 @@ class MaskedConv2D(keras.layers.Layer):
         return ops.conv(inputs, kernel, padding="same") + ops.cast(self.bias, self.compute_dtype)
 
     def last_row(self, rows: Tensor) -> Tensor:
-        """What `call` gives in one row, of the rows that the mask sees from there: `(batch, rows, width, channels)`."""
+        """The output of `call` in one row, from the rows under the mask there: `(batch, rows, width, channels)`."""
         kernel, sides = ops.cast(self.kernel[: rows.shape[1]], self.compute_dtype), self.mask.shape[1] // 2
         padded = ops.pad(rows, [[0, 0], [0, 0], [sides, sides], [0, 0]])
         return ops.conv(padded, kernel, padding="valid") + ops.cast(self.bias, self.compute_dtype)
 
     def last_place(self, places: Tensor) -> Tensor:
-        """What `call` gives in one place, of the places that a mask of one row sees: `(batch, places, channels)`."""
+        """The output of `call` at one position, from those under a mask of one row: `(batch, places, channels)`."""
         kernel = ops.cast(self.kernel[0, : places.shape[1]], self.compute_dtype)
         flat = ops.reshape(places, (-1, kernel.shape[0] * kernel.shape[1]))
         return ops.matmul(flat, ops.reshape(kernel, (-1, self.filters))) + ops.cast(self.bias, self.compute_dtype)
@@ -105,8 +105,8 @@ class GatedBlock(keras.layers.Layer):
         return new_above, new_left + left if self.kind == "b" else new_left
 
     def get_config(self) -> dict[str, Any]:
-        own = {"filters": self.filters, "kernel_size": self.kernel_size, "kind": self.kind}
-        return {**super().get_config(), **own}
+        arguments = {"filters": self.filters, "kernel_size": self.kernel_size, "kind": self.kind}
+        return {**super().get_config(), **arguments}
 
 
 def gate(value: Tensor) -> Tensor:
@@ -146,8 +146,8 @@ class PixelCNN(keras.layers.Layer):
         dtype = self.dtype_policy
         self.embedding = keras.layers.Embedding(self.entries, self.filters, dtype=dtype)
         self.gated = [
-            GatedBlock(self.filters, self.kernel_size, "b" if place else "a", dtype=dtype)
-            for place in range(self.blocks)
+            GatedBlock(self.filters, self.kernel_size, "b" if index else "a", dtype=dtype)
+            for index in range(self.blocks)
         ]
         self.hidden = keras.layers.Conv2D(self.filters, 1, activation="relu", dtype=dtype)
         self.last = keras.layers.Conv2D(self.entries, 1, dtype=dtype)
@@ -172,5 +172,5 @@ class PixelCNN(keras.layers.Layer):
         return (*input_shape, self.entries)
 
     def get_config(self) -> dict[str, Any]:
-        own = ("entries", "filters", "blocks", "kernel_size")
-        return {**super().get_config(), **{name: getattr(self, name) for name in own}}
+        names = ("entries", "filters", "blocks", "kernel_size")
+        return {**super().get_config(), **{name: getattr(self, name) for name in names}}

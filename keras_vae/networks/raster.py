@@ -43,14 +43,14 @@ def next_row(network: PixelCNN, last_row: Tensor, rows: Tensor) -> tuple[Any, An
       above: what the vertical stack gives the horizontal one at each place, `(batch, width, blocks, 2 filters)`.
       rows: the last rows of each block's input, `(batch, blocks, kernel_size // 2, width, filters)`.
     """
-    new, given, kept = _embedded(network, last_row), [], []
+    new, below, kept = _embedded(network, last_row), [], []
     for place, block in enumerate(network.gated):
         window = _with_last(block, rows[:, place], new)
         kept.append(window[:, -rows.shape[2] :])
         vertical = block.vertical.last_row(window)
-        given.append(block.down(vertical)[:, 0])
+        below.append(block.down(vertical)[:, 0])
         new = gate(vertical)[:, 0]
-    return ops.stack(given, axis=2), ops.stack(kept, axis=1)
+    return ops.stack(below, axis=2), ops.stack(kept, axis=1)
 
 
 def next_place(network: PixelCNN, last: Tensor, above: Tensor, left: Tensor) -> tuple[Any, Any]:
@@ -96,16 +96,16 @@ def draw(
         above, rows = next_row(network, last_row, rows)
 
         def one_place(column: Tensor, carry: Tensor) -> Any:
-            drawn, last, left = carry
+            integers, last, left = carry
             logits, left = next_place(network, last, ops.take(above, column, axis=1), left)
             last = choose(logits, row * width + column)
-            return ops.where(columns == column, last[:, None], drawn), last, left
+            return ops.where(columns == column, last[:, None], integers), last, left
 
         left = ops.zeros((count, *place_shapes(network)[0]), network.compute_dtype)
         start = ops.zeros((count, width), "int32"), nothing[:, 0], left
-        drawn = ops.fori_loop(0, width, one_place, start)[0]
+        integers = ops.fori_loop(0, width, one_place, start)[0]
         here = ops.arange(height, dtype="int32")[:, None] == row
-        return ops.where(here, drawn[:, None], grid), drawn, rows
+        return ops.where(here, integers[:, None], grid), integers, rows
 
     rows = ops.zeros((count, *row_shapes(network, width)[0]), network.compute_dtype)
     start = ops.zeros((count, height, width), "int32"), ops.tile(nothing, (1, width)), rows
@@ -119,12 +119,12 @@ def _embedded(network: PixelCNN, integers: Tensor) -> Tensor:
 
 
 def _at_one_place(convolution: Any, vectors: Tensor) -> Tensor:
-    """What a 1x1 convolution gives, `(batch, channels)`: a product of matrices, as ONNX has no convolution of those."""
-    kernel, bias = (ops.cast(each, vectors.dtype) for each in (convolution.kernel[0, 0], convolution.bias))
+    """A 1x1 convolution, `(batch, channels)`, as a product of matrices: ONNX has no convolution of one position."""
+    kernel, bias = (ops.cast(weight, vectors.dtype) for weight in (convolution.kernel[0, 0], convolution.bias))
     return convolution.activation(ops.matmul(vectors, kernel) + bias)
 
 
 def _with_last(block: GatedBlock, kept: Tensor, new: Tensor) -> Tensor:
-    """What a block's masks see: what was kept, then the new; the first block does not see its own row or place."""
+    """The window under a block's masks: the part kept, then the new, which the first block's masks leave out."""
     window = ops.concatenate([kept, new[:, None]], axis=1)
     return window[:, 1:] if block.kind == "a" else window

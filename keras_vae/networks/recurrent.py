@@ -12,7 +12,7 @@ from keras_vae.types import Tensor
 
 
 class _Recurrent(keras.layers.Layer):
-    """What both networks are made with, and the layers that they make of it."""
+    """Base of both networks: their arguments, and the layers made from them."""
 
     def __init__(
         self,
@@ -36,8 +36,8 @@ class _Recurrent(keras.layers.Layer):
         return (first[0] if isinstance(first, Sequence) else first, *self.target_shape)
 
     def get_config(self) -> dict[str, Any]:
-        own = {name: getattr(self, name) for name in ("units", "embedding_dim", "unroll")}
-        return {**super().get_config(), "output_shape": self.target_shape, **own}
+        arguments = {name: getattr(self, name) for name in ("units", "embedding_dim", "unroll")}
+        return {**super().get_config(), "output_shape": self.target_shape, **arguments}
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -82,8 +82,8 @@ class GRUEncoder(_Recurrent):
         return self.last(ops.concatenate(states, axis=-1))
 
     def get_config(self) -> dict[str, Any]:
-        own = {"vocabulary_size": self.vocabulary_size, "bidirectional": self.bidirectional}
-        return {**super().get_config(), **own}
+        arguments = {"vocabulary_size": self.vocabulary_size, "bidirectional": self.bidirectional}
+        return {**super().get_config(), **arguments}
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")

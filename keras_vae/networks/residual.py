@@ -52,7 +52,7 @@ class ResidualBlock(keras.layers.Layer):
 
 
 class _Residual(Stack):
-    """What the encoder and the decoder share."""
+    """Base of the encoder and the decoder."""
 
     def __init__(
         self,
@@ -79,7 +79,7 @@ class _Residual(Stack):
         return keras.layers.Conv2D(filters, kernel, strides=strides, padding="same", dtype=self.dtype_policy)
 
     def normalised(self) -> list[keras.layers.Layer]:
-        """What stands before the layer that reads off the result: the blocks' sum is not normalised itself."""
+        """The layers before the last one: the sum of the blocks is not normalised."""
         return [
             keras.layers.GroupNormalization(self.groups, dtype=self.dtype_policy),
             keras.layers.Activation(self.activation, dtype=self.dtype_policy),
@@ -150,9 +150,9 @@ class ResidualDecoder(_Residual):
         return [*stack, *self.normalised(), self.convolution(self.target_shape[-1])]
 
 
-def _check_map(filters: Sequence[int], image: Sequence[Any], given: Sequence[Any], left: Sequence[int]) -> None:
-    if tuple(given[:2]) != tuple(left):
+def _check_map(filters: Sequence[int], image: Sequence[Any], outputs: Sequence[Any], left: Sequence[int]) -> None:
+    if tuple(outputs[:2]) != tuple(left):
         raise UserError(
             f"A residual network of {len(filters)} stages stands between an image of shape {tuple(image)} and a map of "
-            f"{left[0]}x{left[1]}. Given: a map of {given[0]}x{given[1]}. Change filters, or the size of the map."
+            f"{left[0]}x{left[1]}. Given: a map of {outputs[0]}x{outputs[1]}. Change filters, or the size of the map."
         )

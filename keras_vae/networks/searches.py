@@ -85,8 +85,8 @@ def beam_search(decoder: Any, z: Tensor, length: int, beams: int) -> tuple[Any, 
         log_p = ops.reshape(log_p, (-1, beams, size))
         only_end = ops.where(ops.equal(ops.arange(size), 0), 0.0, -float("inf"))
         log_p = ops.where(ended[..., None], ops.cast(only_end, z.dtype), log_p)
-        scores, chosen = ops.top_k(ops.reshape(scores[..., None] + log_p, (-1, beams * size)), beams)
-        parents, last = ops.floor_divide(chosen, size)[..., None], ops.mod(chosen, size)
+        scores, best = ops.top_k(ops.reshape(scores[..., None] + log_p, (-1, beams * size)), beams)
+        parents, last = ops.floor_divide(best, size)[..., None], ops.mod(best, size)
 
         def survivors(value: Tensor) -> Any:
             return ops.take_along_axis(value, parents, axis=1)
@@ -97,7 +97,7 @@ def beam_search(decoder: Any, z: Tensor, length: int, beams: int) -> tuple[Any, 
         return tokens, state, scores, ended
 
     tokens = ops.zeros((ops.shape(z)[0], beams, length), "int32")
-    only_first = ops.where(ops.equal(ops.arange(beams), 0), 0.0, -float("inf"))  # all beams begin alike
+    only_first = ops.where(ops.equal(ops.arange(beams), 0), 0.0, -float("inf"))  # at first all beams are the same
     scores = ops.zeros_like(tokens[..., 0], dtype=z.dtype) + ops.cast(only_first, z.dtype)
     start = (tokens, decoder.initial_state(codes), scores, ops.zeros_like(tokens[..., 0], dtype="bool"))
     tokens, _, scores, _ = ops.fori_loop(0, length, one_step, start)

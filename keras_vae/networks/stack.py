@@ -1,4 +1,4 @@
-"""What networks that halve or double an image share."""
+"""Bases of the networks that halve or double an image."""
 
 from collections.abc import Sequence
 from typing import Any, Unpack
@@ -53,8 +53,8 @@ class Stack(keras.layers.Layer):
         return (input_shape[0], *self.target_shape)
 
     def get_config(self) -> dict[str, Any]:
-        own = {"output_shape": self.target_shape, "filters": self.filters, "activation": self.activation}
-        return {**super().get_config(), **own}
+        arguments = {"output_shape": self.target_shape, "filters": self.filters, "activation": self.activation}
+        return {**super().get_config(), **arguments}
 
 
 def check_halving(filters: Sequence[int], image_shape: Sequence[int | None]) -> tuple[int, int]:

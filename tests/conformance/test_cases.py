@@ -4,8 +4,11 @@ import inspect
 import re
 import sys
 
+import pytest
+
 import keras_vae.models
 from keras_vae.core import VAE
+from keras_vae.errors import UserError
 from keras_vae.models import MODELS
 from tests.conformance.cases import CASES, every_model
 
@@ -43,6 +46,9 @@ def test_concrete_models_are_final_and_the_engine_is_not_touched():
     for cls in MODELS.values():
         parents = [base for base in cls.__mro__[1:] if issubclass(base, VAE) and base is not VAE]
         assert not set(parents) & set(MODELS.values())
+        for parent in parents:
+            with pytest.raises(UserError, match=rf"{parent.__name__} is an abstract base.*Use VQVAE"):
+                parent()
         assert not {"train_step", "test_step", "fit", "evaluate"} & set(vars(cls)) or cls is VAE
 
 

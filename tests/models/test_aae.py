@@ -127,7 +127,7 @@ class TestLabels:
         none = np.full(16, -1, "int32")
         terms = [terms_of(model, y=y) for y in (None, none)]
         np.testing.assert_array_equal(*(each.penalty for each in terms))
-        np.testing.assert_array_equal(*(each.cache["drawn"] for each in terms))
+        np.testing.assert_array_equal(*(each.cache["prior_samples"] for each in terms))
 
     def test_codes_need_no_label_and_samples_take_one(self):
         model = compiled(AAE, **LABELLED)

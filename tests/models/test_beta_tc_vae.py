@@ -117,7 +117,7 @@ def test_arguments():
                 toy(BetaTCVAE, **arguments)
     assert_refused(BetaTCVAE, {"dataset_size": 10, "estimator": "weigthed"}, "Did you mean 'weighted'")
     assert_refused(BetaTCVAE, {"dataset_size": 10, "free_bits": 1.0}, r"BetaTCVAE does not take free_bits\.")
-    with pytest.raises(UserError, match=r"^beta must be a finite number"):
+    with pytest.raises(UserError, match=r"(alpha|beta|gamma) must be a finite number"):
         toy(BetaTCVAE, dataset_size=10, beta=-1.0)
     rising = {"name": "linear", "final": 2.0, "steps": 10, "initial": 0.0}
     model = toy(BetaTCVAE, dataset_size=10, alpha=rising, gamma=3.0, estimator="weighted", beta=5.0)

@@ -123,8 +123,8 @@ def test_learns_digits():
     ("arguments", "message"),
     [
         ({"levels": (5, 1)}, r"a count in levels must be a whole number, 2 or more\. Given: 1"),
-        ({"levels": ()}, r"levels whose product is from 2 to 65536"),
-        ({"levels": (256, 257)}, r"levels whose product is from 2 to 65536\. Given: .*levels=\(256, 257\)"),
+        ({"levels": ()}, r"levels with a product from 2 to 65536"),
+        ({"levels": (256, 257)}, r"levels with a product from 2 to 65536\. Given: .*levels=\(256, 257\)"),
         ({"free_bits": 1.0}, r"FSQVAE does not take free_bits"),
     ],
 )

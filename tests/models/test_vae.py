@@ -5,7 +5,7 @@ import numpy as np
 
 from keras_vae.models import VAE
 from tests.digits import assert_learned, digits, plain
-from tests.toys import PLAIN, SHAPE, binary, toy
+from tests.toys import PLAIN, SHAPE, binary, same, toy, weights
 
 
 def test_training_reaches_what_the_data_allow():
@@ -45,3 +45,10 @@ def test_defaults_are_the_seed_architecture():
     x = binary(4, (28, 28, 1))
     assert model.elbo(x).shape == (4,)
     assert abs(model.elbo(x).mean() + 784 * np.log(2)) < 60, "an untrained model says about 1 bit a pixel"
+
+
+def test_a_model_that_is_not_compiled_is_saved_and_comes_back(tmp_path):
+    model = toy()
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert not again.compiled and same(weights(again), weights(model))

@@ -69,6 +69,11 @@ def test_hidden_sizes_are_a_list(hidden):
         MLP((2,), hidden=hidden)
 
 
+def test_sizes_of_numpy_are_integers():
+    config = MLP((3,), hidden=(4, np.int64(5))).get_config()
+    assert config["hidden"] == (4, 5) and all(type(size) is int for size in config["hidden"])
+
+
 def test_an_unknown_activation():
     with pytest.raises(UserError, match=r"Unknown activation 'rleu'\. Did you mean 'relu'"):
         MLP((2,), activation="rleu")

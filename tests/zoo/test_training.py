@@ -30,7 +30,7 @@ REFUSED = {
     "scale": ({"model.likelihood": {"name": "gaussian", "scale": -1.0}}, r"positive number, .* Given: -1\.0\."),
     "schedule": ({"model.beta": {"name": "sigmod"}}, r"Unknown schedule 'sigmod'\. Did you mean 'sigmoid'\?"),
     "schedule argument": ({"model.beta": {"name": "linear", "step": 3}}, r"'linear' has no argument 'step'.*'steps'"),
-    "negative beta": ({"model.beta": -1}, r"Constant\.value must be a finite number, 0 or more\. Given: -1\.0\."),
+    "negative beta": ({"model.beta": -1}, r"beta must be a finite number, 0 or more\. Given: -1\."),
     "free bits": ({"model.free_bits": -0.5}, r"free_bits is a number of nats, 0 or more\. Given: -0\.5\."),
     "optimizer": ({"training.optimizer": "adma"}, r"Unknown optimizer 'adma'\. Did you mean .*'adam'"),
     "optimizer of nothing": ({"training.optimizer": {}}, r"a table of 'name' and arguments\. Given: \{\}"),

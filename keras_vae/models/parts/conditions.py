@@ -1,4 +1,4 @@
-"""Labels as conditions: what models that read one share."""
+"""Conditions, labels and vectors: one-hot rows, inputs of networks, and checks."""
 
 import math
 import warnings
@@ -91,8 +91,8 @@ def check_one(condition: object, name: str, spec: Spec, count: int) -> np.ndarra
 def reads_vectors(network: keras.Layer) -> bool:
     """Whether a network, a layer or a class of layers, reads an image as one vector: else it reads planes.
 
-    It says so itself, by an attribute `reads_vectors` that is true, as `keras_vae.networks.MLP` does; or its inputs,
-    where it was made with them, have one axis beside the batch's.
+    It declares so by an attribute `reads_vectors` that is true, as `keras_vae.networks.MLP` does; or by its inputs,
+    where it was made with them: they have one axis, the batch's not counted.
     """
     declared = getattr(network, "input_shape", None)
     flat = isinstance(declared, tuple) and len(declared) == 2 and not isinstance(declared[-1], Sequence)
@@ -102,8 +102,8 @@ def reads_vectors(network: keras.Layer) -> bool:
 def joined(network: keras.Layer, x: Tensor, features: Tensor) -> Tensor:
     """Images `(batch, height, width, channels)` and features `(batch, size)` as the one input of `network`.
 
-    One that reads vectors is given all pixels and then the features, `(batch, pixels + size)`: repeated on each pixel
-    they would have as many weights as there are pixels. Any other is given each feature as a further channel.
+    One that reads vectors takes all pixels and then the features, `(batch, pixels + size)`: repeated on each pixel they
+    would have as many weights as there are pixels. Any other takes each feature as one more channel.
     """
     if reads_vectors(network):
         return ops.concatenate([ops.reshape(x, (-1, math.prod(x.shape[1:]))), features], axis=-1)
@@ -112,10 +112,10 @@ def joined(network: keras.Layer, x: Tensor, features: Tensor) -> Tensor:
 
 
 def network_shapes(model: "VAE", shapes: dict[str, tuple[Any, ...]], size: int) -> dict[str, tuple[Any, ...]]:
-    """`VAE.network_shapes` for an encoder and a decoder that both read `size` features beside their input.
+    """`VAE.network_shapes` for an encoder and a decoder that both read `size` features besides their input.
 
     Args:
-      model: which is being made, and knows what its encoder is to be.
+      model: under construction; its `specs` say what the encoder will be.
       shapes: those without a condition.
       size: of the condition's features.
     """
@@ -150,7 +150,7 @@ def labels_or_none(condition: ConditionLike, classes: int, count: int) -> np.nda
 
 
 def check_shares(shares: Sequence[float] | None, classes: int) -> tuple[float, ...] | None:
-    """The probabilities of the classes, or None: all alike.
+    """The probabilities of the classes, or None: all equal.
 
     Raises:
       UserError: not one positive number for each class, or a sum that is not 1.
@@ -168,8 +168,8 @@ def check_shares(shares: Sequence[float] | None, classes: int) -> tuple[float, .
 
 def log_shares(shares: Sequence[float] | None, classes: int) -> np.ndarray:
     """log p(y), of the probabilities that `check_shares` returns: float64 `(classes,)`."""
-    given = np.asarray(shares or [1.0] * classes)
-    return np.log(given / given.sum())
+    array = np.asarray(shares or [1.0] * classes)
+    return np.log(array / array.sum())
 
 
 def warn_unlabelled(model: str, labelled: bool) -> None:

@@ -47,7 +47,7 @@ class Levels:
         return (*places, 2 * size + (self.hidden if name != self.names[-1] else 0))
 
     def below(self, name: str, above: Mapping[str, Any], network: Callable[[Tensor], Tensor]) -> Tensor:
-        """What `network` gives of the draws above a level; their leading axes are kept.
+        """The outputs of `network` for the draws above a level; their leading axes are kept.
 
         Args:
           name: of the level.
@@ -67,8 +67,8 @@ class Levels:
           UserError: not as many as levels.
         """
         if len(weights) != len(self.names):
-            given = f"latent_dims={[*self.shapes.values()]}, level_betas={weights!r}"
-            raise UserError(f"There are as many level_betas as levels. Given: {given}.")
+            sizes = f"latent_dims={[*self.shapes.values()]}, level_betas={weights!r}"
+            raise UserError(f"There are as many level_betas as levels. Given: {sizes}.")
         return [schedule(weight, "level_betas") for weight in weights]
 
     def rungs(self) -> dict[str, tuple[Shape, Shape]]:
@@ -88,7 +88,7 @@ class Levels:
     def joined(self, z: Mapping[str, Any], names: Sequence[str]) -> Tensor:
         """These levels of `z` side by side, `(batch, *joined_shape(names))`; the first, lowest one gives the size.
 
-        A vector beside a map has its numbers at each place; a smaller map is repeated to the size of the first.
+        A vector next to a map has its numbers at every position; a smaller map is repeated to the size of the first.
         """
         if len(self.shapes[names[0]]) == 1:
             return ops.concatenate([z[name] for name in names], axis=-1)
@@ -113,15 +113,15 @@ class Levels:
           UserError: no mapping of these names, or arrays that do not fit or differ in number.
         """
         if not isinstance(z, Mapping) or set(z) != set(self.names):
-            given = f"a mapping of {', '.join(map(str, z))}" if isinstance(z, Mapping) else type(z).__name__
+            kind = f"a mapping of {', '.join(map(str, z))}" if isinstance(z, Mapping) else type(z).__name__
             raise UserError(
-                f"A code is a mapping of the arrays {', '.join(self.names)}, as encode gives it. Given: {given}."
+                f"A code is a mapping of the arrays {', '.join(self.names)}, as encode gives it. Given: {kind}."
             )
-        found = {name: checks.check_codes(z[name], shape, name) for name, shape in self.shapes.items()}
-        if len({len(array) for array in found.values()}) > 1:
-            counts = ", ".join(f"{name}: {len(array)}" for name, array in found.items())
+        arrays = {name: checks.check_codes(z[name], shape, name) for name, shape in self.shapes.items()}
+        if len({len(array) for array in arrays.values()}) > 1:
+            counts = ", ".join(f"{name}: {len(array)}" for name, array in arrays.items())
             raise UserError(f"Every level of a code must have one batch size. Given: {counts}.")
-        return {name: array.astype(dtype) for name, array in found.items()}
+        return {name: array.astype(dtype) for name, array in arrays.items()}
 
 
 def shapes_of(latent_dims: object) -> dict[str, tuple[int, ...]]:

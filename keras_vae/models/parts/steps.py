@@ -32,17 +32,17 @@ def step_graphs(model: "SequenceVAE") -> list[Graph]:
         logits, state = model.decoder.step(token, state, z)
         return {"logits": ops.cast(logits, model.float_dtype), "next_state": ops.cast(state, model.float_dtype)}
 
-    given = {"token": Spec((), "int32", "index", model.vocabulary_size), "state": Spec((units,), "float32", "code")}
+    inputs = {"token": Spec((), "int32", "index", model.vocabulary_size), "state": Spec((units,), "float32", "code")}
     return [
         Graph("decoder_start", "start", codes, start, "state", ("state",)),
-        Graph("decoder_step", "step", given | codes, step, "logits", ("next_state",)),
+        Graph("decoder_step", "step", inputs | codes, step, "logits", ("next_state",)),
     ]
 
 
 def raster_graphs(network: "PixelCNN", shape: Sequence[int], grid: tuple[int, int]) -> list[Graph]:
     """A PixelCNN over codes: `prior_row` and `prior_step`, called once a row and once a place, and `prior_sampler`.
 
-    `prior_row`: the row above, and the state of rows -> `above`, what each place of the row is given, and `next_rows`.
+    `prior_row`: the row above, and the state of rows -> `above`, the input of each place of the row, and `next_rows`.
     `prior_step`: the integer to the left, a place of `above`, and the state of the row -> `logits` and `next_left`.
     States are zeros at first; `entries` stands for the integers before the first of a row, and above the first row.
     `prior_sampler`: noise -> `codes`, a draw, if the noise is Gumbel(0, 1): at each place the largest logit + noise.
