@@ -15,7 +15,6 @@ from keras_vae.types import Condition, ConditionLike, Tensor
 
 if TYPE_CHECKING:
     from keras_vae.backend import tfd
-
     from keras_vae.core import VAE
 
 
