@@ -84,8 +84,8 @@ def classifier_on(model: "VAE", num_classes: int, seed: int = 0, trainable: bool
       trainable: whether the encoder learns too.
 
     Raises:
-      UserError: fewer than two classes; a model that is not of images; or one with an encoder that also reads a condition,
-        which would be the label.
+      UserError: fewer than two classes; a model that is not of images; or one with an encoder that also reads a
+        condition, which would be the label.
     """
     num_classes = check_whole_number(num_classes, "num_classes", minimum=2)
     if model.x_spec().kind != "image" or model.network_shapes()["encoder"][0] != model.image_shape:

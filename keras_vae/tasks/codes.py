@@ -32,8 +32,8 @@ def check_real(model: "VAE") -> None:
     if model.latent_kind == "index":
         shapes = ", ".join(f"{name} of shape {spec.shape}, integers" for name, spec in model.latent_spec().items())
         raise NotApplicable(
-            f"This task needs real-valued codes. Given: {type(model).__name__}, whose code is {shapes}, with nothing in "
-            f"between."
+            f"This task needs real-valued codes. Given: {type(model).__name__}, whose code is {shapes}, with nothing "
+            f"in between."
         )
 
 

@@ -13,8 +13,7 @@ from keras_vae.errors import UserError
 from keras_vae.types import Condition, ConditionLike, Tensor
 
 if TYPE_CHECKING:
-    from tensorflow_probability import distributions as tfd
-
+    from keras_vae.backend import tfd
     from keras_vae.core import VAE
 
 

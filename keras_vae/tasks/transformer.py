@@ -17,7 +17,7 @@ from keras_vae import backend, randomness
 from keras_vae.backend import tfd
 from keras_vae.checks import BLOCK, check_whole_number, in_blocks
 from keras_vae.models import VAE
-from keras_vae.types import Latent, Tensor
+from keras_vae.types import Tensor
 
 # Standard deviations of a column that a pixel's range [0, 1] covers.
 _RANGE = 40.0
@@ -26,20 +26,33 @@ _DTYPE = "float64"
 _NUMBERS = 2**24  # of decoded rows, held at once
 
 
-class _OneNoise:
-    """A Gaussian q(z|x) whose draws have one noise for all examples; what `VAE.log_weights` asks of a posterior."""
+class _OneNoise(tfd.Distribution):
+    """A Gaussian q(z|x) with the same noise for all examples of a draw."""
 
     def __init__(self, posterior: tfd.Distribution) -> None:
-        self._own = posterior
+        self._posterior = posterior
+        super().__init__(posterior.dtype, tfd.FULLY_REPARAMETERIZED, validate_args=False, allow_nan_stats=True)
 
-    def sample(self, samples: int, seed: Tensor) -> Any:
-        inner = self._own.distribution
-        unit = tfd.Normal(ops.zeros_like(inner.loc[:1]), ops.ones_like(inner.loc[:1]))
-        noise = unit.sample(samples, seed=seed)  # (samples, 1, latent_dim)
-        return inner.loc + inner.scale * noise
+    def _sample_n(self, n: Any, seed: Tensor) -> Tensor:
+        mean, deviation = self._posterior.mean(), self._posterior.stddev()
+        unit = tfd.Normal(ops.zeros_like(mean[:1]), ops.ones_like(mean[:1]))
+        noise = unit.sample(n, seed=seed)  # (samples, 1, latent_dim)
+        return mean + deviation * noise
 
-    def log_prob(self, z: Latent) -> Any:
-        return self._own.log_prob(z)
+    def _log_prob(self, value: Tensor) -> Tensor:
+        return self._posterior.log_prob(value)
+
+    def _batch_shape(self) -> Any:
+        return self._posterior.batch_shape
+
+    def _batch_shape_tensor(self) -> Any:
+        return self._posterior.batch_shape_tensor()
+
+    def _event_shape(self) -> Any:
+        return self._posterior.event_shape
+
+    def _event_shape_tensor(self) -> Any:
+        return self._posterior.event_shape_tensor()
 
 
 def _log_density(model: VAE) -> Callable[[Tensor, int, Tensor], Tensor]:

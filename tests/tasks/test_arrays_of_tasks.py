@@ -194,7 +194,7 @@ def test_with_few_labels_a_pretrained_encoder_learns_digits_better_than_a_new_on
         (lambda m, x: tasks.m1_classifier(m, x, [0, 1, 1, -1]), r"Given: labels below 0\. Leave unlabelled images out"),
         (lambda m, x: tasks.m1_classifier(m, x, [0, 1, 0, 1], 0.0), r"regularisation is more than 0"),
         (lambda m, x: tasks.m1_classifier(m, x * np.nan, [0, 1, 0, 1]), "x must be finite"),
-        (lambda m, x: tasks.m1_classifier(discrete(), x, [0, 1, 0, 1]), r"a code of real numbers\. Given: VQVAE"),
+        (lambda m, x: tasks.m1_classifier(discrete(), x, [0, 1, 0, 1]), r"needs real-valued codes\. Given: VQVAE"),
         (lambda m, x: tasks.m1_classifier(toy(CVAE, num_classes=2), x, [0, 1, 0, 1]), "A CVAE needs a condition"),
         (lambda m, x: tasks.classifier_on(toy(CVAE, num_classes=2), 2), r"reads images and nothing else\..* a CVAE"),
         (lambda m, x: tasks.classifier_on(tiny(), 2), r"reads images and nothing else\..* a SequenceVAE"),
