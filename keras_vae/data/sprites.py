@@ -9,7 +9,6 @@ As there, an image may have several factors: a square looks the same every 10 or
 """
 
 import functools
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -100,8 +99,8 @@ def check_factors(factors: ArrayLike) -> np.ndarray:
     return array.astype("int64")
 
 
-def factors_of(index: Any) -> np.ndarray:
-    """The factors of places in the grid, 0 to `COUNT - 1`, whose last factor runs fastest: int32 `(count, 5)`."""
+def factors_of(index: ArrayLike) -> np.ndarray:
+    """Return the factors of positions in the grid, 0 to `COUNT - 1`, the last factor fastest: int32 `(count, 5)`."""
     return np.stack(np.unravel_index(np.asarray(index), tuple(FACTORS.values())), axis=-1).astype("int32")
 
 
