@@ -34,7 +34,7 @@ class _Examples:
     white: int = 1  # the value in `rows` of a white pixel
     binary: bool = False  # only 0 and 1
     tokens: bool = False
-    binarize: bool = False  # each epoch anew
+    binarize: bool = False  # in each epoch
     dequantize: bool = False
     render: Callable[[np.ndarray], np.ndarray] | None = None
 
