@@ -1,4 +1,4 @@
-"""The boundary where a user's arrays enter: checked on the host, since XLA drops asserts, and cut into blocks."""
+"""Checks of arguments and arrays, on the host since XLA drops asserts; and calls in blocks of examples."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeGuard
@@ -7,16 +7,16 @@ import numpy as np
 
 from keras_vae.errors import UserError
 
-# Examples in one call of a compiled function; also the unit of evaluation noise, so results do not depend on how many
-# examples are asked for at once.
+# Examples in one call of a compiled function; also the unit of evaluation noise, so that results do not depend on the
+# number of examples.
 BLOCK = 256
 
 
 def check_images(x: object, image_shape: Sequence[int], name: str = "x") -> np.ndarray:
-    """`x` as a float array of shape `(batch, *image_shape)`, finite, in [0, 1].
+    """Return `x` as a float array of shape `(batch, *image_shape)`, finite, in [0, 1].
 
     Raises:
-      UserError: any of these does not hold; the message names the rule, what was given, and the remedy.
+      UserError: one of these does not hold; the message has the rule, the value received, and a remedy.
     """
     expected = f"(batch, {', '.join(map(str, image_shape))})"
     array = _numbers(x, name)
@@ -37,21 +37,25 @@ def check_pixels(array: np.ndarray, name: str = "x") -> None:
         return
     low, high = float(array.min()), float(array.max())
     if not np.isfinite([low, high]).all():
-        bad = int(np.size(array) - np.isfinite(array).sum())
-        raise UserError(f"{name} must be finite. Given: {bad} values that are NaN or infinite. Remove those examples.")
+        count = int(np.size(array) - np.isfinite(array).sum())
+        raise UserError(
+            f"{name} must be finite. Given: {count} values that are NaN or infinite. Remove those examples."
+        )
     if low < 0 or high > 1:
         remedy = "divide by 255" if 1 < high <= 255 and low >= 0 else "rescale them"
         raise UserError(f"Pixels of {name} must lie in [0, 1]. Given: values from {low:g} to {high:g}; {remedy}.")
 
 
 def pieces(array: np.ndarray) -> Iterator[np.ndarray]:
-    """The numbers of `array` in flat pieces that fit a processor's cache: a check of a whole data set, in one pass."""
+    """Yield `array` in flat pieces that fit a processor's cache, so that a check of a whole dataset is one pass."""
     flat = array.reshape(-1)
     return (flat[start : start + 65536] for start in range(0, flat.size, 65536))
 
 
-def check_codes(z: object, shape: Sequence[int], name: str = "z", what: str = "the model's latent size") -> np.ndarray:
-    """`z` as a finite float array of shape `(batch, *shape)`, which is `what`.
+def check_codes(
+    z: object, shape: Sequence[int], name: str = "z", source: str = "the model's latent size"
+) -> np.ndarray:
+    """Return `z` as a finite float array of shape `(batch, *shape)`; `source` explains the shape in messages.
 
     Raises:
       UserError: wrong shape or dtype, NaN or infinity.
@@ -59,7 +63,7 @@ def check_codes(z: object, shape: Sequence[int], name: str = "z", what: str = "t
     array = _numbers(z, name)
     if array.ndim != len(shape) + 1 or array.shape[1:] != tuple(shape):
         raise UserError(
-            f"{name} must have shape (batch, {', '.join(map(str, shape))}), {what}. Given: "
+            f"{name} must have shape (batch, {', '.join(map(str, shape))}), {source}. Given: "
             f"{array.shape}.{f' Add the batch axis: {name}[None].' if array.shape == tuple(shape) else ''}"
         )
     if not np.isfinite(array).all():
@@ -68,7 +72,7 @@ def check_codes(z: object, shape: Sequence[int], name: str = "z", what: str = "t
 
 
 def check_whole_number(value: object, name: str, minimum: int = 1) -> int:
-    """`value` as an int of at least `minimum`, that int32, the type of seeds and sizes in a graph, can hold.
+    """Return `value` as an int, at least `minimum` and within int32, the type of seeds and sizes in a graph.
 
     Raises:
       UserError: it is no whole number, too small or too large.
@@ -81,17 +85,17 @@ def check_whole_number(value: object, name: str, minimum: int = 1) -> int:
 
 
 def is_whole_number(value: object) -> TypeGuard[int]:
-    """Whether `value` is an integer of Python or numpy; a bool is none."""
+    """Whether `value` is an integer of Python or numpy, and not a bool."""
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Whether `value` is a real number of Python or numpy; a bool is none."""
+    """Whether `value` is a real number of Python or numpy, and not a bool."""
     return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool | np.bool_)
 
 
 def check_number(value: object, name: str, minimum: float = 0.0) -> float:
-    """`value` as a finite float of at least `minimum`.
+    """Return `value` as a finite float, at least `minimum`.
 
     Raises:
       UserError: it is no number, not finite, or too small.
@@ -102,7 +106,7 @@ def check_number(value: object, name: str, minimum: float = 0.0) -> float:
 
 
 def check_labels(labels: object, classes: int, name: str = "condition") -> np.ndarray:
-    """`labels` as int32 of shape `(batch,)`, each from 0 to `classes - 1`, or -1: unlabelled.
+    """Return `labels` as int32 of shape `(batch,)`, from 0 to `classes - 1`, or -1 for a missing label.
 
     Raises:
       UserError: not whole numbers, of another shape, or out of range.
@@ -122,7 +126,7 @@ def check_labels(labels: object, classes: int, name: str = "condition") -> np.nd
 
 
 def check_tokens(x: object, shape: Sequence[int], classes: int, name: str = "x") -> np.ndarray:
-    """`x` as int32 token ids `(batch, *shape)`, each below `classes`, and nothing but 0 after a sequence's first 0.
+    """Return `x` as int32 token ids `(batch, *shape)` below `classes`, with only 0 after the first 0 of a sequence.
 
     Raises:
       UserError: not whole numbers, of another shape, out of range, or a sequence that goes on after its end.
@@ -139,17 +143,15 @@ def check_tokens(x: object, shape: Sequence[int], classes: int, name: str = "x")
             f"{name} must lie from 0 to {classes - 1}, the tokens of the vocabulary. Given: tokens from {array.min()} "
             f"to {array.max()}."
         )
-    goes_on = ((array[:, :-1] == 0) & (array[:, 1:] != 0)).any(axis=-1)
-    if goes_on.any():
-        place = int(goes_on.argmax())
-        raise UserError(
-            f"Token 0 ends a sequence, and only 0 follows it. Given: {name}[{place}], {array[place].tolist()}."
-        )
+    unended = ((array[:, :-1] == 0) & (array[:, 1:] != 0)).any(axis=-1)
+    if unended.any():
+        row = int(unended.argmax())
+        raise UserError(f"Token 0 ends a sequence, and only 0 follows it. Given: {name}[{row}], {array[row].tolist()}.")
     return array.astype("int32", copy=False)
 
 
 def check_indices(codes: object, shape: Sequence[int], classes: int, name: str = "codes") -> np.ndarray:
-    """`codes` as int32 of shape `(batch, *shape)`, each from 0 to `classes - 1`.
+    """Return `codes` as int32 of shape `(batch, *shape)`, from 0 to `classes - 1`.
 
     Raises:
       UserError: not whole numbers, of another shape, or out of range.
@@ -172,26 +174,26 @@ def check_indices(codes: object, shape: Sequence[int], classes: int, name: str =
 def in_blocks(
     function: Callable[..., Any], arrays: Mapping[str, np.ndarray], pad: bool = False, size: int = BLOCK
 ) -> Any:
-    """Call `function(block, arrays)` on blocks of `size` examples, and join what it returns along the batch.
+    """Call `function(block, arrays)` on blocks of `size` examples, and join the results along the batch.
 
     Args:
-      function: from the block's number and a mapping of arrays to an array, or a mapping of arrays, in numpy or TF.
+      function: from the number of the block and a mapping of arrays to an array, or a mapping of arrays.
       arrays: at least one, of equal first axis, which may be 0.
-      pad: fill the last block with repetitions of its first example, so that noise of the block's shape does not
-        depend on how many examples it holds.
+      pad: fill the last block with repetitions of its first example, so that noise of the shape of a block does not
+        depend on the number of examples.
       size: of a block.
     """
     count = len(next(iter(arrays.values())))
     results = []
     for block, start in enumerate(range(0, max(count, 1), size)):
         part = {name: array[start : start + size] for name, array in arrays.items()}
-        held = len(next(iter(part.values())))
-        missing = (size if pad else max(held, 1)) - held
+        length = len(next(iter(part.values())))
+        missing = (size if pad else max(length, 1)) - length
         if missing:
             part = {name: np.concatenate([a, _filler(a, missing)]) for name, a in part.items()}
         result = function(block, part)
         result = result if isinstance(result, Mapping) else {"": result}
-        results.append({name: np.asarray(value)[:held] for name, value in result.items()})
+        results.append({name: np.asarray(value)[:length] for name, value in result.items()})
     joined = {name: np.concatenate([result[name] for result in results]) for name in results[0]}
     return joined.get("", joined)
 

@@ -1,12 +1,12 @@
-"""The errors a user can mend. Each message says the rule, what was given, and what to do."""
+"""Errors that a user can correct. A message has the rule, the value received, and a remedy."""
 
 
 class UserError(ValueError):
-    """A mistake at the library's boundary; the command line prints its message without a traceback."""
+    """Invalid input to the library; the command line prints the message without a traceback."""
 
 
 class CorruptFileError(UserError):
-    """A file of weights or of a bundle that is missing, truncated, or not the one that was published."""
+    """A file of weights or of a bundle that is missing, truncated, or not the published one."""
 
 
 class DivergedError(UserError, ArithmeticError):
@@ -16,15 +16,15 @@ class DivergedError(UserError, ArithmeticError):
 class ExportError(UserError):
     """An exported file that its runtime refuses, or whose outputs differ from Keras's.
 
-    `format_name` is the format that cannot hold the model, where that is what is wrong: the others can be exported.
+    `format_name` is the format that cannot hold the model, if that is the reason: the others can be exported.
     """
 
     format_name: str | None = None
 
 
 class UnavailableError(UserError):
-    """Something optional, a runtime or a dataset, that is not installed or cannot be reached."""
+    """An optional part, a runtime or a dataset, that is not installed or cannot be reached."""
 
 
 class NotApplicable(UserError):
-    """What was asked for does not apply: this model, or these data, have no such part."""
+    """A request that does not apply, since the model or the data have no such part."""

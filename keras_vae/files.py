@@ -1,4 +1,4 @@
-"""Writing files so that a reader never sees half of one, whatever interrupts the writer."""
+"""Atomic writes: a reader never sees half a file, whatever interrupts the writer."""
 
 import errno
 import hashlib
@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from keras_vae.errors import UserError
 
@@ -24,8 +24,8 @@ _TEMPORARY, _ASIDE = ".keras_vae-", "replaced"
 def atomic(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path of the same name; it becomes `path`, a file or a whole folder, when the block succeeds.
 
-    The temporary folder lies beside `path`, so that the last step is one rename on one file system. Whatever ends
-    the block early, Ctrl-C and a full disk among them, leaves `path` as it was and removes what was written.
+    The temporary folder is in the parent of `path`, so that the last step is one rename on one file system. If the
+    block ends early, by Ctrl-C or on a full disk, `path` stays as it was and the temporary folder is removed.
 
     Raises:
       UserError: the file could not be written, with the system's reason.
@@ -43,7 +43,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
     except UserError:
         raise
     except Exception as error:
-        # h5py, TensorFlow and matplotlib each dress a full disk in another exception: what they share is the outcome.
+        # A full disk is another exception in each of h5py, TensorFlow and matplotlib.
         if isinstance(error, OSError) or "too large" in str(error).lower() or "no space" in str(error).lower():
             raise UserError(
                 f"Cannot write {path}: {_reason(error)}. Nothing was left behind; free some room or write elsewhere."
@@ -54,9 +54,9 @@ def atomic(path: str | Path) -> Iterator[Path]:
 
 
 def require_room(path: str | Path, size: int) -> None:
-    """Raise OSError unless `size` bytes can be written to `path`, which is left absent.
+    """Raise OSError unless `size` bytes can be written to `path`, which is removed again.
 
-    For writers that do not survive a full disk: HDF5 crashes the process when it cannot write what it holds back.
+    For writers that do not survive a full disk: HDF5 crashes the process when it cannot flush its buffers.
     """
     try:
         with open(path, "wb") as file:
@@ -73,7 +73,7 @@ def write_text(path: str | Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8")
 
 
-def write_json(path: str | Path, value: Any) -> None:
+def write_json(path: str | Path, value: object) -> None:
     """Write `value` to `path` atomically, as indented JSON."""
     write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
 
@@ -82,7 +82,7 @@ def write_array(path: str | Path, array: "np.ndarray") -> None:
     """Write `array` to `path` atomically, as .npy."""
     import numpy as np
 
-    # Through memory: on a full disk, NumPy says how many items it wrote, and not why.
+    # Through memory: on a full disk, the message of NumPy has the number of items written, and not the reason.
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
     with atomic(path) as temporary:
@@ -100,7 +100,7 @@ def write_arrays(path: str | Path, arrays: Mapping[str, "np.ndarray"]) -> None:
 
 
 def read_array(path: str | Path) -> "np.ndarray":
-    """The array of an .npy file; never unpickles.
+    """Read the array of an .npy file, without unpickling.
 
     Raises:
       UserError: no such file, or no array of numbers.
@@ -125,10 +125,10 @@ def sha256(path: str | Path) -> str:
 
 
 def check_output_folder(folder: str | Path, manifest: str, overwrite: bool = False) -> Path:
-    """Refuse a folder whose contents are not ours.
+    """Return `folder`, after refusing one with contents of another origin.
 
-    A folder is ours if it holds `manifest`, the file that every run of its kind writes. Leftovers of writers that
-    were killed are removed from it; what one was about to put in its place is put there.
+    The contents are ours if `manifest` is among them, the file that every run of a command writes. The leftovers of
+    writers that were killed are removed; a replacement that was complete but not yet renamed is put in its place.
 
     Raises:
       UserError: `folder` is a file, or has other contents and `overwrite` is false.
@@ -157,7 +157,7 @@ def _flush_to_disk(path: Path) -> None:
 
 
 def _replace(source: Path, target: Path, aside: Path) -> None:
-    """Rename `source` to `target`; a folder that stands there is moved aside first, and back if the rename fails."""
+    """Rename `source` to `target`; an existing folder is moved aside first, and back if the rename fails."""
     if not target.is_dir():
         os.replace(source, target)
         return
@@ -173,9 +173,9 @@ def _replace(source: Path, target: Path, aside: Path) -> None:
 
 
 def _finish_replacing(folder: Path) -> None:
-    """Where a writer was killed between its two renames, the folder is gone and what replaces it, whole, has no name.
+    """Finish the second rename of a writer that was killed between its two: the old folder is aside, the new one whole.
 
-    Scratch folders of other writers, which may be at work, have nothing set aside, and are left alone.
+    Scratch folders of writers that are at work have nothing set aside, and are left alone.
     """
     if folder.exists():
         return

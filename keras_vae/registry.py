@@ -1,29 +1,31 @@
-"""Things that are chosen by name: `"mlp"`, `{"name": "sigmoid", "final": 4.0, ...}`, or an instance."""
+"""Lookup by name, with suggestions: `"mlp"`, or `{"name": "sigmoid", "final": 4.0, ...}`."""
 
 import inspect
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from keras_vae.errors import UserError
 
+Entry = TypeVar("Entry")
 
-def nearest(name: str, known: Iterable[str]) -> str:
-    """`" Did you mean 'x'?"`, or an empty string where nothing is near."""
-    import difflib  # what is named rightly needs none
 
-    matches = difflib.get_close_matches(str(name), list(known), n=3, cutoff=0.5)
+def nearest(name: str, names: Iterable[str]) -> str:
+    """Return `" Did you mean 'x'?"` with the nearest of `names`, or an empty string if none is near."""
+    import difflib  # only needed for errors
+
+    matches = difflib.get_close_matches(str(name), list(names), n=3, cutoff=0.5)
     return f" Did you mean {' or '.join(repr(match) for match in matches)}?" if matches else ""
 
 
-def choose(kind: str, name: str, known: Mapping[str, Any]) -> Any:
-    """The entry `name` of `known`.
+def choose(kind: str, name: str, entries: Mapping[str, Entry]) -> Entry:
+    """Return the entry `name` of `entries`.
 
     Raises:
-      UserError: no such entry; the message lists those that there are.
+      UserError: no such entry; the message lists the names and suggests the nearest.
     """
-    if name not in known:
-        raise UserError(f"Unknown {kind} {name!r}.{nearest(name, known)} Known: {', '.join(sorted(known))}.")
-    return known[name]
+    if name not in entries:
+        raise UserError(f"Unknown {kind} {name!r}.{nearest(name, entries)} Known: {', '.join(sorted(entries))}.")
+    return entries[name]
 
 
 def check_arguments(
@@ -37,12 +39,12 @@ def check_arguments(
     """Check keyword arguments against the parameters of `function`, or of a class and its bases.
 
     Args:
-      kind: the function in words, for messages.
+      kind: the name of the function in messages.
       function: a function or a class.
       arguments: by name.
       ignore: names that pass without a parameter.
       complete: also require every parameter that has no default.
-      hide: parameters of a base class that this one does not take: messages do not offer them.
+      hide: parameters that messages leave out: those of a base class that this class rejects.
 
     Raises:
       UserError: an argument without a parameter, with the nearest; or a missing one.
@@ -71,31 +73,34 @@ def check_arguments(
         raise UserError(f"{kind} needs the argument{'s' * (len(missing) > 1)} {', '.join(missing)}.")
 
 
-def named(kind: str, spec: Any, known: Mapping[str, Any]) -> tuple[Any, str, dict[str, Any]]:
-    """What `spec` names, its name, and the arguments beside it. Errors: of `build`, those of the name."""
+def named(kind: str, spec: object, entries: Mapping[str, Entry]) -> tuple[Entry, str, dict[str, Any]]:
+    """Resolve `spec` to `(entry, name, arguments)`.
+
+    Raises:
+      UserError: a spec that is no name and no mapping with one, or an unknown name.
+    """
     arguments = {"name": spec} if isinstance(spec, str) else dict(spec) if isinstance(spec, Mapping) else {}
     name = arguments.pop("name", None)
     if not isinstance(name, str):
         raise UserError(f"The {kind} must be a name, or a mapping with 'name' and arguments. Given: {spec!r}.")
-    maker = choose(kind, name, known)
-    return maker, name, arguments
+    return choose(kind, name, entries), name, arguments
 
 
-def build(kind: str, spec: Any, known: Mapping[str, Any], **given: Any) -> Any:
-    """Make what `spec` names: a name, or a mapping of `name` and arguments.
+def build(kind: str, spec: object, entries: Mapping[str, Callable[..., Any]], **extra: Any) -> Any:
+    """Call the entry that `spec` names with the arguments of `spec` and `extra`.
 
     Args:
-      kind: what is built, in words, for the error messages.
+      kind: the kind of entry, for messages: `"encoder"`, `"likelihood"`.
       spec: `"name"`, or `{"name": "name", **arguments}`.
-      known: name -> class or function.
-      **given: arguments that the caller adds.
+      entries: name -> class or function.
+      **extra: arguments of the caller.
 
     Raises:
       UserError: an unknown name, or arguments that do not fit.
     """
-    maker, name, arguments = named(kind, spec, known)
-    twice = [argument for argument in arguments if argument in given]
-    if twice:
-        raise UserError(f"The {kind} {name!r} is given {twice[0]!r} by the model. Given: {spec!r}. Leave it out.")
-    check_arguments(f"{kind} {name!r}", maker, {**given, **arguments})
-    return maker(**given, **arguments)
+    make, name, arguments = named(kind, spec, entries)
+    repeated = [argument for argument in arguments if argument in extra]
+    if repeated:
+        raise UserError(f"The {kind} {name!r} is given {repeated[0]!r} by the model. Given: {spec!r}. Leave it out.")
+    check_arguments(f"{kind} {name!r}", make, {**extra, **arguments})
+    return make(**extra, **arguments)

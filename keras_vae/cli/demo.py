@@ -1,4 +1,4 @@
-"""demo: a model in the browser."""
+"""The command `demo`."""
 
 import contextlib
 import sys
@@ -12,7 +12,7 @@ from keras_vae.cli.output import Json, Overwrite, load_tensorflow, print_json, w
 
 def demo_command(
     name: Annotated[str, typer.Argument(help="A model of the zoo, a folder that train wrote, or a bundle's folder.")],
-    port: Annotated[int, typer.Option(help="Of the page on this machine; 0 takes any free one.")] = 8000,
+    port: Annotated[int, typer.Option(help="Port of the page on this machine; 0 takes a free one.")] = 8000,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the page in the browser.")] = True,
     output: Annotated[
         str | None, typer.Option(help="Write the page to this folder, for any web server, and serve nothing.")
@@ -22,9 +22,9 @@ def demo_command(
 ) -> None:
     """Show a model in the browser: sliders for its code, samples, interpolation, and a pad to draw on.
 
-    The model is exported, and computed in the page by onnxruntime-web, which npm fetches once; where it cannot, the
-    page fetches it from a CDN. The folder, runs/demo/NAME by default, needs no server of its own: with --output it is
-    only written, and any web server can serve it. Ctrl-C ends the serving.
+    The model is exported, and runs in the page on onnxruntime-web, which npm fetches once; if it cannot, the page
+    fetches it from a CDN. The folder is runs/demo/NAME. With --output it is only written, for any web server. Ctrl-C
+    stops the server.
     """
     from keras_vae.pages import demo
     from keras_vae.runtimes.bundle import MANIFEST
@@ -32,7 +32,7 @@ def demo_command(
 
     folder = Path(output or Path("runs") / "demo" / Path(name).resolve().name).resolve()
     with contextlib.ExitStack() as stack:
-        # The port is taken first: that it is free is known before the seconds of the export.
+        # First, so that a port that is taken is an error before the export and not after it.
         server = None if output else stack.enter_context(demo.server(folder, port))
         with working(f"Preparing the page of {name}", quiet=json):
             if not (Path(name) / MANIFEST).is_file():

@@ -33,7 +33,9 @@ def export_command(
     output: Annotated[
         Path | None, typer.Argument(help="The folder to write: new, empty, or a bundle, which is replaced.")
     ] = None,
-    every: Annotated[bool, typer.Option("--all", help="Export every model of the zoo, each into its folder.")] = False,
+    every: Annotated[
+        bool, typer.Option("--all", help="Export all models of the zoo, to folders of their names.")
+    ] = False,
     into: Annotated[
         Path | None, typer.Option("--output", help=f"With --all, the folder of the bundles' folders: {_ALL}.")
     ] = None,

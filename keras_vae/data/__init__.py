@@ -1,7 +1,7 @@
-"""Datasets through TensorFlow Datasets; MNIST, a list of words, and sprites that are drawn, need no network."""
+"""Datasets of TensorFlow Datasets; MNIST, a list of words, and rendered sprites need no network."""
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from keras_vae.data import sprites as sprites
 from keras_vae.data import words as words
@@ -10,6 +10,10 @@ from keras_vae.data.others import other_images as other_images
 from keras_vae.data.pipeline import batches as batches
 from keras_vae.data.pipeline import pixels_of as pixels_of
 from keras_vae.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import tensorflow as tf
 
 
 def load(
@@ -23,29 +27,29 @@ def load(
     first_epoch: int = 0,
     data_dir: str | Path | None = None,
     labelled: int | None = None,
-) -> Any:
+) -> "tf.data.Dataset":
     """A `tf.data.Dataset` of batches: dicts of "x", float32 in [0, 1] `(batch, height, width, channels)`, and "y".
 
-    Of `"words"`, "x" is int32 `(batch, 16)`: letters as tokens, which `keras_vae.data.words.to_text` reads.
+    For `"words"`, "x" is int32 `(batch, 16)`: letters as tokens, which `keras_vae.data.words.to_text` reads.
 
-    Of `"sprites"`, "y" is the matrix of factors that the images are drawn from, int32 `(batch, 5)`: see
+    For `"sprites"`, "y" has the factors that the images are rendered from, int32 `(batch, 5)`: see
     `keras_vae.data.sprites`.
 
     Args:
       name: a TFDS name of a dataset of images of one size, `"sprites"`, or `"words"`.
       split: `"train"`, `"validation"`, `"train+validation"` or `"test"`, or a slice of one, `"train[:1000]"`.
-      binarize: `"dynamic"` (new each epoch), `"static"` (always the same), or None: grey levels.
-      dequantize: (level + u) / 256 with u uniform, new each epoch.
+      binarize: `"dynamic"` (drawn in each epoch), `"static"` (always the same), or None: grey levels.
+      dequantize: (level + u) / 256 with u uniform, drawn in each epoch.
       batch_size: examples in a batch.
-      training: shuffle anew each epoch and leave out the last partial batch; by default, for splits of "train".
+      training: shuffle each epoch and leave out the last partial batch; by default, for splits of "train".
       seed: of order and noise.
       first_epoch: the epoch of the first iteration; each iteration is the next epoch.
       data_dir: where TFDS keeps prepared data.
-      labelled: keep so many labels, as alike in number a class as can be, drawn by `seed`; the other examples get -1.
+      labelled: the number of labels to keep, drawn by `seed` and balanced over classes; the other examples get -1.
 
     Raises:
       UserError: an unknown dataset, split or option.
-      UnavailableError: the data are neither prepared nor can be downloaded; says how to get them.
+      UnavailableError: the data are not prepared, and cannot be downloaded; the message has a remedy.
     """
     from keras_vae.data import sources
 
@@ -64,7 +68,9 @@ def load(
     )
 
 
-def load_arrays(name: str, split: str = "test", binarize: str | None = None, data_dir: str | Path | None = None) -> Any:
+def load_arrays(
+    name: str, split: str = "test", binarize: str | None = None, data_dir: str | Path | None = None
+) -> "np.ndarray":
     """The "x" of a split as one array: images, float32 `(examples, height, width, channels)` in [0, 1], or tokens.
 
     Args and errors: as `load`; `binarize` is None or "static".
@@ -72,6 +78,6 @@ def load_arrays(name: str, split: str = "test", binarize: str | None = None, dat
     import numpy as np
 
     if binarize not in (None, "static"):
-        raise UserError(f"An array is one data set, so binarize is None or 'static'. Given: {binarize!r}.")
+        raise UserError(f"An array is one dataset, so binarize is None or 'static'. Given: {binarize!r}.")
     dataset = load(name, split, binarize, batch_size=1000, training=False, data_dir=data_dir)
     return np.concatenate([batch["x"] for batch in dataset.as_numpy_iterator()])

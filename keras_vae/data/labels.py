@@ -1,4 +1,4 @@
-"""Data sets of which few examples are labelled."""
+"""Datasets of which few examples are labelled."""
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -8,13 +8,14 @@ from keras_vae.errors import UserError
 
 
 def keep_labels(labels: ArrayLike | None, count: int, seed: int = 0) -> np.ndarray:
-    """`labels` with all but `count` of them -1, unlabelled; those that stay are a function of `seed`.
+    """Return `labels` with all but `count` of them replaced by -1, unlabelled.
 
-    The classes keep equally many, to within one, as long as they have them; which classes have one more is drawn too.
+    The labels that are kept are a function of `seed`. Each class keeps equally many, to within one, as far as it has
+    them; which classes keep one more is drawn too.
 
     Args:
-      labels: whole numbers, one an example; -1 are unlabelled already.
-      count: how many to keep.
+      labels: whole numbers, one for each example; -1 for those without a label.
+      count: the number of labels to keep.
       seed: of the draw.
 
     Returns:
@@ -27,19 +28,19 @@ def keep_labels(labels: ArrayLike | None, count: int, seed: int = 0) -> np.ndarr
     seed = check_whole_number(seed, "seed", minimum=0)
     array = np.asarray([] if labels is None else labels)
     if array.ndim != 1 or array.dtype.kind not in "iu":
-        given = "none" if labels is None else f"{array.dtype} of shape {array.shape}"
-        raise UserError(f"Keeping some labels needs whole numbers, one label an example. Given: {given}.")
-    known = np.flatnonzero(array >= 0)
-    if count > len(known):
-        raise UserError(f"labelled must be at most the number of labels, {len(known)}. Given: {count}.")
+        received = "none" if labels is None else f"{array.dtype} of shape {array.shape}"
+        raise UserError(f"Keeping some labels needs whole numbers, one label for each example. Given: {received}.")
+    labelled = np.flatnonzero(array >= 0)
+    if count > len(labelled):
+        raise UserError(f"labelled must be at most the number of labels, {len(labelled)}. Given: {count}.")
     generator = np.random.default_rng(seed)
-    shuffled = generator.permutation(known)
-    turn = np.empty(len(known), "int64")  # of an example among those of its class
-    for label in np.unique(array[known]):
-        own = array[shuffled] == label
-        turn[own] = np.arange(own.sum())
-    # One example of each class after the other, in an order drawn for each turn.
-    kept = shuffled[np.lexsort((generator.random(len(known)), turn))[:count]]
+    shuffled = generator.permutation(labelled)
+    rank = np.empty(len(labelled), "int64")  # of an example within its class
+    for label in np.unique(array[labelled]):
+        of_class = array[shuffled] == label
+        rank[of_class] = np.arange(of_class.sum())
+    # The first of each class, then the second of each, and so on; classes are in an order drawn for each rank.
+    kept = shuffled[np.lexsort((generator.random(len(labelled)), rank))[:count]]
     result = np.full(len(array), -1, "int32")
     result[kept] = array[kept]
     return result

@@ -1,6 +1,6 @@
-"""Images of other things than a model was trained on, made with no network: what anomaly detection is tried against.
+"""Images of other kinds than a model was trained on, for anomaly detection; they need no network.
 
-Each is brought to the model's size. None of them is a published benchmark: say which one a number was measured on.
+All are resized to the images of the model. None of them is a published benchmark: name the one that a number is of.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from keras_vae.registry import choose
 
 
 def _sprites(count: int, generator: np.random.Generator) -> np.ndarray:
-    """White shapes on black, of `keras_vae.data.sprites`' test split."""
+    """White shapes on black: the test split of `keras_vae.data.sprites`."""
     from keras_vae.data import sprites
 
     factors = sprites.split_factors("test")
@@ -21,20 +21,22 @@ def _sprites(count: int, generator: np.random.Generator) -> np.ndarray:
 
 
 def _photographs(count: int, generator: np.random.Generator) -> np.ndarray:
-    """Grey patches of 56 x 56 pixels at random places of the two photographs that scikit-learn brings."""
+    """Grey patches of 56 x 56 pixels at random positions in the two photographs of scikit-learn."""
     from sklearn.datasets import load_sample_images
 
     grey = [picture.mean(axis=-1) / 255.0 for picture in load_sample_images().images]
-    places = [(generator.integers(len(grey)), generator.random(2)) for _ in range(count)]
+    positions = [(generator.integers(len(grey)), generator.random(2)) for _ in range(count)]
     size = 56
-    corners = [(which, (share * (np.array(grey[which].shape) - size)).astype(int)) for which, share in places]
-    patches = [grey[which][top : top + size, left : left + size] for which, (top, left) in corners]
+    corners = [(photo, (share * (np.array(grey[photo].shape) - size)).astype(int)) for photo, share in positions]
+    patches = [grey[photo][top : top + size, left : left + size] for photo, (top, left) in corners]
     return np.stack(patches)[..., None].astype("float32")
 
 
 def _small_digits(count: int, generator: np.random.Generator) -> np.ndarray:
-    """Digits of other writers, 8 x 8 pixels of 17 grey levels: scikit-learn's copy of the test set of UCI's optical
-    recognition of handwritten digits. Digits they are, so that they are near anomalies."""
+    """Digits of 8 x 8 pixels and 17 grey levels, which are near to MNIST.
+
+    They are the test set of UCI's optical recognition of handwritten digits, as scikit-learn has it.
+    """
     from sklearn.datasets import load_digits
 
     images = load_digits().images / 16.0
@@ -42,7 +44,7 @@ def _small_digits(count: int, generator: np.random.Generator) -> np.ndarray:
 
 
 def _noise(count: int, generator: np.random.Generator) -> np.ndarray:
-    """Pixels that know nothing of each other."""
+    """Independent uniform pixels."""
     return generator.random((count, 28, 28, 1)).astype("float32")
 
 
@@ -54,19 +56,19 @@ OTHERS: dict[str, Callable[..., np.ndarray]] = {
 def other_images(
     name: str, image_shape: Sequence[int], count: int = 1000, binary: bool = False, seed: int = 0
 ) -> np.ndarray:
-    """At most `count` images of other things, of a model's size: float32 `(count, *image_shape)` in [0, 1].
+    """Return at most `count` images of another kind: float32 `(count, *image_shape)` in [0, 1].
 
-    They are enlarged bilinearly, or made smaller by the means of areas; a single channel is repeated.
+    They are enlarged bilinearly, or reduced to the means of areas; a single channel is repeated.
 
     Args:
       name: `"sprites"`, `"photographs"`, `"small_digits"` or `"noise"`.
       image_shape: height, width and channels.
       count: there are 10,000 sprites and 1,797 small digits.
-      binary: 1 with the pixel's probability, else 0: as `binarize="static"` makes of a data set.
-      seed: of which ones, and of the binarisation.
+      binary: draw each pixel, 1 with the probability of its grey level, as `binarize="static"` does.
+      seed: of the choice of images, and of the binarisation.
 
     Raises:
-      UserError: an unknown name, a count below 1, or a shape that is no image's.
+      UserError: an unknown name, a count below 1, or a shape of other than three axes.
     """
     import tensorflow as tf
 

@@ -1,5 +1,6 @@
 """From arrays of pixels, or of tokens, to batches, as a pure function of the seed, the epoch and the batch."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -11,17 +12,50 @@ from keras_vae import backend, checks, randomness
 from keras_vae.errors import UserError
 
 BINARIZE = ("dynamic", "static")
-# The static binarisation is one data set, the same for everybody, whatever the seed of a run.
+# The static binarisation is one dataset, the same for everybody, whatever the seed of a run.
 _STATIC_SEED = 2008
 
 
 class Pixels(NamedTuple):
-    """What is known of a dataset's examples without reading it."""
+    """A description of the examples of a dataset that `batches` made, without reading it."""
 
     image_shape: tuple[int, ...]
     # One image with every value that matters to a likelihood: 0, 1, and 0.5 where there is grey. Tokens: all of them.
     example: np.ndarray
-    labels: np.ndarray | dict[str, np.ndarray] | None = None  # all of them, where there are any; or several by name
+    labels: np.ndarray | dict[str, np.ndarray] | None = None  # all of them, if there are any; or several by name
+
+
+@dataclasses.dataclass(frozen=True)
+class _Examples:
+    """The examples as they are kept in memory, and how a batch of x is made of them."""
+
+    rows: np.ndarray  # grey levels, floats, bytes of 0 and 1, tokens, or the arguments of `render`
+    shape: tuple[int, ...]  # of one x
+    white: int = 1  # the value in `rows` of a white pixel
+    binary: bool = False  # only 0 and 1
+    tokens: bool = False
+    binarize: bool = False  # in each epoch
+    dequantize: bool = False
+    render: Callable[[np.ndarray], np.ndarray] | None = None
+
+    @property
+    def example(self) -> np.ndarray:
+        """`Pixels.example`."""
+        return self.rows if self.tokens else np.full((1, *self.shape), 1.0 if self.binary else 0.5, "float32")
+
+    def x(self, rows: "tf.Tensor", seed: "tf.Tensor") -> "tf.Tensor":
+        """The x of some rows; `seed` is that of the noise."""
+        if self.tokens:
+            return rows
+        if self.render is not None:
+            rows = tf.numpy_function(self.render, [rows], tf.uint8, stateful=False)
+        x: Any = tf.cast(rows, "float32")
+        if self.dequantize:
+            return (x + backend.uniform(tf.shape(x), seed)) / 256.0
+        if self.binarize:
+            noise: Any = backend.uniform(tf.shape(x), seed)
+            return tf.cast(noise * float(self.white) < x, "float32")
+        return x / float(self.white) if self.white != 1 else x
 
 
 def batches(
@@ -35,86 +69,125 @@ def batches(
     seed: int = 0,
     first_epoch: int = 0,
     render: Callable[[np.ndarray], np.ndarray] | None = None,
-) -> Any:
-    """A `tf.data.Dataset` of dicts: "x", float32 in [0, 1] `(batch, height, width, channels)`; "y" where labels are.
+) -> "tf.data.Dataset":
+    """A `tf.data.Dataset` of dicts: "x", float32 in [0, 1] `(batch, height, width, channels)`; "y" if there are labels.
 
-    Each iteration of the dataset is one epoch, and the next iteration is the next one: order, dynamic binarisation and
-    dequantisation of an epoch are functions of `(seed, epoch)`, so a run that starts again at `first_epoch` sees what
-    an uninterrupted one sees.
+    Each iteration of the dataset is one epoch, and the next iteration the next epoch. Order, dynamic binarisation and
+    dequantisation of an epoch are functions of `(seed, epoch)`, so a run that is resumed at `first_epoch` gets the
+    batches of an uninterrupted one.
 
     Args:
       images: `(examples, height, width, channels)`, uint8 grey levels or floats in [0, 1]; or tokens, int32
-        `(examples, length)`, which stay what they are.
+        `(examples, length)`, which are not changed.
       labels: one for each example; or a mapping of such arrays: then "y" is a dict by these names.
       batch_size: examples in a batch.
-      training: new order each epoch, without the last partial batch; otherwise the arrays' order, and all of it.
-      binarize: `"dynamic"`: pixels are 1 with the probability of their grey level, drawn anew each epoch;
-        `"static"`: drawn once, always the same; None: grey levels.
-      dequantize: add uniform noise of one grey level: (level + u) / 256, drawn anew each epoch.
+      training: shuffle each epoch, and leave out the last partial batch; otherwise all examples in their order.
+      binarize: `"dynamic"`: pixels are 1 with the probability of their grey level, drawn in each epoch; `"static"`:
+        drawn once, always the same; None: grey levels.
+      dequantize: add uniform noise of one grey level: (level + u) / 256, drawn in each epoch.
       seed: of order and noise.
       first_epoch: the number of the first epoch.
-      render: makes images of rows of `images`, whatever these are: binary ones, uint8, drawn batch by batch, so that a
-        data set that is drawn takes no memory.
+      render: from rows of `images`, whatever these are, to binary images, uint8. They are rendered batch by batch, so
+        that they take no memory.
 
     Raises:
-      UserError: arguments that do not go together, or fewer examples than one training batch.
+      UserError: arguments that contradict each other, or fewer examples than one training batch.
     """
     batch_size = checks.check_whole_number(batch_size, "batch_size")
     checks.check_whole_number(seed, "seed", minimum=0)
     checks.check_whole_number(first_epoch, "first_epoch", minimum=0)
+    images = np.asarray(images)
+    if render is None:
+        images = _checked_images(images, binarize, dequantize)
+        _check_count(len(images), batch_size, training)
+        examples = _stored(images, binarize, dequantize)
+    else:
+        _check_noise(binarize, dequantize)  # rendered images are binary already
+        if dequantize:
+            raise UserError("dequantize needs grey levels. Given: rendered images, which are binary. Leave it out.")
+        _check_count(len(images), batch_size, training)
+        examples = _Examples(images, render(images[:1]).shape[1:], binary=True, render=render)
+    columns: dict[str, Any] = {"x": examples.rows}
+    if labels is not None:
+        columns["y"] = _checked_columns(labels, len(images))
+    epoch = tf.Variable(tf.constant(first_epoch, "int64"))
+    marked: Any = _epochs(examples, columns, batch_size, training, seed, epoch)
+    marked.keras_vae = Pixels(examples.shape, examples.example, columns.get("y"))
+    marked.epoch = epoch  # the graph holds the variable's handle only
+    return marked
+
+
+def _checked_images(images: np.ndarray, binarize: str | None, dequantize: bool) -> np.ndarray:
+    """The images, floats or uint8, or tokens.
+
+    Raises:
+      UserError: pixels outside [0, 1], or noise that does not apply to them.
+    """
+    tokens = _are_tokens(images)
+    _check_noise(binarize, dequantize)
+    if tokens and (binarize or dequantize):
+        raise UserError("binarize and dequantize are for grey levels. Given: tokens, int32. Leave them out.")
+    if images.dtype != np.uint8 and not tokens:
+        images = checks.check_images(images, images.shape[1:], "images")
+    if dequantize and images.dtype != np.uint8:
+        raise UserError(f"dequantize needs grey levels 0 to 255 as uint8. Given: {images.dtype}.")
+    return images
+
+
+def _check_noise(binarize: str | None, dequantize: bool) -> None:
     if binarize is not None and binarize not in BINARIZE:
         raise UserError(f"binarize is one of {', '.join(BINARIZE)}, or None for grey levels. Given: {binarize!r}.")
     if binarize and dequantize:
         raise UserError("dequantize adds noise to grey levels; binary pixels have none. Use one or the other.")
-    images = np.asarray(images)
-    tokens = render is None and images.dtype == np.int32 and images.ndim == 2
-    if tokens and (binarize or dequantize):
-        raise UserError("binarize and dequantize are for grey levels. Given: tokens, int32. Leave them out.")
-    if images.dtype != np.uint8 and not tokens and render is None:
-        images = checks.check_images(images, images.shape[1:], "images")
-    if dequantize and images.dtype != np.uint8:
-        raise UserError(f"dequantize needs grey levels 0 to 255 as uint8. Given: {images.dtype}.")
-    if not len(images):
-        raise UserError("A dataset needs at least one example. Given: none.")
-    if training and len(images) < batch_size:
-        raise UserError(
-            f"Training needs at least one full batch: {batch_size} examples. Given: {len(images)}. Lower batch_size."
-        )
-    if render is not None:
-        shape, scale, binary, binarize = render(images[:1]).shape[1:], 1, True, None
-    else:
-        shape, scale = images.shape[1:], 255 if images.dtype == np.uint8 else 1
-        if binarize == "static":
-            images, scale, binarize = _binarized_once(images, scale), 1, None
-        grey = dequantize or tokens
-        binary = not grey and all(((part == 0) | (part == scale)).all() for part in checks.pieces(images))
-        if binary:  # bytes: a quarter of what floats would move in each epoch
-            images, scale, binarize = (images == scale).astype("uint8"), 1, None
-    columns: dict[str, Any] = {"x": images}
-    if labels is not None:
-        columns["y"] = _checked_columns(labels, len(images))
-    tensors = tf.nest.map_structure(tf.constant, columns)
-    steps = len(images) // batch_size if training else -(-len(images) // batch_size)
-    epoch = tf.Variable(tf.constant(first_epoch, "int64"))
 
-    def one_epoch(number: Any) -> Any:
+
+def _check_count(count: int, batch_size: int, training: bool) -> None:
+    if not count:
+        raise UserError("A dataset needs at least one example. Given: none.")
+    if training and count < batch_size:
+        raise UserError(
+            f"Training needs at least one full batch: {batch_size} examples. Given: {count}. Lower batch_size."
+        )
+
+
+def _are_tokens(images: np.ndarray) -> bool:
+    return images.dtype == np.int32 and images.ndim == 2
+
+
+def _stored(images: np.ndarray, binarize: str | None, dequantize: bool) -> _Examples:
+    """Images or tokens as they are kept in memory: binarised once, and binary ones as bytes."""
+    shape, white = images.shape[1:], 255 if images.dtype == np.uint8 else 1
+    if _are_tokens(images):
+        return _Examples(images, shape, tokens=True)
+    if dequantize:
+        return _Examples(images, shape, white, dequantize=True)
+    if binarize == "static":
+        images, white, binarize = _binarized_once(images, white), 1, None
+    if all(((piece == 0) | (piece == white)).all() for piece in checks.pieces(images)):
+        # A quarter of the bytes that floats would move in each epoch.
+        return _Examples((images == white).astype("uint8"), shape, binary=True)
+    return _Examples(images, shape, white, binary=binarize is not None, binarize=binarize is not None)
+
+
+def _epochs(
+    examples: _Examples, columns: Mapping[str, Any], batch_size: int, training: bool, seed: int, epoch: "tf.Variable"
+) -> "tf.data.Dataset":
+    """A dataset that is another epoch in each iteration, counted by `epoch`."""
+    count, tensors = len(examples.rows), tf.nest.map_structure(tf.constant, dict(columns))
+    steps = count // batch_size if training else -(-count // batch_size)
+
+    def one_epoch(number: "tf.Tensor") -> "tf.data.Dataset":
         base = randomness.fold(randomness.seed_of(seed, randomness.DATA), number)
-        shuffled = tensors
+        ordered = tensors
         if training:
-            order = tf.argsort(backend.uniform((len(images),), base), stable=True)
-            shuffled = tf.nest.map_structure(lambda tensor: tf.gather(tensor, order), tensors)
+            order = tf.argsort(backend.uniform((count,), base), stable=True)
+            ordered = tf.nest.map_structure(lambda tensor: tf.gather(tensor, order), tensors)
 
         def one_batch(step: Any) -> dict[str, Any]:
             part = slice(step * batch_size, (step + 1) * batch_size)
-            batch = tf.nest.map_structure(lambda tensor: tensor[part], shuffled)
-            x = batch["x"] if render is None else tf.numpy_function(render, [batch["x"]], tf.uint8, stateful=False)
-            x = x if tokens else tf.cast(x, "float32")
-            if binarize or dequantize:
-                noise = backend.uniform(tf.shape(x), randomness.fold(base, step + 1))
-                x = (x + noise) / 256.0 if dequantize else tf.cast(noise * float(scale) < x, "float32")
-            elif scale != 1:
-                x = x / float(scale)
-            batch["x"] = tf.ensure_shape(x, (batch_size if training else None, *shape))
+            batch = tf.nest.map_structure(lambda tensor: tensor[part], ordered)
+            x = examples.x(batch["x"], randomness.fold(base, step + 1))
+            batch["x"] = tf.ensure_shape(x, (batch_size if training else None, *examples.shape))
             return batch
 
         return tf.data.Dataset.range(steps).map(one_batch, num_parallel_calls=2, deterministic=True)
@@ -124,12 +197,7 @@ def batches(
     options = tf.data.Options()
     # The autotuner's thread sleeps in doubling periods, and the end of an epoch waits for it to wake.
     options.autotune.enabled = False
-    dataset = dataset.with_options(options)
-    example = images if tokens else np.full((1, *shape), 1.0 if binary or binarize else 0.5, "float32")
-    marked: Any = dataset
-    marked.keras_vae = Pixels(tuple(shape), example, columns.get("y"))
-    marked.epoch = epoch  # the graph holds the variable's handle only
-    return marked
+    return dataset.with_options(options)
 
 
 def shuffled(codes: np.ndarray, batch_size: int, seed: int) -> Any:
@@ -160,14 +228,8 @@ def is_dataset(data: object) -> bool:
     return isinstance(data, tf.data.Dataset)
 
 
-def batches_of(dataset: tf.data.Dataset) -> int | None:
-    """The number of its batches, where the dataset knows it."""
-    count = int(dataset.cardinality())
-    return count if count > 0 else None
-
-
-def pixels_of(dataset: Any) -> Pixels | None:
-    """What `batches` knows of a dataset it made; None for any other."""
+def pixels_of(dataset: object) -> Pixels | None:
+    """The description of a dataset that `batches` made; None for any other."""
     return getattr(dataset, "keras_vae", None)
 
 

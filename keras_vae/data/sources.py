@@ -1,6 +1,6 @@
-"""Where images come from: TensorFlow Datasets, MNIST from the package's own folder, sprites drawn when they are needed.
+"""Sources of examples: TensorFlow Datasets, with MNIST in the package; words; and sprites, rendered on demand.
 
-The last two need no network.
+All but the datasets of TFDS that are not prepared need no network.
 """
 
 import contextlib
@@ -32,26 +32,26 @@ class Images(NamedTuple):
 
 
 def read(name: str, split: str, data_dir: str | Path | None = None) -> Images:
-    """The split of a TFDS dataset of images, as TFDS orders it, or of data of our own.
+    """Return a split of a TFDS dataset of images, in the order of TFDS; or of sprites or words.
 
     Args:
       name: a TFDS name, such as `"mnist"`; `"sprites"`; or `"words"`, whose examples are tokens.
       split: `"train"`, `"validation"`, `"train+validation"` or `"test"`; the first, second and last never overlap.
         The examples that TFDS calls "validation" where it has them, else the last sixth of its "train". A TFDS slice
         of these four, `"train[:1000]"`, counts within the split.
-      data_dir: where TFDS looks for prepared data, and prepares them; TFDS's own default if not given.
+      data_dir: where TFDS looks for prepared data, and prepares them; None: the default of TFDS.
 
     Raises:
       UserError: an unknown dataset or split, or images of differing sizes.
-      UnavailableError: the data are neither prepared nor can be downloaded; says how to get them.
+      UnavailableError: the data are not prepared, and cannot be downloaded; the message has a remedy.
     """
     if name in OWN:
         part, start, stop = parsed(split)
-        chosen = np.concatenate([OWN[name](each) for each in part.split("+")])[start:stop]
-        if not len(chosen):
+        rows = np.concatenate([OWN[name](split_name) for split_name in part.split("+")])[start:stop]
+        if not len(rows):
             raise UserError(f"The slice {split!r} of {name!r} holds no examples.")
         render = _DRAWN.get(name)
-        return Images(chosen, None if render is None else chosen, render)
+        return Images(rows, None if render is None else rows, render)
     tfds.core.add_data_dir(BUNDLED)
     builder = _prepared(name, data_dir)
     features = builder.info.features
@@ -71,14 +71,14 @@ def read(name: str, split: str, data_dir: str | Path | None = None) -> Images:
     return Images(tfds.as_numpy(part["image"]), labels)
 
 
-def _prepared(name: str, data_dir: str | Path | None) -> Any:
+def _prepared(name: str, data_dir: str | Path | None) -> tfds.core.DatasetBuilder:
     if not re.fullmatch(r"\w+(/[\w.-]+)?(:\d+\.\d+\.\d+)?", name):
         raise UserError(f"A dataset is named as TFDS names it: 'mnist', 'name/config', 'mnist:3.0.1'. Given: {name!r}.")
     try:
         builder = tfds.builder(name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError as error:
-        known = nearest(name, [*OWN, *tfds.list_builders()])
-        raise UserError(f"Unknown dataset {name!r}.{known} See tfds.list_builders().") from error
+        suggestion = nearest(name, [*OWN, *tfds.list_builders()])
+        raise UserError(f"Unknown dataset {name!r}.{suggestion} See tfds.list_builders().") from error
     if builder.data_path.exists():
         return builder
     if (BUNDLED / name).is_dir():
@@ -111,10 +111,10 @@ def _impatient() -> Iterator[None]:
 
 
 def parsed(split: str) -> tuple[str, int, int | None]:
-    """Which of `SPLITS`, and the first and last example of a slice of it.
+    """Parse a split into its name, one of `SPLITS`, and the start and stop of its slice.
 
     Raises:
-      UserError: none of them.
+      UserError: an unknown split.
     """
     match = re.fullmatch(r"([a-z+]+)(?:\[(\d*):(\d*)\])?", split)
     if match is None or match[1] not in SPLITS:
@@ -124,16 +124,16 @@ def parsed(split: str) -> tuple[str, int, int | None]:
     return match[1], int(match[2] or 0), int(match[3]) if match[3] else None
 
 
-def _tfds_split(builder: Any, split: str) -> Any:
+def _tfds_split(builder: tfds.core.DatasetBuilder, split: str) -> Any:
     part, start, stop = parsed(split)
     sizes = {name: info.num_examples for name, info in builder.info.splits.items()}
     if "train" not in sizes or (part == "test" and "test" not in sizes):
         raise UserError(f"The dataset {builder.name!r} has no split {part!r}. It has: {', '.join(sizes)}.")
     cut = sizes["train"] - sizes["train"] // _VALIDATION_PART
-    own = "validation" in sizes
+    held_out = "validation" in sizes
     ranges = {
-        "train": [("train", 0, sizes["train"] if own else cut)],
-        "validation": [("validation", 0, sizes["validation"]) if own else ("train", cut, sizes["train"])],
+        "train": [("train", 0, sizes["train"] if held_out else cut)],
+        "validation": [("validation", 0, sizes["validation"]) if held_out else ("train", cut, sizes["train"])],
         "test": [("test", 0, sizes.get("test", 0))],
     }
     ranges["train+validation"] = ranges["train"] + ranges["validation"]
@@ -155,7 +155,7 @@ def _words(split: str) -> np.ndarray:
     return words.to_tokens(words.splits()[split])
 
 
-# Data that are not of TFDS: name -> from "train", "validation" or "test" to its array.
+# Datasets that are not of TFDS: name -> function from "train", "validation" or "test" to an array.
 OWN = {"sprites": sprites.split_factors, "words": _words}
-# Those whose arrays are factors, and what draws images of them.
+# The renderers of those whose arrays are factors.
 _DRAWN = {"sprites": sprites.render}

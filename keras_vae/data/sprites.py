@@ -9,7 +9,6 @@ As there, an image may have several factors: a square looks the same every 10 or
 """
 
 import functools
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -29,7 +28,7 @@ _SUBPIXELS = 3  # a side: a pixel is white where more than half of its 9 points 
 
 
 def outline(shape: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
-    """A function of places (u, v) that is negative inside one of `SHAPES` and 0 on its line.
+    """A function of positions (u, v) that is negative inside one of `SHAPES` and 0 on its outline.
 
     Pixels of the largest scale, where the areas are 412, 411 and 411 square pixels. v points down, as rows do.
     """
@@ -42,7 +41,7 @@ def outline(shape: str, u: np.ndarray, v: np.ndarray) -> np.ndarray:
 
 
 def insides(shape: int, scale: int) -> np.ndarray:
-    """The outline's function at each point of a patch, for each orientation: `(40, 31, 31, 9)`."""
+    """`outline` at each point of a patch, for each orientation: `(40, 31, 31, 9)`."""
     offsets = np.arange(_PATCH) - _PATCH // 2
     parts = (np.arange(_SUBPIXELS) - _SUBPIXELS // 2) / _SUBPIXELS
     line = (offsets[:, None] + parts).ravel()
@@ -63,25 +62,25 @@ def _patches() -> np.ndarray:
 
 
 def render(factors: ArrayLike) -> np.ndarray:
-    """The image of each row of `factors`: uint8, 0 or 1, `(count, 64, 64, 1)`.
+    """Render the image of each row of `factors`: uint8, 0 or 1, `(count, 64, 64, 1)`.
 
     Args:
       factors: whole numbers `(count, 5)`, columns in the order of `FACTORS`: shape, scale (0 the smallest),
         orientation (steps of 9 degrees, clockwise), x (pixels to the right) and y (pixels down).
 
     Raises:
-      UserError: another shape, no whole numbers, or a value that its factor does not have.
+      UserError: another shape, no whole numbers, or a value out of the range of its factor.
     """
     factors = check_factors(factors)
     kind = np.ravel_multi_index(tuple(factors[:, :3].T), tuple(FACTORS.values())[:3])
     images = np.zeros((len(factors), *IMAGE_SHAPE[:2]), "uint8")
-    places = np.lib.stride_tricks.sliding_window_view(images, (_PATCH, _PATCH), axis=(1, 2), writeable=True)
-    places[np.arange(len(factors)), factors[:, 4] + _FIRST, factors[:, 3] + _FIRST] = _patches()[kind]
+    windows = np.lib.stride_tricks.sliding_window_view(images, (_PATCH, _PATCH), axis=(1, 2), writeable=True)
+    windows[np.arange(len(factors)), factors[:, 4] + _FIRST, factors[:, 3] + _FIRST] = _patches()[kind]
     return images[..., None]
 
 
 def check_factors(factors: ArrayLike) -> np.ndarray:
-    """`factors` as int64 `(count, 5)`.
+    """Return `factors` as int64 `(count, 5)`.
 
     Raises:
       UserError: as `render`.
@@ -100,8 +99,8 @@ def check_factors(factors: ArrayLike) -> np.ndarray:
     return array.astype("int64")
 
 
-def factors_of(index: Any) -> np.ndarray:
-    """The factors of places in the grid, 0 to `COUNT - 1`, whose last factor runs fastest: int32 `(count, 5)`."""
+def factors_of(index: ArrayLike) -> np.ndarray:
+    """Return the factors of positions in the grid, 0 to `COUNT - 1`, the last factor fastest: int32 `(count, 5)`."""
     return np.stack(np.unravel_index(np.asarray(index), tuple(FACTORS.values())), axis=-1).astype("int32")
 
 

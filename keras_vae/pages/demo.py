@@ -1,6 +1,6 @@
-"""The page of `export/web` around a bundle: a folder for any web server, and a server for this machine.
+"""The demo: the page of `export/web` with a bundle in a folder for any web server, and a server for this machine.
 
-A bundle that exists is shown without TensorFlow; a model of the zoo is exported first.
+A bundle is shown without TensorFlow; a model of the zoo is exported first.
 """
 
 import base64
@@ -26,15 +26,15 @@ _SHOWN = ("image", "tokens")
 
 
 class Site(NamedTuple):
-    """A folder that a web server can serve as it is."""
+    """A static site."""
 
     folder: Path
-    runtime: str  # "local": it asks no other machine; "cdn": the page fetches its runtime
-    note: str  # why the runtime is not local, or empty
+    runtime: str  # "local": the folder has it; "cdn": the page fetches it
+    note: str  # the reason for "cdn", or empty
 
 
 def kit() -> Path:
-    """The page's folder: the wheel's if there is one, else the checkout's."""
+    """Return the folder of the page: that of the wheel if there is one, else that of the checkout."""
     packaged = Path(__file__).parents[1] / "_web"
     return packaged if packaged.is_dir() else Path(__file__).parents[2] / "export" / "web" / "site"
 
@@ -42,8 +42,8 @@ def kit() -> Path:
 def build(source: str | Path, folder: str | Path, overwrite: bool = False) -> Site:
     """Write the page, a bundle and the page's runtime to `folder`, which appears whole or not at all.
 
-    The runtime, onnxruntime-web, comes from the folder's last state or from npm; where neither has it, the page takes
-    it from a CDN when it is opened. Every file is compared with its hash in the page's runtime.json.
+    The runtime, onnxruntime-web, is copied from the previous contents of the folder or installed by npm; failing both,
+    the page fetches it from a CDN. Every file is compared with its hash in runtime.json.
 
     Args:
       source: a bundle's folder, a model of the zoo, or the folder of a run.
@@ -70,7 +70,7 @@ def build(source: str | Path, folder: str | Path, overwrite: bool = False) -> Si
 
 
 def server(folder: str | Path, port: int) -> http.server.ThreadingHTTPServer:
-    """A server of `folder` that only this machine reaches; it listens, and answers once `serve_forever` is called.
+    """Return a server of `folder`, on this machine only; it listens, and answers once `serve_forever` is called.
 
     Raises:
       UserError: the port is taken, or needs a privilege.
@@ -80,13 +80,13 @@ def server(folder: str | Path, port: int) -> http.server.ThreadingHTTPServer:
         return http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
     except (OSError, OverflowError) as error:
         raise UserError(
-            f"The page needs a port that is free. Given: {port} ({getattr(error, 'strerror', None) or error}). Say "
-            f"--port 0 for any free one."
+            f"The page needs a free port. Given: {port} ({getattr(error, 'strerror', None) or error}). Use --port 0 "
+            f"for any free one."
         ) from error
 
 
 class _Handler(http.server.SimpleHTTPRequestHandler):
-    extensions_map = {  # noqa: RUF012 - as in the base class; a system's own table may call modules text/plain
+    extensions_map = {  # noqa: RUF012 - as in the base class; the table of a system may have modules as text/plain
         **http.server.SimpleHTTPRequestHandler.extensions_map,
         ".js": "text/javascript",
         ".mjs": "text/javascript",
@@ -103,7 +103,7 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
 
 
 def _existing(source: str | Path) -> Bundle | None:
-    """The bundle that `source` is; None for a model, which is known to exist."""
+    """Return the bundle in `source`; None for a model, after checking that it exists."""
     if not (Path(source) / BUNDLE).is_file():
         from keras_vae.zoo import cards, store
 
@@ -113,10 +113,10 @@ def _existing(source: str | Path) -> Bundle | None:
     bundle = read_bundle(source)
     bundle.verify()
     _require_shown(bundle.path, bundle.graphs["encoder"]["inputs"]["x"]["kind"])
-    first = next((name for name in _FORMATS if name in bundle.formats), None)  # the page opens the same
-    if first is None or not all(bundle.graph_of(first, each) for each in ("encode", "decode")):
+    opened = next((name for name in _FORMATS if name in bundle.formats), None)  # by the page too
+    if opened is None or not all(bundle.graph_of(opened, signature) for signature in ("encode", "decode")):
         raise UserError(
-            f"The page opens ONNX files of an encoder and a decoder. Given: {bundle.path}, which has not both. Export "
+            f"The page opens ONNX files of an encoder and a decoder. Given: {bundle.path}, which lacks one. Export "
             f"the model again: keras-vae export NAME {bundle.path} --format onnx."
         )
     return bundle
@@ -134,36 +134,37 @@ def _export(name: str | Path, folder: Path) -> None:
 
 
 def _put_runtime(target: Path, previous: Path) -> str:
-    """Put the runtime's files into `target`; returns why that was not possible, or nothing."""
+    """Put the files of the runtime into `target`; return the reason if that was not possible, or an empty string."""
     pinned = json.loads((kit() / "runtime.json").read_text(encoding="utf-8"))
-    beside = kit().parent / "node_modules" / pinned["package"] / "dist"  # after npm install in a checkout's kit
-    for place in (previous, beside):
-        if _copied(pinned, place, target):
+    installed = kit().parent / "node_modules" / pinned["package"] / "dist"  # after npm install in a checkout
+    for source in (previous, installed):
+        if _copied(pinned, source, target):
             return ""
     with tempfile.TemporaryDirectory() as scratch:
         reason = _npm(pinned, scratch)
         if not reason and _copied(pinned, Path(scratch) / "node_modules" / pinned["package"] / "dist", target):
             return ""
-    reason = reason or "npm gave files of another hash"
+    reason = reason or "the files of npm have another hash"
     return f"{reason}, so the page fetches its runtime from {pinned['cdn'].split('/')[2]}: it needs the network."
 
 
-def _copied(pinned: dict[str, Any], place: Path, target: Path) -> bool:
+def _copied(pinned: dict[str, Any], source: Path, target: Path) -> bool:
+    """Copy the runtime if `source` has all of its files, with their hashes; return whether it had."""
     for name, integrity in pinned["integrity"].items():
         kind, _, expected = integrity.partition("-")
-        if not (place / name).is_file():
+        if not (source / name).is_file():
             return False
-        actual = hashlib.new(kind, (place / name).read_bytes()).digest()
+        actual = hashlib.new(kind, (source / name).read_bytes()).digest()
         if base64.b64encode(actual).decode() != expected:
             return False
     target.mkdir()
     for name in pinned["integrity"]:
-        shutil.copyfile(place / name, target / name)
+        shutil.copyfile(source / name, target / name)
     return True
 
 
 def _npm(pinned: dict[str, Any], scratch: str) -> str:
-    """Install the runtime below `scratch`; returns why that failed, or nothing."""
+    """Install the runtime in `scratch`; return the reason if that failed, or an empty string."""
     npm = shutil.which("npm")
     if npm is None:
         return "npm is not installed"

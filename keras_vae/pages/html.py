@@ -1,4 +1,4 @@
-"""One self-contained HTML page: text, tables and pictures in a single file that opens anywhere, with no network."""
+"""Self-contained HTML pages: text, tables and pictures in a single file that needs no network."""
 
 import base64
 import html
@@ -20,29 +20,29 @@ img { max-width: 100%; background: #fff; image-rendering: auto } code { font-siz
 
 
 def paragraph(text: str) -> str:
-    """Text as a paragraph."""
+    """A paragraph of text."""
     return f"<p>{html.escape(text)}</p>"
 
 
 def heading(text: str) -> str:
-    """Text as a section's heading."""
+    """The heading of a section."""
     return f"<h2>{html.escape(text)}</h2>"
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Cells as a table."""
+    """A table of cells."""
     head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
     body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
     return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
 def preformatted(text: str) -> str:
-    """Text whose line breaks and spaces count."""
+    """Preformatted text, with its line breaks and spaces."""
     return f'<div class="scroll"><pre>{html.escape(text)}</pre></div>'
 
 
 def from_markdown(lines: Sequence[str]) -> list[str]:
-    """A card's lines of Markdown as parts of the page: headings, paragraphs, and tables; code marks are dropped."""
+    """Convert lines of Markdown to parts of a page: headings, paragraphs and tables; backticks are dropped."""
     parts: list[str] = []
     text: list[str] = []
     rows: list[list[str]] = []
@@ -72,14 +72,14 @@ def _plain(text: str) -> str:
 
 
 def picture(path: str | Path, caption: str) -> str:
-    """A PNG file, inside the page, with its caption, which is also what a screen reader says."""
+    """A PNG file, embedded in the page, with its caption, which is its alternative text too."""
     data = base64.b64encode(Path(path).read_bytes()).decode()
     text = html.escape(caption, quote=True)
     return f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
 
 
 def page(title: str, subtitle: str, parts: Sequence[str]) -> str:
-    """The whole page."""
+    """The page with its title, a line below it, and its parts."""
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'

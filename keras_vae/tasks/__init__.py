@@ -16,9 +16,12 @@ if TYPE_CHECKING:
     from keras_vae.tasks.classifier import m1_classifier as m1_classifier
     from keras_vae.tasks.compression import code_length as code_length
     from keras_vae.tasks.embedding import to_plane as to_plane
+    from keras_vae.tasks.fine_tuning import fine_tune as fine_tune
+    from keras_vae.tasks.fine_tuning import predictions_from_few_labels as predictions_from_few_labels
     from keras_vae.tasks.imputation import impute as impute
     from keras_vae.tasks.interpolation import interpolate as interpolate
     from keras_vae.tasks.manifold import latent_plane as latent_plane
+    from keras_vae.tasks.masks import half_observed as half_observed
     from keras_vae.tasks.trained_transformer import TrainedTransformer as TrainedTransformer
     from keras_vae.tasks.transformer import VAETransformer as VAETransformer
     from keras_vae.tasks.traversal import traverse as traverse

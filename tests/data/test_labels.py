@@ -42,7 +42,7 @@ def test_they_are_a_function_of_the_seed_and_each_is_as_likely():
 @pytest.mark.parametrize(
     ("labels", "count", "message"),
     [
-        (None, 2, r"needs whole numbers, one label an example\. Given: none"),
+        (None, 2, r"needs whole numbers, one label for each example\. Given: none"),
         (LABELS * 1.0, 2, r"Given: float64 of shape \(200,\)"),
         (LABELS, 201, r"labelled must be at most the number of labels, 200\. Given: 201"),
         (LABELS, -1, r"labelled must be a whole number, 0 or more\. Given: -1"),

@@ -230,5 +230,5 @@ def test_load_arrays_are_the_split_in_order():
     x = data.load_arrays("mnist", "validation[:1500]")
     assert x.shape == (1500, 28, 28, 1) and x.dtype == "float32"
     np.testing.assert_array_equal(x, epoch_of(data.load("mnist", "validation[:1500]", batch_size=7)))
-    with pytest.raises(UserError, match=r"one data set, so binarize is None or 'static'\. Given: 'dynamic'"):
+    with pytest.raises(UserError, match=r"one dataset, so binarize is None or 'static'\. Given: 'dynamic'"):
         data.load_arrays("mnist", "test[:10]", binarize="dynamic")

@@ -135,7 +135,7 @@ def test_a_taken_port_is_said_before_anything_is_done(tmp_path, capsys):
     with demo.server(tmp_path, 0) as taken, pytest.raises(SystemExit) as left:
         cli.main(["demo", "beta_vae_mnist", "--port", str(taken.server_port), "--no-browser"])
     assert left.value.code == 1
-    assert re.match(r"Error: The page needs a port that is free.*--port 0", capsys.readouterr().err)
+    assert re.match(r"Error: The page needs a free port.*--port 0", capsys.readouterr().err)
 
 
 def test_the_command_serves_until_it_is_interrupted(tmp_path):

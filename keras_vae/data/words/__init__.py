@@ -20,7 +20,7 @@ _HELD_OUT = 10  # a tenth of the words is "test", and a tenth "validation"
 
 
 def to_tokens(words: Iterable[str], length: int = LENGTH) -> np.ndarray:
-    """Words as int32 token ids `(words, length)`; after its letters a word is filled up with 0.
+    """Return words as int32 token ids `(words, length)`, padded with 0 after their letters.
 
     Raises:
       UserError: a word with other characters than a to z, or with more than `length - 1` letters.
@@ -37,7 +37,7 @@ def to_tokens(words: Iterable[str], length: int = LENGTH) -> np.ndarray:
 
 
 def to_text(tokens: np.ndarray) -> list[str]:
-    """The words that token ids `(words, length)` spell, each up to its first 0.
+    """Return the words of token ids `(words, length)`, which end at their first 0.
 
     Raises:
       UserError: not whole numbers from 0 to 26, or not of two axes.
