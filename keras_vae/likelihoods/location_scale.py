@@ -7,7 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vae.backend import tfd
+from keras_vae.backend import soft_bound, tfd
 from keras_vae.checks import is_number
 from keras_vae.errors import UserError
 from keras_vae.likelihoods.base import Likelihood
