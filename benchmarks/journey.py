@@ -74,9 +74,9 @@ def main() -> None:
     if arguments.json:
         print(json.dumps(journeys))
         return
-    for name, found in journeys.items():
-        print(f"{name}: {len(found['files'])} files, {found['calls']} calls, {found['changes']} changes of file")
-        for file, calls in found["files"].items():
+    for name, counts in journeys.items():
+        print(f"{name}: {len(counts['files'])} files, {counts['calls']} calls, {counts['changes']} changes of file")
+        for file, calls in counts["files"].items():
             print(f"  {calls:4}  {file}")
 
 

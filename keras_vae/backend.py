@@ -208,11 +208,11 @@ class Draws:
         Stateless noise is in row-major order: that of `(*before, replicas, batch, ...)` is that of
         `(*before, replicas * batch, ...)`, the global batch.
         """
-        seed, own = self.next(), replica()
-        if own.count == 1:
+        seed, current = self.next(), replica()
+        if current.count == 1:
             return draw((*before, *after), seed)
-        of_all = draw((*before, own.count, *after), seed)
-        return _tf.nest.map_structure(lambda rows: _tf.gather(rows, own.index, axis=len(before)), of_all)
+        of_all = draw((*before, current.count, *after), seed)
+        return _tf.nest.map_structure(lambda rows: _tf.gather(rows, current.index, axis=len(before)), of_all)
 
 
 # --- Divergences of TFP's distributions ---
