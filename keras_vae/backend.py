@@ -190,7 +190,7 @@ class Draws:
         bijector = getattr(distribution, "bijector", None)  # not all TFP makes of it is a tfd.TransformedDistribution
         if bijector is not None:
             # The bijector's result stays untouched: TFP remembers what it was made of, and its density.
-            return bijector.forward(self.sample(distribution.distribution, samples, examples))
+            return bijector.forward(self.sample(base_of(distribution), samples, examples))
         before, after = (() if size is None else (size,) for size in (samples, examples))
         return self._rows(lambda shape, seed: distribution.sample(shape, seed=seed), before, after)
 
@@ -233,7 +233,7 @@ def kl(posterior: tfd.Distribution, prior: tfd.Distribution) -> Tensor:
     """
     try:
         if is_product(posterior) and is_product(prior):
-            return tfd.kl_divergence(posterior.distribution, prior.distribution)
+            return tfd.kl_divergence(base_of(posterior), base_of(prior))
         return tfd.kl_divergence(posterior, prior)[:, None]
     except NotImplementedError as error:
         raise UserError(
@@ -252,8 +252,13 @@ def sampled_kl(posterior: tfd.Distribution, prior: tfd.Distribution, z: Tensor) 
       Shape `(batch, groups)`, as `kl`.
     """
     if is_product(posterior) and is_product(prior):
-        return posterior.distribution.log_prob(z) - prior.distribution.log_prob(z)
+        return base_of(posterior).log_prob(z) - base_of(prior).log_prob(z)
     return ops.expand_dims(posterior.log_prob(z) - prior.log_prob(z), -1)
+
+
+def base_of(distribution: tfd.Distribution) -> Any:
+    """The distribution that a `tfd.Independent` or a `tfd.TransformedDistribution` is made of."""
+    return cast(Any, distribution).distribution
 
 
 def is_product(distribution: tfd.Distribution) -> bool:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 
 from keras import ops
 
+from keras_vae.backend import base_of, tfd
 from keras_vae.backend import is_product as is_product
 from keras_vae.backend import kl as kl
 from keras_vae.backend import sampled_kl as sampled_kl
-from keras_vae.backend import tfd
 from keras_vae.types import Tensor
 
 
@@ -99,7 +99,7 @@ def aggregate_log_probs(
       `(batch,)` and `(batch, latent_dim)`.
     """
     # log q(z_i | x_m), a dimension at a time: (batch of z, batch of x, latent_dim)
-    log_q = posterior.distribution.log_prob(z[:, None, :])
+    log_q = base_of(posterior).log_prob(z[:, None, :])
     count = ops.cast(ops.shape(z)[0], z.dtype)
     diagonal = ops.eye(ops.shape(z)[0], dtype=z.dtype)
     size = float(dataset_size)

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from keras_vae import backend, checks, randomness
 from keras_vae.errors import UserError
+from keras_vae.types import Tensor
 
 BINARIZE = ("dynamic", "static")
 # The static binarisation is one dataset, the same for everybody, whatever the seed of a run.
@@ -43,7 +44,7 @@ class _Examples:
         """`Pixels.example`."""
         return self.rows if self.tokens else np.full((1, *self.shape), 1.0 if self.binary else 0.5, "float32")
 
-    def x(self, rows: "tf.Tensor", seed: "tf.Tensor") -> "tf.Tensor":
+    def x(self, rows: Any, seed: Tensor) -> Any:
         """The x of some rows; `seed` is that of the noise."""
         if self.tokens:
             return rows
@@ -176,7 +177,7 @@ def _epochs(
     count, tensors = len(examples.rows), tf.nest.map_structure(tf.constant, dict(columns))
     steps = count // batch_size if training else -(-count // batch_size)
 
-    def one_epoch(number: "tf.Tensor") -> "tf.data.Dataset":
+    def one_epoch(number: Any) -> "tf.data.Dataset":
         base = randomness.fold(randomness.seed_of(seed, randomness.DATA), number)
         ordered = tensors
         if training:
@@ -226,6 +227,12 @@ def shuffled(codes: np.ndarray, batch_size: int, seed: int) -> Any:
 def is_dataset(data: object) -> bool:
     """Whether `data` is a `tf.data.Dataset`."""
     return isinstance(data, tf.data.Dataset)
+
+
+def batches_of(dataset: "tf.data.Dataset") -> int | None:
+    """The number of batches, if the dataset knows it."""
+    count = int(dataset.cardinality())
+    return count if count > 0 else None
 
 
 def pixels_of(dataset: object) -> Pixels | None:

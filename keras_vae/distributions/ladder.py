@@ -6,7 +6,7 @@ from typing import TypeAlias
 from keras import ops
 
 from keras_vae import divergences, randomness
-from keras_vae.backend import TensorShape, soft_bound, tfd
+from keras_vae.backend import TensorShape, base_of, soft_bound, tfd
 from keras_vae.types import Tensor, Tensors
 
 Shape: TypeAlias = tuple[int, ...]
@@ -50,7 +50,7 @@ class Ladder(tfd.Distribution):
         """
         z: dict[str, Tensor] = {} if top is None else {self.names[0]: top}
         for name in self.names[len(z) :]:
-            normal = self.level(name, z).distribution
+            normal = base_of(self.level(name, z))
             z[name] = normal.loc + normal.scale * noise[name]
         return z
 
@@ -58,7 +58,7 @@ class Ladder(tfd.Distribution):
         """The noise of N(0, I) that `from_noise` makes these draws of, for each level below the top one."""
         noise = {}
         for name in self.names[1:]:
-            normal = self.level(name, self.above(name, z)).distribution
+            normal = base_of(self.level(name, self.above(name, z)))
             noise[name] = (z[name] - normal.loc) / normal.scale
         return noise
 
@@ -67,7 +67,7 @@ class Ladder(tfd.Distribution):
         z: dict[str, Tensor] = {}
         log_vars: dict[str, Tensor] = {}
         for name in self.names:
-            normal = self.level(name, z).distribution
+            normal = base_of(self.level(name, z))
             z[name], log_vars[f"log_var_{name}"] = normal.loc, 2.0 * ops.log(normal.scale)
         return z | log_vars
 

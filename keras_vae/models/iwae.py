@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from keras_vae import divergences
-from keras_vae.backend import tfd
+from keras_vae.backend import base_of, tfd
 from keras_vae.checks import check_number, check_whole_number
 from keras_vae.core import VAE, Batch, Player, Terms
 from keras_vae.errors import UserError
@@ -101,5 +101,5 @@ class IWAE(VAE):
 
 
 def _stopped(posterior: tfd.Distribution) -> tfd.Distribution:
-    inner = posterior.distribution
+    inner = base_of(posterior)
     return tfd.Independent(tfd.Normal(ops.stop_gradient(inner.loc), ops.stop_gradient(inner.scale)), 1)

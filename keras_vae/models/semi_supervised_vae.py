@@ -10,7 +10,7 @@ from keras import ops
 from numpy.typing import ArrayLike
 
 from keras_vae import backend, checks, divergences, randomness
-from keras_vae.backend import tfd
+from keras_vae.backend import base_of, tfd
 from keras_vae.core import VAE, Batch, Terms
 from keras_vae.core.inference import checked_inputs
 from keras_vae.errors import NotApplicable, UserError
@@ -91,7 +91,8 @@ class SemiSupervisedVAE(VAE):
         posterior = self.posterior(images, rows, training)
         # The same noise for each class: then the mean over q(y|x) has no more of it than one draw.
         noise = ops.tile(self.draws.sample(self.prior(), examples=count), (classes, 1))
-        z = posterior.distribution.loc + posterior.distribution.scale * noise
+        normal = base_of(posterior)
+        z = normal.loc + normal.scale * noise
         log_px = ops.reshape(self.likelihood(z, rows, training).log_prob(images), (classes, count))
         kl_z = ops.reshape(divergences.kl(posterior, self.prior()), (classes, count, self.latent_dim))
         log_q, labels = self.log_q(x, training), self.rows(batch.get("y"), count)
@@ -195,7 +196,7 @@ class SemiSupervisedVAE(VAE):
     ) -> Tensor:
         """As `VAE.log_weights`: log of p(x, z, y) / q(z|x, y), and of its sum over the classes where y is missing."""
         base = randomness.seed_of(seed, randomness.EVALUATION) if isinstance(seed, int) else seed
-        inner = (self.proposal(x) if posterior is None else posterior).distribution
+        inner = base_of(self.proposal(x) if posterior is None else posterior)
         labels = self.rows(condition, ops.shape(x)[0])
 
         def weighed(rows: Tensor, stream: Tensor | int, mean: Tensor, scale: Tensor) -> Tensor:
