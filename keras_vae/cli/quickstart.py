@@ -49,7 +49,8 @@ def quickstart_command(
 def _main_job(name: str | Path, folder: Path, final: Path, json: bool) -> dict[str, Any]:
     from keras_vae import export, files, runtimes, zoo
     from keras_vae.benchmarking import tables
-    from keras_vae.zoo import measures, pictures
+    from keras_vae.zoo import pictures
+    from keras_vae.zoo.results import processor
 
     card = zoo.card(name)
     with working("1/4  Loading the model and measuring it again", quiet=json):
@@ -81,7 +82,7 @@ def _main_job(name: str | Path, folder: Path, final: Path, json: bool) -> dict[s
         "verified": verified,
         "largest_pixel_difference": worst,
         "benchmark": results,
-        "measured_on": measures.processor(),
+        "measured_on": processor(),
     }
 
 

@@ -61,8 +61,8 @@ def _further_pictures(card: "Card", model: "VAE", folder: Path, count: int) -> d
     from keras_vae import plots, tasks, zoo
     from keras_vae.errors import NotApplicable
     from keras_vae.evaluation.distances import memorisation
+    from keras_vae.evaluation.evaluation import vectors_of
     from keras_vae.evaluation.latent import codebook_usage
-    from keras_vae.evaluation.overview import vectors_of
     from keras_vae.zoo.cards import NOUNS
     from keras_vae.zoo.examples import condition_of, examples_of
 

@@ -104,7 +104,7 @@ def embed_command(
     file = output_path(name, output, "codes.png", (".png", ".npy"))
     load_tensorflow()
     from keras_vae import files, plots, tasks
-    from keras_vae.evaluation.overview import vectors_of
+    from keras_vae.evaluation.evaluation import vectors_of
 
     with working(f"Projecting the codes of {name}", quiet=json):
         model, x, given, classes = _held_out(name, count)

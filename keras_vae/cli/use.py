@@ -92,7 +92,7 @@ def encode_command(
     condition = files.read_array(labels) if labels else None
     load_tensorflow()
     from keras_vae import zoo
-    from keras_vae.zoo import measures
+    from keras_vae.zoo.examples import condition_of, examples_of
 
     with working(f"Encoding with {name}", quiet=json):
         model = zoo.load(name)
@@ -100,9 +100,9 @@ def encode_command(
         if output and path.suffix != suffix:
             raise UserError(f"The codes of {name} are written as {suffix}. Given: {path}.")
         if array is None:
-            examples = measures.examples_of(zoo.card(name).recipe, images)
+            examples = examples_of(zoo.card(name).recipe, images)
             array = examples.images
-            condition = measures.condition_of(model, examples) if condition is None else condition
+            condition = condition_of(model, examples) if condition is None else condition
         elif model.conditional and condition is None:
             raise UserError(f"{name} is conditional: give a label for each image of {images}, as --labels FILE.npy.")
         codes = model.encode(array, condition)
@@ -130,11 +130,11 @@ def traverse_command(
     load_tensorflow()
     from keras_vae import plots, zoo
     from keras_vae.tasks.traversal import traverse
-    from keras_vae.zoo import measures
+    from keras_vae.zoo.examples import condition_of, examples_of
 
     with working(f"Traversing {name}", quiet=json):
-        model, examples = zoo.load(name), measures.examples_of(zoo.card(name).recipe)
-        condition = measures.condition_of(model, examples)
+        model, examples = zoo.load(name), examples_of(zoo.card(name).recipe)
+        condition = condition_of(model, examples)
         first = None if condition is None else condition[:1000]
         walk = traverse(model, examples.images[:1000], start, steps, span, first)
         plots.labelled_rows(walk.images, walk.labels, path, [f"{value:+.2g}" for value in walk.values])

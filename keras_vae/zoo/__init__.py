@@ -13,8 +13,8 @@ from keras_vae.zoo.store import names as names
 
 if TYPE_CHECKING:
     from keras_vae.zoo.fitted import prior as prior
-    from keras_vae.zoo.measures import verify as verify
     from keras_vae.zoo.runs import load as load
     from keras_vae.zoo.runs import train as train
+    from keras_vae.zoo.verifying import verify as verify
 
 __getattr__, __dir__, _ = lazy.attach(__name__)

@@ -9,7 +9,8 @@ import numpy as np
 from keras_vae import plots
 from keras_vae.errors import NotApplicable
 from keras_vae.tasks.traversal import traversable, traverse
-from keras_vae.zoo import measures, recipes
+from keras_vae.zoo import recipes
+from keras_vae.zoo.examples import condition_of, examples_of
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
@@ -42,8 +43,8 @@ def write(
 
 
 def _of_images(folder: Path, model: "VAE", recipe: recipes.Recipe, prior: "FittedPrior") -> list[str]:
-    examples = measures.examples_of(recipe)
-    images, condition = examples.images[:1000], measures.condition_of(model, examples)
+    examples = examples_of(recipe)
+    images, condition = examples.images[:1000], condition_of(model, examples)
     condition = None if condition is None else condition[:1000]
     first = None if condition is None else condition[:16]
     plots.reconstructions(images[:16], model.reconstruct(images[:16], first), folder / "reconstructions.png")

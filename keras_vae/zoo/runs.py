@@ -11,10 +11,11 @@ import keras
 from keras_vae import data, files
 from keras_vae.callbacks import TensorBoard
 from keras_vae.errors import CorruptFileError, DivergedError, UserError
+from keras_vae.evaluation.metrics import run
 from keras_vae.models import MODELS
 from keras_vae.registry import check_arguments, choose
-from keras_vae.zoo import cards, checkpoints, evaluations, fitted, measures, pictures, recipes, store, texts, weights
-from keras_vae.zoo.examples import condition_of, examples_of
+from keras_vae.zoo import cards, checkpoints, evaluations, fitted, pictures, recipes, results, store, texts, weights
+from keras_vae.zoo.examples import condition_of, examples_of, images_of
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
@@ -159,7 +160,7 @@ def _fit(
     )
     held_out: dict[str, Any] = common | ({"binarize": "static"} if source.binarize else {})
     validation = data.load(source.name, source.validation, batch_size=settings.batch_size, training=False, **held_out)
-    measures.images_of(recipe)  # a split that does not exist is found now, not after the last epoch
+    images_of(recipe)  # a split that does not exist is found now, not after the last epoch
     claim = keras.callbacks.LambdaCallback(on_train_begin=lambda logs: _claim(where, recipe, overwrite))
     save = checkpoints.SaveProgress(checkpoint, progress, time.monotonic)
     board = [] if tensorboard is None else [_board(tensorboard, recipe, model)]
@@ -185,12 +186,12 @@ def _board(folder: str | Path, recipe: recipes.Recipe, model: "VAE") -> TensorBo
 
 
 def _finish(where: store.Entry, recipe: recipes.Recipe, model: "VAE", progress: checkpoints.Progress) -> None:
-    model.after_training(lambda: measures.images_of(recipe, recipe.data.train))
+    model.after_training(lambda: images_of(recipe, recipe.data.train))
     weights.write_float16(model, where.folder / store.WEIGHTS)
     stored = build(recipe, "float32")
     stored.load_weights(where.folder / store.WEIGHTS)
     prior, kept = fitted.write(where, recipe, stored)
-    _describe(where, stored, measures.results(where, recipe, stored, progress, prior) | kept, prior)
+    _describe(where, stored, results.results_of(where, recipe, stored, progress, prior) | kept, prior)
 
 
 def _describe(where: store.Entry, model: "VAE", results: dict[str, Any], prior: "FittedPrior") -> None:
@@ -202,14 +203,14 @@ def _describe(where: store.Entry, model: "VAE", results: dict[str, Any], prior: 
     files.write_json(where.folder / store.RESULTS, results)
 
 
-def measure_again(name: str | Path, further: Sequence[str] = ()) -> dict[str, Any]:
+def measure_again(name: str | Path, metrics: Sequence[str] = ()) -> dict[str, Any]:
     """Measure a trained model anew and rewrite its results, card and pictures; its weights stay as they are.
 
-    For entries that were trained before something was measured. `measures.verify` compares, and writes nothing.
+    For entries that were trained before something was measured. `verify` compares, and writes nothing.
 
     Args:
       name: of the zoo, or a run's folder.
-      further: metrics of `keras_vae.evaluation.evaluate`, as "latent.kl_split": only these, and the rest stays. By
+      metrics: of `keras_vae.evaluation.evaluate`, as "latent.kl_split": only these, and the rest stays. By
         default, everything.
 
     Returns:
@@ -221,13 +222,14 @@ def measure_again(name: str | Path, further: Sequence[str] = ()) -> dict[str, An
     """
     where = store.entry(name)
     model, prior = load(name), fitted.prior(name)
-    if further:
-        new = evaluations.overview(where.recipe, model, further, prior=prior)
-        results = {**where.results, "overview": evaluations.merged(where.results["overview"], new)}
+    if metrics:
+        evaluation = evaluations.evaluation_of(where.recipe, model, metrics, prior=prior)
+        overview = evaluations.updated(where.results["overview"], run(evaluation, metrics))
+        again = {**where.results, "overview": overview}
     else:
-        results = where.results | measures.measured(where.recipe, model, prior)
-    _describe(where, model, results, prior)
-    return results
+        again = where.results | results.evaluated(where.recipe, model, prior)
+    _describe(where, model, again, prior)
+    return again
 
 
 def optimizers(spec: str | Mapping[str, Any]) -> Any:
