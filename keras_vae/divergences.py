@@ -116,7 +116,7 @@ def covariance(x: Tensor) -> Any:
 ESTIMATORS = {"stratified": True, "weighted": False}
 
 
-def aggregate_log_probs(posterior: tfd.Distribution, z: Tensor, dataset_size: int, estimator: str) -> tuple[Any, Any]:
+def minibatch_log_probs(posterior: tfd.Distribution, z: Tensor, dataset_size: int, estimator: str) -> tuple[Any, Any]:
     """log q(z_i) and log q(z_ij) for codes of a batch, q(z) = (1/N) sum over n of q(z|x_n) being estimated from it.
 
     Appendix C of Chen et al. 2018, https://arxiv.org/abs/1802.04942. For M examples of N, z_i drawn from q(z|x_i):

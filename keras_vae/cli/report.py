@@ -62,7 +62,7 @@ def _further_pictures(card: "Card", model: "VAE", folder: Path, count: int) -> d
     from keras_vae.errors import NotApplicable
     from keras_vae.evaluation.distances import memorisation
     from keras_vae.evaluation.evaluation import vectors_of
-    from keras_vae.evaluation.latent import codebook_usage
+    from keras_vae.evaluation.latent import codebook_usage, kl_names
     from keras_vae.zoo.cards import NOUNS
     from keras_vae.zoo.examples import condition_of, examples_of
 
@@ -74,10 +74,10 @@ def _further_pictures(card: "Card", model: "VAE", folder: Path, count: int) -> d
         values = card.results.get("metrics", {}).get("kl", {}).get("parts", [])
         if len(values) < 2:
             raise NotApplicable("Bars compare dimensions or levels, and there is one, or none.")
-        names = list(model.latent_spec())
-        of_levels = len(names) == len(values)
+        names = kl_names(model, len(values))
+        of_levels = names == list(model.latent_spec())
         order = sorted(range(len(values)), key=lambda place: 0 if of_levels else -values[place])
-        labels = names if of_levels else [f"z{each}" for each in order]
+        labels = [names[place] for place in order]
         line = None if of_levels else 0.01
         plots.bars([values[each] for each in order], path, labels, "KL, nats", line=line)
 

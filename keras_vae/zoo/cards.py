@@ -1,6 +1,7 @@
 """Cards: what a person reads about a model, written from its recipe and results. Needs no TensorFlow."""
 
 import hashlib
+import html
 import json
 import shlex
 from collections.abc import Iterator, Mapping
@@ -88,6 +89,25 @@ class Card(NamedTuple):
         """What the model's x are, as its `x_spec` says: "image", "tokens"."""
         return self.results.get("evaluation", {}).get("kind", "image")
 
+    def __repr__(self) -> str:
+        return f"Card({self.name!r}: {self.recipe.summary} {'; '.join(self._headline()) or 'Not trained.'})"
+
+    def _repr_html_(self) -> str:
+        """The card as a notebook shows it: its summary and its measured numbers."""
+        rows = "".join(
+            f"<tr><td>{html.escape(_plain(METRICS.get(name, name)))}</td><td>{html.escape(number(row))}</td>"
+            f"<td>{html.escape(row.get('unit', 'nats'))}</td></tr>"
+            for name, row in self.results.get("metrics", {}).items()
+        )
+        table = f"<table><tr><th>metric</th><th>value</th><th>unit</th></tr>{rows}</table>" if rows else "Not trained."
+        return f"<b>{html.escape(self.name)}</b>: {html.escape(self.recipe.summary)}{table}"
+
+    def _headline(self) -> list[str]:
+        """The first numbers that were measured, in words."""
+        metrics = self.results.get("metrics", {})
+        shown = [name for name in ("elbo", "elbo_fitted", "log_prob", "squared_error") if name in metrics]
+        return [f"{name} {number(metrics[name])}" for name in shown]
+
     def markdown(self) -> str:
         """The card as README.md has it: no number in it is typed by hand."""
         reference = json.dumps(self.reference, ensure_ascii=False)
@@ -165,6 +185,11 @@ LEGEND = (
 BOUNDS = {"lower": "at least", "upper": "at most"}
 
 
+def _plain(text: str) -> str:
+    """Return Markdown of a table's cell as plain text."""
+    return text.replace("\\|", "|")
+
+
 def number(metric: Mapping[str, Any] | None) -> str:
     """A metric's value for people, with its standard error where it has one."""
     if not metric:
@@ -199,14 +224,7 @@ def _measured(card: Card) -> list[str]:
     if how.get("condition"):
         read = "and counts, with its probability: read p(x, y)" if how.get("joint") else "to the model: read p(x\\|y)"
         lines += ["", f"The {how['condition']} of each {noun} is given {read} for p(x)."]
-    parts = results["metrics"].get("kl", {}).get("parts", [])
-    if len(parts) > 1:
-        errors = results["metrics"]["kl"].get("errors", [None] * len(parts))
-        listed = ", ".join(
-            f"{part:.2f}" if error is None else f"{part:.2f} ± {error:.2f}"
-            for part, error in zip(parts, errors, strict=True)
-        )
-        lines += ["", f"The KL of each dimension or level in turn, nats: {listed}."]
+    lines += _kl_lines(results["metrics"].get("kl", {}))
     published = recipe.published
     if published:
         lines += ["", f"Published: {published.metric} {published.value} ({published.source}, {published.url})."]
@@ -216,11 +234,26 @@ def _measured(card: Card) -> list[str]:
     return [*lines, ""]
 
 
+def _kl_lines(kl: Mapping[str, Any]) -> list[str]:
+    """Return the KL of each dimension or level, by name; results of older versions have no names."""
+    parts, names = kl.get("parts", []), kl.get("names")
+    if len(parts) < 2:
+        return []
+    errors = [f" ± {error:.2f}" for error in kl.get("errors", [])] or [""] * len(parts)
+    values = [f"{part:.2f}{error}" for part, error in zip(parts, errors, strict=True)]
+    if names is None:
+        return ["", f"The KL of each dimension or level in turn, nats: {', '.join(values)}."]
+    listed = ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True))
+    return ["", f"KL, nats: {listed}."]
+
+
 def collapse_lines(collapse: Mapping[str, Any]) -> list[str]:
-    """What `evaluation.collapse` found, as sentences: verdict, dimensions, and what helps."""
+    """Return the results of `evaluation.collapse` as sentences: verdict, dimensions, and what helps."""
     lines = [f"Collapse: {collapse['verdict']}. {collapse['summary']}"]
     if collapse["dimensions"]:
-        lines.append(f"Collapsed dimensions, counted from 0: {', '.join(map(str, collapse['dimensions']))}.")
+        # Results of older versions have numbers only.
+        names = collapse.get("names") or [f"z{index}" for index in collapse["dimensions"]]
+        lines.append(f"Collapsed dimensions: {', '.join(names)}.")
     if collapse["remedies"]:
         lines.append(f"What helps: {'; '.join(collapse['remedies'])}.")
     return lines
