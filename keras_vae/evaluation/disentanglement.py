@@ -109,12 +109,12 @@ def explicitness(codes: np.ndarray, factors: ArrayLike, seed: int = 0) -> float:
     first, second = halves(len(codes), seed)
     scores = []
     for factor in factors.T:
-        found = fitted(linear(), codes[first], factor[first])
-        chances = found.predict_proba(codes[second])
-        for place, value in enumerate(found.classes_):
+        classifier = fitted(linear(), codes[first], factor[first])
+        chances = classifier.predict_proba(codes[second])
+        for index, value in enumerate(classifier.classes_):
             hits = factor[second] == value
             if 0 < hits.sum() < len(hits):
-                scores.append(2.0 * roc_auc_score(hits, chances[:, place]) - 1.0)
+                scores.append(2.0 * roc_auc_score(hits, chances[:, index]) - 1.0)
     return float(np.mean(scores))
 
 
@@ -160,9 +160,9 @@ def dci(
     kind, (first, second) = choose("model", model, FORESTS), halves(len(codes), seed)
     columns, accuracies = [], []
     for factor in factors.T:
-        found = fitted(kind(n_estimators=trees, max_features=None, random_state=seed), codes[first], factor[first])
-        columns.append(found.feature_importances_)
-        accuracies.append(found.score(codes[second], factor[second]))
+        forest = fitted(kind(n_estimators=trees, max_features=None, random_state=seed), codes[first], factor[first])
+        columns.append(forest.feature_importances_)
+        accuracies.append(forest.score(codes[second], factor[second]))
     importances = np.stack(columns, axis=1)
     weights = importances.sum(axis=1) / max(importances.sum(), 1e-30)
     return {
@@ -195,8 +195,8 @@ def factor_vae_metric(
     table = np.zeros((2, live.shape[1], factors.shape[1]))
     for half in table:
         for _ in range(votes):
-            factor, chosen = _with_one_value(factors, batch, generator)
-            half[np.argmin(scaled[chosen].var(axis=0)), factor] += 1
+            factor, rows = _with_one_value(factors, batch, generator)
+            half[np.argmin(scaled[rows].var(axis=0)), factor] += 1
     majority = table[0].argmax(axis=1)
     return float(table[1][np.arange(len(majority)), majority].sum() / votes)
 
@@ -213,11 +213,11 @@ def beta_vae_metric(codes: np.ndarray, factors: ArrayLike, seed: int = 0, votes:
     scaled, generator = codes / np.where(spread > 0, spread, 1.0), np.random.default_rng(seed)
     points, names = [], []
     for _ in range(2 * votes):
-        factor, chosen = _pairs_with_one_factor(factors, batch, generator)
-        points.append(np.abs(scaled[chosen[0]] - scaled[chosen[1]]).mean(axis=0))
+        factor, rows = _pairs_with_one_factor(factors, batch, generator)
+        points.append(np.abs(scaled[rows[0]] - scaled[rows[1]]).mean(axis=0))
         names.append(factor)
-    found = fitted(linear(), np.stack(points[:votes]), np.array(names[:votes]))
-    return float(found.score(np.stack(points[votes:]), np.array(names[votes:])))
+    classifier = fitted(linear(), np.stack(points[:votes]), np.array(names[:votes]))
+    return float(classifier.score(np.stack(points[votes:]), np.array(names[votes:])))
 
 
 METRICS: dict[str, Callable[..., Score]] = {
@@ -252,6 +252,6 @@ def _pairs_with_one_factor(factors: np.ndarray, batch: int, generator: np.random
     first = generator.integers(len(factors), size=batch)
     second = np.empty_like(first)
     for value in np.unique(factors[first, factor]):
-        wanted = factors[first, factor] == value
-        second[wanted] = generator.choice(np.flatnonzero(factors[:, factor] == value), wanted.sum())
+        same = factors[first, factor] == value
+        second[same] = generator.choice(np.flatnonzero(factors[:, factor] == value), same.sum())
     return factor, np.stack([first, second])

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from keras_vae.evaluation.evaluation import Evaluation, Options
 from keras_vae.evaluation.metrics import run, select
 from keras_vae.zoo import fitted, recipes, runs, store
-from keras_vae.zoo.examples import condition_of, examples_of, read
+from keras_vae.zoo.examples import Examples, condition_of, examples_of, read
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
@@ -64,6 +64,7 @@ def evaluation_of(
     samples: int | None = None,
     prior: "FittedPrior | None" = None,
     report: Callable[[str], None] | None = None,
+    examples: Examples | None = None,
 ) -> Evaluation:
     """Return the evaluation of a model on held-out data of its recipe, with the data that `metrics` need.
 
@@ -79,12 +80,14 @@ def evaluation_of(
       samples: likewise.
       prior: fitted to the model, or None.
       report: as of `evaluate`.
+      examples: of the split, where they were read already.
 
     Raises:
       UserError: an unknown split, or data that do not fit the model.
     """
     split = split or recipe.evaluation.split
-    examples, sections = examples_of(recipe, split), {metric.split(".")[0] for metric in metrics}
+    examples = examples_of(recipe, split) if examples is None else examples
+    sections = {metric.split(".")[0] for metric in metrics}
     options: Options = {
         "condition": condition_of(model, examples),
         "samples": recipe.evaluation.samples if samples is None else samples,

@@ -12,6 +12,7 @@ import keras_vae
 from keras_vae.evaluation.metrics import run
 from keras_vae.files import sha256
 from keras_vae.zoo import cards, checkpoints, evaluations, recipes, store
+from keras_vae.zoo.examples import Examples
 from keras_vae.zoo.verifying import card_metrics
 
 if TYPE_CHECKING:
@@ -27,8 +28,18 @@ def results_of(
     model: "VAE",
     progress: checkpoints.Progress,
     prior: "FittedPrior | None" = None,
+    examples: Examples | None = None,
 ) -> dict[str, Any]:
-    """Return the contents of results.json for a trained model whose weights file is written."""
+    """Return the contents of results.json for a trained model whose weights file is written.
+
+    Args:
+      entry: the run.
+      recipe: of the model.
+      model: with the weights as stored.
+      progress: of the training.
+      prior: fitted to the model, or None.
+      examples: of the recipe's evaluation split; read by default.
+    """
     path = entry.folder / store.WEIGHTS
     return {
         "name": entry.name,
@@ -39,7 +50,7 @@ def results_of(
             "bytes": path.stat().st_size,
             "parameters": int(sum(np.prod(weight.shape) for weight in model.trainable_variables)),
         },
-        **evaluated(recipe, model, prior),
+        **evaluated(recipe, model, prior, examples),
         "training": {
             "epochs": progress.epochs,
             "steps": int(model.step.numpy()),
@@ -55,11 +66,20 @@ def results_of(
     }
 
 
-def evaluated(recipe: recipes.Recipe, model: "VAE", prior: "FittedPrior | None" = None) -> dict[str, Any]:
-    """Return the parts of results.json that are measured: `evaluation`, `metrics` and `overview`."""
+def evaluated(
+    recipe: recipes.Recipe, model: "VAE", prior: "FittedPrior | None" = None, examples: Examples | None = None
+) -> dict[str, Any]:
+    """Return the parts of results.json that are measured: `evaluation`, `metrics` and `overview`.
+
+    Args:
+      recipe: of the model.
+      model: with the weights as stored.
+      prior: fitted to the model, or None.
+      examples: of the recipe's evaluation split; read by default.
+    """
     settings = recipe.evaluation
     names = evaluations.RECORDED if settings.overview else ()
-    evaluation = evaluations.evaluation_of(recipe, model, names, prior=prior)
+    evaluation = evaluations.evaluation_of(recipe, model, names, prior=prior, examples=examples)
     condition = evaluation.condition
     return {
         "evaluation": {

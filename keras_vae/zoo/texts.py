@@ -1,8 +1,8 @@
-"""What a card shows of a model of tokens, where another has pictures: sequences as text."""
+"""The sequences that a card shows as text, of a model of tokens, where another has pictures."""
 
 import contextlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,22 +19,22 @@ EXAMPLES, SAMPLES, WAYS, STEPS = 12, 24, 5, 7
 
 
 def numbers(tokens: np.ndarray) -> list[str]:
-    """Token ids as numbers, each sequence up to its first 0."""
+    """Return token ids as numbers, each sequence up to its first 0."""
     ends = [np.append(row, 0).tolist().index(0) for row in tokens]
     return [" ".join(map(str, row[:end])) for row, end in zip(tokens, ends, strict=True)]
 
 
 # Data whose tokens spell something: name -> from tokens to text.
-SPELLED: dict[str, Callable[[Any], list[str]]] = {"words": words.to_text}
+SPELLED: dict[str, Callable[[np.ndarray], list[str]]] = {"words": words.to_text}
 
 
-def spelling(recipe: recipes.Recipe) -> Callable[[Any], list[str]]:
-    """What writes the tokens `(batch, length)` of a recipe's data as text, one each."""
+def spelling(recipe: recipes.Recipe) -> Callable[[np.ndarray], list[str]]:
+    """Return the function from tokens `(batch, length)` of a recipe's data to one text for each."""
     return SPELLED.get(recipe.data.name, numbers)
 
 
 def shown(model: "VAE", recipe: recipes.Recipe) -> dict[str, list[list[str]]]:
-    """Sequences as text: `{}` for a model of anything but tokens.
+    """Return sequences as text: `{}` for a model of anything but tokens.
 
     Returns:
       `reconstructed`: rows of a sequence and what comes back; `sampled`: one row, from the prior; `interpolated`: rows
@@ -45,14 +45,13 @@ def shown(model: "VAE", recipe: recipes.Recipe) -> dict[str, list[list[str]]]:
         return {}
     examples, spell = examples_of(recipe), spelling(recipe)
     x, condition = examples.images[:EXAMPLES], condition_of(model, examples)
-    given = None if condition is None else condition[:EXAMPLES]
-    back = spell(model.reconstruct(x, given))
-    found = {"reconstructed": [list(pair) for pair in zip(spell(x), back, strict=True)]}
+    reconstructed = spell(model.reconstruct(x, None if condition is None else condition[:EXAMPLES]))
+    texts = {"reconstructed": [list(pair) for pair in zip(spell(x), reconstructed, strict=True)]}
     if model.conditional:  # each draw would need a condition
-        return found
+        return texts
     with contextlib.suppress(NotApplicable):  # no prior
-        found["sampled"] = [spell(model.sample(SAMPLES, seed=recipe.evaluation.seed))]
+        texts["sampled"] = [spell(model.sample(SAMPLES, seed=recipe.evaluation.seed))]
     if model.latent_kind == "code":
         ways = tasks.interpolate(model, x[:WAYS], x[WAYS : 2 * WAYS], STEPS)
-        found["interpolated"] = [spell(way) for way in ways]
-    return found
+        texts["interpolated"] = [spell(way) for way in ways]
+    return texts
