@@ -17,7 +17,7 @@ ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test test-all lint format clean
+.PHONY: help setup quickstart test test-all proofs lint format clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -52,12 +52,19 @@ test: setup ## the tests that take minutes at most; what is left out is named at
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 test-all: setup ## every test, full-size trainings too
-	$(BIN)/python -m pytest -m "" $(PYTEST_ARGS)
+	$(BIN)/python -m pytest -m "not proof" $(PYTEST_ARGS)
 
-lint: setup ## ruff check, ruff format --check, pyright
+proofs: setup ## list what takes longer than test-all, and when each last ran; make proof-NAME runs one
+	@$(BIN)/python benchmarks/proof.py
+
+proof-%: setup
+	$(BIN)/python benchmarks/proof.py $*
+
+lint: setup ## ruff check, ruff format --check, pyright, import-linter
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/basedpyright
+	$(BIN)/lint-imports
 
 format: setup ## let ruff put layout and imports right
 	$(BIN)/ruff check --fix

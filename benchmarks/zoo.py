@@ -12,10 +12,10 @@ import sys
 def main(pattern: str = "*", *further: str) -> None:
     """Measure the models whose names match a glob: everything, or only some further metrics."""
     from keras_vae import zoo
-    from keras_vae.zoo import runs
+    from keras_vae.zoo import training
 
     for name in zoo.names(pattern):
-        metrics = runs.measure_again(name, further)["metrics"]
+        metrics = training.measure_again(name, further)["metrics"]
         print(name, ", ".join(f"{metric} {row['value']:.4f}" for metric, row in metrics.items()), flush=True)
 
 

@@ -8,10 +8,9 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import ArrayLike
 
-from keras_vae import plots
+from keras_vae import backend, plots
 from keras_vae.checks import check_whole_number
 from keras_vae.errors import NotApplicable, UnavailableError, UserError
 from keras_vae.evaluation.evaluation import Evaluation, rows_of
@@ -42,7 +41,7 @@ class TensorBoard(keras.callbacks.Callback):
 
     def __init__(self, folder: str | Path, x: ArrayLike, every: int = 1, condition: ConditionLike = None) -> None:
         super().__init__()
-        # tf.summary.scalar and image are that package's.
+        # backend.summary.scalar and image are that package's.
         if importlib.util.find_spec("tensorboard") is None:
             raise UnavailableError(
                 "The TensorBoard callback needs the package tensorboard, which is not installed. Install it: "
@@ -55,16 +54,16 @@ class TensorBoard(keras.callbacks.Callback):
         self.writer: Any = None
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
-        self.writer = tf.summary.create_file_writer(self.folder)
+        self.writer = backend.summary.create_file_writer(self.folder)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         model: Any = self.model
         with self.writer.as_default(step=epoch + 1):
             for name, value in (logs or {}).items():
-                tf.summary.scalar(name, value)
+                backend.summary.scalar(name, value)
             evaluation = Evaluation(model, self.x, condition=self.condition)
             if traversable(model):
-                tf.summary.scalar("active_units", active_units_of(evaluation)["value"])
+                backend.summary.scalar("active_units", active_units_of(evaluation)["value"])
             if (epoch + 1) % self.every == 0 and model.x_spec().kind == "image":
                 self._pictures(evaluation)
         self.writer.flush()
@@ -83,4 +82,4 @@ class TensorBoard(keras.callbacks.Callback):
 
 
 def _show(name: str, images: np.ndarray, columns: int) -> None:
-    tf.summary.image(name, plots.mosaic(images, columns)[None])
+    backend.summary.image(name, plots.mosaic(images, columns)[None])

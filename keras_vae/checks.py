@@ -73,11 +73,16 @@ def check_whole_number(value: object, name: str, minimum: int = 1) -> int:
     Raises:
       UserError: it is no whole number, too small or too large.
     """
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < minimum:
+    if not is_whole_number(value) or value < minimum:
         raise UserError(f"{name} must be a whole number, {minimum} or more. Given: {value!r}.")
     if value >= 2**31:
         raise UserError(f"{name} must be a whole number, at most {2**31 - 1}. Given: {value!r}.")
     return int(value)
+
+
+def is_whole_number(value: object) -> TypeGuard[int]:
+    """Whether `value` is an integer of Python or numpy; a bool is none."""
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
 def is_number(value: object) -> TypeGuard[float]:

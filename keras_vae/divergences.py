@@ -1,15 +1,17 @@
 """Divergences between distributions, in nats: free functions on tensors, each with its formula."""
 
-from typing import Any
+import functools
+import operator
+from collections.abc import Callable
 
 from keras import ops
-from tensorflow_probability import distributions as tfd
 
+from keras_vae.backend import tfd
 from keras_vae.errors import UserError
 from keras_vae.types import Tensor
 
 
-def kl(posterior: tfd.Distribution, prior: tfd.Distribution) -> Any:
+def kl(posterior: tfd.Distribution, prior: tfd.Distribution) -> Tensor:
     """KL(posterior || prior) = E_posterior[log posterior(z) - log prior(z)], in closed form through TFP.
 
     For two products of independent dimensions the KL is the sum over dimensions, and is returned dimension by
@@ -33,7 +35,7 @@ def kl(posterior: tfd.Distribution, prior: tfd.Distribution) -> Any:
         ) from error
 
 
-def sampled_kl(posterior: tfd.Distribution, prior: tfd.Distribution, z: Tensor) -> Any:
+def sampled_kl(posterior: tfd.Distribution, prior: tfd.Distribution, z: Tensor) -> Tensor:
     """One-sample estimate log posterior(z) - log prior(z) for z from the posterior: unbiased, and may be negative.
 
     Args:
@@ -52,7 +54,7 @@ def is_product(distribution: tfd.Distribution) -> bool:
     return isinstance(distribution, tfd.Independent) and distribution.event_shape.rank == 1
 
 
-def cross_entropy(positive: Any, negative: Any) -> Any:
+def cross_entropy(positive: Tensor, negative: Tensor) -> Tensor:
     """What a critic minimises that tells two samples apart: mean -log sigmoid(positive) - mean log sigmoid(-negative).
 
     Twice the binary cross-entropy of equal shares, in nats; the best logit is the log ratio of the two densities:
@@ -66,24 +68,25 @@ def cross_entropy(positive: Any, negative: Any) -> Any:
     return ops.mean(ops.softplus(-positive)) + ops.sum(ops.softplus(negative)) / count
 
 
-def rbf(squared_distance: Tensor, dimensions: int) -> Any:
+def rbf(squared_distance: Tensor, dimensions: int) -> Tensor:
     """exp(-d**2 / (2 * dimensions)): the Gaussian kernel, its bandwidth that of distances under N(0, I)."""
     return ops.exp(-squared_distance / (2.0 * dimensions))
 
 
-def imq(squared_distance: Tensor, dimensions: int) -> Any:
+def imq(squared_distance: Tensor, dimensions: int) -> Tensor:
     """sum over scales s of C / (C + d**2), C = 2 * dimensions * s: inverse multiquadrics, with heavy tails.
 
     Section 4 of Tolstikhin et al. 2018, https://arxiv.org/abs/1711.01558.
     """
     scales = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)
-    return sum((c := 2.0 * dimensions * s) / (c + squared_distance) for s in scales)
+    parts = [(c := 2.0 * dimensions * s) / (c + squared_distance) for s in scales]
+    return functools.reduce(operator.add, parts)
 
 
 KERNELS = {"imq": imq, "rbf": rbf}
 
 
-def mmd(x: Tensor, y: Any, kernel: Any) -> Any:
+def mmd(x: Tensor, y: Tensor, kernel: Callable[[Tensor, int], Tensor]) -> Tensor:
     """Squared maximum mean discrepancy, E k(x, x') - 2 E k(x, y) + E k(y, y'), without bias: it may be negative.
 
     The U-statistic, which leaves out k(x, x): equation 3 of Gretton et al. 2012,
@@ -95,10 +98,10 @@ def mmd(x: Tensor, y: Any, kernel: Any) -> Any:
       kernel: from squared distances, and the number of dimensions, to similarities.
     """
 
-    def similarities(a: Tensor, b: Tensor) -> Any:
+    def similarities(a: Tensor, b: Tensor) -> Tensor:
         return kernel(ops.sum(ops.square(a[:, None] - b[None, :]), axis=-1), int(x.shape[-1]))
 
-    def mean_of_pairs(a: Tensor) -> Any:
+    def mean_of_pairs(a: Tensor) -> Tensor:
         count, matrix = ops.cast(ops.shape(a)[0], a.dtype), similarities(a, a)
         return (ops.sum(matrix) - ops.sum(ops.diagonal(matrix))) / ops.maximum(count * (count - 1.0), 1.0)
 
@@ -107,7 +110,7 @@ def mmd(x: Tensor, y: Any, kernel: Any) -> Any:
     return distance * enough
 
 
-def covariance(x: Tensor) -> Any:
+def covariance(x: Tensor) -> Tensor:
     """The covariance matrix of rows x, `(batch, dimensions)`, divided by the batch: `(dimensions, dimensions)`."""
     centred = x - ops.mean(x, axis=0, keepdims=True)
     return ops.matmul(ops.transpose(centred), centred) / ops.cast(ops.shape(x)[0], x.dtype)
@@ -116,7 +119,9 @@ def covariance(x: Tensor) -> Any:
 ESTIMATORS = {"stratified": True, "weighted": False}
 
 
-def minibatch_log_probs(posterior: tfd.Distribution, z: Tensor, dataset_size: int, estimator: str) -> tuple[Any, Any]:
+def minibatch_log_probs(
+    posterior: tfd.Distribution, z: Tensor, dataset_size: int, estimator: str
+) -> tuple[Tensor, Tensor]:
     """log q(z_i) and log q(z_ij) for codes of a batch, q(z) = (1/N) sum over n of q(z|x_n) being estimated from it.
 
     Appendix C of Chen et al. 2018, https://arxiv.org/abs/1802.04942. For M examples of N, z_i drawn from q(z|x_i):

@@ -1,7 +1,7 @@
 """Things that are chosen by name: `"mlp"`, `{"name": "sigmoid", "final": 4.0, ...}`, or an instance."""
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from keras_vae.errors import UserError
@@ -32,6 +32,7 @@ def check_arguments(
     arguments: Mapping[str, Any],
     ignore: Sequence[str] = (),
     complete: bool = True,
+    hide: Collection[str] = (),
 ) -> None:
     """Check keyword arguments against the parameters of `function`, or of a class and its bases.
 
@@ -41,26 +42,31 @@ def check_arguments(
       arguments: by name.
       ignore: names that pass without a parameter.
       complete: also require every parameter that has no default.
+      hide: parameters of a base class that this one does not take: messages do not offer them.
 
     Raises:
       UserError: an argument without a parameter, with the nearest; or a missing one.
     """
-    parameters = {}
+    parameters: dict[str, inspect.Parameter] = {}
+    required: list[str] | None = None  # of the function itself: a class passes on what its bases need
     for owner in inspect.getmro(function) if inspect.isclass(function) else (function,):
         signature = inspect.signature(owner.__init__ if inspect.isclass(owner) else owner)
         for name, parameter in signature.parameters.items():
             if parameter.kind in (parameter.KEYWORD_ONLY, parameter.POSITIONAL_OR_KEYWORD) and name != "self":
                 parameters.setdefault(name, parameter)
+        if required is None:
+            required = [name for name, parameter in parameters.items() if parameter.default is parameter.empty]
         if not any(parameter.kind == parameter.VAR_KEYWORD for parameter in signature.parameters.values()):
             break
     for name in arguments:
         if name not in parameters and name not in ignore:
+            offered = [parameter for parameter in parameters if parameter not in hide]
             raise UserError(
-                f"{kind} has no argument {name!r}.{nearest(name, parameters)} Its arguments: {', '.join(parameters)}."
+                f"{kind} has no argument {name!r}.{nearest(name, offered)} Its arguments: {', '.join(offered)}."
             )
     if not complete:
         return
-    missing = [name for name, p in parameters.items() if p.default is p.empty and name not in arguments]
+    missing = [name for name in required or [] if name not in arguments]
     if missing:
         raise UserError(f"{kind} needs the argument{'s' * (len(missing) > 1)} {', '.join(missing)}.")
 

@@ -5,12 +5,13 @@ the model, saved with its weights; evaluation does not advance it.
 """
 
 import dataclasses
-import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
+import numpy as np
 from keras import ops
 
+from keras_vae import checks
 from keras_vae.errors import UserError
 from keras_vae.registry import build
 from keras_vae.types import Tensor
@@ -23,14 +24,13 @@ class Schedule:
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or value < 0:
-                raise UserError(
-                    f"{type(self).__name__}.{field.name} must be a finite number, 0 or more. Given: {value!r}."
-                )
+            checks.check_number(value, f"{type(self).__name__}.{field.name}")
+            if isinstance(value, np.generic):  # a configuration is plain data
+                object.__setattr__(self, field.name, value.item())
             if field.name in ("steps", "rate", "period", "ramp") and value == 0:
                 raise UserError(f"{type(self).__name__}.{field.name} must be more than 0. Given: {value!r}.")
 
-    def __call__(self, step: Tensor) -> Any:
+    def __call__(self, step: Tensor) -> Tensor:
         """The weight at `step`: a float32 scalar."""
         raise NotImplementedError(f"{type(self).__name__} must define __call__(step)")
 
@@ -45,7 +45,7 @@ class Constant(Schedule):
 
     value: float = 1.0
 
-    def __call__(self, step: Tensor) -> Any:
+    def __call__(self, step: Tensor) -> Tensor:
         return ops.convert_to_tensor(self.value, "float32")
 
 
@@ -60,7 +60,7 @@ class Linear(Schedule):
     steps: float = 10_000
     initial: float = 0.0
 
-    def __call__(self, step: Tensor) -> Any:
+    def __call__(self, step: Tensor) -> Tensor:
         fraction = ops.minimum(ops.cast(step, "float32") / self.steps, 1.0)
         return self.initial + (self.final - self.initial) * fraction
 
@@ -76,7 +76,7 @@ class Sigmoid(Schedule):
     threshold: float = 5_000
     rate: float = 1_000
 
-    def __call__(self, step: Tensor) -> Any:
+    def __call__(self, step: Tensor) -> Tensor:
         return self.final * ops.sigmoid((ops.cast(step, "float32") - self.threshold) / self.rate)
 
 
@@ -98,28 +98,36 @@ class Cyclical(Schedule):
         if self.ramp > 1:
             raise UserError(f"Cyclical.ramp is a fraction of the period, at most 1. Given: {self.ramp!r}.")
 
-    def __call__(self, step: Tensor) -> Any:
+    def __call__(self, step: Tensor) -> Tensor:
         # In integers: float32 cannot tell step 2**24 from its neighbour.
         step = ops.convert_to_tensor(step)
         within = ops.cast(ops.mod(step, ops.cast(self.period, step.dtype)), "float32")
         return self.final * ops.minimum(within / (self.period * self.ramp), 1.0)
 
 
+ScheduleLike: TypeAlias = float | Mapping[str, Any] | Schedule
 SCHEDULES = {"constant": Constant, "linear": Linear, "sigmoid": Sigmoid, "cyclical": Cyclical}
 
 
-def schedule(spec: float | Mapping[str, Any] | Schedule, name: str = "weight") -> Schedule:
+def schedule(spec: ScheduleLike, name: str = "weight") -> Schedule:
     """Return a `Schedule` from a number (constant), a mapping such as `{"name": "sigmoid", "final": 4.0}`, or itself.
 
     Args:
       spec: the number, mapping or schedule.
-      name: of the argument that it was given as, for messages.
+      name: of the argument whose value this is, for messages.
 
     Raises:
       UserError: an unknown name or argument, or a number that is negative or not finite.
     """
     if isinstance(spec, Schedule):
         return spec
-    if isinstance(spec, int | float) and not isinstance(spec, bool):
-        return Constant(float(spec))
-    return build("schedule", spec, SCHEDULES)
+    if checks.is_number(spec):
+        return Constant(checks.check_number(spec, name))
+    if not isinstance(spec, str | Mapping):
+        raise UserError(
+            f"{name} must be a number, or a schedule such as {{'name': 'linear', 'steps': 1000}}. Given: {spec!r}."
+        )
+    try:
+        return build("schedule", spec, SCHEDULES)
+    except UserError as error:
+        raise UserError(f"{name}: {error}") from error

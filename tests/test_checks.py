@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_vae.checks import BLOCK, check_codes, check_images, check_whole_number, in_blocks
+from keras_vae.checks import BLOCK, check_codes, check_images, check_number, check_whole_number, in_blocks
 from keras_vae.errors import UserError
 
 GOOD = np.full((3, 4, 4, 1), 0.5, "float32")
@@ -87,10 +87,23 @@ def test_codes_may_be_of_any_size_and_none():
     assert check_codes(np.zeros((0, 2)), (2,)).shape == (0, 2)
 
 
-@pytest.mark.parametrize("value", [1.0, "3", True, None, 0, -1, np.float32(2), float("nan")])
+@pytest.mark.parametrize("value", [1.0, "3", True, np.True_, None, 0, -1, np.float32(2), float("nan")])
 def test_what_is_no_whole_number(value):
     with pytest.raises(UserError, match=r"count must be a whole number, 1 or more\. Given: "):
         check_whole_number(value, "count")
+
+
+@pytest.mark.parametrize("value", [True, np.True_, np.False_, "1", None, np.complex64(1), np.array([1.0]), -0.5])
+def test_what_is_no_number(value):
+    with pytest.raises(UserError, match=r"share must be a finite number, 0 or more\. Given: "):
+        check_number(value, "share")
+
+
+def test_numpy_scalars_are_numbers():
+    for value in (np.float32(0.5), np.float16(0.5), np.float64(0.5), np.int64(3), np.uint8(3)):
+        checked = check_number(value, "share")
+        assert checked == value and type(checked) is float
+    assert type(check_whole_number(np.uint8(3), "count")) is int
 
 
 def test_whole_numbers():

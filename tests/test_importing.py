@@ -1,9 +1,11 @@
 """What importing costs: the package without TensorFlow, its names all the same."""
 
+import ast
 import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
 
@@ -38,3 +40,23 @@ def test_lazy_names():
         assert getattr(keras_vae, name).__name__ == f"keras_vae.{name}"
     with pytest.raises(AttributeError, match="module 'keras_vae' has no attribute 'modles'"):
         keras_vae.modles  # noqa: B018
+
+
+def imports_of(path):
+    """The modules that a file imports, wherever in it."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield from (node.module or "", *(f"{node.module}.{alias.name}" for alias in node.names))
+
+
+def test_the_command_line_holds_arguments_and_printing_only():
+    """It imports nothing to compute with, and no other room imports it."""
+    package = Path(keras_vae.__file__).parent
+    for path in package.rglob("*.py"):
+        imported = set(imports_of(path))
+        if path.parent == package / "cli":
+            assert not {name.partition(".")[0] for name in imported} & {"numpy", "keras", "sklearn"}, path
+        elif path != package / "__main__.py":
+            assert not any(name.startswith("keras_vae.cli") for name in imported), path

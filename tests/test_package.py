@@ -62,11 +62,11 @@ def light(wheel, tmp_path_factory):
 def bundle(tmp_path_factory):
     """A bundle of the toy model, made outside of the environment that uses it."""
     from keras_vae import export
-    from keras_vae.zoo import recipes, runs
+    from keras_vae.zoo import loading, recipes
 
     folder = tmp_path_factory.mktemp("exported")
     recipe = recipes.read(toy_runs.write_recipe(folder / "toy.toml"))
-    export.export(runs.build(recipe), folder / "toy", formats=("onnx",))
+    export.export(loading.build(recipe), folder / "toy", formats=("onnx",))
     return folder / "toy"
 
 

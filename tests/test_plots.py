@@ -1,6 +1,7 @@
-"""Pictures: every pixel where it belongs, files that decode, the same bytes each time."""
+"""Figures: every pixel where it belongs, files that decode, the same bytes each time."""
 
 import os
+import textwrap
 
 import matplotlib.image
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from keras_vae import plots
 from keras_vae.errors import UserError
 from keras_vae.tasks import judge
+from tests import toy_runs
 
 
 def images(count, height=2, width=3, channels=1):
@@ -43,6 +45,56 @@ def test_a_picture_needs_an_image(tmp_path):
     with pytest.raises(UserError, match=r"A picture needs at least one image\. Given: none\."):
         plots.grid(images(0), tmp_path / "a.png")
     assert os.listdir(tmp_path) == []
+
+
+def test_pyplot_is_left_alone(tmp_path):
+    """A notebook's backend stays what it was, and no figure is left open in pyplot."""
+    script = """
+        import matplotlib, sys
+        matplotlib.use("svg")
+        from keras_vae import plots
+        assert "matplotlib.pyplot" not in sys.modules
+        import numpy as np
+        figure = plots.grid(np.zeros((2, 3, 3, 1), "float32"))
+        plots.curves({"loss": [2.0, 1.0]}, "curves.png")
+        plots.save(figure, "grid.png")
+        assert matplotlib.get_backend() == "svg", matplotlib.get_backend()
+        import matplotlib.pyplot
+        assert matplotlib.pyplot.get_fignums() == []
+    """
+    done = toy_runs.python(["-c", textwrap.dedent(script)], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert sorted(os.listdir(tmp_path)) == ["curves.png", "grid.png"]
+
+
+def judged():
+    return judge(np.arange(10.0), np.arange(10.0), np.arange(5.0, 15.0), 0.2)
+
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda path=None: plots.grid(images(3), path),
+        lambda path=None: plots.reconstructions(images(2), images(2), path),
+        lambda path=None: plots.labelled_rows(images(4).reshape(2, 2, 2, 3, 1), ["a", "b"], path),
+        lambda path=None: plots.rows(images(4).reshape(2, 2, 2, 3, 1), path),
+        lambda path=None: plots.curves({"loss": [2.0, 1.0]}, path),
+        lambda path=None: plots.scatter(np.eye(2), path, [0, 1]),
+        lambda path=None: plots.bars([2.0, 1.0], path, ["z0", "z1"], "KL, nats"),
+        lambda path=None: plots.bars([2.0, 1.0], path),
+        lambda path=None: plots.detections({"-ELBO, nats": judged()}, path),
+        lambda path=None: plots.left_out({0: {"elbo": judged()}, 1: {"elbo": judged()}}, path),
+    ],
+)
+def test_each_plot_returns_its_figure_and_writes_only_where_a_path_is_given(draw, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    figure = draw()
+    assert os.listdir(tmp_path) == []
+    draw(tmp_path / "a.png")
+    for name in "bc":  # a figure can be saved more than once
+        plots.save(figure, tmp_path / f"{name}.png")
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+    assert matplotlib.image.imread(tmp_path / "c.png").shape[2] == 4
 
 
 def inside(path):

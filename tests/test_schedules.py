@@ -1,5 +1,6 @@
 """Schedules against values worked out by hand from their formulas."""
 
+import json
 import math
 
 import numpy as np
@@ -85,22 +86,32 @@ def test_a_number_is_a_constant():
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        (-1.0, r"Constant\.value must be a finite number, 0 or more\. Given: -1\.0"),
-        (float("nan"), "finite number.*Given: nan"),
-        (True, "schedule must be a name.*Given: True"),
-        (None, "schedule must be a name.*Given: None"),
-        ({"name": "sigmoid", "final": -4}, r"Sigmoid\.final must be .* Given: -4"),
+        (-1.0, r"^beta must be a finite number, 0 or more\. Given: -1\.0"),
+        (float("nan"), r"^beta must be a finite number.*Given: nan"),
+        (np.float32(-1), r"^beta must be a finite number.*Given: np.float32\(-1.0\)"),
+        (True, r"^beta must be a number, or a schedule.*Given: True"),
+        (np.True_, r"^beta must be a number, or a schedule.*Given: np.True_"),
+        (None, r"^beta must be a number, or a schedule.*Given: None"),
+        ({"final": 4.0}, r"^beta: The schedule must be a name.*Given: {'final': 4.0}"),
+        ({"name": "sigmoid", "final": -4}, r"^beta: Sigmoid\.final must be .* Given: -4"),
         ({"name": "sigmoid", "rate": 0}, r"Sigmoid\.rate must be more than 0"),
         ({"name": "linear", "steps": "10"}, r"Linear\.steps must be a finite number.*Given: '10'"),
         ({"name": "cyclical", "ramp": 1.5}, r"Cyclical\.ramp is a fraction of the period, at most 1\. Given: 1\.5"),
         ({"name": "cyclical", "period": 2.5}, r"Cyclical\.period must be a whole number of steps\. Given: 2\.5"),
-        ({"name": "sigmoidal"}, r"Unknown schedule 'sigmoidal'\. Did you mean 'sigmoid'\?"),
+        ({"name": "sigmoidal"}, r"^beta: Unknown schedule 'sigmoidal'\. Did you mean 'sigmoid'\?"),
         ({"name": "sigmoid", "treshold": 3}, r"has no argument 'treshold'\. Did you mean 'threshold'\?"),
     ],
 )
 def test_what_does_not_fit_is_refused(spec, message):
     with pytest.raises(UserError, match=message):
-        schedule(spec)
+        schedule(spec, "beta")
+
+
+def test_numpy_scalars_are_numbers():
+    assert schedule(np.float32(0.5)) == Constant(0.5) and schedule(np.int64(2)) == Constant(2.0)
+    made = schedule({"name": "linear", "final": np.float32(0.5), "steps": np.int64(10)})
+    assert made == Linear(final=0.5, steps=10)
+    assert json.loads(json.dumps(made.get_config())) == made.get_config(), "the configuration is plain data"
 
 
 def test_a_step_under_xla_gives_the_same():

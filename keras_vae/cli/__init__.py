@@ -1,12 +1,13 @@
-"""The command line: the library's words, one command each.
+"""The command line: arguments and printing, around functions that are callable from Python.
 
-A command's module imports TensorFlow only inside the commands that need it, so that `list`, `show`, `check` and `bench`
-work where none is installed, and answer at once.
+The modules import TensorFlow only inside the commands that need it, so that `list`, `show`, `check` and `bench` work
+where it is not installed, and answer at once.
 """
 
+import inspect
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import typer
@@ -17,7 +18,7 @@ from keras_vae.errors import UserError
 
 
 class _Interrupted(Exception):
-    """Ctrl-C, as an exception that typer lets pass."""
+    """Ctrl-C, as an exception that typer does not catch."""
 
 
 class _Commands(typer.core.TyperGroup):
@@ -37,32 +38,44 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-app.command("list")(zoo.list_command)
-app.command("show")(zoo.show_command)
-app.command("train")(zoo.train_command)
-app.command("evaluate")(zoo.evaluate_command)
-app.command("verify")(zoo.verify_command)
-app.command("sample")(use.sample_command)
-app.command("encode")(use.encode_command)
-app.command("traverse")(use.traverse_command)
-app.command("interpolate")(tasks.interpolate_command)
-app.command("manifold")(tasks.manifold_command)
-app.command("embed")(tasks.embed_command)
-app.command("impute")(tasks.impute_command)
-app.command("compress")(tasks.compress_command)
-app.command("attribute")(labels.attribute_command)
-app.command("classify")(labels.classify_command)
-app.command("anomaly")(anomaly.anomaly_command)
-app.command("report")(report.report_command)
-app.command("export")(deploy.export_command)
-app.command("check")(deploy.check_command)
-app.command("bench")(deploy.bench_command)
-app.command("demo")(demo.demo_command)
-app.command("quickstart")(quickstart.quickstart_command)
+COMMANDS: dict[str, Callable[..., None]] = {
+    "list": zoo.list_command,
+    "show": zoo.show_command,
+    "train": zoo.train_command,
+    "evaluate": zoo.evaluate_command,
+    "verify": zoo.verify_command,
+    "sample": use.sample_command,
+    "encode": use.encode_command,
+    "traverse": use.traverse_command,
+    "interpolate": tasks.interpolate_command,
+    "manifold": tasks.manifold_command,
+    "embed": tasks.embed_command,
+    "impute": tasks.impute_command,
+    "compress": tasks.compress_command,
+    "attribute": labels.attribute_command,
+    "classify": labels.classify_command,
+    "anomaly": anomaly.anomaly_command,
+    "report": report.report_command,
+    "export": deploy.export_command,
+    "check": deploy.check_command,
+    "bench": deploy.bench_command,
+    "demo": demo.demo_command,
+    "quickstart": quickstart.quickstart_command,
+}
+
+
+def _help(command: Callable[..., None]) -> str:
+    """The docstring with each paragraph on one line: typer breaks lines where the docstring does."""
+    paragraphs = (inspect.getdoc(command) or "").split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
+
+
+for _name, _command in COMMANDS.items():
+    app.command(_name, help=_help(_command))(_command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command and exit: 0, or 1 after an error in one line, or 2 after words that do not fit."""
+    """Run a command and exit with status 0, with 1 after an error in one line, or with 2 after a usage error."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

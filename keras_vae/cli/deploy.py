@@ -1,25 +1,26 @@
-"""`keras-vae export`, `check` and `bench`: a model leaves Python, is proven, and is timed."""
+"""The commands `export`, `check` and `bench`."""
 
-import time
-from collections.abc import Iterable, Mapping, Sequence
+import contextlib
+import functools
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from keras_vae import files
-from keras_vae.cli.output import Json, load_tensorflow, print_json, print_table, working
-from keras_vae.errors import ExportError, UserError
-from keras_vae.registry import choose
+from keras_vae.cli.output import Json, Overwrite, load_tensorflow, print_json, print_table, working
+from keras_vae.errors import UserError
 
 if TYPE_CHECKING:
     from keras_vae.export import Bundle, Parity
+    from keras_vae.export.entries import Exported
 
 _FORMATS = "saved_model, onnx, onnx_fp16, onnx_int8, litert, openvino, keras, or all. Repeat it for several."
 _RUNTIMES = (
     "keras, saved_model, onnxruntime, openvino or litert. Repeat it for several; by default, all that are installed."
 )
-_MODES = "keras:eager, keras:XLA and openvino:bfloat16 are of one mode."
+_MODES = "keras:eager, keras:XLA and openvino:bfloat16 choose a mode."
 _ALL = "runs/export"
 _Bundle = Annotated[Path, typer.Argument(help="The folder that `keras-vae export` wrote.")]
 _Runtimes = Annotated[list[str] | None, typer.Option("--runtime", help=_RUNTIMES)]
@@ -51,7 +52,7 @@ def export_command(
         Path | None,
         typer.Option(help="The autoregressive prior to write too, a file of its save(). Default: the model's own."),
     ] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace a folder with other contents.")] = False,
+    overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
     """Write a model's encoder and decoder as a bundle, and prove that each runtime here agrees with Keras.
@@ -68,17 +69,19 @@ def export_command(
     With --all, a format that cannot hold a model is left out and named; the status is 1 only if something failed.
     """
     options = {"opset": opset, "batch": batch, "sampler": sampler, "force": force}
-    options |= {"prior": prior, "overwrite": overwrite}
     if every:
         if name is not None or output is not None or prior is not None:
             raise UserError(f"--all exports every model into --output. Given: {name or prior} too. Leave it out.")
-        _export_all(into or Path(_ALL), formats, options, json)
+        _export_every(into or Path(_ALL), formats, json, overwrite=overwrite, **options)
         return
     if name is None or (output or into) is None or (output and into):
         raise UserError("export needs a model and a folder: keras-vae export NAME OUTPUT. Or: keras-vae export --all.")
-    folder = Path(output or into or "")
+    folder = files.check_output_folder(output or into or "", "bundle.json", overwrite)
     with working(f"Exporting {name}", quiet=json):
-        bundle = _export_one(name, folder, formats, options)
+        load_tensorflow()
+        from keras_vae.export import entries
+
+        bundle = entries.export_entry(name, folder, entries.chosen_formats(formats), prior, overwrite, **options)
     if json:
         summary = {"path": str(bundle.path), "bytes": bundle.size, "formats": bundle.formats}
         print_json({**summary, "parity": [row._asdict() for row in bundle.parity]})
@@ -88,105 +91,59 @@ def export_command(
     _print_parity(bundle.parity, title, "\n".join([*_qualities(bundle), note]))
 
 
-def _export_one(name: str, folder: Path, formats: list[str] | None, options: Mapping[str, Any]) -> "Bundle":
+def _export_every(folder: Path, formats: list[str] | None, json: bool, **options: Any) -> None:
+    """Export the zoo and print the outcomes. Exit with status 1 if something failed; a refusal is no failure."""
     load_tensorflow()
-    from keras_vae import priors, zoo
-    from keras_vae.export import export
-    from keras_vae.zoo import fitted
+    from keras_vae.export import entries
 
-    chosen = _chosen(formats)
-    files.check_output_folder(folder, "bundle.json", options["overwrite"])  # before the seconds that loading takes
-    model = zoo.load(name)
-    prior = fitted.exported(model) if options["prior"] is None else priors.load(options["prior"])
-    return export(model, folder, chosen, **{**options, "prior": prior})
-
-
-def _export_all(folder: Path, formats: list[str] | None, options: Mapping[str, Any], json: bool) -> None:
-    """Every model of the zoo. A format that cannot hold a model is left out and named; what else fails is a row.
-
-    The exit status is 1 if something failed: a runtime that disagrees or refuses a file, a full disk, an error of a
-    library. A refusal is no failure unless nothing of the model is left.
-    """
-    from keras_vae import zoo
-
-    rows, names, first = [], zoo.names(), time.monotonic()
-    for place, name in enumerate(names, 1):
-        started = time.monotonic()
-        row: dict[str, Any] = {"name": name, "path": str(folder / name), "error": None, "refused": {}}
-        with working(f"Exporting {name}, {place} of {len(names)}", quiet=json):
-            try:
-                bundle = _export_what_can_be(name, folder / name, formats, options, row["refused"])
-                worst = max(bundle.parity, key=lambda each: each.max_error / (each.tolerance or 1.0))
-                row |= {"bytes": bundle.size, "formats": list(bundle.formats), "comparisons": len(bundle.parity)}
-                row |= {"worst": worst._asdict()}
-            except UserError as error:
-                row["error"] = str(error)
-            except Exception as error:  # one model's must not cost the others, and the report of what was done
-                row["error"] = f"{type(error).__name__}: {error}"
-        rows.append(row | {"seconds": round(time.monotonic() - started, 1)})
-    failed, seconds = [row for row in rows if row["error"]], round(time.monotonic() - first, 1)
+    stage = functools.partial(working, quiet=json)
+    outcomes = entries.export_every(folder, entries.chosen_formats(formats), stage=stage, **options)
+    failed = [outcome for outcome in outcomes if outcome.error]
+    seconds = round(sum(outcome.seconds for outcome in outcomes), 1)
     if json:
-        print_json({"passed": not failed, "seconds": seconds, "models": rows})
+        summaries = [outcome.summary() for outcome in outcomes]
+        print_json({"passed": not failed, "seconds": seconds, "models": summaries})
     else:
         titles = ["model", "formats", "MB", "comparisons", "worst error, of what is allowed", "s"]
-        print_table("", titles, [_row_of_all(row) for row in rows], numbers_from=2)
-        print(f"{len(rows) - len(failed)} models exported in {seconds:.0f} s to {folder}.")
-        for row in rows:
-            for format_name, reason in row["refused"].items():
-                print(f"{row['name']} without {format_name}: {' '.join(reason.split())}")
-        for row in failed:
-            print(f"{row['name']}: {' '.join(row['error'].split())}")
+        print_table("", titles, [_outcome_cells(outcome) for outcome in outcomes], numbers_from=2)
+        print(f"{len(outcomes) - len(failed)} models exported in {seconds:.0f} s to {folder}.")
+        for outcome in outcomes:
+            for format_name, reason in outcome.refused.items():
+                print(f"{outcome.name} without {format_name}: {' '.join(reason.split())}")
+        for outcome in failed:
+            print(f"{outcome.name}: {' '.join((outcome.error or '').split())}")
     if failed:
         raise typer.Exit(1)
 
 
-def _export_what_can_be(
-    name: str, folder: Path, formats: list[str] | None, options: Mapping[str, Any], refused: dict[str, str]
-) -> "Bundle":
-    """A bundle of the formats that can hold the model; `refused` gets the others, with the reason."""
-    chosen = _chosen(formats)
-    while True:
-        try:
-            return _export_one(name, folder, chosen, options)
-        except ExportError as error:
-            if error.format_name is None or len(chosen) == 1:
-                raise
-            refused[error.format_name] = str(error)
-            chosen = [each for each in chosen if each != error.format_name]
-
-
-def _chosen(formats: list[str] | None) -> list[str]:
-    from keras_vae.export.support import FORMATS
-
-    return list(FORMATS) if formats == ["all"] else list(formats or ["saved_model", "onnx"])
-
-
-def _row_of_all(row: Mapping[str, Any]) -> list[str]:
-    if row["error"]:
-        return [row["name"], "failed", "", "", "", f"{row['seconds']:.0f}"]
-    worst, size = row["worst"], f"{row['bytes'] / 1e6:.1f}"
-    share = f"{worst['max_error']:.1e} of {worst['tolerance']:.1e}"
-    return [row["name"], ", ".join(row["formats"]), size, str(row["comparisons"]), share, f"{row['seconds']:.0f}"]
+def _outcome_cells(outcome: "Exported") -> list[str]:
+    seconds = f"{outcome.seconds:.0f}"
+    if outcome.bundle is None:
+        return [outcome.name, "failed", "", "", "", seconds]
+    row = outcome.summary()
+    share = f"{row['worst']['max_error']:.1e} of {row['worst']['tolerance']:.1e}"
+    size = f"{row['bytes'] / 1e6:.1f}"
+    return [outcome.name, ", ".join(row["formats"]), size, str(row["comparisons"]), share, seconds]
 
 
 def _qualities(bundle: "Bundle") -> list[str]:
-    """A sentence for each reduced precision: what it costs."""
-    said = []
+    """A sentence on the cost of each reduced precision."""
+    sentences = []
     for name, entry in bundle.formats.items():
         if "quality" in entry:
             cost, size = entry["quality"], bundle.size_of(name)
             elbo = "" if cost["elbo_change"] is None else f"test ELBO {cost['elbo_change']:+.3f} nats, "
-            grown = cost["reconstruction_change"]
-            error = "" if grown is None else f"reconstruction error {grown:+.2%}, "
-            said.append(f"{name}: {size / 1e6:.2f} MB, {elbo}{error}on {cost['examples']} examples.")
-    return said
+            change = cost["reconstruction_change"]
+            error = "" if change is None else f"reconstruction error {change:+.2%}, "
+            sentences.append(f"{name}: {size / 1e6:.2f} MB, {elbo}{error}on {cost['examples']} examples.")
+    return sentences
 
 
 def check_command(bundle: _Bundle, runtimes: _Runtimes = None, json: Json = False) -> None:
-    """Verify a bundle's files, and compare the runtimes of this machine with the outputs that Keras gave.
+    """Verify the files of a bundle, and compare the runtimes of this machine with the stored outputs of Keras.
 
-    Works on another machine, long after, and without TensorFlow where the runtime is not TensorFlow: the inputs and
-    Keras's outputs are in golden.json. Exits with a status other than 0 if a file was changed or an output differs.
+    Works on another machine, long after, and without TensorFlow if the runtime needs none: the inputs and the outputs
+    of Keras are in golden.json. Exits with a status other than 0 if a file was changed or an output differs.
     """
     with working(f"Checking {bundle}", quiet=json):
         from keras_vae.export import check
@@ -214,86 +171,68 @@ def bench_command(
         str | None, typer.Option("--recommend", help="latency or throughput: say which runtime to deploy.")
     ] = None,
     any_quality: Annotated[
-        bool, typer.Option("--any-quality", help="Recommend also what loses over 1 nat of ELBO, or 2% of error.")
+        bool,
+        typer.Option("--any-quality", help="Also recommend what loses over 1 nat of ELBO, or 2% of error."),
     ] = False,
     output: Annotated[
         Path | None,
         typer.Option(help="The folder for bench.json, bench.md and bench.png; by default runs/bench/BUNDLE."),
     ] = None,
-    overwrite: Annotated[bool, typer.Option(help="Replace an output folder with other contents.")] = False,
+    overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
     """Time bundles' encoders and decoders on every runtime: latency, images a second, cold start, memory.
 
-    Each row, a runtime in one mode and precision, runs in a process of its own with equal threads and is compared with
-    Keras before it is timed. First each starts alone, three times, for the cold start; then the rows of all bundles
-    take turns, so that all meet the same state of the machine. By MLPerf's names, single_stream is p50, p90 and p99 of
-    single calls at the smallest batch, and offline images a second at the best. A runtime that is not installed, or has
-    no file in the bundle, is a row that says so. Results of other machines or settings are never put in one table. To
-    time everything: keras-vae export NAME OUTPUT --format all.
+    A row is a runtime in one mode and precision. It runs in its own process, with as many threads as the others, and is
+    compared with Keras before it is timed. First each starts alone, three times, for the cold start; then the rows of
+    all bundles take turns, so that all meet the same state of the machine.
+
+    In MLPerf's terms, single_stream is the p50, p90 and p99 of single calls at the smallest batch, and offline the
+    images a second at the best batch. A runtime that is not installed, or that has no file in the bundle, gets a row
+    with the reason. Results of different machines or settings are never put in one table. To time everything:
+    keras-vae export NAME OUTPUT --format all.
     """
-    from keras_vae.benchmarking.comparing import GOALS, sentence
-    from keras_vae.benchmarking.tables import cells, conditions, costs, not_timed, remarks
-    from keras_vae.runtimes import join, markdown, plot, recommend
+    from keras_vae.benchmarking.collecting import MANIFEST, joined, time_or_read, write
+    from keras_vae.benchmarking.comparing import GOALS
+    from keras_vae.registry import choose
 
     if goal is not None:
         choose("goal", goal, dict.fromkeys(GOALS))
-    folder = output or Path("runs") / "bench" / "-".join(each.resolve().stem for each in bundles)
-    files.check_output_folder(folder, "bench.json", overwrite)
-    each = _timed(bundles, batch_sizes, runtimes, threads, calls, json)
-    if goal is not None:
-        for one in each:
-            one["recommended"] = [recommend(one, goal, any_quality)]
-    results = each[0] if len(each) == 1 else join(each)
-    with files.atomic(folder) as temporary:
-        temporary.mkdir()
-        files.write_json(temporary / "bench.json", results)
-        files.write_text(temporary / "bench.md", markdown(results))
-        try:
-            plot(results, temporary / "bench.png")
-            written = "bench.json, bench.md, bench.png"
-        except ModuleNotFoundError:  # the numbers need no matplotlib
-            written = "bench.json, bench.md; for a picture, pip install matplotlib"
+    folder = output or Path("runs") / "bench" / "-".join(path.resolve().stem for path in bundles)
+    files.check_output_folder(folder, MANIFEST, overwrite)
+    with _progress_bar(quiet=json) as on_progress:
+        timed = time_or_read(bundles, batch_sizes, runtimes, threads, calls, on_progress)
+    results = joined(timed, goal, any_quality)
+    written = write(results, folder)
     if json:
         print_json(results)
         return
-    words = 3 if len(each) > 1 else 2
-    print_table("", *cells(results), numbers_from=words)
-    print_table("", *costs(results), numbers_from=words)
-    said = [sentence(chosen) for chosen in results.get("recommended", ())]
-    said += [*not_timed(results), *remarks(results), conditions(results), f"Written to {folder}: {written}"]
-    print("\n".join(said))
+    _print_results(results, columns_of_text=3 if len(timed) > 1 else 2)
+    no_picture = "" if "bench.png" in written else "; for a picture, pip install matplotlib"
+    print(f"Written to {folder}: {', '.join(written)}{no_picture}")
 
 
-def _timed(
-    given: Sequence[Path],
-    sizes: Sequence[int] | None,
-    names: Sequence[str] | None,
-    threads: int | None,
-    calls: int,
-    json: bool,
-) -> list[dict[str, Any]]:
-    """The results of each bundle: timed now, all folders in the same rounds, or read where a file is named."""
+@contextlib.contextmanager
+def _progress_bar(quiet: bool) -> Iterator[Callable[[str, int, int], None]]:
+    """Yield a callable that moves a bar on standard error: a title, the steps done, and how many there are."""
     from rich.console import Console
     from rich.progress import Progress
 
-    from keras_vae.benchmarking.comparing import read_results
-    from keras_vae.runtimes import benchmark_all
-
-    read = {path: read_results(path) for path in given if path.is_file()}
     console = Console(stderr=True)
-    with Progress(console=console, transient=True, disable=json or not console.is_terminal) as progress:
+    with Progress(console=console, transient=True, disable=quiet or not console.is_terminal) as progress:
         task = progress.add_task("starting")
-        timed = benchmark_all(
-            [path for path in given if path not in read],
-            sizes,
-            names,
-            threads,
-            calls=calls,
-            on_progress=lambda what, done, total: progress.update(task, description=what, completed=done, total=total),
-        )
-    new = iter(timed)
-    return [read[path] if path in read else next(new) for path in given]
+        yield lambda title, done, total: progress.update(task, description=title, completed=done, total=total)
+
+
+def _print_results(results: Mapping[str, Any], columns_of_text: int) -> None:
+    from keras_vae.benchmarking import tables
+    from keras_vae.benchmarking.comparing import sentence
+
+    print_table("", *tables.cells(results), numbers_from=columns_of_text)
+    print_table("", *tables.costs(results), numbers_from=columns_of_text)
+    lines = [sentence(recommended) for recommended in results.get("recommended", ())]
+    lines += [*tables.not_timed(results), *tables.remarks(results), tables.conditions(results)]
+    print("\n".join(lines))
 
 
 def _print_parity(rows: Iterable["Parity"], title: str, note: str) -> None:

@@ -1,5 +1,4 @@
-"""What commands share: arguments of the same words, where output goes, and what is printed: tables and progress for
-people, one JSON document for machines."""
+"""Shared by the commands: their common arguments, the paths of their output, tables, progress and JSON documents."""
 
 import contextlib
 import json
@@ -7,24 +6,24 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 Name = Annotated[str, typer.Argument(help="A model of the zoo (see: keras-vae list), or a folder that train wrote.")]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for machines.")]
-Seed = Annotated[int, typer.Option(help="Of the noise: the same seed gives the same result.")]
-Picture = Annotated[str | None, typer.Option(help="A .png; in runs/NAME if not given.")]
+Seed = Annotated[int, typer.Option(help="Seed of the noise: the same seed gives the same result.")]
+Picture = Annotated[str | None, typer.Option(help="A .png; by default in runs/NAME.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what the output folder holds.")]
 
 _NAME = 30  # a cell of fewer characters is a name or a number, which is not broken
 
 
 def output_path(name: str, output: str | None, default: str, suffixes: tuple[str, ...]) -> Path:
-    """Where the result of a command goes: `output`, or `default` in the folder of runs of the model `name`.
+    """Return the path that a command writes to: `output`, or `default` in runs/NAME.
 
     Raises:
-      UserError: an unknown model, or a name that ends otherwise than in one of `suffixes`.
+      UserError: an unknown model, or a path that does not end in one of `suffixes`.
     """
     from keras_vae.errors import UserError
     from keras_vae.zoo import cards
@@ -36,7 +35,7 @@ def output_path(name: str, output: str | None, default: str, suffixes: tuple[str
 
 
 def require_images(name: str, rule: str) -> None:
-    """Raise UserError, which says the rule, unless the x of the model `name` are images. Needs no TensorFlow."""
+    """Raise UserError with the rule in it, unless `name` is a model of images. Needs no TensorFlow."""
     from keras_vae.errors import UserError
     from keras_vae.zoo import cards
 
@@ -44,16 +43,16 @@ def require_images(name: str, rule: str) -> None:
         raise UserError(f"{rule} Given: {name}, a model of {cards.NOUNS[kind]}s.")
 
 
-def print_written(path: Path, shape: Any, json: bool) -> None:
-    """Print which file was written, and the shape of the array in it or behind it; of levels, a mapping of shapes."""
+def print_written(path: Path, shape: Sequence[int] | Mapping[str, Sequence[int]], json: bool) -> None:
+    """Print the file that was written, and the shape of the array that it shows; of levels, the shape of each."""
     if json:
-        listed = {name: list(each) for name, each in shape.items()} if isinstance(shape, Mapping) else list(shape)
+        listed = {level: list(size) for level, size in shape.items()} if isinstance(shape, Mapping) else list(shape)
         print_json({"file": str(path), "shape": listed})
     else:
         print(f"Written: {path}, from an array of shape {shape if isinstance(shape, Mapping) else tuple(shape)}")
 
 
-def print_json(value: Any) -> None:
+def print_json(value: object) -> None:
     """Print one JSON document on standard output."""
     print(json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False))
 
@@ -67,17 +66,17 @@ def print_table(
     from rich.table import Table
 
     table, rows = Table(title=title or None, title_justify="left", box=SIMPLE), list(rows)
-    for place, column in enumerate(columns):
-        name_like = all(len(row[place]) < _NAME for row in rows)
-        justify = "right" if place >= numbers_from else "left"
+    for number, column in enumerate(columns):
+        name_like = all(len(row[number]) < _NAME for row in rows)
+        justify = "right" if number >= numbers_from else "left"
         table.add_column(column.replace(", ", "\n"), justify=justify, no_wrap=name_like)
     for row in rows:
         table.add_row(*row)
     console = Console()
-    whole = console.measure(table, options=console.options.update(width=10 * console.width)).maximum
-    if whole > console.width and not console.is_terminal:  # a file or a pipe is as wide as the table
-        console = Console(width=whole)
-    elif whole > console.width:  # names break, so that no number loses its digits
+    width = console.measure(table, options=console.options.update(width=10 * console.width)).maximum
+    if width > console.width and not console.is_terminal:  # a file or a pipe is as wide as the table
+        console = Console(width=width)
+    elif width > console.width:  # names break, so that no number loses its digits
         for column in table.columns[:numbers_from]:
             column.no_wrap = False
     console.print(table)
@@ -86,26 +85,26 @@ def print_table(
 
 
 @contextlib.contextmanager
-def working(what: str, quiet: bool = False) -> Iterator[Callable[[str], None]]:
-    """Show on standard error that `what` is being done, while it is; what it gives is told how far that is."""
+def working(title: str, quiet: bool = False) -> Iterator[Callable[[str], None]]:
+    """Show `title` on standard error while the block runs; yields a callable that adds the progress to it."""
     if quiet or not sys.stderr.isatty():
         yield lambda _: None
         return
     from rich.console import Console
 
-    with Console(stderr=True).status(what) as status:
-        yield lambda progress: status.update(f"{what}: {progress}")
+    with Console(stderr=True).status(title) as status:
+        yield lambda progress: status.update(f"{title}: {progress}")
 
 
 def load_tensorflow() -> None:
-    """Import TensorFlow without what it says of processors and drivers, unless an import fails."""
+    """Import TensorFlow without its messages on processors and drivers, unless an import fails."""
     sys.stderr.flush()
     kept = os.dup(2)
     try:
         with open(os.devnull, "w") as nowhere:
             os.dup2(nowhere.fileno(), 2)
-            import tensorflow  # noqa: F401
-            import tensorflow_datasets  # noqa: F401
+            import keras_vae.backend
+            import keras_vae.data.sources  # noqa: F401
     finally:
         os.dup2(kept, 2)
         os.close(kept)

@@ -1,8 +1,7 @@
-"""sample, encode, traverse."""
+"""The commands `sample`, `encode` and `traverse`."""
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -17,19 +16,17 @@ from keras_vae.cli.output import (
     working,
 )
 
-if TYPE_CHECKING:
-    from keras_vae.core import VAE
-
-# What draws of a model are written as: by the kind of its x.
-_DRAWN = {"image": ".png", "tokens": ".txt"}
+_SUFFIXES = {"image": ".png", "tokens": ".txt"}  # of samples, by the kind of the model's x
+_RANKED = 1000  # test images that order the dimensions
 
 
 def sample_command(
     name: Name,
-    count: Annotated[int, typer.Option(help="How many images.")] = 64,
+    count: Annotated[int, typer.Option(help="Number of samples.")] = 64,
     seed: Seed = 0,
     label: Annotated[
-        int | None, typer.Option(help="Of a conditional model, the label to draw; without it, each in equal parts.")
+        int | None,
+        typer.Option(help="Of a conditional model, the label to draw; by default all in equal parts."),
     ] = None,
     prior: Annotated[
         str | None,
@@ -40,33 +37,33 @@ def sample_command(
     ] = None,
     output: Annotated[
         str | None,
-        typer.Option(help="A .png, or a .npy of the images; runs/NAME/samples.png. Of sequences, a .txt or a .npy."),
+        typer.Option(help="A .png, or a .npy; by default runs/NAME/samples.png. Of sequences, a .txt or a .npy."),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Draw images from the prior: a picture, or an array. Those of a conditional model are in the order of labels.
+    """Draw samples from the prior: a picture, or an array. Those of a conditional model are sorted by label.
 
-    Of a model of token sequences: sequences, as text or as an array.
+    Samples of a model of token sequences are written as text, or as an array.
     """
     from keras_vae.zoo import cards
 
-    suffix = _DRAWN[cards.card(name).kind]
+    suffix = _SUFFIXES[cards.card(name).kind]
     path = output_path(name, output, f"samples{suffix}", (suffix, ".npy"))
     load_tensorflow()
     from keras_vae import files, plots, zoo
-    from keras_vae.zoo import texts
+    from keras_vae.zoo import sampling, texts
 
     with working(f"Sampling {name}", quiet=json):
         model = zoo.load(name)
-        fitted = zoo.prior(name) if prior is None else _fitted_prior(prior, name, model)
-        images = model.sample(count, seed, _labels_to_draw(model, count, label), fitted)
+        drawn_from = zoo.prior(name) if prior is None else sampling.fitted_prior(name, model, prior)
+        x = model.sample(count, seed, sampling.labels_to_draw(model, count, label), drawn_from)
         if path.suffix == ".png":
-            plots.grid(images, path)
+            plots.grid(x, path)
         elif path.suffix == ".txt":
-            files.write_text(path, "".join(f"{line}\n" for line in texts.spelling(zoo.card(name).recipe)(images)))
+            files.write_text(path, "".join(f"{line}\n" for line in texts.spelling(zoo.card(name).recipe)(x)))
         else:
-            files.write_array(path, images)
-    print_written(path, images.shape, json)
+            files.write_array(path, x)
+    print_written(path, x.shape, json)
 
 
 def encode_command(
@@ -76,94 +73,57 @@ def encode_command(
         typer.Argument(help="A .npy of images in [0, 1], or of tokens; or a split of the model's data such as 'test'."),
     ] = "test",
     labels: Annotated[
-        str | None, typer.Option(help="Of a conditional model and a .npy of images: a .npy of a label for each.")
+        str | None, typer.Option(help="A .npy with a label for each example, where a conditional model encodes a .npy.")
     ] = None,
     output: Annotated[
-        str | None, typer.Option(help="A .npy of the codes, a .npz where they have levels; runs/NAME/codes.npy.")
+        str | None,
+        typer.Option(help="A .npy of the codes, or a .npz of their levels; by default runs/NAME/codes.npy."),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Encode images to their codes: means, or the integers of a model with integer codes."""
+    """Encode examples to their mean codes, or to the integers of a model with integer codes."""
     path = output_path(name, output, "codes.npy", (".npy", ".npz"))
     from keras_vae import files
     from keras_vae.errors import UserError
 
-    array = files.read_array(images) if images.endswith(".npy") else None
+    examples = files.read_array(images) if images.endswith(".npy") else images
     condition = files.read_array(labels) if labels else None
     load_tensorflow()
     from keras_vae import zoo
-    from keras_vae.zoo.examples import condition_of, examples_of
+    from keras_vae.zoo.encoding import inputs_of
 
     with working(f"Encoding with {name}", quiet=json):
         model = zoo.load(name)
         suffix = ".npz" if len(model.latent_spec()) > 1 else ".npy"
         if output and path.suffix != suffix:
             raise UserError(f"The codes of {name} are written as {suffix}. Given: {path}.")
-        if array is None:
-            examples = examples_of(zoo.card(name).recipe, images)
-            array = examples.images
-            condition = condition_of(model, examples) if condition is None else condition
-        elif model.conditional and condition is None:
-            raise UserError(f"{name} is conditional: give a label for each image of {images}, as --labels FILE.npy.")
-        codes = model.encode(array, condition)
-        path = path.with_suffix(suffix)
+        path, codes = path.with_suffix(suffix), model.encode(*inputs_of(name, model, examples, condition))
         if isinstance(codes, Mapping):
             files.write_arrays(path, codes)
+            shape = {level: z.shape for level, z in codes.items()}
         else:
             files.write_array(path, codes)
-    print_written(
-        path, {key: each.shape for key, each in codes.items()} if isinstance(codes, Mapping) else codes.shape, json
-    )
+            shape = codes.shape
+    print_written(path, shape, json)
 
 
 def traverse_command(
     name: Name,
-    start: Annotated[int, typer.Option(help="The test image whose code is the point of departure.")] = 0,
+    start: Annotated[int, typer.Option(help="The test image that the code starts from.")] = 0,
     steps: Annotated[int, typer.Option(help="Images in a row.")] = 11,
     span: Annotated[float, typer.Option(help="How far each dimension moves, in standard deviations.")] = 3.0,
-    output: Annotated[str | None, typer.Option(help="A .png; runs/NAME/traversal.png.")] = None,
+    output: Annotated[str | None, typer.Option(help="A .png; by default runs/NAME/traversal.png.")] = None,
     json: Json = False,
 ) -> None:
-    """Draw what each latent dimension does, the most informative first."""
+    """Draw the effect of each latent dimension, the most informative first."""
     path = output_path(name, output, "traversal.png", (".png",))
     require_images(name, "A traversal is drawn as images.")
     load_tensorflow()
-    from keras_vae import plots, zoo
-    from keras_vae.tasks.traversal import traverse
-    from keras_vae.zoo.examples import condition_of, examples_of
+    from keras_vae import plots
+    from keras_vae.pages import figures
+    from keras_vae.zoo.held_out import HeldOut
 
     with working(f"Traversing {name}", quiet=json):
-        model, examples = zoo.load(name), examples_of(zoo.card(name).recipe)
-        condition = condition_of(model, examples)
-        first = None if condition is None else condition[:1000]
-        walk = traverse(model, examples.images[:1000], start, steps, span, first)
-        plots.labelled_rows(walk.images, walk.labels, path, [f"{value:+.2g}" for value in walk.values])
-    print_written(path, walk.images.shape, json)
-
-
-def _fitted_prior(prior: str, name: str, model: "VAE") -> Any:
-    """The prior that the command names: read, or fitted to all training images."""
-    from keras_vae import priors, zoo
-    from keras_vae.registry import choose
-    from keras_vae.zoo.examples import condition_of, examples_of
-
-    if Path(prior).is_file():
-        return priors.load(prior)
-    kinds = {"mixture": priors.MixturePrior, "flow": priors.FlowPrior, "two_stage": priors.TwoStagePrior,
-             "autoregressive": priors.AutoregressivePrior}  # fmt: skip
-    made, recipe = choose("prior", prior, kinds)(), zoo.card(name).recipe
-    made.spec_of(model)  # says what does not fit, before the images are read
-    examples = examples_of(recipe, recipe.data.train)
-    return made.fit(model, examples.images, condition_of(model, examples))
-
-
-def _labels_to_draw(model: "VAE", count: int, label: int | None) -> Any:
-    """The condition of `count` samples: `label`, or each in equal parts; None, which the model may refuse, without."""
-    import numpy as np
-
-    classes = model.condition_classes
-    if label is None and not classes:
-        return None
-    if label is None:
-        return np.arange(max(count, 0)) * classes // max(count, 1)
-    return np.full(max(count, 0), label)
+        drawing = figures.traversal(HeldOut.of(name, _RANKED), start, steps, span)
+        plots.save(drawing.figure, path)
+    print_written(path, drawing.array.shape, json)

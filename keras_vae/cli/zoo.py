@@ -1,4 +1,4 @@
-"""list, show, train, evaluate, verify."""
+"""The commands `list`, `show`, `train`, `evaluate` and `verify`."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
@@ -12,7 +12,7 @@ from keras_vae.errors import UserError
 def list_command(
     pattern: Annotated[str, typer.Argument(help="A glob, such as '*mnist*'.")] = "*", json: Json = False
 ) -> None:
-    """List the trained models, with what was measured of them: nats and squared error per example."""
+    """List the trained models, with their ELBO in nats and their squared error per example."""
     from keras_vae import zoo
 
     cards = [zoo.card(name) for name in zoo.names(pattern)]
@@ -23,15 +23,15 @@ def list_command(
     rows = []
     for card in cards:
         metrics = card.results.get("metrics", {})
-        own = "elbo_fitted" if "elbo_fitted" in metrics else "elbo"
-        elbo, error = (f"{metrics[key]['value']:.2f}" if key in metrics else "" for key in (own, "squared_error"))
+        elbo_name = "elbo_fitted" if "elbo_fitted" in metrics else "elbo"
+        elbo, error = (f"{metrics[key]['value']:.2f}" if key in metrics else "" for key in (elbo_name, "squared_error"))
         rows.append([card.name, card.recipe.summary, elbo if metrics else "not trained", error])
     note = "No ELBO: the model has no distribution over codes. keras-vae show NAME has all numbers, with their errors."
-    print_table("", ["name", "what it is", "ELBO, nats", "squared, error"], rows, numbers_from=2, note=note)
+    print_table("", ["name", "summary", "ELBO, nats", "squared, error"], rows, numbers_from=2, note=note)
 
 
 def show_command(name: Name, json: Json = False) -> None:
-    """Show a model's card: what it is, its measured numbers, how it was trained."""
+    """Show the card of a model: its summary, measured numbers, training and recipe."""
     from keras_vae import zoo
 
     card = zoo.card(name)
@@ -46,23 +46,25 @@ def show_command(name: Name, json: Json = False) -> None:
 
 def train_command(
     name: Annotated[str, typer.Argument(help="A model of the zoo, a recipe.toml, or a folder with one.")],
-    output: Annotated[str | None, typer.Option(help="The run's folder; runs/NAME if not given.")] = None,
+    output: Annotated[str | None, typer.Option(help="The folder of the run; by default runs/NAME.")] = None,
     overwrite: Overwrite = False,
     tensorboard: Annotated[str | None, typer.Option(help="A folder for curves and pictures in TensorBoard.")] = None,
     json: Json = False,
 ) -> None:
-    """Train a recipe, and measure the result. Interrupted, the same command goes on where it was."""
+    """Train a recipe and measure the result. The same command resumes a run that was interrupted."""
     load_tensorflow()
     from keras_vae import zoo
     from keras_vae.zoo import store
 
     model = zoo.train(name, output, overwrite, verbose=0 if json else "auto", tensorboard=tensorboard)
-    card = zoo.card(model.zoo_folder)
+    assert model.provenance is not None  # train loads what it has written
+    folder = model.provenance.folder
+    card = zoo.card(folder)
     if json:
-        print_json({"folder": str(model.zoo_folder), "results": card.results})
+        print_json({"folder": str(folder), "results": card.results})
         return
     print_metrics(f"{card.name}, split {card.results['evaluation']['split']}", card.results["metrics"])
-    print(f"Written: {model.zoo_folder}/ ({store.WEIGHTS}, {store.RESULTS}, {store.CARD} and pictures)")
+    print(f"Written: {folder}/ ({store.WEIGHTS}, {store.RESULTS}, {store.CARD} and pictures)")
 
 
 def evaluate_command(

@@ -36,7 +36,9 @@ class Configurable:
             if name not in defaults or (value != defaults[name] and value != _constant(defaults[name])):
                 why = cls.rejects[name]
                 raise UserError(f"{cls.__name__} does not take {name}. {why}Given: {name}={value!r}. Leave it out.")
-        check_arguments(cls.__name__, cls, kwargs, ignore=("name", "dtype", "trainable"), complete=False)
+        check_arguments(
+            cls.__name__, cls, kwargs, ignore=("name", "dtype", "trainable"), complete=False, hide=cls.rejects
+        )
         return super().__new__(cls, *args, **kwargs)
 
     def make_network(

@@ -4,12 +4,11 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import tensorflow as tf
 from keras import ops
 from numpy.typing import ArrayLike
-from tensorflow_probability import distributions as tfd
 
-from keras_vae import divergences, randomness
+from keras_vae import backend, divergences, randomness
+from keras_vae.backend import tfd
 from keras_vae.checks import BLOCK, check_images, check_whole_number, in_blocks
 from keras_vae.core.training import Trackers
 from keras_vae.errors import NotApplicable
@@ -62,7 +61,7 @@ def own_terms(
     trackers = Trackers({name: model.make_metric(name) for name in model.metric_names})
     values: dict[str, list[float]] = {name: [] for name in model.metric_names}
     for place, start in enumerate(range(0, max(count - count % batch_size, 1), batch_size)):
-        part = {name: tf.constant(array[start : start + batch_size]) for name, array in inputs.items()}
+        part = {name: ops.convert_to_tensor(array[start : start + batch_size]) for name, array in inputs.items()}
         batch = _batch(model, part)
         for metric in trackers.means.values():
             metric.reset_state()
@@ -113,8 +112,8 @@ def importance_weights(
     size = -(-samples // -(-samples // limit))  # chunks of equal size: the last one draws little in vain
 
     def one_block(block: int, part: Mapping[str, np.ndarray]) -> Mapping[str, Any]:
-        tensors = {name: tf.constant(array) for name, array in part.items()}
-        first, second = sums_of_weights(tensors, size, tf.constant(samples), randomness.fold(base, block))
+        tensors = {name: ops.convert_to_tensor(array) for name, array in part.items()}
+        first, second = sums_of_weights(tensors, size, ops.convert_to_tensor(samples), randomness.fold(base, block))
         if report is not None:
             report(f"log p(x), {samples:,} samples each: {min((block + 1) * BLOCK, count):,} of {count:,}")
         return {"first": np.asarray(first), "second": np.asarray(second)}
@@ -185,7 +184,7 @@ def bits_per_dim(
 
 
 def _sums_of_weights(model: "VAE", prior: tfd.Distribution | None = None) -> Any:
-    @tf.function(autograph=False)
+    @backend.compiled
     def sums_of_weights(inputs: Mapping[str, Any], size: int, samples: Any, seed: Tensor) -> Any:
         """log sum w and log sum w**2 of `samples` weights, in float64, in chunks of `size`: x is encoded once."""
         x, condition = inputs["x"], model.condition_in(inputs)
@@ -199,9 +198,8 @@ def _sums_of_weights(model: "VAE", prior: tfd.Distribution | None = None) -> Any
             return chunk + 1, ops.logaddexp(first, ops.logsumexp(log_w, axis=0)), ops.logaddexp(second, squared)
 
         start = ops.full(ops.shape(x)[:1], -np.inf, "float64")
-        return tf.while_loop(
-            lambda chunk, *_: chunk * size < samples, one_chunk, (tf.constant(0), start, start), parallel_iterations=1
-        )[1:]
+        first = ops.convert_to_tensor(0), start, start
+        return backend.while_loop(lambda chunk, *_: chunk * size < samples, one_chunk, first)[1:]
 
     return sums_of_weights
 
@@ -219,23 +217,20 @@ class CompiledFunctions:
     """
 
     def __init__(self, model: "VAE") -> None:
-        self.posterior_parameters = tf.function(model.posterior_parameters, reduce_retracing=True, autograph=False)
-        self.likelihood_parameters = tf.function(model.likelihood_parameters, reduce_retracing=True, autograph=False)
+        self.posterior_parameters = backend.compiled(model.posterior_parameters, reduce_retracing=True)
+        self.likelihood_parameters = backend.compiled(model.likelihood_parameters, reduce_retracing=True)
 
-        @tf.function(reduce_retracing=True, autograph=False)
         def elbo_terms(batch: Batch, seed: Tensor) -> dict[str, Any]:
             with model.draws.using(seed):
                 terms = model.terms(batch, training=False)
             kl = ops.sum(terms.kl, axis=-1)
             return {"elbo": terms.log_px - kl, "log_px": terms.log_px, "kl": kl, "kl_groups": terms.kl}
 
-        @tf.function(reduce_retracing=True, autograph=False)
         def own_terms(batch: Batch, seed: Tensor) -> dict[str, Any]:
             with model.draws.using(seed):
                 logs = model.terms(batch, training=False).logs
             return {name: logs[name] for name in model.metric_names}
 
-        @tf.function(reduce_retracing=True, autograph=False)
         def kl(inputs: Tensors, seed: Tensor) -> Tensor:
             condition = model.condition_in(inputs)
             posterior, prior = model.posterior(inputs["x"], condition), model.prior(condition)
@@ -243,10 +238,12 @@ class CompiledFunctions:
                 return divergences.kl(posterior, prior)
             return divergences.sampled_kl(posterior, prior, posterior.sample(seed=seed))
 
-        self.elbo_terms, self.own_terms, self.kl = elbo_terms, own_terms, kl
+        self.elbo_terms = backend.compiled(elbo_terms, reduce_retracing=True)
+        self.own_terms = backend.compiled(own_terms, reduce_retracing=True)
+        self.kl = backend.compiled(kl, reduce_retracing=True)
         self.sums_of_weights = _sums_of_weights(model)
         # Without XLA, which on a CPU is slower at what is not a whole step: convolutions take 2.5 times as long.
-        self.log_px_of = tf.function(model.log_px_of, autograph=False)
+        self.log_px_of = backend.compiled(model.log_px_of)
         self._others: dict[Callable[..., Any], Any] = {}
 
     def of(self, method: Callable[..., Any]) -> Any:
@@ -256,5 +253,5 @@ class CompiledFunctions:
         would be traced at each call, so callers with a closure of their own make their own graph of it.
         """
         if method not in self._others:
-            self._others[method] = tf.function(method, reduce_retracing=True, autograph=False)
+            self._others[method] = backend.compiled(method, reduce_retracing=True)
         return self._others[method]

@@ -29,7 +29,7 @@ def checked_free_bits(
       UserError: an argument that does not fit, or parts finer than the model's.
     """
     kappa: Any = free_bits
-    if isinstance(kappa, bool) or not checks.is_number(kappa) or not 0 <= kappa < float("inf"):
+    if not checks.is_number(kappa) or not 0 <= kappa < float("inf"):
         raise UserError(f"free_bits is a number of nats, 0 or more. Given: {free_bits!r}.")
     on = kl_axis if on is None else on
     if on not in PARTS:

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 from numpy.typing import ArrayLike
-from tensorflow_probability import distributions as tfd
 
 from keras_vae import checks, randomness
+from keras_vae.backend import tfd
 from keras_vae.core.estimators import elbo_terms, importance_weighted
 from keras_vae.errors import NotApplicable, UserError
 from keras_vae.types import Condition, ConditionLike, Latent, Tensor

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 
 from keras_vae.data import pipeline
@@ -92,7 +91,7 @@ class Trainer:
         Args:
           x: a `tf.data.Dataset` of batches, as `keras_vae.data.load` gives, of dicts with "x" (and "y"); or images.
             Images are shuffled anew each epoch, and the last partial batch is left out of it.
-          y: labels for `x` where it is an array.
+          y: labels for `x` where it is an array; of a model with several conditions, a mapping of arrays by name.
           batch_size: for arrays.
           epochs: passes over the data.
           validation_data: a dataset, images, or `(images, labels)`. All of it is used.
@@ -290,7 +289,7 @@ def checked_dataset(
     Raises:
       UserError: images of another shape, outside [0, 1], or outside the likelihood's support.
     """
-    if not isinstance(x, tf.data.Dataset):
+    if not pipeline.is_dataset(x):
         if isinstance(x, Mapping):
             x, y = as_batch(x)["x"], x.get("y", y)
         examples, whole = model.check_x(x), True
@@ -309,11 +308,12 @@ def checked_dataset(
             labels, batch_size = known.labels, as_batch(x.element_spec)["x"].shape[0] or batch_size
     if nats:
         model.likelihood_family.check(examples)
+    columns = [] if labels is None else keras.tree.flatten(labels)
     if model.conditional:
-        model.check_condition(labels, len(examples) if labels is None else len(labels))
+        model.check_condition(labels, len(columns[0]) if columns else len(examples))
     if training:
         # Of a dataset of the user's the first batch alone is known, which may be without labels by chance.
-        labelled = labels is not None and (not whole or bool((np.asarray(labels) >= 0).any()))
+        labelled = bool(columns) and (not whole or any(bool((np.asarray(column) >= 0).any()) for column in columns))
         model.check_training_data(labelled, batch_size)
     return dataset
 

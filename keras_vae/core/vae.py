@@ -27,12 +27,11 @@ from typing import Any, NamedTuple, final
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 from numpy.typing import ArrayLike
-from tensorflow_probability import distributions as tfd
 
-from keras_vae import checks, divergences, likelihoods, randomness
+from keras_vae import backend, checks, divergences, likelihoods, randomness
+from keras_vae.backend import tfd
 from keras_vae.core.building import Configurable
 from keras_vae.core.estimators import CompiledFunctions
 from keras_vae.core.free_bits import checked_free_bits
@@ -43,7 +42,7 @@ from keras_vae.likelihoods import Likelihood
 from keras_vae.networks import DECODERS, ENCODERS
 from keras_vae.networks.growing import GrowingNetwork
 from keras_vae.schedules import Schedule, schedule
-from keras_vae.types import Batch, Condition, ConditionLike, Graph, Kind, Latent, Spec, Tensor
+from keras_vae.types import Batch, Condition, ConditionLike, Graph, Kind, Latent, Provenance, Spec, Tensor
 
 
 class Terms(NamedTuple):
@@ -105,6 +104,7 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
     latent_space: str = "vectors"  # "directions": a code is a unit vector, and densities are over the sphere
     draws_per_example: int = 1  # of q(z|x), in one call of `terms`
     rejects: Mapping[str, str] = MappingProxyType({})  # arguments of `VAE` that the variant does not take -> why not
+    provenance: Provenance | None = None  # where a model of the zoo, or of a run, was loaded from
 
     def __init__(
         self,
@@ -191,7 +191,7 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
             posterior, prior = self.posterior_and_prior(x, condition, training)
         else:
             posterior, prior = self.posterior(x, condition, training), None
-        z = posterior.sample(seed=self.draws.next())
+        z = self.draws.sample(posterior)
         log_px = self.likelihood(z, condition, training).log_prob(x)
         if prior is None:
             kl = ops.zeros_like(log_px)[:, None]
@@ -343,7 +343,8 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
     def condition_spec(self) -> dict[str, Spec]:
         """One condition, by the name of each input of an exported graph; empty for a model that takes none.
 
-        The kind is "vector", or "label", an integer below `classes`. A single condition is called "condition".
+        The kind is "vector", or "label", an integer below `classes`. A single condition is called "condition"; where
+        there are other names, a condition is a dict by these names.
         """
         return {}
 
@@ -374,6 +375,10 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
         """The graphs that are exported beside encoder, decoder and reconstruction."""
         return []
 
+    def record_provenance(self, provenance: Provenance | None) -> None:
+        """Remember where the model was loaded from: its name, its folder, and how to read real examples."""
+        self.provenance = provenance
+
     # --- What variants are written with ---
 
     @property
@@ -393,11 +398,11 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
         return specs["condition"].classes if specs.keys() == {"condition"} else 0
 
     def condition_in(self, arrays: Mapping[str, Any]) -> Condition | None:
-        """The condition among named arrays, such as `check_condition` returns: one, a dict of several, or None."""
+        """The condition among named arrays, such as `check_condition` returns: one, a dict of named ones, or None."""
         names = self.condition_spec().keys()
-        if len(names) > 1:
-            return {name: arrays[name] for name in names}
-        return arrays.get("condition")
+        if names <= {"condition"}:
+            return arrays.get("condition")
+        return {name: arrays[name] for name in names}
 
     def players_with(self, name: str, network: keras.Layer, loss: Callable[[Terms], Tensor]) -> list[Player]:
         """Two players: `"model"`, which minimises the objective, and `name`, a network that minimises its own loss."""
@@ -421,11 +426,10 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
 
         Its gradient is right where each replica's loss is divided by their number and the gradients are summed.
         """
-        replica: Any = tf.distribute.get_replica_context()
-        if replica is None or replica.num_replicas_in_sync == 1:
+        if backend.replica().count == 1:
             return ops.mean(values, axis=0)
         sums = [ops.sum(values, axis=0), ops.cast(ops.shape(values)[0], values.dtype)]
-        total, count = replica.all_reduce(tf.distribute.ReduceOp.SUM, sums)
+        total, count = backend.sum_over_replicas(sums)
         return total / count
 
     # --- The step ---
@@ -434,22 +438,18 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
     def train_step(self, data: Any) -> dict[str, Any]:
         """One step for all players: one forward pass, each player's gradient for its own variables, all updates."""
         batch, players, optimizers = as_batch(data, self.x_spec().dtype), self.players(), self.optimizers
-        replica = tf.distribute.get_replica_context()
-        seed = randomness.seed_of(self.seed, randomness.TRAINING)
-        seed = randomness.fold(seed, self.step, replica.replica_id_in_sync_group)
-        with self.draws.using(seed), tf.GradientTape(persistent=len(players) > 1) as tape:
-            terms = self.terms(batch, training=True)
-            losses = self._player_losses(players, terms)
+        replicas = backend.replica().count
+        seed = randomness.fold(randomness.seed_of(self.seed, randomness.TRAINING), self.step)
+
+        def forward() -> tuple[list[Tensor], tuple[Terms, list[Tensor]]]:
+            with self.draws.using(seed):
+                terms = self.terms(batch, training=True)
+                losses = self._player_losses(players, terms)
             # Keras sums gradients over replicas.
-            scaled = [
-                optimizer.scale_loss(loss / replica.num_replicas_in_sync)
-                for optimizer, loss in zip(optimizers, losses, strict=True)
-            ]
-        # Dense: of a gradient in parts, as of ops.take, Keras's Adam squares each part before it sums them.
-        gradients = [
-            [g if g is None else tf.convert_to_tensor(g) for g in tape.gradient(loss, player.variables)]
-            for loss, player in zip(scaled, players, strict=True)
-        ]
+            scaled = [optimizer.scale_loss(loss / replicas) for optimizer, loss in zip(optimizers, losses, strict=True)]
+            return scaled, (terms, losses)
+
+        gradients, (terms, losses) = backend.gradients(forward, [player.variables for player in players])
         for optimizer, gradient, player in zip(optimizers, gradients, players, strict=True):
             optimizer.apply_gradients(zip(gradient, player.variables, strict=True))
         self.after_step(terms)
@@ -462,9 +462,8 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
     def test_step(self, data: Any) -> dict[str, Any]:
         """The same terms and losses without noise in the networks; the step and the schedules stand still."""
         batch, players = as_batch(data, self.x_spec().dtype), self.players()
-        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
         seed = randomness.seed_of(self.seed, randomness.EVALUATION)
-        seed = randomness.fold(seed, self.required_trackers().batches.total, replica)
+        seed = randomness.fold(seed, self.required_trackers().batches.total)
         with self.draws.using(seed):
             terms = self.terms(batch, training=False)
         return self._log(batch, terms, players, self._player_losses(players, terms))

@@ -7,7 +7,7 @@ from keras_vae.checks import check_whole_number
 from keras_vae.errors import UserError
 
 
-def keep_labels(labels: ArrayLike, count: int, seed: int = 0) -> np.ndarray:
+def keep_labels(labels: ArrayLike | None, count: int, seed: int = 0) -> np.ndarray:
     """`labels` with all but `count` of them -1, unlabelled; those that stay are a function of `seed`.
 
     The classes keep equally many, to within one, as long as they have them; which classes have one more is drawn too.

@@ -3,7 +3,7 @@
 Each is brought to the model's size. None of them is a published benchmark: say which one a number was measured on.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -52,7 +52,7 @@ OTHERS: dict[str, Callable[..., np.ndarray]] = {
 
 
 def other_images(
-    name: str, image_shape: tuple[int, int, int], count: int = 1000, binary: bool = False, seed: int = 0
+    name: str, image_shape: Sequence[int], count: int = 1000, binary: bool = False, seed: int = 0
 ) -> np.ndarray:
     """At most `count` images of other things, of a model's size: float32 `(count, *image_shape)` in [0, 1].
 

@@ -1,13 +1,13 @@
 """From arrays of pixels, or of tokens, to batches, as a pure function of the seed, the epoch and the batch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
-from keras_vae import checks, randomness
+from keras_vae import backend, checks, randomness
 from keras_vae.errors import UserError
 
 BINARIZE = ("dynamic", "static")
@@ -21,12 +21,12 @@ class Pixels(NamedTuple):
     image_shape: tuple[int, ...]
     # One image with every value that matters to a likelihood: 0, 1, and 0.5 where there is grey. Tokens: all of them.
     example: np.ndarray
-    labels: np.ndarray | None = None  # all of them, where there are any
+    labels: np.ndarray | dict[str, np.ndarray] | None = None  # all of them, where there are any; or several by name
 
 
 def batches(
     images: np.ndarray,
-    labels: ArrayLike | None = None,
+    labels: ArrayLike | Mapping[str, ArrayLike] | None = None,
     *,
     batch_size: int = 128,
     training: bool,
@@ -45,7 +45,7 @@ def batches(
     Args:
       images: `(examples, height, width, channels)`, uint8 grey levels or floats in [0, 1]; or tokens, int32
         `(examples, length)`, which stay what they are.
-      labels: one for each example.
+      labels: one for each example; or a mapping of such arrays: then "y" is a dict by these names.
       batch_size: examples in a batch.
       training: new order each epoch, without the last partial batch; otherwise the arrays' order, and all of it.
       binarize: `"dynamic"`: pixels are 1 with the probability of their grey level, drawn anew each epoch;
@@ -90,8 +90,10 @@ def batches(
         binary = not grey and all(((part == 0) | (part == scale)).all() for part in checks.pieces(images))
         if binary:  # bytes: a quarter of what floats would move in each epoch
             images, scale, binarize = (images == scale).astype("uint8"), 1, None
-    columns = {"x": images} | ({} if labels is None else {"y": _checked_labels(labels, len(images))})
-    tensors = {name: tf.constant(column) for name, column in columns.items()}
+    columns: dict[str, Any] = {"x": images}
+    if labels is not None:
+        columns["y"] = _checked_columns(labels, len(images))
+    tensors = tf.nest.map_structure(tf.constant, columns)
     steps = len(images) // batch_size if training else -(-len(images) // batch_size)
     epoch = tf.Variable(tf.constant(first_epoch, "int64"))
 
@@ -99,15 +101,16 @@ def batches(
         base = randomness.fold(randomness.seed_of(seed, randomness.DATA), number)
         shuffled = tensors
         if training:
-            order = tf.argsort(tf.random.stateless_uniform((len(images),), base), stable=True)
-            shuffled = {name: tf.gather(tensor, order) for name, tensor in tensors.items()}
+            order = tf.argsort(backend.uniform((len(images),), base), stable=True)
+            shuffled = tf.nest.map_structure(lambda tensor: tf.gather(tensor, order), tensors)
 
         def one_batch(step: Any) -> dict[str, Any]:
-            batch = {name: tensor[step * batch_size : (step + 1) * batch_size] for name, tensor in shuffled.items()}
+            part = slice(step * batch_size, (step + 1) * batch_size)
+            batch = tf.nest.map_structure(lambda tensor: tensor[part], shuffled)
             x = batch["x"] if render is None else tf.numpy_function(render, [batch["x"]], tf.uint8, stateful=False)
             x = x if tokens else tf.cast(x, "float32")
             if binarize or dequantize:
-                noise = tf.random.stateless_uniform(tf.shape(x), randomness.fold(base, step + 1))
+                noise = backend.uniform(tf.shape(x), randomness.fold(base, step + 1))
                 x = (x + noise) / 256.0 if dequantize else tf.cast(noise * float(scale) < x, "float32")
             elif scale != 1:
                 x = x / float(scale)
@@ -129,6 +132,34 @@ def batches(
     return marked
 
 
+def shuffled(codes: np.ndarray, batch_size: int, seed: int) -> Any:
+    """Batches of codes (and zeros, which Keras wants as targets), without the last partial one, in an order that is a
+    function of the seed and the epoch."""
+    steps, epoch = len(codes) // batch_size, tf.Variable(tf.constant(0, "int64"))
+    tensor = tf.constant(codes)
+
+    def one_epoch(number: Any) -> Any:
+        noise = randomness.fold(randomness.seed_of(seed, randomness.DATA), number)
+        order = tf.argsort(backend.uniform((len(codes),), noise), stable=True)
+
+        def one_batch(step: Any) -> Any:
+            batch = tf.gather(tensor, order[step * batch_size : (step + 1) * batch_size])
+            batch = tf.ensure_shape(batch, (batch_size, *codes.shape[1:]))
+            return batch, tf.zeros((batch_size,))
+
+        return tf.data.Dataset.range(steps).map(one_batch)
+
+    dataset = tf.data.Dataset.range(1).map(lambda _: epoch.assign_add(1) - 1).flat_map(one_epoch)
+    marked: Any = dataset.apply(tf.data.experimental.assert_cardinality(steps))
+    marked.epoch = epoch  # the graph holds the variable's handle only
+    return marked
+
+
+def is_dataset(data: object) -> bool:
+    """Whether `data` is a `tf.data.Dataset`."""
+    return isinstance(data, tf.data.Dataset)
+
+
 def pixels_of(dataset: Any) -> Pixels | None:
     """What `batches` knows of a dataset it made; None for any other."""
     return getattr(dataset, "keras_vae", None)
@@ -138,6 +169,12 @@ def _binarized_once(images: np.ndarray, scale: int) -> np.ndarray:
     generator = np.random.Generator(np.random.PCG64(_STATIC_SEED))
     uniform = generator.random(images.shape, dtype="float32")
     return (uniform * np.float32(scale) < images).astype("float32")
+
+
+def _checked_columns(labels: ArrayLike | Mapping[str, ArrayLike], count: int) -> np.ndarray | dict[str, np.ndarray]:
+    if isinstance(labels, Mapping):
+        return {name: _checked_labels(column, count) for name, column in labels.items()}
+    return _checked_labels(labels, count)
 
 
 def _checked_labels(labels: ArrayLike, count: int) -> np.ndarray:

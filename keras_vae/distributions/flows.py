@@ -1,11 +1,10 @@
 """Invertible maps of codes, as TFP bijectors: what turns a diagonal Gaussian into a richer posterior."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 from keras import ops
-from tensorflow_probability import bijectors as tfb
 
+from keras_vae.backend import tfb
 from keras_vae.types import Tensor
 
 # Where the inverse ends, and the exponent that takes it there: sums and products with weights stay finite.
@@ -23,7 +22,7 @@ class Planar(tfb.Bijector):
       u: `(..., dimensions)`, w alike, b `(...)`: of each example.
     """
 
-    def __init__(self, u: Any, w: Any, b: Tensor) -> None:
+    def __init__(self, u: Tensor, w: Tensor, b: Tensor) -> None:
         super().__init__(forward_min_event_ndims=1, dtype=u.dtype, name="planar")
         self._w, self._b = w, b
         product, square = ops.sum(w * u, axis=-1), ops.sum(w * w, axis=-1)
@@ -33,13 +32,13 @@ class Planar(tfb.Bijector):
         # 1 + w.u, without cancellation
         self._one_and_product = share * ops.softplus(product) + (1.0 - share) * (1.0 + product)
 
-    def _tanh(self, z: Tensor) -> Any:
+    def _tanh(self, z: Tensor) -> Tensor:
         return ops.tanh(ops.sum(self._w * z, axis=-1) + self._b)
 
-    def _forward(self, x: Tensor) -> Any:
+    def _forward(self, x: Tensor) -> Tensor:
         return x + self._u * self._tanh(x)[..., None]
 
-    def _forward_log_det_jacobian(self, x: Tensor) -> Any:
+    def _forward_log_det_jacobian(self, x: Tensor) -> Tensor:
         square = ops.square(self._tanh(x))
         return ops.log(square + self._one_and_product * (1.0 - square))
 
@@ -57,18 +56,18 @@ class AffineAutoregressive(tfb.Bijector):
       degrees: of each dimension, from 1.
     """
 
-    def __init__(self, function: Callable[[Any], tuple[Any, Any]], degrees: Sequence[int], dtype: Any) -> None:
+    def __init__(self, function: Callable[[Tensor], tuple[Tensor, Tensor]], degrees: Sequence[int], dtype: str) -> None:
         super().__init__(forward_min_event_ndims=1, dtype=dtype, name="affine_autoregressive")
         self._function, self._degrees = function, tuple(degrees)
 
-    def _forward(self, x: Tensor) -> Any:
+    def _forward(self, x: Tensor) -> Tensor:
         shift, log_scale = self._function(x)
         return x * ops.exp(log_scale) + shift
 
-    def _forward_log_det_jacobian(self, x: Tensor) -> Any:
+    def _forward_log_det_jacobian(self, x: Tensor) -> Tensor:
         return ops.sum(self._function(x)[1], axis=-1)
 
-    def _inverse(self, y: Any) -> Any:
+    def _inverse(self, y: Tensor) -> Tensor:
         x = ops.zeros_like(y)
         for degree in range(1, max(self._degrees) + 1):
             shift, log_scale = self._function(x)
@@ -88,21 +87,21 @@ def autoregressive_degrees(dimensions: int, layer: int) -> list[int]:
     return order[::-1] if layer % 2 else order
 
 
-def coupled(outputs: Tensor, degrees: Sequence[int]) -> tuple[Any, Any]:
+def coupled(outputs: Tensor, degrees: Sequence[int]) -> tuple[Tensor, Tensor]:
     """t and s of affine coupling, zero where the degree is 1: equations 7 and 8 of Dinh et al. 2017 (RealNVP),
     https://arxiv.org/abs/1605.08803. s lies in (-2, 2)."""
     moved = ops.convert_to_tensor([float(degree > 1) for degree in degrees], outputs.dtype)
     return moved * outputs[..., 0], moved * 2.0 * ops.tanh(0.5 * outputs[..., 1])
 
 
-def gated(outputs: Tensor, degrees: Sequence[int]) -> tuple[Any, Any]:
+def gated(outputs: Tensor, degrees: Sequence[int]) -> tuple[Tensor, Tensor]:
     """t and s of f(z) = g z + (1 - g) m, g = sigmoid(.): equations 13 and 14 of Kingma et al. 2016 (IAF),
     https://arxiv.org/abs/1606.04934. At first g = sigmoid(2), so the untrained flow is nearly the identity."""
     raw = outputs[..., 1] + 2.0
     return ops.sigmoid(-raw) * outputs[..., 0], -ops.softplus(-raw)
 
 
-def shifted_and_scaled(outputs: Tensor, degrees: Sequence[int]) -> tuple[Any, Any]:
+def shifted_and_scaled(outputs: Tensor, degrees: Sequence[int]) -> tuple[Tensor, Tensor]:
     """t and s of every dimension, s in (-2, 2): equation 4 of Papamakarios et al. 2017 (MAF),
     https://arxiv.org/abs/1705.07057, from codes to noise."""
     return outputs[..., 0], 2.0 * ops.tanh(0.5 * outputs[..., 1])

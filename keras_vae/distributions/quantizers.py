@@ -5,14 +5,14 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
-from tensorflow_probability import distributions as tfd
 
+from keras_vae import backend
+from keras_vae.backend import tfd
 from keras_vae.types import Tensor
 
 
-def straight_through(value: Tensor, quantised: Any) -> Any:
+def straight_through(value: Tensor, quantised: Tensor) -> Tensor:
     """`quantised`, with the gradient of the identity by `value`: Bengio et al. 2013, https://arxiv.org/abs/1308.3432."""
     return value + ops.stop_gradient(quantised - value)
 
@@ -23,15 +23,15 @@ def nearest(vectors: Tensor, codebook: Tensor) -> Any:
     Not keras.ops.argmin, which makes ops that ONNX lacks.
     """
     distances = ops.sum(ops.square(codebook), axis=-1) - 2.0 * ops.matmul(vectors, ops.transpose(codebook))
-    return tf.argmin(distances, axis=-1, output_type=tf.int32)
+    return backend.argmin(distances, axis=-1)
 
 
-def squared_length(vectors: Tensor) -> Any:
+def squared_length(vectors: Tensor) -> Tensor:
     """|.|**2 of each example's vectors, `(batch, ...)`, summed over positions and dimensions: `(batch,)`."""
     return ops.sum(ops.square(vectors), axis=tuple(range(1, len(vectors.shape))))
 
 
-def uses_of(codes: Tensor, entries: int) -> Any:
+def uses_of(codes: Tensor, entries: int) -> Tensor:
     """How often each entry occurs in each example of `codes`, `(batch, ...)`: `(batch, entries)`, float32."""
     flat = ops.reshape(codes, (ops.shape(codes)[0], -1))
     return ops.sum(ops.one_hot(flat, entries, dtype="float32"), axis=1)
@@ -52,21 +52,21 @@ class Perplexity(keras.metrics.Metric):
         super().__init__(name=name)
         self.uses = self.add_weight(shape=tuple(shape), initializer="zeros", name="uses")
 
-    def update_state(self, uses: Any, sample_weight: Any = None) -> None:
+    def update_state(self, uses: Tensor, sample_weight: Tensor | None = None) -> None:
         """Add the examples of a batch: `(batch, *shape)`, as `uses_of` counts."""
         self.uses.assign_add(ops.sum(uses, axis=0))
 
-    def result(self) -> Any:
+    def result(self) -> Tensor:
         shares = self.uses / ops.maximum(ops.sum(self.uses, axis=-1, keepdims=True), 1.0)
         return ops.mean(ops.exp(-ops.sum(shares * ops.log(ops.maximum(shares, 1e-20)), axis=-1)))
 
 
-def uniform(shape: Sequence[int], entries: int, dtype: Any) -> tfd.Distribution:
+def uniform(shape: Sequence[int], entries: int, dtype: str) -> tfd.Distribution:
     """Every code alike: log p = -log(entries) nats at each position; batch shape `()`, event shape `shape`, int32."""
     return tfd.Independent(_Uniform(shape, entries, dtype), len(shape))
 
 
-def certain(codes: Tensor, dtype: Any) -> tfd.Distribution:
+def certain(codes: Tensor, dtype: str) -> tfd.Distribution:
     """All mass on `codes`, `(batch, ...)`; batch shape `(batch,)`, log p = 0 at them."""
     return tfd.Independent(_Certain(codes, dtype), len(codes.shape) - 1)
 
@@ -74,37 +74,40 @@ def certain(codes: Tensor, dtype: Any) -> tfd.Distribution:
 class _Uniform(tfd.Distribution):
     """tfd.Categorical of equal logits, without a number for each entry."""
 
-    def __init__(self, shape: Sequence[int], entries: int, dtype: Any) -> None:
+    def __init__(self, shape: Sequence[int], entries: int, dtype: str) -> None:
         self._shape, self._entries, self._float = tuple(shape), entries, dtype
-        super().__init__(tf.int32, tfd.NOT_REPARAMETERIZED, validate_args=False, allow_nan_stats=True)
+        super().__init__(backend.dtype_of("int32"), tfd.NOT_REPARAMETERIZED, validate_args=False, allow_nan_stats=True)
 
-    def _log_prob(self, value: Tensor) -> Any:
+    def _log_prob(self, value: Tensor) -> Tensor:
         return ops.full(ops.shape(value), -float(np.log(self._entries)), dtype=self._float)
 
     def _sample_n(self, n: Any, seed: Any = None) -> Any:
-        return tf.random.stateless_uniform((n, *self._shape), seed, 0, self._entries, tf.int32)
+        return backend.integers((n, *self._shape), seed, self._entries)
 
     def _batch_shape(self) -> Any:
-        return tf.TensorShape(self._shape)
+        return backend.TensorShape(self._shape)
 
     def _batch_shape_tensor(self) -> Any:
         return ops.convert_to_tensor(self._shape, "int32")
 
     def _event_shape(self) -> Any:
-        return tf.TensorShape([])
+        return backend.TensorShape([])
 
 
 class _Certain(tfd.Distribution):
     """tfd.Deterministic for integers, whose log probabilities have the model's dtype."""
 
-    def __init__(self, codes: Tensor, dtype: Any) -> None:
+    def __init__(self, codes: Tensor, dtype: str) -> None:
         self._codes, self._float = codes, dtype
         super().__init__(codes.dtype, tfd.NOT_REPARAMETERIZED, validate_args=False, allow_nan_stats=True)
 
-    def _log_prob(self, value: Tensor) -> Any:
+    def _log_prob(self, value: Tensor) -> Tensor:
         return ops.log(ops.cast(ops.equal(value, self._codes), self._float))
 
-    def _sample_n(self, n: Any, seed: Any = None) -> Any:
+    def _mode(self) -> Tensor:
+        return self._codes
+
+    def _sample_n(self, n: Tensor | int, seed: Tensor | None = None) -> Tensor:
         return ops.broadcast_to(self._codes, (n, *ops.shape(self._codes)))
 
     def _batch_shape(self) -> Any:
@@ -114,10 +117,16 @@ class _Certain(tfd.Distribution):
         return ops.shape(self._codes)
 
     def _event_shape(self) -> Any:
-        return tf.TensorShape([])
+        return backend.TensorShape([])
 
 
-def finite_levels(vectors: Tensor, levels: Sequence[int]) -> Any:
+@tfd.RegisterKL(_Certain, _Uniform)
+def _kl_certain_uniform(certain: _Certain, uniform: _Uniform, name: str | None = None) -> Tensor:
+    """log(entries) nats at each position, whatever the codes: those outside of 0 to entries - 1 are not looked for."""
+    return -uniform.log_prob(certain.mode())
+
+
+def finite_levels(vectors: Tensor, levels: Sequence[int]) -> Tensor:
     """Each number bounded to its count of levels by a tanh, and rounded to a whole number: straight-through.
 
     The whole numbers are -(L - 1) / 2 to (L - 1) / 2 for odd L. For even L they are -L / 2 to
@@ -143,7 +152,7 @@ def finite_table(levels: Sequence[int]) -> np.ndarray:
     return np.stack([axis.ravel() for axis in np.meshgrid(*axes[::-1], indexing="ij")][::-1], axis=-1)
 
 
-def finite_index(points: Tensor, levels: Sequence[int]) -> Any:
+def finite_index(points: Tensor, levels: Sequence[int]) -> Tensor:
     """The row of `finite_table` that each point is: int32 of shape `points.shape[:-1]`."""
     basis = np.cumprod([1, *levels[:-1]])
     digits = ops.cast(points, "int32") + ops.convert_to_tensor(np.asarray(levels) // 2, "int32")

@@ -5,12 +5,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 from numpy.typing import ArrayLike
-from tensorflow_probability import distributions as tfd
 
-from keras_vae import divergences
+from keras_vae import backend, divergences
+from keras_vae.backend import tfd
 from keras_vae.checks import check_whole_number
 from keras_vae.errors import NotApplicable, UserError
 from keras_vae.evaluation.estimates import Details, Estimate, mean_of
@@ -63,7 +62,7 @@ def aggregate_log_probs_of(evaluation: Evaluation) -> LogProbs:
     product = divergences.is_product(posterior) and z.dtype.is_floating
     mixture = _mixture(posterior, z, product)
     try:
-        rows = [mixture(_row(z, i), tf.constant(i), tf.constant(log_q[i])) for i in range(count)]
+        rows = [mixture(_row(z, i), ops.convert_to_tensor(i), ops.convert_to_tensor(log_q[i])) for i in range(count)]
     except NotImplementedError as error:
         raise NotApplicable(
             f"The aggregate posterior needs log q(z|x) at other images' codes. Given: a {type(model).__name__} whose "
@@ -87,7 +86,7 @@ def _mixture(posterior: tfd.Distribution, z: Latent, product: bool) -> Callable[
     count = keras.tree.flatten(z)[0].shape[0]
     log_count = float(np.log(count))
 
-    @tf.function(autograph=False)
+    @backend.compiled
     def mixture(code: Latent, i: Tensor, log_q_i: Tensor) -> tuple[Tensor, Tensor]:
         spread = keras.tree.map_structure(lambda part: ops.broadcast_to(part, (count, *part.shape)), code)
         if product:

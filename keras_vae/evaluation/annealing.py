@@ -1,17 +1,14 @@
 """Annealed importance sampling: log p(x) with little use of the encoder, as a check on importance weights."""
 
-import contextlib
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import tensorflow as tf
-import tensorflow_probability as tfp
 from keras import ops
 from numpy.typing import ArrayLike
-from tensorflow_probability import distributions as tfd
 
-from keras_vae import randomness
+from keras_vae import backend, randomness
+from keras_vae.backend import mcmc, tfd
 from keras_vae.checks import check_number, check_whole_number
 from keras_vae.core.inference import fitted
 from keras_vae.distributions.ladder import Ladder
@@ -85,7 +82,7 @@ def annealed_importance_of(
     step_size, condition = check_number(step_size, "step_size"), evaluation.condition
     # With log p(y), log p(x|y) becomes log p(x, y).
     log_py = None if condition is None else evaluation.model.log_p_condition(condition)
-    with _full_precision():
+    with backend.full_precision():  # without it Hamiltonian dynamics would not conserve their energy
         log_w, accepted = _anneal(
             _target(evaluation), evaluation.noise, temperatures, chains, leapfrog_steps, step_size
         )
@@ -118,7 +115,7 @@ def _target(evaluation: Evaluation) -> _Target:
     """
     model, condition, images = evaluation.model, evaluation.condition, ops.convert_to_tensor(evaluation.x)
     spec = model.latent_spec()
-    prior = model.prior(condition) if evaluation.prior is None else fitted(model, evaluation.prior)
+    prior: Any = model.prior(condition) if evaluation.prior is None else fitted(model, evaluation.prior)
     ladder = Whitened(prior, {name: level.shape for name, level in spec.items()}) if isinstance(prior, Ladder) else None
     if model.latent_kind == "index" or (ladder is None and _on_a_sphere(prior, evaluation.noise)):
         raise NotApplicable(
@@ -127,7 +124,7 @@ def _target(evaluation: Evaluation) -> _Target:
         )
     draws = model.posterior(images, condition).sample(_SCALE_DRAWS, seed=randomness.fold(evaluation.noise, 1))
     draws, prior = (draws, prior) if ladder is None else (ladder.vector(draws), ladder)
-    scale = tf.math.reduce_std(draws, axis=0)
+    scale = ops.std(draws, axis=0)
 
     def log_px(vector: Tensor) -> Tensor:
         return model.log_px_of(images, vector if ladder is None else ladder.code(vector), condition)
@@ -142,13 +139,13 @@ def _anneal(
     """Return the log weights, `(chains, batch)`, and the mean acceptance of the steps, `(batch,)`."""
     prior, log_px = target.prior, target.log_px
     times = 1.0 / (1.0 + np.exp(-np.linspace(-4.0, 4.0, temperatures + 1)))
-    times = tf.constant((times - times[0]) / (times[-1] - times[0]), target.dtype)
+    times = ops.convert_to_tensor((times - times[0]) / (times[-1] - times[0]), target.dtype)
     shape = (chains,) if prior.batch_shape.rank else (chains, target.images)
 
     def one_step(index: Tensor, z: Tensor, log_w: Tensor, accepted: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         time = ops.take(times, index)
         log_w += (time - ops.take(times, index - 1)) * log_px(z)
-        kernel = tfp.mcmc.HamiltonianMonteCarlo(
+        kernel = mcmc.HamiltonianMonteCarlo(
             lambda state: prior.log_prob(state) + time * log_px(state),
             step_size * ops.rsqrt(1.0 + time * ops.maximum(target.precision, -0.9)),
             leapfrog_steps,
@@ -157,27 +154,15 @@ def _anneal(
         chance = ops.exp(ops.minimum(traced.log_accept_ratio, 0.0))
         return index + 1, z, log_w, accepted + ops.mean(chance, axis=0) / temperatures
 
-    @tf.function(autograph=False)
+    @backend.compiled
     def run() -> tuple[Tensor, Tensor, Tensor, Tensor]:
         z = prior.sample(shape, seed=randomness.fold(noise, 2))
         start = ops.zeros((chains, target.images), target.dtype)
-        return tf.while_loop(
-            lambda index, *_: index <= temperatures, one_step, (tf.constant(1), z, start, ops.zeros_like(start[0]))
-        )
+        first = ops.convert_to_tensor(1), z, start, ops.zeros_like(start[0])
+        return ops.while_loop(lambda index, *_: index <= temperatures, one_step, first)
 
     _, _, log_w, accepted = run()
     return log_w, accepted
-
-
-@contextlib.contextmanager
-def _full_precision() -> Iterator[None]:
-    """Without the short mantissas of some GPUs: Hamiltonian dynamics would not conserve their energy."""
-    before = tf.config.experimental.tensor_float_32_execution_enabled()
-    tf.config.experimental.enable_tensor_float_32_execution(False)
-    try:
-        yield
-    finally:
-        tf.config.experimental.enable_tensor_float_32_execution(before)
 
 
 def _on_a_sphere(prior: tfd.Distribution, seed: Tensor) -> bool:

@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 from numpy.typing import ArrayLike
 
-from keras_vae import randomness
+from keras_vae import backend, randomness
 from keras_vae.checks import check_whole_number, in_blocks
 from keras_vae.core import estimators
 from keras_vae.core.inference import checked_inputs, fitted
@@ -168,21 +167,21 @@ class Evaluation:
         if self.model.latent_kind == "index":
             embed = self.model.functions.of(self.model.vectors)
             levels = {"z": in_blocks(lambda _, part: embed(**part), {"code": levels["z"]})}
-        return side_by_side(levels)
+        return flatten(levels)
 
     @cached_property
     def draws(self) -> np.ndarray:
         """One draw of q(z|x) for each image, its levels side by side: `(n, dimensions)`."""
         model = self.model
 
-        @tf.function(autograph=False)
+        @backend.compiled
         def draw(part: Tensors, noise: Tensor) -> Any:
             return model.posterior(part["x"], model.condition_in(part)).sample(seed=noise)
 
         def one_block(block: int, part: Mapping[str, np.ndarray]) -> Any:
             return draw(keras.tree.map_structure(ops.convert_to_tensor, part), randomness.fold(self.noise, block))
 
-        return side_by_side(in_blocks(one_block, self.inputs, pad=True))
+        return flatten(in_blocks(one_block, self.inputs, pad=True))
 
     @cached_property
     def reconstructions(self) -> np.ndarray:
@@ -260,7 +259,7 @@ def vectors_of(model: "VAE", x: ArrayLike, condition: ConditionLike = None) -> n
     return Evaluation(model, x, condition=condition).vectors
 
 
-def side_by_side(codes: np.ndarray | Mapping[str, np.ndarray]) -> np.ndarray:
+def flatten(codes: np.ndarray | Mapping[str, np.ndarray]) -> np.ndarray:
     """Return codes, one array or a dict of levels, as one array `(n, dimensions)`."""
     levels = codes.values() if isinstance(codes, Mapping) else [codes]
     return np.concatenate([np.asarray(level).reshape(len(level), -1) for level in levels], axis=1)

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 
 import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import ArrayLike
 
+from keras_vae import backend
 from keras_vae.checks import check_whole_number, in_blocks
 from keras_vae.errors import NotApplicable, UserError
 from keras_vae.evaluation import mnist_classifier
 from keras_vae.evaluation.distances import frechet, memorisation, precision_recall
 from keras_vae.evaluation.estimates import Details, Estimate, mean_of, seed_of_repetition, share_of
 from keras_vae.evaluation.evaluation import Evaluation, rows_of
-from keras_vae.types import ConditionLike, Tensor
+from keras_vae.types import ConditionLike
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
@@ -143,7 +143,7 @@ def reconstruction(model: "VAE", x: ArrayLike, condition: ConditionLike = None) 
 
     Means over images, with standard errors. PSNR is that of each image, which for a perfect one is infinite: squared
     errors are taken as 1e-10 at least, 100 dB. SSIM: Wang et al. 2004, https://doi.org/10.1109/TIP.2003.819861, its
-    11 x 11 window, by `tf.image.ssim`; left out for smaller images.
+    11 x 11 window, by the backend's; left out for smaller images.
 
     Raises:
       NotApplicable: a model of anything but images.
@@ -192,6 +192,4 @@ def memorisation_of(evaluation: Evaluation) -> Memorised:
 
 
 # XLA makes one loop of the windows: a fifth of the processor's time of the operations one by one.
-@tf.function(autograph=False, jit_compile=True)
-def _ssim(x: Tensor, y: Tensor) -> Tensor:
-    return tf.image.ssim(x, y, max_val=1.0)
+_ssim = backend.compiled(backend.structural_similarity, jit_compile=True)

@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 from keras import ops
-from tensorflow_probability import distributions as tfd
 
 from keras_vae import randomness
+from keras_vae.backend import tfd
 from keras_vae.distributions.ladder import Ladder
 from keras_vae.types import Tensor, Tensors
 

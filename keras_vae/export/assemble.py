@@ -211,20 +211,20 @@ def _require_public(model: "VAE", graphs: Sequence[TracedGraph], cases: Mapping[
     with a label: a model may refuse to decode without one, which a graph cannot.
     """
     for traced in graphs:
+        if traced.graph.signature not in ("encode", "reconstruct", "decode"):
+            continue
         case = cases[traced.name][0]
-        condition = case.inputs.get("condition")
-        if condition is not None and condition.dtype.kind == "i":
-            known = condition >= 0
-            parts = ({name: array[known] for name, array in each.items()} for each in (case.inputs, case.outputs))
+        labels = [case.inputs[name] for name, spec in model.condition_spec().items() if spec.kind == "label"]
+        if labels:
+            labelled = np.all([array >= 0 for array in labels], axis=0)
+            parts = ({name: array[labelled] for name, array in each.items()} for each in (case.inputs, case.outputs))
             case = Case(case.name, case.ordinary, *parts)
-            condition = condition[known]
+        condition: Any = model.condition_in(case.inputs)
         if traced.graph.signature in ("encode", "reconstruct"):
             given = getattr(model, traced.graph.signature)(case.inputs["x"], condition)
-        elif traced.graph.signature == "decode":
+        else:
             codes = {name: case.inputs[name] for name in model.latent_spec()}
             given = model.decode(codes if len(codes) > 1 else next(iter(codes.values())), condition)
-        else:
-            continue
         results = given if isinstance(given, Mapping) else {traced.graph.result: given}
         for output, array in results.items():
             allowed = limits(traced.description(), output, case)["max"]

@@ -10,7 +10,7 @@ from keras_vae.core.inference import draw_codes
 from keras_vae.errors import UserError
 from keras_vae.export.graphs import TracedGraph
 from keras_vae.export.parity import Case
-from keras_vae.types import ConditionLike, Spec
+from keras_vae.types import Condition, ConditionLike, Spec
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
@@ -156,7 +156,7 @@ def labels_for(model: "VAE") -> np.ndarray | None:
     return next(iter(data.load("mnist", f"test[:{EXAMPLES}]", batch_size=EXAMPLES).as_numpy_iterator()))["y"]
 
 
-def true_condition(model: "VAE", labels: np.ndarray | None) -> np.ndarray | None:
+def true_condition(model: "VAE", labels: np.ndarray | None) -> Condition | None:
     """The condition that belongs to the images: their classes where the model knows them, else `conditions_for`'s."""
     if labels is not None and labels.max() < model.condition_classes:
         return labels.astype("int32")

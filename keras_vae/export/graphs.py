@@ -8,9 +8,9 @@ import numpy as np
 import tensorflow as tf
 from keras import ops
 from numpy.typing import ArrayLike
-from tensorflow_probability import distributions as tfd
 
 from keras_vae import checks
+from keras_vae.backend import tfd
 from keras_vae.errors import ExportError
 from keras_vae.export.remedies import is_random, remedy
 from keras_vae.types import Graph, Spec
@@ -245,7 +245,5 @@ def as_float32(model: "VAE") -> Any:
         return model
     single = type(model).from_config({**config_of(model), "dtype": "float32"})
     single.set_weights(model.get_weights())
-    for known in ("zoo_name", "zoo_folder", "weights_sha256"):
-        if hasattr(model, known):
-            setattr(single, known, getattr(model, known))
+    single.record_provenance(model.provenance)
     return single

@@ -3,13 +3,15 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+import keras
 import numpy as np
 from keras import ops
-from tensorflow_probability import distributions as tfd
 
 from keras_vae import divergences
+from keras_vae.backend import tfd
 from keras_vae.errors import UserError
 from keras_vae.export.graphs import draws_by_levels
+from keras_vae.types import Condition
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def latent_facts(
-    model: "VAE", images: np.ndarray, condition: np.ndarray | None = None, prior: "FittedPrior | None" = None
+    model: "VAE", images: np.ndarray, condition: Condition | None = None, prior: "FittedPrior | None" = None
 ) -> dict[str, Any]:
     """`bundle.json`'s `latent`, for programs that draw codes or show them in an order, and have no Keras.
 
@@ -32,7 +34,7 @@ def latent_facts(
       prior: a fitted one that is exported in place of the model's.
     """
     x = ops.convert_to_tensor(images)
-    given = None if condition is None else ops.convert_to_tensor(condition)
+    given = None if condition is None else keras.tree.map_structure(ops.convert_to_tensor, condition)
     code = model.code(model.posterior_parameters(x, given))
     spec = model.latent_spec()
     parts = code if isinstance(code, Mapping) else {next(iter(spec)): code}

@@ -65,7 +65,8 @@ def _draw(model: "VAE", inputs: Mapping[str, np.ndarray]) -> Any:
     """Keras's draw of the codes, and log q of it, where neither is a matter of the encoder's outputs alone."""
     if not model.stochastic or is_gaussian(model) or _are_integers(model):
         return None
-    posterior = model.posterior(*_tensors(inputs).values())
+    tensors = _tensors(inputs)
+    posterior = model.posterior(tensors["x"], model.condition_in(tensors))
     z = posterior.sample(seed=randomness.seed_of(0, randomness.EVALUATION))
     return keras.tree.map_structure(np.asarray, z), np.asarray(posterior.log_prob(z))
 
@@ -93,7 +94,8 @@ def _measured(model: "VAE", run: Any, inputs: Mapping[str, np.ndarray], drawn: A
         log_q = -0.5 * np.square((z["z"] - mean) / scale) - np.log(scale) - 0.5 * np.log(2 * np.pi)
         log_q = log_q.sum(axis=-1)
     else:
-        own = _by_name(model, model.encode(x, *given.values()))
+        condition: Any = model.condition_in(given)
+        own = _by_name(model, model.encode(x, condition))
         z = {name: array + codes[name] - own[name] for name, array in _by_name(model, drawn[0]).items()}
         log_q = drawn[1]
     prior = model.prior(model.condition_in(_tensors(given)))

@@ -4,6 +4,7 @@ A family turns the raw output of a decoder network, `channels_per_pixel` numbers
 parameters, among them always `mean`, an image in [0, 1]. Those names are the outputs of an exported decoder.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from keras_vae.likelihoods.base import Likelihood as Likelihood
@@ -28,10 +29,10 @@ LIKELIHOODS = {
 }
 
 
-def likelihood(spec: Any, **given: Any) -> Likelihood:
+def likelihood(spec: str | Mapping[str, Any] | Likelihood, **arguments: Any) -> Likelihood:
     """A `Likelihood` from a name, a mapping such as `{"name": "gaussian", "scale": "global"}`, or itself.
 
     Raises:
       UserError: an unknown name or argument.
     """
-    return spec if isinstance(spec, Likelihood) else build("likelihood", spec, LIKELIHOODS, **given)
+    return spec if isinstance(spec, Likelihood) else build("likelihood", spec, LIKELIHOODS, **arguments)

@@ -1,12 +1,12 @@
 """What a likelihood is: a family that says what a decoder's output means, its distribution, and its mean image."""
 
-from typing import Any
+from collections.abc import Mapping
 
 import keras
 import numpy as np
 from keras import ops
-from tensorflow_probability import distributions as tfd
 
+from keras_vae.backend import tfd
 from keras_vae.checks import pieces
 from keras_vae.errors import UserError
 from keras_vae.types import Tensor
@@ -14,7 +14,7 @@ from keras_vae.types import Tensor
 _GRID = 1e-3  # how far from a level, in levels, a pixel may lie: float32 and float16 files of k / 255 pass
 
 
-def soft_bound(value: Tensor, low: float, high: float) -> Any:
+def soft_bound(value: Tensor, low: float, high: float) -> Tensor:
     """The identity well inside `(low, high)`, levelling off smoothly at both ends: exp(log_var) neither overflows
     nor vanishes, and the gradient never stops."""
     value = high - ops.softplus(high - value)
@@ -30,11 +30,11 @@ class Likelihood(keras.layers.Layer):
     channels_per_pixel = 1
     levels = 0  # pixels are k / (levels - 1); 0: any number in [0, 1]
 
-    def parameters(self, raw: Tensor) -> dict[str, Any]:
+    def parameters(self, raw: Tensor) -> dict[str, Tensor]:
         """Named parameters, `mean` among them, of `(batch, height, width, channels * channels_per_pixel)` numbers."""
         raise NotImplementedError(f"{type(self).__name__} must define parameters(raw)")
 
-    def distribution(self, parameters: dict[str, Any]) -> tfd.Distribution:
+    def distribution(self, parameters: Mapping[str, Tensor]) -> tfd.Distribution:
         """p(x|z) with batch shape `(batch,)`: log_prob sums over pixels, in nats."""
         raise NotImplementedError(f"{type(self).__name__} must define distribution(parameters)")
 

@@ -1,12 +1,13 @@
 """Pixels that are 0 or 1, and the density on [0, 1] of the same form."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import keras
 from keras import ops
-from tensorflow_probability import distributions as tfd
 
+from keras_vae.backend import tfd
 from keras_vae.likelihoods.base import Likelihood
 from keras_vae.types import Tensor
 
@@ -24,23 +25,23 @@ class BernoulliImages(tfd.Distribution):
         self._images = tfd.Independent(pixels, reinterpreted_batch_ndims=3)
         super().__init__(logits.dtype, tfd.NOT_REPARAMETERIZED, validate_args=False, allow_nan_stats=True)
 
-    def _log_prob(self, value: Tensor) -> Any:
+    def _log_prob(self, value: Tensor) -> Tensor:
         x, logits = _flat(value), _flat(self.logits)
         return ops.sum(x * logits - ops.softplus(logits), axis=-1)
 
-    def _sample_n(self, n: Any, seed: Tensor | None = None) -> Any:
+    def _sample_n(self, n: Tensor | int, seed: Tensor | None = None) -> Tensor:
         return self._images.sample(n, seed=seed)
 
-    def _mean(self) -> Any:
+    def _mean(self) -> Tensor:
         return self._images.mean()
 
-    def _mode(self) -> Any:
+    def _mode(self) -> Tensor:
         return self._images.mode()
 
-    def _variance(self) -> Any:
+    def _variance(self) -> Tensor:
         return self._images.variance()
 
-    def _entropy(self) -> Any:
+    def _entropy(self) -> Tensor:
         return self._images.entropy()
 
     def _batch_shape(self) -> Any:
@@ -56,7 +57,7 @@ class BernoulliImages(tfd.Distribution):
         return self._images.event_shape_tensor()
 
 
-def _flat(value: Tensor) -> Any:
+def _flat(value: Tensor) -> Tensor:
     """`(..., height, width, channels)` as `(..., pixels)`."""
     return ops.reshape(value, (*ops.shape(value)[:-3], math.prod(value.shape[-3:])))
 
@@ -70,10 +71,10 @@ class Bernoulli(Likelihood):
 
     levels = 2
 
-    def parameters(self, raw: Tensor) -> dict[str, Any]:
+    def parameters(self, raw: Tensor) -> dict[str, Tensor]:
         return {"logits": raw, "mean": ops.sigmoid(raw)}
 
-    def distribution(self, parameters: dict[str, Any]) -> tfd.Distribution:
+    def distribution(self, parameters: Mapping[str, Tensor]) -> tfd.Distribution:
         return BernoulliImages(parameters["logits"])
 
     def refusal(self, value: float) -> str:
@@ -93,14 +94,14 @@ class ContinuousBernoulli(Likelihood):
     which is drawn towards 1/2.
     """
 
-    def parameters(self, raw: Tensor) -> dict[str, Any]:
+    def parameters(self, raw: Tensor) -> dict[str, Tensor]:
         return {"logits": raw, "mean": _continuous_mean(raw)}
 
-    def distribution(self, parameters: dict[str, Any]) -> tfd.Distribution:
+    def distribution(self, parameters: Mapping[str, Tensor]) -> tfd.Distribution:
         return tfd.Independent(tfd.ContinuousBernoulli(logits=parameters["logits"]), reinterpreted_batch_ndims=3)
 
 
-def _continuous_mean(logits: Tensor) -> Any:
+def _continuous_mean(logits: Tensor) -> Tensor:
     """1 / (1 - exp(-l)) - 1 / l = (1 + coth(l / 2) - 2 / l) / 2, its series near 0, where both terms are infinite.
 
     TFP's own formula has expm1, which ONNX lacks.

@@ -1,15 +1,17 @@
 """Probabilities of grey levels: images whose pixels lie on a grid in [0, 1]."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Unpack
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
-from tensorflow_probability import distributions as tfd
 
+from keras_vae import backend
+from keras_vae.backend import tfd
 from keras_vae.checks import check_whole_number
 from keras_vae.likelihoods.base import Likelihood, soft_bound
+from keras_vae.networks.arguments import LayerArguments
 from keras_vae.types import Tensor
 
 _STEPS = 255.0
@@ -24,15 +26,15 @@ class DiscretizedLogistic(tfd.Distribution):
     whole tail. Between, s(b) - s(a) = s(b) s(-a) (1 - exp(a - b)), which loses no digits however small it is.
     """
 
-    def __init__(self, loc: Any, log_scale: Any) -> None:
+    def __init__(self, loc: Tensor, log_scale: Tensor) -> None:
         self._loc, self._log_scale = loc, log_scale
         super().__init__(loc.dtype, tfd.NOT_REPARAMETERIZED, validate_args=False, allow_nan_stats=True)
 
-    def _log_prob(self, value: Tensor) -> Any:
+    def _log_prob(self, value: Tensor) -> Tensor:
         inverse = ops.exp(-self._log_scale)
         below = -ops.softplus(-(value + 0.5 / _STEPS - self._loc) * inverse)  # log s(b)
         above = -ops.softplus((value - 0.5 / _STEPS - self._loc) * inverse)  # log s(-a)
-        width = tf.math.log(-tf.math.expm1(-inverse / _STEPS))
+        width = ops.log(-ops.expm1(-inverse / _STEPS))
         first, last = value < 0.5 / _STEPS, value > 1.0 - 0.5 / _STEPS
         return ops.where(first, below, ops.where(last, above, below + above + width))
 
@@ -40,22 +42,22 @@ class DiscretizedLogistic(tfd.Distribution):
         drawn = tfd.Logistic(self._loc, ops.exp(self._log_scale)).sample(n, seed=seed)
         return ops.round(ops.clip(drawn, 0.0, 1.0) * _STEPS) / _STEPS
 
-    def _mean(self) -> Any:
+    def _mean(self) -> Tensor:
         """The mean of the clipped logistic: the integral over [0, 1] of s((mean - x) / scale)."""
         scale = ops.exp(self._log_scale)
         return scale * (_softplus(self._loc / scale) - _softplus((self._loc - 1.0) / scale))
 
     def _batch_shape(self) -> Any:
-        return tf.broadcast_static_shape(self._loc.shape, self._log_scale.shape)
+        return backend.broadcast_shape(self._loc.shape, self._log_scale.shape)
 
     def _batch_shape_tensor(self) -> Any:
         return ops.shape(self._loc + self._log_scale)
 
     def _event_shape(self) -> Any:
-        return tf.TensorShape([])
+        return backend.TensorShape([])
 
 
-def _softplus(value: Tensor) -> Any:
+def _softplus(value: Tensor) -> Tensor:
     """log(1 + exp(value)) by way of negative numbers only: LiteRT's softplus ends at 88, where exp(value) overflows."""
     return ops.maximum(value, 0.0) + ops.softplus(-ops.abs(value))
 
@@ -79,12 +81,12 @@ class LogisticMixture(Likelihood):
 
     levels = 256
 
-    def __init__(self, components: int = 5, **kwargs: Any) -> None:
+    def __init__(self, components: int = 5, **kwargs: Unpack[LayerArguments]) -> None:
         super().__init__(**kwargs)
         self.components = check_whole_number(components, "components")
         self.channels_per_pixel = 3 * self.components
 
-    def parameters(self, raw: Tensor) -> dict[str, Any]:
+    def parameters(self, raw: Tensor) -> dict[str, Tensor]:
         channels = raw.shape[-1] // self.channels_per_pixel
         parts = ops.reshape(raw, (-1, *raw.shape[1:3], channels, 3, self.components))
         # An untrained decoder gives zeros: means spread over [0, 1], scales of some ten levels.
@@ -101,7 +103,7 @@ class LogisticMixture(Likelihood):
         weights = weights / ops.sum(weights, axis=-1, keepdims=True)
         return {**parameters, "mean": ops.sum(weights * logistics._mean(), axis=-1)}
 
-    def distribution(self, parameters: dict[str, Any]) -> tfd.Distribution:
+    def distribution(self, parameters: Mapping[str, Tensor]) -> tfd.Distribution:
         logistics = DiscretizedLogistic(parameters["means"], parameters["log_scales"])
         mixture = tfd.MixtureSameFamily(tfd.Categorical(logits=parameters["mixture_logits"]), logistics)
         return tfd.Independent(mixture, reinterpreted_batch_ndims=3)
@@ -122,15 +124,15 @@ class Categorical(Likelihood):
       levels: K, the number of grey levels, 2 or more.
     """
 
-    def __init__(self, levels: int = 16, **kwargs: Any) -> None:
+    def __init__(self, levels: int = 16, **kwargs: Unpack[LayerArguments]) -> None:
         super().__init__(**kwargs)
         self.levels = self.channels_per_pixel = check_whole_number(levels, "levels", minimum=2)
 
-    def parameters(self, raw: Tensor) -> dict[str, Any]:
+    def parameters(self, raw: Tensor) -> dict[str, Tensor]:
         logits = ops.reshape(raw, (-1, *raw.shape[1:3], raw.shape[-1] // self.levels, self.levels))
         return {"logits": logits, "mean": ops.sum(ops.softmax(logits, axis=-1) * self._grid(raw.dtype), axis=-1)}
 
-    def distribution(self, parameters: dict[str, Any]) -> tfd.Distribution:
+    def distribution(self, parameters: Mapping[str, Tensor]) -> tfd.Distribution:
         logits = parameters["logits"]
         levels = tfd.FiniteDiscrete(self._grid(logits.dtype), logits=logits, atol=1e-2 / (self.levels - 1))
         return tfd.Independent(levels, reinterpreted_batch_ndims=3)
@@ -138,5 +140,5 @@ class Categorical(Likelihood):
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "levels": self.levels}
 
-    def _grid(self, dtype: Any) -> Any:
+    def _grid(self, dtype: str) -> Tensor:
         return ops.convert_to_tensor(np.linspace(0.0, 1.0, self.levels), dtype)

@@ -1,14 +1,17 @@
 """Densities around a mean image, with a scale that is fixed, learned, or the decoder's."""
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Unpack
 
 import keras
 import numpy as np
 from keras import ops
-from tensorflow_probability import distributions as tfd
 
+from keras_vae.backend import tfd
+from keras_vae.checks import is_number
 from keras_vae.errors import UserError
 from keras_vae.likelihoods.base import Likelihood, soft_bound
+from keras_vae.networks.arguments import LayerArguments
 from keras_vae.types import Tensor
 
 
@@ -28,25 +31,30 @@ class LocationScale(Likelihood):
     power: float  # scale = exp(parameter / power)
 
     def __init__(
-        self, scale: float | str = 0.1, minimum_scale: float = 0.01, bounded_mean: bool = True, **kwargs: Any
+        self,
+        scale: float | str = 0.1,
+        minimum_scale: float = 0.01,
+        bounded_mean: bool = True,
+        **kwargs: Unpack[LayerArguments],
     ) -> None:
         super().__init__(**kwargs)
-        number = isinstance(scale, int | float) and not isinstance(scale, bool)
-        if not (number and 0 < float(scale) < float("inf")) and scale not in ("global", "pixel"):
+        number = None if isinstance(scale, str) or not is_number(scale) else float(scale)
+        if not (number and 0 < number < float("inf")) and scale not in ("global", "pixel"):
             raise UserError(
                 f"The scale of a {type(self).__name__} likelihood is a positive number, 'global' or 'pixel'. "
                 f"Given: {scale!r}."
             )
-        if isinstance(minimum_scale, bool) or not isinstance(minimum_scale, int | float) or not 0 < minimum_scale < 1:
+        if not is_number(minimum_scale) or not 0 < minimum_scale < 1:
             raise UserError(f"minimum_scale must lie between 0 and 1. Given: {minimum_scale!r}.")
-        self.scale, self.minimum_scale, self.bounded_mean = scale, minimum_scale, bounded_mean
+        self.scale: float | str = scale if number is None else number
+        self.minimum_scale, self.bounded_mean = float(minimum_scale), bounded_mean
         self.channels_per_pixel = 2 if scale == "pixel" else 1
         self.learned: Any = None
         if scale == "global":
             self.learned = self.add_weight(shape=(), initializer="zeros", name=f"raw_{self.parameter}")
         self.built = True
 
-    def parameters(self, raw: Tensor) -> dict[str, Any]:
+    def parameters(self, raw: Tensor) -> dict[str, Tensor]:
         mean, learned = ops.split(raw, 2, axis=-1) if self.scale == "pixel" else (raw, self.learned)
         parameters = {"mean": ops.sigmoid(mean) if self.bounded_mean else mean}
         if learned is not None:
@@ -55,7 +63,7 @@ class LocationScale(Likelihood):
             parameters[self.parameter] = ops.broadcast_to(learned, ops.shape(mean))
         return parameters
 
-    def distribution(self, parameters: dict[str, Any]) -> tfd.Distribution:
+    def distribution(self, parameters: Mapping[str, Tensor]) -> tfd.Distribution:
         mean = parameters["mean"]
         if self.parameter in parameters:
             scale = ops.exp(parameters[self.parameter] / self.power)

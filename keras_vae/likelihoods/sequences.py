@@ -3,10 +3,10 @@
 from typing import Any
 
 import keras
-import tensorflow as tf
 from keras import ops
-from tensorflow_probability import distributions as tfd
 
+from keras_vae import backend
+from keras_vae.backend import tfd
 from keras_vae.likelihoods.base import Likelihood
 from keras_vae.networks.searches import draw
 from keras_vae.types import Tensor
@@ -35,7 +35,8 @@ class TokenSequence(tfd.Distribution):
       training: passed on to the decoder.
       word_dropout: the probability that log_prob hides a token from those after it, the decoder reading the unknown
         one: section 3.1.1. What comes first, the start, is not hidden.
-      seed: a stateless seed, of what is hidden.
+      noise: where there is word_dropout, of uniform numbers in [0, 1), `(batch, length - 1)`: a token is hidden where
+        its number is below the probability.
     """
 
     def __init__(
@@ -46,33 +47,34 @@ class TokenSequence(tfd.Distribution):
         vocabulary_size: int,
         training: bool = False,
         word_dropout: float = 0.0,
-        seed: Any = None,
+        noise: Tensor | None = None,
     ) -> None:
         self._decoder, self._z = decoder, ops.convert_to_tensor(z)
         self._length, self._size = length, vocabulary_size
-        self._training, self._word_dropout, self._seed = training, word_dropout, seed
-        super().__init__(tf.int32, tfd.NOT_REPARAMETERIZED, validate_args=False, allow_nan_stats=True)
+        self._training, self._word_dropout, self._noise = training, word_dropout, noise
+        super().__init__(backend.dtype_of("int32"), tfd.NOT_REPARAMETERIZED, validate_args=False, allow_nan_stats=True)
 
-    def logits(self, x: Tensor) -> Any:
+    def logits(self, x: Tensor) -> Tensor:
         """Of every token of x given those before it: `(..., length, vocabulary_size)`."""
         tokens = ops.reshape(x, (-1, self._length))
         z = ops.broadcast_to(self._z, (*ops.shape(x)[:-1], self._z.shape[-1]))
         previous = ops.pad(tokens[:, :-1], ((0, 0), (1, 0)))
-        if self._word_dropout:
-            uniform = tf.random.stateless_uniform(ops.shape(tokens[:, 1:]), self._seed)
-            hidden = ops.pad(uniform < self._word_dropout, ((0, 0), (1, 0)))
+        if self._noise is not None:
+            noise = ops.broadcast_to(self._noise, (*ops.shape(x)[:-1], self._length - 1))
+            hidden = ops.reshape(noise < self._word_dropout, (-1, self._length - 1))
+            hidden = ops.pad(hidden, ((0, 0), (1, 0)))
             previous = ops.where(hidden, self._size, previous)
         outputs = self._decoder((previous, ops.reshape(z, (-1, z.shape[-1]))), training=self._training)
         return ops.reshape(ops.cast(outputs, self._z.dtype), (*ops.shape(x), self._size))
 
-    def _log_prob(self, value: Tensor) -> Any:
+    def _log_prob(self, value: Tensor) -> Tensor:
         end = ops.cast(ops.equal(value, 0), "int32")
         padding = ops.greater(ops.cumsum(end, axis=-1) - end, 0)
         log_p = -ops.sparse_categorical_crossentropy(value, self.logits(value), from_logits=True)
         impossible = ops.where(ops.equal(value, 0), 0.0, -float("inf"))
         return ops.sum(ops.where(padding, ops.cast(impossible, log_p.dtype), log_p), axis=-1)
 
-    def _sample_n(self, n: int, seed: Any = None) -> Any:
+    def _sample_n(self, n: int, seed: Any = None) -> Tensor:
         z = ops.reshape(ops.broadcast_to(self._z, (n, *ops.shape(self._z))), (-1, self._z.shape[-1]))
         tokens = draw(self._decoder, z, self._length, self._size, seed)
         return ops.reshape(tokens, (n, -1, self._length))
@@ -81,10 +83,10 @@ class TokenSequence(tfd.Distribution):
         return self._z.shape[:-1]
 
     def _batch_shape_tensor(self) -> Any:
-        return tf.shape(self._z)[:-1]
+        return ops.convert_to_tensor(ops.shape(self._z)[:-1], "int32")
 
     def _event_shape(self) -> Any:
-        return tf.TensorShape([self._length])
+        return backend.TensorShape([self._length])
 
     def _event_shape_tensor(self) -> Any:
-        return tf.constant([self._length])
+        return ops.convert_to_tensor([self._length])

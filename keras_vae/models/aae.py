@@ -1,19 +1,20 @@
 """Adversarial autoencoder."""
 
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 import numpy as np
 from keras import ops
-from tensorflow_probability import distributions as tfd
 
 from keras_vae import divergences
+from keras_vae.backend import tfd
 from keras_vae.checks import check_number, check_whole_number
-from keras_vae.core import VAE, Batch, Player, Terms, inference
+from keras_vae.core import VAE, Batch, Player, Terms
 from keras_vae.errors import UserError
 from keras_vae.models.parts import conditions
-from keras_vae.networks import MLP
+from keras_vae.models.parts.arguments import PlainArguments
+from keras_vae.networks import MLP, NetworkSpec
 from keras_vae.types import Condition, ConditionLike, Tensor
 
 
@@ -49,11 +50,11 @@ class AAE(VAE):
     def __init__(
         self,
         weight: float = 10.0,
-        critic: Any = None,
+        critic: NetworkSpec | None = None,
         num_classes: int = 0,
         radius: float = 4.0,
         spread: float = 0.5,
-        **kwargs: Any,
+        **kwargs: Unpack[PlainArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.weight = check_number(weight, "weight")
@@ -93,7 +94,8 @@ class AAE(VAE):
     def terms(self, batch: Batch, training: bool) -> Terms:
         terms, labels = super().terms(batch, training), self.condition_of(batch)
         z = terms.cache["z"]
-        drawn = inference.draw_codes(self, ops.shape(z)[0], self.draws.next(), labels)
+        prior = self.prior(labels)
+        drawn = self.draws.sample(prior, examples=None if prior.batch_shape.rank else ops.shape(z)[0])
         fooling = ops.softplus(-self._logit(z, labels, training))
         cache = {
             **terms.cache,
@@ -109,7 +111,7 @@ class AAE(VAE):
         if self.conditional:
             conditions.warn_unlabelled(type(self).__name__, labelled)
 
-    def check_condition(self, condition: ConditionLike, count: int) -> dict[str, Any]:
+    def check_condition(self, condition: ConditionLike, count: int) -> dict[str, np.ndarray]:
         """Labels `(count,)`, -1 where there are none; empty without num_classes.
 
         Raises:
@@ -119,7 +121,7 @@ class AAE(VAE):
             return super().check_condition(condition, count)
         return {"condition": conditions.labels_or_none(condition, self.num_classes, count)}
 
-    def _logit(self, z: Tensor, labels: Tensor, training: bool) -> Any:
+    def _logit(self, z: Tensor, labels: Tensor, training: bool) -> Tensor:
         if self.conditional:  # -1, unlabelled, is class 0 here
             known = conditions.one_hot(labels + 1, self.num_classes + 1, self.float_dtype)
             z = ops.concatenate([z, known], axis=-1)

@@ -3,8 +3,8 @@
 from types import MappingProxyType
 
 import keras
-from tensorflow_probability import distributions as tfd
 
+from keras_vae.backend import tfd
 from keras_vae.core import VAE
 from keras_vae.errors import NotApplicable
 from keras_vae.types import Condition

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 from keras import ops
 
 from keras_vae.checks import check_number
 from keras_vae.core import VAE, Batch, Terms
+from keras_vae.models.parts.arguments import PlainArguments
 from keras_vae.schedules import Linear, Schedule, schedule
 from keras_vae.types import Tensor
 
@@ -31,7 +32,10 @@ class AnnealedVAE(VAE):
     rejects = MappingProxyType(dict.fromkeys(("beta", "free_bits"), "gamma and the capacity take its place. "))
 
     def __init__(
-        self, gamma: float = 1000.0, capacity: float | Mapping[str, Any] | Schedule | None = None, **kwargs: Any
+        self,
+        gamma: float = 1000.0,
+        capacity: float | Mapping[str, Any] | Schedule | None = None,
+        **kwargs: Unpack[PlainArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.gamma = check_number(gamma, "gamma")

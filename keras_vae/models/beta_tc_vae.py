@@ -1,7 +1,7 @@
 """β-TCVAE."""
 
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 from keras import ops
@@ -10,8 +10,9 @@ from keras_vae.checks import check_whole_number
 from keras_vae.core import VAE, Batch, Terms
 from keras_vae.divergences import ESTIMATORS, minibatch_log_probs
 from keras_vae.errors import UserError
+from keras_vae.models.parts.arguments import PlainArguments
 from keras_vae.registry import choose
-from keras_vae.schedules import schedule
+from keras_vae.schedules import ScheduleLike, schedule
 from keras_vae.types import Tensor
 
 
@@ -40,11 +41,11 @@ class BetaTCVAE(VAE):
     def __init__(
         self,
         dataset_size: int,
-        beta: Any = 6.0,
-        alpha: Any = 1.0,
-        gamma: Any = 1.0,
+        beta: ScheduleLike = 6.0,
+        alpha: ScheduleLike = 1.0,
+        gamma: ScheduleLike = 1.0,
         estimator: str = "stratified",
-        **kwargs: Any,
+        **kwargs: Unpack[PlainArguments],
     ) -> None:
         super().__init__(beta=beta, **kwargs)
         self.alpha, self.gamma = schedule(alpha, "alpha"), schedule(gamma, "gamma")

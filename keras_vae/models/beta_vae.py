@@ -1,11 +1,12 @@
 """β-VAE."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 
 from keras_vae.core import VAE
+from keras_vae.models.parts.arguments import FreeBitsArguments
 from keras_vae.schedules import Schedule
 
 
@@ -22,5 +23,5 @@ class BetaVAE(VAE):
       **kwargs: as `VAE`.
     """
 
-    def __init__(self, beta: float | Mapping[str, Any] | Schedule = 4.0, **kwargs: Any) -> None:
+    def __init__(self, beta: float | Mapping[str, Any] | Schedule = 4.0, **kwargs: Unpack[FreeBitsArguments]) -> None:
         super().__init__(beta=beta, **kwargs)

@@ -1,16 +1,17 @@
 """Abstract base of the models with learned codebooks, which moving averages or gradients move."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Unpack
 
-import tensorflow as tf
 from keras import ops
 
-from keras_vae import checks, randomness
+from keras_vae import backend, checks, randomness
 from keras_vae.core import Terms
 from keras_vae.distributions import quantizers
 from keras_vae.errors import UserError
 from keras_vae.models.discrete_vae import DiscreteVAE
+from keras_vae.models.parts.arguments import ImageArguments
 from keras_vae.types import Condition, Latent, Tensor
 
 CODEBOOKS = ("ema", "gradient")
@@ -31,6 +32,14 @@ class CodebookVAE(DiscreteVAE):
       **kwargs: as `DiscreteVAE`.
     """
 
+    rejects = MappingProxyType(
+        {
+            **DiscreteVAE.rejects,
+            "latent_dim": "Its latent is an array of integers: code_shape is the shape of that array, and "
+            "embedding_dim the size of each entry of the codebook. ",
+        }
+    )
+
     def __init__(
         self,
         code_shape: Sequence[int],
@@ -41,7 +50,7 @@ class CodebookVAE(DiscreteVAE):
         decay: float,
         restart_below: float,
         depth: int | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[ImageArguments],
     ) -> None:
         if codebook not in CODEBOOKS:
             raise UserError(f"codebook is one of {', '.join(CODEBOOKS)}. Given: {codebook!r}.")
@@ -63,7 +72,7 @@ class CodebookVAE(DiscreteVAE):
 
     def likelihood_parameters(
         self, z: Latent, condition: Condition | None = None, training: bool = False
-    ) -> dict[str, Any]:
+    ) -> dict[str, Tensor]:
         """Of codes, or of vectors `(batch, *code_shape, embedding_dim)`."""
         return super().likelihood_parameters(self.vectors(z), condition, training)
 
@@ -82,7 +91,8 @@ class CodebookVAE(DiscreteVAE):
         return ops.convert_to_tensor(penalty), ops.convert_to_tensor(distance)
 
     def choices(self, outputs: Tensor, codes: Tensor) -> dict[str, Tensor]:
-        """The arguments of `over_replicas`, for `after_step`: flat codes and vectors, and vectors to restart from."""
+        """The arguments of `over_replicas`, for `after_step`: flat codes and vectors, and this replica's share of the
+        vectors to restart from."""
         flat = ops.reshape(outputs, (-1, self.embedding_dim))
         candidates = rows_of(flat, self.entries, self.draws.next())
         return {"codes": ops.reshape(codes, (-1,)), "outputs": flat, "candidates": candidates}
@@ -123,24 +133,27 @@ class CodebookVAE(DiscreteVAE):
 
 
 def rows_of(vectors: Tensor, count: int, seed: Any) -> Tensor:
-    """`count` rows of `vectors`, drawn with replacement."""
-    return ops.take(vectors, tf.random.stateless_uniform((count,), seed, 0, ops.shape(vectors)[0], tf.int32), axis=0)
+    """`count` rows of the vectors of all replicas, drawn with replacement: zeros where another replica has the row."""
+    replica, held = backend.replica(), ops.shape(vectors)[0]
+    rows = backend.integers((count,), seed, replica.count * held)
+    if replica.count == 1:
+        return ops.take(vectors, rows, axis=0)
+    here = ops.equal(rows // held, replica.index)
+    return ops.where(here[:, None], ops.take(vectors, rows % held, axis=0), 0.0)
 
 
 def over_replicas(codes: Tensor, outputs: Tensor, candidates: Tensor, entries: int) -> list[Tensor]:
     """How often each entry was chosen, `(entries,)`, and the sum of the vectors that chose it, `(entries, size)`, over
-    the batches of all replicas; and the candidates of the first replica, for all.
+    the batches of all replicas; and the candidates, each of them of the replica that has it.
 
     Args:
       codes: `(n,)`.
       outputs: `(n, size)`.
       candidates: `(entries, size)`.
     """
-    replica: Any = tf.distribute.get_replica_context()
     chosen = ops.one_hot(codes, entries, dtype=outputs.dtype)
-    first = ops.cast(ops.equal(replica.replica_id_in_sync_group, 0), outputs.dtype)
-    sums = [ops.sum(chosen, axis=0), ops.matmul(ops.transpose(chosen), outputs), first * candidates]
-    return replica.all_reduce(tf.distribute.ReduceOp.SUM, sums)
+    sums = [ops.sum(chosen, axis=0), ops.matmul(ops.transpose(chosen), outputs), candidates]
+    return backend.sum_over_replicas(sums)
 
 
 def smoothed(counts: Tensor, alpha: float = 1e-5) -> Tensor:

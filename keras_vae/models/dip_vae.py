@@ -1,6 +1,6 @@
 """DIP-VAE I and II."""
 
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 from keras import ops
@@ -9,6 +9,7 @@ from keras_vae.checks import check_number
 from keras_vae.core import VAE, Batch, Terms
 from keras_vae.divergences import covariance
 from keras_vae.errors import UserError
+from keras_vae.models.parts.arguments import VAEArguments
 
 KINDS = ("i", "ii")
 
@@ -33,7 +34,11 @@ class DIPVAE(VAE):
     metric_names = ("dip",)
 
     def __init__(
-        self, kind: str = "ii", off_diagonal: float = 10.0, diagonal: float | None = None, **kwargs: Any
+        self,
+        kind: str = "ii",
+        off_diagonal: float = 10.0,
+        diagonal: float | None = None,
+        **kwargs: Unpack[VAEArguments],
     ) -> None:
         super().__init__(**kwargs)
         if kind not in KINDS:

@@ -2,17 +2,17 @@
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 import numpy as np
-from keras import ops
-from tensorflow_probability import distributions as tfd
 
 from keras_vae import checks
+from keras_vae.backend import tfd
 from keras_vae.core import VAE
 from keras_vae.distributions import quantizers
 from keras_vae.errors import UserError
+from keras_vae.models.parts.arguments import ImageArguments
 from keras_vae.types import Condition, Spec, Tensor
 
 
@@ -39,7 +39,12 @@ class DiscreteVAE(VAE):
     )
 
     def __init__(
-        self, code_shape: Sequence[int], entries: int, size: int, depth: int | None = None, **kwargs: Any
+        self,
+        code_shape: Sequence[int],
+        entries: int,
+        size: int,
+        depth: int | None = None,
+        **kwargs: Unpack[ImageArguments],
     ) -> None:
         self.code_shape = tuple(checks.check_whole_number(length, "a size in code_shape") for length in code_shape)
         if not self.code_shape:
@@ -61,10 +66,13 @@ class DiscreteVAE(VAE):
         """p(z), uniform over all codes; batch shape `()`, event shape `index_shape`."""
         return quantizers.uniform(self.index_shape, self.entries, self.float_dtype)
 
-    def constant_kl(self, log_px: Tensor) -> Tensor:
-        """The KL of any code from the uniform prior: positions * log(entries) nats, as `(batch, 1)`."""
-        log_p = self.prior().log_prob(ops.zeros(self.index_shape, "int32"))
-        return (-ops.ones_like(log_px) * log_p)[:, None]
+    def constant_kl(self, codes: Tensor) -> Tensor:
+        """The KL of certain codes from the uniform prior: positions * log(entries) nats, as `(batch, 1)`.
+
+        Args:
+          codes: int32 `(batch, *index_shape)`.
+        """
+        return tfd.kl_divergence(quantizers.certain(codes, self.float_dtype), self.prior())[:, None]
 
     def make_metric(self, name: str) -> keras.metrics.Metric:
         """As `VAE.make_metric`; `perplexity` is that of all codes of an epoch, from `uses_of` each batch."""

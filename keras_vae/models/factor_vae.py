@@ -1,15 +1,15 @@
 """FactorVAE."""
 
-from typing import Any
+from typing import Any, Unpack
 
 import keras
-import tensorflow as tf
 from keras import ops
 
-from keras_vae import divergences
+from keras_vae import backend, divergences
 from keras_vae.checks import check_number
 from keras_vae.core import VAE, Batch, Player, Terms
-from keras_vae.networks import MLP
+from keras_vae.models.parts.arguments import VAEArguments
+from keras_vae.networks import MLP, NetworkSpec
 from keras_vae.types import Tensor
 
 
@@ -17,8 +17,8 @@ from keras_vae.types import Tensor
 class FactorVAE(VAE):
     """Minimises the negative ELBO + gamma * TC(z), the total correlation being what a critic says of q(z).
 
-    Equation 2 and algorithm 2 of Kim and Mnih 2018, https://arxiv.org/abs/1802.05983. The critic tells codes z of one
-    half of the batch from codes of the other half whose dimensions are permuted, each on its own, across the examples:
+    Equation 2 and algorithm 2 of Kim and Mnih 2018, https://arxiv.org/abs/1802.05983. The critic tells codes z of every
+    second example from codes of the others whose dimensions are permuted, each on its own, across the examples:
     samples of q(z) and of the product of its marginals. Its logit is the log density ratio, whose mean is TC.
     gamma = 0 is `VAE`. Logs `total_correlation`, nats, a number of the batch.
 
@@ -32,7 +32,7 @@ class FactorVAE(VAE):
 
     metric_names = ("total_correlation",)
 
-    def __init__(self, gamma: float = 10.0, critic: Any = None, **kwargs: Any) -> None:
+    def __init__(self, gamma: float = 10.0, critic: NetworkSpec | None = None, **kwargs: Unpack[VAEArguments]) -> None:
         super().__init__(**kwargs)
         self.gamma = check_number(gamma, "gamma")
         default = {"name": "mlp", "hidden": (1000,) * 5, "activation": "leaky_relu"}
@@ -42,8 +42,8 @@ class FactorVAE(VAE):
     def terms(self, batch: Batch, training: bool) -> Terms:
         terms = super().terms(batch, training)
         z = terms.cache["z"]
-        half = (ops.shape(z)[0] + 1) // 2
-        joint, permuted = z[:half], _permuted(z[half:], self.draws.next())
+        # Every second example: in replicas of an even number of examples, the same ones as in the whole batch.
+        joint, permuted = z[::2], _permuted(z[1::2], self.draws.next())
         correlation = ops.mean(self._log_ratio(joint, training))
         cache = {
             **terms.cache,
@@ -55,7 +55,7 @@ class FactorVAE(VAE):
     def players(self) -> list[Player]:
         return self.players_with("critic", self.critic, self._critic_loss)
 
-    def _log_ratio(self, z: Tensor, training: bool) -> Any:
+    def _log_ratio(self, z: Tensor, training: bool) -> Tensor:
         return self.apply_network(self.critic, z, training)[:, 0]
 
     def _critic_loss(self, terms: Terms) -> Tensor:
@@ -67,7 +67,11 @@ class FactorVAE(VAE):
         return {**super().get_config(), "gamma": self.gamma}
 
 
-def _permuted(z: Tensor, seed: Any) -> Any:
-    """Each column of z, (examples, latent_dim), in an order of its own along the examples."""
-    order = ops.argsort(tf.random.stateless_uniform(ops.shape(z), seed), axis=0)
-    return ops.take_along_axis(z, order, axis=0)
+def _permuted(z: Tensor, seed: Any) -> Tensor:
+    """Each column of z, (examples, latent_dim), in an order of its own along the examples of all replicas."""
+    replica, of_all = backend.replica(), backend.gather_over_replicas(z)
+    order = ops.argsort(backend.uniform(ops.shape(of_all), seed), axis=0)
+    permuted = ops.take_along_axis(of_all, order, axis=0)
+    if replica.count == 1:
+        return permuted
+    return ops.take(ops.reshape(permuted, (replica.count, -1, z.shape[-1])), replica.index, axis=0)

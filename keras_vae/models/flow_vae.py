@@ -1,18 +1,19 @@
 """VAE whose posterior goes through normalising flows."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Unpack
 
 import keras
 from keras import ops
-from tensorflow_probability import bijectors as tfb
-from tensorflow_probability import distributions as tfd
 
 from keras_vae import randomness
+from keras_vae.backend import tfb, tfd
 from keras_vae.checks import check_whole_number
 from keras_vae.core import VAE
 from keras_vae.distributions import flows
 from keras_vae.errors import UserError
 from keras_vae.likelihoods import soft_bound
+from keras_vae.models.parts.arguments import VAEArguments
 from keras_vae.networks.masked import MaskedNetwork
 from keras_vae.types import Condition, Tensor
 
@@ -44,7 +45,9 @@ class FlowVAE(VAE):
 
     analytic_kl = False
 
-    def __init__(self, flow: str = "iaf", depth: int = 4, flow_hidden: Any = (64, 64), **kwargs: Any) -> None:
+    def __init__(
+        self, flow: str = "iaf", depth: int = 4, flow_hidden: Sequence[int] = (64, 64), **kwargs: Unpack[VAEArguments]
+    ) -> None:
         if flow not in FLOWS:
             raise UserError(f"flow is one of {', '.join(FLOWS)}. Given: {flow!r}.")
         self.flow, self.depth = flow, check_whole_number(depth, "depth", minimum=0)
@@ -70,7 +73,7 @@ class FlowVAE(VAE):
 
     def posterior_parameters(
         self, x: Tensor, condition: Condition | None = None, training: bool = False
-    ) -> dict[str, Any]:
+    ) -> dict[str, Tensor]:
         """`mean`, the code; `base_mean` and `log_var` of the Gaussian that the flow starts from."""
         mean, log_var, rest = self._outputs(x, training)
         code = mean
@@ -97,7 +100,7 @@ class FlowVAE(VAE):
         log_var = soft_bound(outputs[:, size : 2 * size], -20.0, 20.0)
         return outputs[:, :size], log_var, outputs[:, 2 * size :]
 
-    def _flow(self, rest: Any) -> list[Any]:
+    def _flow(self, rest: Tensor) -> list[Any]:
         """The bijectors, first to last, of what the encoder says beside mean and variance."""
         size = self.latent_dim
         if self.flow == "planar":

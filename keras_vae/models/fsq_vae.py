@@ -1,7 +1,7 @@
 """VAE with integer codes and no codebook: finite scalar quantisation."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 import numpy as np
@@ -12,6 +12,7 @@ from keras_vae.core import Batch, Terms
 from keras_vae.distributions import quantizers
 from keras_vae.errors import UserError
 from keras_vae.models.discrete_vae import DiscreteVAE
+from keras_vae.models.parts.arguments import ImageArguments
 from keras_vae.types import Condition, Latent, Tensor
 
 _MOST = 2**16
@@ -36,7 +37,9 @@ class FSQVAE(DiscreteVAE):
 
     metric_names = ("perplexity",)
 
-    def __init__(self, code_shape: Sequence[int] = (7, 7), levels: Sequence[int] = (8, 5, 5, 5), **kwargs: Any) -> None:
+    def __init__(
+        self, code_shape: Sequence[int] = (7, 7), levels: Sequence[int] = (8, 5, 5, 5), **kwargs: Unpack[ImageArguments]
+    ) -> None:
         self.levels = tuple(checks.check_whole_number(count, "a count in levels", minimum=2) for count in levels)
         if not self.levels or np.prod(self.levels, dtype="float64") > _MOST:
             raise UserError(f"FSQ needs levels whose product is from 2 to {_MOST}. Given: levels={levels!r}.")
@@ -44,14 +47,14 @@ class FSQVAE(DiscreteVAE):
 
     def posterior_parameters(
         self, x: Tensor, condition: Condition | None = None, training: bool = False
-    ) -> dict[str, Any]:
+    ) -> dict[str, Tensor]:
         """`codes`, int32 `(batch, *code_shape)`."""
         points = quantizers.finite_levels(self.apply_network(self.encoder, x, training), self.levels)
         return {"codes": quantizers.finite_index(ops.round(points), self.levels)}
 
     def likelihood_parameters(
         self, z: Latent, condition: Condition | None = None, training: bool = False
-    ) -> dict[str, Any]:
+    ) -> dict[str, Tensor]:
         """Of codes, or of points `(batch, *code_shape, len(levels))`; the decoder reads points scaled to [-1, 1]."""
         scale = ops.convert_to_tensor([1.0 / (count // 2) for count in self.levels], self.float_dtype)
         return super().likelihood_parameters(self.vectors(z) * scale, condition, training)
@@ -67,7 +70,7 @@ class FSQVAE(DiscreteVAE):
         log_px = self.likelihood(points, training=training).log_prob(batch["x"])
         codes = quantizers.finite_index(ops.round(points), self.levels)
         logs = {"perplexity": quantizers.uses_of(codes, self.entries)}
-        return Terms(log_px, self.constant_kl(log_px), logs=logs)
+        return Terms(log_px, self.constant_kl(codes), logs=logs)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "code_shape": self.code_shape, "levels": self.levels}

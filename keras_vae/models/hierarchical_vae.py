@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any, Unpack, cast
 
 import keras
 import numpy as np
@@ -20,6 +20,7 @@ from keras_vae.distributions.ladder import (
     prior_ladder,
 )
 from keras_vae.errors import UserError
+from keras_vae.models.parts.arguments import LevelArguments
 from keras_vae.models.parts.levels import Levels
 from keras_vae.models.parts.pseudo_inputs import add_pseudo_inputs, images_of, mixture
 from keras_vae.networks.ladder import BETWEEN_LEVELS, between
@@ -59,7 +60,7 @@ class HierarchicalVAE(VAE):
         skip: bool = True,
         level_betas: Sequence[Any] | None = None,
         pseudo_inputs: int = 0,
-        **kwargs: Any,
+        **kwargs: Unpack[LevelArguments],
     ) -> None:
         self.hidden, self.skip = checks.check_whole_number(hidden, "hidden"), bool(skip)
         self.levels, self.latent_dims = Levels(latent_dims, self.hidden, self.skip), tuple(latent_dims)
@@ -85,11 +86,11 @@ class HierarchicalVAE(VAE):
         encoded, decoded = self.levels.bottom_up("z1"), self.levels.joined_shape(self.levels.decoded())
         return {"encoder": (shapes["encoder"][0], encoded), "decoder": (decoded, shapes["decoder"][1])}
 
-    def posterior(self, x: Tensor, condition: Condition | None = None, training: bool = False) -> Any:
+    def posterior(self, x: Tensor, condition: Condition | None = None, training: bool = False) -> Ladder:
         """q(z_1..z_L|x), a `Ladder` of batch shape `(batch,)`."""
         return posterior_ladder(self.levels.shapes, self._bottom_up(x, training), self._prior_level, training)
 
-    def prior(self, condition: Condition | None = None, training: bool = False) -> Any:
+    def prior(self, condition: Condition | None = None, training: bool = False) -> Ladder:
         """p(z_1..z_L), a `Ladder` of batch shape `()`."""
         pseudo = (
             self._bottom_up(images_of(self.raw_pseudo_inputs, self.float_dtype), training) if self.pseudo_inputs else {}
@@ -111,7 +112,9 @@ class HierarchicalVAE(VAE):
 
     def terms(self, batch: Batch, training: bool) -> Terms:
         posterior, prior = self.posterior_and_prior(batch["x"], training=training)
-        z = posterior.sample(seed=self.draws.next())
+        z: dict[str, Any] = {}
+        for name in posterior.names:
+            z[name] = self.draws.sample(posterior.level(name, z))
         log_px = self.likelihood(z, training=training).log_prob(batch["x"])
         kl = kl_of_levels(posterior, prior, z)[:, ::-1]
         weights = [beta(self.step) for beta in self.level_betas or ()]
@@ -130,7 +133,7 @@ class HierarchicalVAE(VAE):
 
     def posterior_parameters(
         self, x: Tensor, condition: Condition | None = None, training: bool = False
-    ) -> dict[str, Any]:
+    ) -> dict[str, Tensor]:
         """`z1` to `zL`, each level's mean given the means above it, and `log_var_z1` to `log_var_zL` at these."""
         return self.posterior(x, condition, training).means()
 
@@ -145,7 +148,7 @@ class HierarchicalVAE(VAE):
 
     def likelihood_parameters(
         self, z: Latent, condition: Condition | None = None, training: bool = False
-    ) -> dict[str, Any]:
+    ) -> dict[str, Tensor]:
         return super().likelihood_parameters(
             self.levels.joined(cast(Tensors, z), self.levels.decoded()), condition, training
         )

@@ -1,13 +1,15 @@
 """VAE whose codes lie on a sphere."""
 
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 from keras import ops
-from tensorflow_probability import distributions as tfd
 
+from keras_vae import checks
+from keras_vae.backend import tfd
 from keras_vae.core import VAE
 from keras_vae.errors import UserError
+from keras_vae.models.parts.arguments import LevelArguments
 from keras_vae.types import Condition, Tensor
 
 
@@ -33,9 +35,10 @@ class HypersphericalVAE(VAE):
     latent_space = "directions"
     kl_axis = "total"
 
-    def __init__(self, latent_dim: int = 10, maximum_concentration: float = 10_000.0, **kwargs: Any) -> None:
-        number = isinstance(maximum_concentration, int | float) and not isinstance(maximum_concentration, bool)
-        if not number or not 1 <= maximum_concentration <= 1e5:
+    def __init__(
+        self, latent_dim: int = 10, maximum_concentration: float = 10_000.0, **kwargs: Unpack[LevelArguments]
+    ) -> None:
+        if not checks.is_number(maximum_concentration) or not 1 <= maximum_concentration <= 1e5:
             raise UserError(f"maximum_concentration is a number from 1 to 100000. Given: {maximum_concentration!r}.")
         self.maximum_concentration = float(maximum_concentration)
         super().__init__(latent_dim=latent_dim, **kwargs)
@@ -48,7 +51,7 @@ class HypersphericalVAE(VAE):
 
     def posterior_parameters(
         self, x: Tensor, condition: Condition | None = None, training: bool = False
-    ) -> dict[str, Any]:
+    ) -> dict[str, Tensor]:
         """`mean`, a direction of length 1, `(batch, latent_dim)`, and `concentration`, `(batch, 1)`."""
         outputs = self.apply_network(self.encoder, x, training)
         # Outputs of all zeros have no direction: they get the first axis.

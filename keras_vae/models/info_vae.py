@@ -1,7 +1,7 @@
 """InfoVAE, the MMD-VAE among them."""
 
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 from keras import ops
@@ -10,6 +10,7 @@ from keras_vae.checks import check_number
 from keras_vae.core import VAE, Batch, Terms
 from keras_vae.divergences import KERNELS, mmd
 from keras_vae.errors import UserError
+from keras_vae.models.parts.arguments import FreeBitsArguments
 from keras_vae.registry import choose
 
 
@@ -32,7 +33,9 @@ class InfoVAE(VAE):
     metric_names = ("mmd",)
     rejects = MappingProxyType({"beta": "The weight of its KL is 1 - alpha. "})
 
-    def __init__(self, alpha: float = 0.0, scale: float = 1000.0, kernel: str = "imq", **kwargs: Any) -> None:
+    def __init__(
+        self, alpha: float = 0.0, scale: float = 1000.0, kernel: str = "imq", **kwargs: Unpack[FreeBitsArguments]
+    ) -> None:
         alpha, scale = check_number(alpha, "alpha", minimum=-float("inf")), check_number(scale, "scale")
         if not -float("inf") < alpha <= 1 <= alpha + scale:
             raise UserError(
@@ -46,7 +49,7 @@ class InfoVAE(VAE):
     def terms(self, batch: Batch, training: bool) -> Terms:
         terms = super().terms(batch, training)
         z = terms.cache["z"]
-        drawn = self.prior(training=training).sample(ops.shape(z)[0], seed=self.draws.next())
+        drawn = self.draws.sample(self.prior(training=training), examples=ops.shape(z)[0])
         distance = mmd(z, drawn, self._kernel)
         return terms._replace(penalty=(self.alpha + self.scale - 1.0) * distance, logs={"mmd": distance})
 

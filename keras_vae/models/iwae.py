@@ -1,16 +1,17 @@
 """IWAE, with the gradients of the paper or doubly reparameterised ones."""
 
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 from keras import ops
-from tensorflow_probability import distributions as tfd
 
 from keras_vae import divergences
+from keras_vae.backend import tfd
 from keras_vae.checks import check_number, check_whole_number
 from keras_vae.core import VAE, Batch, Player, Terms
 from keras_vae.errors import UserError
+from keras_vae.models.parts.arguments import PlainArguments
 from keras_vae.types import Tensor
 
 GRADIENTS = ("iwae", "dreg")
@@ -48,7 +49,7 @@ class IWAE(VAE):
         gradient: str = "iwae",
         bounds: int = 1,
         elbo_share: float = 0.0,
-        **kwargs: Any,
+        **kwargs: Unpack[PlainArguments],
     ) -> None:
         super().__init__(**kwargs)
         if gradient not in GRADIENTS:
@@ -64,7 +65,7 @@ class IWAE(VAE):
     def terms(self, batch: Batch, training: bool) -> Terms:
         x, condition = batch["x"], self.condition_of(batch)
         posterior, prior = self.posterior_and_prior(x, condition, training)
-        z = posterior.sample(self.draws_per_example, seed=self.draws.next())
+        z = self.draws.sample(posterior, self.draws_per_example)
         log_px = self.log_px_of(x, z, condition, training)
         # DReG: the encoder's gradient goes through z alone, not through the parameters in log q(z|x).
         scored = _stopped(posterior) if self.gradient == "dreg" else posterior
@@ -90,7 +91,7 @@ class IWAE(VAE):
         # A draw of the ELBO is the only one of its sum: its weight is 1.
         return -ops.mean(self._mixed(ops.mean(log_w, axis=1), ops.sum(ops.square(weights) * log_w, axis=1)))
 
-    def _mixed(self, elbo: Any, bound: Any) -> Any:
+    def _mixed(self, elbo: Tensor, bound: Tensor) -> Tensor:
         """Of both, `(bounds, batch)`: the mixture, averaged over the bounds."""
         return ops.mean(self.elbo_share * elbo + (1.0 - self.elbo_share) * bound, axis=0)
 

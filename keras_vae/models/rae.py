@@ -2,19 +2,20 @@
 
 from collections.abc import Callable
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 from numpy.typing import ArrayLike
-from tensorflow_probability import distributions as tfd
 
+from keras_vae import backend
+from keras_vae.backend import tfd
 from keras_vae.checks import check_number
 from keras_vae.core import VAE, Batch, Terms
 from keras_vae.errors import NotApplicable, UserError
-from keras_vae.types import Condition
+from keras_vae.models.parts.arguments import PlainArguments
+from keras_vae.types import Condition, Tensor
 
 REGULARISERS = ("l2", "gradient")
 
@@ -40,7 +41,11 @@ class RAE(VAE):
     metric_names = ("code_length", "regulariser")
 
     def __init__(
-        self, code_weight: float = 0.01, decoder_weight: float = 1e-6, regulariser: str = "l2", **kwargs: Any
+        self,
+        code_weight: float = 0.01,
+        decoder_weight: float = 1e-6,
+        regulariser: str = "l2",
+        **kwargs: Unpack[PlainArguments],
     ) -> None:
         super().__init__(**kwargs)
         if regulariser not in REGULARISERS:
@@ -88,7 +93,7 @@ class RAE(VAE):
 
     def terms(self, batch: Batch, training: bool) -> Terms:
         x = batch["x"]
-        z = self.posterior(x, training=training).sample(seed=self.draws.next())
+        z = self.draws.sample(self.posterior(x, training=training))
         if self.regulariser == "l2":
             parameters, regulariser = self.likelihood_parameters(z, training=training), self._weights()
         else:
@@ -103,16 +108,18 @@ class RAE(VAE):
         squares = [ops.sum(ops.square(each)) for each in self.decoder.trainable_variables]
         return ops.cast(sum(squares[1:], squares[0]), self.float_dtype)
 
-    def _with_jacobian(self, z: Any, training: bool) -> tuple[dict[str, Any], Any]:
+    def _with_jacobian(self, z: Any, training: bool) -> tuple[dict[str, Tensor], Tensor]:
         """The likelihood's parameters and |v J|**2, `(batch,)`, of one pass of the decoder: one mask of Dropout, and
         BatchNorm's averages move once."""
-        with tf.GradientTape() as tape:
-            tape.watch(z)
+
+        def projected(z: Tensor) -> tuple[Tensor, dict[str, Any]]:
             parameters = self.likelihood_parameters(z, training=training)
             mean = parameters["mean"]
-            direction = tf.random.stateless_normal(ops.shape(mean), self.draws.next(), dtype=mean.dtype)
-            projected = ops.sum(mean * direction)
-        return parameters, ops.sum(ops.square(tape.gradient(projected, z)), axis=-1)
+            direction = self.draws.normal(ops.shape(mean), mean.dtype)
+            return ops.sum(mean * direction), parameters
+
+        gradient, parameters = backend.gradient_at(projected, z)
+        return parameters, ops.sum(ops.square(gradient), axis=-1)
 
     def get_config(self) -> dict[str, Any]:
         own = {name: getattr(self, name) for name in ("code_weight", "decoder_weight", "regulariser")}

@@ -3,7 +3,7 @@
 import functools
 import operator
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 from keras import ops
@@ -12,6 +12,7 @@ from keras_vae import checks
 from keras_vae.core import Batch, Terms
 from keras_vae.distributions import quantizers
 from keras_vae.models.codebook_vae import CodebookVAE, over_replicas
+from keras_vae.models.parts.arguments import ImageArguments
 from keras_vae.types import Condition, Latent, Tensor
 
 
@@ -49,7 +50,7 @@ class ResidualVQVAE(CodebookVAE):
         commitment: float = 0.25,
         decay: float = 0.99,
         restart_below: float = 0.01,
-        **kwargs: Any,
+        **kwargs: Unpack[ImageArguments],
     ) -> None:
         self.depth = checks.check_whole_number(depth, "depth")
         super().__init__(
@@ -76,7 +77,7 @@ class ResidualVQVAE(CodebookVAE):
 
     def posterior_parameters(
         self, x: Tensor, condition: Condition | None = None, training: bool = False
-    ) -> dict[str, Any]:
+    ) -> dict[str, Tensor]:
         """`codes`, int32 `(batch, *code_shape, depth)`."""
         levels = self.quantised(self.apply_network(self.encoder, x, training))
         return {"codes": ops.stack([code for _, code, _ in levels], axis=-1)}
@@ -91,13 +92,16 @@ class ResidualVQVAE(CodebookVAE):
     def terms(self, batch: Batch, training: bool) -> Terms:
         outputs = self.apply_network(self.encoder, batch["x"], training)
         levels = self.quantised(outputs)
-        through = quantizers.straight_through(outputs, sum(vector for _, _, vector in levels))
+        through = quantizers.straight_through(
+            outputs, functools.reduce(operator.add, [vector for _, _, vector in levels])
+        )
         log_px = self.likelihood(through, training=training).log_prob(batch["x"])
         penalty, distance = self.penalty([(left, vector) for left, _, vector in levels])
+        codes = ops.stack([code for _, code, _ in levels], axis=-1)
         uses = ops.stack([quantizers.uses_of(code, self.entries) for _, code, _ in levels], axis=1)
         return Terms(
             log_px,
-            self.constant_kl(log_px),
+            self.constant_kl(codes),
             penalty,
             {"perplexity": uses, "commitment": distance},
             {"levels": [self.choices(left, code) for left, code, _ in levels]},

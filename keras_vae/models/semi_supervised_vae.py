@@ -2,21 +2,21 @@
 
 from collections.abc import Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 from numpy.typing import ArrayLike
-from tensorflow_probability import distributions as tfd
 
-from keras_vae import checks, divergences, randomness
+from keras_vae import backend, checks, divergences, randomness
+from keras_vae.backend import tfd
 from keras_vae.core import VAE, Batch, Terms
 from keras_vae.core.inference import checked_inputs
 from keras_vae.errors import NotApplicable, UserError
 from keras_vae.models.parts import conditions
-from keras_vae.networks import ENCODERS
+from keras_vae.models.parts.arguments import BetaArguments
+from keras_vae.networks import ENCODERS, NetworkSpec
 from keras_vae.types import Condition, ConditionLike, Latent, Spec, Tensor
 
 if TYPE_CHECKING:
@@ -55,9 +55,9 @@ class SemiSupervisedVAE(VAE):
         self,
         num_classes: int = 10,
         alpha: float = 50.0,
-        classifier: Any = "mlp",
+        classifier: NetworkSpec = "mlp",
         class_probabilities: Sequence[float] | None = None,
-        **kwargs: Any,
+        **kwargs: Unpack[BetaArguments],
     ) -> None:
         self.num_classes = checks.check_whole_number(num_classes, "num_classes")
         self.alpha = checks.check_number(alpha, "alpha")
@@ -72,14 +72,14 @@ class SemiSupervisedVAE(VAE):
 
     def posterior_parameters(
         self, x: Tensor, condition: Condition | None = None, training: bool = False
-    ) -> dict[str, Any]:
+    ) -> dict[str, Tensor]:
         """Those of q(z|x, y); the likeliest class stands for a missing label. A condition may be one-hot rows."""
         joined = conditions.joined(self.encoder, x, self._known(x, condition))
         return super().posterior_parameters(joined, condition, training)
 
     def likelihood_parameters(
         self, z: Latent, condition: Condition | None = None, training: bool = False
-    ) -> dict[str, Any]:
+    ) -> dict[str, Tensor]:
         return super().likelihood_parameters(ops.concatenate([z, self.rows(condition)], axis=-1), condition, training)
 
     def condition_of(self, batch: Batch) -> Any:
@@ -90,7 +90,7 @@ class SemiSupervisedVAE(VAE):
         images, each = ops.tile(x, (classes, 1, 1, 1)), ops.repeat(ops.eye(classes, dtype=x.dtype), count, axis=0)
         posterior = self.posterior(images, each, training)
         # The same noise for each class: then the mean over q(y|x) has no more of it than one draw.
-        noise = ops.tile(self.prior().sample(count, seed=self.draws.next()), (classes, 1))
+        noise = ops.tile(self.draws.sample(self.prior(), examples=count), (classes, 1))
         z = posterior.distribution.loc + posterior.distribution.scale * noise
         log_px = ops.reshape(self.likelihood(z, each, training).log_prob(images), (classes, count))
         kl_z = ops.reshape(divergences.kl(posterior, self.prior()), (classes, count, self.latent_dim))
@@ -112,14 +112,14 @@ class SemiSupervisedVAE(VAE):
         )
         return tfd.Independent(tfd.Normal(found["mean"], ops.exp(0.5 * found["log_var"])), 1)
 
-    def log_q(self, x: Tensor, training: bool = False) -> Any:
+    def log_q(self, x: Tensor, training: bool = False) -> Tensor:
         """log q(y|x), `(batch, num_classes)`."""
         return ops.log_softmax(self.apply_network(self.classifier, x, training))
 
     def condition_spec(self) -> dict[str, Spec]:
         return {"condition": Spec((), "int32", "label", self.num_classes)}
 
-    def check_condition(self, condition: ConditionLike, count: int) -> dict[str, Any]:
+    def check_condition(self, condition: ConditionLike, count: int) -> dict[str, np.ndarray]:
         """Labels `(count,)`, int32, -1 where there are none, under `condition`.
 
         Raises:
@@ -140,7 +140,7 @@ class SemiSupervisedVAE(VAE):
         images = checked_inputs(self, x)
         return np.exp(checks.in_blocks(lambda _, part: self.functions.of(self.log_q)(part["x"]), images))
 
-    def decode(self, z: Any, condition: ConditionLike = None) -> np.ndarray:
+    def decode(self, z: Latent, condition: ConditionLike = None) -> np.ndarray:
         """As `VAE.decode`, with a label for each code.
 
         Raises:
@@ -198,18 +198,18 @@ class SemiSupervisedVAE(VAE):
         inner = (self.proposal(x) if posterior is None else posterior).distribution
         own = self.rows(condition, ops.shape(x)[0])
 
-        def weighed(rows: Tensor, place: Any, mean: Tensor, scale: Tensor) -> Any:
+        def weighed(rows: Tensor, place: Tensor | int, mean: Tensor, scale: Tensor) -> Tensor:
             gaussian = tfd.Independent(tfd.Normal(mean, scale), 1)
             log_w = super(SemiSupervisedVAE, self).log_weights(
                 x, samples, randomness.fold(base, place), rows, prior, gaussian
             )
             return log_w + ops.sum(rows * self.log_p, axis=-1)
 
-        def of_known() -> Any:
+        def of_known() -> Tensor:
             mean, scale = (ops.einsum("by,ybd->bd", own, each) for each in (inner.loc, inner.scale))
             return weighed(own, self.num_classes, mean, scale)
 
-        def of_all() -> Any:
+        def of_all() -> Tensor:
             # One class after the other, as all at once are too much memory.
             places = ops.arange(self.num_classes, dtype="int32")
             joint = ops.map(lambda each: weighed(self.class_rows(each[0], ops.shape(x)[0]), *each),
@@ -223,17 +223,17 @@ class SemiSupervisedVAE(VAE):
         own = ("num_classes", "alpha", "class_probabilities")
         return super().get_config() | {name: getattr(self, name) for name in own}
 
-    def rows(self, labels: Any, count: Any = None) -> Any:
+    def rows(self, labels: Condition | None, count: Tensor | int | None = None) -> Tensor:
         """Labels as one-hot rows, `(batch, num_classes)`, of zeros where one is missing."""
         return conditions.one_hot(labels, self.num_classes, self.float_dtype, count)
 
-    def class_rows(self, y: Any, count: Any) -> Any:
+    def class_rows(self, y: Tensor, count: Tensor | int) -> Tensor:
         """`rows` of one class for `count` images."""
         return self.rows(ops.broadcast_to(y, (count,)))
 
-    def _known(self, x: Tensor, condition: Condition | None) -> Any:
+    def _known(self, x: Tensor, condition: Condition | None) -> Tensor:
         """One-hot rows; the classifier's likeliest class where the label is missing."""
         if (own := self.rows(condition, ops.shape(x)[0])) is condition:  # rows already
             return own
-        likeliest = self.rows(tf.argmax(self.log_q(x), axis=-1, output_type=tf.int32))
+        likeliest = self.rows(backend.argmax(self.log_q(x), axis=-1))
         return ops.where(ops.sum(own, axis=-1, keepdims=True) > 0, own, likeliest)

@@ -2,20 +2,21 @@
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
-from tensorflow_probability import distributions as tfd
 
 from keras_vae import checks, randomness
+from keras_vae.backend import tfd
 from keras_vae.core import VAE
 from keras_vae.errors import UserError
 from keras_vae.likelihoods.sequences import TokenSequence, TokenSequences
+from keras_vae.models.parts.arguments import SequenceArguments
 from keras_vae.models.parts.steps import step_graphs
-from keras_vae.networks import searches
+from keras_vae.networks import NetworkSpec, searches
 from keras_vae.networks.recurrent import GRUDecoder, GRUEncoder
 from keras_vae.types import Condition, Latent, Spec, Tensor
 
@@ -50,9 +51,9 @@ class SequenceVAE(VAE):
         length: int = 16,
         vocabulary_size: int = 27,
         word_dropout: float = 0.0,
-        encoder: Any = "gru",
-        decoder: Any = "gru",
-        **kwargs: Any,
+        encoder: NetworkSpec = "gru",
+        decoder: NetworkSpec = "gru",
+        **kwargs: Unpack[SequenceArguments],
     ) -> None:
         self.length = checks.check_whole_number(length, "length")
         self.vocabulary_size = checks.check_whole_number(vocabulary_size, "vocabulary_size", minimum=2)
@@ -89,13 +90,13 @@ class SequenceVAE(VAE):
     def likelihood(self, z: Latent, condition: Condition | None = None, training: bool = False) -> tfd.Distribution:
         """p(x|z), a `TokenSequence` of batch shape `(batch,)`; in training it hides tokens from the decoder."""
         rate = self.word_dropout if training else 0.0
-        seed = self.draws.next() if rate else None
         code = ops.cast(z, self.float_dtype)
-        return TokenSequence(self.decoder, code, self.length, self.vocabulary_size, training, rate, seed)
+        noise = self.draws.uniform((ops.shape(code)[0], self.length - 1)) if rate else None
+        return TokenSequence(self.decoder, code, self.length, self.vocabulary_size, training, rate, noise)
 
     def likelihood_parameters(
         self, z: Latent, condition: Condition | None = None, training: bool = False
-    ) -> dict[str, Any]:
+    ) -> dict[str, Tensor]:
         """`tokens`, the greedy sequence `(batch, length)`, and the `logits` that each was the largest of."""
         code = ops.cast(z, self.float_dtype)
         tokens, logits = searches.rollout(self.decoder, code, self.length, self.vocabulary_size)

@@ -1,16 +1,17 @@
 """VAE/GAN: a VAE that reconstructs what a critic sees in an image."""
 
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 from keras import ops
-from tensorflow_probability import distributions as tfd
 
 from keras_vae import divergences
+from keras_vae.backend import tfd
 from keras_vae.checks import check_number, check_whole_number
 from keras_vae.core import VAE, Batch, Player, Terms
 from keras_vae.errors import UserError
-from keras_vae.networks import ENCODERS, MLP
+from keras_vae.models.parts.arguments import VAEArguments
+from keras_vae.networks import ENCODERS, MLP, NetworkSpec
 from keras_vae.types import Tensor
 
 
@@ -48,7 +49,12 @@ class VAEGAN(VAE):
     metric_names = ("feature_log_px",)
 
     def __init__(
-        self, gamma: float = 0.01, features: int = 128, critic: Any = "mlp", head: Any = None, **kwargs: Any
+        self,
+        gamma: float = 0.01,
+        features: int = 128,
+        critic: NetworkSpec = "mlp",
+        head: NetworkSpec | None = None,
+        **kwargs: Unpack[VAEArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.gamma = check_number(gamma, "gamma")
@@ -65,8 +71,8 @@ class VAEGAN(VAE):
     def terms(self, batch: Batch, training: bool) -> Terms:
         x = batch["x"]
         posterior, prior = self.posterior_and_prior(x, training=training)
-        z = posterior.sample(seed=self.draws.next())
-        drawn = prior.sample(ops.shape(z)[0], seed=self.draws.next())
+        z = self.draws.sample(posterior)
+        drawn = self.draws.sample(prior, examples=ops.shape(z)[0])
         # One pass of each network over all that it sees, for all players.
         parameters = self.likelihood_parameters(ops.concatenate([z, drawn]), training=training)
         own = {name: ops.split(value, 2)[0] for name, value in parameters.items()}
@@ -108,7 +114,7 @@ class VAEGAN(VAE):
         return {**super().get_config(), "gamma": self.gamma, "features": self.features}
 
 
-def _told_apart(logits: Tensor) -> Any:
+def _told_apart(logits: Tensor) -> Tensor:
     """gan, the mean over the batch, of logits for real images, then reconstructions, then prior draws."""
     real, reconstructed, drawn = ops.split(logits, 3)
     return divergences.cross_entropy(real, reconstructed) + ops.mean(ops.softplus(drawn))

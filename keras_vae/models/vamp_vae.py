@@ -1,13 +1,14 @@
 """VAE with a VampPrior."""
 
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 from keras import ops
-from tensorflow_probability import distributions as tfd
 
+from keras_vae.backend import tfd
 from keras_vae.checks import check_whole_number
 from keras_vae.core import VAE
+from keras_vae.models.parts.arguments import VAEArguments
 from keras_vae.models.parts.pseudo_inputs import add_pseudo_inputs, images_of, mixture
 from keras_vae.types import Condition, Tensor
 
@@ -28,7 +29,7 @@ class VampVAE(VAE):
     analytic_kl = False
     kl_axis = "total"
 
-    def __init__(self, pseudo_inputs: int = 500, **kwargs: Any) -> None:
+    def __init__(self, pseudo_inputs: int = 500, **kwargs: Unpack[VAEArguments]) -> None:
         super().__init__(**kwargs)
         self.pseudo_inputs = check_whole_number(pseudo_inputs, "pseudo_inputs")
         self.raw_pseudo_inputs = add_pseudo_inputs(self, self.pseudo_inputs)

@@ -1,7 +1,7 @@
 """VAE with integer codes: vector quantisation."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Unpack
 
 import keras
 from keras import ops
@@ -9,6 +9,7 @@ from keras import ops
 from keras_vae.core import Batch, Terms
 from keras_vae.distributions import quantizers
 from keras_vae.models.codebook_vae import CodebookVAE
+from keras_vae.models.parts.arguments import ImageArguments
 from keras_vae.types import Condition, Latent, Tensor
 
 
@@ -47,7 +48,7 @@ class VQVAE(CodebookVAE):
         commitment: float = 0.25,
         decay: float = 0.99,
         restart_below: float = 0.01,
-        **kwargs: Any,
+        **kwargs: Unpack[ImageArguments],
     ) -> None:
         super().__init__(
             code_shape=code_shape,
@@ -62,7 +63,7 @@ class VQVAE(CodebookVAE):
 
     def posterior_parameters(
         self, x: Tensor, condition: Condition | None = None, training: bool = False
-    ) -> dict[str, Any]:
+    ) -> dict[str, Tensor]:
         """`codes`, int32 `(batch, *code_shape)`."""
         return {"codes": quantizers.nearest(self.apply_network(self.encoder, x, training), self._entries())}
 
@@ -78,7 +79,7 @@ class VQVAE(CodebookVAE):
         log_px = self.likelihood(through, training=training).log_prob(batch["x"])
         penalty, distance = self.penalty([(outputs, vectors)])
         logs = {"perplexity": quantizers.uses_of(codes, self.entries), "commitment": distance}
-        return Terms(log_px, self.constant_kl(log_px), penalty, logs, self.choices(outputs, codes))
+        return Terms(log_px, self.constant_kl(codes), penalty, logs, self.choices(outputs, codes))
 
-    def _entries(self) -> Any:
+    def _entries(self) -> Tensor:
         return ops.cast(self.codebook, self.float_dtype)

@@ -1,7 +1,7 @@
 """Wasserstein autoencoder, WAE-MMD."""
 
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 from keras import ops
@@ -9,6 +9,7 @@ from keras import ops
 from keras_vae.checks import check_number
 from keras_vae.core import VAE, Batch, Terms
 from keras_vae.divergences import KERNELS, mmd
+from keras_vae.models.parts.arguments import PlainArguments
 from keras_vae.registry import choose
 
 
@@ -30,7 +31,7 @@ class WAE(VAE):
     rejects = MappingProxyType({"beta": "It has no KL. ", "free_bits": "It has no KL. "})
     metric_names = ("mmd",)
 
-    def __init__(self, scale: float = 100.0, kernel: str = "imq", **kwargs: Any) -> None:
+    def __init__(self, scale: float = 100.0, kernel: str = "imq", **kwargs: Unpack[PlainArguments]) -> None:
         super().__init__(**kwargs)
         self.scale = check_number(scale, "scale")
         self.kernel, self._kernel = kernel, choose("kernel", kernel, KERNELS)
@@ -38,7 +39,8 @@ class WAE(VAE):
     def terms(self, batch: Batch, training: bool) -> Terms:
         terms = super().terms(batch, training)
         z = terms.cache["z"]
-        distance = mmd(z, self.prior(training=training).sample(ops.shape(z)[0], seed=self.draws.next()), self._kernel)
+        drawn = self.draws.sample(self.prior(training=training), examples=ops.shape(z)[0])
+        distance = mmd(z, drawn, self._kernel)
         return terms._replace(penalty=self.scale * distance, logs={"mmd": distance})
 
     def get_config(self) -> dict[str, Any]:

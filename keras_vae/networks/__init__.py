@@ -1,5 +1,10 @@
 """Networks: Keras layers from tensors to parameters. They know nothing of VAEs, and are chosen by name or given."""
 
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import keras
+
 from keras_vae.networks.conv import ConvDecoder as ConvDecoder
 from keras_vae.networks.conv import ConvEncoder as ConvEncoder
 from keras_vae.networks.growing import GrowingDecoder as GrowingDecoder
@@ -9,6 +14,9 @@ from keras_vae.networks.recurrent import GRUDecoder as GRUDecoder
 from keras_vae.networks.recurrent import GRUEncoder as GRUEncoder
 from keras_vae.networks.residual import ResidualDecoder as ResidualDecoder
 from keras_vae.networks.residual import ResidualEncoder as ResidualEncoder
+
+# As a constructor takes one: a name, a mapping of name and arguments, or a layer.
+NetworkSpec: TypeAlias = str | Mapping[str, Any] | keras.layers.Layer
 
 ENCODERS = {"mlp": MLP, "conv": ConvEncoder, "residual": ResidualEncoder, "growing": GrowingEncoder}
 DECODERS = {"mlp": MLP, "conv": ConvDecoder, "residual": ResidualDecoder, "growing": GrowingDecoder}

@@ -1,12 +1,13 @@
 """Convolutional networks: an encoder that halves the image at each layer, and its mirror image."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 import numpy as np
 
 from keras_vae.checks import check_whole_number
+from keras_vae.networks.arguments import LayerArguments
 from keras_vae.networks.stack import Stack, check_halving
 
 
@@ -20,7 +21,7 @@ class _Convolutions(Stack):
         dense: int = 256,
         activation: str = "relu",
         batch_norm: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[LayerArguments],
     ) -> None:
         super().__init__(output_shape, filters, activation, **kwargs)
         self.dense, self.batch_norm = check_whole_number(dense, "dense"), batch_norm

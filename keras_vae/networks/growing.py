@@ -6,7 +6,7 @@ of four, and the decoder repeats each pixel of what it drew. At alpha = 1 only t
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 import numpy as np
@@ -14,6 +14,7 @@ from keras import ops
 
 from keras_vae.checks import check_whole_number
 from keras_vae.errors import UserError
+from keras_vae.networks.arguments import LayerArguments
 from keras_vae.networks.mlp import check_activation, check_sizes
 from keras_vae.networks.stack import check_halving, repeated
 from keras_vae.types import Tensor
@@ -33,7 +34,7 @@ class GrowingNetwork(keras.layers.Layer):
         dense: int = 256,
         activation: str = "relu",
         fade_steps: int = 0,
-        **kwargs: Any,
+        **kwargs: Unpack[LayerArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.target_shape = tuple(output_shape)
@@ -46,7 +47,7 @@ class GrowingNetwork(keras.layers.Layer):
             )
         self.dense, self.activation = check_whole_number(dense, "dense"), check_activation(activation)
 
-    def inherit(self, old: Any) -> None:
+    def inherit(self, old: "GrowingNetwork") -> None:
         """Take the weights of `old`, a network of this kind with one stage less."""
         pairs = [*zip(self.stages[1:], old.stages, strict=True), (self.pixels[1], old.pixels[0]), (self.head, old.head)]
         for mine, theirs in pairs:
@@ -70,7 +71,7 @@ class GrowingNetwork(keras.layers.Layer):
             return ops.ones((), "float32")
         return ops.minimum(ops.cast(self.steps, "float32") / float(self.fade_steps), 1.0)
 
-    def faded(self, before: Any, after: Any) -> Any:
+    def faded(self, before: Tensor, after: Tensor) -> Tensor:
         """(1 - alpha) * before + alpha * after."""
         alpha = ops.cast(self.alpha, after.dtype)
         return (1.0 - alpha) * before + alpha * after
@@ -79,7 +80,7 @@ class GrowingNetwork(keras.layers.Layer):
         """Move alpha on by one training step. `VAE.after_step` calls it, once a step, however often the network ran."""
         self.steps.assign(ops.minimum(self.steps + 1, self.fade_steps))
 
-    def made(self, input_shape: Sequence[Any], *layers: Any) -> Any:
+    def made(self, input_shape: Sequence[int | None], *layers: keras.layers.Layer) -> keras.Sequential:
         """Layers in a row, built for `input_shape`."""
         stack = keras.Sequential(layers)
         stack.build((None, *input_shape))
@@ -128,7 +129,7 @@ class GrowingEncoder(GrowingNetwork):
         )
         self.begin_fading()
 
-    def call(self, inputs: Tensor, training: bool = False) -> Any:
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         value = self.stages[0](self.pixels[0](inputs))
         if self.fade_steps:
             value = self.faded(self.pixels[1](ops.average_pool(inputs, 2)), value)
@@ -172,7 +173,7 @@ class GrowingDecoder(GrowingNetwork):
                 self.pixels.append(self.made((*shape, size), write))
         self.begin_fading()
 
-    def call(self, inputs: Tensor, training: bool = False) -> Any:
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         value = self.head(inputs)
         for stage in self.stages[:0:-1]:
             value = stage(value)

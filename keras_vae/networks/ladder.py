@@ -1,11 +1,12 @@
 """Networks between the levels of a hierarchy, some of which are maps, `(height, width, channels)`."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 import numpy as np
 
+from keras_vae.networks.arguments import LayerArguments
 from keras_vae.networks.mlp import MLP
 from keras_vae.networks.stack import Stack, Upsample
 
@@ -23,7 +24,11 @@ class MapNetwork(Stack):
     """
 
     def __init__(
-        self, output_shape: Sequence[int], channels: int = 64, activation: str = "relu", **kwargs: Any
+        self,
+        output_shape: Sequence[int],
+        channels: int = 64,
+        activation: str = "relu",
+        **kwargs: Unpack[LayerArguments],
     ) -> None:
         super().__init__(output_shape, (channels,), activation, **kwargs)
         self.channels = channels

@@ -2,12 +2,13 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 import numpy as np
 from keras import ops
 
+from keras_vae.networks.arguments import LayerArguments
 from keras_vae.types import Tensor
 
 
@@ -20,7 +21,9 @@ class MaskedDense(keras.layers.Layer):
       kernel_initializer: of W, in words that Keras knows.
     """
 
-    def __init__(self, mask: np.ndarray, kernel_initializer: str = "glorot_uniform", **kwargs: Any) -> None:
+    def __init__(
+        self, mask: np.ndarray, kernel_initializer: str = "glorot_uniform", **kwargs: Unpack[LayerArguments]
+    ) -> None:
         super().__init__(**kwargs)
         self.mask = np.asarray(mask, "float32")
         self.kernel_initializer = kernel_initializer
@@ -59,7 +62,7 @@ class MaskedNetwork(keras.layers.Layer):
         outputs: int,
         context_dim: int = 0,
         hidden: Sequence[int] = (64, 64),
-        **kwargs: Any,
+        **kwargs: Unpack[LayerArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.degrees, self.outputs = tuple(degrees), outputs

@@ -1,29 +1,30 @@
 """Multilayer perceptrons: any input shape to any output shape."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 import numpy as np
 
+from keras_vae.checks import is_whole_number
 from keras_vae.errors import UserError
+from keras_vae.networks.arguments import LayerArguments
 from keras_vae.registry import nearest
 from keras_vae.types import Tensor
 
 
-def check_sizes(sizes: Any, what: str) -> tuple[int, ...]:
+def check_sizes(sizes: object, what: str) -> tuple[int, ...]:
     """`sizes` as a tuple.
 
     Raises:
       UserError: they are not a list of positive integers.
     """
-    whole = isinstance(sizes, Sequence) and not any(isinstance(size, bool) for size in sizes)
-    if not whole or any(not isinstance(size, int) or size < 1 for size in sizes):
+    if not isinstance(sizes, Sequence) or not all(is_whole_number(size) and size > 0 for size in sizes):
         raise UserError(f"The {what} are positive integers. Given: {sizes!r}.")
-    return tuple(sizes)
+    return tuple(int(size) for size in sizes)
 
 
-def check_activation(name: Any) -> Any:
+def check_activation(name: str) -> str:
     """`name`, if Keras knows an activation of that name.
 
     Raises:
@@ -56,7 +57,7 @@ class MLP(keras.layers.Layer):
         hidden: Sequence[int] = (400, 400),
         activation: str = "relu",
         batch_norm: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[LayerArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.target_shape, self.hidden = tuple(output_shape), check_sizes(hidden, "hidden sizes of an MLP")
@@ -75,7 +76,7 @@ class MLP(keras.layers.Layer):
     def build(self, input_shape: Sequence[int | None]) -> None:
         self.stack.build(input_shape)
 
-    def call(self, inputs: Tensor, training: bool = False) -> Any:
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         return self.stack(inputs, training=training)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:

@@ -1,6 +1,7 @@
 """Gated PixelCNN: what each integer of a grid may be, given those before it in raster order."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Unpack
 
 import keras
 import numpy as np
@@ -8,6 +9,7 @@ from keras import ops
 
 from keras_vae.checks import check_whole_number
 from keras_vae.errors import UserError
+from keras_vae.networks.arguments import LayerArguments
 from keras_vae.types import Tensor
 
 
@@ -20,11 +22,11 @@ class MaskedConv2D(keras.layers.Layer):
       mask: `(height, width)`, odd sizes, 1 where a tap exists.
     """
 
-    def __init__(self, filters: int, mask: Tensor, **kwargs: Any) -> None:
+    def __init__(self, filters: int, mask: Tensor, **kwargs: Unpack[LayerArguments]) -> None:
         super().__init__(**kwargs)
         self.filters, self.mask = filters, np.asarray(mask, "float32")
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[int | None]) -> None:
         shape = (*self.mask.shape, input_shape[-1], self.filters)
         self.kernel = self.add_weight(shape=shape, initializer="glorot_uniform", name="kernel")
         self.bias = self.add_weight(shape=(self.filters,), initializer="zeros", name="bias")
@@ -34,19 +36,19 @@ class MaskedConv2D(keras.layers.Layer):
         kernel = ops.cast(self.kernel, self.compute_dtype) * mask
         return ops.conv(inputs, kernel, padding="same") + ops.cast(self.bias, self.compute_dtype)
 
-    def last_row(self, rows: Tensor) -> Any:
+    def last_row(self, rows: Tensor) -> Tensor:
         """What `call` gives in one row, of the rows that the mask sees from there: `(batch, rows, width, channels)`."""
         kernel, sides = ops.cast(self.kernel[: rows.shape[1]], self.compute_dtype), self.mask.shape[1] // 2
         padded = ops.pad(rows, [[0, 0], [0, 0], [sides, sides], [0, 0]])
         return ops.conv(padded, kernel, padding="valid") + ops.cast(self.bias, self.compute_dtype)
 
-    def last_place(self, places: Any) -> Any:
+    def last_place(self, places: Tensor) -> Tensor:
         """What `call` gives in one place, of the places that a mask of one row sees: `(batch, places, channels)`."""
         kernel = ops.cast(self.kernel[0, : places.shape[1]], self.compute_dtype)
         flat = ops.reshape(places, (-1, kernel.shape[0] * kernel.shape[1]))
         return ops.matmul(flat, ops.reshape(kernel, (-1, self.filters))) + ops.cast(self.bias, self.compute_dtype)
 
-    def compute_output_shape(self, input_shape: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
         return (*input_shape[:-1], self.filters)
 
     def get_config(self) -> dict[str, Any]:
@@ -80,7 +82,7 @@ class GatedBlock(keras.layers.Layer):
       kind: `"a"`, the first layer, which may not see its own place; `"b"`, which may.
     """
 
-    def __init__(self, filters: int, kernel_size: int, kind: str, **kwargs: Any) -> None:
+    def __init__(self, filters: int, kernel_size: int, kind: str, **kwargs: Unpack[LayerArguments]) -> None:
         super().__init__(**kwargs)
         self.filters, self.kernel_size, self.kind = filters, kernel_size, kind
         dtype = self.dtype_policy
@@ -89,7 +91,7 @@ class GatedBlock(keras.layers.Layer):
         self.down = keras.layers.Conv2D(2 * filters, 1, dtype=dtype)
         self.out = keras.layers.Conv2D(filters, 1, dtype=dtype)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[int | None]) -> None:
         self.vertical.build(input_shape)
         self.horizontal.build(input_shape)
         self.down.build((*input_shape[:-1], 2 * self.filters))
@@ -107,7 +109,7 @@ class GatedBlock(keras.layers.Layer):
         return {**super().get_config(), **own}
 
 
-def gate(value: Tensor) -> Any:
+def gate(value: Tensor) -> Tensor:
     first, second = ops.split(value, 2, axis=-1)
     return ops.tanh(first) * ops.sigmoid(second)
 
@@ -133,7 +135,7 @@ class PixelCNN(keras.layers.Layer):
         filters: int = 64,
         blocks: int = 6,
         kernel_size: int = 5,
-        **kwargs: Any,
+        **kwargs: Unpack[LayerArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.entries, self.filters = check_whole_number(entries, "entries"), check_whole_number(filters, "filters")
@@ -158,7 +160,7 @@ class PixelCNN(keras.layers.Layer):
     def call(self, codes: Tensor) -> Any:
         return self.logits(self.embedding(codes))
 
-    def logits(self, vectors: Tensor) -> Any:
+    def logits(self, vectors: Tensor) -> Tensor:
         """Of embedded integers, `(batch, height, width, filters)`."""
         above = left = vectors
         for block in self.gated:
@@ -166,7 +168,7 @@ class PixelCNN(keras.layers.Layer):
         logits = self.last(self.hidden(ops.relu(left)))
         return ops.cast(logits, "float64" if self.compute_dtype == "float64" else "float32")
 
-    def compute_output_shape(self, input_shape: Any, *_: Any) -> Any:
+    def compute_output_shape(self, input_shape: Sequence[int | None], *_: object) -> tuple[int | None, ...]:
         return (*input_shape, self.entries)
 
     def get_config(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from typing import Any
 
 from keras import ops
 
-from keras_vae.networks.pixelcnn import PixelCNN, gate
+from keras_vae.networks.pixelcnn import GatedBlock, PixelCNN, gate
 from keras_vae.types import Tensor
 
 Shape = tuple[int, ...]
@@ -76,7 +76,9 @@ def next_place(network: PixelCNN, last: Tensor, above: Tensor, left: Tensor) -> 
     return ops.cast(logits, "float64" if network.compute_dtype == "float64" else "float32"), ops.stack(kept, axis=1)
 
 
-def draw(network: PixelCNN, count: Any, height: int, width: int, choose: Callable[[Any, Any], Any]) -> Any:
+def draw(
+    network: PixelCNN, count: Tensor | int, height: int, width: int, choose: Callable[[Tensor, Tensor], Tensor]
+) -> Tensor:
     """`(count, height, width)` int32, place by place in raster order.
 
     Args:
@@ -89,11 +91,11 @@ def draw(network: PixelCNN, count: Any, height: int, width: int, choose: Callabl
     nothing = ops.zeros((count, 1), "int32") + network.entries
     columns = ops.arange(width, dtype="int32")
 
-    def one_row(row: Any, carry: Tensor) -> Any:
+    def one_row(row: Tensor, carry: Tensor) -> Any:
         grid, last_row, rows = carry
         above, rows = next_row(network, last_row, rows)
 
-        def one_place(column: Any, carry: Tensor) -> Any:
+        def one_place(column: Tensor, carry: Tensor) -> Any:
             drawn, last, left = carry
             logits, left = next_place(network, last, ops.take(above, column, axis=1), left)
             last = choose(logits, row * width + column)
@@ -110,19 +112,19 @@ def draw(network: PixelCNN, count: Any, height: int, width: int, choose: Callabl
     return ops.fori_loop(0, height, one_row, start)[0]
 
 
-def _embedded(network: PixelCNN, integers: Any) -> Any:
+def _embedded(network: PixelCNN, integers: Tensor) -> Tensor:
     """Their vectors; of `entries`, zeros, as a convolution sees beyond the edge."""
     table = ops.cast(network.embedding.embeddings, network.compute_dtype)
     return ops.take(ops.concatenate([table, ops.zeros_like(table[:1])]), integers, axis=0)
 
 
-def _at_one_place(convolution: Any, vectors: Tensor) -> Any:
+def _at_one_place(convolution: Any, vectors: Tensor) -> Tensor:
     """What a 1x1 convolution gives, `(batch, channels)`: a product of matrices, as ONNX has no convolution of those."""
     kernel, bias = (ops.cast(each, vectors.dtype) for each in (convolution.kernel[0, 0], convolution.bias))
     return convolution.activation(ops.matmul(vectors, kernel) + bias)
 
 
-def _with_last(block: Any, kept: Any, new: Any) -> Any:
+def _with_last(block: GatedBlock, kept: Tensor, new: Tensor) -> Tensor:
     """What a block's masks see: what was kept, then the new; the first block does not see its own row or place."""
     window = ops.concatenate([kept, new[:, None]], axis=1)
     return window[:, 1:] if block.kind == "a" else window

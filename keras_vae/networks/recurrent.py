@@ -1,12 +1,13 @@
 """Recurrent networks for sequences of tokens: whole numbers, of which 0 ends a sequence and fills it up."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 from keras import ops
 
 from keras_vae.checks import check_whole_number
+from keras_vae.networks.arguments import LayerArguments
 from keras_vae.types import Tensor
 
 
@@ -19,7 +20,7 @@ class _Recurrent(keras.layers.Layer):
         units: int = 128,
         embedding_dim: int = 32,
         unroll: bool = False,
-        **kwargs: Any,
+        **kwargs: Unpack[LayerArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.target_shape, self.unroll = tuple(output_shape), bool(unroll)
@@ -56,7 +57,11 @@ class GRUEncoder(_Recurrent):
     """
 
     def __init__(
-        self, output_shape: Sequence[int], vocabulary_size: int, bidirectional: bool = True, **kwargs: Any
+        self,
+        output_shape: Sequence[int],
+        vocabulary_size: int,
+        bidirectional: bool = True,
+        **kwargs: Unpack[LayerArguments],
     ) -> None:
         super().__init__(output_shape, **kwargs)
         self.vocabulary_size, self.bidirectional = vocabulary_size, bool(bidirectional)
@@ -64,7 +69,7 @@ class GRUEncoder(_Recurrent):
         self.readers = [self.gru()] + ([self.gru(go_backwards=True)] if bidirectional else [])
         self.last = keras.layers.Dense(self.target_shape[-1], dtype=self.dtype_policy)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Any]) -> None:
         self.embedding.build(input_shape)
         for reader in self.readers:
             reader.build((*input_shape, self.embedding_dim))
@@ -96,7 +101,7 @@ class GRUDecoder(_Recurrent):
       unroll: write the steps of a whole sequence out one after the other; `step` knows no difference.
     """
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Sequence[Any]) -> None:
         tokens, code = input_shape
         dtype, vocabulary_size = self.dtype_policy, self.target_shape[-1]
         self.embedding = keras.layers.Embedding(vocabulary_size + 1, self.embedding_dim, dtype=dtype)
@@ -108,21 +113,21 @@ class GRUDecoder(_Recurrent):
         self.recurrence.build((*tokens, self.embedding_dim + code[-1]))
         self.logits.build((None, None, self.units))
 
-    def call(self, inputs: Tensor, training: bool = False) -> Any:
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         """Logits `(batch, length, vocabulary_size)` of previous tokens `(batch, length)`, int32, and codes."""
         tokens, z = inputs
         codes = ops.broadcast_to(z[:, None], (*ops.shape(tokens), z.shape[-1]))
         states = self.recurrence(self._joined(tokens, codes), initial_state=self.initial_state(z), training=training)
         return self.logits(states)
 
-    def initial_state(self, z: Tensor) -> Any:
+    def initial_state(self, z: Tensor) -> Tensor:
         """The state before the first token: `(batch, units)`."""
         return self.first(z)
 
-    def step(self, tokens: Tensor, state: Any, z: Tensor) -> tuple[Any, Any]:
+    def step(self, tokens: Tensor, state: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Logits `(batch, vocabulary_size)` of the next token, and the next state, of one previous token each."""
         output, (state,) = self.recurrence.cell(self._joined(tokens, z), [ops.cast(state, self.compute_dtype)])
         return self.logits(output), state
 
-    def _joined(self, tokens: Tensor, codes: Tensor) -> Any:
+    def _joined(self, tokens: Tensor, codes: Tensor) -> Tensor:
         return ops.concatenate([self.embedding(tokens), ops.cast(codes, self.compute_dtype)], axis=-1)

@@ -6,13 +6,14 @@ example's output does not depend on its batch, nor on training or evaluation.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 import numpy as np
 
 from keras_vae.checks import check_whole_number
 from keras_vae.errors import UserError
+from keras_vae.networks.arguments import LayerArguments
 from keras_vae.networks.stack import Stack, Upsample, check_halving
 from keras_vae.types import Tensor
 
@@ -26,7 +27,7 @@ class ResidualBlock(keras.layers.Layer):
       activation: the Keras name of the activation.
     """
 
-    def __init__(self, groups: int = 8, activation: str = "silu", **kwargs: Any) -> None:
+    def __init__(self, groups: int = 8, activation: str = "silu", **kwargs: Unpack[LayerArguments]) -> None:
         super().__init__(**kwargs)
         self.groups, self.activation = groups, activation
 
@@ -60,7 +61,7 @@ class _Residual(Stack):
         blocks: int = 1,
         groups: int = 8,
         activation: str = "silu",
-        **kwargs: Any,
+        **kwargs: Unpack[LayerArguments],
     ) -> None:
         super().__init__(output_shape, filters, activation, **kwargs)
         self.blocks = check_whole_number(blocks, "blocks")

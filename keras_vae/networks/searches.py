@@ -6,10 +6,10 @@ A decoder has `initial_state(z)` and `step(tokens, state, z)`, as `networks.GRUD
 
 from typing import Any
 
-import tensorflow as tf
 from keras import ops
-from tensorflow_probability import distributions as tfd
 
+from keras_vae import backend
+from keras_vae.backend import tfd
 from keras_vae.types import Tensor
 
 
@@ -46,8 +46,7 @@ def rollout(
         logits, state = decoder.step(last, state, z)
         logits = ops.cast(logits, z.dtype)
         score = logits if noise is None else logits / temperature + ops.take(noise, place, axis=0)
-        # keras.ops.argmax makes Bitcast, which ONNX lacks.
-        best = tf.argmax(score, 1, output_type="int32")
+        best = backend.argmax(score, axis=1)
         ended = ops.logical_and(ops.equal(last, 0), place > 0)
         last = ops.where(ended, ops.zeros_like(best), best)
         here = ops.equal(places, place)

@@ -1,12 +1,13 @@
 """What networks that halve or double an image share."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 from keras import ops
 
 from keras_vae.errors import UserError
+from keras_vae.networks.arguments import LayerArguments
 from keras_vae.networks.mlp import check_activation, check_sizes
 from keras_vae.types import Tensor
 
@@ -26,7 +27,11 @@ class Stack(keras.layers.Layer):
     """
 
     def __init__(
-        self, output_shape: Sequence[int], filters: Sequence[int] = (32, 64), activation: str = "relu", **kwargs: Any
+        self,
+        output_shape: Sequence[int],
+        filters: Sequence[int] = (32, 64),
+        activation: str = "relu",
+        **kwargs: Unpack[LayerArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.target_shape, self.filters = tuple(output_shape), check_sizes(filters, _FILTERS)
@@ -41,7 +46,7 @@ class Stack(keras.layers.Layer):
         self.stack = keras.Sequential(self.layers_for(input_shape))
         self.stack.build(input_shape)
 
-    def call(self, inputs: Tensor, training: bool = False) -> Any:
+    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
         return self.stack(inputs, training=training)
 
     def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
@@ -69,7 +74,7 @@ def check_halving(filters: Sequence[int], image_shape: Sequence[int | None]) -> 
     return (height or 0) // factor, (width or 0) // factor
 
 
-def repeated(images: Tensor, times: int) -> Any:
+def repeated(images: Tensor, times: int) -> Tensor:
     """Each pixel as `times` x `times` equal ones, `(batch, height, width, channels)`: nearest-neighbour upsampling.
 
     By joining and reshaping, which every runtime has.

@@ -128,12 +128,9 @@ def _require_shown(source: str | Path, kind: str) -> None:
 
 
 def _export(name: str | Path, folder: Path) -> None:
-    from keras_vae import zoo
-    from keras_vae.export import export
-    from keras_vae.zoo import fitted
+    from keras_vae.export.entries import export_entry
 
-    model = zoo.load(name)
-    export(model, folder, formats=("onnx",), prior=fitted.exported(model))
+    export_entry(name, folder, ("onnx",))
 
 
 def _put_runtime(target: Path, previous: Path) -> str:

@@ -1,88 +1,103 @@
-"""One self-contained HTML page: text, tables and pictures in a single file that opens anywhere, with no network."""
+"""The report of a model: one page with its card, its numbers and its figures."""
 
-import base64
-import html
-import re
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
-_STYLE = """
-:root { color-scheme: light dark; --line: #8884; --soft: color-mix(in srgb, currentColor 65%, transparent); }
-body { font: 16px/1.5 system-ui, sans-serif; max-width: 66rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.7rem; margin-bottom: .2rem } h2 { font-size: 1.2rem; margin-top: 2.2rem }
-.scroll { overflow-x: auto } table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums }
-th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: bottom }
-td { white-space: nowrap } td:first-child { white-space: normal; min-width: 12rem }
-th:first-child, td:first-child { text-align: left } caption { text-align: left; color: var(--soft) }
-figure { margin: 1rem 0 } figcaption { color: var(--soft); font-size: .9rem }
-img { max-width: 100%; background: #fff; image-rendering: auto } code { font-size: .9em }
-"""
+from matplotlib.figure import Figure
+
+from keras_vae import plots, zoo
+from keras_vae.errors import NotApplicable
+from keras_vae.pages import figures, html
+from keras_vae.zoo import pictures
+from keras_vae.zoo.cards import NOUNS, PICTURES, Card
+from keras_vae.zoo.held_out import HeldOut
+
+_PAIRS = 4  # interpolations
 
 
-def paragraph(text: str) -> str:
-    """Text as a paragraph."""
-    return f"<p>{html.escape(text)}</p>"
+def model_report(name: str | Path, count: int = 1000) -> str:
+    """Return a self-contained HTML page about a trained model: card, numbers, curves and figures.
+
+    Args:
+      name: of the model, as `keras_vae.zoo.load` takes it.
+      count: test examples that the figures of codes are of.
+
+    Raises:
+      UserError: an unknown name, or a count below 1.
+      CorruptFileError: weights that are not those of the card.
+    """
+    card, subject = zoo.card(name), HeldOut.of(name, count)
+    with tempfile.TemporaryDirectory() as folder:
+        history = card.results["training"]["history"]
+        pictures.write(folder, subject.model, card.recipe, history, zoo.prior(name))
+        captions = PICTURES | write_figures(folder, card, subject)
+        shown = [
+            html.picture(Path(folder) / file, caption)
+            for file, caption in captions.items()
+            if (Path(folder) / file).is_file()
+        ]
+    parts = [
+        *html.from_markdown(card.numbers()),
+        html.heading("What it has learned"),
+        *shown,
+        *html.from_markdown(card.origin()),
+        html.heading("Recipe"),
+        html.preformatted(card.recipe.text),
+    ]
+    return html.page(card.name, card.recipe.summary, parts)
 
 
-def heading(text: str) -> str:
-    """Text as a section's heading."""
-    return f"<h2>{html.escape(text)}</h2>"
-
-
-def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Cells as a table."""
-    head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
-    body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
-
-
-def preformatted(text: str) -> str:
-    """Text whose line breaks and spaces count."""
-    return f'<div class="scroll"><pre>{html.escape(text)}</pre></div>'
-
-
-def from_markdown(lines: Sequence[str]) -> list[str]:
-    """A card's lines of Markdown as parts of the page: headings, paragraphs, and tables; code marks are dropped."""
-    parts: list[str] = []
-    text: list[str] = []
-    rows: list[list[str]] = []
-    for line in [*lines, ""]:
-        if line.startswith("|"):
-            rows.append([_plain(cell.strip()) for cell in _CELLS.split(line.strip().strip("|"))])
+def write_figures(folder: str | Path, card: Card, subject: HeldOut) -> dict[str, str]:
+    """Write the figures that apply to the model as PNG files, and return their captions by file name."""
+    captions = {}
+    for file, (draw, caption) in _figures(card, subject).items():
+        try:
+            figure = draw()
+        except NotApplicable:  # the model has no such part
             continue
-        if rows:
-            parts.append(table(rows[0], rows[2:]))  # the second row is the Markdown rule
-            rows = []
-        if line and not line.startswith("## "):
-            text.append(_plain(line))
-            continue
-        if text:
-            parts.append(paragraph(" ".join(text)))
-            text = []
-        if line:
-            parts.append(heading(_plain(line.removeprefix("## "))))
-    return parts
+        plots.save(figure, Path(folder) / file)
+        captions[file] = caption
+    return captions
 
 
-_CELLS = re.compile(r"(?<!\\)\|")
+def _figures(card: Card, subject: HeldOut) -> dict[str, tuple[Callable[[], Figure], str]]:
+    by_class = "" if subject.classes is None else ", by class"
+    return {
+        "kl.png": (
+            lambda: figures.kl_bars(card, subject),
+            "KL of each latent dimension from the prior, the largest first, or of each level; below the line a "
+            "dimension is not used",
+        ),
+        "codebook.png": (
+            lambda: figures.codebook(subject),
+            "How often each entry of the codebook is used, the most used first; the line is the mean",
+        ),
+        "interpolation.png": (
+            lambda: figures.interpolation(subject, _PAIRS).figure,
+            "Between two test images: the images of the codes on the straight line between theirs",
+        ),
+        "manifold.png": (
+            lambda: _whole_plane(subject),
+            "The plane of the code: equal areas have equal probability under the prior",
+        ),
+        "nearest.png": (
+            lambda: figures.nearest_training_images(subject).figure,
+            "Draws from the prior, and below each the training image nearest to it in pixels: none should be a copy",
+        ),
+        "anomalies.png": (
+            lambda: figures.anomaly_detection(subject),
+            "Anomaly detection by the squared error of the reconstruction, of test images upside down; the threshold "
+            "and its calibration: set on one half, judged on the other",
+        ),
+        "codes.png": (
+            lambda: figures.projected_codes(subject).figure,
+            f"Codes of {len(subject):,} test {NOUNS[card.kind]}s{by_class}, projected to the plane",
+        ),
+    }
 
 
-def _plain(text: str) -> str:
-    return text.replace("\\|", "|").replace("`", "")
-
-
-def picture(path: str | Path, caption: str) -> str:
-    """A PNG file, inside the page, with its caption, which is also what a screen reader says."""
-    data = base64.b64encode(Path(path).read_bytes()).decode()
-    text = html.escape(caption, quote=True)
-    return f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
-
-
-def page(title: str, subtitle: str, parts: Sequence[str]) -> str:
-    """The whole page."""
-    return (
-        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
-        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        f"<h1>{html.escape(title)}</h1>\n{paragraph(subtitle)}\n" + "\n".join(parts) + "\n</body>\n</html>\n"
-    )
+def _whole_plane(subject: HeldOut) -> Figure:
+    if subject.model.latent_dim != 2:
+        raise NotApplicable("A plane shows all of a code of two dimensions only.")
+    return figures.latent_plane(subject).figure

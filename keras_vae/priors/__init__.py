@@ -1,4 +1,4 @@
-"""What can stand in for a trained model's prior: distributions fitted to its codes."""
+"""Priors fitted to the codes of a trained model, to use in place of its own."""
 
 from pathlib import Path
 
@@ -17,11 +17,11 @@ PRIORS: dict[str, type[FittedPrior]] = {
 
 
 def load(path: str | Path) -> FittedPrior:
-    """The fitted prior that `save` wrote to `path`.
+    """Return the fitted prior that `save` wrote to `path`.
 
     Raises:
       CorruptFileError: not the file of a fitted prior.
-      UserError: a prior that this version does not know.
+      UserError: a class of prior that this version does not have.
     """
     head, held = read(path)
     return choose("prior", head["prior"], PRIORS).from_data(head, held, path)

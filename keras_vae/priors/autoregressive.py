@@ -5,18 +5,17 @@ from typing import TYPE_CHECKING, Any, Self
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
-from tensorflow_probability import distributions as tfd
 
-from keras_vae import checks, randomness
+from keras_vae import backend, checks, randomness
+from keras_vae.backend import tfd
 from keras_vae.errors import UserError
 from keras_vae.models.parts import steps
 from keras_vae.networks import raster
 from keras_vae.networks.pixelcnn import PixelCNN
 from keras_vae.priors import training
 from keras_vae.priors.base import FittedPrior
-from keras_vae.types import Tensor
+from keras_vae.types import Graph, Tensor
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
@@ -27,12 +26,12 @@ class AutoregressivePrior(FittedPrior):
 
     Section 3.3 of van den Oord et al. 2017, https://arxiv.org/abs/1711.00937, and
     https://arxiv.org/abs/1606.05328 for the network. Of models whose code is an array of integers. Codes of one axis
-    are one row; of three or more, the last ones are read one after another, as in `numpy.reshape`.
+    are one row; of three or more, the last axes are flattened, as by `numpy.reshape`.
 
     Args:
       filters: channels of the network.
       blocks: gated layers.
-      kernel_size: odd: a place sees `blocks * (kernel_size // 2)` rows above it, and columns to each side.
+      kernel_size: odd: the receptive field is `blocks * (kernel_size // 2)` rows up, and columns to each side.
       epochs: passes over the codes.
       batch_size: codes in a step of Adam.
       learning_rate: Adam's.
@@ -53,9 +52,9 @@ class AutoregressivePrior(FittedPrior):
         seed: int = 0,
     ) -> None:
         super().__init__(seed)
-        PixelCNN(1, filters, blocks, kernel_size)  # says what does not fit
+        PixelCNN(1, filters, blocks, kernel_size)  # raises UserError for arguments that do not fit
         self.filters, self.blocks, self.kernel_size = filters, blocks, kernel_size
-        training.take_arguments(self, epochs, batch_size, learning_rate)
+        self.epochs, self.batch_size, self.learning_rate = training.check_arguments(epochs, batch_size, learning_rate)
 
     def fit_codes(self, codes: np.ndarray, classes: int = 0) -> Self:
         """Fit to `(count, *shape)` integers from 0 to `classes - 1`, by maximum likelihood.
@@ -86,12 +85,12 @@ class AutoregressivePrior(FittedPrior):
         training.restore_into(self.network, held)
 
     @property
-    def variables(self) -> list[Any]:
+    def variables(self) -> list[Tensor]:
         return self.network.variables
 
-    def export_graphs(self, model: "VAE") -> list[Any]:
-        """One row, one place, and the whole draw: `keras_vae.models.parts.steps.raster_graphs`."""
-        self.distribution_for(model)  # says what does not fit
+    def export_graphs(self, model: "VAE") -> list[Graph]:
+        """Return the graphs of one row, one position, and a whole draw, as `models.parts.steps.raster_graphs`."""
+        self.distribution_for(model)  # raises UserError for arguments that do not fit
         return steps.raster_graphs(self.network, self.shape, self._grid())
 
     def _network(self) -> PixelCNN:
@@ -102,45 +101,45 @@ class AutoregressivePrior(FittedPrior):
         return height, int(np.prod(self.shape)) // height
 
 
-def _log_prob(network: keras.Layer, grid: Any) -> Any:
-    """Of `(batch, height, width)` integers, `(batch,)`, nats."""
+def _log_prob(network: keras.Layer, grid: Tensor) -> Tensor:
+    """Return log p of integers `(batch, height, width)`, `(batch,)`, nats."""
     return ops.sum(tfd.Categorical(logits=network(grid)).log_prob(grid), axis=(1, 2))
 
 
 class _Raster(tfd.Distribution):
-    """Batch shape `()`, event shape that of a code; int32. A draw costs what one pass of the network does."""
+    """The distribution of one code, int32. A draw costs as much as one pass of the network."""
 
-    def __init__(self, network: keras.Layer, shape: tuple[int, ...], grid: tuple[int, int], dtype: str) -> None:
+    def __init__(self, network: PixelCNN, shape: tuple[int, ...], grid: tuple[int, int], dtype: str) -> None:
         self._network, self._shape, self._grid, self._float = network, shape, grid, dtype
-        super().__init__(tf.int32, tfd.NOT_REPARAMETERIZED, validate_args=False, allow_nan_stats=True)
+        super().__init__(backend.dtype_of("int32"), tfd.NOT_REPARAMETERIZED, validate_args=False, allow_nan_stats=True)
 
-    def _log_prob(self, value: Any) -> Any:
+    def _log_prob(self, value: Tensor) -> Tensor:
         leading = value.shape[: len(value.shape) - len(self._shape)]
         grid = ops.reshape(ops.cast(value, "int32"), (-1, *self._grid))
         return ops.reshape(ops.cast(_log_prob(self._network, grid), self._float), leading)
 
-    def _sample_n(self, n: Any, seed: Tensor | None = None) -> Any:
+    def _sample_n(self, n: Any, seed: Tensor) -> Any:
         # One code at least: fused convolutions of an empty batch fail on processors with AVX-512.
-        static = tf.get_static_value(n)
-        count = n if static is None else max(int(static), 1)
+        static = backend.static_value(n)
+        count = n if static is None else max(static, 1)
 
-        def choose(logits: Any, place: Any) -> Any:
-            return tfd.Categorical(logits=logits).sample(seed=randomness.fold(seed, place))
+        def choose(logits: Tensor, position: Tensor) -> Tensor:
+            return tfd.Categorical(logits=logits).sample(seed=randomness.fold(seed, position))
 
-        @tf.function(autograph=False)
+        @backend.compiled
         def all_places() -> Any:
             return raster.draw(self._network, count, *self._grid, choose)
 
         return ops.reshape(all_places()[:n], (n, *self._shape))
 
     def _batch_shape(self) -> Any:
-        return tf.TensorShape([])
+        return backend.TensorShape([])
 
     def _batch_shape_tensor(self) -> Any:
         return ops.zeros((0,), "int32")
 
     def _event_shape(self) -> Any:
-        return tf.TensorShape(self._shape)
+        return backend.TensorShape(self._shape)
 
     def _event_shape_tensor(self) -> Any:
         return ops.convert_to_tensor(self._shape, "int32")

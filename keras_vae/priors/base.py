@@ -1,4 +1,4 @@
-"""What every fitted prior shares: the codes it is fitted to, the model it fits, and its file."""
+"""The base class of fitted priors: the codes they are fitted to, the models they fit, and their file."""
 
 import inspect
 import io
@@ -6,17 +6,17 @@ import json
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypedDict
 
 import numpy as np
-import tensorflow as tf
+from keras import ops
 from numpy.typing import ArrayLike
-from tensorflow_probability import distributions as tfd
 
-from keras_vae import checks, files, randomness
+from keras_vae import backend, checks, files, randomness
+from keras_vae.backend import tfd
 from keras_vae.core import inference
 from keras_vae.errors import CorruptFileError, ExportError, UserError
-from keras_vae.types import ConditionLike, Spec, Tensor
+from keras_vae.types import ConditionLike, Graph, Spec, Tensor
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
@@ -24,15 +24,25 @@ if TYPE_CHECKING:
 FORMAT = 1
 
 
+class Head(TypedDict):
+    """The JSON of a saved prior."""
+
+    format: int
+    prior: str  # the name of its class
+    arguments: dict[str, Any]  # of its constructor
+    shape: list[int]  # of one code
+    classes: int
+
+
 class FittedPrior:
     """A distribution over the codes of a trained model, which takes the place of its prior.
 
     `model.sample(16, prior=fitted)`, `model.elbo(x, prior=fitted)` and `model.log_prob(x, prior=fitted)` use it. It is
-    fitted to one draw of q(z|x) for each training image, the aggregate posterior, whose density is the best prior that
-    a trained model can have: Hoffman and Johnson 2016, http://approximateinference.org/accepted/HoffmanJohnson2016.pdf.
+    fitted to one draw of q(z|x) for each training image. The density of the aggregate posterior is the best prior of a
+    trained model: Hoffman and Johnson 2016, http://approximateinference.org/accepted/HoffmanJohnson2016.pdf.
 
-    Of a conditional model it is fitted to the codes of all conditions together, and does not depend on the condition:
-    it stands for p(z) in place of p(z|y), so that log p(x|y) is that of a code that the condition says nothing of.
+    For a conditional model it is fitted to the codes of all conditions together and does not depend on the condition:
+    log p(x|y) is then the bound with p(z) in place of p(z|y).
 
     A prior defines `fit_codes`, `arrays`, `restore` and `make_distribution`; every argument of its constructor is an
     attribute of the same name.
@@ -46,9 +56,10 @@ class FittedPrior:
         self.shape: tuple[int, ...] = ()  # of one code
         self.classes = 0  # of each number of a code of kind "index"
         self.fitted = False
+        self.history: dict[str, list[float]] = {}  # of the fit: a number after each epoch; none for a closed form
 
     def fit(self, model: "VAE", x: ArrayLike, condition: ConditionLike = None) -> Self:
-        """Fit to the codes of images, one draw of q(z|x) each; the same for the same seed, images and model.
+        """Fit to the codes of images, one draw of q(z|x) each; a function of the seed, the images and the model.
 
         Args:
           model: a trained model whose code is one array of this prior's kind.
@@ -71,19 +82,19 @@ class FittedPrior:
         raise NotImplementedError(f"{type(self).__name__} must define fit_codes(codes, classes)")
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """What was fitted, by name."""
+        """Return the fitted arrays by name."""
         raise NotImplementedError(f"{type(self).__name__} must define arrays()")
 
     def restore(self, held: Mapping[str, np.ndarray]) -> None:
-        """The inverse of `arrays`, for codes of `shape` and `classes`."""
+        """Set the fitted arrays, as `arrays` returns them, for codes of `shape` and `classes`."""
         raise NotImplementedError(f"{type(self).__name__} must define restore(held)")
 
     def make_distribution(self, dtype: str) -> tfd.Distribution:
-        """The fitted distribution, its log probabilities of this dtype."""
+        """Return the fitted distribution, with log probabilities of this dtype."""
         raise NotImplementedError(f"{type(self).__name__} must define make_distribution(dtype)")
 
     def distribution(self, dtype: str = "float32") -> tfd.Distribution:
-        """The distribution of one code: batch shape `()`, event shape `shape`; nats.
+        """Return the distribution of one code: batch shape `()`, event shape `shape`; nats.
 
         Raises:
           UserError: nothing was fitted.
@@ -93,22 +104,22 @@ class FittedPrior:
         return self.make_distribution(dtype)
 
     def log_prob(self, codes: np.ndarray) -> np.ndarray:
-        """log p of each code, `(count,)`, nats.
+        """Return log p of each code, `(count,)`, nats.
 
         Raises:
           UserError: codes of another shape, or nothing was fitted.
         """
         distribution = self.distribution()
-        function = tf.function(lambda part: distribution.log_prob(part), autograph=False)
+        function = backend.compiled(lambda part: distribution.log_prob(part))
         return checks.in_blocks(lambda _, part: function(part["codes"]), {"codes": self.checked(codes)}, pad=True)
 
     @property
-    def variables(self) -> list[Any]:
-        """Keras's variables that its graphs refer to."""
+    def variables(self) -> list[Tensor]:
+        """The variables that the exported graphs refer to."""
         return []
 
-    def export_graphs(self, model: "VAE") -> list[Any]:
-        """The `keras_vae.export.graphs.Graph`s that draw codes outside of Python.
+    def export_graphs(self, model: "VAE") -> list[Graph]:
+        """Return the graphs that draw codes outside of Python.
 
         Raises:
           ExportError: this kind of prior has none.
@@ -120,29 +131,29 @@ class FittedPrior:
         )
 
     def checked(self, codes: np.ndarray) -> np.ndarray:
-        """`codes` in numpy, of `shape` and kind."""
+        """Return codes as an array of the prior's shape and kind, or raise UserError."""
         if self.kind == "index":
             return checks.check_indices(codes, self.shape, self.classes)
         return checks.check_codes(codes, self.shape, "codes", "what the prior was fitted to").astype("float32")
 
     def spec_of(self, model: "VAE") -> Spec:
-        """The model's `latent_spec`, of one array.
+        """Return the spec of the model's code, which is one array.
 
         Raises:
           UserError: its codes are of another kind.
         """
         specs = list(model.latent_spec().values())
         if len(specs) > 1 or specs[0].kind != self.kind or model.latent_space != "vectors":
-            what = {"code": "one vector of numbers", "index": "an array of integers"}[self.kind]
-            given = "directions" if model.latent_space != "vectors" else " and ".join(each.kind for each in specs)
+            rule = {"code": "one vector of numbers", "index": "an array of integers"}[self.kind]
+            kinds = "directions" if model.latent_space != "vectors" else " and ".join(spec.kind for spec in specs)
             raise UserError(
-                f"A {type(self).__name__} is a distribution over codes that are {what}. Given: "
-                f"{'an' if type(model).__name__[0] in 'AEIO' else 'a'} {type(model).__name__}, whose code is {given}."
+                f"A {type(self).__name__} is a distribution over codes that are {rule}. Given: "
+                f"{'an' if type(model).__name__[0] in 'AEIO' else 'a'} {type(model).__name__}, whose code is {kinds}."
             )
         return specs[0]
 
     def distribution_for(self, model: "VAE") -> tfd.Distribution:
-        """The distribution in the model's dtype.
+        """Return the distribution in the model's dtype.
 
         Raises:
           UserError: it was not fitted, or to codes of another shape or number of entries than this model's.
@@ -158,21 +169,21 @@ class FittedPrior:
         return distribution
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """Return the constructor's arguments."""
         return {name: getattr(self, name) for name in list(inspect.signature(type(self)).parameters)}
 
     def save(self, path: str | Path) -> None:
-        """Write the prior to one .npz file, atomically: arrays of numbers and a line of JSON, nothing that is code.
+        """Write the prior to one .npz file, atomically: arrays of numbers and a line of JSON, no code.
 
         Raises:
           UserError: nothing was fitted, or the file cannot be written.
         """
         self.distribution()
-        head = {
+        head: Head = {
             "format": FORMAT,
             "prior": type(self).__name__,
             "arguments": self.get_config(),
-            "shape": self.shape,
+            "shape": list(self.shape),
             "classes": self.classes,
         }
         held: dict[str, Any] = {f"array/{name}": array for name, array in self.arrays().items()}
@@ -194,8 +205,8 @@ class FittedPrior:
         return cls.from_data(head, held, path)
 
     @classmethod
-    def from_data(cls, head: Mapping[str, Any], held: Mapping[str, np.ndarray], path: Any) -> Self:
-        """A fitted prior from what `read` gives."""
+    def from_data(cls, head: Head, held: Mapping[str, np.ndarray], path: str | Path) -> Self:
+        """Return the fitted prior of a head and arrays, as `read` returns them."""
         try:
             prior = cls(**head["arguments"])
             prior.shape, prior.classes = tuple(head["shape"]), int(head["classes"])
@@ -206,8 +217,8 @@ class FittedPrior:
         return prior
 
 
-def read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """The head and the arrays of a saved prior.
+def read(path: str | Path) -> tuple[Head, dict[str, np.ndarray]]:
+    """Return the head and the arrays of a saved prior.
 
     Raises:
       CorruptFileError: not the file of a prior.
@@ -225,7 +236,7 @@ def read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
 
 def codes_of(model: "VAE", x: ArrayLike, condition: ConditionLike = None, seed: int = 0) -> np.ndarray:
-    """One draw of q(z|x) for each image: `(count, *code shape)`. For a model without noise, its codes.
+    """Return one draw of q(z|x) for each image, `(count, *code shape)`; the codes of a model without noise.
 
     Raises:
       UserError: as `encode`.
@@ -233,11 +244,11 @@ def codes_of(model: "VAE", x: ArrayLike, condition: ConditionLike = None, seed: 
     inputs = inference.checked_inputs(model, x, condition)
     base = randomness.seed_of(seed, randomness.EVALUATION)
 
-    @tf.function(autograph=False)
-    def draw(part: Mapping[str, Any], noise: Tensor) -> Any:
-        return model.posterior(part["x"], part.get("condition")).sample(seed=noise)
+    @backend.compiled
+    def draw(part: Mapping[str, Tensor], noise: Tensor) -> Tensor:
+        return model.posterior(part["x"], model.condition_in(part)).sample(seed=noise)
 
-    def one_block(block: int, part: Mapping[str, np.ndarray]) -> Any:
-        return draw({name: tf.constant(array) for name, array in part.items()}, randomness.fold(base, block))
+    def one_block(block: int, part: Mapping[str, np.ndarray]) -> Tensor:
+        return draw({name: ops.convert_to_tensor(array) for name, array in part.items()}, randomness.fold(base, block))
 
     return checks.in_blocks(one_block, inputs, pad=True)

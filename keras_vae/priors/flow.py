@@ -1,23 +1,21 @@
 """A normalising flow over codes."""
 
-from collections.abc import Mapping
-from typing import Any, Self
+from collections.abc import Mapping, Sequence
+from typing import Self
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
-from tensorflow_probability import bijectors as tfb
-from tensorflow_probability import distributions as tfd
 
-from keras_vae import checks, randomness
+from keras_vae import backend, checks, randomness
+from keras_vae.backend import tfb, tfd
 from keras_vae.distributions import flows
 from keras_vae.errors import UserError
 from keras_vae.networks.masked import MaskedNetwork
 from keras_vae.priors import training
 from keras_vae.priors.base import FittedPrior
 from keras_vae.priors.mixture import check_vectors
-from keras_vae.types import Latent
+from keras_vae.types import Tensor
 
 FLOWS = ("maf", "realnvp")
 
@@ -27,8 +25,8 @@ class FlowPrior(FittedPrior):
 
     Equation 3 of Dinh et al. 2017, https://arxiv.org/abs/1605.08803. f first takes each dimension to mean 0 and
     deviation 1. The maps are affine coupling layers ("realnvp"), or autoregressive ones ("maf": Papamakarios et al.
-    2017, https://arxiv.org/abs/1705.07057), richer, whose draws take one pass for each dimension and map. Of any model
-    whose code is one vector.
+    2017, https://arxiv.org/abs/1705.07057), more flexible, but a draw takes one pass for each dimension and map. Of any
+    model whose code is one vector.
 
     Args:
       flow: `"realnvp"` or `"maf"`.
@@ -44,7 +42,7 @@ class FlowPrior(FittedPrior):
         self,
         flow: str = "realnvp",
         depth: int = 6,
-        hidden: Any = (64, 64),
+        hidden: Sequence[int] = (64, 64),
         epochs: int = 50,
         batch_size: int = 128,
         learning_rate: float = 1e-3,
@@ -57,7 +55,7 @@ class FlowPrior(FittedPrior):
         self.hidden = tuple(checks.check_whole_number(size, "a size in hidden") for size in hidden)
         if not self.hidden:
             raise UserError("hidden needs the size of one layer or more. Given: none.")
-        training.take_arguments(self, epochs, batch_size, learning_rate)
+        self.epochs, self.batch_size, self.learning_rate = training.check_arguments(epochs, batch_size, learning_rate)
 
     def fit_codes(self, codes: np.ndarray, classes: int = 0) -> Self:
         """Fit to `(count, dimensions)` codes.
@@ -70,8 +68,8 @@ class FlowPrior(FittedPrior):
         self.centre, self.scale = codes.mean(0), np.maximum(codes.std(0), 1e-6)
         with randomness.initial_weights(self.seed, "flow prior"):
             self.networks = self._networks()
-        given = codes.astype("float32")
-        self.history = training.train(self.networks, given, self.make_distribution("float32").log_prob, self)
+        vectors = codes.astype("float32")
+        self.history = training.train(self.networks, vectors, self.make_distribution("float32").log_prob, self)
         self.fitted = True
         return self
 
@@ -79,36 +77,36 @@ class FlowPrior(FittedPrior):
         size = self.shape[0]
         base = tfd.MultivariateNormalDiag(np.zeros(size, dtype), np.ones(size, dtype))
         # A Chain applies its last first: standardise, then one map after the other.
-        to_noise = [*[self._map(place, network, dtype) for place, network in enumerate(self.networks)][::-1]]
+        to_noise = [*[self._map(index, network, dtype) for index, network in enumerate(self.networks)][::-1]]
         standardise = [tfb.Scale((1.0 / self.scale).astype(dtype)), tfb.Shift(-self.centre.astype(dtype))]
         return tfd.TransformedDistribution(base, tfb.Invert(tfb.Chain([*to_noise, *standardise])))
 
     def arrays(self) -> dict[str, np.ndarray]:
         weights = {
-            f"map_{place}/{name}": array
-            for place, network in enumerate(self.networks)
+            f"map_{index}/{name}": array
+            for index, network in enumerate(self.networks)
             for name, array in training.arrays_of(network).items()
         }
         return {"centre": self.centre, "scale": self.scale, **weights}
 
     def restore(self, held: Mapping[str, np.ndarray]) -> None:
         self.centre, self.scale, self.networks = held["centre"], held["scale"], self._networks()
-        for place, network in enumerate(self.networks):
-            prefix = f"map_{place}/"
+        for index, network in enumerate(self.networks):
+            prefix = f"map_{index}/"
             training.restore_into(network, {k.removeprefix(prefix): v for k, v in held.items() if k.startswith(prefix)})
 
     def _networks(self) -> list[MaskedNetwork]:
         return [
-            MaskedNetwork(self._degrees(place), 2, hidden=self.hidden, dtype="float32") for place in range(self.depth)
+            MaskedNetwork(self._degrees(index), 2, hidden=self.hidden, dtype="float32") for index in range(self.depth)
         ]
 
-    def _degrees(self, place: int) -> list[int]:
-        return flows.MASKED[self.flow][0](self.shape[0], place)
+    def _degrees(self, index: int) -> list[int]:
+        return flows.MASKED[self.flow][0](self.shape[0], index)
 
-    def _map(self, place: int, network: keras.Layer, dtype: str) -> Any:
-        degrees, interpret = self._degrees(place), flows.MASKED[self.flow][1]
+    def _map(self, index: int, network: keras.Layer, dtype: str) -> tfb.Bijector:
+        degrees, interpret = self._degrees(index), flows.MASKED[self.flow][1]
 
-        def shift_and_scale(z: Latent) -> Any:
+        def shift_and_scale(z: Tensor) -> tuple[Tensor, Tensor]:
             return interpret(ops.cast(network(ops.cast(z, "float32")), dtype), degrees)
 
-        return flows.AffineAutoregressive(shift_and_scale, degrees, tf.as_dtype(dtype))
+        return flows.AffineAutoregressive(shift_and_scale, degrees, backend.dtype_of(dtype))

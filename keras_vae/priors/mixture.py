@@ -5,9 +5,9 @@ from typing import Self
 
 import numpy as np
 from sklearn.mixture import GaussianMixture
-from tensorflow_probability import distributions as tfd
 
 from keras_vae import checks
+from keras_vae.backend import tfd
 from keras_vae.errors import UserError
 from keras_vae.priors.base import FittedPrior
 
@@ -22,7 +22,7 @@ class MixturePrior(FittedPrior):
     Args:
       components: how many Gaussians.
       regularisation: added to the diagonal of each covariance.
-      seed: of the draws of q(z|x) and of the components' first places.
+      seed: of the draws of q(z|x) and of the initial components.
     """
 
     def __init__(self, components: int = 10, regularisation: float = 1e-6, seed: int = 0) -> None:
@@ -46,7 +46,7 @@ class MixturePrior(FittedPrior):
         return self
 
     def make_distribution(self, dtype: str) -> tfd.Distribution:
-        weights, means, factors = (each.astype(dtype) for each in (self.weights, self.means, self.factors))
+        weights, means, factors = (array.astype(dtype) for array in (self.weights, self.means, self.factors))
         return tfd.MixtureSameFamily(
             tfd.Categorical(logits=np.log(weights)), tfd.MultivariateNormalTriL(means, factors)
         )
@@ -61,16 +61,16 @@ class MixturePrior(FittedPrior):
             raise ValueError(f"factors of shape {self.factors.shape} instead of {expected}")
 
 
-def check_vectors(codes: np.ndarray, least: int, what: str) -> np.ndarray:
-    """`codes` as float64 `(count, dimensions)`, finite.
+def check_vectors(codes: np.ndarray, minimum: int, use: str) -> np.ndarray:
+    """Return codes as finite float64 vectors, `(count, dimensions)`.
 
     Raises:
-      UserError: of another shape, not finite, or fewer than `least`.
+      UserError: of another shape, not finite, or fewer than `minimum`.
     """
     array = np.asarray(codes)
     if array.ndim != 2 or not array.shape[1]:
         raise UserError(f"Codes must be vectors, (count, dimensions). Given: shape {array.shape}.")
     array = checks.check_codes(array, array.shape[1:], "codes").astype("float64")
-    if len(array) < least:
-        raise UserError(f"There must be {least} codes or more for {what}. Given: {len(array)}. Give more images.")
+    if len(array) < minimum:
+        raise UserError(f"There must be {minimum} codes or more for {use}. Given: {len(array)}. Give more images.")
     return array

@@ -1,52 +1,62 @@
-"""How priors that are networks are trained: Keras's own fit, on batches that are a function of seed and epoch."""
+"""Training of priors that are networks: Keras's `fit`, on batches that are a function of seed and epoch."""
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from keras_vae import checks, randomness
+from keras_vae import checks
+from keras_vae.data import pipeline
 from keras_vae.errors import DivergedError, UserError
+from keras_vae.types import Tensor
 
-if TYPE_CHECKING:
-    from keras_vae.priors.base import FittedPrior
+Networks = keras.Layer | Sequence[keras.Layer]
+
+
+class Arguments(Protocol):
+    """A prior's arguments of training."""
+
+    epochs: int
+    batch_size: int
+    learning_rate: float
+    seed: int
 
 
 class _Cost(keras.Model):
-    """The network, as a model whose output is what a code costs."""
+    """The network as a model with the output -log p(code)."""
 
-    def __init__(self, network: keras.Layer, log_prob: Callable[[Any], Any]) -> None:
+    def __init__(self, network: Networks, log_prob: Callable[[Tensor], Tensor]) -> None:
         super().__init__(name="cost")
         self.network, self._log_prob = network, log_prob
 
-    def call(self, codes: np.ndarray) -> Any:
+    def call(self, codes: Tensor) -> Tensor:
         return -self._log_prob(codes)
 
 
-def take_arguments(prior: "FittedPrior", epochs: int, batch_size: int, learning_rate: float) -> None:
-    """Check what the training of a prior is told, and keep it under these names; `history` is empty before it.
+def check_arguments(epochs: object, batch_size: object, learning_rate: object) -> tuple[int, int, float]:
+    """Return the arguments of a prior's training, checked.
 
     Raises:
       UserError: an argument that does not fit.
     """
-    prior.epochs = checks.check_whole_number(epochs, "epochs")
-    prior.batch_size = checks.check_whole_number(batch_size, "batch_size")
-    prior.learning_rate = checks.check_number(learning_rate, "learning_rate")
-    prior.history = {}  # "loss": nats per code after each epoch
+    return (
+        checks.check_whole_number(epochs, "epochs"),
+        checks.check_whole_number(batch_size, "batch_size"),
+        checks.check_number(learning_rate, "learning_rate"),
+    )
 
 
 def train(
-    network: keras.Layer, codes: np.ndarray, log_prob: Callable[[Any], Any], arguments: Any
+    network: Networks, codes: np.ndarray, log_prob: Callable[[Tensor], Tensor], arguments: Arguments
 ) -> dict[str, list[float]]:
-    """Minimise the mean of -log_prob, nats per code, by Adam: its `loss` after each epoch.
+    """Minimise the mean of -log_prob, nats per code, by Adam, and return its `loss` after each epoch.
 
     Args:
-      network: a Keras layer, or a list of them.
+      network: a Keras layer, or a list of them, with the weights to train.
       codes: `(count, ...)`.
       log_prob: from a batch of codes to `(batch,)`, by the network.
-      arguments: has `epochs`, `batch_size`, `learning_rate` and `seed`.
+      arguments: of the training.
 
     Raises:
       UserError: fewer codes than one batch.
@@ -59,46 +69,23 @@ def train(
         )
     model = _Cost(network, log_prob)
     model.compile(keras.optimizers.Adam(arguments.learning_rate), loss=lambda _, cost: cost, jit_compile=False)
-    dataset = shuffled(codes, arguments.batch_size, arguments.seed)
+    dataset = pipeline.shuffled(codes, arguments.batch_size, arguments.seed)
     history = model.fit(dataset, epochs=arguments.epochs, verbose=0).history
     if not all(np.isfinite(weight).all() for weight in model.get_weights()):
         raise DivergedError("Training of the prior must stay finite. Lower its learning_rate.")
     return {name: [float(value) for value in values] for name, values in history.items()}
 
 
-def shuffled(codes: np.ndarray, batch_size: int, seed: int) -> Any:
-    """Batches of codes (and zeros, which Keras wants as targets), without the last partial one, in an order that is a
-    function of the seed and the epoch."""
-    steps, epoch = len(codes) // batch_size, tf.Variable(tf.constant(0, "int64"))
-    tensor = tf.constant(codes)
-
-    def one_epoch(number: Any) -> Any:
-        noise = randomness.fold(randomness.seed_of(seed, randomness.DATA), number)
-        order = tf.argsort(tf.random.stateless_uniform((len(codes),), noise), stable=True)
-
-        def one_batch(step: Any) -> Any:
-            batch = tf.gather(tensor, order[step * batch_size : (step + 1) * batch_size])
-            batch = tf.ensure_shape(batch, (batch_size, *codes.shape[1:]))
-            return batch, tf.zeros((batch_size,))
-
-        return tf.data.Dataset.range(steps).map(one_batch)
-
-    dataset = tf.data.Dataset.range(1).map(lambda _: epoch.assign_add(1) - 1).flat_map(one_epoch)
-    marked: Any = dataset.apply(tf.data.experimental.assert_cardinality(steps))
-    marked.epoch = epoch  # the graph holds the variable's handle only
-    return marked
-
-
 def arrays_of(network: keras.Layer) -> dict[str, np.ndarray]:
-    """The weights of a network by their places."""
-    return {f"weight_{place}": np.asarray(weight) for place, weight in enumerate(network.get_weights())}
+    """Return the weights of a network by their index."""
+    return {f"weight_{index}": np.asarray(weight) for index, weight in enumerate(network.get_weights())}
 
 
 def restore_into(network: keras.Layer, held: Mapping[str, np.ndarray]) -> None:
-    """The inverse of `arrays_of`.
+    """Set the weights of a network, as `arrays_of` returns them.
 
     Raises:
       KeyError: a weight is missing.
       ValueError: a weight has another shape.
     """
-    network.set_weights([held[f"weight_{place}"] for place in range(len(network.get_weights()))])
+    network.set_weights([held[f"weight_{index}"] for index in range(len(network.get_weights()))])

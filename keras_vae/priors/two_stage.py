@@ -1,19 +1,18 @@
 """A second VAE over the codes of the first."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
-from tensorflow_probability import distributions as tfd
 
-from keras_vae import checks, randomness
+from keras_vae import backend, checks, randomness
+from keras_vae.backend import tfd
 from keras_vae.core import VAE
 from keras_vae.priors.base import FittedPrior
 from keras_vae.priors.mixture import check_vectors
-from keras_vae.priors.training import arrays_of, restore_into
+from keras_vae.priors.training import arrays_of, check_arguments, restore_into
 from keras_vae.types import Tensor
 
 
@@ -23,8 +22,8 @@ class TwoStagePrior(FittedPrior):
     Section 4 of Dai and Wipf 2019, https://arxiv.org/abs/1903.05789: u has as many dimensions as z; the scale is one
     learned number, relative to the range of each dimension. Of any model whose code is one vector.
 
-    Its density has no formula: `log_prob` is the importance-weighted bound of `samples` draws of the second posterior,
-    below log p(z) in expectation, with noise that is always the same; so `model.elbo(x, prior=...)` stays a bound.
+    Its density has no closed form: `log_prob` is the importance-weighted bound of `samples` draws of the second
+    posterior, at most log p(z) in expectation, with fixed noise; so `model.elbo(x, prior=...)` stays a lower bound.
 
     Args:
       hidden: the sizes of the hidden layers of the encoder, and of the decoder.
@@ -37,7 +36,7 @@ class TwoStagePrior(FittedPrior):
 
     def __init__(
         self,
-        hidden: Any = (128, 128),
+        hidden: Sequence[int] = (128, 128),
         epochs: int = 50,
         batch_size: int = 128,
         learning_rate: float = 1e-3,
@@ -46,11 +45,8 @@ class TwoStagePrior(FittedPrior):
     ) -> None:
         super().__init__(seed)
         self.hidden = tuple(checks.check_whole_number(size, "a size in hidden") for size in hidden)
-        self.epochs = checks.check_whole_number(epochs, "epochs")
-        self.batch_size = checks.check_whole_number(batch_size, "batch_size")
-        self.learning_rate = checks.check_number(learning_rate, "learning_rate")
+        self.epochs, self.batch_size, self.learning_rate = check_arguments(epochs, batch_size, learning_rate)
         self.samples = checks.check_whole_number(samples, "samples")
-        self.history: dict[str, list[float]] = {}  # "elbo" and the rest after each epoch, of codes in [0, 1]
 
     def fit_codes(self, codes: np.ndarray, classes: int = 0) -> Self:
         """Fit to `(count, dimensions)` codes.
@@ -60,14 +56,15 @@ class TwoStagePrior(FittedPrior):
         """
         codes = check_vectors(codes, 2, "a second VAE")
         self.shape, self.fitted = codes.shape[1:], False
-        # The library's VAE wants numbers in [0, 1]: an affine map, whose Jacobian is known.
+        # The second VAE takes numbers in [0, 1]: an affine map, whose Jacobian is constant.
         self.low = codes.min(0)
         self.range = np.maximum(codes.max(0) - self.low, 1e-6)
         self.model = self._model()
         self.model.compile(keras.optimizers.Adam(self.learning_rate), jit_compile=False)
         images = np.clip((codes - self.low) / self.range, 0.0, 1.0).reshape(-1, 1, 1, self.shape[0])
         # From below the codes' own deviation: from above it, the decoder would first learn to ignore u.
-        self.model.likelihood_family.learned.assign(2.0 * np.log(0.3 * images.std(0).mean() + 1e-3))
+        family: Any = self.model.likelihood_family  # of the class that has a learned scale
+        family.learned.assign(2.0 * np.log(0.3 * images.std(0).mean() + 1e-3))
         self.history = self.model.fit(images, batch_size=self.batch_size, epochs=self.epochs, verbose=0).history
         self.fitted = True
         return self
@@ -82,20 +79,20 @@ class TwoStagePrior(FittedPrior):
         self.low, self.range, self.model = held["low"], held["range"], self._model()
         restore_into(self.model, held)
 
-    def _model(self) -> Any:
+    def _model(self) -> VAE:
         size, network = self.shape[0], {"name": "mlp", "hidden": self.hidden}
         likelihood = {"name": "gaussian", "scale": "global", "minimum_scale": 1e-3, "bounded_mean": False}
         return VAE((1, 1, size), size, network, network, likelihood, seed=self.seed, dtype="float32")
 
 
 class _SecondVAE(tfd.Distribution):
-    """Batch shape `()`, event shape `(dimensions,)`."""
+    """The distribution of one code, event shape `(dimensions,)`."""
 
     def __init__(self, prior: TwoStagePrior, dtype: str) -> None:
         self._prior, self._size = prior, prior.shape[0]
-        super().__init__(tf.as_dtype(dtype), tfd.NOT_REPARAMETERIZED, validate_args=False, allow_nan_stats=True)
+        super().__init__(backend.dtype_of(dtype), tfd.NOT_REPARAMETERIZED, validate_args=False, allow_nan_stats=True)
 
-    def _log_prob(self, value: Any) -> Any:
+    def _log_prob(self, value: Tensor) -> Tensor:
         prior = self._prior
         scaled = (value - prior.low) / prior.range
         images = ops.cast(ops.reshape(scaled, (-1, 1, 1, self._size)), "float32")
@@ -103,7 +100,7 @@ class _SecondVAE(tfd.Distribution):
         bound = ops.logsumexp(log_weights, axis=0) - float(np.log(prior.samples) + np.log(prior.range).sum())
         return ops.reshape(ops.cast(bound, value.dtype), value.shape[:-1])
 
-    def _sample_n(self, n: Any, seed: Tensor | None = None) -> Any:
+    def _sample_n(self, n: Any, seed: Tensor) -> Any:
         prior = self._prior
         u = prior.model.prior().sample(n, seed=randomness.fold(seed, 0))
         images = prior.model.likelihood(u).sample(seed=randomness.fold(seed, 1))
@@ -111,13 +108,13 @@ class _SecondVAE(tfd.Distribution):
         return scaled * prior.range.astype(self.dtype.name) + prior.low.astype(self.dtype.name)
 
     def _batch_shape(self) -> Any:
-        return tf.TensorShape([])
+        return backend.TensorShape([])
 
     def _batch_shape_tensor(self) -> Any:
         return ops.zeros((0,), "int32")
 
     def _event_shape(self) -> Any:
-        return tf.TensorShape([self._size])
+        return backend.TensorShape([self._size])
 
     def _event_shape_tensor(self) -> Any:
         return ops.convert_to_tensor([self._size], "int32")

@@ -1,4 +1,4 @@
-"""What people do with a trained model: one file a task, on any model that has what the task needs."""
+"""Tasks for trained models, one a file: anomaly detection, interpolation, traversal, imputation and others."""
 
 from typing import TYPE_CHECKING
 

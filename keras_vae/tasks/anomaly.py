@@ -1,4 +1,4 @@
-"""Anomaly detection: scores of images, thresholds at a stated rate of false alarms, and how well they tell."""
+"""Anomaly detection: scores of images, thresholds at a false positive rate, and measures of detection."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -21,10 +21,10 @@ _BOOTSTRAP = 200  # draws: a spread from so many is known to 5 %
 
 
 class Detection(NamedTuple):
-    """How well scores tell anomalies from what is normal; each number with its standard error, None where it has none.
+    """Measures of how well scores separate anomalies from normal images, with their standard errors.
 
-    Those of the rates are binomial, at the threshold as it is; that of `auroc` is DeLong's, and that of `auprc` the
-    spread over 200 seeded bootstrap draws of either kind. None of fewer than two scores of a kind.
+    The errors of the rates are binomial, at a fixed threshold; that of `auroc` is DeLong's, and that of `auprc` the
+    standard deviation over 200 seeded bootstrap draws of either kind. None for fewer than two scores of a kind.
     """
 
     auroc: float  # the probability that an anomaly scores higher than a normal image
@@ -39,18 +39,18 @@ class Detection(NamedTuple):
 
 
 class Judged(NamedTuple):
-    """A detection, and the scores that it is of."""
+    """A detection and its scores."""
 
     detection: Detection
-    set_on: np.ndarray  # scores of the normal images that the threshold was set on
-    normal: np.ndarray  # of those that it was judged by
+    set_on: np.ndarray  # scores of the normal images that set the threshold
+    normal: np.ndarray  # of those that measure the false positive rate
     anomalous: np.ndarray
 
 
 def anomaly_scores(
     model: "VAE", x: ArrayLike, score: str = "elbo", samples: int = 100, seed: int = 0, condition: ConditionLike = None
 ) -> np.ndarray:
-    """How strange the model finds each image, `(batch,)`: higher is stranger.
+    """Return the anomaly score of each image, `(batch,)`: higher is more anomalous.
 
     Args:
       model: a trained model.
@@ -78,10 +78,10 @@ def anomaly_scores(
     return squared_errors(model, x, condition)
 
 
-def threshold(normal: Any, false_positive_rate: float = 0.05) -> float:
-    """The score that at most this share of normal images exceeds: the smallest such score among them.
+def threshold(normal: ArrayLike, false_positive_rate: float = 0.05) -> float:
+    """Return the smallest score of normal images that at most this share of them exceeds.
 
-    Set it on validation images, never on those that it is judged by.
+    Set it on validation images, never on those that it is evaluated on.
 
     Raises:
       UserError: a rate outside (0, 1), no scores, or scores that are not finite.
@@ -94,51 +94,49 @@ def threshold(normal: Any, false_positive_rate: float = 0.05) -> float:
 
 
 def detection(
-    normal: Any, anomalous: ArrayLike, chosen: float | None = None, false_positive_rate: float = 0.05
+    normal: ArrayLike, anomalous: ArrayLike, cutoff: float | None = None, false_positive_rate: float = 0.05
 ) -> Detection:
-    """AUROC, AUPRC and both rates at a threshold, from scores of normal images and of anomalies.
+    """Return AUROC, AUPRC and both rates at a threshold, from scores of normal images and of anomalies.
 
     Args:
       normal: scores of normal images.
       anomalous: scores of anomalies.
-      chosen: a threshold set elsewhere; by default the one that `threshold` gives for `normal`.
+      cutoff: a threshold set elsewhere; by default that of `threshold` for `normal`.
       false_positive_rate: of that default.
 
     Raises:
       UserError: no scores of one kind, or scores that are not finite.
     """
-    scores = [_finite(normal, "scores of normal images"), _finite(anomalous, "scores of anomalies")]
-    labels = np.repeat([0, 1], [len(each) for each in scores])
-    joined = np.concatenate(scores)
-    chosen = threshold(normal, false_positive_rate) if chosen is None else float(chosen)
-    alarms = [each > chosen for each in scores]
-    errors = [share_of(each)["standard_error"] if len(each) > 1 else None for each in alarms]
+    negatives, positives = _finite(normal, "scores of normal images"), _finite(anomalous, "scores of anomalies")
+    labels, scores = np.repeat([0, 1], [len(negatives), len(positives)]), np.concatenate([negatives, positives])
+    cutoff = threshold(normal, false_positive_rate) if cutoff is None else float(cutoff)
+    false_alarms, hits = negatives > cutoff, positives > cutoff
     return Detection(
-        float(roc_auc_score(labels, joined)),
-        float(average_precision_score(labels, joined)),
-        chosen,
-        float(np.mean(alarms[0])),
-        float(np.mean(alarms[1])),
-        chance_above(scores[1], scores[0])["standard_error"],
-        _spread_of_precision(labels, joined),
-        errors[0],
-        errors[1],
+        auroc=float(roc_auc_score(labels, scores)),
+        auprc=float(average_precision_score(labels, scores)),
+        threshold=cutoff,
+        false_positive_rate=float(np.mean(false_alarms)),
+        true_positive_rate=float(np.mean(hits)),
+        auroc_standard_error=chance_above(positives, negatives)["standard_error"],
+        auprc_standard_error=_bootstrap_error(labels, scores),
+        false_positive_rate_standard_error=_binomial_error(false_alarms),
+        true_positive_rate_standard_error=_binomial_error(hits),
     )
 
 
-def judge(set_on: Any, normal: Any, anomalous: ArrayLike, false_positive_rate: float = 0.05) -> Judged:
-    """`detection` at the threshold that `threshold` sets on the scores `set_on`, and all three sets of scores.
+def judge(set_on: ArrayLike, normal: ArrayLike, anomalous: ArrayLike, false_positive_rate: float = 0.05) -> Judged:
+    """Return `detection` at the threshold that `threshold` sets on the scores `set_on`, and all three sets of scores.
 
     Raises:
       UserError: as both.
     """
-    found = detection(normal, anomalous, threshold(set_on, false_positive_rate))
-    first, second, third = (np.asarray(each, "float64").ravel() for each in (set_on, normal, anomalous))
-    return Judged(found, first, second, third)
+    result = detection(normal, anomalous, threshold(set_on, false_positive_rate))
+    first, second, third = (np.asarray(scores, "float64").ravel() for scores in (set_on, normal, anomalous))
+    return Judged(result, first, second, third)
 
 
 def leave_one_class_out(
-    make: Callable[[], Any],
+    make: Callable[[], "VAE"],
     train: tuple[np.ndarray, np.ndarray],
     test: tuple[np.ndarray, np.ndarray],
     classes: Iterable[int] | None = None,
@@ -148,24 +146,23 @@ def leave_one_class_out(
     seed: int = 0,
     **fit: Any,
 ) -> dict[int, dict[str, Judged]]:
-    """For each class: train a model on all others, and tell that class from them on test images.
+    """Train a model without one class at a time, and detect that class among test images.
 
-    The threshold is set on every second test image of the classes that were trained on, and both rates and areas are
-    of the others.
+    The threshold is set on every second test image of the other classes; rates and areas are of the rest.
 
     Args:
       make: returns a new compiled model.
       train: images and their labels.
       test: images and their labels.
-      classes: which to leave out, one after the other; all by default.
+      classes: to leave out, one after the other; all by default.
       scores: those of `anomaly_scores` to compare.
       samples: importance samples of `"log_prob"`.
       false_positive_rate: of the threshold.
       seed: of the scores' noise.
-      **fit: what `model.fit` takes, such as `epochs`.
+      **fit: arguments of `model.fit`, such as `epochs`.
 
     Returns:
-      class -> score -> how well it tells, and the scores themselves.
+      class -> score -> the detection and its scores.
 
     Raises:
       UserError: a class with fewer than one image in the training set or the test set, fewer than two test images of
@@ -177,40 +174,53 @@ def leave_one_class_out(
     unknown = [score for score in scores if score not in SCORES]
     if unknown or isinstance(scores, str) or not scores:
         raise UserError(f"scores is a list of some of {', '.join(SCORES)}. Given: {scores!r}.")
-    left_out = sorted(set(np.asarray(train[1]).tolist())) if classes is None else list(classes)
-    kept = {each: [np.asarray(labels) != each for labels in (train[1], test[1])] for each in left_out}
-    for each, (of_train, of_test) in kept.items():
-        if of_train.all() or of_test.all() or not of_train.any() or of_test.sum() < 2:
-            raise UserError(f"A class that is left out has images in both sets, and so have others. Given: {each}.")
-    found: dict[int, dict[str, Judged]] = {}
-    for each, (of_train, of_test) in kept.items():
+    others = _masks_without(classes, np.asarray(train[1]), np.asarray(test[1]))
+    results: dict[int, dict[str, Judged]] = {}
+    for label, (of_train, of_test) in others.items():
         model = make()
         model.fit(train[0][of_train], **fit)
-        found[int(each)] = {}
+        results[label] = {}
         for score in scores:
             values = anomaly_scores(model, test[0], score, samples, seed)
             normal = values[of_test]
-            found[int(each)][score] = judge(normal[::2], normal[1::2], values[~of_test], false_positive_rate)
-    return found
+            results[label][score] = judge(normal[::2], normal[1::2], values[~of_test], false_positive_rate)
+    return results
 
 
-def _spread_of_precision(labels: np.ndarray, scores: np.ndarray) -> float | None:
-    """The standard deviation of average precision over bootstrap draws of as many scores of each kind."""
+def _masks_without(
+    classes: Iterable[int] | None, train: np.ndarray, test: np.ndarray
+) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+    """Return, for each class, which training and test images are of other classes."""
+    left_out = sorted(set(train.tolist())) if classes is None else list(classes)
+    masks = {int(label): (train != label, test != label) for label in left_out}
+    for label, (of_train, of_test) in masks.items():
+        if of_train.all() or of_test.all() or not of_train.any() or of_test.sum() < 2:
+            raise UserError(f"A class that is left out has images in both sets, and so have others. Given: {label}.")
+    return masks
+
+
+def _binomial_error(alarms: np.ndarray) -> float | None:
+    """Return the standard error of a rate, or None for fewer than two images."""
+    return share_of(alarms)["standard_error"] if len(alarms) > 1 else None
+
+
+def _bootstrap_error(labels: np.ndarray, scores: np.ndarray) -> float | None:
+    """Return the standard deviation of average precision over bootstrap draws of as many scores of each kind."""
     counts = np.bincount(labels, minlength=2)
     if counts.min() < 2:
         return None
-    generator, equal = np.random.default_rng(0), [np.full(count, 1 / count) for count in counts]
-    drawn = [generator.multinomial(count, each, _BOOTSTRAP) for count, each in zip(counts, equal, strict=True)]
-    return float(average_precisions(labels, scores, np.concatenate(drawn, axis=1)).std(ddof=1))
+    generator = np.random.default_rng(0)
+    draws = [generator.multinomial(count, np.full(count, 1 / count), _BOOTSTRAP) for count in counts]
+    return float(average_precisions(labels, scores, np.concatenate(draws, axis=1)).std(ddof=1))
 
 
 def average_precisions(labels: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """scikit-learn's `average_precision_score` under each row of weights, all rows at once: `(rows,)`.
+    """Return scikit-learn's `average_precision_score` for each row of weights, `(rows,)`.
 
     Args:
       labels: `(n,)`, 0 and then 1 for anomalies, in any order.
       scores: `(n,)`.
-      weights: `(rows, n)`: how often each score counts.
+      weights: `(rows, n)`: the multiplicity of each score.
     """
     order = np.argsort(-scores, kind="stable")
     ends = np.flatnonzero(np.append(np.diff(scores[order]), 1.0))  # the last of each run of equal scores
@@ -220,9 +230,10 @@ def average_precisions(labels: np.ndarray, scores: np.ndarray, weights: np.ndarr
     return (gained * right / np.maximum(called, 1e-300)).sum(axis=1) / right[:, -1]
 
 
-def _finite(scores: Any, what: str) -> np.ndarray:
+def _finite(scores: ArrayLike, name: str) -> np.ndarray:
+    """Return scores as a float64 vector."""
     array = np.asarray(scores, "float64").ravel()
     if not array.size or not np.isfinite(array).all():
-        given = f"{np.sum(~np.isfinite(array))} that are not finite" if array.size else "none"
-        raise UserError(f"The {what} are finite numbers, one or more. Given: {given}.")
+        reason = f"{np.sum(~np.isfinite(array))} that are not finite" if array.size else "none"
+        raise UserError(f"The {name} are finite numbers, one or more. Given: {reason}.")
     return array

@@ -1,4 +1,4 @@
-"""Classifiers on what a model has learned without labels."""
+"""Classifiers on the codes, or on the encoder, of a model."""
 
 from typing import TYPE_CHECKING
 
@@ -13,23 +13,23 @@ from sklearn.preprocessing import StandardScaler
 from keras_vae import randomness
 from keras_vae.checks import check_number, check_whole_number
 from keras_vae.errors import UserError
-from keras_vae.tasks.codes import real_codes, side_by_side
+from keras_vae.tasks.codes import Codes, flatten, real_codes
 from keras_vae.types import ConditionLike
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
 
 
-class SideBySide(TransformerMixin, BaseEstimator):
-    """Codes, an array or a dict of levels, as one table: the first step of a pipeline that reads them."""
+class FlattenCodes(TransformerMixin, BaseEstimator):
+    """The first step of a pipeline on codes: an array or a dict of levels to one table."""
 
-    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> "SideBySide":
-        """Nothing is learned."""
+    def fit(self, X: Codes, y: ArrayLike | None = None) -> "FlattenCodes":
+        """Return the transformer; nothing is learned."""
         return self
 
-    def transform(self, X: ArrayLike) -> np.ndarray:
-        """`side_by_side` of the codes."""
-        return side_by_side(X)
+    def transform(self, X: Codes) -> np.ndarray:
+        """Return the codes as vectors, `(batch, dimensions)`."""
+        return flatten(X)
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
@@ -38,12 +38,13 @@ class SideBySide(TransformerMixin, BaseEstimator):
 def m1_classifier(
     model: "VAE", x: ArrayLike, y: ArrayLike, regularisation: float = 1.0, condition: ConditionLike = None
 ) -> Pipeline:
-    """Logistic regression on the mean codes of labelled images: M1, section 2.1 of Kingma et al. 2014,
-    https://arxiv.org/abs/1406.5298. The result's `predict` and `score` take codes, `model.encode(x)`: of a hierarchy
-    all levels, side by side.
+    """Return logistic regression on the mean codes of labelled images.
+
+    This is M1, section 2.1 of Kingma et al. 2014, https://arxiv.org/abs/1406.5298. `predict` and `score` of the
+    pipeline take codes as `model.encode(x)` returns them.
 
     Args:
-      model: a model whose code is made of real numbers, trained on images with or without labels.
+      model: a model with real-valued codes, trained on images with or without labels.
       x: the labelled images.
       y: their labels, whole numbers or names.
       regularisation: scikit-learn's C: smaller is stronger.
@@ -52,37 +53,39 @@ def m1_classifier(
     Raises:
       UserError: one class only, labels that do not pair with images or are missing, or a model of integer codes.
     """
-    labels = np.asarray(y)
-    if labels.shape != (len(x),):
-        raise UserError(f"There is one label for each image. Given: {len(x)} images, labels of shape {labels.shape}.")
+    images, labels = np.asarray(x), np.asarray(y)
+    if labels.shape != images.shape[:1]:
+        raise UserError(
+            f"There is one label for each image. Given: {len(images)} images, labels of shape {labels.shape}."
+        )
     if labels.dtype.kind not in "iubU" or (labels.dtype.kind == "i" and (labels < 0).any()):
-        given = "labels below 0" if labels.dtype.kind == "i" else f"{labels.dtype}"
-        raise UserError(f"Labels are whole numbers from 0, or names. Given: {given}. Leave unlabelled images out.")
+        kind = "labels below 0" if labels.dtype.kind == "i" else f"{labels.dtype}"
+        raise UserError(f"Labels are whole numbers from 0, or names. Given: {kind}. Leave unlabelled images out.")
     if len(np.unique(labels)) < 2:
         raise UserError(f"A classifier needs two classes or more. Given: {np.unique(labels).tolist()}.")
     strength = check_number(regularisation, "regularisation")
     if not strength:
         raise UserError("regularisation is more than 0. Given: 0.")
     regression = LogisticRegression(C=strength, max_iter=2000)
-    classifier = make_pipeline(SideBySide(), StandardScaler(), regression)
-    return classifier.fit(real_codes(model, x, condition), labels)
+    classifier = make_pipeline(FlattenCodes(), StandardScaler(), regression)
+    return classifier.fit(real_codes(model, images, condition), labels)
 
 
 def classifier_on(model: "VAE", num_classes: int, seed: int = 0, trainable: bool = True) -> keras.Model:
-    """A classifier that begins with the model's encoder: images to logits `(batch, num_classes)`, to be fine-tuned.
+    """Return a classifier to fine-tune, from images to logits `(batch, num_classes)`, that starts with the encoder.
 
-    It is an ordinary Keras model, compiled with cross-entropy and accuracy. The encoder in it is a copy: `model` keeps
-    its own. Of a hierarchy it is the bottom-up path to z1; what an encoder gives as a map is flattened.
+    It is an ordinary Keras model, compiled with cross-entropy and accuracy. Its encoder is a copy of the model's. For a
+    hierarchy that is the bottom-up path to z1; feature maps are flattened.
 
     Args:
-      model: a trained model of images, whose encoder reads nothing else.
+      model: a trained model of images, with an encoder that reads nothing else.
       num_classes: two or more.
       seed: of the last layer's weights.
       trainable: whether the encoder learns too.
 
     Raises:
-      UserError: fewer than two classes; a model of other things than images; or one whose encoder reads a condition
-        beside the image, which would be the label.
+      UserError: fewer than two classes; a model that is not of images; or one with an encoder that also reads a condition,
+        which would be the label.
     """
     num_classes = check_whole_number(num_classes, "num_classes", minimum=2)
     if model.x_spec().kind != "image" or model.network_shapes()["encoder"][0] != model.image_shape:

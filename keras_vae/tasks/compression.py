@@ -1,4 +1,4 @@
-"""How small a lossless code of images would be."""
+"""The size of a lossless code of images."""
 
 import zlib
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class CodeLength(NamedTuple):
-    """Bits for one image, averaged over images; no code is written."""
+    """Bits an image, averaged over images; no code is written."""
 
     bits: float  # -ELBO / ln 2: what bits-back coding with this model would need
     standard_error: float  # of `bits`, over images
@@ -32,8 +32,9 @@ def code_length(
     condition: ConditionLike = None,
     prior: "FittedPrior | None" = None,
 ) -> CodeLength:
-    """An estimate of the size of a lossless code: bits-back coding reaches the -ELBO, Townsend et al. 2019,
-    https://arxiv.org/abs/1901.04866.
+    """Return an estimate of the size of a lossless code of images.
+
+    Bits-back coding reaches the -ELBO: Townsend et al. 2019, https://arxiv.org/abs/1901.04866.
 
     Args:
       model: a model whose likelihood is a probability of discrete pixels: Bernoulli, logistic mixture or categorical.
@@ -41,10 +42,10 @@ def code_length(
       samples: importance samples of `least_bits`.
       seed: of the noise.
       condition: one for each image, where the model is conditional.
-      prior: of `keras_vae.priors`, fitted to this model: what codes are coded with, in place of the model's own.
+      prior: of `keras_vae.priors`, fitted to this model, in place of its own prior.
 
     Raises:
-      UserError: a model of other things than images; a likelihood that is a density, which has no code length; fewer
+      UserError: a model that is not of images; a likelihood that is a density, which has no code length; fewer
         than two images.
     """
     if model.x_spec().kind != "image":
@@ -58,16 +59,17 @@ def code_length(
             f"A lossless code needs a likelihood that is a probability of discrete pixels. Given: "
             f"{type(model.likelihood_family).__name__}, a density. Train with 'bernoulli' or 'logistic_mixture'."
         )
-    if len(x) < 2:
-        raise UserError(f"A standard error needs two images or more. Given: {len(x)}.")
-    bits = -np.asarray(model.elbo(x, seed=seed, condition=condition, prior=prior), "float64") / np.log(2.0)
-    least = -np.asarray(model.log_prob(x, samples, seed, condition, prior), "float64") / np.log(2.0)
-    pixels = np.rint(np.asarray(x) * (levels - 1)).astype("uint8")
+    images = np.asarray(x)
+    if len(images) < 2:
+        raise UserError(f"A standard error needs two images or more. Given: {len(images)}.")
+    bits = -np.asarray(model.elbo(images, seed=seed, condition=condition, prior=prior), "float64") / np.log(2.0)
+    least = -np.asarray(model.log_prob(images, samples, seed, condition, prior), "float64") / np.log(2.0)
+    pixels = np.rint(images * (levels - 1)).astype("uint8")
     packed = np.packbits(pixels, axis=None) if levels == 2 else pixels
     return CodeLength(
         float(bits.mean()),
         float(bits.std(ddof=1) / np.sqrt(len(bits))),
         float(bits.mean() / np.prod(model.image_shape)),
         float(least.mean()),
-        8.0 * len(zlib.compress(packed.tobytes(), 9)) / len(x),
+        8.0 * len(zlib.compress(packed.tobytes(), 9)) / len(images),
     )

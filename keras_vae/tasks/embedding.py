@@ -1,4 +1,4 @@
-"""Dimension reduction: images to codes, and codes to two dimensions that can be drawn."""
+"""Projection of codes to two dimensions, for scatter plots."""
 
 import numpy as np
 from sklearn.decomposition import PCA
@@ -11,9 +11,9 @@ METHODS = ("pca", "tsne")
 
 
 def to_plane(codes: np.ndarray, method: str = "pca", seed: int = 0, perplexity: float = 30.0) -> np.ndarray:
-    """Codes `(examples, latent_dim)` as points `(examples, 2)`, by scikit-learn's PCA or t-SNE.
+    """Return codes `(examples, latent_dim)` as points `(examples, 2)`, by scikit-learn's PCA or t-SNE.
 
-    Codes of two dimensions or fewer are points already, and come back as they are (with zeros for a second).
+    Codes of two dimensions are returned as they are; codes of one get zeros for a second.
 
     Args:
       codes: vectors, as `model.encode` gives them.
@@ -32,13 +32,15 @@ def to_plane(codes: np.ndarray, method: str = "pca", seed: int = 0, perplexity: 
     if array.ndim != 2:
         raise UserError(f"codes must have shape (examples, latent_dim). Given: {array.shape}.")
     array = check_codes(array, array.shape[1:], "codes")
-    needed = 3 if method == "pca" else int(check_number(perplexity, "perplexity", minimum=1.0)) + 2
-    if len(array) < needed:
-        raise UserError(f"{method} needs {needed} codes or more, here. Given: {len(array)}.")
+    minimum = 3 if method == "pca" else int(check_number(perplexity, "perplexity", minimum=1.0)) + 2
+    if len(array) < minimum:
+        raise UserError(f"{method} needs {minimum} codes or more. Given: {len(array)}.")
     if array.shape[1] <= 2:
         return np.pad(array, ((0, 0), (0, 2 - array.shape[1])))
     if (array == array[0]).all():
-        raise NotApplicable(f"A plane is of codes that differ. Given: {len(array)} times the same. Has it collapsed?")
+        raise NotApplicable(
+            f"A projection needs codes that differ. Given: {len(array)} equal ones. Has the model collapsed?"
+        )
     seed = check_whole_number(seed, "seed", minimum=0)
     if method == "pca":
         return PCA(2, svd_solver="full").fit_transform(array)

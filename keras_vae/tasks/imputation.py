@@ -1,82 +1,93 @@
-"""Missing pixels, drawn from what the model thinks of those that are seen."""
+"""Imputation of missing pixels from the observed ones."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import tensorflow as tf
 from keras import ops
 from numpy.typing import ArrayLike
 
-from keras_vae import checks, randomness
+from keras_vae import backend, checks, randomness
 from keras_vae.core.inference import checked_inputs
 from keras_vae.errors import UserError
-from keras_vae.types import ConditionLike, Tensor
+from keras_vae.types import Condition, ConditionLike, Tensor
 
 if TYPE_CHECKING:
+    from tensorflow_probability import distributions as tfd
+
     from keras_vae.core import VAE
 
 
 def impute(
-    model: "VAE", x: ArrayLike, observed: Any, steps: int = 50, seed: int = 0, condition: ConditionLike = None
+    model: "VAE", x: ArrayLike, observed: ArrayLike, steps: int = 50, seed: int = 0, condition: ConditionLike = None
 ) -> np.ndarray:
-    """The images with their missing pixels drawn, `(batch, *image_shape)`: seen pixels come back as they are.
+    """Return the images with their missing pixels drawn, `(batch, *image_shape)`. Observed pixels do not change.
 
-    Pseudo-Gibbs: in turns z from q(z|x) and the missing pixels from p(x|z), appendix F of Rezende et al. 2014,
-    https://arxiv.org/abs/1401.4082. Its stationary distribution is p(missing|seen) where q is the true posterior, and
-    near it where q is near. In the last step the missing pixels are the likelihood's mean.
+    Pseudo-Gibbs sampling: z from q(z|x) and the missing pixels from p(x|z) in turn, appendix F of Rezende et al. 2014,
+    https://arxiv.org/abs/1401.4082. Its stationary distribution is p(missing|observed) where q is the true posterior,
+    and near it where q is near. In the last step the missing pixels are the likelihood's mean.
 
     Args:
       model: a model with a posterior and a likelihood.
-      x: images; what stands at missing pixels does not matter, and may be NaN.
-      observed: true where a pixel is seen: of the images' shape, or of one image's.
-      steps: turns.
+      x: images; the values of missing pixels do not matter, and may be NaN.
+      observed: true where a pixel is observed: of the images' shape, or of one image's.
+      steps: of the chain.
       seed: of the draws.
       condition: one for each image, where the model is conditional.
 
     Raises:
-      UserError: images or masks that do not fit, or a model of other things than images.
+      UserError: images or masks that do not fit, or a model that is not of images.
     """
     steps = checks.check_whole_number(steps, "steps")
+    seed = checks.check_whole_number(seed, "seed", minimum=0)
     if model.x_spec().kind != "image":
-        raise UserError(f"Missing pixels are of images. Given: a {type(model).__name__}, whose x is "
-                        f"{model.x_spec().kind}.")  # fmt: skip
-    images = np.asarray(x)
-    seen = np.asarray(observed)
-    if seen.dtype != bool or seen.shape not in (images.shape, images.shape[1:]):
         raise UserError(
-            f"observed is true or false for each pixel, of shape {images.shape} or {images.shape[1:]}. Given: "
-            f"{seen.dtype} of shape {seen.shape}."
+            f"Imputation needs a model of images. Given: a {type(model).__name__}, whose x is {model.x_spec().kind}."
         )
-    seen = np.broadcast_to(seen, images.shape)
-    # Before the first turn a missing pixel is 0, which every likelihood of this library can hold.
-    inputs = checked_inputs(model, np.where(seen, images, 0.0), condition)
+    images = np.asarray(x)
+    mask = _checked_mask(observed, images.shape)
+    # Before the first step a missing pixel is 0, which every likelihood of this library supports.
+    inputs = checked_inputs(model, np.where(mask, images, 0.0), condition)
     model.likelihood_family.check(inputs["x"])
-    base = randomness.fold(
-        randomness.seed_of(checks.check_whole_number(seed, "seed", minimum=0), randomness.SAMPLING), 7
-    )
+    base = randomness.fold(randomness.seed_of(seed, randomness.SAMPLING), 7)
 
-    def imputed(part: Mapping[str, Any], turns: Any, noise: Tensor) -> Any:
-        given = {name: value for name, value in part.items() if name not in ("x", "observed")}
+    def imputed(part: Mapping[str, Tensor], turns: Tensor, noise: Tensor) -> Tensor:
+        return _pseudo_gibbs(model, part["x"], part["observed"], model.condition_in(part), turns, noise)
 
-        def likelihood(x: ArrayLike, step: Any) -> Any:
-            z = model.posterior(x, **given).sample(seed=randomness.fold(noise, step, 0))
-            return model.likelihood(z, **given)
+    graph, turns = backend.compiled(imputed, reduce_retracing=True), ops.convert_to_tensor(steps)
 
-        def filled(x: ArrayLike, missing: Any) -> Any:
-            return ops.where(part["observed"], x, ops.clip(ops.cast(missing, x.dtype), 0.0, 1.0))
-
-        def turn(step: Any, x: ArrayLike) -> Any:
-            drawn = likelihood(x, step).sample(seed=randomness.fold(noise, step, 1))
-            return step + 1, filled(x, drawn)
-
-        last, x = ops.while_loop(lambda step, _: step < turns - 1, turn, (ops.convert_to_tensor(0), part["x"]))
-        return filled(x, likelihood(x, last).mean())
-
-    graph, turns = tf.function(imputed, reduce_retracing=True, autograph=False), ops.convert_to_tensor(steps)
-
-    def one_block(block: int, part: Mapping[str, Any]) -> Any:
+    def one_block(block: int, part: Mapping[str, np.ndarray]) -> Tensor:
         tensors = {name: ops.convert_to_tensor(value) for name, value in part.items()}
         return graph(tensors, turns, randomness.fold(base, block))
 
-    return checks.in_blocks(one_block, {**inputs, "observed": seen}, pad=True)
+    return checks.in_blocks(one_block, {**inputs, "observed": mask}, pad=True)
+
+
+def _checked_mask(observed: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
+    """Return the mask of `(batch, *image_shape)`, repeated over the batch where there is one for all images."""
+    mask = np.asarray(observed)
+    if mask.dtype != bool or mask.shape not in (shape, shape[1:]):
+        raise UserError(
+            f"observed is true or false for each pixel, of shape {shape} or {shape[1:]}. Given: {mask.dtype} of "
+            f"shape {mask.shape}."
+        )
+    return np.broadcast_to(mask, shape)
+
+
+def _pseudo_gibbs(
+    model: "VAE", x: Tensor, observed: Tensor, condition: Condition | None, turns: Tensor, noise: Tensor
+) -> Tensor:
+    """Return `x` after `turns` steps of the chain; the last one takes the mean of p(x|z) in place of a draw."""
+
+    def likelihood(x: Tensor, step: Tensor) -> "tfd.Distribution":
+        z = model.posterior(x, condition).sample(seed=randomness.fold(noise, step, 0))
+        return model.likelihood(z, condition)
+
+    def filled(x: Tensor, missing: Tensor) -> Tensor:
+        return ops.where(observed, x, ops.clip(ops.cast(missing, x.dtype), 0.0, 1.0))
+
+    def turn(step: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        return step + 1, filled(x, likelihood(x, step).sample(seed=randomness.fold(noise, step, 1)))
+
+    last, x = ops.while_loop(lambda step, _: step < turns - 1, turn, (ops.convert_to_tensor(0), x))
+    return filled(x, likelihood(x, last).mean())

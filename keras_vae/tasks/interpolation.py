@@ -1,19 +1,17 @@
 """Interpolation between images, through codes or through posteriors."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import keras
 import numpy as np
-import tensorflow as tf
 from numpy.typing import ArrayLike
 
-from keras_vae import randomness
+from keras_vae import backend, randomness
 from keras_vae.checks import check_whole_number, in_blocks
 from keras_vae.core.inference import checked_inputs
 from keras_vae.errors import UserError
-from keras_vae.tasks.codes import check_real, decoded, real_codes
-from keras_vae.types import ConditionLike, Tensor
+from keras_vae.tasks.codes import Codes, check_real, decode, map_codes, real_codes
+from keras_vae.types import ConditionLike, Latent, Tensor
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
@@ -24,22 +22,24 @@ DECODED_WITH = ("nearer", "first", "second")
 
 
 def linear(first: np.ndarray, second: np.ndarray, share: float) -> np.ndarray:
-    """(1 - share) first + share second."""
+    """Return (1 - share) first + share second."""
     return (1.0 - share) * first + share * second
 
 
 def spherical(first: np.ndarray, second: np.ndarray, share: float) -> np.ndarray:
-    """Along the great circle between two directions: (sin((1 - t) w) a + sin(t w) b) / sin(w), w the angle between.
+    """Return a point of the great circle between two directions: (sin((1 - t) w) a + sin(t w) b) / sin(w).
+
+    w is the angle between them.
 
     The length of draws of N(0, I) is nearly constant, and so is it along this path: White 2016,
-    https://arxiv.org/abs/1609.04468. Where the angle is 0 or 180 degrees, which have no one great circle, it is linear.
+    https://arxiv.org/abs/1609.04468. Linear where the angle is 0 or 180 degrees, which leave the circle undefined.
 
     Args:
-      first: codes `(batch, latent_dim)`; of a level that is a map, its numbers are one vector.
+      first: codes `(batch, latent_dim)`.
       second: of the same shape.
-      share: how far, 0 to 1.
+      share: t, from 0 to 1.
     """
-    lengths = [np.linalg.norm(each, axis=-1, keepdims=True) for each in (first, second)]
+    lengths = [np.linalg.norm(codes, axis=-1, keepdims=True) for codes in (first, second)]
     product = np.sum(first * second, axis=-1, keepdims=True) / np.maximum(lengths[0] * lengths[1], 1e-20)
     angle = np.arccos(np.clip(product, -1.0, 1.0))
     sine = np.sin(angle)
@@ -51,74 +51,87 @@ def spherical(first: np.ndarray, second: np.ndarray, share: float) -> np.ndarray
 
 def interpolate(
     model: "VAE",
-    first: Any,
-    second: Any,
+    first: ArrayLike,
+    second: ArrayLike,
     steps: int = 11,
     method: str = "linear",
     path: str = "codes",
     seed: int = 0,
-    condition: tuple[Any, Any] | None = None,
+    condition: tuple[ConditionLike, ConditionLike] | None = None,
     decoded_with: str = "nearer",
 ) -> np.ndarray:
-    """Images on the way from each image of `first` to that of `second`: `(batch, steps, *image_shape)`, in [0, 1].
+    """Return images between those of `first` and of `second`, `(batch, steps, *image_shape)`, in [0, 1].
 
-    Every level of a hierarchy goes its own way, all at once. Codes that are directions stay on their sphere.
+    The levels of a hierarchy are interpolated separately, with the same shares. Codes that are directions stay on their
+    sphere.
 
     Args:
-      model: a model whose code is made of real numbers.
+      model: a model with real-valued codes.
       first: images `(batch, *image_shape)`.
       second: as many.
       steps: images in a row, both ends among them.
       method: `"linear"` or `"spherical"`.
-      path: `"codes"`: between the mean codes. `"posteriors"`: between a draw of either posterior, both from the same
-        noise, as all rows of a block of images have noise of their own. Where the posteriors are diagonal Gaussians and
-        the method is linear, each code on the way is a draw of the Gaussian whose mean and standard deviation are as
-        far on theirs: the geodesic of the Wasserstein distance, McCann 1997, https://doi.org/10.1006/aima.1997.1634.
+      path: `"codes"`: between the mean codes. `"posteriors"`: between a draw from either posterior with the same noise,
+        independent for each pair of a block. Where the posteriors are diagonal Gaussians and the method is linear, a
+        code at share t is a draw from the Gaussian whose mean and standard deviation are interpolated to t: the
+        geodesic of the Wasserstein distance, McCann 1997, https://doi.org/10.1006/aima.1997.1634.
       seed: of that noise.
       condition: where the model is conditional, that of the first images and that of the second, a pair.
-      decoded_with: whose condition an image on the way is decoded with: that of the `"nearer"` end, or of the `"first"`
-        or the `"second"` all along.
+      decoded_with: the condition to decode with: that of the `"nearer"` end, or of the `"first"` or the `"second"` for
+        all steps.
 
     Raises:
-      UserError: images that do not pair, a model whose codes are integers, or without a posterior where it is asked
-        for; conditions that are no pair; words out of their lists.
+      UserError: images that do not pair, integer codes; a model without a posterior where the path needs one;
+        conditions that are no pair; an unknown method, path or end.
     """
     steps, seed = check_whole_number(steps, "steps", minimum=2), check_whole_number(seed, "seed", minimum=0)
-    for name, word, known in (("method", method, METHODS), ("path", path, PATHS),
-                              ("decoded_with", decoded_with, DECODED_WITH)):  # fmt: skip
-        if word not in known:
-            raise UserError(f"{name} is one of {', '.join(known)}. Given: {word!r}.")
-    if len(first) != len(second):
-        raise UserError(f"Images pair one to one. Given: {len(first)} and {len(second)}.")
-    if condition is not None and (not isinstance(condition, list | tuple) or len(condition) != 2):
+    _check_options(method, path, decoded_with)
+    ends, conditions = (np.asarray(first), np.asarray(second)), _pair_of_conditions(condition)
+    if len(ends[0]) != len(ends[1]):
+        raise UserError(f"Images pair one to one. Given: {len(ends[0])} and {len(ends[1])}.")
+    codes = [
+        real_codes(model, x, y) if path == "codes" else _draws(model, x, y, seed)
+        for x, y in zip(ends, conditions, strict=True)
+    ]
+    images = []
+    for share in np.linspace(0.0, 1.0, steps):
+        between = map_codes(lambda a, b, share=share: _between(model, method, a, b, share), *codes)
+        end = {"first": 0, "second": 1}.get(decoded_with, int(share > 0.5))
+        images.append(decode(model, between, conditions[end]))
+    return np.stack(images, axis=1)
+
+
+def _check_options(method: str, path: str, decoded_with: str) -> None:
+    """Raise UserError unless each option is one of its list."""
+    options = {"method": (method, METHODS), "path": (path, PATHS), "decoded_with": (decoded_with, DECODED_WITH)}
+    for name, (option, allowed) in options.items():
+        if option not in allowed:
+            raise UserError(f"{name} is one of {', '.join(allowed)}. Given: {option!r}.")
+
+
+def _pair_of_conditions(condition: object) -> tuple[ConditionLike, ConditionLike]:
+    """Return the conditions of the first and of the second images."""
+    if condition is None:
+        return None, None
+    if not isinstance(condition, list | tuple) or len(condition) != 2:
         raise UserError(
             "condition is a pair, that of the first images and that of the second. Given: "
             f"{type(condition).__name__}. Write condition=(of_first, of_second)."
         )
-    conditions = (None, None) if condition is None else condition
-    pairs = list(zip((first, second), conditions, strict=True))
-    if path == "codes":
-        ends = [real_codes(model, each, given) for each, given in pairs]
-    else:
-        ends = [_draws(model, each, given, seed) for each, given in pairs]
-    images = []
-    for share in np.linspace(0.0, 1.0, steps):
-        codes = keras.tree.map_structure(lambda a, b, at=share: _between(model, method, a, b, at), *ends)
-        nearer = {"first": 0, "second": 1}.get(decoded_with, int(share > 0.5))
-        images.append(decoded(model, codes, conditions[nearer]))
-    return np.stack(images, axis=1)
+    return condition[0], condition[1]
 
 
 def _between(model: "VAE", method: str, first: np.ndarray, second: np.ndarray, share: float) -> np.ndarray:
-    vectors = [each.reshape(len(each), -1).astype("float64") for each in (first, second)]
+    """Return one level's codes at a share of the path. A level that is a map is interpolated as one vector."""
+    vectors = [codes.reshape(len(codes), -1).astype("float64") for codes in (first, second)]
     code = {"linear": linear, "spherical": spherical}[method](vectors[0], vectors[1], share)
     if model.latent_space == "directions":
         code = code / np.maximum(np.linalg.norm(code, axis=-1, keepdims=True), 1e-20)
     return code.reshape(first.shape)
 
 
-def _draws(model: "VAE", x: ArrayLike, condition: ConditionLike, seed: int) -> Any:
-    """A draw of q(z|x) for each image, whose noise is a function of the seed and of its place."""
+def _draws(model: "VAE", x: ArrayLike, condition: ConditionLike, seed: int) -> Codes:
+    """Return a draw from q(z|x) for each image; its noise is a function of the seed and of the image's index."""
     check_real(model)
     if not model.stochastic:
         raise UserError(
@@ -126,9 +139,9 @@ def _draws(model: "VAE", x: ArrayLike, condition: ConditionLike, seed: int) -> A
         )
     base = randomness.seed_of(seed, randomness.SAMPLING)
 
-    def posterior_draw(part: Mapping[str, Any], noise: Tensor) -> Any:
-        return model.posterior(**part).sample(seed=noise)
+    def posterior_draw(part: Mapping[str, Tensor], noise: Tensor) -> Latent:
+        return model.posterior(part["x"], model.condition_in(part)).sample(seed=noise)
 
-    graph = tf.function(posterior_draw, reduce_retracing=True, autograph=False)
+    graph = backend.compiled(posterior_draw, reduce_retracing=True)
     inputs = checked_inputs(model, x, condition)
     return in_blocks(lambda block, part: graph(part, randomness.fold(base, block)), inputs, pad=True)

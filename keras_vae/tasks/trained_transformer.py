@@ -1,7 +1,6 @@
-"""A model that is trained already as a scikit-learn transformer of rows of pixels."""
+"""A trained model as a scikit-learn transformer of rows of pixels."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -9,14 +8,14 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
 from keras_vae.errors import UserError
-from keras_vae.tasks.codes import apart, check_real, dimension_names, real_codes, side_by_side
+from keras_vae.tasks.codes import check_real, dimension_names, flatten, real_codes, unflatten
 
 
 class TrainedTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Rows of pixels to codes of a model of the zoo and back, for pipelines and grid searches: `fit` trains nothing.
 
-    A row is an image in [0, 1], its height, width and channels one after the other, as `images.reshape(n, -1)` gives
-    it. Codes of a hierarchy are all its levels, side by side. To train on a table of numbers, see `VAETransformer`.
+    A row is an image in [0, 1], flattened as `images.reshape(n, -1)`. Codes of a hierarchy are all its levels, side by
+    side. To train on a table of numbers, see `VAETransformer`.
 
     Args:
       model: a zoo name, or a folder that `train` wrote. A name, and no model, as `clone` copies parameters, and a grid
@@ -29,19 +28,21 @@ class TrainedTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         self.samples = samples
 
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> "TrainedTransformer":
-        """Load the model, and check that rows `(samples, features)` are such images.
+        """Load the model, and check that rows `(samples, features)` are images of its shape.
 
         Raises:
-          UserError: an unknown model; one of other things than images, of integer codes or with a condition; rows that
-            are no images in [0, 1] of its shape.
+          UserError: an unknown model; one that is not of images, has integer codes or takes a condition; rows that are
+            not images in [0, 1] of its shape.
         """
         from keras_vae import zoo
 
         model = zoo.load(self.model)
         check_real(model)
         if model.conditional or model.x_spec().kind != "image":
-            given = "is conditional" if model.conditional else f"is of {model.x_spec().kind}"
-            raise UserError(f"TrainedTransformer takes a model of images without a condition. Given: one that {given}.")
+            reason = "is conditional" if model.conditional else f"is of {model.x_spec().kind}"
+            raise UserError(
+                f"TrainedTransformer takes a model of images without a condition. Given: one that {reason}."
+            )
         rows = validate_data(self, X, dtype=["float64", "float32"])
         if rows.shape[1] != np.prod(model.image_shape):
             raise UserError(f"A row has the pixels of one image, {model.image_shape}. Given: {rows.shape[1]} numbers.")
@@ -50,24 +51,24 @@ class TrainedTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         return self
 
     def transform(self, X: ArrayLike) -> np.ndarray:
-        """The mean code of each row: `(samples, dimensions)`."""
+        """Return the mean codes of rows, `(samples, dimensions)`."""
         images = self._images(X)
-        return side_by_side(real_codes(self.model_, images)).astype(images.dtype)
+        return flatten(real_codes(self.model_, images)).astype(images.dtype)
 
     def inverse_transform(self, X: ArrayLike) -> np.ndarray:
-        """The mean image of each code, as a row: `(samples, features)`."""
+        """Return the mean images of codes, as rows `(samples, features)`."""
         check_is_fitted(self)
         codes = check_array(X, dtype=["float64", "float32"])
         if codes.shape[1] != self._n_features_out:
             raise UserError(f"A code has {self._n_features_out} numbers. Given: {codes.shape[1]}.")
-        return self.model_.decode(apart(self.model_, codes)).reshape(len(codes), -1).astype(codes.dtype)
+        return self.model_.decode(unflatten(self.model_, codes)).reshape(len(codes), -1).astype(codes.dtype)
 
     def score_samples(self, X: ArrayLike) -> np.ndarray:
-        """The importance-weighted log p(x) of each row, `(samples,)`, nats; as `log_prob`, whose errors it raises."""
+        """Return the importance-weighted log p(x) of rows, `(samples,)`, nats. Raises what `log_prob` raises."""
         return self.model_.log_prob(self._images(X), samples=self.samples)
 
     def score(self, X: ArrayLike, y: ArrayLike | None = None) -> float:
-        """The mean of `score_samples`."""
+        """Return the mean of `score_samples`."""
         return float(self.score_samples(X).mean())
 
     def _images(self, X: ArrayLike) -> np.ndarray:
@@ -79,12 +80,14 @@ class TrainedTransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
     def _n_features_out(self) -> int:
         return len(dimension_names(self.model_))
 
-    def __getstate__(self) -> dict[str, Any]:
-        """The name in place of the model, whose compiled functions cannot be pickled."""
-        state = dict(super().__getstate__())
-        return state | {"model_": None} if "model_" in state else state
+    def __getstate__(self) -> dict[str, object]:
+        """Return the parameters without the model, whose compiled functions cannot be pickled."""
+        state: dict[str, object] = dict(super().__getstate__())
+        if "model_" in state:
+            state["model_"] = None
+        return state
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: dict[str, object]) -> None:
         from keras_vae import zoo
 
         super().__setstate__(state)

@@ -2,26 +2,26 @@
 
 import functools
 import json
+from collections.abc import Callable
 from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import ops
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
-from tensorflow_probability import distributions as tfd
 
-from keras_vae import randomness
+from keras_vae import backend, randomness
+from keras_vae.backend import tfd
 from keras_vae.checks import BLOCK, check_whole_number, in_blocks
 from keras_vae.models import VAE
 from keras_vae.types import Latent, Tensor
 
-# Standard deviations of a column in the unit of a pixel.
+# Standard deviations of a column that a pixel's range [0, 1] covers.
 _RANGE = 40.0
-# As scikit-learn computes: a row has the same code and density, to its tolerance, wherever it stands.
+# As scikit-learn: the code and density of a row do not depend on its position, within the tolerance of its checks.
 _DTYPE = "float64"
 _NUMBERS = 2**24  # of decoded rows, held at once
 
@@ -42,14 +42,23 @@ class _OneNoise:
         return self._own.log_prob(z)
 
 
+def _log_density(model: VAE) -> Callable[[Tensor, int, Tensor], Tensor]:
+    """The function from images, a number of samples and a seed to log p(x) of each image, `(batch,)`, nats."""
+
+    def log_density(x: Tensor, samples: int, seed: Tensor) -> Tensor:
+        log_weights = model.log_weights(x, samples, seed, posterior=_OneNoise(model.posterior(x)))
+        return ops.logsumexp(ops.cast(log_weights, "float64"), axis=0) - np.log(samples)
+
+    return log_density
+
+
 class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Rows of real numbers to codes of a VAE and back, for pipelines and grid searches.
 
     Each column is standardised, and 40 standard deviations of it are mapped to [0, 1]; the VAE has dense networks and a
-    Gaussian likelihood whose scale is learned. A row beyond that range is encoded as if it were at its border, and has
-    density 0. Everything scikit-learn's own estimators do with parameters, cloning and pickling works: it passes
-    `check_estimator`, with no check left out and none expected to fail. It computes in float64, as those do.
-    For a model that is trained already see `TrainedTransformer`.
+    Gaussian likelihood with a learned scale. A row beyond that range is clipped to it, and has density 0. The estimator
+    passes every check of scikit-learn's `check_estimator`: parameters, cloning and pickling work as usual. It computes
+    in float64. For a trained model see `TrainedTransformer`.
 
     Args:
       latent_dim: the size of the code.
@@ -59,9 +68,9 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
       batch_size: rows in a step, or all where there are fewer.
       learning_rate: of Adam.
       samples: importance samples of `score_samples`.
-      random_state: a whole number, which gives the same codes each time; a `numpy.random.RandomState`, which gives
-        others at each fit; None is 0.
-      jit_compile: compile the training step with XLA: seconds at first, faster after.
+      random_state: a whole number, for the same codes at each fit; a `numpy.random.RandomState`, for other codes at
+        each fit; None is 0.
+      jit_compile: compile the training step with XLA, which takes some seconds before the first step.
     """
 
     def __init__(
@@ -93,7 +102,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self.mean_ = rows.mean(axis=0)
         deviation = rows.std(axis=0)
         self.scale_ = np.where(deviation > 1e-12 * np.maximum(1.0, np.abs(self.mean_)), deviation, 1.0)
-        self.model_ = self._model(rows.shape[1])
+        self._take(self._model(rows.shape[1]))
         # A scale of one standard deviation to begin with: 1 would be forty.
         likelihood: Any = self.model_.likelihood_family
         likelihood.learned.assign(-likelihood.power * np.log(_RANGE))
@@ -106,23 +115,22 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         return self
 
     def transform(self, X: ArrayLike) -> np.ndarray:
-        """The mean code of each row: `(samples, latent_dim)`."""
+        """Return the mean codes of rows, `(samples, latent_dim)`."""
         rows = self._rows(X)
         return self.model_.encode(self._images(rows)).astype(rows.dtype)
 
     def inverse_transform(self, X: ArrayLike) -> np.ndarray:
-        """The row that each code decodes to: `(samples, features)`, in the units of the data."""
+        """Return the decoded rows of codes, `(samples, features)`, in the units of the data."""
         check_is_fitted(self)
         codes = check_array(X, dtype="float64")
         means = self.model_.decode(codes).reshape(len(codes), -1)
         return (means - 0.5) * _RANGE * self.scale_ + self.mean_
 
     def score_samples(self, X: ArrayLike) -> np.ndarray:
-        """The importance-weighted log density of each row, `(samples,)`: nats, in the units of the data.
+        """Return the importance-weighted log density of each row, `(samples,)`: nats, in the units of the data.
 
-        The noise of the draws is one for all rows, so that a row has the same number wherever it stands.
-
-        The density of the pixels u = (x - mean) / (40 scale) + 1/2, times |du/dx|.
+        It is the density of the pixels u = (x - mean) / (40 scale) + 1/2, times |du/dx|. All rows share the noise of
+        the draws, so that the density of a row does not depend on its position.
         """
         rows = self._rows(X)
         inside = (np.abs(rows - self.mean_) <= 0.5 * _RANGE * self.scale_).all(axis=1)
@@ -130,7 +138,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         return np.where(inside, density, -np.inf)
 
     def score(self, X: ArrayLike, y: ArrayLike | None = None) -> float:
-        """The mean of `score_samples`."""
+        """Return the mean of `score_samples`."""
         return float(self.score_samples(X).mean())
 
     def _rows(self, X: ArrayLike) -> np.ndarray:
@@ -142,33 +150,26 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         return pixels.astype("float64").reshape(len(rows), 1, -1, 1)
 
     def _log_density(self, images: np.ndarray) -> np.ndarray:
-        model, samples = self.model_, check_whole_number(self.samples, "samples")
-
-        def log_density(x: ArrayLike, seed: Tensor) -> Any:
-            posterior = _OneNoise(model.posterior(x))
-            log_weights = ops.cast(model.log_weights(x, samples, seed, posterior=posterior), "float64")
-            return ops.logsumexp(log_weights, axis=0) - np.log(samples)
-
-        seed, graph = (
-            randomness.seed_of(0, randomness.EVALUATION),
-            tf.function(log_density, reduce_retracing=True, autograph=False),
-        )
+        samples = check_whole_number(self.samples, "samples")
+        seed = randomness.seed_of(0, randomness.EVALUATION)
         size = max(1, min(BLOCK, _NUMBERS // (samples * images.shape[2])))
-        return in_blocks(lambda _, part: graph(part["x"], seed), {"x": images}, pad=True, size=size)
+        return in_blocks(lambda _, part: self._density(part["x"], samples, seed), {"x": images}, pad=True, size=size)
+
+    def _take(self, model: VAE) -> None:
+        """Keep a model, and the graph of its density, which is traced once for each number of samples."""
+        self.model_, self._density = model, backend.compiled(_log_density(model), reduce_retracing=True)
 
     def _model(self, features: int) -> VAE:
         shape = (1, features, 1)
         sizes, dense = tuple(self.hidden), functools.partial(keras.layers.Dense, dtype=_DTYPE)
 
-        def network(before: list[Any], count: int, after: list[Any]) -> keras.Sequential:
-            return keras.Sequential(
-                [*before, *(dense(size, activation="tanh") for size in sizes), dense(count), *after]
-            )
+        def network(first: list[keras.Layer], count: int, last: list[keras.Layer]) -> keras.Sequential:
+            return keras.Sequential([*first, *(dense(size, activation="tanh") for size in sizes), dense(count), *last])
 
         seed = 0 if self.random_state is None else self.random_state
         seed = int(seed if isinstance(seed, int | np.integer) else check_random_state(seed).randint(2**31 - 1))
         with randomness.initial_weights(seed, "networks"):  # drawn where the layers are made
-            # Networks see standard deviations, of which pixels are a fortieth.
+            # The networks' unit is a standard deviation, 40 of which are a pixel's range.
             standard = [keras.layers.Rescaling(_RANGE, -0.5 * _RANGE, dtype=_DTYPE), keras.layers.Flatten(dtype=_DTYPE)]
             encoder = network(standard, 2 * self.latent_dim, [])
             encoder.build((None, *shape))
@@ -189,7 +190,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         """Weights and configuration in place of the Keras model, whose compiled functions cannot be pickled."""
         state = dict(super().__getstate__())
         if "model_" in state:
-            model = state.pop("model_")
+            model, _ = state.pop("model_"), state.pop("_density")
             state["_saved"] = json.dumps(model.get_config()), model.get_weights()
         return state
 
@@ -197,5 +198,5 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         saved = state.pop("_saved", None)
         super().__setstate__(state)
         if saved is not None:
-            self.model_ = VAE.from_config(json.loads(saved[0]))
+            self._take(VAE.from_config(json.loads(saved[0])))
             self.model_.set_weights(saved[1])

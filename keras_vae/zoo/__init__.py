@@ -1,7 +1,6 @@
 """Trained models by name, each with its recipe and its measured numbers.
 
-`names`, `card` and the files behind them need no TensorFlow; `load`, `prior`, `train` and `verify` import it when they
-are used.
+`names` and `card` need no TensorFlow; `load`, `prior`, `train` and `verify` import it when they are called.
 """
 
 from typing import TYPE_CHECKING
@@ -12,9 +11,9 @@ from keras_vae.zoo.cards import card as card
 from keras_vae.zoo.store import names as names
 
 if TYPE_CHECKING:
-    from keras_vae.zoo.fitted import prior as prior
-    from keras_vae.zoo.runs import load as load
-    from keras_vae.zoo.runs import train as train
+    from keras_vae.zoo.loading import load as load
+    from keras_vae.zoo.priors import prior as prior
+    from keras_vae.zoo.training import train as train
     from keras_vae.zoo.verifying import verify as verify
 
 __getattr__, __dir__, _ = lazy.attach(__name__)

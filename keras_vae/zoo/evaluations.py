@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from keras_vae.evaluation.evaluation import Evaluation, Options
 from keras_vae.evaluation.metrics import run, select
-from keras_vae.zoo import fitted, recipes, runs, store
+from keras_vae.zoo import priors, recipes, store
 from keras_vae.zoo.examples import Examples, condition_of, examples_of, read
+from keras_vae.zoo.loading import load
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
@@ -50,8 +51,8 @@ def evaluate(
     Raises:
       UserError: as `keras_vae.evaluation.evaluate`, or an unknown split.
     """
-    names, recipe, prior = select(metrics), store.entry(name).recipe, fitted.prior(name)
-    evaluation = evaluation_of(recipe, runs.load(name), names, split, seed, samples, prior, report)
+    names, recipe, prior = select(metrics), store.entry(name).recipe, priors.prior(name)
+    evaluation = evaluation_of(recipe, load(name), names, split, seed, samples, prior, report)
     return {"split": split or recipe.evaluation.split, **run(evaluation, names)}
 
 

@@ -1,4 +1,4 @@
-"""The pictures of a card: those that the model has something to show on."""
+"""The pictures of a card: reconstructions, samples, a traversal and training curves, as far as the model has them."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,13 +10,13 @@ from keras_vae import plots
 from keras_vae.errors import NotApplicable
 from keras_vae.tasks.traversal import traversable, traverse
 from keras_vae.zoo import recipes
-from keras_vae.zoo.examples import condition_of, examples_of
+from keras_vae.zoo.examples import Examples, condition_of, examples_of
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
     from keras_vae.priors.base import FittedPrior
 
-SAMPLES, COLUMNS = 64, 12  # without and with a row for each label
+SAMPLES, COLUMNS = 64, 12  # the number of samples without labels, and for each label
 
 
 def write(
@@ -25,25 +25,37 @@ def write(
     recipe: recipes.Recipe,
     history: Mapping[str, Sequence[float]],
     prior: "FittedPrior | None" = None,
+    examples: Examples | None = None,
 ) -> list[str]:
     """Write reconstructions.png and, where the model has them, samples.png, traversal.png and curves.png.
 
-    Of a model of anything but images there are curves.png only. Samples are of `prior`, where it is not None: one of
-    `keras_vae.priors`, fitted to the model.
+    Of a model of anything but images there is curves.png only.
+
+    Args:
+      folder: for the pictures.
+      model: of the recipe.
+      recipe: of the model.
+      history: metric -> one number an epoch; without any there are no curves.
+      prior: fitted to the model, for samples; by default the model's own.
+      examples: of the recipe's evaluation split; read by default.
 
     Returns:
       The names of the files that were written.
     """
     folder = Path(folder)
-    written = _of_images(folder, model, recipe, prior) if model.x_spec().kind == "image" else []
+    written = []
+    if model.x_spec().kind == "image":
+        written = _of_images(folder, model, recipe, prior, examples_of(recipe) if examples is None else examples)
     if history:
         plots.curves(history, folder / "curves.png")
         written.append("curves.png")
     return written
 
 
-def _of_images(folder: Path, model: "VAE", recipe: recipes.Recipe, prior: "FittedPrior") -> list[str]:
-    examples = examples_of(recipe)
+def _of_images(
+    folder: Path, model: "VAE", recipe: recipes.Recipe, prior: "FittedPrior | None", examples: Examples
+) -> list[str]:
+    """Write the pictures of a model of images."""
     images, condition = examples.images[:1000], condition_of(model, examples)
     condition = None if condition is None else condition[:1000]
     first = None if condition is None else condition[:16]
@@ -59,7 +71,7 @@ def _of_images(folder: Path, model: "VAE", recipe: recipes.Recipe, prior: "Fitte
 
 
 def samples(model: "VAE", seed: int, path: str | Path, prior: "FittedPrior | None" = None) -> bool:
-    """Draw samples into `path`, a row for each label where labels are the condition; false: the model has no prior."""
+    """Draw samples into `path`, a row for each label of a conditional model; false for a model without a prior."""
     classes = model.condition_classes
     if model.conditional and not classes:  # a condition that is no label
         return False

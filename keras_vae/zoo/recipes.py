@@ -1,4 +1,4 @@
-"""recipe.toml: the exact configuration that makes a model's weights, as a person writes it. Data, never code."""
+"""recipe.toml: the configuration of a training, written by a person. Data, never code."""
 
 import dataclasses
 import tomllib
@@ -24,19 +24,19 @@ class ClassSection:
 
 @dataclasses.dataclass(frozen=True)
 class DataSection:
-    """What `keras_vae.data.load` is given for training; `validation` and `test` never overlap `train`."""
+    """Arguments of `keras_vae.data.load` for training; `validation` and `test` never overlap `train`."""
 
     name: str
     train: str = "train"
     validation: str = "validation"
     binarize: str | None = None  # left out: grey levels
     dequantize: bool = False
-    labelled: int | None = None  # of the training examples, how many keep their label; left out: all
+    labelled: int | None = None  # the number of training examples that keep their label; left out: all
 
 
 @dataclasses.dataclass(frozen=True)
 class TrainingSection:
-    """What `compile` and `fit` are given."""
+    """Arguments of `compile` and `fit`."""
 
     epochs: int
     batch_size: int = 128
@@ -45,21 +45,22 @@ class TrainingSection:
     precision: str = "float32"
     jit_compile: bool = True
     steps_per_execution: int = 32
+    grow: list[int] | None = None  # epochs after which "growing" networks and images double; left out: one size
 
 
 @dataclasses.dataclass(frozen=True)
 class EvaluationSection:
-    """What the results are measured on."""
+    """The data, noise and extent of the results."""
 
     split: str = "test"
     seed: int = 0
     samples: int = 200  # importance samples of log_prob, for each example
-    overview: bool = True  # record what `keras_vae.evaluation.evaluate` gives, beside the verified metrics
+    overview: bool = True  # also record the metrics of `keras_vae.evaluation.evaluate`
 
 
 @dataclasses.dataclass(frozen=True)
 class PublishedSection:
-    """The number of a paper that one of the results stands against."""
+    """The number of a paper to compare one of the results with."""
 
     metric: str
     value: float
@@ -68,9 +69,12 @@ class PublishedSection:
     differences: str = ""
 
 
+Section = typing.TypeVar("Section", DataSection, TrainingSection, EvaluationSection, PublishedSection)
+
+
 @dataclasses.dataclass(frozen=True)
 class Recipe:
-    """One zoo entry's configuration."""
+    """The configuration of one zoo entry or run."""
 
     summary: str
     model: ClassSection
@@ -83,10 +87,10 @@ class Recipe:
 
 
 def read(path: str | Path) -> Recipe:
-    """The recipe of a TOML file.
+    """Return the recipe of a TOML file.
 
     Raises:
-      UserError: no such file, no TOML, an unknown key, a missing one, a wrong type, or a value out of range.
+      UserError: a missing file, invalid TOML, an unknown or missing key, a wrong type, or a value out of range.
     """
     path = Path(path)
     try:
@@ -116,17 +120,19 @@ def read(path: str | Path) -> Recipe:
     return recipe
 
 
-def _class_section(table: Mapping[str, Any], path: Path, name: str, reserved: Mapping[str, str]) -> ClassSection:
+def _class_section(table: Mapping[str, object], path: Path, name: str, reserved: Mapping[str, str]) -> ClassSection:
+    """Return the section of a class and its arguments; `reserved` has the keys to write instead of arguments."""
     arguments = dict(table)
     _check_keys(arguments, {"class", *arguments}, {"class"}, path, f"{name}.")
     _check_type(arguments["class"], str, path, f"{name}.class")
-    for key, home in reserved.items():
+    for key, instead in reserved.items():
         if key in arguments:
-            raise UserError(f"{path}: write {home}, not {name}.{key}: it is one number for the whole run.")
-    return ClassSection(arguments.pop("class"), arguments)
+            raise UserError(f"{path}: write {instead}, not {name}.{key}: it is one number for the whole run.")
+    return ClassSection(str(arguments.pop("class")), arguments)
 
 
-def _section(kind: type, table: Mapping[str, Any], path: Path, name: str) -> Any:
+def _section(kind: type[Section], table: Mapping[str, Any], path: Path, name: str) -> Section:
+    """Return the section of a dataclass, with the types of its fields checked."""
     fields = {field.name: field for field in dataclasses.fields(kind)}
     required = {field.name for field in fields.values() if field.default is dataclasses.MISSING}
     _check_keys(table, set(fields), required, path, f"{name}.")
@@ -136,44 +142,51 @@ def _section(kind: type, table: Mapping[str, Any], path: Path, name: str) -> Any
     return kind(**table)
 
 
-def _check_data_only(value: Any, path: Path) -> None:
-    """Refuse Keras's own serialised objects, anywhere: Keras would import the module that one names."""
+def _check_data_only(value: object, path: Path) -> None:
+    """Refuse serialised Keras objects at any depth: Keras would import the module that they name."""
     if isinstance(value, list):
-        for each in value:
-            _check_data_only(each, path)
+        for element in value:
+            _check_data_only(element, path)
     elif isinstance(value, dict):
-        for key, each in value.items():
+        for key, element in value.items():
             if key in ("class_name", "module", "registered_name"):
                 raise UserError(
                     f"{path}: a recipe is data, and names things that keras_vae knows: {{ name = ... }}. Given: the "
                     f"key {key!r}, of a serialised Keras object."
                 )
-            _check_data_only(each, path)
+            _check_data_only(element, path)
 
 
-def _check_keys(table: Mapping[str, Any], known: set[str], required: set[str], path: Path, prefix: str) -> None:
+def _check_keys(table: Mapping[str, object], allowed: set[str], required: set[str], path: Path, prefix: str) -> None:
+    """Raise UserError for a key that is not allowed, or a required one that is missing."""
     for key in table:
-        if key not in known:
+        if key not in allowed:
             raise UserError(
-                f"{path}: unknown key {prefix}{key}.{nearest(key, known)} Known here: {', '.join(sorted(known))}."
+                f"{path}: unknown key {prefix}{key}.{nearest(key, allowed)} Known here: {', '.join(sorted(allowed))}."
             )
     for key in sorted(required - set(table)):
         raise UserError(f"{path}: the key {prefix}{key} is missing. Required here: {', '.join(sorted(required))}.")
 
 
-def _check_type(value: Any, hint: Any, path: Path, name: str) -> None:
-    allowed = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    plain = tuple({float: (float, int), type(None): ()}.get(each, typing.get_origin(each) or each) for each in allowed)
-    accepted = tuple(kind for each in plain for kind in (each if isinstance(each, tuple) else (each,)))
-    if not isinstance(value, accepted) or (isinstance(value, bool) and bool not in accepted):
-        words = {str: "a string", int: "a whole number", float: "a number", bool: "true or false", dict: "a table"}
+def _check_type(value: object, hint: object, path: Path, name: str) -> None:
+    """Raise UserError unless a value is of a type, such as `str | None`; a whole number is also a float."""
+    union = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    accepted: list[type] = []
+    for member in union:
+        accepted += {float: [float, int], type(None): []}.get(member, [typing.get_origin(member) or member])
+    if list in accepted and isinstance(value, list) and all(type(element) is int for element in value):
+        return
+    if list in accepted or not isinstance(value, tuple(accepted)) or (isinstance(value, bool) and bool not in accepted):
+        words = {str: "a string", int: "a whole number", float: "a number", bool: "true or false", dict: "a table",
+                 list: "a list of whole numbers"}  # fmt: skip
         rule = " or ".join(dict.fromkeys(words[kind] for kind in accepted if kind is not int or float not in accepted))
         raise UserError(f"{path}: {name} must be {rule}. Given: {value!r}.")
 
 
 def _check_ranges(recipe: Recipe, path: Path) -> None:
+    """Raise UserError for a number that is too small, an unknown option, or splits that overlap."""
     data, training, evaluation = recipe.data, recipe.training, recipe.evaluation
-    least = {
+    minimums = {
         "training.epochs": (training.epochs, 1),
         "training.batch_size": (training.batch_size, 1),
         "training.steps_per_execution": (training.steps_per_execution, 1),
@@ -181,8 +194,8 @@ def _check_ranges(recipe: Recipe, path: Path) -> None:
         "evaluation.seed": (evaluation.seed, 0),
         "evaluation.samples": (evaluation.samples, 1),
     }
-    least |= {} if data.labelled is None else {"data.labelled": (data.labelled, 0)}
-    for name, (value, minimum) in least.items():
+    minimums |= {} if data.labelled is None else {"data.labelled": (data.labelled, 0)}
+    for name, (value, minimum) in minimums.items():
         if value < minimum:
             raise UserError(f"{path}: {name} must be {minimum} or more. Given: {value}.")
     if training.precision not in PRECISIONS:

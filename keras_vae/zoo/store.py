@@ -1,4 +1,4 @@
-"""Where the zoo's entries are, and what their files say. Needs no TensorFlow."""
+"""The folders of the zoo's entries, and their files. Needs no TensorFlow."""
 
 import fnmatch
 import json
@@ -16,29 +16,29 @@ _PARTS = ("recipe_sha256", "weights", "evaluation", "metrics", "training", "vers
 
 
 class Entry(NamedTuple):
-    """A zoo entry, or the folder of a run: they have the same files."""
+    """A zoo entry or a run, which have the same files."""
 
     name: str
     folder: Path
 
     @property
     def in_zoo(self) -> bool:
-        """Whether it is the zoo's own, so that its name is enough to load it."""
+        """Return whether it is an entry of the zoo, which is loaded by its name."""
         return self.folder.resolve().parent == root().resolve()
 
     @property
     def reference(self) -> str:
-        """What `load` and the commands are given: the name of a zoo entry, the folder of a run."""
+        """Return the argument for `load` and the commands: the name of a zoo entry, the folder of a run."""
         return self.name if self.in_zoo else self.folder.as_posix()
 
     @property
     def recipe(self) -> recipes.Recipe:
-        """The configuration that made the weights."""
+        """Return the configuration of the weights."""
         return recipes.read(self.folder / RECIPE)
 
     @property
     def results(self) -> dict[str, Any]:
-        """What the program measured; empty before training.
+        """Return the contents of results.json; empty before training.
 
         Raises:
           CorruptFileError: the file is not what training wrote.
@@ -59,19 +59,19 @@ class Entry(NamedTuple):
 
 
 def root() -> Path:
-    """The zoo's folder: the wheel's if there is one, else the checkout's."""
+    """Return the zoo's folder: the wheel's if there is one, else the checkout's."""
     packaged = Path(__file__).parents[1] / "_zoo"
     return packaged if packaged.is_dir() else Path(__file__).parents[2] / "zoo"
 
 
 def names(pattern: str = "*") -> list[str]:
-    """The names of the trained models, sorted; `pattern` is a glob such as `"*mnist*"`."""
-    found = (path.parent.name for path in root().glob(f"*/{RECIPE}"))
-    return sorted(name for name in found if fnmatch.fnmatchcase(name, pattern))
+    """Return the sorted names of the trained models that match a glob such as `"*mnist*"`."""
+    folders = (path.parent.name for path in root().glob(f"*/{RECIPE}"))
+    return sorted(name for name in folders if fnmatch.fnmatchcase(name, pattern))
 
 
 def entry(name: str | Path) -> Entry:
-    """The zoo entry `name`, or the run in the folder `name`; a `Path` is always a folder.
+    """Return the zoo entry `name`, or the run in the folder `name`; a `Path` is always a folder.
 
     Raises:
       UserError: neither; the message has the nearest names.
@@ -88,15 +88,17 @@ def entry(name: str | Path) -> Entry:
 
 
 def checked_weights(where: Entry) -> Path:
-    """The weights file, after comparing it with the SHA-256 that training recorded.
+    """Return the path of the weights, after comparing them with the SHA-256 that training recorded.
 
     Raises:
       CorruptFileError: missing, truncated or changed; names the file, both hashes and the command that repairs it.
     """
     path = where.folder / WEIGHTS
-    expected = where.results.get("weights", {}).get("sha256")
-    if expected is None:
-        raise CorruptFileError(f"{where.name} is not trained: {where.folder / RESULTS} has no weights. {repair(where)}")
+    if not (where.folder / RESULTS).is_file():
+        raise CorruptFileError(
+            f"{where.name} is not trained to its end: {where.folder / RESULTS} is missing. {repair(where)}"
+        )
+    expected = where.results["weights"]["sha256"]
     actual = sha256(path) if path.is_file() else "missing"
     if actual != expected:
         size = f", {path.stat().st_size} of {where.results['weights']['bytes']} bytes" if path.is_file() else ""
@@ -108,10 +110,16 @@ def checked_weights(where: Entry) -> Path:
 
 
 def repair(where: Entry) -> str:
-    """The command that puts an entry's files right."""
+    """A sentence with the command that puts the files of an entry right.
+
+    A run without results is trained on: its checkpoint has the weights, which `--overwrite` would discard.
+    """
     if not where.in_zoo:
         recipe, folder = (shlex.quote(str(path)) for path in (where.folder / RECIPE, where.folder))
-        command = f"keras-vae train {recipe} --output {folder} --overwrite"
+        command = f"keras-vae train {recipe} --output {folder}"
+        if not (where.folder / RESULTS).is_file():
+            return f"To finish it: {command}"
+        command += " --overwrite"
     elif root().name == "_zoo":
         command = "pip install --force-reinstall --no-deps keras_vae"
     else:

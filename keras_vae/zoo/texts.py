@@ -1,16 +1,16 @@
-"""The sequences that a card shows as text, of a model of tokens, where another has pictures."""
+"""What a card shows of a model of tokens, where another has pictures: sequences as text."""
 
 import contextlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_vae import tasks
 from keras_vae.data import words
 from keras_vae.errors import NotApplicable
+from keras_vae.tasks.interpolation import interpolate
 from keras_vae.zoo import recipes
-from keras_vae.zoo.examples import condition_of, examples_of
+from keras_vae.zoo.examples import Examples, condition_of, examples_of
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
@@ -19,22 +19,27 @@ EXAMPLES, SAMPLES, WAYS, STEPS = 12, 24, 5, 7
 
 
 def numbers(tokens: np.ndarray) -> list[str]:
-    """Return token ids as numbers, each sequence up to its first 0."""
+    """Token ids as numbers, each sequence up to its first 0."""
     ends = [np.append(row, 0).tolist().index(0) for row in tokens]
     return [" ".join(map(str, row[:end])) for row, end in zip(tokens, ends, strict=True)]
 
 
 # Data whose tokens spell something: name -> from tokens to text.
-SPELLED: dict[str, Callable[[np.ndarray], list[str]]] = {"words": words.to_text}
+SPELLED: dict[str, Callable[[Any], list[str]]] = {"words": words.to_text}
 
 
-def spelling(recipe: recipes.Recipe) -> Callable[[np.ndarray], list[str]]:
-    """Return the function from tokens `(batch, length)` of a recipe's data to one text for each."""
+def spelling(recipe: recipes.Recipe) -> Callable[[Any], list[str]]:
+    """What writes the tokens `(batch, length)` of a recipe's data as text, one each."""
     return SPELLED.get(recipe.data.name, numbers)
 
 
-def shown(model: "VAE", recipe: recipes.Recipe) -> dict[str, list[list[str]]]:
-    """Return sequences as text: `{}` for a model of anything but tokens.
+def shown(model: "VAE", recipe: recipes.Recipe, examples: Examples | None = None) -> dict[str, list[list[str]]]:
+    """Sequences as text: `{}` for a model of anything but tokens.
+
+    Args:
+      model: of the recipe.
+      recipe: of the model.
+      examples: of the recipe's evaluation split; read by default.
 
     Returns:
       `reconstructed`: rows of a sequence and what comes back; `sampled`: one row, from the prior; `interpolated`: rows
@@ -43,15 +48,16 @@ def shown(model: "VAE", recipe: recipes.Recipe) -> dict[str, list[list[str]]]:
     """
     if model.x_spec().kind != "tokens":
         return {}
-    examples, spell = examples_of(recipe), spelling(recipe)
+    examples, spell = examples_of(recipe) if examples is None else examples, spelling(recipe)
     x, condition = examples.images[:EXAMPLES], condition_of(model, examples)
-    reconstructed = spell(model.reconstruct(x, None if condition is None else condition[:EXAMPLES]))
-    texts = {"reconstructed": [list(pair) for pair in zip(spell(x), reconstructed, strict=True)]}
+    given = None if condition is None else condition[:EXAMPLES]
+    back = spell(model.reconstruct(x, given))
+    found = {"reconstructed": [list(pair) for pair in zip(spell(x), back, strict=True)]}
     if model.conditional:  # each draw would need a condition
-        return texts
+        return found
     with contextlib.suppress(NotApplicable):  # no prior
-        texts["sampled"] = [spell(model.sample(SAMPLES, seed=recipe.evaluation.seed))]
+        found["sampled"] = [spell(model.sample(SAMPLES, seed=recipe.evaluation.seed))]
     if model.latent_kind == "code":
-        ways = tasks.interpolate(model, x[:WAYS], x[WAYS : 2 * WAYS], STEPS)
-        texts["interpolated"] = [spell(way) for way in ways]
-    return texts
+        ways = interpolate(model, x[:WAYS], x[WAYS : 2 * WAYS], STEPS)
+        found["interpolated"] = [spell(way) for way in ways]
+    return found

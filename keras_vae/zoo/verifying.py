@@ -8,7 +8,8 @@ from keras_vae.errors import CorruptFileError
 from keras_vae.evaluation.estimates import Estimate
 from keras_vae.evaluation.evaluation import Evaluation
 from keras_vae.evaluation.metrics import run
-from keras_vae.zoo import evaluations, fitted, runs, store
+from keras_vae.zoo import evaluations, priors, store
+from keras_vae.zoo.loading import load
 
 # Nats, and squared error. The same weights, digits and noise give the same numbers but for rounding, which moves a mean
 # over the test digits by less than a thousandth; another binarisation, split or weights file moves it by tenths.
@@ -78,7 +79,7 @@ def verify(name: str | Path, log_prob: bool = True) -> dict[str, Comparison]:
     entry = store.entry(name)
     recorded = {key: row for key, row in entry.results["metrics"].items() if log_prob or key != "log_prob"}
     samples = None if log_prob else 0
-    evaluation = evaluations.evaluation_of(entry.recipe, runs.load(name), samples=samples, prior=fitted.prior(name))
+    evaluation = evaluations.evaluation_of(entry.recipe, load(name), samples=samples, prior=priors.prior(name))
     measured = card_metrics(evaluation)
     gone = sorted(recorded.keys() - measured.keys())
     if gone:

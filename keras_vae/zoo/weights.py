@@ -1,7 +1,7 @@
-"""Weights on disk: float16, without optimizers, as `.weights.h5` that plain `load_weights` reads back."""
+"""Weights on disk: float16, without optimizers, in a `.weights.h5` that `load_weights` reads."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import h5py
 import numpy as np
@@ -20,8 +20,8 @@ _OPTIMIZERS = ("optimizer", "extra_optimizers")
 def write_float16(model: "VAE", path: str | Path) -> None:
     """Write the weights of `model` to `path`, float32 as float16.
 
-    Counters keep their type, and so do the statistics of normalisation layers: a running variance can be smaller than
-    float16 can tell from zero.
+    Counters keep their type, and so do the statistics of normalisation layers: a running variance may underflow in
+    float16.
 
     Raises:
       UserError: a weight that float16 cannot hold, or no room for the file.
@@ -36,21 +36,25 @@ def write_float16(model: "VAE", path: str | Path) -> None:
 
 
 def require_room(path: Path, model: "VAE", files: int = 1) -> None:
-    """Raise OSError unless there is room for the weights and optimizers of `model`: on a full disk HDF5 crashes.
+    """Raise OSError unless there is room for the weights and optimizers of `model`; on a full disk HDF5 crashes.
 
     Args:
-      path: where Keras will write them.
+      path: the file that Keras will write.
       model: a model of this library.
-      files: how many such files there are at the same time.
+      files: the number of such files that exist at the same time.
     """
-    known = model.optimizers if hasattr(model, "optimizers") else [getattr(model, "optimizer", None)]
-    optimizers = [each for each in known if each is not None]  # none before compile
-    held = [*model.variables, *(variable for optimizer in optimizers for variable in optimizer.variables)]
-    sizes = (int(np.prod(each.shape)) * np.dtype(each.dtype).itemsize + _OVERHEAD for each in held)
+    # There are none before compile.
+    optimizers = model.optimizers if hasattr(model, "optimizers") else [getattr(model, "optimizer", None)]
+    variables = [
+        *model.variables,
+        *(variable for optimizer in optimizers if optimizer for variable in optimizer.variables),
+    ]
+    sizes = (int(np.prod(variable.shape)) * np.dtype(variable.dtype).itemsize + _OVERHEAD for variable in variables)
     require_bytes(path, files * sum(sizes))
 
 
-def _copy(source: Any, target: Any, path: str) -> None:
+def _copy(source: h5py.Group, target: h5py.Group, path: str) -> None:
+    """Copy a group without optimizers, float32 as float16."""
     for key, value in source.attrs.items():
         if key != "name":  # a layer's running number in this process: the same weights are the same bytes
             target.attrs[key] = value

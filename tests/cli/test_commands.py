@@ -229,7 +229,7 @@ def test_a_file_does_not_take_the_place_of_a_folder(call, run, tmp_path):
 COMMANDS = {
     "list": ["PATTERN", "--json"],
     "show": ["NAME", "--json"],
-    "train": ["NAME", "--output", "--overwrite", "--tensorboard", "--json", "recipe.toml", "goes on where it was"],
+    "train": ["NAME", "--output", "--overwrite", "--tensorboard", "--json", "recipe.toml", "resumes a run"],
     "evaluate": [
         "NAME",
         "--split",

@@ -1,25 +1,44 @@
-"""The command line as a process: what starts at once, and what a shell sees."""
+"""The command line as a process: its imports, and what a shell sees."""
 
+import inspect
 import os
-import resource
 import sys
+import textwrap
 
 import pytest
 
+from keras_vae import cli
 from tests import toy_runs
 
+# All that `list` needs from elsewhere: typer and rich, and pydantic for the recipes, each with its dependencies.
+LIGHT = {"annotated_doc", "annotated_types", "click", "colorama", "markdown_it", "mdurl", "pydantic", "pydantic_core",
+         "pygments", "rich", "shellingham", "typer", "typing_extensions", "typing_inspection"}  # fmt: skip
+ROOMS = {"cli", "errors", "files", "lazy", "registry", "types", "zoo"}
 
-def seconds_of_processor(words, folder):
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    done = toy_runs.cli(words, folder)
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+
+def test_list_imports_and_reads_little(tmp_path):
+    """Counted, not timed: no array library, no model, and no file of the zoo that is larger than a card."""
+    script = """
+        import builtins, io, os, sys
+        imported, files = set(sys.modules), []
+        sys.addaudithook(lambda event, args: files.append(args[0]) if event == "open" else None)
+        from keras_vae.cli import main
+        try:
+            main(["list"])
+        except SystemExit as left:
+            assert not left.code
+        new = set(sys.modules) - imported
+        print("TOP", *{name.partition(".")[0] for name in new if not name.startswith("_sysconfigdata")})
+        print("ROOMS", *{name.split(".")[1] for name in new if name.startswith("keras_vae.")})
+        read = [str(name) for name in files if "/zoo/" in str(name) and ".py" not in str(name)]
+        print("FILES", *{os.path.basename(name) for name in read if not os.path.isdir(name)})
+    """
+    done = toy_runs.python(["-c", textwrap.dedent(script)], tmp_path)
     assert done.returncode == 0, done.stderr
-    return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-
-def test_list_answers_at_once(tmp_path):
-    """In processor time, and the least of five: on a busy machine the wall clock measures the neighbours."""
-    assert min(seconds_of_processor(["list"], tmp_path) for _ in range(5)) < 0.5
+    counted = {line.split()[0]: set(line.split()[1:]) for line in done.stdout.splitlines()[-3:]}
+    assert counted["TOP"] - set(sys.stdlib_module_names) <= {"keras_vae", *LIGHT}
+    assert counted["ROOMS"] <= ROOMS
+    assert counted["FILES"] == {"recipe.toml", "results.json"}
 
 
 def test_a_mistake_in_a_real_process_is_one_line(tmp_path):
@@ -52,3 +71,15 @@ def test_a_reader_that_leaves_early(tmp_path):
         tmp_path,
     )  # fmt: skip
     assert "Traceback" not in done.stdout
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_help_is_shown_in_whole_paragraphs(name, monkeypatch, capsys):
+    """Lines break where the terminal ends, and not where they do in the source."""
+    monkeypatch.setenv("COLUMNS", "2000")
+    with pytest.raises(SystemExit) as left:
+        cli.main([name, "--help"])
+    assert left.value.code == 0
+    shown = [line.strip() for line in capsys.readouterr().out.splitlines()]
+    for paragraph in (inspect.getdoc(cli.COMMANDS[name]) or "").split("\n\n"):
+        assert " ".join(paragraph.split()) in shown

@@ -10,7 +10,7 @@ from keras_vae.zoo.examples import examples_of
 from tests import toy_runs
 from tests.cli.test_commands import call as call
 from tests.cli.test_commands import document, error
-from tests.pages.test_model_report import Balanced
+from tests.pages.test_html import Balanced
 
 slow = pytest.mark.slow  # each command traces graphs of its own
 
@@ -18,7 +18,10 @@ slow = pytest.mark.slow  # each command traces graphs of its own
 def test_an_interpolation_has_the_images_themselves_at_its_ends(call, run, tmp_path, monkeypatch):
     """The fast sibling of the pictures: what is drawn, as Python gives it."""
     drawn = []
-    monkeypatch.setattr(plots, "rows", lambda images, path, **labels: drawn.append((images, labels["columns"])))
+    rows = plots.rows
+    monkeypatch.setattr(
+        plots, "rows", lambda images, columns: drawn.append((images, columns)) or rows(images, columns=columns)
+    )
     answer = document(call("interpolate", run, "--json", "--count", 2, "--steps", 3))
     assert answer == {"file": "runs/toy/interpolation.png", "shape": [2, 3, 28, 28, 1]}
     x = examples_of(zoo.card(run).recipe).images
@@ -78,7 +81,7 @@ def test_anomalies_of_each_kind(call, run, tmp_path):
         )
         assert (tmp_path / answer["file"]).read_bytes().startswith(b"\x89PNG")
     code, out, _ = call("anomaly", run, "--count", 20, "--score", "reconstruction", "--score", "log_prob")
-    assert code == 0 and "AUPRC" in out and "±" in out and "10 strange ones" in out
+    assert code == 0 and "AUPRC" in out and "±" in out and "10 anomalies to judge" in out
     assert "reconstruction" in out and "log_prob" in out and "elbo" not in out
 
 

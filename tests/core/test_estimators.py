@@ -54,3 +54,20 @@ def test_seeds_choose_the_noise(model):
     first, again, other = (importance_weighted(model, inputs, 4, seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert not np.array_equal(first, other)
+
+
+def test_two_closures_of_one_name_are_two_graphs(model):
+    def scaled_by(factor):
+        def scaled(x):
+            return factor * x
+
+        return scaled
+
+    twice, thrice = scaled_by(2.0), scaled_by(3.0)
+    assert twice.__qualname__ == thrice.__qualname__
+    assert [float(model.functions.of(each)(np.float32(1.0))) for each in (twice, thrice)] == [2.0, 3.0]
+
+
+def test_a_method_of_the_model_is_one_graph(model):
+    """A bound method is a new object each time it is read: equal ones are one graph."""
+    assert model.functions.of(model.code) is model.functions.of(model.code)

@@ -51,6 +51,18 @@ def test_labels_stay_with_their_images():
             np.testing.assert_array_equal(batch["x"], plain[batch["y"]])
 
 
+def test_several_labels_by_name_stay_with_their_images():
+    named = {"place": LABELS, "half": LABELS / 2}
+    for training in (False, True):
+        for batch in made(training, labels=named).as_numpy_iterator():
+            expected = [np.flatnonzero(np.isclose(LEVELS / 255, image).all((1, 2, 3)))[0] for image in batch["x"]]
+            np.testing.assert_array_equal(batch["y"]["place"], expected)
+            np.testing.assert_array_equal(batch["y"]["half"], batch["y"]["place"] / 2)
+    assert pixels_of(made(labels=named)).labels.keys() == named.keys()
+    with pytest.raises(UserError, match=r"one label for each image\. Given: 3 labels, 50 images"):
+        made(labels={"place": LABELS, "half": LABELS[:3]})
+
+
 def test_order_is_a_function_of_seed_and_epoch():
     first, again, other = (made(training=True, seed=seed) for seed in (1, 1, 2))
     orders = [epoch_of(first, "y").tolist() for _ in range(3)]

@@ -69,25 +69,22 @@ def real(tmp_path_factory):
     return export.export(zoo.load("beta_vae_mnist"), tmp_path_factory.mktemp("real") / "out", ("onnx",)).path
 
 
-def test_opening_takes_less_than_a_third_of_a_second(real):
-    """From the start of Python, with the imports of numpy and onnxruntime, to the first decoded image.
-
-    Of processor time, the best of three: while other processes run, seconds by the clock are mostly theirs. One thread,
-    so that those of a pool, which wait by spinning, are not counted. Nothing else is imported that is not Python's own.
-    """
+def test_opening_imports_only_numpy_and_onnxruntime(real):
+    """From the start of Python to the first decoded image: other than these two, only Python's own modules and the
+    bundle's readers are imported. Counted, as seconds depend on the machine."""
     code = (
-        "import time; import numpy, onnxruntime; before = set(sys.modules); from keras_vae import runtimes\n"
+        "import numpy, onnxruntime; before = set(sys.modules); from keras_vae import runtimes\n"
         "runtime = runtimes.open(sys.argv[1], 'onnxruntime', threads=1)\n"
         "runtime.decode(numpy.zeros((1, *runtime.bundle.graphs['decoder']['inputs']['z']['shape'][1:])))\n"
-        "print(time.process_time())\n"
-        "print(*{name.partition('.')[0] for name in set(sys.modules) - before} - set(sys.stdlib_module_names))"
+        "new = set(sys.modules) - before\n"
+        "print(*{name.partition('.')[0] for name in new} - set(sys.stdlib_module_names))\n"
+        "print(*{name.split('.')[1] for name in new if name.startswith('keras_vae.')})"
     )
-    seconds = []
-    for _ in range(3):
-        time, imported = python(code, real).stdout.splitlines()
-        seconds.append(float(time))
-        assert set(imported.split()) <= {"keras_vae", "numpy", "onnxruntime"}
-    assert min(seconds) < 0.3, seconds
+    done = python(code, real)
+    assert done.returncode == 0, done.stderr
+    imported, rooms = (set(line.split()) for line in done.stdout.splitlines())
+    assert imported <= {"keras_vae", "numpy", "onnxruntime"}
+    assert rooms <= {"checks", "errors", "files", "lazy", "registry", "runtimes", "types"}
 
 
 def test_opening_reads_each_file_once(real, monkeypatch):

@@ -11,6 +11,7 @@ from keras_vae.errors import UserError
 from keras_vae.evaluation.latent import kl_per_dimension
 from keras_vae.export import check, export
 from keras_vae.models import CVAE
+from keras_vae.types import Spec
 from tests.core.test_linear_gaussian import LATENT, PIXELS, SCALE, SHAPE, Truth, set_exact
 from tests.digits import assert_learned, assert_likelier, digits, held_out_log_px, log_px_by_digit, trained
 from tests.models.equations import X, assert_comes_back, assert_refused, gradient_of, terms_of
@@ -184,7 +185,7 @@ def test_vectors_that_do_not_fit(condition, message):
 
 
 def test_arguments():
-    rule = r"A CVAE has either num_classes or condition_dim\. Given: num_classes="
+    rule = r"A CVAE has either num_classes or condition_dim, or conditions by name\. Given: num_classes="
     assert_refused(CVAE, {}, rule)
     assert_refused(CVAE, {"num_classes": 3, "condition_dim": 2}, rule)
     assert_refused(CVAE, {"num_classes": -3}, r"num_classes must be a whole number, 0 or more\. Given: -3")
@@ -309,3 +310,107 @@ def test_labels_are_checked_before_a_step_and_datasets_carry_them():
     assert logs == model.evaluate(x, labels, batch_size=8, verbose=0, return_dict=True)
     images = model.predict({"x": x, "y": labels}, verbose=0)
     np.testing.assert_allclose(images, model.reconstruct(x, labels), rtol=1e-5, atol=1e-6)
+
+
+NAMED = {"category": 3, "style": {"dim": 2}}
+BOTH = {"category": Y, "style": VECTORS.astype("float32")}
+
+
+class TestNamedConditions:
+    """Several conditions are one vector: the labels' one-hot rows, and the other numbers, side by side."""
+
+    joined = np.concatenate([[[y == k for k in range(3)] for y in Y], VECTORS], axis=-1).astype("float32")
+
+    @pytest.mark.parametrize("learned_prior", [False, True])
+    def test_they_equal_one_condition_of_all_their_numbers(self, learned_prior):
+        arguments = {"learned_prior": learned_prior, "dtype": "float64"}
+        named, one = toy(CVAE, conditions=NAMED, **arguments), toy(CVAE, condition_dim=5, **arguments)
+        one.set_weights(named.get_weights())
+        assert named.condition_spec() == {
+            "category": Spec((), "int32", "label", 3), "style": Spec((2,), "float32", "vector")
+        }  # fmt: skip
+        for method in ("encode", "reconstruct", "elbo"):
+            results = [getattr(model, method)(X, condition=y) for model, y in ((named, BOTH), (one, self.joined))]
+            np.testing.assert_array_equal(*results)
+        np.testing.assert_array_equal(
+            named.log_prob(X, samples=4, condition=BOTH), one.log_prob(X, samples=4, condition=self.joined)
+        )
+        z = named.encode(X, BOTH)
+        np.testing.assert_array_equal(named.decode(z, BOTH), one.decode(z, self.joined))
+        np.testing.assert_array_equal(named.sample(16, condition=BOTH), one.sample(16, condition=self.joined))
+
+    def test_they_train_and_evaluate_as_one(self):
+        models = [compiled(CVAE, conditions=NAMED), compiled(CVAE, condition_dim=5)]
+        models[1].set_weights(models[0].get_weights())
+        logs = []
+        for model, y in zip(models, (BOTH, self.joined), strict=True):
+            model.fit(X, y, batch_size=8, epochs=2, validation_data=(X, y), verbose=0)
+            logs.append(model.evaluate(X, y, batch_size=8, verbose=0, return_dict=True))
+        assert same(*map(weights, models)) and logs[0] == logs[1]
+        dataset = batches(X, BOTH, batch_size=8, training=False)
+        assert models[0].evaluate(dataset, verbose=0, return_dict=True) == logs[0]
+        users = tf.data.Dataset.from_tensor_slices({"x": X, "y": BOTH}).batch(8)
+        assert models[0].evaluate(users, verbose=0, return_dict=True) == logs[0]
+        np.testing.assert_allclose(
+            models[0].predict({"x": X, "y": BOTH}, verbose=0), models[0].reconstruct(X, BOTH), rtol=1e-5, atol=1e-6
+        )
+
+    def test_one_named_condition_is_a_mapping_too(self):
+        named, one = toy(CVAE, conditions={"category": 3}), toy(CVAE, num_classes=3)
+        one.set_weights(named.get_weights())
+        np.testing.assert_array_equal(named.encode(X, {"category": Y}), one.encode(X, Y))
+        assert named.condition_classes == 0 and one.condition_classes == 3
+
+    def test_what_does_not_fit_is_refused_by_name(self):
+        model = compiled(CVAE, conditions=NAMED)
+        for condition, message in (
+            (None, r"A CVAE needs a condition for each of the 16 examples"),
+            (Y, r"have names: give a mapping of the arrays category, style\. Given: ndarray"),
+            ({"category": Y}, r"Given: a mapping of \['category'\]"),
+            ({**BOTH, "size": Y}, r"Given: a mapping of \['category', 'style', 'size'\]"),
+            ({**BOTH, "category": Y + 1}, r"category must lie from 0 to 2"),
+            ({**BOTH, "style": VECTORS[:, :1]}, r"style must have shape \(batch, 2\)"),
+            ({**BOTH, "style": VECTORS[:5]}, r"one style for each example\. Given: 5 for 16"),
+        ):
+            for call in (model.encode, model.elbo):
+                with pytest.raises(UserError, match=message):
+                    call(X, condition=condition)
+            if condition is None or "style" not in message:
+                with pytest.raises(UserError, match=message):
+                    model.fit(X, condition, batch_size=8, verbose=0)
+        with pytest.raises(UserError, match=r"one label for each image\. Given: 5 labels, 16 images"):
+            model.fit(X, {**BOTH, "style": VECTORS[:5]}, batch_size=8, verbose=0)
+
+    def test_arguments(self):
+        assert_refused(
+            CVAE, {"conditions": NAMED, "num_classes": 3}, r"either num_classes or condition_dim, or conditions"
+        )
+        assert_refused(CVAE, {"conditions": {}}, r"conditions are a mapping")
+        assert_refused(CVAE, {"conditions": [3, 4]}, r"conditions are a mapping.*Given: \[3, 4\]")
+        assert_refused(CVAE, {"conditions": {"x": 3}}, r"name is an input of the exported graphs.*Given: 'x'")
+        assert_refused(CVAE, {"conditions": {"a b": 3}}, r"letters, digits and _.*Given: 'a b'")
+        assert_refused(CVAE, {"conditions": {"style": 0}}, r"classes of the condition style must be a whole number")
+        assert_refused(CVAE, {"conditions": {"style": {"size": 2}}}, r"The condition style is a number of classes, or")
+        assert_comes_back(toy(CVAE, conditions=NAMED), num_classes=0, condition_dim=0, conditions=NAMED)
+
+    def test_a_saved_model_comes_back(self, tmp_path):
+        model = compiled(CVAE, conditions=NAMED, learned_prior=True)
+        model.save(tmp_path / "model.keras")
+        again = keras.saving.load_model(tmp_path / "model.keras")
+        np.testing.assert_array_equal(again.encode(X, BOTH), model.encode(X, BOTH))
+
+    def test_exported_graphs_have_an_input_for_each(self, tmp_path):
+        model = toy(CVAE, conditions=NAMED, learned_prior=True)
+        bundle = export(model, tmp_path / "out", ("onnx",))
+        described = bundle.graphs["encoder"]["inputs"]
+        assert list(described) == ["x", "category", "style"]
+        assert list(bundle.graphs["decoder"]["inputs"]) == ["z", "category", "style"]
+        assert described["category"] == {"shape": [None], "dtype": "int32", "kind": "label", "classes": 3}
+        assert described["style"] == {"shape": [None, 2], "dtype": "float32", "kind": "vector"}
+        runtime, codes = runtimes.open(bundle, "onnxruntime"), model.encode(X, BOTH)
+        np.testing.assert_allclose(runtime.encode(X, **BOTH), codes, rtol=0, atol=1e-5)
+        np.testing.assert_allclose(runtime.decode(codes, **BOTH), model.reconstruct(X, BOTH), rtol=0, atol=1e-5)
+        with pytest.raises(UserError, match="The encoder takes the inputs x, category, style"):
+            runtime.encode(X, category=Y)
+        with pytest.raises(UserError, match="category must lie from 0 to 2"):
+            runtime.encode(X, category=Y + 5, style=VECTORS)

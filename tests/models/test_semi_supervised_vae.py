@@ -159,7 +159,7 @@ class TestADiscreteModel:
 
         class Nodes(tfd.Independent):
             def sample(self, count, seed):
-                assert count == len(places)
+                assert count == (len(places),)
                 return tf.constant(places)
 
         held, model.prior = (

@@ -67,7 +67,7 @@ def test_errors_of_the_rates_are_binomial_and_that_of_precision_is_its_spread_ov
     """60 data sets of two Gaussians a deviation apart. A deviation from 60 draws is known to 9 %; three of those, and
     the 5 % of the bootstrap."""
     generator = np.random.default_rng(0)
-    found = [tasks.detection(generator.normal(size=80), generator.normal(1, 1, 50), chosen=1.0) for _ in range(60)]
+    found = [tasks.detection(generator.normal(size=80), generator.normal(1, 1, 50), cutoff=1.0) for _ in range(60)]
     for field in ("auprc", "false_positive_rate", "true_positive_rate"):
         values, errors = ([getattr(each, name) for each in found] for name in (field, f"{field}_standard_error"))
         assert np.mean(errors) == pytest.approx(np.std(values), rel=0.32), field
@@ -87,12 +87,12 @@ def test_average_precision_under_weights_against_scikit_learns():
 
 def test_what_is_judged_is_kept():
     found = tasks.judge([0.0, 1.0, 2.0, 3.0], [2.5, 3.5], [4.0], 0.3)
-    assert found.detection == tasks.detection([2.5, 3.5], [4.0], chosen=2.0)
+    assert found.detection == tasks.detection([2.5, 3.5], [4.0], cutoff=2.0)
     assert [each.tolist() for each in found[1:]] == [[0.0, 1.0, 2.0, 3.0], [2.5, 3.5], [4.0]]
 
 
 def test_a_threshold_set_elsewhere_is_used():
-    found = tasks.detection([0.0, 1.0, 2.0, 3.0], [2.5, 9.0], chosen=1.5)
+    found = tasks.detection([0.0, 1.0, 2.0, 3.0], [2.5, 9.0], cutoff=1.5)
     assert (found.threshold, found.false_positive_rate, found.true_positive_rate) == (1.5, 0.5, 1.0)
 
 

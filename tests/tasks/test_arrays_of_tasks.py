@@ -171,7 +171,10 @@ def test_with_few_labels_a_pretrained_encoder_learns_digits_better_than_a_new_on
         (lambda m, x: tasks.impute(m, x, np.ones(x.shape)), r"Given: float64 of shape"),
         (lambda m, x: tasks.impute(m, x * 0.5, np.ones(x.shape, bool)), "A Bernoulli likelihood is a probability"),
         (lambda m, x: tasks.impute(m, x * np.nan, np.ones(x.shape, bool)), "x must be finite"),
-        (lambda m, x: tasks.impute(tiny(), VALID, VALID > 0), r"Missing pixels are of images\. .*whose x is tokens"),
+        (
+            lambda m, x: tasks.impute(tiny(), VALID, VALID > 0),
+            r"Imputation needs a model of images\. .*whose x is tokens",
+        ),
         (lambda m, x: tasks.code_length(toy(likelihood="gaussian"), x), "Given: Gaussian, a density"),
         (lambda m, x: tasks.code_length(tiny(), VALID), r"a code of images\. Given: a SequenceVAE, whose x is tokens"),
         (lambda m, x: tasks.code_length(m, x * np.nan), "x must be finite"),
@@ -179,9 +182,9 @@ def test_with_few_labels_a_pretrained_encoder_learns_digits_better_than_a_new_on
         (lambda m, x: tasks.code_length(m, x[:1]), "A standard error needs two images or more"),
         (lambda m, x: tasks.code_length(toy(AE), x), "AE has no distribution over codes"),
         (lambda m, x: tasks.to_plane(x), "codes must have shape"),
-        (lambda m, x: tasks.to_plane(np.ones((9, 3))), "A plane is of codes that differ. Given: 9 times the same"),
+        (lambda m, x: tasks.to_plane(np.ones((9, 3))), "A projection needs codes that differ. Given: 9 equal ones"),
         (lambda m, x: tasks.to_plane(x[:, 0, :, 0], "umap"), "method is one of pca, tsne"),
-        (lambda m, x: tasks.to_plane(x[:, 0, :, 0], "tsne"), r"tsne needs 32 codes or more, here\. Given: 4"),
+        (lambda m, x: tasks.to_plane(x[:, 0, :, 0], "tsne"), r"tsne needs 32 codes or more\. Given: 4"),
         (lambda m, x: tasks.to_plane(np.full((9, 3), np.nan)), "codes must be finite"),
         (
             lambda m, x: tasks.to_plane(np.zeros((9, 3)), "tsne", perplexity=np.nan),

@@ -246,7 +246,7 @@ def test_bad_arguments(model, call, message):
 def test_models_without_what_is_needed():
     x = binary(2)
     discrete = VQVAE(image_shape=(4, 4, 1), code_shape=(3,), entries=4, embedding_dim=2, encoder=mlp(), decoder=mlp())
-    message = r"moves a code of real numbers\. Given: VQVAE, whose code is codes of shape \(3,\), integers"
+    message = r"needs real-valued codes\. Given: VQVAE, whose code is codes of shape \(3,\), integers"
     for path in ("codes", "posteriors"):
         with pytest.raises(UserError, match=message):
             tasks.interpolate(discrete, x, x, path=path)

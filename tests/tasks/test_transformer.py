@@ -90,3 +90,29 @@ def test_in_a_pipeline_it_names_its_columns():
     pipeline = make_pipeline(StandardScaler(), VAETransformer(**SMALL))
     assert pipeline.fit_transform(rows).shape == (40, 2)
     assert list(pipeline.get_feature_names_out()) == ["vaetransformer0", "vaetransformer1"]
+
+
+def test_the_number_of_samples_may_change_after_a_score():
+    """The estimate is that of a fitted copy which has the number from the start, and it climbs with the samples."""
+    rows = np.random.default_rng(0).normal(size=(20, 2))
+    model = VAETransformer(**SMALL, samples=1).fit(rows)
+    first = model.score_samples(rows)
+    copy = pickle.loads(pickle.dumps(model)).set_params(samples=300)
+    more = model.set_params(samples=300).score_samples(rows)
+    np.testing.assert_allclose(more, copy.score_samples(rows), rtol=1e-10)
+    assert more.mean() > first.mean()
+
+
+def test_a_density_is_traced_once_for_each_number_of_samples(monkeypatch):
+    rows = np.random.default_rng(0).normal(size=(20, 2))
+    model, traces = VAETransformer(**SMALL, samples=2).fit(rows), []
+    log_weights = model.model_.log_weights
+
+    def counted(x, samples, *args, **kwargs):
+        traces.append(samples)
+        return log_weights(x, samples, *args, **kwargs)
+
+    monkeypatch.setattr(model.model_, "log_weights", counted)
+    for samples in (2, 2, 3, 2):
+        model.set_params(samples=samples).score_samples(rows)
+    assert traces == [2, 3]

@@ -86,7 +86,7 @@ def test_without_a_kl_for_each_dimension_the_codes_give_order_and_scale():
             moved[dimension] = codes[:, dimension].mean() + value * codes[:, dimension].std()
             np.testing.assert_allclose(walk.images[row, column], model.decode(moved[None])[0], atol=1e-6)
     assert walk.labels[0].endswith(" variance")
-    with pytest.raises(UserError, match=r"The spread of codes, .* needs two images or more\. Given: 1\."):
+    with pytest.raises(UserError, match=r"the variance of its codes, and so two images or more\. Given: 1\."):
         traverse(model, x[:1])
 
 
@@ -154,7 +154,7 @@ def test_a_learned_prior_gives_centre_and_scale():
 
 def test_integer_codes_are_refused():
     model = VQVAE(code_shape=(3,), entries=5, embedding_dim=2, **PIXELS)
-    with pytest.raises(UserError, match=r"moves a code of numbers\. Given: a VQVAE, whose codes are integers"):
+    with pytest.raises(UserError, match=r"needs real-valued codes\. Given: a VQVAE, whose codes are integers"):
         traverse(model, binary(3))
 
 

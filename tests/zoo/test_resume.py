@@ -162,11 +162,11 @@ def test_ctrl_c_in_the_middle_of_training(tmp_path):
     finished = progress(tmp_path)["epochs"]
     assert finished >= 1
 
-    from keras_vae.zoo import checkpoints, recipes, runs
+    from keras_vae.zoo import checkpoints, loading, optimizers, recipes
 
     recipe = recipes.read(tmp_path / "toy.toml")
-    model = runs.build(recipe)
-    model.compile(runs.optimizers(recipe.training.optimizer), jit_compile=False)
+    model = loading.build(recipe)
+    model.compile(optimizers.from_spec(recipe.training.optimizer), jit_compile=False)
     restored = checkpoints.restore(model, tmp_path / "out/checkpoint.weights.h5")
     assert restored.epochs == finished
     assert int(model.step.numpy()) == int(model.optimizer.iterations.numpy()) == 10 * finished
@@ -194,3 +194,74 @@ def test_a_checkpoint_that_is_none_is_said(run, tmp_path, spoil):
     with pytest.raises(CorruptFileError, match=r"checkpoint\.weights\.h5 is not a checkpoint of this model: .*remove"):
         zoo.train(recipe, tmp_path / "out", verbose=0)
     assert path.read_bytes() == kept
+
+
+GROWING = {
+    "model.encoder": {"name": "growing", "filters": [4, 8], "dense": 8, "fade_steps": 4},
+    "model.decoder": {"name": "growing", "filters": [4, 8], "dense": 8, "fade_steps": 4},
+    "data.train": "train[:500]",
+    "training.epochs": 3,
+    "training.grow": [1],
+}
+
+
+def test_a_recipe_grows_and_resumes_between_its_stages_and_within_one(tmp_path, monkeypatch):
+    """Images of 14x14 for one epoch, then of 28x28: bit-equal to the run that was not interrupted."""
+    from keras_vae import zoo
+    from keras_vae.zoo import checkpoints, training
+
+    recipe = toy_runs.write_recipe(tmp_path / "toy.toml", GROWING)
+    shapes, fit_stage = [], training._fit_stage
+
+    def recorded(recipe, stage, *arguments):
+        shapes.append(stage.model.image_shape)
+        return fit_stage(recipe, stage, *arguments)
+
+    monkeypatch.setattr(training, "_fit_stage", recorded)
+    whole = zoo.train(recipe, tmp_path / "whole", verbose=0)
+    assert shapes == [(14, 14, 1), (28, 28, 1)] and whole.image_shape == (28, 28, 1)
+    assert float(whole.encoder.alpha) == 1.0
+    history = zoo.card(tmp_path / "whole").results["training"]["history"]
+    assert {len(values) for values in history.values()} == {3}
+
+    folder, shapes[:] = tmp_path / "killed", []
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "inherit", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            zoo.train(recipe, folder, verbose=0)
+    assert checkpoints.read(folder / checkpoints.NAME).epochs == 1
+    write = checkpoints.write
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoints, "write", lambda *arguments: (write(*arguments), 1 / 0))
+        with pytest.raises(ZeroDivisionError):
+            zoo.train(recipe, folder, verbose=0)
+    assert checkpoints.read(folder / checkpoints.NAME).epochs == 2
+    zoo.train(recipe, folder, verbose=0)
+    assert shapes == [(14, 14, 1), (28, 28, 1), (28, 28, 1)], "a finished stage is not trained again"
+
+    first, second = (toy_runs.datasets(path / checkpoints.NAME) for path in (tmp_path / "whole", folder))
+    assert first.keys() == second.keys()
+    for name in first:
+        np.testing.assert_array_equal(first[name], second[name], err_msg=name)
+    assert zoo.card(folder).results["training"]["history"] == history
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"training.grow": 1}, r"training\.grow must be a list of whole numbers\. Given: 1\."),
+        ({"training.grow": [1.5]}, r"training\.grow must be a list of whole numbers\. Given: \[1\.5\]\."),
+        ({"training.grow": [3]}, r"epochs after which images double ascend.*grow=\[3\], epochs=3"),
+        ({"training.grow": [1, 2]}, r"grows 2 times has networks of more than 2 filters"),
+        ({"model.encoder": {"name": "mlp", "hidden": [4]}}, r"Only growing networks grow: .*the encoder is a MLP"),
+        ({"training.batch_size": 500}, r"A stage fades in before the next one, or the end\..*2 epochs of 1 steps"),
+    ],
+)  # fmt: skip
+def test_a_recipe_that_cannot_grow_is_refused_before_anything_is_written(tmp_path, changes, message):
+    from keras_vae import zoo
+    from keras_vae.errors import UserError
+
+    recipe = toy_runs.write_recipe(tmp_path / "toy.toml", {**GROWING, **changes})
+    with pytest.raises(UserError, match=message):
+        zoo.train(recipe, tmp_path / "out", verbose=0)
+    assert os.listdir(tmp_path) == ["toy.toml"]

@@ -5,12 +5,15 @@ import pickle
 import shlex
 import subprocess
 
+import numpy as np
 import pytest
 
 from keras_vae import zoo
 from keras_vae.errors import CorruptFileError, UserError
 from keras_vae.files import sha256
-from keras_vae.zoo import store
+from keras_vae.models import VAE
+from keras_vae.zoo import examples, recipes, store
+from keras_vae.zoo.examples import read
 from tests import toy_runs
 
 
@@ -43,7 +46,9 @@ def test_a_card_before_training(own_zoo):
     card = zoo.card("toy")
     assert (card.name, card.recipe.summary, card.results) == ("toy", "This is toy.", {})
     assert "This is toy." in card.markdown() and "## Measured" not in card.markdown()
-    with pytest.raises(CorruptFileError, match=r"toy is not trained: .*results\.json has no weights\. To repair it: "):
+    with pytest.raises(
+        CorruptFileError, match=r"toy is not trained to its end: .*results\.json is missing\. To repair"
+    ):
         zoo.load("toy")
     assert zoo.load("toy", weights=False).latent_dim == 3
 
@@ -90,6 +95,37 @@ def test_spoiled_weights_are_refused_with_both_hashes(own_run, how):
     command = f"keras-vae train {own_run}/recipe.toml --output {own_run} --overwrite"
     assert message.endswith(f"To repair it: {command}")
     assert zoo.load(own_run, weights=False).latent_dim == 3, "the untrained model needs no weights"
+
+
+def stopped_after_training(run):
+    """A run that was stopped between its last epoch and its results: the checkpoint has all that was learned."""
+    (run / "results.json").unlink()
+    assert (run / "checkpoint.weights.h5").is_file()
+    with pytest.raises(CorruptFileError) as caught:
+        zoo.load(run)
+    return str(caught.value)
+
+
+def test_a_run_without_results_is_finished_and_not_overwritten(own_run):
+    message = stopped_after_training(own_run)
+    assert message == (
+        f"toy is not trained to its end: {own_run}/results.json is missing. To finish it: keras-vae train "
+        f"{own_run}/recipe.toml --output {own_run}"
+    )
+
+
+@pytest.mark.slow
+def test_finishing_a_run_keeps_its_weights(own_run, monkeypatch, capsys):
+    """The very words of the message: nothing is trained again."""
+    from keras_vae.cli import main
+
+    expected = zoo.load(own_run).get_weights()
+    words = shlex.split(stopped_after_training(own_run).split("To finish it: keras-vae ")[1])
+    with pytest.raises(SystemExit) as left:
+        main(words)
+    assert left.value.code == 0, capsys.readouterr().err
+    for weight, before in zip(zoo.load(own_run).get_weights(), expected, strict=True):
+        np.testing.assert_array_equal(weight, before)
 
 
 @pytest.mark.slow
@@ -196,9 +232,26 @@ def test_loading_runs_no_code(own_run, change, message, monkeypatch):
 
 def test_a_loaded_model_is_the_one_that_was_measured(run):
     model = zoo.load(run)
-    assert (model.zoo_name, model.zoo_folder) == ("toy", run)
+    assert (model.provenance.name, model.provenance.folder) == ("toy", run)
     assert int(model.step.numpy()) == 20
     assert model.dtype_policy.name == "float32"
     results = json.loads((run / "results.json").read_text())
     assert results["weights"]["sha256"] == sha256(run / "model.weights.h5")
     assert results["weights"]["bytes"] == (run / "model.weights.h5").stat().st_size
+
+
+def test_the_examples_of_a_recipe_are_read_when_they_are_asked_for(run, monkeypatch):
+    reads = []
+    monkeypatch.setattr(examples, "read", lambda *arguments: reads.append(arguments) or read(*arguments))
+    model = zoo.load(run)
+    assert reads == []
+    real = model.provenance.examples()
+    assert len(reads) == 1
+    np.testing.assert_array_equal(real.x, examples.examples_of(recipes.read(run / "recipe.toml")).images)
+    assert real.condition is None and real.labels.shape == real.x.shape[:1]
+    assert real.licence == "CC-BY-SA-3.0" and "mnist" in real.origin
+
+
+def test_a_model_that_is_not_of_the_zoo_has_no_provenance(run):
+    assert zoo.load(run, weights=False).provenance.weights_sha256 is None
+    assert VAE(image_shape=(4, 4, 1), encoder={"name": "mlp"}, decoder={"name": "mlp"}).provenance is None

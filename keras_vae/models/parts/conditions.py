@@ -2,7 +2,7 @@
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -10,15 +10,19 @@ import numpy as np
 from keras import ops
 
 from keras_vae import registry
-from keras_vae.checks import check_labels
+from keras_vae.checks import check_codes, check_labels, check_whole_number
 from keras_vae.errors import UserError
-from keras_vae.types import ConditionLike, Tensor
+from keras_vae.types import Condition, ConditionLike, Spec, Tensor, Tensors
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
 
+# Other inputs of graphs, and outputs, which tf2onnx cannot tell from inputs of the same name; and what Keras reads.
+_TAKEN = ("x", "y", "z", "eps", "mean", "log_var", "logits", "log_scale", "mixture_logits", "means", "log_scales",
+          "class_name")  # fmt: skip
 
-def one_hot(labels: Any, classes: int, dtype: str, count: Any = None) -> Any:
+
+def one_hot(labels: Condition | None, classes: int, dtype: str, count: Tensor | int | None = None) -> Tensor:
     """Labels `(batch,)` as `(batch, classes)`: a label of -1, unlabelled, is a row of zeros.
 
     Not keras.ops.one_hot, of which ONNX counts -1 from the end.
@@ -31,10 +35,57 @@ def one_hot(labels: Any, classes: int, dtype: str, count: Any = None) -> Any:
     """
     if labels is None:
         return ops.zeros((count, classes), dtype)
-    labels = ops.convert_to_tensor(labels)
-    if len(labels.shape) == 2:
-        return labels
-    return ops.cast(ops.equal(ops.cast(labels, "int32")[:, None], ops.arange(classes, dtype="int32")), dtype)
+    integers: Any = ops.convert_to_tensor(labels)
+    if len(integers.shape) == 2:
+        return integers
+    return ops.cast(ops.equal(ops.cast(integers, "int32")[:, None], ops.arange(classes, dtype="int32")), dtype)
+
+
+def named_specs(conditions: Mapping[str, int | Mapping[str, int]]) -> dict[str, Spec]:
+    """The spec of each of several conditions, from a number of classes or `{"dim": n}` by name.
+
+    Raises:
+      UserError: no condition, a name that an exported graph cannot have, or a size that is neither of these.
+    """
+    if not isinstance(conditions, Mapping) or not conditions:
+        example = '{"category": 10, "style": {"dim": 2}}'
+        raise UserError(f"conditions are a mapping by name, as {example}. Given: {conditions!r}.")
+    specs: dict[str, Spec] = {}
+    for name, size in conditions.items():
+        if not isinstance(name, str) or not name.isidentifier() or name in _TAKEN:
+            raise UserError(
+                f"A condition's name is an input of the exported graphs: letters, digits and _, and none of "
+                f"{', '.join(_TAKEN)}. Given: {name!r}. Rename it."
+            )
+        if isinstance(size, Mapping) and set(size) == {"dim"}:
+            specs[name] = Spec((check_whole_number(size["dim"], f"dim of the condition {name}"),), "float32", "vector")
+        elif isinstance(size, Mapping):
+            raise UserError(f'The condition {name} is a number of classes, or {{"dim": n}}. Given: {size!r}.')
+        else:
+            specs[name] = Spec((), "int32", "label", check_whole_number(size, f"the classes of the condition {name}"))
+    return specs
+
+
+def features(condition: Tensors, specs: Mapping[str, Spec], dtype: str) -> Tensor:
+    """The conditions side by side, labels one-hot, in the order of `specs`: `(batch, numbers of all)`."""
+    parts = [
+        ops.cast(condition[name], dtype) if spec.kind == "vector" else one_hot(condition[name], spec.classes, dtype)
+        for name, spec in specs.items()
+    ]
+    return parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=-1)
+
+
+def check_one(condition: object, name: str, spec: Spec, count: int) -> np.ndarray:
+    """One condition of `count` examples as an array: labels int32 `(count,)`, or vectors `(count, *spec.shape)`.
+
+    Raises:
+      UserError: of another shape or number, or labels out of range.
+    """
+    if spec.kind == "vector":
+        array = check_codes(condition, spec.shape, name, "one vector an example")
+    else:
+        array = check_labels(condition, spec.classes, name)
+    return check_count(array, count, name)
 
 
 def reads_vectors(network: keras.Layer) -> bool:
@@ -48,7 +99,7 @@ def reads_vectors(network: keras.Layer) -> bool:
     return flat or bool(getattr(network, "reads_vectors", False))
 
 
-def joined(network: keras.Layer, x: Tensor, features: Tensor) -> Any:
+def joined(network: keras.Layer, x: Tensor, features: Tensor) -> Tensor:
     """Images `(batch, height, width, channels)` and features `(batch, size)` as the one input of `network`.
 
     One that reads vectors is given all pixels and then the features, `(batch, pixels + size)`: repeated on each pixel
@@ -76,14 +127,14 @@ def network_shapes(model: "VAE", shapes: dict[str, tuple[Any, ...]], size: int) 
     return {"encoder": (read, outputs), "decoder": ((codes + size,), images)}
 
 
-def check_count(array: np.ndarray, count: int) -> np.ndarray:
+def check_count(array: np.ndarray, count: int, name: str = "condition") -> np.ndarray:
     """`array`, if it holds one condition for each of `count` examples.
 
     Raises:
       UserError: it does not.
     """
     if len(array) != count:
-        raise UserError(f"There must be one condition for each example. Given: {len(array)} for {count}.")
+        raise UserError(f"There must be one {name} for each example. Given: {len(array)} for {count}.")
     return array
 
 

@@ -28,7 +28,7 @@ class Levels:
       UserError: as `shapes_of`.
     """
 
-    def __init__(self, latent_dims: Any, hidden: int, skip: bool) -> None:
+    def __init__(self, latent_dims: object, hidden: int, skip: bool) -> None:
         self.shapes, self.hidden, self.skip = shapes_of(latent_dims), hidden, skip
         self.names = list(self.shapes)
 
@@ -46,7 +46,7 @@ class Levels:
         *places, size = self.shapes[name]
         return (*places, 2 * size + (self.hidden if name != self.names[-1] else 0))
 
-    def below(self, name: str, above: Mapping[str, Any], network: Callable[[Any], Any]) -> Any:
+    def below(self, name: str, above: Mapping[str, Any], network: Callable[[Tensor], Tensor]) -> Tensor:
         """What `network` gives of the draws above a level; their leading axes are kept.
 
         Args:
@@ -85,7 +85,7 @@ class Levels:
         """The shape of what `joined` makes of these levels."""
         return (*self.shapes[names[0]][:-1], sum(self.shapes[name][-1] for name in names))
 
-    def joined(self, z: Mapping[str, Any], names: Sequence[str]) -> Any:
+    def joined(self, z: Mapping[str, Any], names: Sequence[str]) -> Tensor:
         """These levels of `z` side by side, `(batch, *joined_shape(names))`; the first, lowest one gives the size.
 
         A vector beside a map has its numbers at each place; a smaller map is repeated to the size of the first.
@@ -124,7 +124,7 @@ class Levels:
         return {name: array.astype(dtype) for name, array in found.items()}
 
 
-def shapes_of(latent_dims: Any) -> dict[str, tuple[int, ...]]:
+def shapes_of(latent_dims: object) -> dict[str, tuple[int, ...]]:
     """The shape of each level, `z1` first, of the sizes of vectors and the shapes of maps.
 
     Raises:

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import tensorflow as tf
 from keras import ops
 
+from keras_vae import backend
 from keras_vae.networks import raster
 from keras_vae.types import Graph, Spec, Tensor
 
@@ -25,10 +25,10 @@ def step_graphs(model: "SequenceVAE") -> list[Graph]:
     codes = model.latent_spec()
     units = model.decoder.initial_state(ops.zeros((1, model.latent_dim), model.float_dtype)).shape[-1]
 
-    def start(z: Tensor) -> dict[str, Any]:
+    def start(z: Tensor) -> dict[str, Tensor]:
         return {"state": ops.cast(model.decoder.initial_state(z), model.float_dtype)}
 
-    def step(token: Tensor, state: Any, z: Tensor) -> dict[str, Any]:
+    def step(token: Tensor, state: Tensor, z: Tensor) -> dict[str, Tensor]:
         logits, state = model.decoder.step(token, state, z)
         return {"logits": ops.cast(logits, model.float_dtype), "next_state": ops.cast(state, model.float_dtype)}
 
@@ -55,21 +55,20 @@ def raster_graphs(network: "PixelCNN", shape: Sequence[int], grid: tuple[int, in
     (height, width), count = grid, network.entries
     (rows, _), (left, above) = raster.row_shapes(network, width), raster.place_shapes(network)
 
-    def row(last_row: Tensor, rows: Tensor) -> dict[str, Any]:
+    def row(last_row: Tensor, rows: Tensor) -> dict[str, Tensor]:
         above, rows = raster.next_row(network, last_row, rows)
         return {"above": above, "next_rows": rows}
 
-    def step(last: Tensor, above: Tensor, left: Tensor) -> dict[str, Any]:
+    def step(last: Tensor, above: Tensor, left: Tensor) -> dict[str, Tensor]:
         logits, left = raster.next_place(network, last, above, left)
         return {"logits": logits, "next_left": left}
 
-    def sample(noise: Tensor) -> dict[str, Any]:
+    def sample(noise: Tensor) -> dict[str, Tensor]:
         places = ops.reshape(noise, (-1, height * width, count))
 
         def choose(logits: Tensor, place: Tensor) -> Any:
-            # keras.ops.argmax makes Bitcast, which ONNX lacks. Axis 1, not -1: in a loop tf2onnx does not always know
-            # the rank, and writes one or the other.
-            return tf.argmax(logits + ops.take(places, place, axis=1), 1, output_type="int32")
+            # Axis 1, not -1: in a loop tf2onnx does not always know the rank, and writes one or the other.
+            return backend.argmax(logits + ops.take(places, place, axis=1), axis=1)
 
         codes = raster.draw(network, ops.shape(places)[0], height, width, choose)
         return {"codes": ops.reshape(codes, (-1, *shape))}

@@ -11,7 +11,7 @@ from keras_vae import data
 from keras_vae.errors import UserError
 from keras_vae.export import export
 from keras_vae.models import VAE, BetaVAE, VampVAE
-from keras_vae.models.parts.growing import grow
+from keras_vae.models.parts.growing import grow, inherit, stages
 from keras_vae.networks import GrowingDecoder, GrowingEncoder
 from tests.export.bundles import stirred
 from tests.toys import binary, mlp, toy
@@ -207,3 +207,65 @@ def test_sprites_from_32_to_64():
     frequency = (whole.sum(0) + 1) / (len(whole) + 2)
     mean_image = (held_out * np.log(frequency) + (1 - held_out) * np.log1p(-frequency)).sum((1, 2, 3)).mean()
     assert grown.elbo(held_out).mean() > mean_image + 20
+
+
+THREE = {**SPEC, "filters": (6, 5, 4), "fade_steps": 4}
+
+
+class TestStages:
+    def test_a_training_ends_with_the_model_that_was_described(self):
+        model = small(image_shape=(16, 24, 2), encoder=THREE, decoder=THREE)
+        planned = stages(model, grow_after=(2, 5), epochs=9, steps_per_epoch=2)
+        assert [(each.halvings, each.first_epoch, each.end) for each in planned] == [(2, 0, 2), (1, 2, 5), (0, 5, 9)]
+        assert [each.model.image_shape for each in planned] == [(4, 6, 2), (8, 12, 2), (16, 24, 2)]
+        assert [each.model.encoder.filters for each in planned] == [(4,), (5, 4), (6, 5, 4)]
+        assert [each.model.decoder.fade_steps for each in planned] == [0, 4, 4]
+        assert planned[-1].model is model
+
+    def test_trained_one_after_the_other_each_goes_on_from_the_last(self):
+        x = binary(12, (16, 24, 2))
+        model = small(image_shape=(16, 24, 2), encoder=THREE, decoder=THREE)
+        dataset, previous = data.batches(x, batch_size=6, training=True), None
+        for stage in stages(model, grow_after=(2, 4), epochs=6, steps_per_epoch=2):
+            if previous is not None:
+                inherit(stage.model, previous)
+                np.testing.assert_array_equal(stage.model.decode(Z), doubled(previous.decode(Z)))
+            stage.model.compile("adam", jit_compile=False, steps_per_execution=1)
+            stage.model.fit(stage.batches(dataset), initial_epoch=stage.first_epoch, epochs=stage.end, verbose=0)
+            assert float(stage.model.decoder.alpha) == 1.0
+            previous = stage.model
+        assert previous is model and int(model.step) == 12
+
+    def test_images_are_means_over_pixels_at_the_likelihoods_levels(self):
+        x = binary(6, (16, 24, 2))
+        means = x.reshape(6, 4, 4, 6, 4, 2).mean((2, 4))
+        for likelihood, expected in (("gaussian", means), ("bernoulli", np.round(means))):
+            model = small(image_shape=(16, 24, 2), encoder=THREE, decoder=THREE, likelihood=likelihood)
+            first = stages(model, (1, 4), 7, 2)[0]
+            np.testing.assert_allclose(first.images(x), expected, atol=1e-6)
+            batch = next(iter(first.batches(data.batches(x, batch_size=6, training=False))))
+            np.testing.assert_allclose(batch["x"], expected, atol=1e-6)
+
+    @pytest.mark.parametrize(
+        ("spec", "grow_after", "message"),
+        [
+            ({}, (5, 2), r"ascend, and lie below the number of epochs\. Given: grow=\[5, 2\], epochs=9"),
+            ({}, (2, 9), r"ascend, and lie below .*grow=\[2, 9\]"),
+            ({}, (0,), r"an epoch in grow must be a whole number, 1 or more"),
+            ({}, (2, 4, 6), r"more than 3 filters.*the encoder has filters=\(6, 5, 4\)"),
+            ({"fade_steps": 0}, (2,), r"fade_steps of 1 or more\. Given: .*fade_steps=0"),
+            (
+                {"fade_steps": 7},
+                (2, 5),
+                r"fades in before.*fade_steps=7 of the encoder, and 3 epochs of 2",
+            ),
+        ],
+    )
+    def test_a_plan_that_does_not_fit_is_refused(self, spec, grow_after, message):
+        spec = {**THREE, **spec}
+        with pytest.raises(UserError, match=message):
+            stages(small(image_shape=(16, 24, 2), encoder=spec, decoder=spec), grow_after, 9, 2)
+
+    def test_other_networks_do_not_grow(self):
+        with pytest.raises(UserError, match="Given: the encoder is a MLP"):
+            stages(toy(), (2,), 9, 2)

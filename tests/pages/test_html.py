@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from keras_vae.pages import model_report
+from keras_vae.pages import html
 
 PNG = base64.b64decode("iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII=")
 EMPTY = {"meta", "img", "br", "hr", "link"}
@@ -40,15 +40,15 @@ class Balanced(HTMLParser):
 @pytest.fixture
 def page(tmp_path):
     (tmp_path / "a.png").write_bytes(PNG)
-    return model_report.page(
+    return html.page(
         "β-VAE <1>",
         "nats & bits",
         [
-            model_report.heading('Kept "as is"'),
-            model_report.paragraph("p(x|z) < q(z|x) & <script>alert(1)</script>"),
-            model_report.table(["metric", "a<b"], [["elbo", "-84.1 ± 0.2"], ["<td>", "</table>"]]),
-            model_report.preformatted("[a]\n  b = '<c>'"),
-            model_report.picture(tmp_path / "a.png", 'He said "<b>"'),
+            html.heading('Kept "as is"'),
+            html.paragraph("p(x|z) < q(z|x) & <script>alert(1)</script>"),
+            html.table(["metric", "a<b"], [["elbo", "-84.1 ± 0.2"], ["<td>", "</table>"]]),
+            html.preformatted("[a]\n  b = '<c>'"),
+            html.picture(tmp_path / "a.png", 'He said "<b>"'),
         ],
     )
 
@@ -82,7 +82,7 @@ def test_nothing_is_loaded_from_anywhere(page):
 
 
 def test_a_cards_markdown_becomes_parts():
-    parsed = Balanced(model_report.page("t", "s", model_report.from_markdown([
+    parsed = Balanced(html.page("t", "s", html.from_markdown([
         "## Measured", "", "On `test`,", "in nats.", "", "| metric | value |", "| --- | ---: |",
         "| KL(q(z\\|x)) | 1.00 ± 0.10 |", "| `x` |  |", "", "After.",
     ])))  # fmt: skip
@@ -92,5 +92,5 @@ def test_a_cards_markdown_becomes_parts():
 
 def test_the_same_parts_are_the_same_bytes(tmp_path):
     (tmp_path / "a.png").write_bytes(PNG)
-    first, second = (model_report.page("t", "s", [model_report.picture(tmp_path / "a.png", "c")]) for _ in range(2))
+    first, second = (html.page("t", "s", [html.picture(tmp_path / "a.png", "c")]) for _ in range(2))
     assert first == second

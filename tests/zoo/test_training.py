@@ -10,7 +10,7 @@ import pytest
 
 from keras_vae import zoo
 from keras_vae.errors import DivergedError, UserError
-from keras_vae.zoo import recipes, runs
+from keras_vae.zoo import checkpoints, examples, loading, optimizers, recipes, training
 from tests import toy_runs
 
 # (what is changed in a good recipe, what the message says)
@@ -83,7 +83,7 @@ def test_overwrite_does_not_delete_a_run_for_a_recipe_that_is_refused(own_run):
 
 
 def test_a_finished_run_is_not_repeated(own_run, monkeypatch):
-    monkeypatch.setattr(runs, "_fit", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(training, "_fit", lambda *_: pytest.fail("trained again"))
     before = {name: (own_run / name).stat().st_mtime_ns for name in os.listdir(own_run)}
     model = zoo.train(own_run / "recipe.toml", own_run)
     assert {name: (own_run / name).stat().st_mtime_ns for name in os.listdir(own_run)} == before
@@ -123,7 +123,7 @@ def test_the_default_folder_is_runs_and_the_name(tmp_path, monkeypatch, given, f
     monkeypatch.chdir(tmp_path)
     toy_runs.write_recipe(tmp_path / (given if given.endswith(".toml") else "mine/recipe.toml"))
     seen = []
-    monkeypatch.setattr(runs, "_fit", lambda where, *_: seen.append(where) or 1 / 0)
+    monkeypatch.setattr(training, "_fit", lambda where, *_: seen.append(where) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
         zoo.train(given)
     assert (str(seen[0].folder), seen[0].name) == (folder, folder.split("/")[1])
@@ -133,7 +133,7 @@ def test_training_the_recipe_of_the_folder_we_are_in(tmp_path, monkeypatch):
     toy_runs.write_recipe(tmp_path / "here/recipe.toml")
     monkeypatch.chdir(tmp_path / "here")
     seen = []
-    monkeypatch.setattr(runs, "_fit", lambda where, *_: seen.append(where) or 1 / 0)
+    monkeypatch.setattr(training, "_fit", lambda where, *_: seen.append(where) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
         zoo.train(".")
     assert str(seen[0].folder) == "runs/here"
@@ -143,13 +143,13 @@ def test_training_the_recipe_of_the_folder_we_are_in(tmp_path, monkeypatch):
 def test_training_into_the_zoo_lists_the_model_and_leaves_no_checkpoint(own_zoo, run, monkeypatch):
     recipe = toy_runs.write_recipe(own_zoo.parent / "toy.toml", {"training.epochs": 1})
     model = zoo.train(recipe, own_zoo / "toy_mnist", verbose=0)
-    assert model.zoo_name == "toy_mnist"
+    assert model.provenance.name == "toy_mnist"
     assert zoo.names() == ["toy_mnist"]
     assert sorted(os.listdir(own_zoo / "toy_mnist")) == [
         name for name in toy_runs.FILES if name != "checkpoint.weights.h5"
     ]
     assert zoo.card("toy_mnist").results["name"] == "toy_mnist"
-    monkeypatch.setattr(runs, "_fit", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(training, "_fit", lambda *_: pytest.fail("trained again"))
     zoo.train("toy_mnist", own_zoo / "toy_mnist")
 
 
@@ -158,7 +158,7 @@ def test_a_run_named_like_a_zoo_model_is_the_run(own_run, own_zoo, monkeypatch):
     toy_runs.write_recipe(own_zoo / "toy/recipe.toml", {"summary": "The zoo's."})
     monkeypatch.chdir(own_run.parent)
     model = zoo.train("toy/recipe.toml", "toy")
-    assert model.zoo_folder.resolve() == own_run.resolve()
+    assert model.provenance.folder.resolve() == own_run.resolve()
     assert zoo.card("toy").recipe.summary == "The zoo's."
 
 
@@ -180,29 +180,29 @@ def test_diverged_after_good_epochs(tmp_path, monkeypatch):
     recipe = toy_runs.write_recipe(
         tmp_path / "toy.toml", {"training.epochs": 9, "training.optimizer": {"name": "sgd", "learning_rate": 1e-3}}
     )
-    original = runs.checkpoints.SaveProgress.on_epoch_end
+    original = checkpoints.SaveProgress.on_epoch_end
 
     def then_explode(self, epoch, logs=None):
         original(self, epoch, logs)
         if epoch == 1:
             self.model.optimizer.learning_rate.assign(1e30)
 
-    monkeypatch.setattr(runs.checkpoints.SaveProgress, "on_epoch_end", then_explode)
+    monkeypatch.setattr(checkpoints.SaveProgress, "on_epoch_end", then_explode)
     with pytest.raises(DivergedError, match=r"the loss of 'model' is not finite at step 2\d\. ") as caught:
         zoo.train(recipe, tmp_path / "out", verbose=0)
     assert str(caught.value).endswith("checkpoint.weights.h5, after 2 epochs.")
     checkpoint = tmp_path / "out/checkpoint.weights.h5"
     finite_after(checkpoint, str(caught.value))
     assert sorted(os.listdir(tmp_path / "out")) == ["checkpoint.weights.h5", "recipe.toml"]
-    model = runs.build(recipes.read(recipe))
+    model = loading.build(recipes.read(recipe))
     model.compile(keras.optimizers.SGD(), jit_compile=False)
-    assert runs.checkpoints.restore(model, checkpoint).epochs == 2
+    assert checkpoints.restore(model, checkpoint).epochs == 2
     assert int(model.step.numpy()) == 20
 
 
 def test_a_held_out_number_that_is_not_finite_is_no_good_checkpoint(tmp_path):
     """JSON has no NaN either: results.json could not be written, after all the epochs."""
-    save = runs.checkpoints.SaveProgress(tmp_path / "c.weights.h5", runs.checkpoints.Progress(), lambda: 0.0)
+    save = checkpoints.SaveProgress(tmp_path / "c.weights.h5", checkpoints.Progress(), lambda: 0.0)
     with pytest.raises(DivergedError, match=r"val_loss is nan after epoch 3\."):
         save.on_epoch_end(2, {"loss": 1.0, "val_loss": float("nan")})
     assert os.listdir(tmp_path) == []
@@ -217,11 +217,25 @@ def finite_after(checkpoint, message):
 
 
 def test_an_optimizer_for_each_player():
-    made = runs.optimizers({"model": "adam", "critic": {"name": "SGD", "learning_rate": 0.5}})
+    made = optimizers.from_spec({"model": "adam", "critic": {"name": "SGD", "learning_rate": 0.5}})
     assert isinstance(made["model"], keras.optimizers.Adam) and isinstance(made["critic"], keras.optimizers.SGD)
     assert float(made["critic"].learning_rate.numpy()) == 0.5
 
 
 def test_every_optimizer_of_keras_that_stands_alone_can_be_named():
     for name in ("Adam", "adamw", "SGD", "rmsprop", "nadam", "Lion", "adagrad", "adadelta", "adafactor", "ftrl"):
-        assert type(runs.optimizers(name)).__name__.lower() == name.lower()
+        assert type(optimizers.from_spec(name)).__name__.lower() == name.lower()
+
+
+def test_each_split_is_read_once_for_all_that_is_measured_and_shown(tmp_path, monkeypatch):
+    """Metrics, pictures and texts are of the same held-out examples; a prior's codes are of the training ones."""
+    splits, read = [], examples.read
+
+    def counted(name, split, binarize):
+        splits.append(split)
+        return read(name, split, binarize)
+
+    monkeypatch.setattr(examples, "read", counted)
+    changes = {"training.epochs": 1, "prior": {"class": "MixturePrior", "components": 2}}
+    zoo.train(toy_runs.write_recipe(tmp_path / "toy.toml", changes), tmp_path / "out", verbose=0)
+    assert sorted(splits) == ["test[:300]", "train[:1000]"]

@@ -1,14 +1,17 @@
-"""A recipe trained without one class at a time, and how well each model tells the class that it never saw."""
+"""Anomaly detection by training a recipe without one class at a time."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
-from keras_vae import tasks
 from keras_vae.errors import UserError
-from keras_vae.tasks.anomaly import Judged
-from keras_vae.zoo import runs, store
+from keras_vae.tasks.anomaly import Judged, leave_one_class_out
+from keras_vae.zoo import optimizers, store
 from keras_vae.zoo.examples import examples_of
+from keras_vae.zoo.loading import build
+
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
 
 
 def leave_out(
@@ -21,38 +24,41 @@ def leave_out(
     count: int | None = None,
     seed: int = 0,
 ) -> dict[int, dict[str, Judged]]:
-    """`keras_vae.tasks.leave_one_class_out` of a recipe, on its own training and test images.
+    """Return `keras_vae.tasks.leave_one_class_out` for a recipe, on its training and test images.
 
     Nothing is written. Images that the recipe binarises are binarised once.
 
     Args:
       name: a zoo name, or a folder with a recipe.
-      classes: which to leave out; all if not given.
+      classes: to leave out; by default all.
       scores: of `anomaly_scores`.
-      epochs: the recipe's if not given.
+      epochs: by default those of the recipe.
       samples: importance samples of `"log_prob"`.
       false_positive_rate: of the threshold.
-      count: test images to score, the first ones; all if not given.
-      seed: of the scores' noise; training has the recipe's.
+      count: the number of test images to score, the first ones; by default all.
+      seed: of the scores' noise; training uses the recipe's.
 
     Raises:
       UserError: data without classes, a conditional model, or as `leave_one_class_out`.
     """
     recipe = store.entry(name).recipe
 
-    def make() -> Any:
+    def make() -> "VAE":
         settings = recipe.training
-        model = runs.build(recipe)
-        model.compile(runs.optimizers(settings.optimizer), jit_compile=settings.jit_compile,
-                      steps_per_execution=settings.steps_per_execution)  # fmt: skip
+        model = build(recipe)
+        model.compile(
+            optimizers.from_spec(settings.optimizer),
+            jit_compile=settings.jit_compile,
+            steps_per_execution=settings.steps_per_execution,
+        )
         return model
 
-    if runs.build(recipe).conditional:
-        raise UserError(f"A class is left out of what an unconditional model is trained on. Given: {name}.")
+    if build(recipe).conditional:
+        raise UserError(f"leave_out needs an unconditional model. Given: {name}, whose model is conditional.")
     train, test = examples_of(recipe, recipe.data.train), examples_of(recipe)
     if train.classes is None or test.classes is None:
-        raise UserError(f"Leaving a class out needs data with one label for each image. Given: {recipe.data.name}.")
-    return tasks.leave_one_class_out(
+        raise UserError(f"leave_out needs data with one label for each image. Given: {recipe.data.name}.")
+    return leave_one_class_out(
         make,
         (train.images, train.classes),
         (test.images[:count], test.classes[:count]),

@@ -1,0 +1,95 @@
+"""Proofs: what takes too long for `make test-all`. `make proof-NAME` runs one, and records it in benchmarks/proofs.
+
+`python benchmarks/proof.py` lists them, with when each last ran. A record has the commit, the command, its duration,
+its exit status and the last lines that it printed; a proof that fails is recorded too, and exits with 1.
+"""
+
+import argparse
+import datetime
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import deque
+from pathlib import Path
+
+from keras_vae import files
+
+ROOT = Path(__file__).resolve().parents[1]
+RECORDS = ROOT / "benchmarks" / "proofs"
+# name -> what it shows, and the arguments of Python that show it, in the root of a checkout
+PROOFS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "zoo": (
+        "every entry of the zoo gives the numbers of its card, log p(x) too",
+        ("-m", "pytest", "-m", "", "-p", "no:xdist", "tests/proofs/test_zoo.py"),
+    ),
+}
+_LINES = 12  # of the output, that a record keeps
+
+
+def run(name: str) -> int:
+    """Run a proof, with its output shown, and write its record; returns its exit status."""
+    shows, arguments = PROOFS[name]
+    started, start = datetime.datetime.now(datetime.UTC), time.monotonic()
+    last: deque[str] = deque(maxlen=_LINES)
+    with subprocess.Popen(
+        [sys.executable, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        for line in process.stdout or ():
+            print(line, end="", flush=True)
+            last.append(line.rstrip())
+    record = {
+        "proof": name,
+        "shows": shows,
+        "command": " ".join(["python", *arguments]),
+        "commit": _git("rev-parse", "HEAD"),
+        "changed": bool(_git("status", "--porcelain")),  # files that are not in that commit
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": round(time.monotonic() - start, 1),
+        "status": process.returncode,
+        "passed": process.returncode == 0,
+        "output": list(last),
+    }
+    RECORDS.mkdir(exist_ok=True)
+    files.write_json(RECORDS / f"{name}.json", record)
+    return process.returncode
+
+
+def listed() -> str:
+    """One line for each proof: its name, when it last passed or failed, and what it shows."""
+    lines = []
+    for name, (shows, _) in PROOFS.items():
+        path = RECORDS / f"{name}.json"
+        if path.is_file():
+            record = json.loads(path.read_text(encoding="utf-8"))
+            outcome = "passed" if record["passed"] else "FAILED"
+            last = f"{outcome} on {record['started'][:10]} at {record['commit'][:9]}, {record['seconds']:,.0f} s"
+        else:
+            last = "not run yet"
+        lines.append(f"{name:12} {last:48} {shows}")
+    return "\n".join(lines)
+
+
+def _git(*words: str) -> str:
+    done = subprocess.run(["git", *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("name", nargs="?", choices=sorted(PROOFS))
+    name = parser.parse_args().name
+    if name is None:
+        print(listed())
+        return 0
+    return run(name)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

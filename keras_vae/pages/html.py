@@ -1,0 +1,88 @@
+"""One self-contained HTML page: text, tables and pictures in a single file that opens anywhere, with no network."""
+
+import base64
+import html
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+_STYLE = """
+:root { color-scheme: light dark; --line: #8884; --soft: color-mix(in srgb, currentColor 65%, transparent); }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 66rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.7rem; margin-bottom: .2rem } h2 { font-size: 1.2rem; margin-top: 2.2rem }
+.scroll { overflow-x: auto } table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabular-nums }
+th, td { padding: .25rem .6rem; border-bottom: 1px solid var(--line); text-align: right; vertical-align: bottom }
+td { white-space: nowrap } td:first-child { white-space: normal; min-width: 12rem }
+th:first-child, td:first-child { text-align: left } caption { text-align: left; color: var(--soft) }
+figure { margin: 1rem 0 } figcaption { color: var(--soft); font-size: .9rem }
+img { max-width: 100%; background: #fff; image-rendering: auto } code { font-size: .9em }
+"""
+
+
+def paragraph(text: str) -> str:
+    """Text as a paragraph."""
+    return f"<p>{html.escape(text)}</p>"
+
+
+def heading(text: str) -> str:
+    """Text as a section's heading."""
+    return f"<h2>{html.escape(text)}</h2>"
+
+
+def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Cells as a table."""
+    head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
+    body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+def preformatted(text: str) -> str:
+    """Text whose line breaks and spaces count."""
+    return f'<div class="scroll"><pre>{html.escape(text)}</pre></div>'
+
+
+def from_markdown(lines: Sequence[str]) -> list[str]:
+    """A card's lines of Markdown as parts of the page: headings, paragraphs, and tables; code marks are dropped."""
+    parts: list[str] = []
+    text: list[str] = []
+    rows: list[list[str]] = []
+    for line in [*lines, ""]:
+        if line.startswith("|"):
+            rows.append([_plain(cell.strip()) for cell in _CELLS.split(line.strip().strip("|"))])
+            continue
+        if rows:
+            parts.append(table(rows[0], rows[2:]))  # the second row is the Markdown rule
+            rows = []
+        if line and not line.startswith("## "):
+            text.append(_plain(line))
+            continue
+        if text:
+            parts.append(paragraph(" ".join(text)))
+            text = []
+        if line:
+            parts.append(heading(_plain(line.removeprefix("## "))))
+    return parts
+
+
+_CELLS = re.compile(r"(?<!\\)\|")
+
+
+def _plain(text: str) -> str:
+    return text.replace("\\|", "|").replace("`", "")
+
+
+def picture(path: str | Path, caption: str) -> str:
+    """A PNG file, inside the page, with its caption, which is also what a screen reader says."""
+    data = base64.b64encode(Path(path).read_bytes()).decode()
+    text = html.escape(caption, quote=True)
+    return f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
+
+
+def page(title: str, subtitle: str, parts: Sequence[str]) -> str:
+    """The whole page."""
+    return (
+        f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f"<h1>{html.escape(title)}</h1>\n{paragraph(subtitle)}\n" + "\n".join(parts) + "\n</body>\n</html>\n"
+    )

@@ -1,0 +1,56 @@
+"""Samples of a model of the zoo, from its own prior or from another one."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from keras_vae import priors
+from keras_vae.checks import check_whole_number
+from keras_vae.registry import choose
+from keras_vae.zoo import cards
+from keras_vae.zoo.examples import condition_of, examples_of
+
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
+    from keras_vae.priors import FittedPrior
+
+PRIORS: dict[str, type["FittedPrior"]] = {
+    "mixture": priors.MixturePrior,
+    "flow": priors.FlowPrior,
+    "two_stage": priors.TwoStagePrior,
+    "autoregressive": priors.AutoregressivePrior,
+}
+
+
+def fitted_prior(name: str | Path, model: "VAE", prior: str | Path) -> "FittedPrior":
+    """Return a prior for the model `name`: read from a file, or fitted to the codes of all its training images.
+
+    Args:
+      name: of the model, as `keras_vae.zoo.load` takes it.
+      model: the trained model.
+      prior: a file that a fitted prior's `save` wrote; or `"mixture"`, `"flow"`, `"two_stage"` or `"autoregressive"`.
+
+    Raises:
+      UserError: an unknown prior, or one of other codes than the model's.
+    """
+    if Path(prior).is_file():
+        return priors.load(prior)
+    unfitted, recipe = choose("prior", str(prior), PRIORS)(), cards.card(name).recipe
+    unfitted.spec_of(model)  # refuses a model of other codes before the images are read
+    examples = examples_of(recipe, recipe.data.train)
+    return unfitted.fit(model, examples.images, condition_of(model, examples))
+
+
+def labels_to_draw(model: "VAE", count: int, label: int | None = None) -> np.ndarray | None:
+    """Return the condition of `count` samples: `label` for all of them, or every label in equal parts, in order.
+
+    None for a model that has no classes, where no label is asked for.
+
+    Raises:
+      UserError: a negative count.
+    """
+    count, classes = check_whole_number(count, "count", minimum=0), model.condition_classes
+    if label is not None:
+        return np.full(count, label)
+    return np.arange(count) * classes // max(count, 1) if classes else None

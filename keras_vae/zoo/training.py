@@ -1,0 +1,274 @@
+"""From a recipe to a trained, measured entry. An interrupted run resumes where it was."""
+
+import functools
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+from keras_vae import data, files
+from keras_vae.callbacks import TensorBoard
+from keras_vae.errors import DivergedError, UserError
+from keras_vae.evaluation.metrics import run
+from keras_vae.models.parts.growing import Stage, inherit, stages
+from keras_vae.zoo import (
+    cards,
+    checkpoints,
+    evaluations,
+    optimizers,
+    pictures,
+    priors,
+    recipes,
+    results,
+    store,
+    texts,
+    weights,
+)
+from keras_vae.zoo.examples import Examples, condition_of, examples_of
+from keras_vae.zoo.loading import build, load
+
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
+    from keras_vae.priors import FittedPrior
+
+
+def train(
+    name: str | Path,
+    output: str | Path | None = None,
+    overwrite: bool = False,
+    verbose: int | str = "auto",
+    tensorboard: str | Path | None = None,
+) -> "VAE":
+    """Train a recipe, measure the result, and write weights, results, card and pictures into a folder.
+
+    A checkpoint is written after each epoch. The same call again resumes an interrupted run, and ends with the weights
+    and optimizer of an uninterrupted one; a finished run is not repeated.
+
+    Args:
+      name: a zoo name, a recipe.toml, or a folder with one.
+      output: the folder; by default `runs/NAME`, NAME that of the model, of the recipe's file, or of its folder.
+      overwrite: discard the run that the folder holds, and start again.
+      verbose: 0, 1 or 2, as `keras.Model.fit`.
+      tensorboard: a folder for the event files of `keras_vae.callbacks.TensorBoard`, of validation images; by default
+        there are none.
+
+    Returns:
+      The trained model, with the weights that were written.
+
+    Raises:
+      UserError: a recipe that does not fit, or a folder that is not this run's.
+      DivergedError: training became non-finite; the last good checkpoint is kept.
+    """
+    path = Path(name)
+    if path.suffix == ".toml":
+        recipe, stem = recipes.read(path), path.stem if path.name != store.RECIPE else path.resolve().parent.name
+    else:
+        entry = store.entry(name)
+        recipe, stem = entry.recipe, entry.name
+    folder = Path(output) if output else Path("runs") / stem
+    where = store.Entry(folder.resolve().name, folder)
+    _check_folder(where, recipe, overwrite)
+    if not overwrite and where.results.get("recipe_sha256") == cards.recipe_sha256(recipe):
+        return load(where.folder)
+    plan = _stages(recipe)
+    examples = examples_of(recipe)  # read before training: a split that does not exist is refused now
+    progress = _fit(where, recipe, plan, overwrite, verbose, tensorboard)
+    _finish(where, recipe, plan[-1].model, progress, examples)
+    if where.in_zoo:
+        # The zoo keeps what is loaded, not what training resumes from.
+        (where.folder / checkpoints.NAME).unlink(missing_ok=True)
+    return load(where.folder)
+
+
+def _check_folder(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -> None:
+    """Raise UserError unless the folder is new, or this recipe's, or may be overwritten."""
+    folder = files.check_output_folder(where.folder, store.RECIPE, overwrite)
+    present = folder / store.RECIPE
+    if present.is_file() and present.read_text(encoding="utf-8") != recipe.text and not overwrite:
+        raise UserError(
+            f"The folder {folder} holds a run of another recipe. Choose another folder, or say --overwrite to "
+            f"replace it."
+        )
+
+
+def _claim(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -> None:
+    """Write the recipe into the folder. Called when nothing can be refused any more, before the first step."""
+    if overwrite:
+        for name in (store.RESULTS, checkpoints.NAME, store.WEIGHTS, store.CARD, priors.FILE, *cards.PICTURES):
+            (where.folder / name).unlink(missing_ok=True)
+    files.write_text(where.folder / store.RECIPE, recipe.text)
+
+
+def _stages(recipe: recipes.Recipe) -> list[Stage]:
+    """Return the stages of a recipe's training, the untrained models in them: one, or one more for each doubling."""
+    settings, model = recipe.training, build(recipe)
+    priors.build(recipe, model)  # a prior that does not fit is refused now, not after the last epoch
+    optimizers.from_spec(settings.optimizer)
+    if not settings.grow:
+        return [Stage(model, halvings=0, first_epoch=0, end=settings.epochs)]
+    return stages(model, settings.grow, settings.epochs, len(_training_data(recipe, first_epoch=0)))
+
+
+def _compile(model: "VAE", settings: recipes.TrainingSection) -> None:
+    """Compile the model of a stage with optimizers of its own."""
+    model.compile(
+        optimizer=optimizers.from_spec(settings.optimizer),
+        jit_compile=settings.jit_compile,
+        steps_per_execution=settings.steps_per_execution,
+    )
+
+
+def _fit(
+    where: store.Entry,
+    recipe: recipes.Recipe,
+    plan: list[Stage],
+    overwrite: bool,
+    verbose: int | str,
+    tensorboard: str | Path | None,
+) -> checkpoints.Progress:
+    """Fit the models of the stages in turn, from the checkpoint if there is one."""
+    checkpoint = where.folder / checkpoints.NAME
+    progress, start = checkpoints.Progress(), 0
+    if checkpoint.is_file() and not overwrite:
+        epochs = checkpoints.read(checkpoint).epochs
+        start = next((index for index, stage in enumerate(plan) if epochs <= stage.end), len(plan) - 1)
+        _compile(plan[start].model, recipe.training)
+        progress = checkpoints.restore(plan[start].model, checkpoint)
+    else:
+        _compile(plan[start].model, recipe.training)
+    claim = [keras.callbacks.LambdaCallback(on_train_begin=lambda logs: _claim(where, recipe, overwrite))]
+    for index, stage in enumerate(plan[start:], start):
+        if index > start:
+            inherit(stage.model, plan[index - 1].model)
+            _compile(stage.model, recipe.training)
+        if progress.epochs < stage.end:
+            board = [] if tensorboard is None else [_tensorboard(tensorboard, recipe, stage)]
+            progress = _fit_stage(recipe, stage, checkpoint, progress, [*claim, *board], verbose)
+            claim = []  # once: it may remove the files of another run, among them a checkpoint
+    return progress
+
+
+def _fit_stage(
+    recipe: recipes.Recipe,
+    stage: Stage,
+    checkpoint: Path,
+    progress: checkpoints.Progress,
+    callbacks: list[keras.callbacks.Callback],
+    verbose: int | str,
+) -> checkpoints.Progress:
+    """Fit the compiled model of one stage, with a checkpoint after each epoch."""
+    save = checkpoints.SaveProgress(checkpoint, progress, time.monotonic)
+    try:
+        stage.model.fit(
+            stage.batches(_training_data(recipe, progress.epochs)),
+            epochs=stage.end,
+            initial_epoch=progress.epochs,
+            validation_data=stage.batches(_validation_data(recipe)),
+            callbacks=[save, *callbacks],
+            verbose=verbose,
+        )
+    except DivergedError as error:
+        kept = f"{checkpoint}, after {save.progress.epochs} epochs" if checkpoint.is_file() else "none was written yet"
+        raise DivergedError(f"{error} The last good checkpoint: {kept}.") from error
+    return save.progress
+
+
+def _training_data(recipe: recipes.Recipe, first_epoch: int) -> Any:
+    """Return the `tf.data.Dataset` of the training split from an epoch on."""
+    source, settings = recipe.data, recipe.training
+    return data.load(
+        source.name,
+        source.train,
+        binarize=source.binarize,
+        dequantize=source.dequantize,
+        batch_size=settings.batch_size,
+        training=True,
+        seed=settings.seed,
+        first_epoch=first_epoch,
+        labelled=source.labelled,
+    )
+
+
+def _validation_data(recipe: recipes.Recipe) -> Any:
+    """Return the `tf.data.Dataset` of the validation split, binarised once where training binarises."""
+    source, settings = recipe.data, recipe.training
+    return data.load(
+        source.name,
+        source.validation,
+        binarize="static" if source.binarize else None,
+        dequantize=source.dequantize,
+        batch_size=settings.batch_size,
+        training=False,
+        seed=settings.seed,
+    )
+
+
+def _tensorboard(folder: str | Path, recipe: recipes.Recipe, stage: Stage) -> TensorBoard:
+    """Return the callback on validation images, the ones that the curves are of."""
+    validation = examples_of(recipe, recipe.data.validation)
+    images = np.asarray(stage.images(validation.images[:1000]))
+    return TensorBoard(folder, images, condition=condition_of(stage.model, validation))
+
+
+def _finish(
+    where: store.Entry, recipe: recipes.Recipe, model: "VAE", progress: checkpoints.Progress, examples: Examples
+) -> None:
+    """Write the weights of a trained model, fit its prior, measure both as stored, and write the rest of the folder."""
+    training_examples = functools.cache(lambda: examples_of(recipe, recipe.data.train))  # read if anything needs them
+    model.after_training(lambda: training_examples().images)
+    weights.write_float16(model, where.folder / store.WEIGHTS)
+    stored = build(recipe, "float32")
+    stored.load_weights(where.folder / store.WEIGHTS)
+    prior, record = priors.build(recipe, stored), {}
+    if prior is not None:
+        record = {"prior": priors.fit(where, prior, stored, training_examples())}
+    record = results.results_of(where, recipe, stored, progress, prior, examples) | record
+    _describe(where, stored, record, prior, examples)
+
+
+def _describe(
+    where: store.Entry, model: "VAE", results: dict[str, Any], prior: "FittedPrior | None", examples: Examples
+) -> None:
+    """Write pictures, card and results.json. `results` gains the names of the pictures and the texts."""
+    recipe = where.recipe
+    results["pictures"] = pictures.write(
+        where.folder, model, recipe, results["training"]["history"], prior, examples=examples
+    )
+    results["texts"] = texts.shown(model, recipe, examples)
+    card = cards.Card(where.name, recipe, results, where.reference)
+    files.write_text(where.folder / store.CARD, card.markdown())
+    # Last: a run with results is finished.
+    files.write_json(where.folder / store.RESULTS, results)
+
+
+def measure_again(name: str | Path, metrics: Sequence[str] = ()) -> dict[str, Any]:
+    """Measure a trained model again and rewrite its results, card and pictures; its weights stay as they are.
+
+    For entries that were trained before a metric was added. `verify` compares, and writes nothing.
+
+    Args:
+      name: of the zoo, or a run's folder.
+      metrics: of `keras_vae.evaluation.evaluate`, as "latent.kl_split": only these, and the rest stays. By default,
+        everything.
+
+    Returns:
+      The contents of results.json.
+
+    Raises:
+      UserError: an unknown name.
+      CorruptFileError: weights that are not those of the results.
+    """
+    where = store.entry(name)
+    recipe, model, prior = where.recipe, load(name), priors.prior(name)
+    examples = examples_of(recipe)
+    if metrics:
+        evaluation = evaluations.evaluation_of(recipe, model, metrics, prior=prior, examples=examples)
+        overview = evaluations.updated(where.results["overview"], run(evaluation, metrics))
+        record = {**where.results, "overview": overview}
+    else:
+        record = where.results | results.evaluated(recipe, model, prior, examples)
+    _describe(where, model, record, prior, examples)
+    return record

@@ -1,0 +1,116 @@
+"""The backend: gradients, compiled functions, noise; and TensorFlow is imported in its rooms only."""
+
+import ast
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import ops
+
+import keras_vae
+from keras_vae import backend
+
+PACKAGE = Path(keras_vae.__file__).parent
+# Rooms that are about TensorFlow: its pipelines, its formats, its runtimes.
+ROOMS = ("backend.py", "data/", "export/", "runtimes/keras_model.py", "runtimes/saved_model.py")
+
+
+def imported(path):
+    """The packages that a module imports, at its top or in a function."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names = [node.module]
+        yield from (name.split(".")[0] for name in names)
+
+
+def importers(*packages):
+    return {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob("*.py")
+        if not set(packages).isdisjoint(imported(path))
+    }
+
+
+def test_tensorflow_is_imported_in_its_rooms_only():
+    strangers = importers("tensorflow", "tensorflow_datasets")
+    assert {"backend.py", "data/pipeline.py", "export/graphs.py"} <= strangers
+    assert not {path for path in strangers if not path.startswith(ROOMS)}
+
+
+def test_tensorflow_probability_is_imported_in_one_module():
+    assert importers("tensorflow_probability") == {"backend.py"}
+
+
+def test_each_loss_has_the_gradient_of_its_own_variables_of_one_forward_pass():
+    a, b, idle = (keras.Variable(value) for value in (2.0, 3.0, 5.0))
+    passes = []
+
+    def losses():
+        passes.append(1)
+        product = a * b
+        return [product, ops.square(product)], "further"
+
+    gradients, result = backend.gradients(losses, [[a], [b, idle]])
+    assert (len(passes), result) == (1, "further")
+    assert [float(gradients[0][0]), float(gradients[1][0])] == [3.0, 2 * 6.0 * 2.0]
+    assert gradients[1][1] is None
+
+
+def test_the_gradient_of_taken_rows_is_dense():
+    table = keras.Variable(np.ones((3, 2), "float32"))
+    (gradient,), _ = backend.gradients(lambda: ([ops.sum(ops.take(table, [1, 1], axis=0))], None), [[table]])
+    np.testing.assert_array_equal(gradient[0], [[0, 0], [2, 2], [0, 0]])
+
+
+def test_a_gradient_at_a_point_has_a_gradient_itself():
+    """d/dx of (d/dx x**3)**2 = 9 x**4 is 36 x**3."""
+    x = keras.Variable(2.0)
+
+    def losses():
+        slope, cube = backend.gradient_at(lambda point: (point**3, point**3), 1.0 * x)
+        assert float(cube) == 8.0
+        return [ops.square(slope)], None
+
+    (gradient,), _ = backend.gradients(losses, [[x]])
+    assert float(gradient[0]) == pytest.approx(36 * 8)
+
+
+def test_a_compiled_function_is_traced_once_for_each_kind_of_input():
+    traces = []
+
+    @backend.compiled
+    def scaled(x, times):
+        traces.append(times)
+        return x * times
+
+    for times in (2.0, 3.0, 2.0):
+        np.testing.assert_array_equal(scaled(tf.ones(2), times), np.full(2, times))
+    assert traces == [2.0, 3.0]
+    with pytest.raises(TypeError):  # without AutoGraph, which is slow to trace and hides what runs
+        backend.compiled(lambda x: 1 if x > 0 else 2)(tf.constant(1.0))
+
+
+def test_noise_is_a_function_of_its_seed():
+    seed = backend.fold(backend.seed_of(3, 1), 7, 2)
+    for draw in (backend.uniform, backend.normal, lambda *given: backend.integers(*given, 5)):
+        np.testing.assert_array_equal(draw((4, 2), seed), draw((4, 2), seed))
+        assert not np.array_equal(draw((40, 2), seed), draw((40, 2), backend.fold(seed, 1)))
+    whole = np.asarray(backend.integers((1000,), seed, 5))
+    assert whole.dtype == "int32" and set(whole) == set(range(5))
+
+
+def test_outside_of_a_strategy_there_is_one_replica():
+    assert backend.replica() == backend.Replica(0, 1)
+    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():  # no replica is chosen here
+        assert backend.replica() == backend.Replica(0, 1)
+    np.testing.assert_array_equal(backend.sum_over_replicas([tf.ones(2)])[0], [1, 1])
+
+
+def test_full_precision_ends_with_its_block():
+    before = tf.config.experimental.tensor_float_32_execution_enabled()
+    with backend.full_precision():
+        assert not tf.config.experimental.tensor_float_32_execution_enabled()
+    assert tf.config.experimental.tensor_float_32_execution_enabled() == before

@@ -1,0 +1,29 @@
+"""What must not grow back: circles, imports that run upwards, rooms at the top, and arguments typed `Any`."""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[1] / "benchmarks" / "house.py"
+
+
+@pytest.fixture(scope="module")
+def numbers():
+    spec = importlib.util.spec_from_file_location("house", SCRIPT)
+    assert spec is not None and spec.loader is not None
+    house = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(house)
+    return house.measured()
+
+
+def test_no_circle_and_nothing_upwards(numbers):
+    assert numbers["circles"] == [] and numbers["upward imports"] == []
+
+
+def test_fewer_than_twenty_rooms_at_the_top(numbers):
+    assert numbers["rooms"] < 20 and numbers["modules at the top"] < 20
+
+
+def test_any_is_for_what_is_truly_any(numbers):
+    assert numbers["share of Any"] <= 0.03

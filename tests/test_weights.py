@@ -1,0 +1,232 @@
+"""Weights on disk: names that depend on the class alone, exact round trips, float16, and files that are refused."""
+
+import json
+import struct
+
+import h5py
+import keras
+import numpy as np
+import pytest
+
+from keras_vae import weights
+from keras_vae.errors import CorruptFileError, UserError
+from tests import toy_runs, toys
+from tests.conformance.cases import every_model, make
+from tests.toys import mlp, toy
+
+
+def stirred(model):
+    """The model with a random number in each place of each weight."""
+    generator = np.random.default_rng(5)
+    for weight in model.weights:
+        values = generator.normal(size=weight.shape) if "float" in weight.dtype else np.full(weight.shape, 7)
+        weight.assign(values.astype(weight.dtype))
+    return model
+
+
+def test_names_are_attribute_paths():
+    model = toy(encoder=mlp(batch_norm=True))
+    names = list(weights.named_variables(model))
+    assert names[0] == "step" and "encoder/stack/layers/2/kernel" in names and "decoder/stack/layers/2/bias" in names
+    assert len(names) == len(model.weights)
+
+
+def test_names_of_layers_in_lists_mappings_and_functional_models():
+    inputs = keras.Input((4, 4, 1))
+    dense = keras.layers.Dense(4)
+    own = keras.Model(inputs, dense(keras.layers.Flatten()(inputs)))
+    assert {"encoder/layers/2/kernel", "encoder/layers/2/bias"} <= set(weights.named_variables(toy(encoder=own)))
+
+    class Nested(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.parts = {"first": [keras.layers.Dense(3)], "second": (keras.layers.Dense(2),)}
+            self._hidden = keras.layers.Dense(1)
+            for layer in (self.parts["first"][0], self.parts["second"][0], self._hidden):
+                layer.build((None, 3))
+
+    names = {"parts/first/0/kernel", "parts/first/0/bias", "parts/second/0/kernel", "parts/second/0/bias",
+             "hidden/kernel", "hidden/bias"}  # fmt: skip
+    assert set(weights.named_variables(Nested())) == names
+
+
+@every_model
+def test_every_model_comes_back_bit_for_bit_in_its_second_instance(name, tmp_path):
+    """Keras numbers layers in a process as it makes them; names of attributes stay what they are."""
+    make(name)
+    model, path = stirred(make(name)), tmp_path / "model.safetensors"
+    weights.save(path, weights.numpy_arrays(weights.named_variables(model)), {"of": name})
+    other = make(name, seed=4)
+    arrays, metadata = weights.read(path)
+    weights.assign(weights.named_variables(other), arrays, path)
+    assert toys.same(toys.weights(model), toys.weights(other)) and metadata == {"of": name}
+
+
+@pytest.mark.slow
+@every_model
+def test_every_model_is_read_by_another_process(name, tmp_path):
+    model, path = stirred(make(name)), tmp_path / "model.safetensors"
+    weights.save(path, weights.numpy_arrays(weights.named_variables(model)))
+    script = (
+        "from keras_vae import weights; from tests.conformance.cases import make; import numpy as np\n"
+        f"model = make({name!r}, seed=9)\n"
+        f"arrays, _ = weights.read({str(path)!r})\n"
+        f"weights.assign(weights.named_variables(model), arrays, 'x')\n"
+        "print(repr(float(sum(np.abs(np.asarray(w, 'float64')).sum() for w in model.weights))))"
+    )
+    done = toy_runs.python(["-W", "ignore", "-c", script], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) == float(sum(np.abs(np.asarray(w, "float64")).sum() for w in model.weights))
+
+
+def test_half_precision_keeps_counters_and_statistics(tmp_path):
+    model = stirred(toy(encoder=mlp(batch_norm=True)))
+    arrays = weights.numpy_arrays(weights.named_variables(model), half=True)
+    kinds = {name: array.dtype.name for name, array in arrays.items()}
+    assert kinds["step"] == "int64" and kinds["encoder/stack/layers/2/kernel"] == "float16"
+    assert kinds["encoder/stack/layers/3/moving_variance"] == kinds["encoder/stack/layers/3/gamma"] == "float32"
+    model.encoder.weights[0].assign(np.full(model.encoder.weights[0].shape, 7e4))
+    with pytest.raises(
+        UserError, match=r"stored as float16, up to 65504\. Given: 70000 in encoder/stack/layers/2/kernel"
+    ):
+        weights.numpy_arrays(weights.named_variables(model), half=True)
+
+
+def test_a_weight_that_no_attribute_leads_to_is_refused():
+    class Hiding(keras.layers.Layer):
+        def __init__(self):
+            super().__init__()
+            layer = keras.layers.Dense(2)
+            layer.build((None, 3))
+            self._tracker.track(layer)
+            self._layers.append(layer) if layer not in self._layers else None
+            self._self_hidden = layer
+            del self.__dict__["_layers"]
+
+        @property
+        def weights(self):
+            return self._self_hidden.weights
+
+    with pytest.raises(UserError, match="Every weight is stored under the attributes that lead to it"):
+        weights.named_variables(Hiding())
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "model.safetensors"
+    weights.save(path, weights.numpy_arrays(weights.named_variables(toy())), {"epochs": 3})
+    return path
+
+
+def rewritten(file, change):
+    """The file with another header: `change` edits its JSON in place."""
+    data = file.read_bytes()
+    size = struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8 : 8 + size])
+    change(header)
+    text = json.dumps(header).encode()
+    file.write_bytes(struct.pack("<Q", len(text)) + text + data[8 + size :])
+
+
+MUTATIONS = {
+    "empty": lambda file: file.write_bytes(b""),
+    "cut": lambda file: file.write_bytes(file.read_bytes()[:-5]),
+    "longer": lambda file: file.write_bytes(file.read_bytes() + b"0"),
+    "no header": lambda file: file.write_bytes(b"\xff" * 64),
+    "header of 2**62 bytes": lambda file: file.write_bytes(struct.pack("<Q", 2**62) + file.read_bytes()[8:]),
+    "offsets out of the file": lambda file: rewritten(file, lambda h: h["step"].update(data_offsets=[0, 2**40])),
+    "a shape of other size": lambda file: rewritten(file, lambda h: h["step"].update(shape=[3])),
+    "metadata that are no JSON": lambda file: rewritten(file, lambda h: h["__metadata__"].update(keras_vae="{")),
+    "metadata that are a list": lambda file: rewritten(file, lambda h: h["__metadata__"].update(keras_vae="[1]")),
+    "nested metadata": lambda file: rewritten(file, lambda h: h["__metadata__"].update(keras_vae="[" * 100_000)),
+    "a folder": lambda file: (file.unlink(), file.mkdir()),
+    "HDF5": lambda file: file.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(600)),
+}
+
+
+@pytest.mark.parametrize("mutation", MUTATIONS)
+def test_files_that_are_refused(file, mutation):
+    MUTATIONS[mutation](file)
+    with pytest.raises(CorruptFileError, match=r"model\.safetensors does not hold weights: ."):
+        weights.read(file)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda arrays: arrays.pop("step"), r"step is missing \(1 missing, 0 left over\)"),
+        (lambda arrays: arrays.update(other=np.zeros(2)), r"other is not the model's \(0 missing, 1 left over\)"),
+        (lambda arrays: arrays.update(step=np.zeros(2, "int64")), r"step is int64 of shape \(2,\), not int64 of \(\)"),
+        (lambda arrays: arrays.update(step=np.zeros((), "float32")), r"step is float32 of shape \(\), not int64"),
+    ],
+)
+def test_weights_of_another_model_are_refused_and_none_is_assigned(file, change, message):
+    arrays, _ = weights.read(file)
+    change(arrays)
+    model = toy(seed=9)
+    before = toys.weights(model)
+    with pytest.raises(CorruptFileError, match=message):
+        weights.assign(weights.named_variables(model), arrays, file)
+    assert toys.same(before, toys.weights(model))
+
+
+def old_file(tmp_path):
+    path = tmp_path / "model.weights.h5"
+    toy().save_weights(path)
+    return path
+
+
+def soft(file, path):
+    file["soft"] = h5py.SoftLink("/encoder")
+
+
+def external(file, path):
+    file["elsewhere"] = h5py.ExternalLink(str(path.with_name("other.h5")), "/")
+
+
+def outside(file, path):
+    file.create_dataset("outside", (4,), "f4", external=[(str(path.with_name("raw")), 0, 16)])
+
+
+def virtual(file, path):
+    layout = h5py.VirtualLayout((2,), "f4")
+    layout[:] = h5py.VirtualSource(str(path.with_name("other.h5")), "a", (2,))
+    file.create_virtual_dataset("virtual", layout)
+
+
+def hole(file, path):
+    file.create_dataset("hole", (2**40,), "f4", chunks=(1024,), compression="gzip")
+
+
+def cycle(file, path):
+    file["again"] = file["encoder"]
+
+
+def test_an_old_file_passes(tmp_path):
+    weights.check_hdf5(old_file(tmp_path), 10**6)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (soft, "is a link"),
+        (external, "is a link"),
+        (outside, "is stored outside the file"),
+        (virtual, "is stored outside the file"),
+        (hole, "more than 1,000,000 bytes"),
+        (cycle, "is a second name"),
+    ],
+)
+def test_old_files_that_lead_elsewhere_are_refused(tmp_path, change, reason):
+    path = old_file(tmp_path)
+    with h5py.File(path, "a") as file:
+        change(file, path)
+    with pytest.raises(CorruptFileError, match=rf"model\.weights\.h5 does not hold weights: .*{reason}"):
+        weights.check_hdf5(path, 10**6)
+
+
+@pytest.mark.parametrize("data", [b"", b"no HDF5", b"\x89HDF\r\n\x1a\n" + bytes(600)])
+def test_what_is_no_hdf5_is_refused(tmp_path, data):
+    (tmp_path / "model.weights.h5").write_bytes(data)
+    with pytest.raises(CorruptFileError, match="does not hold weights"):
+        weights.check_hdf5(tmp_path / "model.weights.h5", 10**6)
