@@ -21,8 +21,8 @@ from keras_vae.data.others import OTHERS
 from keras_vae.files import write_json
 from keras_vae.tasks.anomaly import SCORES
 from keras_vae.zoo.examples import examples_of
-from keras_vae.zoo.measures import PACKAGES, processor
 from keras_vae.zoo.one_class_out import leave_out
+from keras_vae.zoo.results import PACKAGES, processor
 
 RATE, SAMPLES, SEED = 0.05, 100, 0
 

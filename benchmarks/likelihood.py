@@ -23,7 +23,7 @@ from keras_vae import data, models
 from keras_vae.checks import BLOCK
 from keras_vae.core.estimators import chunk_limit
 from keras_vae.files import write_json
-from keras_vae.zoo.measures import PACKAGES, processor
+from keras_vae.zoo.results import PACKAGES, processor
 
 HIDDEN, LATENT, ALL, ALLOWED = (200, 200), 50, 10_000, 600.0
 

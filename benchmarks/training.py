@@ -24,7 +24,7 @@ from keras import layers, ops
 
 from keras_vae import data, models
 from keras_vae.files import write_json
-from keras_vae.zoo.measures import PACKAGES, processor
+from keras_vae.zoo.results import PACKAGES, processor
 
 HIDDEN, LATENT, BATCH = (400, 400), 20, 128
 

@@ -1,10 +1,10 @@
-"""What TensorBoard shows of a training: the terms of the bound, and pictures of what the model does by now."""
+"""A TensorBoard callback: the terms of the bound, and pictures of reconstructions, samples and traversals."""
 
 import contextlib
 import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,12 +13,10 @@ from numpy.typing import ArrayLike
 from keras_vae import backend, plots
 from keras_vae.checks import check_whole_number
 from keras_vae.errors import NotApplicable, UnavailableError, UserError
-from keras_vae.evaluation.latent import active_units
+from keras_vae.evaluation.evaluation import Evaluation, rows_of
+from keras_vae.evaluation.latent import active_units_of
 from keras_vae.tasks.traversal import traversable, traverse
 from keras_vae.types import ConditionLike
-
-if TYPE_CHECKING:
-    from keras_vae.core import VAE
 
 _SHOWN, _COUNTED = 16, 1000  # images
 
@@ -49,11 +47,10 @@ class TensorBoard(keras.callbacks.Callback):
                 "The TensorBoard callback needs the package tensorboard, which is not installed. Install it: "
                 "pip install 'keras-vae[tensorboard]'."
             )
-        if len(x) < 2:
-            raise UserError(f"TensorBoard needs two images or more, to show and to compare. Given: {len(x)}.")
+        self.x, self.condition = np.asarray(x)[:_COUNTED], rows_of(condition, slice(_COUNTED))
+        if len(self.x) < 2:
+            raise UserError(f"TensorBoard needs two images or more, to show and to compare. Given: {len(self.x)}.")
         self.folder, self.every = str(folder), check_whole_number(every, "every")
-        self.x = np.asarray(x)[:_COUNTED]
-        self.condition = None if condition is None else np.asarray(condition)[:_COUNTED]
         self.writer: Any = None
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
@@ -64,20 +61,21 @@ class TensorBoard(keras.callbacks.Callback):
         with self.writer.as_default(step=epoch + 1):
             for name, value in (logs or {}).items():
                 backend.summary.scalar(name, value)
+            evaluation = Evaluation(model, self.x, condition=self.condition)
             if traversable(model):
-                backend.summary.scalar("active_units", active_units(model, self.x, condition=self.condition)["value"])
+                backend.summary.scalar("active_units", active_units_of(evaluation)["value"])
             if (epoch + 1) % self.every == 0 and model.x_spec().kind == "image":
-                self._pictures(model)
+                self._pictures(evaluation)
         self.writer.flush()
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         self.writer.close()
 
-    def _pictures(self, model: "VAE") -> None:
-        shown, given = self.x[:_SHOWN], None if self.condition is None else self.condition[:_SHOWN]
-        _show("reconstructions", np.concatenate([shown, model.reconstruct(shown, given)]), len(shown))
-        with contextlib.suppress(NotApplicable):  # it has no prior, and says so
-            _show("samples", model.sample(len(shown), condition=given), len(shown))
+    def _pictures(self, evaluation: Evaluation) -> None:
+        model, shown = evaluation.model, evaluation.first(_SHOWN)
+        _show("reconstructions", np.concatenate([self.x[:_SHOWN], shown.reconstructions]), len(shown))
+        with contextlib.suppress(NotApplicable):  # no prior
+            _show("samples", model.sample(len(shown), condition=shown.condition), len(shown))
         if traversable(model):
             rows = traverse(model, self.x, condition=self.condition).images
             _show("traversal", rows.reshape(-1, *rows.shape[2:]), rows.shape[1])

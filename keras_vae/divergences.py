@@ -78,7 +78,7 @@ def covariance(x: Tensor) -> Tensor:
 ESTIMATORS = {"stratified": True, "weighted": False}
 
 
-def aggregate_log_probs(
+def minibatch_log_probs(
     posterior: tfd.Distribution, z: Tensor, dataset_size: int, estimator: str
 ) -> tuple[Tensor, Tensor]:
     """log q(z_i) and log q(z_ij) for codes of a batch, q(z) = (1/N) sum over n of q(z|x_n) being estimated from it.

@@ -218,7 +218,7 @@ class TestAggregateLogProbs:
         """exp of what is estimated for the first of a batch of `indices`: of q(z_j), and of q(z)."""
         indices = list(indices)
         posterior = tfd.Independent(tfd.Normal(self.MEANS[indices], self.SCALES[indices]), 1)
-        joint, single = divergences.aggregate_log_probs(posterior, tf.constant(self.Z[indices]), self.N, estimator)
+        joint, single = divergences.minibatch_log_probs(posterior, tf.constant(self.Z[indices]), self.N, estimator)
         assert joint.shape == (len(indices),) and single.shape == (len(indices), self.LATENT)
         return np.exp(np.append(single[0], joint[0]))
 
@@ -251,7 +251,7 @@ class TestAggregateLogProbs:
         """The copied MSS weights fill a column: every example's own posterior has weight 1 / N, wherever it stands."""
         order = [3, 0, 4]
         posterior = tfd.Independent(tfd.Normal(self.MEANS[order], self.SCALES[order]), 1)
-        joint, _ = divergences.aggregate_log_probs(posterior, tf.constant(self.Z[order]), self.N, "stratified")
+        joint, _ = divergences.minibatch_log_probs(posterior, tf.constant(self.Z[order]), self.N, "stratified")
         for place, i in enumerate(order):
             others = [self.density(i, n)[-1] for n in order if n != i]
             expected = self.density(i, i)[-1] / self.N + (self.N - 1) / self.N * np.mean(others)
@@ -262,7 +262,7 @@ class TestAggregateLogProbs:
         joint = scipy.special.logsumexp(np.log(self.DENSITY).sum(2), axis=1)
         product = scipy.special.logsumexp(np.log(self.DENSITY), axis=1).sum(1)
         posterior = tfd.Independent(tfd.Normal(self.MEANS, self.SCALES), 1)
-        ours = divergences.aggregate_log_probs(posterior, tf.constant(self.Z), 1_000, "weighted")
+        ours = divergences.minibatch_log_probs(posterior, tf.constant(self.Z), 1_000, "weighted")
         correlation = ours[0].numpy() - ours[1].numpy().sum(1)
         constant = (self.LATENT - 1) * np.log(1_000 * self.N)
         np.testing.assert_allclose(correlation, joint - product + constant, rtol=1e-12)
@@ -282,7 +282,7 @@ class TestAggregateLogProbs:
             means = generator.multivariate_normal([0, 0], [[0.5, 0.45], [0.45, 0.5]], 1_000)
             z = means + np.sqrt(0.5) * generator.normal(size=means.shape)
             posterior = tfd.Independent(tfd.Normal(means, np.sqrt(0.5)), 1)
-            joint, single = divergences.aggregate_log_probs(posterior, tf.constant(z), 1_000, "stratified")
+            joint, single = divergences.minibatch_log_probs(posterior, tf.constant(z), 1_000, "stratified")
             values.append(np.mean(joint.numpy() - single.numpy().sum(1)))
         exact = -0.5 * np.log(1 - 0.45**2)
         error = np.std(values) / np.sqrt(10)

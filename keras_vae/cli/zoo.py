@@ -1,6 +1,6 @@
 """The commands `list`, `show`, `train`, `evaluate` and `verify`."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
@@ -92,38 +92,31 @@ def evaluate_command(
     Means over images, or sequences, with standard errors; or the parts named. A conditional model is given the labels
     of the split.
     """
-    from keras_vae.zoo import cards, recipes
+    from keras_vae.zoo import cards
 
-    recipe: recipes.Recipe = cards.card(name).recipe
+    recipe = cards.card(name).recipe
     load_tensorflow()
+    from keras_vae.zoo import evaluations, verifying
+
     flags = {
         "likelihood": likelihood, "latent": latent, "disentanglement": disentanglement, "generation": generation,
         "representation": representation,
     }  # fmt: skip
     sections = [section for section, flag in flags.items() if flag or everything]
+    samples = (5000 if sections else recipe.evaluation.samples) if samples is None else samples
+    with working(f"Evaluating {name}", quiet=json) as report:
+        results = evaluations.evaluate(name, sections or ["summary"], split, seed, samples, report)
+    if sections and not any(results[section] for section in sections):
+        listed = " ".join(dict.fromkeys(results["without"].values()))
+        raise UserError(f"{name} has nothing of {', '.join(sections)}. {listed}")
     if sections:
-        from keras_vae.zoo.evaluations import evaluate_entry
-
-        with working(f"Evaluating {name}", quiet=json) as report:
-            found = evaluate_entry(name, sections, split, seed, 5000 if samples is None else samples, report)
-        if not any(found[section] for section in sections):
-            listed = " ".join(dict.fromkeys(found["without"].values()))
-            raise UserError(f"{name} has nothing of {', '.join(sections)}. {listed}")
-        print_json({"name": name, **found}) if json else print_evaluation(name, found, sections)
+        print_json({"name": name, **results}) if json else print_evaluation(name, results, sections)
         return
-    from keras_vae import zoo
-    from keras_vae.zoo import measures
-
-    chosen = split or recipe.evaluation.split
-    samples = recipe.evaluation.samples if samples is None else samples
-    with working(f"Measuring {name} on {chosen}", quiet=json):
-        model, examples = zoo.load(name), measures.examples_of(recipe, chosen)
-        seed, condition = recipe.evaluation.seed if seed is None else seed, measures.condition_of(model, examples)
-        metrics = measures.measure(model, examples.images, seed, samples, condition, zoo.prior(name))
+    metrics, count, split = verifying.with_tolerances(results["summary"]), results["examples"], results["split"]
     if json:
-        print_json({"name": name, "split": chosen, "examples": len(examples.images), "metrics": metrics})
+        print_json({"name": name, "split": split, "examples": count, "metrics": metrics})
         return
-    print_metrics(f"{name}, {len(examples.images):,} {cards.NOUNS[model.x_spec().kind]}s of {chosen}", metrics)
+    print_metrics(f"{name}, {count:,} {cards.NOUNS[cards.card(name).kind]}s of {split}", metrics)
 
 
 def verify_command(name: Name, json: Json = False) -> None:
@@ -145,8 +138,8 @@ def verify_command(name: Name, json: Json = False) -> None:
     print_table(f"{name}: agrees with its card", titles, table)
 
 
-def print_metrics(title: str, metrics: dict) -> None:
-    """A table of measured numbers."""
+def print_metrics(title: str, metrics: Mapping[str, Mapping[str, Any]]) -> None:
+    """Print the numbers of a card as a table."""
     rows = [
         [
             metric,
@@ -164,25 +157,26 @@ def _three_digits(value: float | None) -> str:
     return "" if value is None else f"{value}" if isinstance(value, int) else f"{value:.3f}"
 
 
-def print_evaluation(name: str, found: dict, sections: Sequence[str]) -> None:
-    """A table of each section's numbers, verdicts in words, what took long, and why it lacks what it lacks."""
+def print_evaluation(name: str, results: Mapping[str, Any], sections: Sequence[str]) -> None:
+    """Print a table of each section's numbers, verdicts in words, what took long, and why metrics do not apply."""
     from keras_vae.zoo import cards
 
-    title = f"{name}, {found['examples']:,} {cards.NOUNS[cards.card(name).kind]}s of {found['split']}"
+    title = f"{name}, {results['examples']:,} {cards.NOUNS[cards.card(name).kind]}s of {results['split']}"
     for section in sections:
-        rows = list(_numbers({key: part for key, part in found[section].items() if key != "collapse"}))
+        rows = list(_numbers({key: part for key, part in results[section].items() if key != "collapse"}))
         if rows:
             print_table(f"{title}: {section}", ["metric", "value", "standard error"], rows)
-    for line in cards.collapse_lines(found["latent"]["collapse"]) if found.get("latent", {}).get("collapse") else []:
+    collapse = results.get("latent", {}).get("collapse")
+    for line in cards.collapse_lines(collapse) if collapse else []:
         print(line)
-    for line in _costs(found.get("likelihood", {})):
+    for line in _costs(results.get("likelihood", {})):
         print(line)
-    for metric, reason in found["without"].items():
+    for metric, reason in results["without"].items():
         if not reason.startswith("This needs"):
             print(f"No {metric}: {reason}")
 
 
-def _costs(likelihood: dict) -> Iterator[str]:
+def _costs(likelihood: Mapping[str, Any]) -> Iterator[str]:
     log_prob, agreement = likelihood.get("nats", {}).get("log_prob"), likelihood.get("agreement")
     if log_prob:
         each = f"{log_prob['samples']:,} samples each of {log_prob['examples']:,}"
@@ -194,7 +188,7 @@ def _costs(likelihood: dict) -> Iterator[str]:
         yield f"{agreement['verdict']} {agreement['seconds']:,.0f} s."
 
 
-def _numbers(part: Any, path: str = "") -> Iterator[list[str]]:
+def _numbers(part: object, path: str = "") -> Iterator[list[str]]:
     """A row for each number in a nested dict; of lists, of what a number comes with, and of sentences, none."""
     from keras_vae.zoo.cards import BOUNDS
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from keras_vae.evaluation.distances import frechet as frechet
     from keras_vae.evaluation.distances import memorisation as memorisation
     from keras_vae.evaluation.distances import precision_recall as precision_recall
+    from keras_vae.evaluation.evaluation import Evaluation as Evaluation
     from keras_vae.evaluation.generation import condition_accuracy as condition_accuracy
     from keras_vae.evaluation.generation import mnist_fd as mnist_fd
     from keras_vae.evaluation.generation import reconstruction as reconstruction
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from keras_vae.evaluation.latent import collapse as collapse
     from keras_vae.evaluation.latent import kl_by_group as kl_by_group
     from keras_vae.evaluation.latent import kl_per_dimension as kl_per_dimension
-    from keras_vae.evaluation.overview import evaluate as evaluate
+    from keras_vae.evaluation.metrics import evaluate as evaluate
     from keras_vae.evaluation.representation import clustering as clustering
     from keras_vae.evaluation.representation import probes as probes
 

@@ -1,17 +1,20 @@
 """The aggregate posterior q(z) = (1/N) sum_n q(z|x_n), and what it splits the KL into."""
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
 
 import keras
 import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from keras_vae import backend, divergences, randomness
+from keras_vae import backend, divergences
+from keras_vae.backend import tfd
 from keras_vae.checks import check_whole_number
-from keras_vae.core.inference import checked_inputs
 from keras_vae.errors import NotApplicable, UserError
-from keras_vae.evaluation.estimates import mean_of
+from keras_vae.evaluation.estimates import Details, Estimate, mean_of
+from keras_vae.evaluation.evaluation import Evaluation
+from keras_vae.types import Latent, Tensor
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
@@ -28,7 +31,7 @@ class LogProbs(NamedTuple):
 
 
 def aggregate_log_probs(model: "VAE", x: ArrayLike, seed: int = 0) -> LogProbs:
-    """Log densities of a draw from each posterior under its own, under the mean of all of them, and under the prior.
+    """Return log densities of a draw from each posterior: under itself, under the mean of all, and under the prior.
 
     q(z) is the aggregate of exactly these N images, so nothing is approximated but the expectation over z. It takes
     N**2 densities: seconds for thousands of images.
@@ -43,64 +46,76 @@ def aggregate_log_probs(model: "VAE", x: ArrayLike, seed: int = 0) -> LogProbs:
         its own draws only.
       UserError: fewer than two images.
     """
-    if not model.stochastic:
-        raise NotApplicable(
-            f"{type(model).__name__} has no distribution over codes, and so no KL to split. Train a VAE."
-        )
-    if model.conditional:
-        raise NotApplicable(
-            f"The aggregate posterior is that of an unconditional model. Given: a {type(model).__name__}, whose prior "
-            f"and posteriors differ with the condition."
-        )
-    inputs = checked_inputs(model, x)
-    if len(inputs["x"]) < 2:
-        raise UserError(f"An aggregate posterior needs two images or more. Given: {len(inputs['x'])}.")
-    noise = randomness.seed_of(check_whole_number(seed, "seed", minimum=0), randomness.EVALUATION)
-    posterior = model.posterior(ops.convert_to_tensor(inputs["x"]))
-    z = posterior.sample(seed=noise)
+    _require_posterior(model)  # before a condition that is missing
+    return aggregate_log_probs_of(Evaluation(model, x, seed=seed))
+
+
+def aggregate_log_probs_of(evaluation: Evaluation) -> LogProbs:
+    """As `aggregate_log_probs`."""
+    model, count = evaluation.model, len(evaluation)
+    _require_posterior(model)
+    if count < 2:
+        raise UserError(f"An aggregate posterior needs two images or more. Given: {count}.")
+    posterior, prior = model.posterior(ops.convert_to_tensor(evaluation.x)), model.prior()
+    z = posterior.sample(seed=evaluation.noise)
+    log_q, log_p = (np.asarray(distribution.log_prob(z), "float64") for distribution in (posterior, prior))
     product = divergences.is_product(posterior) and z.dtype.is_floating
-    count = len(inputs["x"])
-
-    own, prior = (np.asarray(each.log_prob(z), "float64") for each in (posterior, model.prior()))
-
-    @backend.compiled
-    def of_one(one: Any, place: Any, known: Any) -> Any:
-        """log of the mean over n of q(z|x_n), and of q(z_j|x_n). That of its own image is `known`: no inverse."""
-        log_count = float(np.log(count))
-        if product:
-            log_q = posterior.distribution.log_prob(ops.broadcast_to(one, ops.shape(z)))
-            return (
-                ops.logsumexp(ops.sum(log_q, axis=-1)) - log_count,
-                ops.logsumexp(log_q, axis=0) - log_count,
-            )
-        spread = keras.tree.map_structure(lambda part: ops.broadcast_to(part, (count, *part.shape)), one)
-        log_q = ops.where(ops.arange(count) == place, ops.cast(known, model.float_dtype), posterior.log_prob(spread))
-        return ops.logsumexp(log_q) - log_count, ops.zeros(0)
-
-    def row(place: int) -> Any:
-        one = keras.tree.map_structure(lambda part: part[place], z)
-        return of_one(one, ops.convert_to_tensor(place), ops.convert_to_tensor(own[place]))
-
+    mixture = _mixture(posterior, z, product)
     try:
-        rows = [row(place) for place in range(count)]
+        rows = [mixture(_row(z, i), ops.convert_to_tensor(i), ops.convert_to_tensor(log_q[i])) for i in range(count)]
     except NotImplementedError as error:
         raise NotApplicable(
             f"The aggregate posterior needs log q(z|x) at other images' codes. Given: a {type(model).__name__} whose "
             f"posterior has a density at its own draws only, as planar flows do. Use another flow."
         ) from error
-    dimensions = np.stack([row[1] for row in rows]).astype("float64") if product else None
     aggregate = np.asarray([row[0] for row in rows], "float64")
-    by_dimension = None
-    if product and divergences.is_product(model.prior()):
-        by_dimension = np.asarray(model.prior().distribution.log_prob(z), "float64")
-    return LogProbs(own, aggregate, prior, dimensions, by_dimension)
+    if not product:
+        return LogProbs(log_q, aggregate, log_p, None)
+    dimensions = np.stack([np.asarray(row[1]) for row in rows]).astype("float64")
+    if not divergences.is_product(prior):
+        return LogProbs(log_q, aggregate, log_p, dimensions)
+    return LogProbs(log_q, aggregate, log_p, dimensions, np.asarray(prior.distribution.log_prob(z), "float64"))
+
+
+def _row(z: Latent, i: int) -> Latent:
+    return keras.tree.map_structure(lambda part: part[i], z)
+
+
+def _mixture(posterior: tfd.Distribution, z: Latent, product: bool) -> Callable[..., tuple[Tensor, Tensor]]:
+    """Return the compiled function `(z_i, i, log q(z_i|x_i))` -> log q(z_i), and log q(z_ij) of a product."""
+    count = keras.tree.flatten(z)[0].shape[0]
+    log_count = float(np.log(count))
+
+    @backend.compiled
+    def mixture(code: Latent, i: Tensor, log_q_i: Tensor) -> tuple[Tensor, Tensor]:
+        spread = keras.tree.map_structure(lambda part: ops.broadcast_to(part, (count, *part.shape)), code)
+        if product:
+            log_q = posterior.distribution.log_prob(spread)
+            return ops.logsumexp(ops.sum(log_q, axis=-1)) - log_count, ops.logsumexp(log_q, axis=0) - log_count
+        log_q = posterior.log_prob(spread)
+        # The density of its own image is taken from the draw, which needs no inverse of a flow.
+        log_q = ops.where(ops.arange(count) == i, ops.cast(log_q_i, log_q.dtype), log_q)
+        return ops.logsumexp(log_q) - log_count, ops.zeros(0)
+
+    return mixture
+
+
+def _require_posterior(model: "VAE") -> None:
+    name = type(model).__name__
+    if not model.stochastic:
+        raise NotApplicable(f"{name} has no distribution over codes, and so no KL to split. Train a VAE.")
+    if model.conditional:
+        raise NotApplicable(
+            f"The aggregate posterior is that of an unconditional model. Given: a {name}, whose prior and posteriors "
+            f"differ with the condition."
+        )
 
 
 SATURATED = 0.1  # nats from its cap
 
 
-def kl_split(model: "VAE", x: ArrayLike, seed: int = 0) -> dict[str, dict[str, Any]]:
-    """The mean KL(q(z|x) || p(z)) of N images and its parts, in nats, from one draw for each image.
+def kl_split(model: "VAE", x: ArrayLike, seed: int = 0) -> dict[str, Estimate]:
+    """Return the mean KL(q(z|x) || p(z)) of N images and its parts, in nats, from one draw for each image.
 
     * `kl` = `mutual_information` + `marginal_kl`, exactly, draw by draw: I(x; z) = E log q(z|x) - log q(z), and
       KL(q(z) || p(z)). Hoffman and Johnson 2016, http://approximateinference.org/accepted/HoffmanJohnson2016.pdf.
@@ -121,20 +136,27 @@ def kl_split(model: "VAE", x: ArrayLike, seed: int = 0) -> dict[str, dict[str, A
     Raises:
       NotApplicable, UserError: as `aggregate_log_probs`; densities that are not finite.
     """
-    found = aggregate_log_probs(model, x, seed)
+    _require_posterior(model)
+    return kl_split_of(Evaluation(model, x, seed=seed))
+
+
+def kl_split_of(evaluation: Evaluation) -> dict[str, Estimate]:
+    """As `kl_split`."""
+    log_probs = aggregate_log_probs_of(evaluation)
     parts = {
-        "kl": found.own - found.prior,
-        "mutual_information": found.own - found.aggregate,
-        "marginal_kl": found.aggregate - found.prior,
+        "kl": log_probs.own - log_probs.prior,
+        "mutual_information": log_probs.own - log_probs.aggregate,
+        "marginal_kl": log_probs.aggregate - log_probs.prior,
     }
-    if found.aggregate_dimensions is not None:
-        product = found.aggregate_dimensions.sum(axis=1)
-        parts["total_correlation"] = found.aggregate - product
-        if found.prior_dimensions is not None:
-            parts["dimension_kl"] = product - found.prior
-    split = {name: mean_of(value, samples=1, seed=seed, examples=len(value)) for name, value in parts.items()}
+    if log_probs.aggregate_dimensions is not None:
+        product = log_probs.aggregate_dimensions.sum(axis=1)
+        parts["total_correlation"] = log_probs.aggregate - product
+        if log_probs.prior_dimensions is not None:
+            parts["dimension_kl"] = product - log_probs.prior
+    details: Details = {"samples": 1, "seed": evaluation.seed, "examples": len(log_probs.own)}
+    split = {name: mean_of(value, **details) for name, value in parts.items()}
     information = split["mutual_information"]
-    information["cap"] = float(np.log(len(found.own)))
+    information["cap"] = float(np.log(len(log_probs.own)))
     if information["value"] > information["cap"] - SATURATED:
         bounds = {"mutual_information": "lower", "marginal_kl": "upper", "total_correlation": "upper"}
         for name in bounds.keys() & split.keys():
@@ -142,8 +164,21 @@ def kl_split(model: "VAE", x: ArrayLike, seed: int = 0) -> dict[str, dict[str, A
     return split
 
 
-def gaussian_total_correlation(codes: np.ndarray, repetitions: int = 100, seed: int = 0) -> dict[str, Any]:
-    """-1/2 log det of the correlation matrix of codes, nats: the total correlation, where they are Gaussian.
+def kl_split_of_first(evaluation: Evaluation, count: int = 1000) -> dict[str, Estimate]:
+    """As `kl_split`, of the first `count` images: it takes the square of their number."""
+    return kl_split_of(evaluation.first(count))
+
+
+def gaussian_total_correlation_of(evaluation: Evaluation) -> Estimate:
+    """As `gaussian_total_correlation`, of one draw of q(z|x) for each image."""
+    model = evaluation.model
+    if model.latent_kind == "index":
+        raise NotApplicable(f"Integer codes have no correlation. Given: a {type(model).__name__}.")
+    return gaussian_total_correlation(evaluation.draws, seed=evaluation.seed)
+
+
+def gaussian_total_correlation(codes: np.ndarray, repetitions: int = 100, seed: int = 0) -> Estimate:
+    """Return -1/2 log det of the correlation matrix of codes, nats: their total correlation, if they are Gaussian.
 
     The figure of Locatello et al. 2019, appendix C, https://arxiv.org/abs/1811.12359. 0 for uncorrelated dimensions;
     it sees what is linear only. It has no cap; of n codes of d independent dimensions it is about d (d - 1) / (4 n).
@@ -172,9 +207,9 @@ def gaussian_total_correlation(codes: np.ndarray, repetitions: int = 100, seed: 
     repetitions = check_whole_number(repetitions, "repetitions", minimum=2)
     generator = np.random.default_rng(check_whole_number(seed, "seed", minimum=0))
 
-    def of(chosen: np.ndarray) -> float:
-        return -0.5 * float(np.linalg.slogdet(np.corrcoef(chosen, rowvar=False))[1])
+    def of(rows: np.ndarray) -> float:
+        return -0.5 * float(np.linalg.slogdet(np.corrcoef(rows, rowvar=False))[1])
 
-    again = [of(codes[generator.integers(count, size=count)]) for _ in range(repetitions)]
-    error = float(np.std(again, ddof=1))
+    resampled = [of(codes[generator.integers(count, size=count)]) for _ in range(repetitions)]
+    error = float(np.std(resampled, ddof=1))
     return {"value": of(codes), "standard_error": error, "repetitions": repetitions, "seed": seed, "examples": count}

@@ -1,19 +1,21 @@
-"""Annealed importance sampling: log p(x) without the encoder's word for it, as a check on importance weights."""
+"""Annealed importance sampling: log p(x) with little use of the encoder, as a check on importance weights."""
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
 from keras_vae import backend, randomness
-from keras_vae.backend import mcmc
+from keras_vae.backend import mcmc, tfd
 from keras_vae.checks import check_number, check_whole_number
-from keras_vae.core.inference import checked_inputs, fitted
+from keras_vae.core.inference import fitted
 from keras_vae.distributions.ladder import Ladder
 from keras_vae.errors import NotApplicable
+from keras_vae.evaluation.evaluation import Evaluation
 from keras_vae.evaluation.whitened import Whitened
-from keras_vae.types import ConditionLike, Latent, Tensor
+from keras_vae.types import ConditionLike, Tensor
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
@@ -33,7 +35,7 @@ def annealed_importance(
     condition: ConditionLike = None,
     prior: "FittedPrior | None" = None,
 ) -> dict[str, np.ndarray]:
-    """log p(x) of each image by annealing from the prior to the posterior, with Hamiltonian Monte Carlo.
+    """Return log p(x) of each image by annealing from the prior to the posterior, with Hamiltonian Monte Carlo.
 
     Neal 2001, equations 3 to 11, https://arxiv.org/abs/physics/9803008, as Wu et al. 2017 measure decoders with it,
     https://arxiv.org/abs/1611.04273. Chains start from p(z) and pass through p(z) p(x|z)**t, t from 0 to 1 along a
@@ -61,54 +63,29 @@ def annealed_importance(
       NotApplicable: codes that are no real vectors of full dimension, or a missing label.
       UserError: images outside the likelihood's support, or arguments out of range.
     """
-    spec = model.latent_spec()
-    inputs = checked_inputs(model, x, condition, likelihood=True)
+    evaluation = Evaluation(model, x, condition=condition, seed=seed, prior=prior)
+    return annealed_importance_of(evaluation, temperatures, chains, leapfrog_steps, step_size)
+
+
+def annealed_importance_of(
+    evaluation: Evaluation,
+    temperatures: int = 200,
+    chains: int = 16,
+    leapfrog_steps: int = 5,
+    step_size: float = 0.4,
+) -> dict[str, np.ndarray]:
+    """As `annealed_importance`."""
+    evaluation.require_distribution()
     temperatures = check_whole_number(temperatures, "temperatures", minimum=2)
     chains = check_whole_number(chains, "chains", minimum=2)
     leapfrog_steps = check_whole_number(leapfrog_steps, "leapfrog_steps")
-    step_size, seed = check_number(step_size, "step_size"), check_whole_number(seed, "seed", minimum=0)
-    base = randomness.seed_of(seed, randomness.EVALUATION)
-    images, given = ops.convert_to_tensor(inputs["x"]), inputs.get("condition")
-    log_py = None if given is None else model.log_p_condition(given)  # with which log p(x|y) becomes log p(x, y)
-    prior = model.prior(given) if prior is None else fitted(model, prior)
-    ladder = Whitened(prior, {name: each.shape for name, each in spec.items()}) if isinstance(prior, Ladder) else None
-    if any(each.kind == "index" for each in spec.values()) or (ladder is None and _on_a_sphere(prior, base)):
-        raise NotApplicable(
-            f"Annealed importance sampling moves codes through a space of real vectors. Given: a "
-            f"{type(model).__name__}, whose codes are not of that kind. Use log_prob."
-        )
-    own = model.posterior(images, given).sample(_SCALE_DRAWS, seed=randomness.fold(base, 1))
-    own, prior = (own, prior) if ladder is None else (ladder.vector(own), ladder)
-    scale = ops.std(own, axis=0)
-    precision = 1.0 / ops.square(ops.maximum(scale, 1e-6)) - 1.0
-    times = 1.0 / (1.0 + np.exp(-np.linspace(-4.0, 4.0, temperatures + 1)))
-    times = ops.convert_to_tensor((times - times[0]) / (times[-1] - times[0]), model.float_dtype)
-    shape = (chains,) if prior.batch_shape.rank else (chains, len(inputs["x"]))
-
-    def log_px(vector: np.ndarray) -> Any:
-        return model.log_px_of(images, vector if ladder is None else ladder.code(vector), given)
-
-    @backend.compiled
-    def run() -> Any:
-        def one_step(place: Any, z: Latent, log_w: Any, accepted: Any) -> Any:
-            time = times[place]
-            log_w += (time - times[place - 1]) * log_px(z)
-            kernel = mcmc.HamiltonianMonteCarlo(
-                lambda state: prior.log_prob(state) + time * log_px(state),
-                step_size * ops.rsqrt(1.0 + time * ops.maximum(precision, -0.9)),
-                leapfrog_steps,
-            )
-            z, traced = kernel.one_step(z, kernel.bootstrap_results(z), seed=randomness.fold(base, 3, place))
-            chance = ops.exp(ops.minimum(traced.log_accept_ratio, 0.0))
-            return place + 1, z, log_w, accepted + ops.mean(chance, axis=0) / temperatures
-
-        z = prior.sample(shape, seed=randomness.fold(base, 2))
-        start = ops.zeros((chains, len(inputs["x"])), model.float_dtype)
-        first = ops.convert_to_tensor(1), z, start, ops.zeros_like(start[0])
-        return ops.while_loop(lambda place, *_: place <= temperatures, one_step, first)
-
+    step_size, condition = check_number(step_size, "step_size"), evaluation.condition
+    # With log p(y), log p(x|y) becomes log p(x, y).
+    log_py = None if condition is None else evaluation.model.log_p_condition(condition)
     with backend.full_precision():  # without it Hamiltonian dynamics would not conserve their energy
-        _, _, log_w, accepted = run()
+        log_w, accepted = _anneal(
+            _target(evaluation), evaluation.noise, temperatures, chains, leapfrog_steps, step_size
+        )
     log_w = np.asarray(log_w, "float64")
     highest = log_w.max(axis=0)
     weights = np.exp(log_w - highest)
@@ -120,8 +97,76 @@ def annealed_importance(
     }
 
 
-def _on_a_sphere(prior: "FittedPrior", seed: Tensor) -> bool:
-    """Whether all draws have one length: the codes are then not of full dimension."""
+class _Target(NamedTuple):
+    """The path from p(z) to p(z) p(x|z), over codes as vectors."""
+
+    prior: tfd.Distribution
+    log_px: Callable[[Tensor], Tensor]  # (chains, batch, dimensions) -> (chains, batch)
+    precision: Tensor  # of q(z|x) less that of the prior, (batch, dimensions)
+    images: int
+    dtype: str
+
+
+def _target(evaluation: Evaluation) -> _Target:
+    """Return the path of the evaluation's images.
+
+    Raises:
+      NotApplicable: codes that are no real vectors of full dimension.
+    """
+    model, condition, images = evaluation.model, evaluation.condition, ops.convert_to_tensor(evaluation.x)
+    spec = model.latent_spec()
+    prior: Any = model.prior(condition) if evaluation.prior is None else fitted(model, evaluation.prior)
+    ladder = Whitened(prior, {name: level.shape for name, level in spec.items()}) if isinstance(prior, Ladder) else None
+    if model.latent_kind == "index" or (ladder is None and _on_a_sphere(prior, evaluation.noise)):
+        raise NotApplicable(
+            f"Annealed importance sampling moves codes through a space of real vectors. Given: a "
+            f"{type(model).__name__}, whose codes are not of that kind. Use log_prob."
+        )
+    draws = model.posterior(images, condition).sample(_SCALE_DRAWS, seed=randomness.fold(evaluation.noise, 1))
+    draws, prior = (draws, prior) if ladder is None else (ladder.vector(draws), ladder)
+    scale = ops.std(draws, axis=0)
+
+    def log_px(vector: Tensor) -> Tensor:
+        return model.log_px_of(images, vector if ladder is None else ladder.code(vector), condition)
+
+    precision = 1.0 / ops.square(ops.maximum(scale, 1e-6)) - 1.0
+    return _Target(prior, log_px, precision, len(evaluation), model.float_dtype)
+
+
+def _anneal(
+    target: _Target, noise: Tensor, temperatures: int, chains: int, leapfrog_steps: int, step_size: float
+) -> tuple[Tensor, Tensor]:
+    """Return the log weights, `(chains, batch)`, and the mean acceptance of the steps, `(batch,)`."""
+    prior, log_px = target.prior, target.log_px
+    times = 1.0 / (1.0 + np.exp(-np.linspace(-4.0, 4.0, temperatures + 1)))
+    times = ops.convert_to_tensor((times - times[0]) / (times[-1] - times[0]), target.dtype)
+    shape = (chains,) if prior.batch_shape.rank else (chains, target.images)
+
+    def one_step(index: Tensor, z: Tensor, log_w: Tensor, accepted: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        time = ops.take(times, index)
+        log_w += (time - ops.take(times, index - 1)) * log_px(z)
+        kernel = mcmc.HamiltonianMonteCarlo(
+            lambda state: prior.log_prob(state) + time * log_px(state),
+            step_size * ops.rsqrt(1.0 + time * ops.maximum(target.precision, -0.9)),
+            leapfrog_steps,
+        )
+        z, traced = kernel.one_step(z, kernel.bootstrap_results(z), seed=randomness.fold(noise, 3, index))
+        chance = ops.exp(ops.minimum(traced.log_accept_ratio, 0.0))
+        return index + 1, z, log_w, accepted + ops.mean(chance, axis=0) / temperatures
+
+    @backend.compiled
+    def run() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        z = prior.sample(shape, seed=randomness.fold(noise, 2))
+        start = ops.zeros((chains, target.images), target.dtype)
+        first = ops.convert_to_tensor(1), z, start, ops.zeros_like(start[0])
+        return ops.while_loop(lambda index, *_: index <= temperatures, one_step, first)
+
+    _, _, log_w, accepted = run()
+    return log_w, accepted
+
+
+def _on_a_sphere(prior: tfd.Distribution, seed: Tensor) -> bool:
+    """Return whether all draws have one length: the codes are then not of full dimension."""
     draws = prior.sample(8, seed=seed)
     if isinstance(draws, dict) or not draws.dtype.is_floating or draws.shape[-1] < 2:
         return False

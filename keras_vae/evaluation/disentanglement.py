@@ -1,4 +1,4 @@
-"""Disentanglement of codes on data with known factors: each metric from two arrays, so of any model and any data.
+"""Metrics of disentanglement, of codes and the known factors of their images: of any model and any data.
 
 `codes` are `(n, dimensions)` numbers, such as `model.encode(x)`; `factors` are `(n, factors)` integers, one column a
 factor of variation. Every score is 1 for a code that has each factor in a dimension of its own. Which of the published
@@ -6,7 +6,7 @@ choices each makes where papers leave one is said in its docstring: compare numb
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -16,23 +16,26 @@ from sklearn.tree import DecisionTreeClassifier
 
 from keras_vae.checks import check_whole_number
 from keras_vae.errors import UserError
-from keras_vae.evaluation.estimates import mean_of, seed_of_repetition
+from keras_vae.evaluation.estimates import Details, Estimate, mean_of, seed_of_repetition
+from keras_vae.evaluation.evaluation import Evaluation
 from keras_vae.evaluation.factors import checked, entropies, fitted, halves, information, linear
 from keras_vae.registry import choose
+
+Score: TypeAlias = float | dict[str, float]  # a metric, or several by name
 
 BINS = 20
 FORESTS = {"random_forest": RandomForestClassifier, "gradient_boosting": GradientBoostingClassifier}
 
 
 def repeated(
-    metric: Callable[..., Any],
+    metric: Callable[..., Score],
     codes: np.ndarray,
     factors: ArrayLike,
     repetitions: int = 5,
     seed: int = 0,
     **arguments: Any,
-) -> dict[str, dict[str, Any]]:
-    """A metric on disjoint random parts of the data: name -> mean, standard error, repetitions, seed, examples.
+) -> dict[str, Estimate]:
+    """Return a metric on disjoint random parts of the data: name -> mean, standard error, repetitions, seed, examples.
 
     The parts share no example, so that the standard error over them is one; each is the metric of n / repetitions
     examples, which for a metric with a bias (MIG's histograms) is that of so many.
@@ -53,17 +56,24 @@ def repeated(
     order = np.random.default_rng(seed).permutation(len(codes))
     parts = np.array_split(order, repetitions)
     scores = [
-        metric(codes[part], factors[part], seed=seed_of_repetition(seed, place), **arguments)
-        for place, part in enumerate(parts)
+        metric(codes[part], factors[part], seed=seed_of_repetition(seed, repetition), **arguments)
+        for repetition, part in enumerate(parts)
     ]
     named = [score if isinstance(score, dict) else {metric.__name__: score} for score in scores]
-    further = {"repetitions": repetitions, "seed": seed, "examples": len(parts[-1])}
-    return {name: mean_of([score[name] for score in named], **further) for name in named[0]}
+    details: Details = {"repetitions": repetitions, "seed": seed, "examples": len(parts[-1])}
+    return {name: mean_of([score[name] for score in named], **details) for name in named[0]}
+
+
+def repeated_of(metric: Callable[..., Score], evaluation: Evaluation) -> dict[str, Estimate]:
+    """As `repeated`, of the evaluation's codes and factors."""
+    factors = evaluation.required("factors")
+    return repeated(metric, evaluation.vectors, factors, evaluation.repetitions, evaluation.seed)
 
 
 def mig(codes: np.ndarray, factors: ArrayLike, seed: int = 0, bins: int = BINS) -> float:
-    """Mutual information gap: the mean over factors v of (I(z_1; v) - I(z_2; v)) / H(v), z_1 and z_2 the two most
-    informative dimensions.
+    """Return the mutual information gap: the mean over factors v of (I(z_1; v) - I(z_2; v)) / H(v).
+
+    z_1 and z_2 are the two most informative dimensions.
 
     Equation 6 of Chen et al. 2018, https://arxiv.org/abs/1802.04942. I is that of a histogram of `bins` equal bins
     between a dimension's least and greatest value, as in Locatello et al. 2019, https://arxiv.org/abs/1811.12359.
@@ -99,12 +109,12 @@ def explicitness(codes: np.ndarray, factors: ArrayLike, seed: int = 0) -> float:
     first, second = halves(len(codes), seed)
     scores = []
     for factor in factors.T:
-        found = fitted(linear(), codes[first], factor[first])
-        chances = found.predict_proba(codes[second])
-        for place, value in enumerate(found.classes_):
+        classifier = fitted(linear(), codes[first], factor[first])
+        chances = classifier.predict_proba(codes[second])
+        for index, value in enumerate(classifier.classes_):
             hits = factor[second] == value
             if 0 < hits.sum() < len(hits):
-                scores.append(2.0 * roc_auc_score(hits, chances[:, place]) - 1.0)
+                scores.append(2.0 * roc_auc_score(hits, chances[:, index]) - 1.0)
     return float(np.mean(scores))
 
 
@@ -150,9 +160,9 @@ def dci(
     kind, (first, second) = choose("model", model, FORESTS), halves(len(codes), seed)
     columns, accuracies = [], []
     for factor in factors.T:
-        found = fitted(kind(n_estimators=trees, max_features=None, random_state=seed), codes[first], factor[first])
-        columns.append(found.feature_importances_)
-        accuracies.append(found.score(codes[second], factor[second]))
+        forest = fitted(kind(n_estimators=trees, max_features=None, random_state=seed), codes[first], factor[first])
+        columns.append(forest.feature_importances_)
+        accuracies.append(forest.score(codes[second], factor[second]))
     importances = np.stack(columns, axis=1)
     weights = importances.sum(axis=1) / max(importances.sum(), 1e-30)
     return {
@@ -185,8 +195,8 @@ def factor_vae_metric(
     table = np.zeros((2, live.shape[1], factors.shape[1]))
     for half in table:
         for _ in range(votes):
-            factor, chosen = _with_one_value(factors, batch, generator)
-            half[np.argmin(scaled[chosen].var(axis=0)), factor] += 1
+            factor, rows = _with_one_value(factors, batch, generator)
+            half[np.argmin(scaled[rows].var(axis=0)), factor] += 1
     majority = table[0].argmax(axis=1)
     return float(table[1][np.arange(len(majority)), majority].sum() / votes)
 
@@ -203,14 +213,14 @@ def beta_vae_metric(codes: np.ndarray, factors: ArrayLike, seed: int = 0, votes:
     scaled, generator = codes / np.where(spread > 0, spread, 1.0), np.random.default_rng(seed)
     points, names = [], []
     for _ in range(2 * votes):
-        factor, chosen = _pairs_with_one_factor(factors, batch, generator)
-        points.append(np.abs(scaled[chosen[0]] - scaled[chosen[1]]).mean(axis=0))
+        factor, rows = _pairs_with_one_factor(factors, batch, generator)
+        points.append(np.abs(scaled[rows[0]] - scaled[rows[1]]).mean(axis=0))
         names.append(factor)
-    found = fitted(linear(), np.stack(points[:votes]), np.array(names[:votes]))
-    return float(found.score(np.stack(points[votes:]), np.array(names[votes:])))
+    classifier = fitted(linear(), np.stack(points[:votes]), np.array(names[:votes]))
+    return float(classifier.score(np.stack(points[votes:]), np.array(names[votes:])))
 
 
-METRICS: dict[str, Callable[..., Any]] = {
+METRICS: dict[str, Callable[..., Score]] = {
     metric.__name__: metric for metric in (mig, dci, sap, factor_vae_metric, beta_vae_metric, modularity, explicitness)
 }
 
@@ -242,6 +252,6 @@ def _pairs_with_one_factor(factors: np.ndarray, batch: int, generator: np.random
     first = generator.integers(len(factors), size=batch)
     second = np.empty_like(first)
     for value in np.unique(factors[first, factor]):
-        wanted = factors[first, factor] == value
-        second[wanted] = generator.choice(np.flatnonzero(factors[:, factor] == value), wanted.sum())
+        same = factors[first, factor] == value
+        second[same] = generator.choice(np.flatnonzero(factors[:, factor] == value), same.sum())
     return factor, np.stack([first, second])

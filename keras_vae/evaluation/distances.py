@@ -1,6 +1,6 @@
-"""Distances of sets of examples: of generated from real ones, in whatever features they are given."""
+"""Distances between sets of examples, generated and real, in any features."""
 
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -8,10 +8,10 @@ from sklearn.neighbors import NearestNeighbors
 
 from keras_vae.checks import check_images, check_whole_number
 from keras_vae.errors import UserError
-from keras_vae.evaluation.estimates import share_of
+from keras_vae.evaluation.estimates import Estimate, share_of
 
 
-def frechet(first: Any, second: Any) -> float:
+def frechet(first: ArrayLike, second: ArrayLike) -> float:
     """|m - n|**2 + Tr(C + D - 2 (C D)**0.5), m, C and n, D the means and covariances of two sets of features.
 
     The squared Wasserstein distance of two Gaussians: Heusel et al. 2017, equation 6, https://arxiv.org/abs/1706.08500.
@@ -24,11 +24,11 @@ def frechet(first: Any, second: Any) -> float:
     Raises:
       UserError: fewer examples than features and one more, numbers that are not finite, or unequal features.
     """
-    pair = [_features(each, least=np.shape(each)[-1] + 1) for each in (first, second)]
+    pair = [_features(features, least=np.shape(features)[-1] + 1) for features in (first, second)]
     if pair[0].shape[1] != pair[1].shape[1]:
         raise UserError(f"Both sets need the same features. Given: {pair[0].shape[1]} and {pair[1].shape[1]}.")
-    means = [each.mean(axis=0) for each in pair]
-    covariances = [np.atleast_2d(np.cov(each, rowvar=False)) for each in pair]
+    means = [features.mean(axis=0) for features in pair]
+    covariances = [np.atleast_2d(np.cov(features, rowvar=False)) for features in pair]
     # Tr (C D)**0.5 = Tr (A D A)**0.5 with A = C**0.5: of a symmetric matrix, so real and stable where C is singular.
     values, vectors = np.linalg.eigh(covariances[0])
     root = (vectors * np.sqrt(np.maximum(values, 0))) @ vectors.T
@@ -37,7 +37,7 @@ def frechet(first: Any, second: Any) -> float:
     return max(0.0, float(distance))
 
 
-def precision_recall(real: Any, generated: Any, neighbours: int = 3) -> dict[str, dict[str, Any]]:
+def precision_recall(real: ArrayLike, generated: ArrayLike, neighbours: int = 3) -> dict[str, Estimate]:
     """`precision`: the share of generated features on the real ones' manifold; `recall`: of real ones on the generated.
 
     A manifold is the union of balls around its points that reach their `neighbours`-th nearest of the same set:
@@ -48,17 +48,27 @@ def precision_recall(real: Any, generated: Any, neighbours: int = 3) -> dict[str
       UserError: fewer examples than `neighbours` and one more, or features that do not fit.
     """
     neighbours = check_whole_number(neighbours, "neighbours")
-    real, generated = (_features(each, least=neighbours + 1) for each in (real, generated))
-    if real.shape[1] != generated.shape[1]:
-        raise UserError(f"Both sets need the same features. Given: {real.shape[1]} and {generated.shape[1]}.")
+    first, second = (_features(features, least=neighbours + 1) for features in (real, generated))
+    if first.shape[1] != second.shape[1]:
+        raise UserError(f"Both sets need the same features. Given: {first.shape[1]} and {second.shape[1]}.")
     return {
-        "precision": share_of(_inside(generated, real, neighbours), examples=len(generated)),
-        "recall": share_of(_inside(real, generated, neighbours), examples=len(real)),
+        "precision": share_of(_inside(second, first, neighbours), examples=len(second)),
+        "recall": share_of(_inside(first, second, neighbours), examples=len(first)),
     }
 
 
-def memorisation(generated: Any, train: ArrayLike, held_out: Any, neighbours: int = 1) -> dict[str, Any]:
-    """Whether generated images lie nearer to training images than held-out ones do: copies would.
+class Memorisation(TypedDict):
+    """How near generated images lie to training images."""
+
+    value: float
+    standard_error: float | None
+    generated: float  # their median distance, the root of the summed squares of pixels
+    held_out: float
+    nearest: list[int]  # the index in the training images of each generated image's nearest
+
+
+def memorisation(generated: ArrayLike, train: ArrayLike, held_out: ArrayLike, neighbours: int = 1) -> Memorisation:
+    """Return whether generated images lie nearer to training images than held-out ones do: copies would.
 
     `value` is the chance that a generated image is nearer to its nearest training image than a held-out one to its own:
     0.5 for images that are as new as held-out ones, towards 1 for copies. The statistic of Meehan et al. 2020,
@@ -71,32 +81,31 @@ def memorisation(generated: Any, train: ArrayLike, held_out: Any, neighbours: in
       held_out: real images that were not trained on.
       neighbours: which nearest training image, 1 the nearest.
 
-    Returns:
-      `value` and its `standard_error`; `generated` and `held_out`: their median distances, pixels' root sum of squares;
-      `nearest`: `(n,)`, the place in `train` of each generated image's nearest, a list.
-
     Raises:
       UserError: no images, or of unequal shapes, or fewer training images than `neighbours`.
     """
     neighbours = check_whole_number(neighbours, "neighbours")
     shape = np.shape(train)[1:]
-    sets = [check_images(each, shape, name).reshape(len(each), -1) for name, each in
-            (("generated", generated), ("train", train), ("held_out", held_out))]  # fmt: skip
+    named = {"generated": generated, "train": train, "held_out": held_out}
+    images = [check_images(array, shape, name) for name, array in named.items()]
+    sets = [array.reshape(len(array), -1) for array in images]
     if min(map(len, sets)) < 2 or len(sets[1]) < neighbours:
         raise UserError(f"Memorisation needs two images of each kind or more, and {neighbours} to train. Given: "
-                        f"{', '.join(str(len(each)) for each in sets)}.")  # fmt: skip
+                        f"{', '.join(str(len(array)) for array in sets)}.")  # fmt: skip
     index = NearestNeighbors(n_neighbors=neighbours, algorithm="brute").fit(sets[1])
-    (drawn, places), (held, _) = (index.kneighbors(each) for each in (sets[0], sets[2]))
+    (drawn, nearest), (held, _) = (index.kneighbors(array) for array in (sets[0], sets[2]))
     ours, theirs = drawn[:, -1], held[:, -1]
+    chance = chance_above(theirs, ours)
     return {
-        **chance_above(theirs, ours),
+        "value": chance["value"],
+        "standard_error": chance["standard_error"],
         "generated": float(np.median(ours)),
         "held_out": float(np.median(theirs)),
-        "nearest": places[:, -1].tolist(),
+        "nearest": nearest[:, -1].tolist(),
     }
 
 
-def chance_above(scores: np.ndarray, others: np.ndarray) -> dict[str, Any]:
+def chance_above(scores: np.ndarray, others: np.ndarray) -> Estimate:
     """`value`: the chance that one of `scores` is above one of `others`, ties counting half, the area under the ROC
     curve; `standard_error`, that of DeLong et al. 1988, https://doi.org/10.2307/2531595; None of fewer than two.
     """
@@ -113,7 +122,7 @@ def _rank(ranked: np.ndarray, values: np.ndarray) -> np.ndarray:
     return 0.5 * (np.searchsorted(ranked, values, "left") + np.searchsorted(ranked, values, "right")) / len(ranked)
 
 
-def _features(value: Any, least: int) -> np.ndarray:
+def _features(value: ArrayLike, least: int) -> np.ndarray:
     array = np.asarray(value)
     if array.ndim != 2 or array.dtype.kind not in "fiub" or len(array) < least:
         raise UserError(f"Features must be numbers (n, features), n {least} or more. Given: {array.dtype} of shape "

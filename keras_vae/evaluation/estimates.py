@@ -1,18 +1,52 @@
-"""What every estimate comes with: a standard error, and whatever it takes to get it again."""
+"""Estimates: a mean or a share with its standard error, and how it was made."""
 
-from typing import Any
+from typing import Required, TypedDict, Unpack
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from keras_vae.errors import UserError
 
 
-def mean_of(values: Any, **further: Any) -> dict[str, Any]:
-    """`value`, the mean of independent numbers, and its `standard_error`, in float64; and what `further` says.
+class Details(TypedDict, total=False):
+    """How an estimate was made."""
+
+    examples: int
+    samples: int  # draws for each example
+    seed: int
+    repetitions: int
+    clusters: int
+    labels: int  # that a probe was fitted to
+    unit: str
+    ceiling: float  # the same number of real examples
+    batch: int  # examples in a batch, of a mean over batches
+    given_labels: bool  # codes were encoded with the labels that are read from them
+
+
+class Estimate(Details, total=False):
+    """A number and its standard error, None for a count."""
+
+    value: Required[float]
+    standard_error: Required[float | None]
+    cap: float  # the largest value that so many examples allow
+    bound: str  # "lower" or "upper": the value is a bound, and no estimate
+    parts: list[float]  # that the value is made of: a KL of dimensions or levels, variances of codes
+    errors: list[float]  # the standard errors of the parts
+    names: list[str]  # of the parts
+    monte_carlo_error: float  # of the mean over draws
+    effective_samples: float  # the median over examples
+    seconds: float
+    acceptance: float  # the mean probability of an HMC step
+    chains: int
+    temperatures: int
+
+
+def mean_of(values: ArrayLike, **details: Unpack[Details]) -> Estimate:
+    """Return the mean of independent numbers and its standard error, in float64, with `details`.
 
     Args:
       values: `(n,)`: one number an example, or one a repetition.
-      **further: such as `samples=` and `seed=`.
+      **details: such as `samples=` and `seed=`.
 
     Raises:
       UserError: fewer than two numbers, or one that is not finite.
@@ -24,18 +58,18 @@ def mean_of(values: Any, **further: Any) -> dict[str, Any]:
         bad = int((~np.isfinite(array)).sum())
         raise UserError(f"A mean needs finite values. Given: {bad} of {len(array)} that are NaN or infinite.")
     error = np.std(array, ddof=1) / np.sqrt(len(array))
-    return {"value": float(array.mean()), "standard_error": float(error), **further}
+    return {"value": float(array.mean()), "standard_error": float(error), **details}
 
 
-def seed_of_repetition(seed: int, repetition: int) -> int:
-    """A seed for a repetition that no other seed's repetitions have: of the pair, not of its sum."""
-    return int(np.random.SeedSequence([seed, repetition]).generate_state(1)[0] >> 1)
-
-
-def share_of(hits: Any, **further: Any) -> dict[str, Any]:
-    """`value`, the share of hits among examples, with its binomial `standard_error`."""
+def share_of(hits: ArrayLike, **details: Unpack[Details]) -> Estimate:
+    """Return the share of hits among examples and its binomial standard error, with `details`."""
     hits = np.asarray(hits, bool)
     if not len(hits):
         raise UserError("A share needs one example or more. Given: none.")
     share = float(hits.mean())
-    return {"value": share, "standard_error": float(np.sqrt(share * (1 - share) / len(hits))), **further}
+    return {"value": share, "standard_error": float(np.sqrt(share * (1 - share) / len(hits))), **details}
+
+
+def seed_of_repetition(seed: int, repetition: int) -> int:
+    """Return a seed for a repetition that no repetition of another seed has: of the pair, not of its sum."""
+    return int(np.random.SeedSequence([seed, repetition]).generate_state(1)[0] >> 1)

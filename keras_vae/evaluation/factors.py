@@ -1,4 +1,4 @@
-"""Codes and the factors of their images: checked, and what metrics of disentanglement take from both."""
+"""Codes and the factors of their images: checks, mutual information and classifiers, for disentanglement."""
 
 from typing import Any
 
@@ -15,8 +15,8 @@ LEAST = 20  # examples: with fewer, a histogram of 20 bins says nothing
 _EACH = 4  # two in each half: with fewer, a classifier has nothing to generalise from
 
 
-def checked(codes: np.ndarray, factors: ArrayLike, dimensions: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """`codes` as float64 `(n, dimensions)` and `factors` as whole numbers `(n, factors)`, fit for a metric.
+def checked(codes: ArrayLike, factors: ArrayLike, dimensions: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Return `codes` as float64 `(n, dimensions)` and `factors` as whole numbers `(n, factors)`, fit for a metric.
 
     Raises:
       UserError: arrays of other shapes or lengths; codes that are not finite, or all constant; too few examples or
@@ -41,7 +41,7 @@ def checked(codes: np.ndarray, factors: ArrayLike, dimensions: int = 1) -> tuple
         )
     if codes.shape[1] < dimensions:
         raise NotApplicable(f"This metric compares dimensions: {dimensions} or more. Given: {codes.shape[1]}.")
-    single = [place for place, factor in enumerate(factors.T) if factor.min() == factor.max()]
+    single = [column for column, factor in enumerate(factors.T) if factor.min() == factor.max()]
     if factors.shape[1] < 2 or single:
         raise UserError(
             f"A metric needs two factors or more, each with two values or more. Given: {factors.shape[1]} factors, "
@@ -61,8 +61,8 @@ def information(codes: np.ndarray, factors: np.ndarray, bins: int) -> np.ndarray
     rows = []
     for dimension in codes.T:
         span = np.ptp(dimension)
-        place = (dimension - dimension.min()) / (span if span > 0 else 1.0)
-        binned = np.minimum((place * bins).astype(int), bins - 1)
+        scaled = (dimension - dimension.min()) / (span if span > 0 else 1.0)
+        binned = np.minimum((scaled * bins).astype(int), bins - 1)
         rows.append([mutual_info_score(factor, binned) for factor in factors.T])
     return np.maximum(np.array(rows), 0.0)
 
@@ -73,7 +73,7 @@ def entropies(factors: np.ndarray) -> np.ndarray:
 
 
 def halves(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """The places of a random half of the examples, and those of the other."""
+    """Return the indices of a random half of the examples, and those of the other."""
     order = np.random.default_rng(seed).permutation(count)
     return order[: count // 2], order[count // 2 :]
 
@@ -84,7 +84,7 @@ def linear() -> Any:
 
 
 def fitted(estimator: Any, codes: np.ndarray, labels: np.ndarray) -> Any:
-    """The estimator, fitted.
+    """Return the estimator, fitted.
 
     Raises:
       UserError: labels of one value only.

@@ -5,18 +5,19 @@ called `mnist_fd`: they are no FID, which is of Inception's features, and compar
 """
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_vae import backend
 from keras_vae.checks import check_whole_number, in_blocks
-from keras_vae.core.inference import checked_inputs
 from keras_vae.errors import NotApplicable, UserError
 from keras_vae.evaluation import mnist_classifier
-from keras_vae.evaluation.distances import frechet, precision_recall
-from keras_vae.evaluation.estimates import mean_of, seed_of_repetition, share_of
+from keras_vae.evaluation.distances import frechet, memorisation, precision_recall
+from keras_vae.evaluation.estimates import Details, Estimate, mean_of, seed_of_repetition, share_of
+from keras_vae.evaluation.evaluation import Evaluation, rows_of
 from keras_vae.types import ConditionLike
 
 if TYPE_CHECKING:
@@ -24,17 +25,26 @@ if TYPE_CHECKING:
     from keras_vae.priors.base import FittedPrior
 
 _SSIM_WINDOW = 11
+_COMPARED = 1000  # images: distances of all pairs
+
+
+class Memorised(Estimate):
+    """As `distances.Memorisation`, without the list of neighbours."""
+
+    generated: float
+    held_out: float
+    train: int  # training images
 
 
 def mnist_fd(
     model: "VAE",
-    real: Any,
+    real: ArrayLike,
     seed: int = 0,
     repetitions: int = 3,
     condition: ConditionLike = None,
     prior: "FittedPrior | None" = None,
-) -> dict[str, dict[str, Any]]:
-    """Generated digits against real ones in the features of the package's classifier: `mnist_fd`, precision, recall.
+) -> dict[str, Estimate]:
+    """Return `mnist_fd`, precision and recall of generated digits, in the features of the package's classifier.
 
     The real digits are cut into disjoint parts, two for each repetition. The model draws as many digits as are in one,
     and both the draws and the other part are compared with it: `floor`, `floor_precision` and `floor_recall` are real
@@ -54,31 +64,44 @@ def mnist_fd(
       NotApplicable: fewer than 260 digits, 65 for each of four parts, or a model without a prior.
       UserError: images of another size, or conditions of another number than digits.
     """
-    seed, repetitions = check_whole_number(seed, "seed", 0), check_whole_number(repetitions, "repetitions", 2)
+    real, seed = np.asarray(real), check_whole_number(seed, "seed", 0)
+    repetitions = check_whole_number(repetitions, "repetitions", 2)
     least = mnist_classifier.FEATURES + 1  # in a part: with fewer, a covariance is singular
     if len(real) < 4 * least:
         raise NotApplicable(f"This distance needs {4 * least} real digits or more. Given: {len(real)}.")
+    conditions = [] if condition is None else keras.tree.flatten(keras.tree.map_structure(np.asarray, condition))
+    if any(len(values) != len(real) for values in conditions):
+        raise UserError(
+            f"There must be one condition for each real digit. Given: {len(conditions[0])} for {len(real)}."
+        )
     repetitions = min(repetitions, len(real) // (2 * least))
-    given = None if condition is None else np.asarray(condition)
-    if given is not None and len(given) != len(real):
-        raise UserError(f"There must be one condition for each real digit. Given: {len(given)} for {len(real)}.")
     features, rows = mnist_classifier.features(real), []
     size = len(features) // (2 * repetitions)
     parts = np.random.default_rng(seed).permutation(len(features))[: 2 * repetitions * size].reshape(-1, 2, size)
     for repetition, (first, second) in enumerate(parts):
-        one, other = features[first], features[second]
         noise = seed_of_repetition(seed, repetition)
-        drawn = mnist_classifier.features(model.sample(size, noise, None if given is None else given[first], prior))
-        row = {"mnist_fd": frechet(one, drawn), "floor": frechet(one, other)}
-        for name, each in (("", drawn), ("floor_", other)):
-            row |= {name + key: share["value"] for key, share in precision_recall(one, each).items()}
-        rows.append(row)
-    further = {"repetitions": repetitions, "seed": seed, "examples": size}
-    return {name: mean_of([row[name] for row in rows], **further) for name in rows[0]}
+        generated = mnist_classifier.features(model.sample(size, noise, rows_of(condition, first), prior))
+        rows.append(_distances(features[first], features[second], generated))
+    details: Details = {"repetitions": repetitions, "seed": seed, "examples": size}
+    return {name: mean_of([row[name] for row in rows], **details) for name in rows[0]}
 
 
-def condition_accuracy(model: "VAE", count: int = 1000, seed: int = 0) -> dict[str, Any]:
-    """The share of digits drawn for a label that the package's classifier takes for that digit.
+def mnist_fd_of(evaluation: Evaluation) -> dict[str, Estimate]:
+    """As `mnist_fd`, against the evaluation's `reference`."""
+    reference, condition = evaluation.required("reference"), evaluation.condition
+    return mnist_fd(evaluation.model, reference, evaluation.seed, condition=condition, prior=evaluation.prior)
+
+
+def _distances(real: np.ndarray, others: np.ndarray, generated: np.ndarray) -> dict[str, float]:
+    """Return the distances of generated and of other real digits, the floor, from real ones: features of each."""
+    row = {"mnist_fd": frechet(real, generated), "floor": frechet(real, others)}
+    for name, features in (("", generated), ("floor_", others)):
+        row |= {name + key: share["value"] for key, share in precision_recall(real, features).items()}
+    return row
+
+
+def condition_accuracy(model: "VAE", count: int = 1000, seed: int = 0) -> Estimate:
+    """Return the share of digits drawn for a label that the package's classifier takes for that digit.
 
     Args:
       model: conditional on ten labels, the digits.
@@ -101,18 +124,22 @@ def condition_accuracy(model: "VAE", count: int = 1000, seed: int = 0) -> dict[s
     return share_of(guesses == labels, examples=len(labels), seed=seed, ceiling=ceiling)
 
 
+def condition_accuracy_of(evaluation: Evaluation) -> Estimate:
+    """As `condition_accuracy`."""
+    return condition_accuracy(evaluation.model, seed=evaluation.seed)
+
+
 def squared_errors(model: "VAE", x: ArrayLike, condition: ConditionLike = None) -> np.ndarray:
-    """The squared error of each image's mean reconstruction, summed over its pixels: `(batch,)`, float64.
+    """Return the squared error of each image's mean reconstruction, summed over its pixels: `(batch,)`, float64.
 
     Raises:
       UserError: images that do not fit the model.
     """
-    inputs = checked_inputs(model, x, condition)
-    return _squares(inputs["x"], model.reconstruct(x, condition))
+    return Evaluation(model, x, condition=condition).squared_errors
 
 
-def reconstruction(model: "VAE", x: ArrayLike, condition: ConditionLike = None) -> dict[str, dict[str, Any]]:
-    """Of the mean reconstruction of each image's mean code: `mse`, `psnr` (dB, peak 1) and `ssim`.
+def reconstruction(model: "VAE", x: ArrayLike, condition: ConditionLike = None) -> dict[str, Estimate]:
+    """Return `mse`, `psnr` (dB, peak 1) and `ssim` of the mean reconstruction of each image's mean code.
 
     Means over images, with standard errors. PSNR is that of each image, which for a perfect one is infinite: squared
     errors are taken as 1e-10 at least, 100 dB. SSIM: Wang et al. 2004, https://doi.org/10.1109/TIP.2003.819861, its
@@ -122,20 +149,47 @@ def reconstruction(model: "VAE", x: ArrayLike, condition: ConditionLike = None) 
       NotApplicable: a model of anything but images.
       UserError: images that do not fit the model, or fewer than two.
     """
-    inputs = checked_inputs(model, x, condition)
+    return reconstruction_of(Evaluation(model, x, condition=condition))
+
+
+def reconstruction_of(evaluation: Evaluation) -> dict[str, Estimate]:
+    """As `reconstruction`."""
+    model = evaluation.model
     if model.x_spec().kind != "image":
         raise NotApplicable(f"These are errors of images. Given: a {type(model).__name__}, whose x is none.")
-    found = {"x": inputs["x"].astype("float32"), "y": model.reconstruct(x, condition).astype("float32")}
-    errors = _squares(found["x"], found["y"]) / np.prod(model.image_shape)
+    images = {"x": evaluation.x.astype("float32"), "y": evaluation.reconstructions.astype("float32")}
+    errors = evaluation.squared_errors / np.prod(model.image_shape)
     values = {"mse": errors, "psnr": -10.0 * np.log10(np.maximum(errors, 1e-10))}
     if min(model.image_shape[:2]) >= _SSIM_WINDOW:
-        values["ssim"] = in_blocks(lambda _, part: _ssim(part["x"], part["y"]), found, pad=True)
+        values["ssim"] = in_blocks(lambda _, part: _ssim(part["x"], part["y"]), images, pad=True)
     return {name: mean_of(value, examples=len(errors)) for name, value in values.items()}
+
+
+def memorisation_of(evaluation: Evaluation) -> Memorised:
+    """As `distances.memorisation`, of as many generated images as held-out ones, the first 1,000.
+
+    They are compared with training and held-out images of the kind that the model draws, where those are known.
+    """
+    model, x, train = evaluation.model, evaluation.x, evaluation.train_reference
+    if train is None or evaluation.reference is None:
+        train = evaluation.required("train")
+    else:
+        x = evaluation.reference
+    if model.x_spec().kind != "image":
+        raise NotApplicable(f"Copies are looked for among images. Given: a {type(model).__name__}, whose x are none.")
+    x, condition = x[:_COMPARED], rows_of(evaluation.condition, slice(_COMPARED))
+    generated = model.sample(len(x), evaluation.seed, condition, evaluation.prior)
+    result = memorisation(generated, train, x)
+    return {
+        "value": result["value"],
+        "standard_error": result["standard_error"],
+        "generated": result["generated"],
+        "held_out": result["held_out"],
+        "examples": len(x),
+        "train": len(train),
+        "seed": evaluation.seed,
+    }
 
 
 # XLA makes one loop of the windows: a fifth of the processor's time of the operations one by one.
 _ssim = backend.compiled(backend.structural_similarity, jit_compile=True)
-
-
-def _squares(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return np.square(x.astype("float64") - y).sum(axis=tuple(range(1, x.ndim)))

@@ -1,4 +1,4 @@
-"""What codes are good for: classes read from them with few labels or many, and clusters in them."""
+"""Metrics of the representation: classes read from codes with few labels or many, and clusters of codes."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,7 +14,8 @@ from sklearn.preprocessing import StandardScaler
 
 from keras_vae.checks import check_whole_number
 from keras_vae.errors import NotApplicable, UserError
-from keras_vae.evaluation.estimates import mean_of, seed_of_repetition, share_of
+from keras_vae.evaluation.estimates import Details, Estimate, mean_of, seed_of_repetition, share_of
+from keras_vae.evaluation.evaluation import Evaluation, vectors_of
 
 LABELS = (10, 100, 1000)
 
@@ -22,14 +23,14 @@ LABELS = (10, 100, 1000)
 def probes(
     codes: np.ndarray,
     labels: ArrayLike,
-    test_codes: Any,
-    test_labels: Any,
+    test_codes: np.ndarray,
+    test_labels: ArrayLike,
     counts: Sequence[int] = LABELS,
     repetitions: int = 5,
     neighbours: int = 5,
     seed: int = 0,
-) -> dict[str, dict[str, dict[str, Any]]]:
-    """The test accuracy of a linear probe and of k nearest neighbours, fitted to few labelled codes and to all.
+) -> dict[str, dict[str, Estimate]]:
+    """Return the test accuracy of a linear probe and of k nearest neighbours, fitted to few labelled codes and to all.
 
     The probe is a logistic regression on standardised codes (L2, C = 1); neighbours vote, no more of them than there
     are labels of a class. A subset has the same number of each class and is drawn anew in each repetition, which gives
@@ -60,30 +61,63 @@ def probes(
     if len(unknown):
         raise UserError(f"Every test label must be one to train on. Given: {', '.join(map(str, unknown))} in the test.")
     seed, repetitions = check_whole_number(seed, "seed", 0), check_whole_number(repetitions, "repetitions", 2)
-    kept = np.minimum.reduce([int((labels == each).sum()) for each in classes])
-    found: dict[str, dict[str, dict[str, Any]]] = {"linear": {}, "knn": {}}
+    rarest = min(int((labels == one).sum()) for one in classes)
+    data = (codes, labels, test_codes, test_labels)
+    scores: dict[str, dict[str, Estimate]] = {"linear": {}, "knn": {}}
     for count in counts:
-        each = check_whole_number(count, "a count of labels") // len(classes)
-        if not 1 <= each <= kept or count >= len(labels):
+        per_class = check_whole_number(count, "a count of labels") // len(classes)
+        if not 1 <= per_class <= rarest or count >= len(labels):
             continue
-        scores: dict[str, list[float]] = {"linear": [], "knn": []}
-        for repetition in range(repetitions):
-            generator = np.random.default_rng([seed, count, repetition])
-            chosen = np.concatenate([generator.choice(np.flatnonzero(labels == one), each, False) for one in classes])
-            for name, estimator in _estimators(min(neighbours, each)).items():
-                fitted = estimator.fit(codes[chosen], labels[chosen])
-                scores[name].append(float((fitted.predict(test_codes) == test_labels).mean()))
-        for name, values in scores.items():
-            further = {"repetitions": repetitions, "seed": seed, "examples": len(test_labels)}
-            found[name][str(each * len(classes))] = mean_of(values, **further)
+        rows = [_subset(*data, per_class, neighbours, np.random.default_rng([seed, count, repetition]))
+                for repetition in range(repetitions)]  # fmt: skip
+        details: Details = {"repetitions": repetitions, "seed": seed, "examples": len(test_labels)}
+        for name in scores:
+            scores[name][str(per_class * len(classes))] = mean_of([row[name] for row in rows], **details)
     for name, estimator in _estimators(neighbours if len(labels) >= neighbours else 1).items():
         hits = estimator.fit(codes, labels).predict(test_codes) == test_labels
-        found[name]["all"] = share_of(hits, labels=len(labels), examples=len(hits))
-    return found
+        scores[name]["all"] = share_of(hits, labels=len(labels), examples=len(hits))
+    return scores
 
 
-def clustering(codes: np.ndarray, labels: ArrayLike, repetitions: int = 10, seed: int = 0) -> dict[str, dict[str, Any]]:
-    """How k-means clusters of codes, one for each class, agree with the classes: `nmi` and `ari`.
+def probes_of(evaluation: Evaluation) -> dict[str, dict[str, Estimate]]:
+    """As `probes`, fitted to the codes of training images, or where there are none to the first half of the codes."""
+    codes, labels = evaluation.vectors, evaluation.required("labels")
+    train, train_labels = evaluation.train, evaluation.train_labels
+    if train is None or train_labels is None:
+        half = len(codes) // 2
+        data = codes[:half], labels[:half], codes[half:], labels[half:]
+    else:
+        condition = train_labels if evaluation.model.conditional else None
+        data = vectors_of(evaluation.model, train, condition), train_labels, codes, labels
+    scores = probes(*data, repetitions=evaluation.repetitions, seed=evaluation.seed)
+    return {name: _of_codes(evaluation, rows) for name, rows in scores.items()}
+
+
+def _of_codes(evaluation: Evaluation, rows: dict[str, Estimate]) -> dict[str, Estimate]:
+    """Return rows about codes, marked where each code was encoded with its label."""
+    return {name: {**row, "given_labels": True} if evaluation.model.conditional else row for name, row in rows.items()}
+
+
+def _subset(
+    codes: np.ndarray,
+    labels: np.ndarray,
+    test_codes: np.ndarray,
+    test_labels: np.ndarray,
+    per_class: int,
+    neighbours: int,
+    generator: np.random.Generator,
+) -> dict[str, float]:
+    """Return the test accuracy of each estimator, fitted to a random subset with `per_class` examples of each class."""
+    classes = np.unique(labels)
+    rows = np.concatenate([generator.choice(np.flatnonzero(labels == one), per_class, False) for one in classes])
+    return {
+        name: float((estimator.fit(codes[rows], labels[rows]).predict(test_codes) == test_labels).mean())
+        for name, estimator in _estimators(min(neighbours, per_class)).items()
+    }
+
+
+def clustering(codes: np.ndarray, labels: ArrayLike, repetitions: int = 10, seed: int = 0) -> dict[str, Estimate]:
+    """Return how k-means clusters of codes, one for each class, agree with the classes: `nmi` and `ari`.
 
     Normalised mutual information (arithmetic mean of the entropies; 0 to 1) and the adjusted Rand index (0 for chance,
     1 for the same partition), of the best of 5 starts of k-means. The standard error is the spread over bootstraps:
@@ -99,21 +133,27 @@ def clustering(codes: np.ndarray, labels: ArrayLike, repetitions: int = 10, seed
     if len(np.unique(codes, axis=0)) < classes:
         raise NotApplicable(f"Clustering needs as many different codes as classes, {classes}. Given: fewer: the model "
                             f"ignores x.")  # fmt: skip
-    own, again = _agreement(codes, labels, classes, 5, seed_of_repetition(seed, 0)), []
+    scores, resampled = _agreement(codes, labels, classes, 5, seed_of_repetition(seed, 0)), []
     for repetition in range(1, repetitions + 1):
         noise = seed_of_repetition(seed, repetition)
-        chosen = np.random.default_rng(noise).integers(len(codes), size=len(codes))
-        again.append(_agreement(codes[chosen], labels[chosen], classes, 3, noise))
-    further = {"repetitions": repetitions, "seed": seed, "examples": len(codes), "clusters": classes}
-    errors = {name: float(np.std([each[name] for each in again], ddof=1)) for name in own}
-    return {name: {"value": value, "standard_error": errors[name], **further} for name, value in own.items()}
+        rows = np.random.default_rng(noise).integers(len(codes), size=len(codes))
+        resampled.append(_agreement(codes[rows], labels[rows], classes, 3, noise))
+    details: Details = {"repetitions": repetitions, "seed": seed, "examples": len(codes), "clusters": classes}
+    errors = {name: float(np.std([score[name] for score in resampled], ddof=1)) for name in scores}
+    return {name: {"value": value, "standard_error": errors[name], **details} for name, value in scores.items()}
+
+
+def clustering_of(evaluation: Evaluation) -> dict[str, Estimate]:
+    """As `clustering`, of the evaluation's codes and labels."""
+    labels, repetitions = evaluation.required("labels"), 2 * evaluation.repetitions
+    return _of_codes(evaluation, clustering(evaluation.vectors, labels, repetitions, evaluation.seed))
 
 
 def _agreement(codes: np.ndarray, labels: np.ndarray, clusters: int, starts: int, seed: int) -> dict[str, float]:
-    found = KMeans(clusters, n_init=starts, random_state=seed).fit_predict(codes)
+    clustered = KMeans(clusters, n_init=starts, random_state=seed).fit_predict(codes)
     return {
-        "nmi": float(normalized_mutual_info_score(labels, found)),
-        "ari": float(adjusted_rand_score(labels, found)),
+        "nmi": float(normalized_mutual_info_score(labels, clustered)),
+        "ari": float(adjusted_rand_score(labels, clustered)),
     }
 
 

@@ -1,12 +1,12 @@
-"""How well sequences of tokens come back."""
+"""Metrics of reconstructed sequences of tokens."""
 
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_vae.core.inference import checked_inputs
 from keras_vae.errors import NotApplicable
+from keras_vae.evaluation.evaluation import Evaluation
 from keras_vae.types import ConditionLike
 
 if TYPE_CHECKING:
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def reconstructed_tokens(model: "VAE", x: ArrayLike, condition: ConditionLike = None) -> dict[str, np.ndarray]:
-    """Of the likeliest sequence at each sequence's mean code, what is right: each `(batch,)`, float64.
+    """Return which tokens of the likeliest sequence at each mean code are right: each `(batch,)`, float64.
 
-    `tokens_right`: the share of a sequence's tokens, its end 0 among them, that are the same in the same place;
+    `tokens_right`: the share of a sequence's tokens, its end 0 among them, that are the same at the same index;
     `sequences_right`: 1 where all of them are, else 0.
 
     Args:
@@ -30,8 +30,13 @@ def reconstructed_tokens(model: "VAE", x: ArrayLike, condition: ConditionLike = 
     """
     if model.x_spec().kind != "tokens":
         raise NotApplicable(f"These are errors of token sequences. Given: a {type(model).__name__}, whose x are none.")
-    x = checked_inputs(model, x, condition)["x"]
-    same, ended = model.reconstruct(x, condition) == x, np.cumsum(x == 0, axis=1)
+    return reconstructed_tokens_of(Evaluation(model, x, condition=condition))
+
+
+def reconstructed_tokens_of(evaluation: Evaluation) -> dict[str, np.ndarray]:
+    """As `reconstructed_tokens`."""
+    x = evaluation.x
+    same, ended = evaluation.reconstructions == x, np.cumsum(x == 0, axis=1)
     counts = (ended == 0) | ((ended == 1) & (x == 0))  # up to the first 0, with it
     right = (same & counts).sum(axis=1) / counts.sum(axis=1)
     return {"tokens_right": right, "sequences_right": np.asarray(same.all(axis=1), "float64")}

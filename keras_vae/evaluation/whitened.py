@@ -9,7 +9,7 @@ from keras import ops
 from keras_vae import randomness
 from keras_vae.backend import tfd
 from keras_vae.distributions.ladder import Ladder
-from keras_vae.types import Tensor
+from keras_vae.types import Tensor, Tensors
 
 
 class Whitened:
@@ -37,12 +37,12 @@ class Whitened:
         noise = self.noise.sample(sample_shape, seed=randomness.fold(seed, 1))
         return ops.concatenate([ops.reshape(top, (*sample_shape, self.sizes[0])), noise], axis=-1)
 
-    def log_prob(self, vector: np.ndarray) -> Any:
+    def log_prob(self, vector: Tensor) -> Any:
         """Of the vector, not of the code: nats."""
         top = ops.reshape(vector[..., : self.sizes[0]], (*vector.shape[:-1], *self.top.event_shape))
         return self.top.log_prob(top) + self.noise.log_prob(vector[..., self.sizes[0] :])
 
-    def code(self, vector: np.ndarray) -> dict[str, Any]:
+    def code(self, vector: Tensor) -> dict[str, Any]:
         """The levels, by name, that a vector stands for."""
         parts = ops.split(vector, np.cumsum(self.sizes)[:-1].tolist(), axis=-1)
         shaped = {
@@ -51,7 +51,7 @@ class Whitened:
         }
         return self.ladder.from_noise(shaped, top=shaped[self.ladder.names[0]])
 
-    def vector(self, code: Mapping[str, Any]) -> Any:
+    def vector(self, code: Tensors) -> Any:
         """The vector that stands for levels, given by name."""
         parts = {self.ladder.names[0]: code[self.ladder.names[0]]} | self.ladder.to_noise(code)
         return ops.concatenate(

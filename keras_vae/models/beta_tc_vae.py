@@ -8,7 +8,7 @@ from keras import ops
 
 from keras_vae.checks import check_whole_number
 from keras_vae.core import VAE, Batch, Terms
-from keras_vae.divergences import ESTIMATORS, aggregate_log_probs
+from keras_vae.divergences import ESTIMATORS, minibatch_log_probs
 from keras_vae.errors import UserError
 from keras_vae.models.parts.arguments import PlainArguments
 from keras_vae.registry import choose
@@ -59,7 +59,7 @@ class BetaTCVAE(VAE):
         log_q, log_p = posterior.log_prob(z), self.prior(training=training).log_prob(z)
 
         def parts(estimator: str) -> dict[str, Any]:
-            log_qz, log_qz_dimensions = aggregate_log_probs(posterior, z, self.dataset_size, estimator)
+            log_qz, log_qz_dimensions = minibatch_log_probs(posterior, z, self.dataset_size, estimator)
             product = ops.sum(log_qz_dimensions, axis=-1)
             return dict(zip(self.metric_names, (log_q - log_qz, log_qz - product, product - log_p), strict=True))
 

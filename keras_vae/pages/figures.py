@@ -10,8 +10,8 @@ from keras_vae import plots, tasks, zoo
 from keras_vae.checks import check_number, check_whole_number
 from keras_vae.errors import NotApplicable
 from keras_vae.evaluation.distances import memorisation
-from keras_vae.evaluation.latent import codebook_usage
-from keras_vae.evaluation.overview import vectors_of
+from keras_vae.evaluation.evaluation import vectors_of
+from keras_vae.evaluation.latent import codebook_usage, kl_names
 from keras_vae.registry import choose
 from keras_vae.tasks.codes import check_real, dimension_names
 from keras_vae.tasks.masks import half_observed
@@ -217,12 +217,12 @@ def kl_bars(card: Card, subject: HeldOut) -> Figure:
     values = card.results.get("metrics", {}).get("kl", {}).get("parts", [])
     if len(values) < 2:
         raise NotApplicable("Bars compare dimensions or levels, and there is one, or none.")
-    levels = list(subject.model.latent_spec())
-    if len(levels) == len(values):
-        return plots.bars(values, labels=levels, y="KL, nats")
+    names = kl_names(subject.model, len(values))
+    if names == list(subject.model.latent_spec()):
+        return plots.bars(values, labels=names, y="KL, nats")
     order = np.argsort(-np.asarray(values), kind="stable").tolist()
-    names = [f"z{dimension}" for dimension in order]
-    return plots.bars([values[dimension] for dimension in order], labels=names, y="KL, nats", line=_UNUSED)
+    labels, bars = [names[group] for group in order], [values[group] for group in order]
+    return plots.bars(bars, labels=labels, y="KL, nats", line=_UNUSED)
 
 
 def codebook(subject: HeldOut) -> Figure:

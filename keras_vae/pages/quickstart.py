@@ -10,8 +10,9 @@ from keras_vae import export, files, runtimes, zoo
 from keras_vae.benchmarking import tables
 from keras_vae.export.parity import worst
 from keras_vae.pages import html
-from keras_vae.zoo import measures, pictures
+from keras_vae.zoo import pictures
 from keras_vae.zoo.cards import PICTURES, Card
+from keras_vae.zoo.results import processor
 
 if TYPE_CHECKING:
     from keras_vae.runtimes.bundle import Bundle
@@ -86,7 +87,7 @@ def _work(name: str | Path, folder: Path, stage: Stage, say: Callable[[str], Non
         "verified": verified,
         "largest_pixel_difference": difference,
         "benchmark": results,
-        "measured_on": measures.processor(),
+        "measured_on": processor(),
     }
 
 

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_vae.errors import NotApplicable
+from keras_vae.evaluation.evaluation import dimension_names as dimension_names
+from keras_vae.evaluation.evaluation import flatten as flatten
 from keras_vae.types import ConditionLike
 
 if TYPE_CHECKING:
@@ -37,12 +39,6 @@ def check_real(model: "VAE") -> None:
         )
 
 
-def flatten(codes: Codes) -> np.ndarray:
-    """Return codes as vectors, `(batch, dimensions)`: the levels of a hierarchy side by side, z1 first."""
-    levels = codes.values() if isinstance(codes, Mapping) else [codes]
-    return np.concatenate([np.asarray(level).reshape(len(level), -1) for level in levels], axis=1)
-
-
 def unflatten(model: "VAE", vectors: np.ndarray) -> Codes:
     """Return vectors, as from `flatten`, as the codes that `decode` takes."""
     specs = model.latent_spec()
@@ -52,16 +48,6 @@ def unflatten(model: "VAE", vectors: np.ndarray) -> Codes:
         for (name, spec), level in zip(specs.items(), np.split(vectors, ends, axis=1), strict=True)
     }
     return levels if model.latent_kind == "level" else next(iter(levels.values()))
-
-
-def dimension_names(model: "VAE") -> list[str]:
-    """Return the name of each dimension of `flatten`: z0, z1, ...; or z1[0], ... for a hierarchy."""
-    pattern = "{}[{}]" if model.latent_kind == "level" else "{}{}"
-    return [
-        pattern.format(name, index)
-        for name, spec in model.latent_spec().items()
-        for index in range(int(np.prod(spec.shape)))
-    ]
 
 
 def map_codes(function: Callable[..., np.ndarray], *codes: Codes) -> Codes:

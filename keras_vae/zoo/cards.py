@@ -1,6 +1,7 @@
-"""Cards: what a person reads about a model, written from its recipe and results. Needs no TensorFlow."""
+"""Cards: a model's page, written from its recipe and results. Needs no TensorFlow."""
 
 import hashlib
+import html
 import json
 import shlex
 from collections.abc import Iterator, Mapping
@@ -31,7 +32,7 @@ TEXTS = {
     "interpolated": ("On the straight line between the codes of two test sequences", "from", "to"),
 }
 # Of `overview`: the path of a metric -> what it is. What is not listed is shown under its path.
-FURTHER = {
+TITLES = {
     "likelihood.bits_per_dim": "bits per dimension",
     "likelihood.agreement.log_prob": "log p(x), importance-weighted, nats",
     "likelihood.agreement.importance_weighted": "log p(x), importance-weighted, of the first of these",
@@ -81,12 +82,31 @@ class Card(NamedTuple):
     name: str
     recipe: recipes.Recipe
     results: dict[str, Any]
-    reference: str  # what `load` is given: the name of a zoo entry, the folder of a run
+    reference: str  # the argument of `load`: the name of a zoo entry, or the folder of a run
 
     @property
     def kind(self) -> str:
-        """What the model's x are, as its `x_spec` says: "image", "tokens"."""
+        """The kind of the model's x, as in its `x_spec`: "image" or "tokens"."""
         return self.results.get("evaluation", {}).get("kind", "image")
+
+    def __repr__(self) -> str:
+        return f"Card({self.name!r}: {self.recipe.summary} {'; '.join(self._headline()) or 'Not trained.'})"
+
+    def _repr_html_(self) -> str:
+        """The card as a notebook shows it: its summary and its measured numbers."""
+        rows = "".join(
+            f"<tr><td>{html.escape(_plain(str(METRICS.get(name, name))))}</td><td>{html.escape(number(row))}</td>"
+            f"<td>{html.escape(row.get('unit', 'nats'))}</td></tr>"
+            for name, row in self.results.get("metrics", {}).items()
+        )
+        table = f"<table><tr><th>metric</th><th>value</th><th>unit</th></tr>{rows}</table>" if rows else "Not trained."
+        return f"<b>{html.escape(self.name)}</b>: {html.escape(self.recipe.summary)}{table}"
+
+    def _headline(self) -> list[str]:
+        """The first numbers that were measured, in words."""
+        metrics = self.results.get("metrics", {})
+        shown = [name for name in ("elbo", "elbo_fitted", "log_prob", "squared_error") if name in metrics]
+        return [f"{name} {number(metrics[name])}" for name in shown]
 
     def markdown(self) -> str:
         """The card as README.md has it: no number in it is typed by hand."""
@@ -105,17 +125,17 @@ class Card(NamedTuple):
         return "\n".join(lines)
 
     def numbers(self) -> list[str]:
-        """The card's lines of what was measured, Markdown."""
-        lines = _measured(self) + _further(self.results.get("overview", {}), NOUNS[self.kind])
+        """The measured numbers, lines of Markdown."""
+        lines = _measured(self) + _overview(self.results.get("overview", {}), NOUNS[self.kind])
         return lines + [line for name, rows in self.results.get("texts", {}).items() for line in _texts(name, rows)]
 
     def origin(self) -> list[str]:
-        """The card's lines of how the model was trained, with what, and which file it is, Markdown."""
+        """How the model was trained, with what, and its weights file, lines of Markdown."""
         return _training(self.recipe, self.results)
 
 
 def card(name: str | Path) -> Card:
-    """The card of a zoo model, or of a folder that `train` wrote. Needs no TensorFlow.
+    """Return the card of a zoo model, or of a folder that `train` wrote. Needs no TensorFlow.
 
     Raises:
       UserError: an unknown name, with the nearest.
@@ -125,27 +145,27 @@ def card(name: str | Path) -> Card:
 
 
 def recipe_sha256(recipe: recipes.Recipe) -> str:
-    """The SHA-256 of the recipe's text: what ties results to the configuration that gave them."""
+    """Return the SHA-256 of the recipe's text: it ties results to their configuration."""
     return hashlib.sha256(recipe.text.encode()).hexdigest()
 
 
 def table(cards: list[Card]) -> str:
-    """The zoo as a Markdown table, one row a model, and what its columns mean."""
+    """Return the zoo as a Markdown table, one row a model, with its legend."""
     lines = [
         "| model | what it is | of | ELBO | log p(x) | squared error | code in use | weights |",
         "| --- | --- | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
-    for each in cards:
-        metrics = each.results.get("metrics", {})
+    for card in cards:
+        metrics = card.results.get("metrics", {})
         used = metrics.get("active_units") or metrics.get("code_perplexity")
         cells = [
-            f"[{each.name}](zoo/{each.name})",
-            each.recipe.summary.replace("|", "\\|"),
-            f"{each.recipe.data.name}{', binarised' if each.recipe.data.binarize else ''}",
+            f"[{card.name}](zoo/{card.name})",
+            card.recipe.summary.replace("|", "\\|"),
+            f"{card.recipe.data.name}{', binarised' if card.recipe.data.binarize else ''}",
             number(metrics.get("elbo_fitted") or metrics.get("elbo")),
             *(number(metrics.get(metric)) for metric in ("log_prob", "squared_error")),
             f"{number(used)} {used['unit']}" if used else "",
-            f"{each.results['weights']['bytes'] / 1e6:.1f} MB" if each.results else "not trained",
+            f"{card.results['weights']['bytes'] / 1e6:.1f} MB" if card.results else "not trained",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join([*lines, "", LEGEND])
@@ -165,8 +185,13 @@ LEGEND = (
 BOUNDS = {"lower": "at least", "upper": "at most"}
 
 
+def _plain(text: str) -> str:
+    """Return Markdown of a table's cell as plain text."""
+    return text.replace("\\|", "|")
+
+
 def number(metric: Mapping[str, Any] | None) -> str:
-    """A metric's value for people, with its standard error where it has one."""
+    """Return a metric's value for people, with its standard error where it has one."""
     if not metric:
         return ""
     value, error = metric["value"], metric.get("standard_error")
@@ -199,14 +224,7 @@ def _measured(card: Card) -> list[str]:
     if how.get("condition"):
         read = "and counts, with its probability: read p(x, y)" if how.get("joint") else "to the model: read p(x\\|y)"
         lines += ["", f"The {how['condition']} of each {noun} is given {read} for p(x)."]
-    parts = results["metrics"].get("kl", {}).get("parts", [])
-    if len(parts) > 1:
-        errors = results["metrics"]["kl"].get("errors", [None] * len(parts))
-        listed = ", ".join(
-            f"{part:.2f}" if error is None else f"{part:.2f} ± {error:.2f}"
-            for part, error in zip(parts, errors, strict=True)
-        )
-        lines += ["", f"The KL of each dimension or level in turn, nats: {listed}."]
+    lines += _kl_lines(results["metrics"].get("kl", {}))
     published = recipe.published
     if published:
         lines += ["", f"Published: {published.metric} {published.value} ({published.source}, {published.url})."]
@@ -216,18 +234,33 @@ def _measured(card: Card) -> list[str]:
     return [*lines, ""]
 
 
+def _kl_lines(kl: Mapping[str, Any]) -> list[str]:
+    """Return the KL of each dimension or level, by name; results of older versions have no names."""
+    parts, names = kl.get("parts", []), kl.get("names")
+    if len(parts) < 2:
+        return []
+    errors = [f" ± {error:.2f}" for error in kl.get("errors", [])] or [""] * len(parts)
+    values = [f"{part:.2f}{error}" for part, error in zip(parts, errors, strict=True)]
+    if names is None:
+        return ["", f"The KL of each dimension or level in turn, nats: {', '.join(values)}."]
+    listed = ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True))
+    return ["", f"KL, nats: {listed}."]
+
+
 def collapse_lines(collapse: Mapping[str, Any]) -> list[str]:
-    """What `evaluation.collapse` found, as sentences: verdict, dimensions, and what helps."""
+    """Return the results of `evaluation.collapse` as sentences: verdict, dimensions, and what helps."""
     lines = [f"Collapse: {collapse['verdict']}. {collapse['summary']}"]
     if collapse["dimensions"]:
-        lines.append(f"Collapsed dimensions, counted from 0: {', '.join(map(str, collapse['dimensions']))}.")
+        # Results of older versions have numbers only.
+        names = collapse.get("names") or [f"z{index}" for index in collapse["dimensions"]]
+        lines.append(f"Collapsed dimensions: {', '.join(names)}.")
     if collapse["remedies"]:
         lines.append(f"What helps: {'; '.join(collapse['remedies'])}.")
     return lines
 
 
-def further(overview: Mapping[str, Any], noun: str = "image") -> list[list[str]]:
-    """The numbers of `results["overview"]` as rows: what it is, value and standard error, and what it is of."""
+def overview_rows(overview: Mapping[str, Any], noun: str = "image") -> list[list[str]]:
+    """Return the numbers of `results["overview"]` as rows: title, value and standard error, how it was estimated."""
     sections = {name: part for name, part in overview.items() if isinstance(part, Mapping) and name != "without"}
     return [
         [_title(path, row), number(row), _of(row, noun)]
@@ -246,37 +279,37 @@ def _leaves(part: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Mapp
 
 def _title(path: str, row: Mapping[str, Any]) -> str:
     parent, _, last = path.rpartition(".")
-    if path in FURTHER:
-        return FURTHER[path]
-    if parent not in FURTHER:
+    if path in TITLES:
+        return TITLES[path]
+    if parent not in TITLES:
         return f"`{path}`"
-    return f"{FURTHER[parent]} fitted to {row['labels'] if last == 'all' else int(last):,} labels"
+    return f"{TITLES[parent]} fitted to {row['labels'] if last == 'all' else int(last):,} labels"
 
 
 def _of(row: Mapping[str, Any], noun: str) -> str:
-    """How a number was got: of how many examples, draws and repetitions."""
+    """Return how a number was estimated: of how many examples, draws and repetitions."""
     words = {"examples": f"{noun}s", "samples": "draws", "repetitions": "repetitions", "chains": "chains",
              "temperatures": "temperatures"}  # fmt: skip
-    found = [f"{row[name]:,} {word if row[name] != 1 else word[:-1]}" for name, word in words.items() if name in row]
+    details = [f"{row[name]:,} {word if row[name] != 1 else word[:-1]}" for name, word in words.items() if name in row]
     if "effective_samples" in row:
-        found.append(f"{row['effective_samples']:,.0f} effective draws (median)")
-        found.append(f"error of the mean over draws {row['monte_carlo_error']:.2g}")
+        details.append(f"{row['effective_samples']:,.0f} effective draws (median)")
+        details.append(f"error of the mean over draws {row['monte_carlo_error']:.2g}")
     if "cap" in row:
-        found.append(f"which allow {row['cap']:.2f} at most")
+        details.append(f"which allow {row['cap']:.2f} at most")
     if "bound" in row and "cap" not in row:
-        found.append("a bound only: so many cannot tell more")
+        details.append("a bound only: so many cannot tell more")
     if "ceiling" in row:
-        found.append(f"of real digits it takes {row['ceiling']:.4f} for theirs")
+        details.append(f"of real digits it takes {row['ceiling']:.4f} for theirs")
     if row.get("given_labels"):
-        found.append("codes encoded with the true label")
-    return ", ".join(found)
+        details.append("codes encoded with the true label")
+    return ", ".join(details)
 
 
-def _further(overview: Mapping[str, Any], noun: str) -> list[str]:
-    rows = further(overview, noun)
+def _overview(overview: Mapping[str, Any], noun: str) -> list[str]:
+    rows = overview_rows(overview, noun)
     collapse = overview.get("latent", {}).get("collapse")
     agreement = overview.get("likelihood", {}).get("agreement")
-    lines = [line for each in collapse_lines(collapse) for line in (each, "")] if collapse else []
+    lines = [line for sentence in collapse_lines(collapse) for line in (sentence, "")] if collapse else []
     if rows:
         lines += [f"Further, seed {overview['seed']}; `keras-vae evaluate` measures them:", ""]
         lines += ["| metric | value | of |", "| --- | ---: | --- |"]
@@ -287,7 +320,7 @@ def _further(overview: Mapping[str, Any], noun: str) -> list[str]:
 
 
 def text_cells(name: str, rows: list[list[str]]) -> tuple[str, list[str], list[list[str]]]:
-    """Title, heads of columns, and cells of what results.json holds as `texts`; no heads where it is a mere list."""
+    """Return title, heads of columns, and cells of the `texts` of results.json; no heads where it is a mere list."""
     title, *columns = TEXTS[name]
     cells = [[text or "(nothing)" for text in row] for row in rows]
     if not columns:
@@ -308,8 +341,8 @@ def _fitted(recipe: recipes.Recipe, results: Mapping[str, Any]) -> list[str]:
     kept = results.get("prior")
     if not kept or recipe.prior is None:
         return []
-    what = f"{recipe.prior.class_name}, fitted to the codes of the training images when the model was finished"
-    return [f"Prior: {what}; {kept['bytes']:,} bytes, sha256 `{kept['sha256']}`.", ""]
+    described = f"{recipe.prior.class_name}, fitted to the codes of the training images when the model was finished"
+    return [f"Prior: {described}; {kept['bytes']:,} bytes, sha256 `{kept['sha256']}`.", ""]
 
 
 def _training(recipe: recipes.Recipe, results: Mapping[str, Any]) -> list[str]:

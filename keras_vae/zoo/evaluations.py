@@ -1,12 +1,13 @@
-"""The full evaluation of a zoo entry: its model, and the data that its recipe names."""
+"""Evaluations of zoo entries: a model, and the data that its recipe names."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_vae.evaluation.overview import evaluate
+from keras_vae.evaluation.evaluation import Evaluation, Options
+from keras_vae.evaluation.metrics import run, select
 from keras_vae.zoo import priors, recipes, store
-from keras_vae.zoo.examples import Examples, examples_of, read
+from keras_vae.zoo.examples import Examples, condition_of, examples_of, read
 from keras_vae.zoo.loading import load
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 # Enough to fit probes to, and to look for copies among.
 _TRAIN = 10_000
-# What results.json has beside its verified metrics: all of `evaluate` but what is among those already.
+# What results.json holds under "overview": all metrics but those of the summary, which it holds under "metrics".
 RECORDED = (
     "likelihood.bits_per_dim",
     "likelihood.agreement",
@@ -29,87 +30,96 @@ RECORDED = (
 )
 
 
-def evaluate_entry(
+def evaluate(
     name: str | Path,
-    sections: Sequence[str],
+    metrics: Sequence[str],
     split: str | None = None,
     seed: int | None = None,
     samples: int = 5000,
     report: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
-    """`keras_vae.evaluation.evaluate` of the model `name` on held-out data of its recipe, with all that they have.
+    """Return `keras_vae.evaluation.evaluate` of the model `name` on held-out data of its recipe, and their `split`.
 
     Args:
       name: a zoo name, or a folder that `train` wrote.
-      sections: of `keras_vae.evaluation.overview.SECTIONS`, or single metrics of them.
+      metrics: sections of `keras_vae.evaluation.evaluate`, or single metrics of them.
       split: of the recipe's data; the one that its results are measured on if not given.
       seed: the recipe's if not given.
       samples: importance samples of log p(x).
-      report: as of `evaluate`.
+      report: as of `keras_vae.evaluation.Evaluation`.
 
     Raises:
-      UserError: as `evaluate`, or an unknown split.
+      UserError: as `keras_vae.evaluation.evaluate`, or an unknown split.
     """
-    recipe, prior = store.entry(name).recipe, priors.prior(name)
-    return overview(recipe, load(name), sections, split, seed, samples, prior, report)
+    names, recipe, prior = select(metrics), store.entry(name).recipe, priors.prior(name)
+    evaluation = evaluation_of(recipe, load(name), names, split, seed, samples, prior, report)
+    return {"split": split or recipe.evaluation.split, **run(evaluation, names)}
 
 
-def overview(
+def evaluation_of(
     recipe: recipes.Recipe,
     model: "VAE",
-    sections: Sequence[str],
+    metrics: Sequence[str] = (),
     split: str | None = None,
     seed: int | None = None,
-    samples: int = 200,
+    samples: int | None = None,
     prior: "FittedPrior | None" = None,
     report: Callable[[str], None] | None = None,
     examples: Examples | None = None,
-) -> dict[str, Any]:
-    """As `evaluate_entry`, of a model that is loaded: what `train` records.
+) -> Evaluation:
+    """Return the evaluation of a model on held-out data of its recipe, with the data that `metrics` need.
 
-    Labels are those of the data, or its factors, where an example has several; a model of MNIST has its draws compared
+    Labels are those of the data, or its factors, where an example has several; samples of a model of MNIST are compared
     with grey digits of the same split. Probes and the search for copies take the first 10,000 training images.
-    `examples` are those of the split, where they were read already.
-    """
-    split = split or recipe.evaluation.split
-    held_out = examples_of(recipe, split) if examples is None else examples
-    wanted = {section.split(".")[0] for section in sections}
-    further: dict[str, Any] = {}
-    first = recipe.data.train if "[" in recipe.data.train else f"{recipe.data.train}[:{_TRAIN}]"
-    if {"generation", "representation"} & wanted:
-        training = examples_of(recipe, first)
-        classes = training.classes
-        further |= {"train": training.images[:_TRAIN], "train_labels": None if classes is None else classes[:_TRAIN]}
-    if recipe.data.name == "mnist" and "generation" in wanted:
-        grey = {"reference": split, "train_reference": first}
-        further |= {name: read("mnist", part, None).images[:_TRAIN] for name, part in grey.items()}
-    return {"split": split} | evaluate(
-        model,
-        held_out.images,
-        held_out.classes,
-        held_out.factors,
-        condition=held_out.labels if model.conditional else None,
-        sections=sections,
-        samples=samples,
-        seed=recipe.evaluation.seed if seed is None else seed,
-        prior=prior,
-        report=report,
-        **further,
-    )
-
-
-def merged(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """An overview with what another one of the same data measured, or found that the model has none of, in its place.
 
     Args:
-      old: as `overview` gives it.
-      new: of some of its metrics.
+      recipe: its split, seed and number of samples are taken where none is given.
+      model: of that recipe.
+      metrics: as of `evaluate`; none need only the held-out data.
+      split: as of `evaluate`.
+      seed: likewise.
+      samples: likewise.
+      prior: fitted to the model, or None.
+      report: as of `evaluate`.
+      examples: of the split, where they were read already.
+
+    Raises:
+      UserError: an unknown split, or data that do not fit the model.
+    """
+    split = split or recipe.evaluation.split
+    examples = examples_of(recipe, split) if examples is None else examples
+    sections = {metric.split(".")[0] for metric in metrics}
+    options: Options = {
+        "condition": condition_of(model, examples),
+        "samples": recipe.evaluation.samples if samples is None else samples,
+        "seed": recipe.evaluation.seed if seed is None else seed,
+        "prior": prior,
+        "report": report,
+    }
+    first = recipe.data.train if "[" in recipe.data.train else f"{recipe.data.train}[:{_TRAIN}]"
+    if {"generation", "representation"} & sections:
+        training = examples_of(recipe, first)
+        classes = training.classes
+        options["train"] = training.images[:_TRAIN]
+        options["train_labels"] = None if classes is None else classes[:_TRAIN]
+    if recipe.data.name == "mnist" and "generation" in sections:
+        options["reference"] = read("mnist", split, None).images[:_TRAIN]
+        options["train_reference"] = read("mnist", first, None).images[:_TRAIN]
+    return Evaluation(model, examples.images, examples.classes, examples.factors, **options)
+
+
+def updated(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the results of an evaluation with those of another one of the same data in their place.
+
+    Args:
+      old: as `evaluate` returns it.
+      new: of some of its metrics, or why they do not apply.
     """
     sections = [name for name, value in new.items() if isinstance(value, Mapping) and name != "without"]
-    found = {f"{section}.{name}" for section in sections for name in new[section]} | set(new["without"])
-    result = {**old, "without": {path: why for path, why in old["without"].items() if path not in found}}
+    replaced = {f"{section}.{name}" for section in sections for name in new[section]} | set(new["without"])
+    result = {**old, "without": {path: why for path, why in old["without"].items() if path not in replaced}}
     result["without"] |= new["without"]
     for section in sections:
-        kept = {name: value for name, value in old.get(section, {}).items() if f"{section}.{name}" not in found}
+        kept = {name: value for name, value in old.get(section, {}).items() if f"{section}.{name}" not in replaced}
         result[section] = kept | new[section]
     return result

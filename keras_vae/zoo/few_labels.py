@@ -6,7 +6,7 @@ from typing import NamedTuple
 from keras_vae import zoo
 from keras_vae.checks import check_whole_number
 from keras_vae.data import keep_labels
-from keras_vae.evaluation.estimates import share_of
+from keras_vae.evaluation.estimates import Estimate, share_of
 from keras_vae.tasks.fine_tuning import predictions_from_few_labels
 from keras_vae.zoo import cards
 from keras_vae.zoo.examples import examples_of
@@ -18,7 +18,7 @@ class FewLabels(NamedTuple):
 
     labels: int
     images: int
-    accuracy: dict[str, dict[str, float]]  # classifier -> its value and standard error
+    accuracy: dict[str, Estimate]  # classifier -> its value and standard error
 
 
 def classify(name: str | Path, labels: int = 100, epochs: int = 30, count: int = 2000, seed: int = 0) -> FewLabels:

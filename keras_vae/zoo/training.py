@@ -12,16 +12,17 @@ import numpy as np
 from keras_vae import data, files
 from keras_vae.callbacks import TensorBoard
 from keras_vae.errors import DivergedError, UserError
+from keras_vae.evaluation.metrics import run
 from keras_vae.models.parts.growing import Stage, inherit, stages
 from keras_vae.zoo import (
     cards,
     checkpoints,
     evaluations,
-    measures,
     optimizers,
     pictures,
     priors,
     recipes,
+    results,
     store,
     texts,
     weights,
@@ -224,8 +225,8 @@ def _finish(
     prior, record = priors.build(recipe, stored), {}
     if prior is not None:
         record = {"prior": priors.fit(where, prior, stored, training_examples())}
-    results = measures.results(where, recipe, stored, progress, prior, examples) | record
-    _describe(where, stored, results, prior, examples)
+    record = results.results_of(where, recipe, stored, progress, prior, examples) | record
+    _describe(where, stored, record, prior, examples)
 
 
 def _describe(
@@ -246,7 +247,7 @@ def _describe(
 def measure_again(name: str | Path, metrics: Sequence[str] = ()) -> dict[str, Any]:
     """Measure a trained model again and rewrite its results, card and pictures; its weights stay as they are.
 
-    For entries that were trained before a metric was added. `measures.verify` compares, and writes nothing.
+    For entries that were trained before a metric was added. `verify` compares, and writes nothing.
 
     Args:
       name: of the zoo, or a run's folder.
@@ -264,9 +265,10 @@ def measure_again(name: str | Path, metrics: Sequence[str] = ()) -> dict[str, An
     recipe, model, prior = where.recipe, load(name), priors.prior(name)
     examples = examples_of(recipe)
     if metrics:
-        new = evaluations.overview(recipe, model, metrics, prior=prior, examples=examples)
-        results = {**where.results, "overview": evaluations.merged(where.results["overview"], new)}
+        evaluation = evaluations.evaluation_of(recipe, model, metrics, prior=prior, examples=examples)
+        overview = evaluations.updated(where.results["overview"], run(evaluation, metrics))
+        record = {**where.results, "overview": overview}
     else:
-        results = where.results | measures.measured(recipe, model, prior, examples)
-    _describe(where, model, results, prior, examples)
-    return results
+        record = where.results | results.evaluated(recipe, model, prior, examples)
+    _describe(where, model, record, prior, examples)
+    return record

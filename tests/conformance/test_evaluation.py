@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from keras_vae.evaluation.overview import evaluate
+from keras_vae.evaluation import evaluate
 from tests.conformance.cases import Y, every_model, examples, make
 
 
@@ -13,7 +13,7 @@ from tests.conformance.cases import Y, every_model, examples, make
 def test_evaluate(name):
     model = make(name)
     x, image = examples(model), model.x_spec().kind == "image"
-    found = evaluate(model, x, Y, sections=("likelihood", "latent", "generation", "representation"), samples=2,
+    found = evaluate(model, x, Y, metrics=("likelihood", "latent", "generation", "representation"), samples=2,
                      train=x, train_labels=Y, repetitions=2)  # fmt: skip
     assert json.loads(json.dumps(found, allow_nan=False)) == found
     assert ("nats" in found["likelihood"]) == model.stochastic

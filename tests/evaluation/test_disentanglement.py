@@ -1,5 +1,8 @@
 """Disentanglement metrics: perfect and useless codes, brute force, and what must not matter."""
 
+# The optional fields of an estimate are there in these cases.
+# pyright: reportTypedDictNotRequiredAccess=false, reportOptionalOperand=false
+
 import collections
 import itertools
 import math

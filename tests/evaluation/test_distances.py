@@ -1,5 +1,8 @@
 """Distances of sets of features: closed forms, and sets whose answer is plain."""
 
+# The optional fields of an estimate are there in these cases.
+# pyright: reportTypedDictNotRequiredAccess=false, reportOptionalOperand=false
+
 import numpy as np
 import pytest
 import scipy.linalg

@@ -1,5 +1,8 @@
 """The classifier that ships with the package, and what is measured with it; reconstructions."""
 
+# The optional fields of an estimate are there in these cases.
+# pyright: reportTypedDictNotRequiredAccess=false, reportOptionalOperand=false
+
 import json
 import shutil
 

@@ -15,7 +15,7 @@ BACK = np.array([[1, 2, 0, 0], [1, 1, 1, 1], [1, 0, 0, 0], [2, 2, 2, 2], [1, 1, 
 def test_tokens_and_sequences_that_are_right(monkeypatch):
     """Of 3 tokens all; 2 of 4; 0 of 1, the end; 3 of 4; 1 of 2. What follows an end is not counted."""
     model = tiny()
-    monkeypatch.setattr(model, "reconstruct", lambda x, condition=None: BACK)
+    monkeypatch.setattr(model, "decode", lambda z, condition=None: BACK)
     found = reconstructed_tokens(model, X)
     np.testing.assert_allclose(found["tokens_right"], [1, 0.5, 0, 0.75, 0.5])
     np.testing.assert_array_equal(found["sequences_right"], [1, 0, 0, 0, 0])

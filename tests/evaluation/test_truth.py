@@ -1,5 +1,8 @@
 """Estimators against exact answers: the linear-Gaussian model's evidence, and aggregates known in closed form."""
 
+# The optional fields of an estimate are there in these cases.
+# pyright: reportTypedDictNotRequiredAccess=false, reportOptionalOperand=false
+
 import numpy as np
 import pytest
 import scipy.stats

@@ -1,5 +1,8 @@
 """A ladder's codes as vectors: there and back, densities by the Jacobian, and annealing through a narrow level."""
 
+# The optional fields of an estimate are there in these cases.
+# pyright: reportTypedDictNotRequiredAccess=false, reportOptionalOperand=false
+
 import numpy as np
 import pytest
 import tensorflow as tf

@@ -250,7 +250,7 @@ def test_sliders_by_keyboard_interpolation_and_drawing(site):
         names = page.run(
             "Array.from(document.querySelectorAll('#sliders .slider > span')).map((e) => e.firstChild.data)"
         )
-        assert names == [f"dimension {place + 1}" for place in np.argsort(-kl, kind="stable")]
+        assert names == [f"z{place}" for place in np.argsort(-kl, kind="stable")]
         z = np.zeros((1, len(kl)), "float32")
         z[0, kl.argmax()] = float(page.run("document.querySelector('#sliders input').value"))
         assert 0.4 < z.max() < 0.6
@@ -329,7 +329,7 @@ def test_other_kinds_of_codes(model, site, tmp_path):
             # Each level's dimensions by the spread of its codes, which is what the page says of them.
             scales = {code: np.array(part["scale"]) for code, part in bundle.manifest["latent"]["codes"].items()}
             order = [
-                f"{code}, dimension {1 + k}" for code, each in scales.items() for k in np.argsort(-each, kind="stable")
+                f"dimension {code}[{k}]" for code, each in scales.items() for k in np.argsort(-each, kind="stable")
             ]
             names = "Array.from(document.querySelectorAll('#sliders input')).map((e) => e.getAttribute('aria-label'))"
             assert page.run(names) == order

@@ -6,7 +6,7 @@ import scipy.special
 import tensorflow as tf
 
 from keras_vae.core import VAE
-from keras_vae.divergences import aggregate_log_probs
+from keras_vae.divergences import minibatch_log_probs
 from keras_vae.errors import UserError
 from keras_vae.models import BetaTCVAE
 from tests.digits import assert_learned, trained
@@ -87,7 +87,7 @@ def test_it_is_the_kl_and_beta_minus_one_times_tc(estimator):
     """disentanglement_lib's form, for alpha = gamma = 1."""
     model = toy(BetaTCVAE, dataset_size=100, beta=4.0, estimator=estimator, dtype="float64")
     terms = terms_of(model)
-    log_qz, dimensions = aggregate_log_probs(terms.cache["posterior"], terms.cache["z"], 100, estimator)
+    log_qz, dimensions = minibatch_log_probs(terms.cache["posterior"], terms.cache["z"], 100, estimator)
     kl = model.posterior(X).log_prob(terms.cache["z"]) - model.prior().log_prob(terms.cache["z"])
     correlation = log_qz.numpy() - dimensions.numpy().sum(1)
     expected = np.mean(-terms.log_px + kl + 3 * correlation)

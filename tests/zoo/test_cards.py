@@ -1,10 +1,14 @@
 """Cards are written by the program: regenerated, they equal the files."""
 
+import dataclasses
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 
 from keras_vae import zoo
+from keras_vae.cli import main
 from keras_vae.zoo import cards, store
 from tests import toy_runs
 
@@ -19,8 +23,8 @@ def test_a_card_says_what_was_measured(run):
     assert f"| {metrics['active_units']['value']} | of 3 dimensions |  | 1 |" in text, "a count has no standard error"
     assert "On 300 images of the split `test[:300]`, pixels binarised once (static), seed 0; mean ± stand" in text
     pairs = zip(metrics["kl"]["parts"], metrics["kl"]["errors"], strict=True)
-    kl = ", ".join(f"{part:.2f} ± {error:.2f}" for part, error in pairs)
-    assert f"The KL of each dimension or level in turn, nats: {kl}." in text
+    kl = ", ".join(f"z{i} {part:.2f} ± {error:.2f}" for i, (part, error) in enumerate(pairs))
+    assert f"KL, nats: {kl}." in text
     assert card.results["weights"]["sha256"] in text
     assert f'model = keras_vae.zoo.load("{run}")' in text and f"`keras-vae verify {run}`" in text, "a folder, no name"
     assert "2 epochs, 20 steps" in text
@@ -73,7 +77,7 @@ def test_further_numbers_say_what_they_are_of():
         "representation": {"probes": {"linear": {"100": row, "all": row | {"labels": 9000, "given_labels": True}}}},
         "generation": {"condition_accuracy": row | {"ceiling": 0.9912}},
     }
-    found = {title: of for title, _, of in cards.further(overview, "sequence")}
+    found = {title: of for title, _, of in cards.overview_rows(overview, "sequence")}
     assert found == {
         "accuracy of a linear probe fitted to 100 labels": "10,000 sequences",
         "accuracy of a linear probe fitted to 9,000 labels": "10,000 sequences, codes encoded with the true label",
@@ -83,7 +87,7 @@ def test_further_numbers_say_what_they_are_of():
 
 def test_collapse_is_told_with_its_dimensions_and_what_helps():
     told = cards.collapse_lines({"verdict": "partial", "summary": "Two.", "dimensions": [3, 7], "remedies": ["a", "b"]})
-    assert told == ["Collapse: partial. Two.", "Collapsed dimensions, counted from 0: 3, 7.", "What helps: a; b."]
+    assert told == ["Collapse: partial. Two.", "Collapsed dimensions: z3, z7.", "What helps: a; b."]
     whole = cards.collapse_lines({"verdict": "none", "summary": "All.", "dimensions": [], "remedies": []})
     assert whole == ["Collapse: none. All."]
 
@@ -100,3 +104,53 @@ def test_numbers_show_the_digits_that_their_error_leaves():
 def test_the_cards_of_the_zoo_are_as_the_program_writes_them(name):
     written = (store.root() / name / "README.md").read_text(encoding="utf-8")
     assert written == zoo.card(name).markdown(), "write it anew: keras-vae train, or cards.markdown"
+
+
+def test_a_card_is_short_at_the_prompt_and_a_table_in_a_notebook(run):
+    card = zoo.card(run)
+    elbo = cards.number(card.results["metrics"]["elbo"])
+    assert repr(card).startswith(f"Card('toy': A toy that learns little. elbo {elbo}; log_prob ")
+    assert len(repr(card)) < 200 and "\n" not in repr(card)
+    page = card._repr_html_()
+    assert f"<td>ELBO</td><td>{elbo}</td><td>nats</td>" in page and "log p(x|z)" in page
+    assert page.count("<tr>") == 1 + len(card.results["metrics"])
+    untrained = card._replace(results={}, recipe=dataclasses.replace(card.recipe, summary="a < b"))
+    assert repr(untrained) == "Card('toy': a < b Not trained.)"
+    assert untrained._repr_html_() == "<b>toy</b>: a &lt; bNot trained."
+
+
+def test_the_parts_of_the_kl_have_names(own_run):
+    """z0, z1, ...: those of the picture and the web page. Results of older versions have none."""
+    kl = zoo.card(own_run).results["metrics"]["kl"]
+    listed = ", ".join(f"z{i} {kl['parts'][i]:.2f} ± {kl['errors'][i]:.2f}" for i in range(3))
+    assert kl["names"] == ["z0", "z1", "z2"] and f"\nKL, nats: {listed}.\n" in zoo.card(own_run).markdown()
+    toy_runs.edit_results(own_run, lambda results: results["metrics"]["kl"].pop("names"))
+    assert "\nThe KL of each dimension or level in turn, nats: " in zoo.card(own_run).markdown()
+
+
+# --- A run of the version before dimensions had names ---
+
+OLD_RUN = Path(__file__).parents[1] / "fixtures/before_house/run"
+
+
+def test_an_old_run_loads_and_gives_the_numbers_of_its_card(tmp_path):
+    shutil.copytree(OLD_RUN, tmp_path / "old_run")
+    metrics = zoo.card(tmp_path / "old_run").results["metrics"]
+    rows = zoo.verify(tmp_path / "old_run")
+    assert {name: row["expected"] for name, row in rows.items()} == {n: row["value"] for n, row in metrics.items()}
+    assert all(abs(row["difference"]) <= row["tolerance"] for row in rows.values())
+
+
+def test_the_card_of_an_old_run_is_shown(tmp_path, capsys):
+    shutil.copytree(OLD_RUN, tmp_path / "old_run")
+    card = zoo.card(tmp_path / "old_run")
+    text = card.markdown()
+    # But for the folder, which the card names, it is the card that the version before wrote.
+    shown = [line for line in text.splitlines() if "old_run" not in line]
+    stored = [
+        line for line in (OLD_RUN / "README.md").read_text(encoding="utf-8").splitlines() if "old_run" not in line
+    ]
+    assert shown == stored and "## Measured" in text and len(repr(card)) < 200
+    with pytest.raises(SystemExit) as left:
+        main(["show", str(tmp_path / "old_run")])
+    assert left.value.code == 0 and "active units" in capsys.readouterr().out

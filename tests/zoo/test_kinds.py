@@ -1,5 +1,8 @@
 """Every kind of model is measured by what it has: without an ELBO, with labels, with integer codes, with levels."""
 
+# The optional fields of an estimate are there in these cases.
+# pyright: reportTypedDictNotRequiredAccess=false, reportOptionalOperand=false
+
 import json
 import os
 
@@ -10,9 +13,11 @@ import tensorflow as tf
 from keras_vae import data, randomness, zoo
 from keras_vae.cli import main
 from keras_vae.errors import UserError
+from keras_vae.evaluation import Evaluation
 from keras_vae.models import AE, CVAE, IWAE, VQVAE, WAE, AnnealedVAE, BetaTCVAE, HierarchicalVAE
-from keras_vae.zoo import cards, measures
-from keras_vae.zoo.evaluations import evaluate_entry
+from keras_vae.zoo import cards, evaluations
+from keras_vae.zoo.examples import images_of
+from keras_vae.zoo.verifying import card_metrics
 from tests import toy_runs
 from tests.toys import SHAPE, binary, mlp, toy
 
@@ -32,7 +37,7 @@ def value(rows, metric):
 
 def test_a_model_without_elbo():
     model = toy(AE, seed=3)
-    rows = measures.measure(model, X, seed=0, samples=8)
+    rows = card_metrics(Evaluation(model, X, seed=0, samples=8))
     assert list(rows) == ["log_px", "squared_error", "active_units"]
     z = model.encode(X)
     log_px = model.likelihood(z).log_prob(X).numpy().astype("float64")
@@ -46,19 +51,19 @@ def test_a_model_without_elbo():
 
 def test_a_conditional_model_is_given_its_labels():
     model = toy(CVAE, num_classes=3, learned_prior=True, seed=3)
-    rows = measures.measure(model, X, seed=0, samples=4, condition=Y)
+    rows = card_metrics(Evaluation(model, X, seed=0, samples=4, condition=Y))
     assert value(rows, "elbo") == pytest.approx(model.elbo(X, condition=Y).mean(), abs=1e-5)
     assert value(rows, "log_prob") == pytest.approx(model.log_prob(X, samples=4, condition=Y).mean(), abs=1e-5)
-    others = measures.measure(model, X, seed=0, samples=0, condition=(Y + 1) % 3)
+    others = card_metrics(Evaluation(model, X, seed=0, samples=0, condition=(Y + 1) % 3))
     assert abs(value(others, "elbo") - value(rows, "elbo")) > 1e-3, "the labels matter"
     with pytest.raises(UserError, match="A CVAE needs a condition"):
-        measures.measure(model, X, seed=0, samples=0)
+        card_metrics(Evaluation(model, X, seed=0, samples=0))
 
 
 def test_integer_codes():
     """The ELBO is log p(x|codes) - positions * log(entries), and counts are over all codes of the test images."""
     model = VQVAE(code_shape=(3,), entries=5, embedding_dim=2, **PIXELS)
-    rows = measures.measure(model, X, seed=0, samples=8)
+    rows = card_metrics(Evaluation(model, X, seed=0, samples=8))
     found = model.encode(X)
     log_px = model.likelihood(tf.constant(found)).log_prob(X).numpy().mean(dtype="float64")
     assert value(rows, "elbo") == pytest.approx(log_px - 3 * np.log(5), abs=1e-4)
@@ -75,7 +80,7 @@ def test_integer_codes():
 
 def test_levels():
     model = HierarchicalVAE(latent_dims=(3, 2), hidden=6, **PIXELS)
-    rows = measures.measure(model, X, seed=0, samples=0)
+    rows = card_metrics(Evaluation(model, X, seed=0, samples=0))
     assert len(rows["kl"]["parts"]) == 2 and sum(rows["kl"]["parts"]) == pytest.approx(value(rows, "kl"), abs=1e-5)
     means = model.encode(X)
     variances = [each for name in ("z1", "z2") for each in means[name].astype("float64").var(0, ddof=1)]
@@ -86,7 +91,7 @@ def test_kl_in_parts_is_that_of_the_dimensions():
     from keras_vae.evaluation.latent import kl_per_dimension
 
     model = toy(seed=3, latent_dim=4)
-    row = measures.measure(model, X, seed=0, samples=0)["kl"]
+    row = card_metrics(Evaluation(model, X, seed=0, samples=0))["kl"]
     np.testing.assert_allclose(row["parts"], kl_per_dimension(model, X), rtol=1e-5)
     assert sum(row["parts"]) == pytest.approx(row["value"], rel=1e-5)
 
@@ -94,7 +99,7 @@ def test_kl_in_parts_is_that_of_the_dimensions():
 def test_a_models_own_terms_are_means_over_whole_batches():
     """Batches 0:128 and 128:256, each with the noise of its number; the last 44 images make no batch of that size."""
     model = toy(WAE, seed=3)
-    row = measures.measure(model, X, seed=7, samples=0)["mmd"]
+    row = card_metrics(Evaluation(model, X, seed=7, samples=0))["mmd"]
     base, own = randomness.seed_of(7, randomness.EVALUATION), []
     for place in range(2):
         with model.draws.using(randomness.fold(base, place)):
@@ -102,7 +107,7 @@ def test_a_models_own_terms_are_means_over_whole_batches():
         own.append(float(tf.reduce_mean(terms.logs["mmd"])))
     assert row["value"] == pytest.approx(np.mean(own), abs=1e-6) and row["batch"] == 128
     assert row["standard_error"] == pytest.approx(np.std(own, ddof=1) / np.sqrt(2), abs=1e-6)
-    one = measures.measure(model, X[:50], seed=7, samples=0)["mmd"]
+    one = card_metrics(Evaluation(model, X[:50], seed=7, samples=0))["mmd"]
     assert one["standard_error"] is None, "one batch, a part, is all there is"
 
 
@@ -117,7 +122,7 @@ def test_a_models_own_terms_are_means_over_whole_batches():
 )
 def test_logs_are_measured_under_their_names(model, own):
     made = model()
-    rows = measures.measure(made, X, seed=0, samples=0)
+    rows = card_metrics(Evaluation(made, X, seed=0, samples=0))
     assert own == set(rows) - {"elbo", "log_px", "kl", "squared_error", "active_units"}
     json.dumps(rows, allow_nan=False)
     if own == {"capacity"}:
@@ -171,7 +176,7 @@ def test_a_recipe_of_any_kind_becomes_a_card(trained):
     text = (folder / "README.md").read_text(encoding="utf-8")
     assert text == card.markdown()
     assert ("![Samples from the prior]" in text) == ("samples.png" in pictures)
-    rows = zoo.verify(folder, log_prob=False)  # its compilation takes seconds, and test_measures has it
+    rows = zoo.verify(folder, log_prob=False)  # its compilation takes seconds, and test_verifying has it
     assert set(rows) == set(card.results["metrics"]) - {"log_prob"}
     assert ("log_prob" in card.results["metrics"]) == (model.stochastic and "code_perplexity" not in rows)
     assert ("elbo" in rows) == model.stochastic
@@ -211,7 +216,7 @@ def test_what_the_evaluation_gives_is_recorded_and_shown(trained):
     assert {"generation.reconstruction", "representation.probes"} | has <= recorded
     for path, reason in lacks.items():
         assert path not in recorded and reason in overview["without"][path]
-    again = evaluate_entry(model.provenance.folder, ["generation.reconstruction", "representation.clustering"])
+    again = evaluations.evaluate(model.provenance.folder, ["generation.reconstruction", "representation.clustering"])
     for section in ("generation", "representation"):
         for name, found in again[section].items():
             assert overview[section][name] == found, "the same seed"
@@ -317,7 +322,7 @@ def test_a_conditional_model_is_sampled_label_by_label(trained, tmp_path):
 def test_the_density_of_an_rae_is_fitted_to_the_training_images_and_stored(trained):
     """By a hand-made fit to the codes of the same images: float16 keeps three digits."""
     model, _ = trained
-    images = measures.images_of(zoo.card(model.provenance.folder).recipe, "train[:1000]")
+    images = images_of(zoo.card(model.provenance.folder).recipe, "train[:1000]")
     found = model.encode(images).astype("float64")
     np.testing.assert_allclose(model.density_mean, found.mean(0), rtol=2e-3, atol=1e-2)
     factor = np.asarray(model.density_factor, "float64")

@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras_vae import priors, zoo
 from keras_vae.errors import CorruptFileError
 from keras_vae.export import read_bundle
-from keras_vae.zoo import measures
+from keras_vae.zoo.examples import examples_of, images_of
 from tests import toy_runs
 
 VQ = {
@@ -42,12 +42,12 @@ def test_a_recipe_with_a_prior_becomes_an_entry_that_draws(tmp_path, monkeypatch
 
     model = zoo.train(toy_runs.write_recipe(tmp_path / "toy.toml", VQ), tmp_path / "toy", verbose=0)
     card, prior = zoo.card(tmp_path / "toy"), zoo.prior(tmp_path / "toy")
-    examples = measures.examples_of(card.recipe, "train[:1000]")
+    examples = examples_of(card.recipe, "train[:1000]")
     arguments = {name: value for name, value in VQ["prior"].items() if name != "class"}
     own = priors.AutoregressivePrior(**arguments, seed=0).fit(model, examples.images)
     codes = model.encode(examples.images[:50])
     np.testing.assert_allclose(prior.log_prob(codes), own.log_prob(codes), rtol=1e-4)
-    x = measures.images_of(card.recipe)
+    x = images_of(card.recipe)
     found = model.encode(x)
     by_hand = model.likelihood(tf.constant(found)).log_prob(x).numpy() + prior.log_prob(found)
     rows = card.results["metrics"]

@@ -95,10 +95,9 @@ function resting(desk) {
 function slider(desk, dimension) {
   const { name, place, facts } = dimension;
   const [least, most] = range(desk, dimension);
-  const title = `dimension ${place + 1}`;
-  const spoken = desk.bundle.codes.length > 1 ? `${name}, ${title}` : title;
+  const title = desk.bundle.codes.length > 1 ? `${name}[${place}]` : `${name}${place}`;
   const limits = { min: least.toFixed(2), max: most.toFixed(2), step: 0.05 };
-  const input = element("input", { type: "range", "aria-label": spoken, ...limits });
+  const input = element("input", { type: "range", "aria-label": `dimension ${title}`, ...limits });
   const value = element("output", {}, "");
   const [kl, spread] = [facts.kl?.[place], facts.scale?.[place]];
   const note = kl !== undefined ? `${kl.toFixed(2)} nats` : spread !== undefined ? `spread ${spread.toFixed(2)}` : "";

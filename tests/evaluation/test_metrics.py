@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from keras_vae import evaluation, priors
 from keras_vae.errors import UserError
-from keras_vae.evaluation.overview import SECTIONS, evaluate, vectors_of
+from keras_vae.evaluation.evaluation import vectors_of
+from keras_vae.evaluation.metrics import SECTIONS, evaluate
 from keras_vae.models import AE, CVAE, FSQVAE, VAE, VQVAE, HierarchicalVAE, ResidualVQVAE
 from tests.toys import SHAPE, binary, mlp, toy
 
@@ -73,12 +74,12 @@ def test_the_parts_agree_with_each_other(whole):
 
 
 def test_the_same_seed_gives_the_same_numbers():
-    first, again, other = (evaluate(toy(VAE), X, sections=("latent",), seed=seed)["latent"] for seed in (0, 0, 1))
+    first, again, other = (evaluate(toy(VAE), X, metrics=("latent",), seed=seed)["latent"] for seed in (0, 0, 1))
     assert first == again and first["kl_split"] != other["kl_split"]
 
 
 def test_single_metrics():
-    found = evaluate(toy(VAE), X, LABELS, sections=("latent.collapse", "representation.clustering"))
+    found = evaluate(toy(VAE), X, LABELS, metrics=("latent.collapse", "representation.clustering"))
     assert {name: set(found[name]) for name in ("latent", "representation")} == {
         "latent": {"collapse"}, "representation": {"clustering"}
     }  # fmt: skip
@@ -106,7 +107,7 @@ def test_integer_codes_are_probed_as_the_vectors_that_they_stand_for(model):
 
 @pytest.mark.slow
 def test_a_model_without_nats_has_the_rest():
-    found = evaluate(toy(AE), X, LABELS, sections=("likelihood", "latent", "generation", "representation"))
+    found = evaluate(toy(AE), X, LABELS, metrics=("likelihood", "latent", "generation", "representation"))
     assert found["likelihood"] == {} and set(found["latent"]) == {
         "active_units",
         "collapse",
@@ -120,16 +121,16 @@ def test_a_model_without_nats_has_the_rest():
 @pytest.mark.slow
 def test_integer_codes_and_levels_and_conditions():
     vq = VQVAE((3,), 5, 2, image_shape=SHAPE, encoder=mlp(), decoder=mlp())
-    found = evaluate(vq, X, sections=("latent",))["latent"]
+    found = evaluate(vq, X, metrics=("latent",))["latent"]
     assert {"codebook", "kl_split"} <= set(found) and "active_units" not in found
     counts = np.bincount(vq.encode(X).ravel(), minlength=5)
     assert found["codebook"]["counts"] == counts.tolist() and found["codebook"]["used"] == (counts > 0).sum()
     shares = counts[counts > 0] / 180
     assert found["codebook"]["perplexity"] == pytest.approx(np.prod(shares**-shares))
     ladder = HierarchicalVAE((3, 2), hidden=6, image_shape=SHAPE, encoder=mlp(), decoder=mlp())
-    found = evaluate(ladder, X, sections=("latent",))
+    found = evaluate(ladder, X, metrics=("latent",))
     assert found["latent"]["active_units"]["of"] == 5 and set(found["latent"]["active_units"]["levels"]) == {"z1", "z2"}
-    found = evaluate(toy(CVAE, num_classes=2), X, LABELS, sections=("likelihood", "latent"), samples=2)
+    found = evaluate(toy(CVAE, num_classes=2), X, LABELS, metrics=("likelihood", "latent"), samples=2)
     assert found["likelihood"]["nats"]["log_prob"]["samples"] == 2
     assert "unconditional" in found["without"]["latent.kl_split"]
 
@@ -138,13 +139,13 @@ def test_a_number_that_is_not_finite_is_an_error_and_not_a_reason(monkeypatch):
     """Only what does not apply is a reason; an estimate that fails stops the evaluation."""
     from keras_vae.evaluation import aggregate
 
-    without = evaluate(toy(AE), X[:4], sections=("latent.kl_split",))["without"]
+    without = evaluate(toy(AE), X[:4], metrics=("latent.kl_split",))["without"]
     assert "no distribution over codes" in without["latent.kl_split"]
     nothing = np.full(4, np.nan)
     found = aggregate.LogProbs(nothing, nothing, nothing, None)
-    monkeypatch.setattr(aggregate, "aggregate_log_probs", lambda *arguments: found)
+    monkeypatch.setattr(aggregate, "aggregate_log_probs_of", lambda *arguments: found)
     with pytest.raises(UserError, match=r"A mean needs finite values\. Given: 4 of 4"):
-        evaluate(toy(VAE), X[:4], sections=("latent.kl_split",))
+        evaluate(toy(VAE), X[:4], metrics=("latent.kl_split",))
 
 
 GREY = np.round(255 * np.random.default_rng(0).random((40, 4, 4, 1))) / 255
@@ -159,7 +160,7 @@ def with_prior():
 
 def test_a_fitted_prior_counts_in_log_prob(with_prior):
     made, prior = with_prior
-    nats = evaluate(made, GREY, sections=("likelihood.nats",), samples=3, prior=prior)["likelihood"]["nats"]
+    nats = evaluate(made, GREY, metrics=("likelihood.nats",), samples=3, prior=prior)["likelihood"]["nats"]
     assert nats["log_prob"]["value"] == pytest.approx(made.log_prob(GREY, 3, prior=prior).mean())
     assert abs(nats["log_prob"]["value"] - made.log_prob(GREY, 3).mean()) > 1e-3, "another than the model's own"
 
@@ -168,7 +169,7 @@ def test_a_fitted_prior_counts_in_log_prob(with_prior):
 def test_a_fitted_prior_counts_in_the_elbo_and_in_bits(with_prior):
     made, prior = with_prior
     sections = ("likelihood.nats", "likelihood.bits_per_dim")
-    found = evaluate(made, GREY, sections=sections, samples=3, prior=prior)["likelihood"]
+    found = evaluate(made, GREY, metrics=sections, samples=3, prior=prior)["likelihood"]
     assert found["nats"]["elbo"]["value"] == pytest.approx(made.elbo(GREY, prior=prior).mean())
     expected = evaluation.bits_per_dim(made, GREY, 3, prior=prior).mean()
     assert found["bits_per_dim"]["value"] == pytest.approx(expected)
@@ -178,12 +179,12 @@ def test_what_is_refused():
     for arguments, message in (
         ({"x": X[:1]}, r"two images or more\. Given: 1"),
         ({"x": np.full((4, 4, 4, 1), np.nan)}, "must be finite"),
-        ({"x": X, "sections": ("latnt",)}, "A section is one of likelihood, latent"),
-        ({"x": X, "sections": ("latent.kl",)}, "A metric of latent is one of .* Given: 'latent.kl'"),
+        ({"x": X, "metrics": ("latnt",)}, "A section of metrics is one of likelihood, latent"),
+        ({"x": X, "metrics": ("latent.kl",)}, "A metric of latent is one of .* Given: 'latent.kl'"),
         ({"x": X, "seed": -1}, "seed must be a whole number"),
         ({"x": X, "labels": LABELS[:7]}, r"a row of labels for each of the 60 images\. Given: 7"),
         ({"x": X, "factors": FACTORS[:7]}, r"a row of factors for each of the 60 images\. Given: 7"),
-        ({"x": X, "labels": 0 * LABELS, "sections": ("representation.probes",)}, "two classes or more. Given: one"),
+        ({"x": X, "labels": 0 * LABELS, "metrics": ("representation.probes",)}, "two classes or more. Given: one"),
     ):
         with pytest.raises(UserError, match=message):
             evaluate(toy(VAE), **arguments)

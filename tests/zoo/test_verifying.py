@@ -11,8 +11,10 @@ import tensorflow as tf
 import keras_vae
 from keras_vae import data, zoo
 from keras_vae.errors import CorruptFileError, UserError
+from keras_vae.evaluation import Evaluation
 from keras_vae.files import sha256
-from keras_vae.zoo import cards, evaluations, measures, weights
+from keras_vae.zoo import cards, evaluations, weights
+from keras_vae.zoo.verifying import card_metrics
 from tests import toy_runs
 
 
@@ -122,12 +124,12 @@ def test_what_cannot_be_measured(run):
     model = zoo.load(run)
     images = data.load_arrays("mnist", "test[:2]", "static")
     with pytest.raises(UserError, match=r"A standard error needs two images or more\. Given: 1\."):
-        measures.measure(model, images[:1], 0, 0)
+        card_metrics(Evaluation(model, images[:1]))
     with pytest.raises(UserError, match=r"Bernoulli likelihood is .* Given: grey levels"):
-        measures.measure(model, images * 0.5, 0, 0)
+        card_metrics(Evaluation(model, images * 0.5))
     with pytest.raises(UserError, match=r"seed must be a whole number, 0 or more\. Given: -1\."):
-        measures.measure(model, images, -1, 0)
-    assert "log_prob" not in measures.measure(model, images, 0, 0)
+        card_metrics(Evaluation(model, images, seed=-1))
+    assert "log_prob" not in card_metrics(Evaluation(model, images, samples=0))
 
 
 # --- The zoo itself ---
@@ -158,7 +160,7 @@ def test_some_further_numbers_take_the_place_of_old_ones():
         "latent": {"kl_split": 1, "kept": 2}, "generation": {"mnist_fd": 3},
     }  # fmt: skip
     new = {"split": "test", "without": {"latent.kl_split": "A flow."}, "latent": {"collapse": 4}}
-    assert evaluations.merged(old, new) == {
+    assert evaluations.updated(old, new) == {
         "split": "test", "without": {"latent.codebook": "None.", "latent.kl_split": "A flow."},
         "latent": {"kept": 2, "collapse": 4}, "generation": {"mnist_fd": 3},
     }  # fmt: skip

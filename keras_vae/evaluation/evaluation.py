@@ -1,0 +1,294 @@
+"""A model and the data that it is evaluated on: checked, encoded and reconstructed once, for all metrics."""
+
+import copy
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Self, TypedDict
+
+import keras
+import numpy as np
+from keras import ops
+from numpy.typing import ArrayLike
+
+from keras_vae import backend, randomness
+from keras_vae.checks import check_whole_number, in_blocks
+from keras_vae.core import estimators
+from keras_vae.core.inference import checked_inputs, fitted
+from keras_vae.errors import NotApplicable, UserError
+from keras_vae.types import ConditionLike, Tensor, Tensors
+
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
+    from keras_vae.priors.base import FittedPrior
+
+_NEEDED = {
+    "factors": "the known factors of each image, factors=, which sprites have",
+    "labels": "a class for each image, labels=",
+    "reference": "MNIST digits, reference=",
+    "train": "training images, train=",
+}
+
+
+class Options(TypedDict, total=False):
+    """The keyword arguments of `Evaluation`."""
+
+    condition: ConditionLike
+    reference: ArrayLike | None
+    train_reference: ArrayLike | None
+    train: ArrayLike | None
+    train_labels: ArrayLike | None
+    samples: int
+    seed: int
+    repetitions: int
+    prior: "FittedPrior | None"
+    report: Callable[[str], None] | None
+
+
+class Evaluation:
+    """A model and held-out data, which metrics are functions of.
+
+    Inputs are checked when it is made. Codes, reconstructions, the terms of the ELBO and importance weights are
+    computed when a metric first asks for them, and kept.
+
+    Args:
+      model: a model of this library.
+      x: held-out images, or whatever the model's x is.
+      labels: classes, `(n,)`.
+      factors: known factors, `(n, factors)`.
+      condition: for a conditional model; `labels` if it is None.
+      reference: MNIST digits of the kind that the model draws, grey: asks for what a classifier of them measures.
+      train_reference: training digits of that kind, for `memorisation` to compare with; `train` and `x` if None.
+      train: training images.
+      train_labels: their classes.
+      samples: importance samples of log p(x).
+      seed: of all draws.
+      repetitions: of what is repeated for its standard error; of clusters, bootstraps, twice as many.
+      prior: of `keras_vae.priors`, fitted to the model, in place of its own in likelihoods and for generated images;
+        None: the model's own.
+      report: progress callback of slow metrics.
+
+    Raises:
+      UserError: images or conditions that do not fit the model, or labels or factors of another length.
+    """
+
+    def __init__(
+        self,
+        model: "VAE",
+        x: ArrayLike,
+        labels: ArrayLike | None = None,
+        factors: ArrayLike | None = None,
+        *,
+        condition: ConditionLike = None,
+        reference: ArrayLike | None = None,
+        train_reference: ArrayLike | None = None,
+        train: ArrayLike | None = None,
+        train_labels: ArrayLike | None = None,
+        samples: int = 200,
+        seed: int = 0,
+        repetitions: int = 5,
+        prior: "FittedPrior | None" = None,
+        report: Callable[[str], None] | None = None,
+    ) -> None:
+        self.seed, self.samples = check_whole_number(seed, "seed", 0), check_whole_number(samples, "samples", 0)
+        self.model, self.prior, self.repetitions, self.report = model, prior, repetitions, report
+        if model.conditional and condition is None:
+            condition = labels
+        self.inputs = checked_inputs(model, x, condition)  # "x", and the conditions by name
+        self.labels, self.factors = _rows(labels, "labels", len(self)), _rows(factors, "factors", len(self))
+        self.reference, self.train_reference = _array(reference), _array(train_reference)
+        self.train, self.train_labels = _array(train), _array(train_labels)
+        self._in_support = False  # not checked yet
+        self._weights: dict[tuple[int, bool], dict[str, np.ndarray]] = {}
+
+    def __len__(self) -> int:
+        return len(self.inputs["x"])
+
+    def __repr__(self) -> str:
+        return f"Evaluation of {type(self.model).__name__} on {len(self):,} examples"
+
+    @property
+    def x(self) -> np.ndarray:
+        """The checked images."""
+        return self.inputs["x"]
+
+    @property
+    def condition(self) -> np.ndarray | dict[str, np.ndarray] | None:
+        """The checked condition, an array or a dict of named ones; None for a model that takes none."""
+        condition: Any = self.model.condition_in(self.inputs)
+        return condition
+
+    @property
+    def noise(self) -> Tensor:
+        """The stateless seed of this evaluation's draws."""
+        return randomness.seed_of(self.seed, randomness.EVALUATION)
+
+    def first(self, count: int) -> Self:
+        """Return the evaluation of the first `count` examples, with what has been computed of them."""
+        if count >= len(self):
+            return self
+        part = copy.copy(self)
+        part.inputs = {name: array[:count] for name, array in self.inputs.items()}
+        part.labels, part.factors = (None if rows is None else rows[:count] for rows in (self.labels, self.factors))
+        for name, values in vars(self).items():
+            if isinstance(getattr(type(self), name, None), cached_property):
+                vars(part)[name] = keras.tree.map_structure(lambda array: array[:count], values)
+        part._weights = {key: _head(weights, count) for key, weights in self._weights.items()}
+        return part
+
+    def required(self, name: str) -> np.ndarray:
+        """Return the data `name`: "labels", "factors", "reference" or "train".
+
+        Raises:
+          NotApplicable: the evaluation has none.
+        """
+        if (value := getattr(self, name)) is None:
+            raise NotApplicable(f"This needs {_NEEDED[name]}. Given: none.")
+        return value
+
+    @cached_property
+    def codes(self) -> Any:
+        """The code of each image, as `encode` returns it: an array, or a dict of levels."""
+        model = self.model
+
+        def encode(_: int, part: Mapping[str, np.ndarray]) -> Any:
+            return model.code(model.functions.posterior_parameters(part["x"], model.condition_in(part)))
+
+        return in_blocks(encode, self.inputs)
+
+    @property
+    def levels(self) -> dict[str, np.ndarray]:
+        """The codes by the name of their level, "z" where there is but one."""
+        return dict(self.codes) if isinstance(self.codes, Mapping) else {"z": np.asarray(self.codes)}
+
+    @cached_property
+    def vectors(self) -> np.ndarray:
+        """The codes as one array `(n, dimensions)`: levels side by side; for integers, the vectors they stand for."""
+        levels = self.levels
+        if self.model.latent_kind == "index":
+            embed = self.model.functions.of(self.model.vectors)
+            levels = {"z": in_blocks(lambda _, part: embed(**part), {"code": levels["z"]})}
+        return flatten(levels)
+
+    @cached_property
+    def draws(self) -> np.ndarray:
+        """One draw of q(z|x) for each image, its levels side by side: `(n, dimensions)`."""
+        model = self.model
+
+        @backend.compiled
+        def draw(part: Tensors, noise: Tensor) -> Any:
+            return model.posterior(part["x"], model.condition_in(part)).sample(seed=noise)
+
+        def one_block(block: int, part: Mapping[str, np.ndarray]) -> Any:
+            return draw(keras.tree.map_structure(ops.convert_to_tensor, part), randomness.fold(self.noise, block))
+
+        return flatten(in_blocks(one_block, self.inputs, pad=True))
+
+    @cached_property
+    def reconstructions(self) -> np.ndarray:
+        """The mean image of each image's mean code, as `reconstruct` returns it."""
+        if self._a_label_is_missing:  # the model stands in for it
+            return self.model.reconstruct(self.x, self.condition)
+        return self.model.decode(self.codes, self.condition)
+
+    @cached_property
+    def squared_errors(self) -> np.ndarray:
+        """The squared error of each reconstruction, summed over its pixels: `(n,)`, float64."""
+        difference = self.x.astype("float64") - self.reconstructions
+        return np.square(difference).sum(axis=tuple(range(1, difference.ndim)))
+
+    @cached_property
+    def terms(self) -> dict[str, np.ndarray]:
+        """`elbo`, `log_px` and `kl` of each image, `(n,)`, and `kl_groups`, `(n, groups)`: nats, of one draw.
+
+        Raises:
+          UserError: images outside the likelihood's support.
+        """
+        self._check_support()
+        return estimators.elbo_terms(self.model, self.inputs, self.seed)
+
+    def require_distribution(self) -> None:
+        """Check that log p(x) can be estimated.
+
+        Raises:
+          NotApplicable: a model without a distribution over codes.
+          UserError: images outside the likelihood's support.
+        """
+        if not self.model.stochastic:
+            raise NotApplicable(
+                f"{type(self.model).__name__} has no distribution over codes, and so no ELBO and no log p(x). Compare "
+                f"reconstructions, or train a VAE."
+            )
+        self._check_support()
+
+    def importance_weights(self, samples: int, with_prior: bool = True) -> dict[str, np.ndarray]:
+        """`estimators.importance_weights` of each image, computed once for each number of samples.
+
+        Args:
+          samples: draws of q(z|x).
+          with_prior: with the fitted prior of this evaluation, where there is one.
+
+        Raises:
+          NotApplicable, UserError: as `require_distribution`.
+        """
+        self.require_distribution()
+        prior = None if self.prior is None or not with_prior else fitted(self.model, self.prior)
+        key = (samples, prior is not None)
+        if key not in self._weights:
+            self._weights[key] = estimators.importance_weights(
+                self.model, self.inputs, samples, self.seed, prior, self.report
+            )
+        return self._weights[key]
+
+    def _check_support(self) -> None:
+        if not self._in_support:
+            self.model.likelihood_family.check(self.x)
+        self._in_support = True
+
+    @property
+    def _a_label_is_missing(self) -> bool:
+        labels = [name for name, spec in self.model.condition_spec().items() if spec.kind == "label"]
+        return any((np.asarray(self.inputs[name]) < 0).any() for name in labels if name in self.inputs)
+
+
+def vectors_of(model: "VAE", x: ArrayLike, condition: ConditionLike = None) -> np.ndarray:
+    """Return `Evaluation.vectors` of images: the codes of any model as one array `(n, dimensions)`.
+
+    Raises:
+      UserError: as `encode`.
+    """
+    return Evaluation(model, x, condition=condition).vectors
+
+
+def flatten(codes: np.ndarray | Mapping[str, np.ndarray]) -> np.ndarray:
+    """Return codes, one array or a dict of levels, as one array `(n, dimensions)`."""
+    levels = codes.values() if isinstance(codes, Mapping) else [codes]
+    return np.concatenate([np.asarray(level).reshape(len(level), -1) for level in levels], axis=1)
+
+
+def dimension_names(model: "VAE") -> list[str]:
+    """Return the name of each number of a code: z0, z1, ...; or z1[0], ... of a hierarchy."""
+    shapes = {name: spec.shape for name, spec in model.latent_spec().items()}
+    pattern = "{}[{}]" if model.latent_kind == "level" else "{}{}"
+    return [pattern.format(name, index) for name, shape in shapes.items() for index in range(int(np.prod(shape)))]
+
+
+def rows_of(condition: ConditionLike, rows: slice | np.ndarray) -> ConditionLike:
+    """Return some rows of a condition: an array, a dict of named ones, or None."""
+    if isinstance(condition, Mapping):
+        return {name: np.asarray(values)[rows] for name, values in condition.items()}
+    return None if condition is None else np.asarray(condition)[rows]
+
+
+def _array(values: ArrayLike | None) -> np.ndarray | None:
+    return None if values is None else np.asarray(values)
+
+
+def _rows(values: ArrayLike | None, name: str, count: int) -> np.ndarray | None:
+    array = _array(values)
+    if array is not None and len(array) != count:
+        raise UserError(f"There must be a row of {name} for each of the {count} images. Given: {len(array)}.")
+    return array
+
+
+def _head(arrays: Mapping[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
+    return {name: array[:count] for name, array in arrays.items()}

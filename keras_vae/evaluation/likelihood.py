@@ -1,0 +1,53 @@
+"""Metrics of the likelihood: the terms of the ELBO and log p(x), in nats per example, and bits per dimension."""
+
+import time
+
+from keras_vae.core.estimators import bits_per_dim
+from keras_vae.evaluation import agreement
+from keras_vae.evaluation.estimates import Estimate, mean_of
+from keras_vae.evaluation.evaluation import Evaluation, rows_of
+
+SUBSET = 1000  # images, for metrics that take long
+
+
+def nats_of(evaluation: Evaluation) -> dict[str, Estimate]:
+    """Return `elbo`, `log_px`, `kl`, and `log_prob` where there are samples: means over images, nats.
+
+    `log_prob` also has its `monte_carlo_error`, that of the mean over draws, the median of `effective_samples`, and its
+    `seconds`. With a fitted prior, `elbo` is that of the draw, there is no `kl`, and p(z) is the prior's in all.
+
+    Raises:
+      NotApplicable: a model without a distribution over codes.
+      UserError: images outside the likelihood's support.
+    """
+    evaluation.require_distribution()
+    terms, seed = evaluation.terms, evaluation.seed
+    names = ("elbo", "log_px", "kl")
+    if evaluation.prior is not None:
+        terms, names = terms | {"elbo": evaluation.importance_weights(1)["log_prob"]}, ("elbo", "log_px")
+    estimates = {name: mean_of(terms[name], samples=1, seed=seed) for name in names}
+    if evaluation.samples and evaluation.model.latent_kind != "index":  # of a certain code log p(x) is the ELBO
+        estimates["log_prob"] = log_prob_of(evaluation)
+    return estimates
+
+
+def log_prob_of(evaluation: Evaluation) -> Estimate:
+    """Return the mean of the importance-weighted log p(x), nats, with its errors and `seconds`."""
+    start = time.perf_counter()
+    weights = evaluation.importance_weights(evaluation.samples)
+    estimate = agreement.over_images(weights, evaluation.samples, evaluation.seed)
+    estimate["seconds"] = round(time.perf_counter() - start, 1)
+    return estimate
+
+
+def bits_per_dim_of(evaluation: Evaluation) -> Estimate:
+    """Return the mean of `bits_per_dim` of the first 1,000 images."""
+    samples, seed = max(evaluation.samples, 1), evaluation.seed
+    x, condition = evaluation.x[:SUBSET], rows_of(evaluation.condition, slice(SUBSET))
+    bits = bits_per_dim(evaluation.model, x, samples, seed, condition, evaluation.prior)
+    return mean_of(bits, samples=samples, seed=seed, examples=len(x))
+
+
+def agreement_of(evaluation: Evaluation) -> agreement.Agreement:
+    """Return `log_prob_agreement` of the first 1,000 images."""
+    return agreement.log_prob_agreement_of(evaluation.first(SUBSET))

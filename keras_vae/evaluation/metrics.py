@@ -1,0 +1,162 @@
+"""All metrics by name, and `evaluate`, which runs those that apply to a model and its data."""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Unpack
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from keras_vae.errors import NotApplicable, UserError
+from keras_vae.evaluation import (
+    aggregate,
+    disentanglement,
+    generation,
+    latent,
+    likelihood,
+    representation,
+    summary,
+)
+from keras_vae.evaluation.evaluation import Evaluation, Options
+
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
+
+SECTIONS = ("likelihood", "latent", "disentanglement", "generation", "representation")
+
+
+@dataclasses.dataclass(frozen=True)
+class Metric:
+    """A metric: a function of an `Evaluation`.
+
+    Args:
+      function: returns the numbers; raises NotApplicable where the model or the data have none.
+      needs: data that it cannot do without, attributes of the evaluation: "labels", "factors", "reference".
+    """
+
+    function: Callable[[Evaluation], Mapping[str, Any]]
+    needs: tuple[str, ...] = ()
+
+    def of(self, evaluation: Evaluation) -> dict[str, Any]:
+        """Return the metric's numbers.
+
+        Raises:
+          NotApplicable: the model or the data have none.
+        """
+        for name in self.needs:
+            evaluation.required(name)
+        return dict(self.function(evaluation))
+
+
+METRICS: dict[str, Metric] = {
+    "summary.terms": Metric(summary.terms_of),
+    "summary.elbo_fitted": Metric(summary.elbo_fitted_of),
+    "summary.log_prob": Metric(summary.log_prob_of),
+    "summary.squared_error": Metric(summary.squared_error_of),
+    "summary.tokens": Metric(summary.tokens_of),
+    "summary.active_units": Metric(summary.active_units_of),
+    "summary.codebook": Metric(summary.codebook_of),
+    "summary.own_terms": Metric(summary.own_terms_of),
+    "likelihood.nats": Metric(likelihood.nats_of),
+    "likelihood.bits_per_dim": Metric(likelihood.bits_per_dim_of),
+    "likelihood.agreement": Metric(likelihood.agreement_of),
+    "latent.kl_per_dimension": Metric(latent.kl_by_group_of),
+    "latent.kl_split": Metric(aggregate.kl_split_of_first),
+    "latent.gaussian_total_correlation": Metric(aggregate.gaussian_total_correlation_of),
+    "latent.active_units": Metric(latent.active_units_of),
+    "latent.collapse": Metric(latent.collapse_of),
+    "latent.codebook": Metric(latent.codebook_usage_of),
+    **{
+        f"disentanglement.{name}": Metric(partial(disentanglement.repeated_of, metric), ("factors",))
+        for name, metric in disentanglement.METRICS.items()
+    },
+    "generation.reconstruction": Metric(generation.reconstruction_of),
+    "generation.mnist_fd": Metric(generation.mnist_fd_of, ("reference",)),
+    "generation.condition_accuracy": Metric(generation.condition_accuracy_of, ("reference",)),
+    "generation.memorisation": Metric(generation.memorisation_of),
+    "representation.probes": Metric(representation.probes_of, ("labels",)),
+    "representation.clustering": Metric(representation.clustering_of, ("labels",)),
+}
+
+
+def evaluate(
+    model: "VAE",
+    x: ArrayLike,
+    labels: ArrayLike | None = None,
+    factors: ArrayLike | None = None,
+    *,
+    metrics: Sequence[str] = SECTIONS,
+    **options: Unpack[Options],
+) -> dict[str, Any]:
+    """Return metrics of `model` on held-out data: section -> metric -> `value`, `standard_error`, and its draws.
+
+    * likelihood: `nats` (`elbo`, `log_px`, `kl` and `log_prob`, per example); `bits_per_dim` of 8-bit images (first
+      1,000); `agreement` of importance weights, 5,000 for each of the first 1,000 images, and annealing;
+    * latent: `kl_per_dimension`, `kl_split` (first 1,000 images), `gaussian_total_correlation` of a draw for each
+      image, `active_units`, `collapse`; or `codebook`;
+    * disentanglement: every metric, given factors;
+    * generation: `reconstruction`; of digits `mnist_fd` and `condition_accuracy`, given reference digits;
+      `memorisation`, given training images;
+    * representation: `probes` and `clustering`, given labels. Probes are fitted to training images and their labels, or
+      where there are none to the first half of `x`;
+    * summary, on request only: the numbers of a card.
+
+    Args:
+      model: a model of this library.
+      x: held-out images, in the likelihood's support.
+      labels: classes, `(n,)`.
+      factors: known factors, `(n, factors)`.
+      metrics: names of sections, or of single metrics such as `"latent.collapse"`.
+      **options: as of `Evaluation`: condition, reference, train_reference, train, train_labels, samples, seed,
+        repetitions, prior, report.
+
+    Returns:
+      The sections; `examples`, `seed`; and `without`: "section.metric" -> why this model, or these data, have none:
+      the message of `NotApplicable`. A number that is not finite is no such reason, and raises.
+
+    Raises:
+      UserError: images that do not fit the model, an unknown metric, labels or factors of another length, or labels
+        of one class only where the representation is asked for.
+    """
+    names = select(metrics)  # before what takes long
+    return run(Evaluation(model, x, labels, factors, **options), names)
+
+
+def run(evaluation: Evaluation, metrics: Sequence[str] = SECTIONS) -> dict[str, Any]:
+    """As `evaluate`, of an evaluation that a caller has made."""
+    names, labels = select(metrics), evaluation.labels
+    if len(evaluation) < 2:
+        raise UserError(f"A standard error needs two images or more. Given: {len(evaluation)}.")
+    if labels is not None and len(np.unique(labels)) < 2 and any("labels" in METRICS[name].needs for name in names):
+        raise UserError("Probes and clusters of codes need labels of two classes or more. Given: one only.")
+    result: dict[str, Any] = {"examples": len(evaluation), "seed": evaluation.seed, "without": {}}
+    for name in names:
+        section, metric = name.split(".")
+        result.setdefault(section, {})
+        if evaluation.report is not None:
+            evaluation.report(f"{section}: {metric}")
+        try:
+            result[section][metric] = METRICS[name].of(evaluation)
+        except NotApplicable as error:
+            result["without"][name] = str(error)
+    return result
+
+
+def select(metrics: Sequence[str]) -> list[str]:
+    """Return the metrics that sections and single metrics name, in their order.
+
+    Raises:
+      UserError: an unknown name.
+    """
+    names = []
+    for metric in metrics:
+        section = metric.split(".")[0]
+        of_section = [name for name in METRICS if name.split(".")[0] == section]
+        if not of_section:
+            raise UserError(f"A section of metrics is one of {', '.join(SECTIONS)}, summary. Given: {metric!r}.")
+        if metric not in (section, *of_section):
+            listed = ", ".join(name.split(".")[1] for name in of_section)
+            raise UserError(f"A metric of {section} is one of {listed}. Given: {metric!r}.")
+        names += of_section if metric == section else [metric]
+    return list(dict.fromkeys(names))

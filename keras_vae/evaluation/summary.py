@@ -1,0 +1,107 @@
+"""The numbers that a model is compared by: those of a card, which `keras_vae.zoo.verify` measures again."""
+
+import numpy as np
+
+from keras_vae.core import estimators
+from keras_vae.errors import NotApplicable
+from keras_vae.evaluation import latent, sequences
+from keras_vae.evaluation.estimates import Estimate, mean_of
+from keras_vae.evaluation.evaluation import Evaluation
+
+BATCH = 128  # images in a batch of the terms that only a batch has
+
+
+def terms_of(evaluation: Evaluation) -> dict[str, Estimate]:
+    """Return `elbo`, `log_px` and `kl`, with the KL of each dimension or level; or `log_px` alone: nats."""
+    model, terms = evaluation.model, evaluation.terms
+    if not model.stochastic:
+        return {"log_px": mean_of(terms["log_px"], samples=0, unit="nats")}
+    samples = model.draws_per_example
+    rows = {name: mean_of(terms[name], samples=samples, unit="nats") for name in ("elbo", "log_px", "kl")}
+    groups = [mean_of(group) for group in terms["kl_groups"].T]
+    rows["kl"]["parts"] = [group["value"] for group in groups]
+    rows["kl"]["errors"] = [group["standard_error"] or 0.0 for group in groups]
+    rows["kl"]["names"] = latent.kl_names(model, len(groups))
+    return rows
+
+
+def elbo_fitted_of(evaluation: Evaluation) -> Estimate:
+    """Return the ELBO with the fitted prior in place of the model's own, nats.
+
+    Raises:
+      NotApplicable: no fitted prior, or a model without a distribution over codes.
+    """
+    if evaluation.prior is None:
+        raise NotApplicable("The ELBO with a fitted prior needs one, prior=. Given: none.")
+    return mean_of(evaluation.importance_weights(1)["log_prob"], samples=1, unit="nats")
+
+
+def log_prob_of(evaluation: Evaluation) -> Estimate:
+    """Return the importance-weighted log p(x) under the model's own prior, nats.
+
+    Raises:
+      NotApplicable: no samples, no distribution over codes, or a code that is certain, whose ELBO is log p(x).
+    """
+    evaluation.require_distribution()
+    if not evaluation.samples or evaluation.model.latent_kind == "index":
+        raise NotApplicable("log p(x) needs samples, and codes that are not certain. Given: none, or integer codes.")
+    weights = evaluation.importance_weights(evaluation.samples, with_prior=False)
+    return mean_of(weights["log_prob"], samples=evaluation.samples, unit="nats")
+
+
+def squared_error_of(evaluation: Evaluation) -> Estimate:
+    """Return the squared error of the mean reconstruction, summed over the pixels of an image.
+
+    Raises:
+      NotApplicable: a model of anything but images.
+    """
+    if evaluation.model.x_spec().kind != "image":
+        raise NotApplicable("Squared errors are of images. Given: a model of something else.")
+    return mean_of(evaluation.squared_errors, samples=0, unit="summed over pixels")
+
+
+def tokens_of(evaluation: Evaluation) -> dict[str, Estimate]:
+    """Return the shares of tokens and of sequences that are reconstructed.
+
+    Raises:
+      NotApplicable: a model of anything but tokens.
+    """
+    if evaluation.model.x_spec().kind != "tokens":
+        raise NotApplicable("These are errors of token sequences. Given: a model of something else.")
+    tokens = sequences.reconstructed_tokens_of(evaluation)
+    return {name: mean_of(values, samples=0, unit="share") for name, values in tokens.items()}
+
+
+def active_units_of(evaluation: Evaluation) -> Estimate:
+    """Return the number of active units, with the variance of each dimension of the codes."""
+    units = latent.active_units_of(evaluation)
+    count = _count(units["value"], f"of {units['of']} dimensions")
+    return {**count, "parts": units["variances"]}
+
+
+def codebook_of(evaluation: Evaluation) -> dict[str, Estimate]:
+    """Return how many entries of the codebook are used, and their perplexity."""
+    usage = latent.codebook_usage_of(evaluation)
+    unit = f"of {usage['entries']} entries"
+    perplexity = _count(usage["perplexity"], unit)
+    return {
+        "codes_used": _count(usage["used"], unit),
+        "code_perplexity": {**perplexity, "standard_error": usage["standard_error"]},
+    }
+
+
+def own_terms_of(evaluation: Evaluation) -> dict[str, Estimate]:
+    """Return the model's own terms, the names in `metric_names`: means over whole batches of 128 images."""
+    model = evaluation.model
+    samples = model.draws_per_example if model.stochastic else 0
+    terms = estimators.own_terms(model, evaluation.inputs, evaluation.seed, BATCH)
+    return {name: _over_batches(values, samples) for name, values in terms.items()}
+
+
+def _over_batches(values: np.ndarray, samples: int) -> Estimate:
+    error = mean_of(values)["standard_error"] if len(values) > 1 else None
+    return {"value": float(values.mean()), "standard_error": error, "samples": samples, "unit": "", "batch": BATCH}
+
+
+def _count(value: float, unit: str) -> Estimate:
+    return {"value": value, "standard_error": None, "samples": 0, "unit": unit}

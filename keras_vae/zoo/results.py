@@ -1,0 +1,106 @@
+"""The contents of results.json: the numbers of a trained model, and how they came about."""
+
+import os
+import platform
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+import keras_vae
+from keras_vae.evaluation.metrics import run
+from keras_vae.files import sha256
+from keras_vae.zoo import cards, checkpoints, evaluations, recipes, store
+from keras_vae.zoo.examples import Examples
+from keras_vae.zoo.verifying import card_metrics
+
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
+    from keras_vae.priors.base import FittedPrior
+
+PACKAGES = ("tensorflow", "keras", "tensorflow-probability", "numpy")
+
+
+def results_of(
+    entry: store.Entry,
+    recipe: recipes.Recipe,
+    model: "VAE",
+    progress: checkpoints.Progress,
+    prior: "FittedPrior | None" = None,
+    examples: Examples | None = None,
+) -> dict[str, Any]:
+    """Return the contents of results.json for a trained model whose weights file is written.
+
+    Args:
+      entry: the run.
+      recipe: of the model.
+      model: with the weights as stored.
+      progress: of the training.
+      prior: fitted to the model, or None.
+      examples: of the recipe's evaluation split; read by default.
+    """
+    path = entry.folder / store.WEIGHTS
+    return {
+        "name": entry.name,
+        "recipe_sha256": cards.recipe_sha256(recipe),
+        "weights": {
+            "file": store.WEIGHTS,
+            "sha256": sha256(path),
+            "bytes": path.stat().st_size,
+            "parameters": int(sum(np.prod(weight.shape) for weight in model.trainable_variables)),
+        },
+        **evaluated(recipe, model, prior, examples),
+        "training": {
+            "epochs": progress.epochs,
+            "steps": int(model.step.numpy()),
+            "seconds": round(progress.seconds, 1),
+            "history": progress.history,
+        },
+        "versions": {
+            "python": platform.python_version(),
+            "keras_vae": keras_vae.__version__,
+            **{name: version(name) for name in PACKAGES},
+        },
+        "machine": {"processor": processor(), "cores": os.cpu_count()},
+    }
+
+
+def evaluated(
+    recipe: recipes.Recipe, model: "VAE", prior: "FittedPrior | None" = None, examples: Examples | None = None
+) -> dict[str, Any]:
+    """Return the parts of results.json that are measured: `evaluation`, `metrics` and `overview`.
+
+    Args:
+      recipe: of the model.
+      model: with the weights as stored.
+      prior: fitted to the model, or None.
+      examples: of the recipe's evaluation split; read by default.
+    """
+    settings = recipe.evaluation
+    names = evaluations.RECORDED if settings.overview else ()
+    evaluation = evaluations.evaluation_of(recipe, model, names, prior=prior, examples=examples)
+    condition = evaluation.condition
+    return {
+        "evaluation": {
+            "split": settings.split,
+            "examples": len(evaluation),
+            "binarize": "static" if recipe.data.binarize else None,
+            "condition": "label" if model.conditional else None,
+            # Whether the label has a probability, so that the numbers are of p(x, y), and not of p(x|y).
+            **({} if condition is None or model.log_p_condition(condition) is None else {"joint": True}),
+            "seed": settings.seed,
+            "kind": model.x_spec().kind,
+        },
+        "metrics": card_metrics(evaluation),
+        "overview": {"split": settings.split, **run(evaluation, names)} if names else {},
+    }
+
+
+def processor() -> str:
+    """Return the processor's name, as far as the system tells."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
