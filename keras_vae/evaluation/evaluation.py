@@ -168,7 +168,7 @@ class Evaluation:
         if self.model.latent_kind == "index":
             embed = self.model.functions.of(self.model.vectors)
             levels = {"z": in_blocks(lambda _, part: embed(**part), {"code": levels["z"]})}
-        return side_by_side(levels)
+        return flatten(levels)
 
     @cached_property
     def draws(self) -> np.ndarray:
@@ -182,7 +182,7 @@ class Evaluation:
         def one_block(block: int, part: Mapping[str, np.ndarray]) -> Any:
             return draw(keras.tree.map_structure(ops.convert_to_tensor, part), randomness.fold(self.noise, block))
 
-        return side_by_side(in_blocks(one_block, self.inputs, pad=True))
+        return flatten(in_blocks(one_block, self.inputs, pad=True))
 
     @cached_property
     def reconstructions(self) -> np.ndarray:
@@ -260,7 +260,7 @@ def vectors_of(model: "VAE", x: ArrayLike, condition: ConditionLike = None) -> n
     return Evaluation(model, x, condition=condition).vectors
 
 
-def side_by_side(codes: np.ndarray | Mapping[str, np.ndarray]) -> np.ndarray:
+def flatten(codes: np.ndarray | Mapping[str, np.ndarray]) -> np.ndarray:
     """Return codes, one array or a dict of levels, as one array `(n, dimensions)`."""
     levels = codes.values() if isinstance(codes, Mapping) else [codes]
     return np.concatenate([np.asarray(level).reshape(len(level), -1) for level in levels], axis=1)

@@ -1,5 +1,6 @@
 """Codes as tasks move them: of real numbers, one array or a dict of levels, and as one vector for each image."""
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -7,8 +8,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_vae.errors import NotApplicable
-from keras_vae.evaluation.evaluation import dimension_names as dimension_names
-from keras_vae.evaluation.evaluation import side_by_side as side_by_side
 from keras_vae.types import ConditionLike
 
 if TYPE_CHECKING:
@@ -37,6 +36,12 @@ def check_real(model: "VAE") -> None:
         )
 
 
+def side_by_side(codes: np.ndarray) -> np.ndarray:
+    """Codes, one array or a dict of levels, as one vector for each image: `(batch, dimensions)`, z1 first."""
+    levels = codes.values() if isinstance(codes, Mapping) else [codes]
+    return np.concatenate([np.asarray(level).reshape(len(level), -1) for level in levels], axis=1)
+
+
 def apart(model: "VAE", vectors: np.ndarray) -> Any:
     """What `side_by_side` made one vector of, as `decode` takes it."""
     specs = model.latent_spec()
@@ -51,6 +56,13 @@ def apart(model: "VAE", vectors: np.ndarray) -> Any:
 def leveled(model: "VAE") -> bool:
     """Whether a code is a dict of levels."""
     return model.latent_kind == "level"
+
+
+def dimension_names(model: "VAE") -> list[str]:
+    """The name of each number of `side_by_side`: z0, z1, ...; or z1[0], ... of a hierarchy."""
+    shapes = {name: spec.shape for name, spec in model.latent_spec().items()}
+    pattern = "{}[{}]" if leveled(model) else "{}{}"
+    return [pattern.format(name, place) for name, shape in shapes.items() for place in range(int(np.prod(shape)))]
 
 
 def decoded(model: "VAE", codes: np.ndarray, condition: ConditionLike = None) -> np.ndarray:
