@@ -11,9 +11,8 @@ import numpy as np
 import keras_vae
 from keras_vae.evaluation.metrics import run
 from keras_vae.files import sha256
-from keras_vae.zoo import cards, checkpoints, evaluations, recipes, store
+from keras_vae.zoo import cards, checkpoints, evaluations, recipes, store, verifying
 from keras_vae.zoo.examples import Examples
-from keras_vae.zoo.verifying import card_metrics
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
@@ -92,7 +91,7 @@ def evaluated(
             "seed": settings.seed,
             "kind": model.x_spec().kind,
         },
-        "metrics": card_metrics(evaluation),
+        "metrics": verifying.card_metrics(evaluation),
         "overview": {"split": settings.split, **run(evaluation, names)} if names else {},
     }
 
