@@ -23,8 +23,8 @@ def test_a_step_is_the_gradient_of_the_players_own_loss(name):
     batch = {"x": tf.constant(examples(model))} | ({} if y is None else {"y": tf.constant(y)})
     owned = [variable for player in model.players() for variable in player.variables]
     assert len(owned) == len({id(variable) for variable in owned}) == len(model.trainable_variables)
-    # The seed of a training step on one device, by its documentation: of (seed, step, replica).
-    seed = randomness.fold(randomness.seed_of(model.seed, randomness.TRAINING), 0, 0)
+    # The seed of a training step, by its documentation: of (seed, step).
+    seed = randomness.fold(randomness.seed_of(model.seed, randomness.TRAINING), 0)
     with model.draws.using(seed), tf.GradientTape(persistent=True) as tape:
         terms = model.terms(batch, training=True)
         losses = [player.loss(terms) for player in model.players()]
