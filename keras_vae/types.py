@@ -1,10 +1,12 @@
-"""The vocabulary of every room: tensors, batches, the shape of an input, and a graph that leaves Python."""
+"""The vocabulary of every room: tensors, batches, the shape of an input, examples, and a graph that leaves Python."""
 
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import ArrayLike
 
 
@@ -99,3 +101,41 @@ class Graph:
     def call(self, *tensors: Tensor) -> dict[str, Tensor]:
         """The outputs for the inputs' tensors in their order."""
         return dict(self.function(**dict(zip(self.inputs, tensors, strict=True))))
+
+
+@dataclasses.dataclass(frozen=True)
+class Examples:
+    """Real data of the kind that a model was made for.
+
+    Args:
+      x: images, or whatever the model's x is, `(examples, ...)`.
+      condition: one for each, where the model is conditional.
+      origin: where they come from, in a few words, such as "the split 'test' of mnist".
+      licence: of the data, an SPDX identifier; None: not known.
+      labels: a class for each, to be shown beside it; no model reads them.
+      alphabet: of tokens that are letters: the letters, of which the first is token 1.
+    """
+
+    x: "np.ndarray"
+    condition: ConditionLike = None
+    origin: str = ""
+    licence: str | None = None
+    labels: "np.ndarray | None" = None
+    alphabet: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Provenance:
+    """Where a model of the zoo, or of a run, was loaded from.
+
+    Args:
+      name: of the entry, or of the run's folder.
+      folder: that holds it.
+      weights_sha256: of the weights that were loaded; None: the model is untrained.
+      examples: reads the examples that its recipe is evaluated on, when it is called.
+    """
+
+    name: str
+    folder: Path
+    weights_sha256: str | None
+    examples: Callable[[], Examples]

@@ -35,13 +35,12 @@ def report_command(
 
 def _page(card: "Card", model: "VAE", folder: Path, count: int) -> str:
     """The card's own sections, pictures drawn anew, and further ones."""
-    from keras_vae import zoo
     from keras_vae.pages import model_report
-    from keras_vae.zoo import pictures
+    from keras_vae.zoo import fitted, pictures
     from keras_vae.zoo.cards import PICTURES
 
     history = card.results["training"]["history"]
-    pictures.write(folder, model, card.recipe, history, zoo.prior(model.zoo_folder))
+    pictures.write(folder, model, card.recipe, history, fitted.of(model))
     captions = {**PICTURES, **_further_pictures(card, model, folder, count)}
     parts = [
         *model_report.from_markdown(card.numbers()),
@@ -58,11 +57,12 @@ def _further_pictures(card: "Card", model: "VAE", folder: Path, count: int) -> d
     """Pictures of the codes of test images, those that the model has something to show on: file -> caption."""
     import numpy as np
 
-    from keras_vae import plots, tasks, zoo
+    from keras_vae import plots, tasks
     from keras_vae.errors import NotApplicable
     from keras_vae.evaluation.distances import memorisation
     from keras_vae.evaluation.latent import codebook_usage
     from keras_vae.evaluation.overview import vectors_of
+    from keras_vae.zoo import fitted
     from keras_vae.zoo.cards import NOUNS
     from keras_vae.zoo.examples import condition_of, examples_of
 
@@ -124,7 +124,7 @@ def _further_pictures(card: "Card", model: "VAE", folder: Path, count: int) -> d
         require_images()
         train = examples_of(card.recipe, card.recipe.data.train)
         labels = condition_of(model, train)
-        images = model.sample(12, condition=None if labels is None else labels[:12], prior=zoo.prior(model.zoo_folder))
+        images = model.sample(12, condition=None if labels is None else labels[:12], prior=fitted.of(model))
         places = memorisation(images, train.images, x[:12])["nearest"]
         plots.rows(np.stack([images, train.images[places]]), path, ["draw", "nearest"])
 

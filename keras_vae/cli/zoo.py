@@ -57,12 +57,12 @@ def train_command(
     from keras_vae.zoo import store
 
     model = zoo.train(name, output, overwrite, verbose=0 if json else "auto", tensorboard=tensorboard)
-    card = zoo.card(model.zoo_folder)
+    card = zoo.card(model.provenance.folder)
     if json:
-        print_json({"folder": str(model.zoo_folder), "results": card.results})
+        print_json({"folder": str(model.provenance.folder), "results": card.results})
         return
     print_metrics(f"{card.name}, split {card.results['evaluation']['split']}", card.results["metrics"])
-    print(f"Written: {model.zoo_folder}/ ({store.WEIGHTS}, {store.RESULTS}, {store.CARD} and pictures)")
+    print(f"Written: {model.provenance.folder}/ ({store.WEIGHTS}, {store.RESULTS}, {store.CARD} and pictures)")
 
 
 def evaluate_command(

@@ -43,7 +43,7 @@ from keras_vae.likelihoods import Likelihood
 from keras_vae.networks import DECODERS, ENCODERS
 from keras_vae.networks.growing import GrowingNetwork
 from keras_vae.schedules import Schedule, schedule
-from keras_vae.types import Batch, Condition, ConditionLike, Graph, Kind, Latent, Spec, Tensor
+from keras_vae.types import Batch, Condition, ConditionLike, Graph, Kind, Latent, Provenance, Spec, Tensor
 
 
 class Terms(NamedTuple):
@@ -105,6 +105,7 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
     latent_space: str = "vectors"  # "directions": a code is a unit vector, and densities are over the sphere
     draws_per_example: int = 1  # of q(z|x), in one call of `terms`
     rejects: Mapping[str, str] = MappingProxyType({})  # arguments of `VAE` that the variant does not take -> why not
+    provenance: Provenance | None = None  # where a model of the zoo, or of a run, was loaded from
 
     def __init__(
         self,
@@ -373,6 +374,10 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
     def extra_graphs(self) -> list[Graph]:
         """The graphs that are exported beside encoder, decoder and reconstruction."""
         return []
+
+    def record_provenance(self, provenance: Provenance | None) -> None:
+        """Remember where the model was loaded from: its name, its folder, and how to read real examples."""
+        self.provenance = provenance
 
     # --- What variants are written with ---
 

@@ -34,13 +34,13 @@ def facts_of(model: "VAE", prior: "FittedPrior | None" = None) -> dict[str, Any]
     classes), image_shape. `licences`: of the software, of the weights (None: they are not the zoo's), of the images, or
     words, in golden.json (None: they are random). `prior` is a fitted one that is exported in place of the model's.
     """
-    folder = getattr(model, "zoo_folder", None)
-    shipped = folder is not None and folder.parent == store.root()
+    origin = model.provenance
+    shipped = origin is not None and origin.folder.parent == store.root()
     return {
         "model": {
             "class": type(model).__name__,
-            "zoo_name": getattr(model, "zoo_name", None),
-            "weights_sha256": getattr(model, "weights_sha256", None),
+            "zoo_name": origin.name if origin else None,
+            "weights_sha256": origin.weights_sha256 if origin else None,
             "likelihood": type(model.likelihood_family).__name__.lower(),
             "latent_dim": model.latent_dim,
             "prior": prior_of(model) if prior is None else type(prior).__name__,

@@ -245,7 +245,5 @@ def as_float32(model: "VAE") -> Any:
         return model
     single = type(model).from_config({**config_of(model), "dtype": "float32"})
     single.set_weights(model.get_weights())
-    for known in ("zoo_name", "zoo_folder", "weights_sha256"):
-        if hasattr(model, known):
-            setattr(single, known, getattr(model, known))
+    single.record_provenance(model.provenance)
     return single

@@ -4,11 +4,19 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from keras_vae import data
+from keras_vae import data, types
 from keras_vae.zoo import recipes
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
+
+# By dataset. Sprites are drawn by this package.
+_LICENCES = {
+    "mnist": "CC-BY-SA-3.0",
+    "sprites": "Apache-2.0",
+    "words": "LicenseRef-SCOWL",  # permissive, with its notice: keras_vae/data/words/PROVENANCE.md
+}
+_ALPHABETS = {"words": data.words.ALPHABET}
 
 
 class Examples(NamedTuple):
@@ -49,3 +57,21 @@ def images_of(recipe: recipes.Recipe, split: str | None = None) -> np.ndarray:
 def condition_of(model: "VAE", examples: Examples) -> Any:
     """The labels, for a model that is conditional; None for another."""
     return examples.labels if model.conditional else None
+
+
+def export_examples(recipe: recipes.Recipe, conditional: bool) -> types.Examples:
+    """The examples of `examples_of` with their origin and licence, as `keras_vae.export.export` takes them.
+
+    Args:
+      recipe: of the model.
+      conditional: whether the labels are the model's condition.
+    """
+    examples, source = examples_of(recipe), recipe.data
+    return types.Examples(
+        examples.images,
+        examples.labels if conditional else None,
+        origin=f"the split {recipe.evaluation.split!r} of {source.name}{', binarised' if source.binarize else ''}",
+        licence=_LICENCES.get(source.name),
+        labels=examples.classes,
+        alphabet=_ALPHABETS.get(source.name),
+    )

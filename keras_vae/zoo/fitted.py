@@ -71,7 +71,12 @@ def prior(name: str | Path) -> Any:
     return priors.load(path)
 
 
+def of(model: "VAE") -> Any:
+    """The prior that was fitted to the codes of a model that `keras_vae.zoo.load` gave; None: there is none."""
+    return prior(model.provenance.folder) if model.provenance else None
+
+
 def exported(model: "VAE") -> Any:
     """The prior of a model that `keras_vae.zoo.load` gave, if there are graphs of it to export; else None."""
-    own = prior(model.zoo_folder) if getattr(model, "zoo_folder", None) else None
-    return own if own is not None and own.has_graphs else None
+    held = of(model)
+    return held if held is not None and held.has_graphs else None

@@ -1,5 +1,6 @@
 """From a recipe to a trained, measured entry; a run that was interrupted goes on where it was."""
 
+import functools
 import inspect
 import time
 from collections.abc import Mapping, Sequence
@@ -13,8 +14,9 @@ from keras_vae.callbacks import TensorBoard
 from keras_vae.errors import CorruptFileError, DivergedError, UserError
 from keras_vae.models import MODELS
 from keras_vae.registry import check_arguments, choose
+from keras_vae.types import Provenance
 from keras_vae.zoo import cards, checkpoints, evaluations, fitted, measures, pictures, recipes, store, texts, weights
-from keras_vae.zoo.examples import condition_of, examples_of
+from keras_vae.zoo.examples import condition_of, examples_of, export_examples
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
@@ -64,8 +66,9 @@ def load(name: str | Path, weights: bool = True) -> Any:
             raise CorruptFileError(
                 f"{path} does not hold the weights of its recipe: {reason}. {store.repair(where)}"
             ) from error
-        model.weights_sha256 = where.results["weights"]["sha256"]
-    model.zoo_name, model.zoo_folder = where.name, where.folder
+    digest = where.results["weights"]["sha256"] if weights else None
+    read_examples = functools.partial(export_examples, where.recipe, model.conditional)
+    model.record_provenance(Provenance(where.name, where.folder, digest, read_examples))
     return model
 
 

@@ -165,7 +165,7 @@ def trained(request, tmp_path_factory):
 
 def test_a_recipe_of_any_kind_becomes_a_card(trained):
     model, pictures = trained
-    card, folder = zoo.card(model.zoo_folder), model.zoo_folder
+    card, folder = zoo.card(model.provenance.folder), model.provenance.folder
     assert set(card.results["pictures"]) == pictures
     assert {name for name in os.listdir(folder) if name.endswith(".png")} == pictures
     text = (folder / "README.md").read_text(encoding="utf-8")
@@ -203,7 +203,7 @@ OVERVIEW = {
 @pytest.mark.parametrize("trained", list(OVERVIEW), indirect=True)
 def test_what_the_evaluation_gives_is_recorded_and_shown(trained):
     model, _ = trained
-    card = zoo.card(model.zoo_folder)
+    card = zoo.card(model.provenance.folder)
     overview, text = card.results["overview"], card.markdown()
     has, lacks = OVERVIEW[type(model).__name__]
     recorded = {f"{section}.{name}" for section in ("latent", "generation", "representation")
@@ -211,7 +211,7 @@ def test_what_the_evaluation_gives_is_recorded_and_shown(trained):
     assert {"generation.reconstruction", "representation.probes"} | has <= recorded
     for path, reason in lacks.items():
         assert path not in recorded and reason in overview["without"][path]
-    again = evaluate_entry(model.zoo_folder, ["generation.reconstruction", "representation.clustering"])
+    again = evaluate_entry(model.provenance.folder, ["generation.reconstruction", "representation.clustering"])
     for section in ("generation", "representation"):
         for name, found in again[section].items():
             assert overview[section][name] == found, "the same seed"
@@ -227,7 +227,7 @@ def test_what_the_evaluation_gives_is_recorded_and_shown(trained):
 def test_results_without_what_the_evaluation_gives_are_still_read(trained, tmp_path):
     """As they were written before it was recorded."""
     model, _ = trained
-    toy_runs.copy_of(model.zoo_folder, tmp_path / "old")
+    toy_runs.copy_of(model.provenance.folder, tmp_path / "old")
     toy_runs.edit_results(tmp_path / "old", lambda results: results.pop("overview"))
     card = zoo.card(tmp_path / "old")
     assert "Further" not in card.markdown() and "## Measured" in card.markdown()
@@ -248,7 +248,7 @@ def test_the_commands_take_any_kind(trained, tmp_path, monkeypatch, capsys):
         assert printed.err.count("\n") <= 1 and "Traceback" not in printed.err
         return left.value.code, printed.out + printed.err
 
-    name = str(model.zoo_folder)
+    name = str(model.provenance.folder)
     assert call("show", name)[0] == call("evaluate", name, "--samples", "0")[0] == call("verify", name)[0] == 0
     code, text = call("sample", name, "--count", "6", "--output", "s.png")
     assert code == (0 if "samples.png" in pictures else 1) and ("no prior" in text) == (code == 1)
@@ -281,7 +281,7 @@ def test_the_commands_take_words_or_say_why_not(trained, tmp_path, monkeypatch, 
         assert printed.err.count("\n") <= 1 and "Traceback" not in printed.err
         return left.value.code, " ".join((printed.out + printed.err).split())  # tables wrap as paths are long
 
-    name = str(model.zoo_folder)
+    name = str(model.provenance.folder)
     assert call("show", name)[0] == call("verify", name)[0] == 0
     code, text = call("evaluate", name, "--samples", "0")
     assert code == 0 and "300 sequences of test[:300]" in text and "sequences_right" in text
@@ -308,7 +308,7 @@ def test_a_conditional_model_is_sampled_label_by_label(trained, tmp_path):
     model, _ = trained
     for words, labels in ((["--label", "7"], [7] * 4), ([], [0, 2, 5, 7])):
         with pytest.raises(SystemExit):
-            main(["sample", str(model.zoo_folder), "--count", "4", "--output", str(tmp_path / "s.npy"), *words])
+            main(["sample", str(model.provenance.folder), "--count", "4", "--output", str(tmp_path / "s.npy"), *words])
         np.testing.assert_array_equal(np.load(tmp_path / "s.npy"), model.sample(4, condition=labels))
 
 
@@ -317,7 +317,7 @@ def test_a_conditional_model_is_sampled_label_by_label(trained, tmp_path):
 def test_the_density_of_an_rae_is_fitted_to_the_training_images_and_stored(trained):
     """By a hand-made fit to the codes of the same images: float16 keeps three digits."""
     model, _ = trained
-    images = measures.images_of(zoo.card(model.zoo_folder).recipe, "train[:1000]")
+    images = measures.images_of(zoo.card(model.provenance.folder).recipe, "train[:1000]")
     found = model.encode(images).astype("float64")
     np.testing.assert_allclose(model.density_mean, found.mean(0), rtol=2e-3, atol=1e-2)
     factor = np.asarray(model.density_factor, "float64")

@@ -143,7 +143,7 @@ def test_training_the_recipe_of_the_folder_we_are_in(tmp_path, monkeypatch):
 def test_training_into_the_zoo_lists_the_model_and_leaves_no_checkpoint(own_zoo, run, monkeypatch):
     recipe = toy_runs.write_recipe(own_zoo.parent / "toy.toml", {"training.epochs": 1})
     model = zoo.train(recipe, own_zoo / "toy_mnist", verbose=0)
-    assert model.zoo_name == "toy_mnist"
+    assert model.provenance.name == "toy_mnist"
     assert zoo.names() == ["toy_mnist"]
     assert sorted(os.listdir(own_zoo / "toy_mnist")) == [
         name for name in toy_runs.FILES if name != "checkpoint.weights.h5"
@@ -158,7 +158,7 @@ def test_a_run_named_like_a_zoo_model_is_the_run(own_run, own_zoo, monkeypatch):
     toy_runs.write_recipe(own_zoo / "toy/recipe.toml", {"summary": "The zoo's."})
     monkeypatch.chdir(own_run.parent)
     model = zoo.train("toy/recipe.toml", "toy")
-    assert model.zoo_folder.resolve() == own_run.resolve()
+    assert model.provenance.folder.resolve() == own_run.resolve()
     assert zoo.card("toy").recipe.summary == "The zoo's."
 
 

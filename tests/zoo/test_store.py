@@ -5,12 +5,15 @@ import pickle
 import shlex
 import subprocess
 
+import numpy as np
 import pytest
 
 from keras_vae import zoo
 from keras_vae.errors import CorruptFileError, UserError
 from keras_vae.files import sha256
-from keras_vae.zoo import store
+from keras_vae.models import VAE
+from keras_vae.zoo import examples, recipes, store
+from keras_vae.zoo.examples import read
 from tests import toy_runs
 
 
@@ -196,9 +199,26 @@ def test_loading_runs_no_code(own_run, change, message, monkeypatch):
 
 def test_a_loaded_model_is_the_one_that_was_measured(run):
     model = zoo.load(run)
-    assert (model.zoo_name, model.zoo_folder) == ("toy", run)
+    assert (model.provenance.name, model.provenance.folder) == ("toy", run)
     assert int(model.step.numpy()) == 20
     assert model.dtype_policy.name == "float32"
     results = json.loads((run / "results.json").read_text())
     assert results["weights"]["sha256"] == sha256(run / "model.weights.h5")
     assert results["weights"]["bytes"] == (run / "model.weights.h5").stat().st_size
+
+
+def test_the_examples_of_a_recipe_are_read_when_they_are_asked_for(run, monkeypatch):
+    reads = []
+    monkeypatch.setattr(examples, "read", lambda *arguments: reads.append(arguments) or read(*arguments))
+    model = zoo.load(run)
+    assert reads == []
+    real = model.provenance.examples()
+    assert len(reads) == 1
+    np.testing.assert_array_equal(real.x, examples.examples_of(recipes.read(run / "recipe.toml")).images)
+    assert real.condition is None and real.labels.shape == real.x.shape[:1]
+    assert real.licence == "CC-BY-SA-3.0" and "mnist" in real.origin
+
+
+def test_a_model_that_is_not_of_the_zoo_has_no_provenance(run):
+    assert zoo.load(run, weights=False).provenance.weights_sha256 is None
+    assert VAE(image_shape=(4, 4, 1), encoder={"name": "mlp"}, decoder={"name": "mlp"}).provenance is None
