@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from keras_vae import checks
-from keras_vae import runtimes as known_runtimes
 from keras_vae.errors import UserError
 from keras_vae.export.parity import REDUCED
 from keras_vae.registry import choose
+from keras_vae.runtimes import registry
 from keras_vae.runtimes.bundle import Bundle
 
 SIGNATURES = ("encode", "decode")
@@ -40,15 +40,15 @@ def sizes_for(bundle: Bundle, batch_sizes: Sequence[int] | None) -> list[int]:
 def first_rows(bundle: Bundle, names: Sequence[str] | None) -> list[dict[str, Any]]:
     """A row for each runtime, mode and precision, with why it cannot be timed."""
     rows: dict[str, dict[str, Any]] = {}
-    for given in known_runtimes.names() if names is None else names:
+    for given in registry.names() if names is None else names:
         name, _, mode = given.partition(":")
-        known, status = choose("runtime", name, known_runtimes.KNOWN), known_runtimes.installed()[name]
+        known, status = choose("runtime", name, registry.KNOWN), registry.installed()[name]
         if mode and mode not in known.modes:
             modes = ", ".join(f"{name}:{each}" for each in known.modes if each) or "none"
             raise UserError(f"The runtime {name!r} has the modes: {modes}. Given: {given!r}.")
         row: dict[str, Any] = {"runtime": name, "mode": None, "status": "ok", "version": status.version}
         nothing = {"format": None, "precision": None}
-        formats = known_runtimes.held(bundle, name)
+        formats = registry.held(bundle, name)
         if status.reason:
             found = [row | nothing | {"status": "unavailable", "reason": status.reason}]
         elif not formats:
@@ -65,7 +65,8 @@ def first_rows(bundle: Bundle, names: Sequence[str] | None) -> list[dict[str, An
 def _file(bundle: Bundle, format_name: str, mode: str | None) -> dict[str, Any]:
     """What a row says of the files that it opens."""
     entry = bundle.formats[format_name]
-    own = entry.get("modes", {}).get(mode, entry)  # a mode with a precision of its own has its own cost
+    modes = entry.get("modes", {})
+    own = modes.get(mode or "", entry)  # a mode with a precision of its own has its own cost
     return {
         "format": format_name,
         "precision": mode if mode in REDUCED else bundle.precision_of(format_name),

@@ -13,7 +13,7 @@ from keras_vae.errors import ExportError, UserError
 from keras_vae.registry import choose
 
 if TYPE_CHECKING:
-    from keras_vae.export import Bundle, Parity
+    from keras_vae.export import Bundle, Examples, Parity
 
 _FORMATS = "saved_model, onnx, onnx_fp16, onnx_int8, litert, openvino, keras, or all. Repeat it for several."
 _RUNTIMES = (
@@ -51,6 +51,13 @@ def export_command(
         Path | None,
         typer.Option(help="The autoregressive prior to write too, a file of its save(). Default: the model's own."),
     ] = None,
+    examples: Annotated[
+        Path | None,
+        typer.Option(help="A .npy of real x, to calibrate and measure on. Default: the split that the card is of."),
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Of a conditional model and --examples: a .npy of a condition for each.")
+    ] = None,
     overwrite: Annotated[bool, typer.Option(help="Replace a folder with other contents.")] = False,
     json: Json = False,
 ) -> None:
@@ -61,17 +68,18 @@ def export_command(
     posterior's mean and log_var, the decoder the likelihood's parameters and mean. The batch is dynamic. If any output
     differs by more than its precision explains, nothing is left and the error says which.
 
-    By default SavedModel and ONNX are written. onnx_int8 is calibrated on training digits; it and onnx_fp16 say what
-    they cost in nats of test ELBO and in reconstruction error. Then: keras-vae check OUTPUT. Speed is
-    measured by keras-vae bench OUTPUT.
+    By default SavedModel and ONNX are written. onnx_int8 is calibrated on examples; it and onnx_fp16 say what they cost
+    on others, in nats of ELBO and in reconstruction error. Then: keras-vae check OUTPUT. Speed is measured by
+    keras-vae bench OUTPUT.
 
     With --all, a format that cannot hold a model is left out and named; the status is 1 only if something failed.
     """
     options = {"opset": opset, "batch": batch, "sampler": sampler, "force": force}
-    options |= {"prior": prior, "overwrite": overwrite}
+    options |= {"prior": prior, "overwrite": overwrite, "examples": examples, "labels": labels}
     if every:
-        if name is not None or output is not None or prior is not None:
-            raise UserError(f"--all exports every model into --output. Given: {name or prior} too. Leave it out.")
+        excluded = name or output or prior or examples or labels
+        if excluded is not None:
+            raise UserError(f"--all exports every model into --output. Given: {excluded} too. Leave it out.")
         _export_all(into or Path(_ALL), formats, options, json)
         return
     if name is None or (output or into) is None or (output and into):
@@ -85,7 +93,8 @@ def export_command(
         return
     title = f"Largest difference from Keras, on {bundle.manifest['parity_inputs']}"
     note = f"{len(bundle.parity)} comparisons, all within tolerance. {bundle.size / 1e6:.1f} MB in {bundle.path}"
-    _print_parity(bundle.parity, title, "\n".join([*_qualities(bundle), note]))
+    missing = [f"Left out: {part}, as {why}." for part, why in bundle.manifest["left_out"].items()]
+    _print_parity(bundle.parity, title, "\n".join([*_qualities(bundle), *missing, note]))
 
 
 def _export_one(name: str, folder: Path, formats: list[str] | None, options: Mapping[str, Any]) -> "Bundle":
@@ -96,9 +105,22 @@ def _export_one(name: str, folder: Path, formats: list[str] | None, options: Map
 
     chosen = _chosen(formats)
     files.check_output_folder(folder, "bundle.json", options["overwrite"])  # before the seconds that loading takes
+    examples = _examples(options["examples"], options["labels"])
     model = zoo.load(name)
     prior = fitted.exported(model) if options["prior"] is None else priors.load(options["prior"])
-    return export(model, folder, chosen, **{**options, "prior": prior})
+    others = {key: value for key, value in options.items() if key not in ("prior", "examples", "labels")}
+    return export(model, folder, chosen, examples, prior=prior, **others)
+
+
+def _examples(path: Path | None, labels: Path | None) -> "Examples | None":
+    from keras_vae.types import Examples
+
+    if path is None:
+        if labels is not None:
+            raise UserError(f"--labels are the conditions of --examples. Given: {labels} alone.")
+        return None
+    condition = None if labels is None else files.read_array(labels)
+    return Examples(files.read_array(path), condition, origin=f"the file {path.name}")
 
 
 def _export_all(folder: Path, formats: list[str] | None, options: Mapping[str, Any], json: bool) -> None:
@@ -175,7 +197,7 @@ def _qualities(bundle: "Bundle") -> list[str]:
     for name, entry in bundle.formats.items():
         if "quality" in entry:
             cost, size = entry["quality"], bundle.size_of(name)
-            elbo = "" if cost["elbo_change"] is None else f"test ELBO {cost['elbo_change']:+.3f} nats, "
+            elbo = "" if cost["elbo_change"] is None else f"ELBO {cost['elbo_change']:+.3f} nats, "
             grown = cost["reconstruction_change"]
             error = "" if grown is None else f"reconstruction error {grown:+.2%}, "
             said.append(f"{name}: {size / 1e6:.2f} MB, {elbo}{error}on {cost['examples']} examples.")

@@ -474,7 +474,7 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
             terms = self.terms(batch, training=False)
         return self._log(batch, terms, players, self._player_losses(players, terms))
 
-    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+    def call(self, inputs: Tensor | Batch, training: bool = False) -> Tensor:
         """The mean reconstruction of images, or of a batch dict: `(batch, *image_shape)`."""
         batch = as_batch(inputs, self.x_spec().dtype)
         condition = self.condition_of(batch)

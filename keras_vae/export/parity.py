@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_vae import runtimes as known_runtimes
 from keras_vae.errors import ExportError, UnavailableError, UserError
 from keras_vae.export.remedies import in_one_line, ops_in, remedy
+from keras_vae.runtimes import registry
 from keras_vae.runtimes.bundle import Bundle, Parity, read_bundle
 
 if TYPE_CHECKING:
@@ -273,12 +273,12 @@ def check(bundle: Bundle | str | Path, runtimes: Sequence[str] | None = None) ->
     rows: list[Parity] = []
     skipped: dict[str, str] = {}
     failed: list[str] = []
-    for name in known_runtimes.names() if runtimes is None else runtimes:
+    for name in registry.names() if runtimes is None else runtimes:
         # Every file that the runtime opens: `held` leaves out those of a precision that it has already.
-        for format_name in [each for each in known_runtimes.formats_of(name) if each in bundle.formats] or [None]:
+        for format_name in [each for each in registry.formats_of(name) if each in bundle.formats] or [None]:
             try:
                 with refused(name, format_name or "", f" of {bundle.path}"):
-                    runtime = known_runtimes.open(bundle, name, format_name=format_name)
+                    runtime = registry.open(bundle, name, format_name=format_name)
                     rows += measure(runtime, cases, GOLDEN_BATCHES)
             except UnavailableError as error:
                 if runtimes is not None:

@@ -8,12 +8,12 @@ import re
 import pytest
 
 from keras_vae import export, runtimes
+from keras_vae.core.graphs import graphs_of
 from keras_vae.errors import ExportError
 from keras_vae.export import formats, support
-from keras_vae.export.graphs import graphs_of
 from keras_vae.export.parity import BATCHES
 from keras_vae.models import MODELS
-from tests.conformance.cases import CASES, every_model, make
+from tests.conformance.cases import CASES, every_model, examples, labels, make
 
 
 @pytest.mark.slow
@@ -24,7 +24,9 @@ def test_every_claim_is_proven(name, tmp_path):
     absent = {runtime for _, runtime in claimed if not runtimes.installed()[runtime].version}
     assert not absent, "a claim can be proven only where its runtime is installed"
     sampler = name not in support.WITHOUT_SAMPLER
-    bundle = export.export(make(name), tmp_path / "bundle", sorted({each for each, _ in claimed}), sampler=sampler)
+    model = make(name)
+    real = export.Examples(examples(model), labels(model), origin="the conformance tests")
+    bundle = export.export(model, tmp_path / "bundle", sorted({each for each, _ in claimed}), real, sampler=sampler)
     assert {(row.format, row.runtime) for row in bundle.parity} == claimed
     graphs = {graph for graph in bundle.graphs if graph in bundle.formats["onnx"]["files"]}
     assert ("sampler" in graphs) == sampler

@@ -17,11 +17,12 @@ from keras_vae.export.formats.slimming import slim
 from keras_vae.export.graphs import TracedGraph
 from keras_vae.export.remedies import is_random, remedy
 from keras_vae.export.work import OPSET, Work
+from keras_vae.runtimes.bundle import FormatEntry
 
 DOMAINS = ("", "ai.onnx.ml")
 
 
-def write(work: Work, folder: Path) -> dict[str, Any]:
+def write(work: Work, folder: Path) -> FormatEntry:
     """Write `encoder.onnx` and `decoder.onnx`: the batch is the symbolic dimension `batch` of every input and output.
 
     Raises:
@@ -32,7 +33,7 @@ def write(work: Work, folder: Path) -> dict[str, Any]:
 
 def write_each(
     work: Work, folder: Path, name: str, make: Callable[[TracedGraph, Work], Any], graphs: Sequence[TracedGraph]
-) -> dict[str, Any]:
+) -> FormatEntry:
     """Write the `ModelProto` that `make` gives for each graph, check the file, and return the format's entry.
 
     Args:

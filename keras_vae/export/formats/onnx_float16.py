@@ -14,17 +14,20 @@ from keras_vae.export.formats.failures import converting
 from keras_vae.export.formats.onnx_graph import bodies_of, nodes_in
 from keras_vae.export.graphs import TracedGraph
 from keras_vae.export.work import Work
+from keras_vae.runtimes.bundle import FormatEntry
 
 LARGEST = 65504.0  # of float16
 
 
-def write(work: Work, folder: Path) -> dict[str, Any]:
+def write(work: Work, folder: Path) -> FormatEntry:
     """Write `encoder.fp16.onnx` and `decoder.fp16.onnx`: half the size of the ONNX files.
 
     Raises:
       ExportError: an operation without an ONNX counterpart, or a file that the ONNX checker refuses.
     """
-    return onnx_file.write_each(work, folder, "{}.fp16.onnx", halved, work.reduced) | {"precision": "float16"}
+    entry = onnx_file.write_each(work, folder, "{}.fp16.onnx", halved, work.reduced)
+    entry["precision"] = "float16"
+    return entry
 
 
 def halved(traced: TracedGraph, work: Work) -> Any:
