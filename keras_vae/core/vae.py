@@ -97,6 +97,7 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
     stochastic: bool = True  # False: the code is the encoder's output, so there is no KL, no ELBO and no log p(x)
     kl_axis: str = "dimension"  # what each column of `Terms.kl` is of: "dimension"; "group", as a level; or "total"
     analytic_kl: bool = True  # closed form through TFP; False: log q(z|x) - log p(z) at the sample
+    has_sampler: bool = True  # the posterior is Gaussian, so that an exported graph draws from it; else False
     conditional: bool = False  # whether "y" of a batch is a condition
     axes: tuple[str, ...] = ("height", "width", "channels")  # of one x: what `image_shape` is the shape of
     output_name: str = "mean"  # which of `likelihood_parameters` stands for x: `decode` and `reconstruct` return it

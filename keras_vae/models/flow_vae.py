@@ -43,6 +43,7 @@ class FlowVAE(VAE):
     """
 
     analytic_kl = False
+    has_sampler = False
 
     def __init__(self, flow: str = "iaf", depth: int = 4, flow_hidden: Any = (64, 64), **kwargs: Any) -> None:
         if flow not in FLOWS:

@@ -31,6 +31,7 @@ class HypersphericalVAE(VAE):
     """
 
     latent_space = "directions"
+    has_sampler = False
     kl_axis = "total"
 
     def __init__(self, latent_dim: int = 10, maximum_concentration: float = 10_000.0, **kwargs: Any) -> None:
