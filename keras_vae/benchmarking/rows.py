@@ -6,21 +6,21 @@ from typing import Any
 import numpy as np
 
 from keras_vae import checks
+from keras_vae.benchmarking.results import Figures, Row, Scenarios
 from keras_vae.errors import UserError
 from keras_vae.export.parity import REDUCED
 from keras_vae.registry import choose
 from keras_vae.runtimes import registry
 from keras_vae.runtimes.bundle import Bundle
 
-SIGNATURES = ("encode", "decode")
 BATCH_SIZES = (1, 32, 256)
 
 
-def label(row: Mapping[str, Any]) -> str:
-    """What a row is called: the runtime, its mode, and its precision if that is not float32."""
-    precision = row["precision"]
-    further = [row["mode"], None if precision in (None, "float32", row["mode"]) else precision]
-    return f"{row['runtime']} ({', '.join(filter(None, further))})" if any(further) else row["runtime"]
+def label(row: Row | Mapping[str, object]) -> str:
+    """The name of a row: the runtime, its mode, and its precision if that is not float32."""
+    precision, mode = row["precision"], row["mode"]
+    parts = [str(part) for part in (mode, None if precision in ("float32", mode) else precision) if part]
+    return f"{row['runtime']} ({', '.join(parts)})" if parts else str(row["runtime"])
 
 
 def sizes_for(bundle: Bundle, batch_sizes: Sequence[int] | None) -> list[int]:
@@ -75,7 +75,7 @@ def _file(bundle: Bundle, format_name: str, mode: str | None) -> dict[str, Any]:
     }
 
 
-def summary(turns: Sequence[Sequence[int]], size: int) -> dict[str, Any]:
+def summary(turns: Sequence[Sequence[int]], size: int) -> Figures:
     """A row's figures at one batch size, of nanoseconds a call in each of its turns."""
     every = np.concatenate([np.asarray(turn, "float64") for turn in turns])
     rates = [size * len(turn) / (sum(turn) / 1e9) for turn in turns]
@@ -89,11 +89,17 @@ def summary(turns: Sequence[Sequence[int]], size: int) -> dict[str, Any]:
     }
 
 
-def scenarios(sizes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def scenarios(sizes: Mapping[str, Figures]) -> Scenarios:
     """MLPerf's single_stream and offline, of one signature's figures by batch size."""
     smallest, best = min(sizes, key=int), max(sizes, key=lambda size: sizes[size]["images_per_second"])
-    percentiles = {name: sizes[smallest][name] for name in ("calls", "p50_us", "p90_us", "p99_us")}
+    first = sizes[smallest]
     return {
-        "single_stream": {"batch": int(smallest), **percentiles},
+        "single_stream": {
+            "batch": int(smallest),
+            "calls": first["calls"],
+            "p50_us": first["p50_us"],
+            "p90_us": first["p90_us"],
+            "p99_us": first["p99_us"],
+        },
         "offline": {"batch": int(best), "images_per_second": sizes[best]["images_per_second"]},
     }

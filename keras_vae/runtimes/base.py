@@ -3,7 +3,7 @@
 import abc
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,6 +12,8 @@ from keras_vae import checks
 from keras_vae.errors import UserError
 from keras_vae.runtimes.bundle import Bundle, example_shape
 from keras_vae.types import InputEntry
+
+Loaded = TypeVar("Loaded")  # a graph, ready to be called
 
 # kind of input -> its check, of an array, the input's entry in the bundle, and its name
 _CHECKS: dict[str, Callable[[object, InputEntry, str], np.ndarray]] = {
@@ -31,7 +33,7 @@ def available_processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class Runtime(abc.ABC):
+class Runtime(abc.ABC, Generic[Loaded]):
     """An opened bundle: `encode` and `decode` mean what they mean on the model, `run` gives every output of a graph.
 
     A runtime defines `load` and `call`. `settings` says how it is set up, in the runtime's own words where it
@@ -54,7 +56,7 @@ class Runtime(abc.ABC):
         self.settings |= self.setup(explicit=threads is not None)
         if not self.reads:
             bundle.verify(bundle.files_of(format_name))
-        self.graphs: dict[str, Any] = {}
+        self.graphs: dict[str, Loaded] = {}
         for graph, file in bundle.formats[format_name]["files"].items():
             self.graphs[graph] = self.load(graph, file)
 
@@ -63,11 +65,11 @@ class Runtime(abc.ABC):
         return {}
 
     @abc.abstractmethod
-    def load(self, graph: str, file: str) -> Any:
+    def load(self, graph: str, file: str) -> Loaded:
         """The graph in `file`, ready to be called."""
 
     @abc.abstractmethod
-    def call(self, loaded: Any, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    def call(self, loaded: Loaded, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         """Every output by name, for contiguous inputs of the right shape and dtype."""
 
     def encode(self, x: ArrayLike, **inputs: ArrayLike) -> np.ndarray:

@@ -15,6 +15,7 @@ import numpy as np
 
 from keras_vae import files
 from keras_vae.errors import CorruptFileError, UserError
+from keras_vae.runtimes.notebooks import html_table
 from keras_vae.types import InputEntry
 
 MANIFEST, GOLDEN = "bundle.json", "golden.json"
@@ -91,7 +92,7 @@ class Parity(NamedTuple):
         return self.max_error <= self.tolerance < float("inf")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Bundle:
     """An exported model.
 
@@ -109,6 +110,20 @@ class Bundle:
 
     path: Path
     manifest: Mapping[str, Any]
+
+    def __repr__(self) -> str:
+        model = self.manifest["model"]
+        return (
+            f"<Bundle of {model['zoo_name'] or model['class']} in {str(self.path)!r}: "
+            f"{', '.join(self.graphs)} in {', '.join(self.formats)}>"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [name, self.precision_of(name), ", ".join(entry["files"]), f"{self.size_of(name) / 1e6:.2f}"]
+            for name, entry in self.formats.items()
+        ]
+        return html_table(repr(self).strip("<>"), ["format", "precision", "graphs", "MB"], rows)
 
     @property
     def graphs(self) -> dict[str, GraphEntry]:

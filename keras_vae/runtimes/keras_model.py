@@ -10,8 +10,10 @@ from keras_vae.runtimes.base import Runtime
 from keras_vae.runtimes.tensorflow_threads import set_threads
 from keras_vae.types import Graph, Tensors
 
+_Loaded = tuple[list[str], Callable[..., Tensors]]
 
-class KerasRuntime(Runtime):
+
+class KerasRuntime(Runtime[_Loaded]):
     """The graphs of `keras_vae.core.graphs`, run by TensorFlow from a live model."""
 
     name = "keras"
@@ -27,7 +29,7 @@ class KerasRuntime(Runtime):
         model, prior = keras_bundle.read(self.bundle.path), keras_bundle.read_prior(self.bundle.path)
         return {graph.name: graph for graph in graphs_of(model, "sampler" in self.bundle.graphs, prior)}
 
-    def load(self, graph: str, file: str) -> "tuple[list[str], Callable[..., Tensors]]":
+    def load(self, graph: str, file: str) -> _Loaded:
         from keras_vae.core.graphs import compiled, tensor_specs
 
         model_graph = self._model_graphs[graph]
@@ -38,9 +40,7 @@ class KerasRuntime(Runtime):
             return names, compiled(model_graph, jit_compile=True)
         return names, compiled(model_graph).get_concrete_function(*tensor_specs(model_graph))
 
-    def call(
-        self, loaded: "tuple[list[str], Callable[..., Tensors]]", inputs: Mapping[str, np.ndarray]
-    ) -> Mapping[str, np.ndarray]:
+    def call(self, loaded: _Loaded, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         import tensorflow as tf
 
         names, function = loaded

@@ -31,7 +31,7 @@ def write(work: Work, folder: Path) -> FormatEntry:
     return entry
 
 
-def quantised(traced: TracedGraph, work: Work) -> Any:
+def quantised(traced: TracedGraph, work: Work) -> onnx.ModelProto:
     """The graph's `ModelProto`, its ranges those that the graph has on the export's calibration inputs.
 
     Weights are signed, one scale a channel, and use 7 of their 8 bits: processors that have AVX2 but no VNNI add pairs

@@ -3,9 +3,8 @@
 Only what holds for every input is rewritten. Export compares the outputs with Keras's afterwards, as of any file.
 """
 
-from typing import Any
-
 import numpy as np
+import onnx
 
 from keras_vae.export.formats.normalisations import group_normalisation, layer_normalisation
 from keras_vae.export.formats.onnx_graph import OnnxGraph
@@ -17,7 +16,7 @@ ELEMENTWISE = (
 )
 
 
-def slim(proto: Any) -> None:
+def slim(proto: onnx.ModelProto) -> None:
     """Rewrite a `ModelProto` in place: constant shapes, one reshape or transpose where there were two, no identities.
 
     A layer normalisation becomes the operator from opset 17 on, a group normalisation from opset 21 on, and five nodes
@@ -47,7 +46,7 @@ def slim(proto: Any) -> None:
     graph.write()
 
 
-def _constant_shape(graph: OnnxGraph, node: Any) -> None:
+def _constant_shape(graph: OnnxGraph, node: onnx.NodeProto) -> None:
     """A shape of one size that is read off at run time and constants: -1 and those constants."""
     cast = graph.maker(node.input[1], "Cast")
     joined = graph.maker(cast.input[0] if cast is not None else node.input[1], "Concat")
@@ -62,14 +61,14 @@ def _constant_shape(graph: OnnxGraph, node: Any) -> None:
     node.input[1] = graph.add(f"{node.output[0]}/shape", shape)
 
 
-def _one_reshape(graph: OnnxGraph, node: Any) -> None:
+def _one_reshape(graph: OnnxGraph, node: onnx.NodeProto) -> None:
     """A reshape of a reshape: the second, if its shape is constant and copies no size of the first."""
     first, shape = graph.maker(node.input[0], "Reshape"), graph.array(node.input[1])
     if first is not None and shape is not None and (shape != 0).all():
         node.input[0] = first.input[0]
 
 
-def _one_transpose(graph: OnnxGraph, node: Any) -> None:
+def _one_transpose(graph: OnnxGraph, node: onnx.NodeProto) -> None:
     """A transpose of a transpose: one, or none if they undo each other."""
     first = graph.maker(node.input[0], "Transpose")
     if first is None or not first.attribute or not node.attribute:
@@ -83,7 +82,7 @@ def _one_transpose(graph: OnnxGraph, node: Any) -> None:
         node.attribute[0].ints[:] = both
 
 
-def _transposed_later(graph: OnnxGraph, node: Any) -> None:
+def _transposed_later(graph: OnnxGraph, node: onnx.NodeProto) -> None:
     """What is done to each number of transposed tensors is done to the tensors, and what it makes is transposed.
 
     Beside them it may read single numbers. A transpose that is an output of the graph is made in any case, and stays.
