@@ -8,7 +8,7 @@ import numpy as np
 from keras_vae import randomness
 from keras_vae.core.inference import draw_codes
 from keras_vae.errors import UserError
-from keras_vae.export.examples import CheckedExamples
+from keras_vae.export.examples import CALIBRATION, CheckedExamples
 from keras_vae.export.graphs import TracedGraph
 from keras_vae.export.parity import Case
 from keras_vae.types import Latent, Spec
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 EXAMPLES = 64
 GOLDEN_EXAMPLES = 16
 GOLDEN_NUMBERS = 20_000  # of one input of a prior's graph: their states are large, so it may be fewer examples
-CALIBRATION = 512
 _SEED = 0
 
 Arrays = dict[str, np.ndarray]

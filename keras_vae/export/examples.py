@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from keras_vae.core import VAE
 
-MEASURED = 1000  # examples that a precision's cost is measured on, at most
+MEASURED, CALIBRATION = 1000, 512  # examples that are measured on, and that int8 is calibrated on, at most
 # Part of `bundle.json` -> why it is not there.
 LEFT_OUT = {
     "quality": "what a reduced precision costs is measured on examples, and the export had none",
@@ -83,7 +83,7 @@ def checked_examples(model: "VAE", examples: "Examples | ArrayLike | None") -> C
     half = -(-len(x) // 2)
     return CheckedExamples(
         {name: array[:half][:MEASURED] for name, array in arrays.items()},
-        {name: array[half:] for name, array in arrays.items()},
+        {name: array[half:][:CALIBRATION] for name, array in arrays.items()},
         examples.origin or "examples of no recorded origin",
         examples.licence,
         None if labels is None else np.asarray(labels)[:half],
