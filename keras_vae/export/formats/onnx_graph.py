@@ -57,13 +57,11 @@ class OnnxGraph:
         self.weights[name] = self.graph.initializer[-1]
         return name
 
-    def insert(
-        self, node: onnx.NodeProto, op_type: str, inputs: Sequence[str], output: str, after: bool = False, **given: Any
-    ) -> str:
-        """A new node before another, or after it; returns what it makes."""
-        new = onnx.helper.make_node(op_type, list(inputs), [output], **given)
+    def insert(self, node: onnx.NodeProto, op_type: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
+        """Put a new node before another, and return the name of its output."""
+        new = onnx.helper.make_node(op_type, list(inputs), [output], **attributes)
         place = next(place for place, each in enumerate(self.nodes) if each is node)
-        self.nodes.insert(place + after, new)
+        self.nodes.insert(place, new)
         self.made_by[output] = new
         return output
 
