@@ -6,7 +6,7 @@ optimisation, and microseconds a call on ONNX Runtime and OpenVINO, one thread. 
 figure is the median over rounds of a round's median call, and a share the median over rounds of a round's quotient.
 
 benchmarks/slimming.json names the commit that it was measured at, which also merged reshapes and transposes: no graph
-had any, or ONNX Runtime and OpenVINO were as fast without, so that those passes went.
+had any, or ONNX Runtime and OpenVINO were as fast without, so that those passes went; "after" is of the networks since.
 
     python benchmarks/slimming.py [--models GLOB] [--rounds N] [--output FILE]
 """

@@ -204,4 +204,4 @@ def test_group_normalisation_in_every_precision(opset, tmp_path):
     operator = "GroupNormalization" if opset == 21 else "InstanceNormalization"
     for graph in ("encoder", "decoder"):
         types = [node.op_type for node in onnx.load(bundle.path / f"{graph}.onnx").graph.node]
-        assert types.count(operator) == 5 and len(types) < 70  # tf2onnx leaves 144 and 152
+        assert types.count(operator) == 5 and len(types) < 100  # tf2onnx leaves 144 and 152
