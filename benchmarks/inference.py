@@ -23,8 +23,8 @@ from typing import Any
 
 import keras_vae
 from keras_vae import files, runtimes, zoo
-from keras_vae.benchmarking import comparing, machine, rounds, tables
-from keras_vae.benchmarking.rows import SIGNATURES
+from keras_vae.benchmarking import comparing, machine, tables
+from keras_vae.benchmarking.results import SCHEMA, SIGNATURES
 from keras_vae.errors import UserError
 
 DETAILED = "beta_vae_mnist"
@@ -116,7 +116,7 @@ def refusals(refused: Mapping[str, str]) -> list[dict[str, Any]]:
 
 def is_done(result: Mapping[str, Any] | None, folder: Path, options: Mapping[str, Any]) -> bool:
     """Whether a result is of this bundle, machine and settings, of a quiet machine, and need not be timed again."""
-    if not result or result.get("schema") != rounds.SCHEMA or result["warnings"]:
+    if not result or result.get("schema") != SCHEMA or result["warnings"]:
         return False
     here, passing = machine.describe(), ("load", "commit")
     same = all(result["machine"].get(key) == value for key, value in here.items() if key not in passing)
@@ -195,7 +195,7 @@ def main() -> None:
     names, results = zoo.names(arguments.models), {}
     if arguments.output and arguments.output.exists():
         held = json.loads(arguments.output.read_text(encoding="utf-8"))
-        results = {name: each for name, each in held.items() if name in zoo.names() and each["schema"] == rounds.SCHEMA}
+        results = {name: each for name, each in held.items() if name in zoo.names() and each["schema"] == SCHEMA}
     with tempfile.TemporaryDirectory() as temporary:
         for name in names:
             folder = (arguments.bundles or Path(temporary)) / name

@@ -30,6 +30,7 @@ _Result = TypeVar("_Result")
 
 Seed: TypeAlias = "Tensor | Sequence[int]"  # stateless: an int32 pair
 
+TensorSpec = tf.TensorSpec  # an input that a graph is traced with
 TensorShape = tf.TensorShape  # what the shape methods of a `tfd.Distribution` return
 summary = _tf.summary  # TensorBoard's event files
 

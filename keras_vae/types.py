@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, Protocol, TypeAlias, TypedDict
 
 if TYPE_CHECKING:
     import numpy as np
@@ -48,6 +48,15 @@ Batch: TypeAlias = Mapping[str, Any]  # "x", and "y" where there are labels: eac
 Kind: TypeAlias = Literal["image", "tokens", "code", "level", "index", "noise", "vector", "label"]
 
 
+class InputEntry(TypedDict):
+    """A `Spec` as JSON, in `bundle.json`."""
+
+    shape: list[int | None]  # the batch first, None where it is open
+    dtype: str
+    kind: Kind
+    classes: NotRequired[int]
+
+
 @dataclasses.dataclass(frozen=True)
 class Spec:
     """One input of a model or a graph: an x, a latent, a condition, noise.
@@ -66,10 +75,12 @@ class Spec:
     kind: Kind
     classes: int = 0
 
-    def description(self, batch: int | None) -> dict[str, Any]:
+    def description(self, batch: int | None) -> InputEntry:
         """The input as `bundle.json` describes it; None in a shape is an open batch."""
-        fields = {"shape": [batch, *self.shape], "dtype": self.dtype, "kind": self.kind}
-        return fields | ({"classes": self.classes} if self.classes else {})
+        entry: InputEntry = {"shape": [batch, *self.shape], "dtype": self.dtype, "kind": self.kind}
+        if self.classes:
+            entry["classes"] = self.classes
+        return entry
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,8 +5,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_vae.benchmarking.rounds import SCHEMA
-from keras_vae.benchmarking.rows import SIGNATURES, label
+from keras_vae.benchmarking.results import (
+    SCHEMA,
+    SIGNATURES,
+    Recommendation,
+    Results,
+    ResultsLike,
+    Row,
+    Signature,
+)
+from keras_vae.benchmarking.rows import label
 from keras_vae.errors import UserError
 from keras_vae.export.bounds import loses_too_much, losses
 from keras_vae.registry import choose
@@ -18,7 +26,7 @@ _MACHINE = ("processor", "processors", "flags", "quota", "governor", "system", "
 _NAMED = ("mode", "precision")  # settings that a row's own name says
 
 
-def require_comparable(results: Mapping[str, Any]) -> None:
+def require_comparable(results: ResultsLike) -> None:
     """Raise UserError if rows that were timed cannot be compared, by the settings that the runtimes themselves report.
 
     All must have had equal threads on the same processors, and each the precision that it is listed with; rows of one
@@ -27,7 +35,7 @@ def require_comparable(results: Mapping[str, Any]) -> None:
     Args:
       results: what `benchmark` or `join` returned.
     """
-    timed = [row for row in results["rows"] if row["status"] == "ok"]
+    timed: list[Row] = [row for row in results["rows"] if row["status"] == "ok"]
     _require_one("threads", {_place(row): row["settings"]["threads"] for row in timed})
     _require_one("processors", {_place(row): row["processors"] for row in timed})
     for row in timed:
@@ -42,18 +50,18 @@ def require_comparable(results: Mapping[str, Any]) -> None:
             _require_one(name, {_place(row): row["settings"].get(name) for row in alike})
 
 
-def _require_one(what: str, values: Mapping[str, Any]) -> None:
+def _require_one(what: str, values: Mapping[str, object]) -> None:
     found = {json.dumps(value): name for name, value in values.items()}
     if len(found) > 1:
         said = ", ".join(f"{name} with {what} {value}" for value, name in found.items())
         raise UserError(f"Only rows of equal settings are compared. Given: {said}. Time them again together.")
 
 
-def _place(row: Mapping[str, Any]) -> str:
+def _place(row: Row) -> str:
     return f"{row['bundle']}, {label(row)}" if "bundle" in row else label(row)
 
 
-def join(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def join(results: Sequence[ResultsLike]) -> Results:
     """The results of several bundles, or of several runs, as one: `bundles` in place of `bundle`, in each row too.
 
     Raises:
@@ -88,10 +96,10 @@ def join(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "recommended": [{"bundle": name, **one} for name, each in named for one in each.get("recommended", ())],
     }
     require_comparable(joined)
-    return joined
+    return Results(joined)
 
 
-def read_results(path: str | Path) -> dict[str, Any]:
+def read_results(path: str | Path) -> Results:
     """The results of one bundle that `keras-vae bench` wrote.
 
     Raises:
@@ -107,10 +115,10 @@ def read_results(path: str | Path) -> dict[str, Any]:
             f"{path} must hold the results of one bundle, with the schema {SCHEMA!r}. Given: {given!r}. Time it again: "
             f"keras-vae bench BUNDLE."
         )
-    return results
+    return Results(results)
 
 
-def recommend(results: Mapping[str, Any], goal: str, any_quality: bool = False) -> dict[str, Any]:
+def recommend(results: ResultsLike, goal: str, any_quality: bool = False) -> dict[str, Any]:
     """Which runtime and precision to deploy: of one bundle's results, for each call the best row.
 
     A reduced precision that loses more than `export` allows (1 nat of test ELBO, 2% of reconstruction error), or whose
@@ -131,7 +139,7 @@ def recommend(results: Mapping[str, Any], goal: str, any_quality: bool = False) 
     """
     choose("goal", goal, dict.fromkeys(GOALS))
     require_comparable(results)
-    timed = [row for row in results["rows"] if row["status"] == "ok"]
+    timed: list[Row] = [row for row in results["rows"] if row["status"] == "ok"]
     excluded = {} if any_quality else {label(row): why for row in timed if (why := _ruined(row))}
     candidates = [row for row in timed if label(row) not in excluded]
     if not candidates:
@@ -150,7 +158,7 @@ def recommend(results: Mapping[str, Any], goal: str, any_quality: bool = False) 
     return chosen
 
 
-def _ruined(row: Mapping[str, Any]) -> str | None:
+def _ruined(row: Row) -> str | None:
     """Why a row is not recommended; None: it may be."""
     if row["precision"] == "float32" or (row["quality"] and not loses_too_much(row["quality"])):
         return None
@@ -158,7 +166,7 @@ def _ruined(row: Mapping[str, Any]) -> str | None:
     return f"loses {' and '.join(lost)}" if lost else "loses what nobody has measured"
 
 
-def sentence(chosen: Mapping[str, Any]) -> str:
+def sentence(chosen: Recommendation) -> str:
     """What `recommend` returned, for people."""
     said = []
     for signature in SIGNATURES:
@@ -177,14 +185,14 @@ def sentence(chosen: Mapping[str, Any]) -> str:
     return f"{of} {chosen['goal']}: {'; '.join(said)}.{left_out}"
 
 
-def _cost(row: Mapping[str, Any], signature: str, goal: str) -> float:
+def _cost(row: Row, signature: Signature, goal: str) -> float:
     scenarios = row["scenarios"][signature]
     if goal == "latency":
         return scenarios["single_stream"]["p90_us"]
     return 1.0 / scenarios["offline"]["images_per_second"]
 
 
-def name_of(results: Mapping[str, Any]) -> str:
+def name_of(results: ResultsLike) -> str:
     """Of the bundle that results are of: the zoo's, or its folder."""
     bundle = results["bundle"]
     return bundle["zoo_name"] or bundle["path"]

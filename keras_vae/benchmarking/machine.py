@@ -4,6 +4,7 @@ import os
 import platform
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,7 @@ def describe() -> dict[str, Any]:
     }
 
 
-def warnings(machine: dict[str, Any]) -> list[str]:
+def warnings(machine: Mapping[str, Any]) -> list[str]:
     """A sentence for each reason why the figures of a machine, as `describe` gave it, cannot be trusted."""
     load, processors = machine["load"], machine["processors"]
     if load is None or load <= processors / 4:

@@ -1,13 +1,12 @@
 """A benchmark's results as a picture."""
 
 import textwrap
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from keras_vae import files
 from keras_vae.benchmarking.comparing import require_comparable
-from keras_vae.benchmarking.rows import SIGNATURES, label
+from keras_vae.benchmarking.results import SIGNATURES, ResultsLike, Row
+from keras_vae.benchmarking.rows import label
 from keras_vae.benchmarking.tables import ENOUGH, conditions, not_timed, remarks
 from keras_vae.errors import UserError
 
@@ -15,7 +14,7 @@ from keras_vae.errors import UserError
 _COLOURS = {"encode": "#0072B2", "decode": "#E69F00"}
 
 
-def plot(results: Mapping[str, Any], path: str | Path) -> Path:
+def plot(results: ResultsLike, path: str | Path) -> Path:
     """Draw what `benchmark` returned: MLPerf's single_stream, and offline at the best batch.
 
     Args:
@@ -68,5 +67,5 @@ def plot(results: Mapping[str, Any], path: str | Path) -> Path:
     return Path(path)
 
 
-def _place(row: Mapping[str, Any]) -> str:
+def _place(row: Row) -> str:
     return f"{row['bundle']}, {label(row)}" if "bundle" in row else label(row)

@@ -16,16 +16,16 @@ import numpy as np
 
 from keras_vae import checks, files
 from keras_vae.benchmarking.machine import describe, warnings
-from keras_vae.benchmarking.rows import SIGNATURES, first_rows, label, scenarios, sizes_for, summary
+from keras_vae.benchmarking.results import SCHEMA, SIGNATURES, Results
+from keras_vae.benchmarking.rows import first_rows, label, scenarios, sizes_for, summary
 from keras_vae.benchmarking.workers import WorkerFailed, WorkerProcess
 from keras_vae.runtimes.base import available_processors
 from keras_vae.runtimes.bundle import MANIFEST, Bundle, read_bundle
 
-SCHEMA = "keras_vae.benchmark/3"
 Progress = Callable[[str, int, int], None]
 
 
-def benchmark(bundle: Bundle | str | Path, *arguments: Any, **options: Any) -> dict[str, Any]:
+def benchmark(bundle: Bundle | str | Path, *arguments: Any, **options: Any) -> Results:
     """Time encode and decode of a bundle on each runtime: `benchmark_all` of one bundle, with its arguments."""
     return benchmark_all([bundle], *arguments, **options)[0]
 
@@ -41,7 +41,7 @@ def benchmark_all(
     timeout: float = 120.0,
     on_progress: Progress | None = None,
     cold_starts: int = 3,
-) -> list[dict[str, Any]]:
+) -> list[Results]:
     """Time encode and decode of bundles on each runtime, all in the same rounds.
 
     Args:
@@ -102,20 +102,20 @@ def benchmark_all(
     settings = {"threads": threads, "rounds": rounds, "calls": calls, "seconds": seconds, "cold_starts": cold_starts}
     settings["timed"] = "one synchronous call, from float32 numpy arrays to all outputs in numpy"
     return [
-        {
-            "schema": SCHEMA,
-            "bundle": {
+        Results(
+            schema=SCHEMA,
+            bundle={
                 "path": str(bundle.path),
                 "model": bundle.manifest["model"]["class"],
                 "zoo_name": bundle.manifest["model"]["zoo_name"],
                 "sha256": files.sha256(bundle.path / MANIFEST),
             },
-            "machine": machine,
-            "warnings": warnings(machine),
-            "settings": {"batch_sizes": chosen, **settings},
-            "seconds": round(time.perf_counter() - started, 1),
-            "rows": of_bundle,
-        }
+            machine=machine,
+            warnings=warnings(machine),
+            settings={"batch_sizes": chosen, **settings},
+            seconds=round(time.perf_counter() - started, 1),
+            rows=of_bundle,
+        )
         for bundle, of_bundle, chosen in zip(opened, rows, sizes, strict=True)
     ]
 
@@ -162,7 +162,7 @@ class _Entry:
         if answer["settings"]["precision"] != self.row["precision"]:
             raise WorkerFailed(f"asked for {self.row['precision']}, it computes in {answer['settings']['precision']}")
 
-    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
+    def ask(self, do: str, **arguments: object) -> dict[str, Any]:
         assert self.worker is not None
         return self.worker.ask(do, **arguments)
 

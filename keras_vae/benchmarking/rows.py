@@ -6,21 +6,21 @@ from typing import Any
 import numpy as np
 
 from keras_vae import checks
-from keras_vae import runtimes as known_runtimes
+from keras_vae.benchmarking.results import Figures, Row, Scenarios
 from keras_vae.errors import UserError
 from keras_vae.export.parity import REDUCED
 from keras_vae.registry import choose
+from keras_vae.runtimes import registry
 from keras_vae.runtimes.bundle import Bundle
 
-SIGNATURES = ("encode", "decode")
 BATCH_SIZES = (1, 32, 256)
 
 
-def label(row: Mapping[str, Any]) -> str:
-    """What a row is called: the runtime, its mode, and its precision if that is not float32."""
-    precision = row["precision"]
-    further = [row["mode"], None if precision in (None, "float32", row["mode"]) else precision]
-    return f"{row['runtime']} ({', '.join(filter(None, further))})" if any(further) else row["runtime"]
+def label(row: Row | Mapping[str, object]) -> str:
+    """The name of a row: the runtime, its mode, and its precision if that is not float32."""
+    precision, mode = row["precision"], row["mode"]
+    parts = [str(part) for part in (mode, None if precision in ("float32", mode) else precision) if part]
+    return f"{row['runtime']} ({', '.join(parts)})" if parts else str(row["runtime"])
 
 
 def sizes_for(bundle: Bundle, batch_sizes: Sequence[int] | None) -> list[int]:
@@ -40,15 +40,15 @@ def sizes_for(bundle: Bundle, batch_sizes: Sequence[int] | None) -> list[int]:
 def first_rows(bundle: Bundle, names: Sequence[str] | None) -> list[dict[str, Any]]:
     """A row for each runtime, mode and precision, with why it cannot be timed."""
     rows: dict[str, dict[str, Any]] = {}
-    for given in known_runtimes.names() if names is None else names:
+    for given in registry.names() if names is None else names:
         name, _, mode = given.partition(":")
-        known, status = choose("runtime", name, known_runtimes.KNOWN), known_runtimes.installed()[name]
+        known, status = choose("runtime", name, registry.KNOWN), registry.installed()[name]
         if mode and mode not in known.modes:
             modes = ", ".join(f"{name}:{each}" for each in known.modes if each) or "none"
             raise UserError(f"The runtime {name!r} has the modes: {modes}. Given: {given!r}.")
         row: dict[str, Any] = {"runtime": name, "mode": None, "status": "ok", "version": status.version}
         nothing = {"format": None, "precision": None}
-        formats = known_runtimes.held(bundle, name)
+        formats = registry.held(bundle, name)
         if status.reason:
             found = [row | nothing | {"status": "unavailable", "reason": status.reason}]
         elif not formats:
@@ -65,7 +65,8 @@ def first_rows(bundle: Bundle, names: Sequence[str] | None) -> list[dict[str, An
 def _file(bundle: Bundle, format_name: str, mode: str | None) -> dict[str, Any]:
     """What a row says of the files that it opens."""
     entry = bundle.formats[format_name]
-    own = entry.get("modes", {}).get(mode, entry)  # a mode with a precision of its own has its own cost
+    modes = entry.get("modes", {})
+    own = modes.get(mode or "", entry)  # a mode with a precision of its own has its own cost
     return {
         "format": format_name,
         "precision": mode if mode in REDUCED else bundle.precision_of(format_name),
@@ -74,7 +75,7 @@ def _file(bundle: Bundle, format_name: str, mode: str | None) -> dict[str, Any]:
     }
 
 
-def summary(turns: Sequence[Sequence[int]], size: int) -> dict[str, Any]:
+def summary(turns: Sequence[Sequence[int]], size: int) -> Figures:
     """A row's figures at one batch size, of nanoseconds a call in each of its turns."""
     every = np.concatenate([np.asarray(turn, "float64") for turn in turns])
     rates = [size * len(turn) / (sum(turn) / 1e9) for turn in turns]
@@ -88,11 +89,17 @@ def summary(turns: Sequence[Sequence[int]], size: int) -> dict[str, Any]:
     }
 
 
-def scenarios(sizes: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+def scenarios(sizes: Mapping[str, Figures]) -> Scenarios:
     """MLPerf's single_stream and offline, of one signature's figures by batch size."""
     smallest, best = min(sizes, key=int), max(sizes, key=lambda size: sizes[size]["images_per_second"])
-    percentiles = {name: sizes[smallest][name] for name in ("calls", "p50_us", "p90_us", "p99_us")}
+    first = sizes[smallest]
     return {
-        "single_stream": {"batch": int(smallest), **percentiles},
+        "single_stream": {
+            "batch": int(smallest),
+            "calls": first["calls"],
+            "p50_us": first["p50_us"],
+            "p90_us": first["p90_us"],
+            "p99_us": first["p99_us"],
+        },
         "offline": {"batch": int(best), "images_per_second": sizes[best]["images_per_second"]},
     }

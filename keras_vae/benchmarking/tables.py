@@ -1,16 +1,16 @@
 """A benchmark's results as Markdown."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from keras_vae.benchmarking.comparing import require_comparable, sentence
-from keras_vae.benchmarking.rows import SIGNATURES, label
+from keras_vae.benchmarking.results import SIGNATURES, ResultsLike, Scenarios
+from keras_vae.benchmarking.rows import label
 
 ENOUGH = 1000  # calls: of fewer, p99 is one of the ten slowest, and says little
 _WORDS = ("model", "runtime", "call", "precision", "deploy")  # columns that are no numbers
 
 
-def cells(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+def cells(results: ResultsLike) -> tuple[list[str], list[list[str]]]:
     """The table as text: column titles, and a row for each timed row and signature, by MLPerf's names.
 
     `single_stream`, microseconds of a single call at the smallest batch; `offline`, images/s at the best batch.
@@ -30,7 +30,7 @@ def cells(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     return titles, rows
 
 
-def scenario_cells(scenarios: Mapping[str, Any]) -> list[str]:
+def scenario_cells(scenarios: Scenarios) -> list[str]:
     """single_stream's p50, p90 and p99, in microseconds, then offline's images/s and batch."""
     single, offline = scenarios["single_stream"], scenarios["offline"]
     rough = "~" if single["calls"] < ENOUGH else ""
@@ -42,7 +42,7 @@ def scenario_cells(scenarios: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def costs(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+def costs(results: ResultsLike) -> tuple[list[str], list[list[str]]]:
     """A row for each timed row: what it is, what it takes, and what a reduced precision costs.
 
     The last two columns are the change of the test ELBO in nats, and of the reconstruction error.
@@ -71,7 +71,7 @@ def costs(results: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
     return titles, rows
 
 
-def not_timed(results: Mapping[str, Any]) -> list[str]:
+def not_timed(results: ResultsLike) -> list[str]:
     """A sentence for each row that was not timed: why."""
     return [
         f"{row['bundle'] + ', ' if 'bundle' in row else ''}{label(row)}: {row['status']}. {row['reason'].rstrip('.')}."
@@ -80,7 +80,7 @@ def not_timed(results: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def remarks(results: Mapping[str, Any]) -> list[str]:
+def remarks(results: ResultsLike) -> list[str]:
     """Sentences without which the tables would mislead."""
     timed = [row for row in results["rows"] if row["status"] == "ok"]
     single = [row["scenarios"][signature]["single_stream"] for row in timed for signature in SIGNATURES]
@@ -98,7 +98,7 @@ def remarks(results: Mapping[str, Any]) -> list[str]:
     return said
 
 
-def conditions(results: Mapping[str, Any]) -> str:
+def conditions(results: ResultsLike) -> str:
     """What was timed, how, and where."""
     machine, settings = results["machine"], results["settings"]
     bundles = results.get("bundles") or [results["bundle"]]
@@ -116,7 +116,7 @@ def conditions(results: Mapping[str, Any]) -> str:
     )
 
 
-def markdown(results: Mapping[str, Any]) -> str:
+def markdown(results: ResultsLike) -> str:
     """Markdown tables of what `benchmark` or `join` returned, what is recommended, and the conditions below them.
 
     Raises:

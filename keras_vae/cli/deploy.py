@@ -54,6 +54,13 @@ def export_command(
         Path | None,
         typer.Option(help="The autoregressive prior to write too, a file of its save(). Default: the model's own."),
     ] = None,
+    examples: Annotated[
+        Path | None,
+        typer.Option(help="A .npy of real x, to calibrate and measure on. Default: the split that the card is of."),
+    ] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Of a conditional model and --examples: a .npy of a condition for each.")
+    ] = None,
     overwrite: Overwrite = False,
     json: Json = False,
 ) -> None:
@@ -64,16 +71,17 @@ def export_command(
     posterior's mean and log_var, the decoder the likelihood's parameters and mean. The batch is dynamic. If any output
     differs by more than its precision explains, nothing is left and the error says which.
 
-    By default SavedModel and ONNX are written. onnx_int8 is calibrated on training digits; it and onnx_fp16 say what
-    they cost in nats of test ELBO and in reconstruction error. Then: keras-vae check OUTPUT. Speed is
-    measured by keras-vae bench OUTPUT.
+    By default SavedModel and ONNX are written. onnx_int8 is calibrated on examples; it and onnx_fp16 say what they cost
+    on others, in nats of ELBO and in reconstruction error. Then: keras-vae check OUTPUT. Speed is measured by
+    keras-vae bench OUTPUT.
 
     With --all, a format that cannot hold a model is left out and named; the status is 1 only if something failed.
     """
     options = {"opset": opset, "batch": batch, "sampler": sampler, "force": force}
     if every:
-        if name is not None or output is not None or prior is not None:
-            raise UserError(f"--all exports every model into --output. Given: {name or prior} too. Leave it out.")
+        excluded = name or output or prior or examples or labels
+        if excluded is not None:
+            raise UserError(f"--all exports every model into --output. Given: {excluded} too. Leave it out.")
         _export_every(into or Path(_ALL), formats, json, overwrite=overwrite, **options)
         return
     if name is None or (output or into) is None or (output and into):
@@ -83,14 +91,16 @@ def export_command(
         load_tensorflow()
         from keras_vae.export import entries
 
-        bundle = entries.export_entry(name, folder, entries.chosen_formats(formats), prior, overwrite, **options)
+        chosen = entries.chosen_formats(formats)
+        bundle = entries.export_entry(name, folder, chosen, prior, overwrite, examples, labels, **options)
     if json:
         summary = {"path": str(bundle.path), "bytes": bundle.size, "formats": bundle.formats}
         print_json({**summary, "parity": [row._asdict() for row in bundle.parity]})
         return
     title = f"Largest difference from Keras, on {bundle.manifest['parity_inputs']}"
     note = f"{len(bundle.parity)} comparisons, all within tolerance. {bundle.size / 1e6:.1f} MB in {bundle.path}"
-    _print_parity(bundle.parity, title, "\n".join([*_qualities(bundle), note]))
+    missing = [f"Left out: {part}, as {why}." for part, why in bundle.manifest["left_out"].items()]
+    _print_parity(bundle.parity, title, "\n".join([*_qualities(bundle), *missing, note]))
 
 
 def _export_every(folder: Path, formats: list[str] | None, json: bool, **options: Any) -> None:
@@ -134,7 +144,7 @@ def _qualities(bundle: "Bundle") -> list[str]:
     for name, entry in bundle.formats.items():
         if "quality" in entry:
             cost, size = entry["quality"], bundle.size_of(name)
-            elbo = "" if cost["elbo_change"] is None else f"test ELBO {cost['elbo_change']:+.3f} nats, "
+            elbo = "" if cost["elbo_change"] is None else f"ELBO {cost['elbo_change']:+.3f} nats, "
             change = cost["reconstruction_change"]
             error = "" if change is None else f"reconstruction error {change:+.2%}, "
             sentences.append(f"{name}: {size / 1e6:.2f} MB, {elbo}{error}on {cost['examples']} examples.")

@@ -100,6 +100,7 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
     stochastic: bool = True  # False: the code is the encoder's output, so there is no KL, no ELBO and no log p(x)
     kl_axis: str = "dimension"  # what each column of `Terms.kl` is of: "dimension"; "group", as a level; or "total"
     analytic_kl: bool = True  # closed form through TFP; False: log q(z|x) - log p(z) at the sample
+    has_sampler: bool = True  # the posterior is Gaussian, so that an exported graph draws from it; else False
     conditional: bool = False  # whether "y" of a batch is a condition
     axes: tuple[str, ...] = ("height", "width", "channels")  # of one x: what `image_shape` is the shape of
     output_name: str = "mean"  # which of `likelihood_parameters` stands for x: `decode` and `reconstruct` return it
@@ -481,7 +482,7 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
             terms = self.terms(batch, training=False)
         return self._log(batch, terms, players, self._player_losses(players, terms))
 
-    def call(self, inputs: Tensor, training: bool = False) -> Tensor:
+    def call(self, inputs: Tensor | Batch, training: bool = False) -> Tensor:
         """The mean reconstruction of images, or of a batch dict: `(batch, *image_shape)`."""
         batch = self.as_batch(inputs, self.x_spec().dtype)
         condition = self.condition_of(batch)

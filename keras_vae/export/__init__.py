@@ -14,5 +14,6 @@ if TYPE_CHECKING:
     from keras_vae.runtimes.bundle import Bundle as Bundle
     from keras_vae.runtimes.bundle import Parity as Parity
     from keras_vae.runtimes.bundle import read_bundle as read_bundle
+    from keras_vae.types import Examples as Examples
 
 __getattr__, __dir__, __all__ = lazy.attach(__name__)

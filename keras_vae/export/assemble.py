@@ -1,6 +1,5 @@
 """From a model to a bundle on disk: written, checked, opened in its runtimes and compared, and only then named."""
 
-import functools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from keras_vae import checks, files
-from keras_vae import runtimes as known_runtimes
+from keras_vae.core.graphs import graphs_of
 from keras_vae.errors import ExportError, UnavailableError, UserError
 from keras_vae.export import cases as trials
+from keras_vae.export.examples import LEFT_OUT, CheckedExamples, checked_examples, require_calibration
 from keras_vae.export.facts import as_text, facts_of
 from keras_vae.export.formats import FORMATS
-from keras_vae.export.graphs import TracedGraph, as_float32, graphs_of, trace
+from keras_vae.export.graphs import TracedGraph, as_float32, trace
 from keras_vae.export.latent import latent_facts
 from keras_vae.export.parity import (
     Case,
@@ -32,20 +32,36 @@ from keras_vae.export.parity import (
 from keras_vae.export.quality import loses_too_much, measure_quality, require_quality
 from keras_vae.export.work import OPSET, OPSETS, Work
 from keras_vae.registry import choose
-from keras_vae.runtimes.bundle import GOLDEN, MANIFEST, SCHEMA, Bundle, Parity, digest, fingerprints, manifest_text
+from keras_vae.runtimes import registry
+from keras_vae.runtimes.bundle import (
+    GOLDEN,
+    MANIFEST,
+    SCHEMA,
+    Bundle,
+    FormatEntry,
+    Parity,
+    Quality,
+    digest,
+    fingerprints,
+    manifest_text,
+)
+from keras_vae.types import Examples
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
     from keras_vae.core import VAE
     from keras_vae.priors.base import FittedPrior
     from keras_vae.runtimes.base import Runtime
 
-QUALITY_EXAMPLES = 1000
+Limits = dict[str, dict[str, dict[str, dict[str, float]]]]  # graph -> output -> precision -> statistic -> limit
 
 
 def export(
     model: "VAE",
     output: str | Path,
     formats: Sequence[str] = ("saved_model", "onnx"),
+    examples: "Examples | ArrayLike | None" = None,
     overwrite: bool = False,
     opset: int = OPSET,
     batch: int | None = None,
@@ -66,6 +82,10 @@ def export(
       model: a `keras_vae.models.VAE`; one of mixed precision is exported with the same weights in float32.
       output: a folder that is new, empty, or a bundle, which is replaced.
       formats: any of `"saved_model"`, `"onnx"`, `"onnx_fp16"`, `"onnx_int8"`, `"litert"`, `"openvino"`, `"keras"`.
+      examples: real x of the model, or `Examples` with their conditions, origin and licence. The first half is for
+        golden.json, parity, the statistics of codes and the cost of a precision; int8 is calibrated on the other half.
+        By default those of the recipe, for a model of `keras_vae.zoo.load`; for another one there are none: then int8
+        is refused, costs and statistics are left out, and golden.json is of generated inputs.
       overwrite: replace a folder with other contents.
       opset: of the ONNX files, 13 to 21.
       batch: the only batch size that the files take; by default they take any, the symbolic dimension `batch`.
@@ -79,10 +99,10 @@ def export(
       The bundle; its `parity` has a row for each runtime, graph, case, batch size and output.
 
     Raises:
-      UserError: an unknown format or opset, a folder that is not ours, or no room.
+      UserError: an unknown format or opset, examples that do not fit the model, a folder that is not ours, or no room.
       UnavailableError: no runtime is installed that could check a format.
-      ExportError: an operation that a format cannot hold, outputs that differ from Keras's, or a reduced precision
-        that loses too much.
+      ExportError: an operation that a format cannot hold, outputs that differ from Keras's, int8 without examples, or
+        a reduced precision that loses too much.
     """
     formats = _checked_formats(formats)
     if not OPSETS[0] <= checks.check_whole_number(opset, "opset") <= OPSETS[1]:
@@ -90,14 +110,17 @@ def export(
     batch = None if batch is None else checks.check_whole_number(batch, "batch")
     folder = files.check_output_folder(Path(output).resolve(), MANIFEST, overwrite)
     model = as_float32(model)
+    real = checked_examples(model, examples)
+    if "onnx_int8" in formats:
+        with _refusing("onnx_int8"):
+            require_calibration(real)
     graphs = [trace(graph, batch) for graph in graphs_of(model, sampler, prior)]
-    source, images = trials.images_for(model)
-    labels = trials.labels_for(model)
-    cases = trials.cases_for(graphs, model, images, prior)
+    cases = trials.cases_for(graphs, model, real, prior)
     _require_public(model, graphs, cases)
-    facts = facts_of(model, prior)
-    calibration = trials.calibration_for(graphs, model, cases) if "onnx_int8" in formats else {}
+    facts = facts_of(model, prior, real)
+    calibration = trials.calibration_for(graphs, model, real, cases) if real and "onnx_int8" in formats else {}
     work = Work(graphs, model, as_text(facts), opset, prior, calibration)
+    source = real.origin if real else "inputs that were generated in the likelihood's support"
     with files.atomic(folder) as temporary:
         temporary.mkdir()
         manifest: dict[str, Any] = {
@@ -107,17 +130,18 @@ def export(
             "graphs": {traced.name: traced.description() for traced in graphs},
             "formats": {name: _written(name, work, temporary) for name in formats},
         }
-        golden = {
+        golden: dict[str, object] = {
             "about": f"Outputs of Keras on {source}, and on codes of the prior.",
             "graphs": trials.golden(graphs, cases),
         }
-        if labels is not None:
-            golden["labels"] = labels[: trials.GOLDEN_EXAMPLES].tolist()
+        if real and real.labels is not None:
+            golden["labels"] = real.labels[: trials.GOLDEN_EXAMPLES].tolist()
         (temporary / GOLDEN).write_text(json.dumps(golden, separators=(",", ":")) + "\n", encoding="utf-8")
-        first = next(iter(images.values()))
-        manifest["latent"] = latent_facts(model, first, trials.true_condition(model, labels), prior)
+        manifest["examples"] = real.description() if real else None
+        manifest["left_out"] = {} if real else dict(LEFT_OUT)
+        manifest["latent"] = latent_facts(model, real.measured if real else None, prior)
         manifest["files"] = fingerprints(temporary)
-        parity, manifest["limits"] = _proven(Bundle(temporary, manifest), work, cases, force)
+        parity, manifest["limits"] = _proven(Bundle(temporary, manifest), work, cases, real, force)
         rows = [list(row._replace(max_error=_short(row.max_error), tolerance=_short(row.tolerance))) for row in parity]
         manifest |= {"parity_inputs": source, "parity": rows}
         manifest["digest"] = digest(manifest)
@@ -129,10 +153,10 @@ def _checked_formats(formats: Sequence[str]) -> list[str]:
     names = [formats] if isinstance(formats, str) else list(dict.fromkeys(formats))
     if not names:
         raise UserError(f"export needs at least one format. Given: none. Known: {', '.join(FORMATS)}.")
-    installed = known_runtimes.installed()
+    installed = registry.installed()
     for name in names:
         choose("export format", name, FORMATS)
-        able = [runtime for runtime in known_runtimes.names() if name in known_runtimes.formats_of(runtime)]
+        able = [runtime for runtime in registry.names() if name in registry.formats_of(runtime)]
         if not any(installed[runtime].version for runtime in able):
             raise UnavailableError(
                 f"A file is exported only if a runtime here can prove it. Given: the format {name!r}. "
@@ -142,38 +166,31 @@ def _checked_formats(formats: Sequence[str]) -> list[str]:
 
 
 def _proven(
-    bundle: Bundle, work: Work, cases: Mapping[str, Sequence[Case]], force: bool
-) -> tuple[list[Parity], dict[str, Any]]:
+    bundle: Bundle, work: Work, cases: Mapping[str, Sequence[Case]], examples: CheckedExamples | None, force: bool
+) -> tuple[list[Parity], Limits]:
     """The rows of every runtime that is installed and has a file, all within tolerance; and the bundle's limits.
 
-    A reduced precision, and a way to run that has one, gets its `quality` in the manifest.
+    With examples, a reduced precision, and a way to run that has one, gets its `quality` in the manifest.
     """
     rows: list[Parity] = []
     golden = golden_cases(bundle)
-    allowed: dict[str, Any] = golden_limits(bundle.graphs, golden)
-    measured_on = functools.cache(lambda: trials.real_inputs(work.model, "test", QUALITY_EXAMPLES, seed=6))
+    allowed = golden_limits(bundle.graphs, golden)
     for format_name, entry in bundle.formats.items():
-        for name in known_runtimes.names():
-            if format_name not in known_runtimes.formats_of(name) or not known_runtimes.installed()[name].version:
+        for name in registry.names():
+            if format_name not in registry.formats_of(name) or not registry.installed()[name].version:
                 continue
             with refused(name, format_name, " that were written, so they were removed"):
-                runtime = known_runtimes.open(bundle, name, format_name=format_name)
-                found = measure(runtime, cases)
-                if "precision" in entry:
-                    entry["quality"] = _quality(work, runtime, measured_on())
+                runtime = registry.open(bundle, name, format_name=format_name)
+                measured = measure(runtime, cases)
+                if examples and "precision" in entry:
+                    entry["quality"] = _quality(work, runtime, examples)
                 if entry.get("precision") == "int8":
-                    if force and not all(row.passed for row in found):
-                        found, entry["quality"]["forced"] = lifted(found), True
-                    forced = entry["quality"]["forced"] or (force and loses_too_much(entry["quality"]))
-                    entry["quality"]["forced"] = forced
-                    for graph, outputs in int8_limits(runtime, golden, forced).items():
-                        for output, statistic in outputs.items():
-                            allowed[graph][output]["int8"] = statistic
-                rows += found
-                for mode in known_runtimes.KNOWN[name].on_request:
-                    if format_name == known_runtimes.formats_of(name)[0]:
-                        reduced = known_runtimes.open(bundle, name, format_name=format_name, mode=mode)
-                        entry.setdefault("modes", {})[mode] = {"quality": _quality(work, reduced, measured_on())}
+                    measured = _int8(entry, runtime, measured, golden, allowed, force)
+                rows += measured
+                for mode in registry.KNOWN[name].on_request:
+                    if examples and format_name == registry.formats_of(name)[0]:
+                        reduced = registry.open(bundle, name, format_name=format_name, mode=mode)
+                        entry.setdefault("modes", {})[mode] = {"quality": _quality(work, reduced, examples)}
         if entry.get("precision") == "int8" and "quality" in entry and not force:
             with _refusing(format_name):
                 require_quality(entry["quality"], f"{type(work.model).__name__} in int8")
@@ -181,7 +198,26 @@ def _proven(
     return rows, allowed
 
 
-def _written(name: str, work: Work, folder: Path) -> dict[str, Any]:
+def _int8(
+    entry: FormatEntry,
+    runtime: "Runtime",
+    rows: list[Parity],
+    golden: Mapping[str, Sequence[Case]],
+    allowed: Limits,
+    force: bool,
+) -> list[Parity]:
+    """Put the limits of int8 into `allowed`, and say in `entry` whether it was forced; return the rows, then lifted."""
+    quality = entry.get("quality")
+    assert quality is not None  # int8 is refused without examples
+    beyond = not all(row.passed for row in rows)
+    quality["forced"] = force and (beyond or loses_too_much(quality))
+    for graph, outputs in int8_limits(runtime, golden, quality["forced"]).items():
+        for output, statistic in outputs.items():
+            allowed[graph][output]["int8"] = statistic
+    return lifted(rows) if force and beyond else rows
+
+
+def _written(name: str, work: Work, folder: Path) -> FormatEntry:
     with _refusing(name):
         return FORMATS[name](work, folder)
 
@@ -200,8 +236,10 @@ def _short(number: float) -> float:
     return float(f"{number:.3g}")
 
 
-def _quality(work: Work, runtime: "Runtime", inputs: Mapping[str, Any]) -> dict[str, Any]:
-    return measure_quality(work.model, work.graphs, runtime, inputs) | {"forced": False}
+def _quality(work: Work, runtime: "Runtime", examples: CheckedExamples) -> Quality:
+    quality = measure_quality(work.model, work.graphs, runtime, examples.measured)
+    quality["forced"] = False
+    return quality
 
 
 def _require_public(model: "VAE", graphs: Sequence[TracedGraph], cases: Mapping[str, Sequence[Case]]) -> None:
@@ -214,24 +252,34 @@ def _require_public(model: "VAE", graphs: Sequence[TracedGraph], cases: Mapping[
         if traced.graph.signature not in ("encode", "reconstruct", "decode"):
             continue
         case = cases[traced.name][0]
+        if traced.graph.signature not in ("encode", "reconstruct", "decode"):
+            continue
         labels = [case.inputs[name] for name, spec in model.condition_spec().items() if spec.kind == "label"]
         if labels:
             labelled = np.all([array >= 0 for array in labels], axis=0)
-            parts = ({name: array[labelled] for name, array in each.items()} for each in (case.inputs, case.outputs))
-            case = Case(case.name, case.ordinary, *parts)
-        condition: Any = model.condition_in(case.inputs)
-        if traced.graph.signature in ("encode", "reconstruct"):
-            given = getattr(model, traced.graph.signature)(case.inputs["x"], condition)
-        else:
-            codes = {name: case.inputs[name] for name in model.latent_spec()}
-            given = model.decode(codes if len(codes) > 1 else next(iter(codes.values())), condition)
-        results = given if isinstance(given, Mapping) else {traced.graph.result: given}
-        for output, array in results.items():
+            inputs, outputs = (
+                {name: array[labelled] for name, array in arrays.items()} for arrays in (case.inputs, case.outputs)
+            )
+            case = Case(case.name, case.ordinary, inputs, outputs)
+        for output, array in _public(model, traced, case).items():
             allowed = limits(traced.description(), output, case)["max"]
-            found = statistics(np.asarray(array), case.outputs[output])["max"]
-            if not found <= allowed:
+            difference = statistics(array, case.outputs[output])["max"]
+            if not difference <= allowed:
                 raise ExportError(
                     f"An exported graph must give what the model does. Given: the {traced.name}, whose {output!r} "
-                    f"differs from {type(model).__name__}.{traced.graph.signature} by {found:.3g}. Allowed: "
-                    f"{allowed:.3g}. Its export_graphs, or a network with a state, is at fault."
+                    f"differs from {type(model).__name__}.{traced.graph.signature} by {difference:.3g}. Allowed: "
+                    f"{allowed:.3g}. A network with a state, or a method that was overridden, is at fault."
                 )
+
+
+def _public(model: "VAE", traced: TracedGraph, case: Case) -> dict[str, np.ndarray]:
+    """The outputs of the model's public method of a graph's signature, by name."""
+    condition = trials.condition_of(model, case.inputs)
+    if traced.graph.signature == "encode":
+        outputs = model.encode(case.inputs["x"], condition)
+    elif traced.graph.signature == "reconstruct":
+        outputs = model.reconstruct(case.inputs["x"], condition)
+    else:
+        codes = {name: case.inputs[name] for name in model.latent_spec()}
+        outputs = model.decode(codes if len(codes) > 1 else next(iter(codes.values())), condition)
+    return dict(outputs) if isinstance(outputs, Mapping) else {traced.graph.result: outputs}

@@ -1,16 +1,17 @@
-"""What exported graphs are tried on: real digits, random noise, extremes, and codes drawn from the prior."""
+"""The inputs that exported graphs are compared on: examples, extremes, and codes drawn from the prior."""
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
 
 from keras_vae import randomness
 from keras_vae.core.inference import draw_codes
 from keras_vae.errors import UserError
+from keras_vae.export.examples import CALIBRATION, CheckedExamples
 from keras_vae.export.graphs import TracedGraph
 from keras_vae.export.parity import Case
-from keras_vae.types import Condition, ConditionLike, Spec
+from keras_vae.types import Latent, Spec
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
@@ -19,9 +20,10 @@ if TYPE_CHECKING:
 EXAMPLES = 64
 GOLDEN_EXAMPLES = 16
 GOLDEN_NUMBERS = 20_000  # of one input of a prior's graph: their states are large, so it may be fewer examples
-CALIBRATION = 512
-_DIGITS = (28, 28, 1)
 _SEED = 0
+
+Arrays = dict[str, np.ndarray]
+Trials = dict[str, tuple[bool, np.ndarray]]  # case -> whether it is ordinary, and the array; the first is typical
 
 
 def takes_grey(model: "VAE") -> bool:
@@ -35,135 +37,23 @@ def takes_grey(model: "VAE") -> bool:
     return True
 
 
-def are_digits(model: "VAE") -> bool:
-    """Whether MNIST's digits have the model's shape, and are what it is tried on."""
-    return tuple(model.image_shape) == _DIGITS
-
-
-def are_words(model: "VAE") -> bool:
-    """Whether the bundled words have the model's length and vocabulary, and are what it is tried on."""
-    if model.x_spec().kind != "tokens":
-        return False
-    from keras_vae import data
-
-    known = (data.words.LENGTH, data.words.VOCABULARY_SIZE)
-    return (model.image_shape[0], model.x_spec().classes) == known
-
-
-def images_for(model: "VAE") -> tuple[str, dict[str, np.ndarray]]:
-    """Where the images come from, in words, and the ordinary cases, those of the model's own kind first.
-
-    MNIST's test digits, binarised and grey, if they have the model's shape; else random images from a fixed seed. For
-    a model of tokens: words, if they have its length and vocabulary; else random tokens.
-    """
-    if model.x_spec().kind == "tokens":
-        return _sequences_for(model)
-    if are_digits(model):
-        from keras_vae import data
-
-        split = f"test[:{EXAMPLES}]"
-        binary = {"digits": data.load_arrays("mnist", split, binarize="static")}
-        grey = {"digits_grey": data.load_arrays("mnist", split)}
-        return f"the first {EXAMPLES} test digits of MNIST", grey | binary if takes_grey(model) else binary | grey
-    uniform = np.random.default_rng(_SEED).random((EXAMPLES, *model.image_shape), dtype="float32")
-    grey = {"images_grey": uniform.round(3)}
-    binary = {"images": (uniform < 0.5).astype("float32")}
-    shape = "x".join(map(str, model.image_shape))
-    return f"random images of shape {shape}, seed {_SEED}", grey | binary if takes_grey(model) else binary | grey
-
-
-def real_inputs(model: "VAE", split: str, count: int, seed: int) -> dict[str, np.ndarray]:
-    """`count` images of the model's own kind as "x", with their "condition" where the model takes one.
-
-    MNIST's digits of `split`, with their labels, if they have the model's shape; else random images from `seed`. For
-    a model of tokens, those of `images_for` again and again.
-    """
-    if model.x_spec().kind == "tokens":
-        few = next(iter(images_for(model)[1].values()))
-        x = np.resize(few, (count, *few.shape[1:]))
-    elif are_digits(model):
-        from keras_vae import data
-
-        x = data.load_arrays("mnist", f"{split}[:{count}]", binarize=None if takes_grey(model) else "static")
-        if model.condition_classes == 10:
-            from keras_vae.data import sources
-
-            labels = sources.read("mnist", f"{split}[:{count}]").labels
-            return {"x": x, "condition": np.asarray(labels, "int32")}
-    else:
-        uniform = np.random.default_rng(seed).random((count, *model.image_shape), dtype="float32")
-        steps = (model.likelihood_family.levels or 256) - 1  # a grid of K levels, the likelihood's or that of files
-        x = np.round(uniform * steps) / np.float32(steps)
-    conditions = {name: np.resize(array, (count, *array.shape[1:])) for name, array in conditions_for(model).items()}
-    return {"x": x} | conditions
-
-
-def calibration_for(
-    graphs: Sequence[TracedGraph], model: "VAE", cases: Mapping[str, Sequence[Case]]
-) -> dict[str, dict[str, np.ndarray]]:
-    """graph -> `CALIBRATION` inputs by name: training digits, their codes, and draws of the prior, in turns.
-
-    Inputs of another kind are those of the graph's typical case.
-    """
-    given = real_inputs(model, "train", CALIBRATION, _SEED + 3)
-    condition = model.condition_in(given)
-    encoded = model.encode(given["x"], condition)
-    own = encoded if isinstance(encoded, Mapping) else {next(iter(model.latent_spec())): encoded}
-    _, drawn = codes_for(model, given["x"], condition)
-    codes = {
-        name: np.where(np.arange(CALIBRATION).reshape(-1, *[1] * (array.ndim - 1)) % 2, drawn[name], array)
-        for name, array in own.items()
-    }
-    noise = np.random.default_rng(_SEED + 4).normal(size=(CALIBRATION, model.latent_dim))
-    known = {**given, **codes, "eps": noise}
-    found: dict[str, dict[str, np.ndarray]] = {}
-    for traced in (each for each in graphs if each.graph.own_file and each.graph.reduced):
-        for name, spec in traced.graph.inputs.items():
-            array = known[name] if name in known else cases[traced.name][0].inputs[name]
-            shape = (CALIBRATION, *spec.shape)
-            found.setdefault(traced.name, {})[name] = np.resize(array, shape).astype(spec.dtype)
-    return found
-
-
-def _sequences_for(model: "VAE") -> tuple[str, dict[str, np.ndarray]]:
-    from keras_vae import data
-
-    (length,), classes = model.image_shape, model.x_spec().classes
-    if are_words(model):
-        return f"the first {EXAMPLES} test words", {"words": data.load_arrays("words", f"test[:{EXAMPLES}]")}
-    generator = np.random.default_rng(_SEED)
-    tokens = generator.integers(1, classes, (EXAMPLES, length), dtype="int32")
-    ends = generator.integers(0, length + 1, (EXAMPLES, 1))
-    return f"random tokens, seed {_SEED}", {"tokens": np.where(np.arange(length) < ends, tokens, 0).astype("int32")}
-
-
-def _extremes_for(model: "VAE", first: np.ndarray) -> dict[str, np.ndarray]:
-    """What no model was made for: noise, and every pixel, or token, the lowest and the highest."""
-    spec, generator = model.x_spec(), np.random.default_rng(_SEED + 1)
+def generated(model: "VAE") -> np.ndarray:
+    """`EXAMPLES` random x in the likelihood's support, for an export without examples; seeded."""
+    spec, generator = model.x_spec(), np.random.default_rng(_SEED)
+    shape = (EXAMPLES, *spec.shape)
     if spec.kind == "tokens":
-        highest, noise = spec.classes - 1, generator.integers(1, spec.classes, first.shape, dtype="int32")
-    else:
-        highest, noise = 1, generator.random(first.shape, dtype="float32")
-    return {"noise": noise, "all 0": np.zeros_like(first), f"all {highest}": np.full_like(first, highest)}
+        (length,) = spec.shape
+        tokens = generator.integers(1, spec.classes, shape, dtype="int32")
+        ends = generator.integers(0, length + 1, (EXAMPLES, 1))
+        return np.where(np.arange(length) < ends, tokens, 0).astype("int32")
+    uniform = generator.random(shape, dtype="float32")
+    if not takes_grey(model):
+        return (uniform < 0.5).astype("float32")
+    steps = (model.likelihood_family.levels or 256) - 1  # a grid of K levels, the likelihood's or that of files
+    return np.round(uniform * steps) / np.float32(steps)
 
 
-def labels_for(model: "VAE") -> np.ndarray | None:
-    """The classes of `images_for`'s digits, `(EXAMPLES,)`; None where the images are random."""
-    if tuple(model.image_shape) != _DIGITS:
-        return None
-    from keras_vae import data
-
-    return next(iter(data.load("mnist", f"test[:{EXAMPLES}]", batch_size=EXAMPLES).as_numpy_iterator()))["y"]
-
-
-def true_condition(model: "VAE", labels: np.ndarray | None) -> Condition | None:
-    """The condition that belongs to the images: their classes where the model knows them, else `conditions_for`'s."""
-    if labels is not None and labels.max() < model.condition_classes:
-        return labels.astype("int32")
-    return model.condition_in(conditions_for(model))
-
-
-def conditions_for(model: "VAE") -> dict[str, np.ndarray]:
+def conditions_for(model: "VAE") -> Arrays:
     """`EXAMPLES` conditions by the name of the input: every class and -1, or normal numbers."""
     conditions, generator = {}, np.random.default_rng(_SEED + 2)
     for name, spec in model.condition_spec().items():
@@ -175,85 +65,145 @@ def conditions_for(model: "VAE") -> dict[str, np.ndarray]:
     return conditions
 
 
-def codes_for(
-    model: "VAE", images: np.ndarray, condition: ConditionLike = None, prior: "FittedPrior | None" = None
-) -> tuple[str, dict[str, np.ndarray]]:
-    """What the codes are, and one for each image by input, rounded to 4 decimals so that JSON holds them exactly.
+def condition_of(model: "VAE", arrays: Mapping[str, np.ndarray]) -> np.ndarray | Arrays | None:
+    """The condition among named arrays, as the model's public methods take it."""
+    held = {name: arrays[name] for name in model.condition_spec()}
+    return held if len(held) > 1 else next(iter(held.values()), None)
 
-    Draws of the prior, a fitted one if there is one, or the images' own codes for a model that has none.
+
+def codes_for(model: "VAE", inputs: Mapping[str, np.ndarray], prior: "FittedPrior | None" = None) -> tuple[str, Arrays]:
+    """The kind of the codes, "prior" or "codes", and one for each input, rounded to 4 decimals: JSON holds them.
+
+    Draws of the prior, a fitted one if there is one; of a model that has none, the codes of the inputs.
     """
-    noise = randomness.seed_of(_SEED, randomness.SAMPLING)
+    noise, condition = randomness.seed_of(_SEED, randomness.SAMPLING), condition_of(model, inputs)
     try:
         origin = "prior"
         if prior is None:
-            codes = draw_codes(model, len(images), noise, condition)
+            codes = draw_codes(model, len(inputs["x"]), noise, condition)
         else:
-            codes = prior.distribution_for(model).sample(len(images), seed=noise)
+            codes = prior.distribution_for(model).sample(len(inputs["x"]), seed=noise)
     except UserError:
-        origin, codes = "codes", model.encode(images, condition)
-    spec = model.latent_spec()
-    parts = codes if isinstance(codes, Mapping) else {next(iter(spec)): codes}
-    return origin, {name: np.asarray(parts[name], given.dtype).round(4) for name, given in spec.items()}
+        origin, codes = "codes", model.encode(inputs["x"], condition)
+    specs = model.latent_spec()
+    return origin, {name: array.astype(specs[name].dtype).round(4) for name, array in by_name(model, codes).items()}
 
 
-def arrays_for(
-    model: "VAE", images: dict[str, np.ndarray], prior: "FittedPrior | None" = None
-) -> dict[str, dict[str, tuple[bool, np.ndarray]]]:
-    """Kind of input, or name of a code -> case -> whether it is ordinary, and the array; the first case is typical."""
-    first = next(iter(images.values()))
-    conditions = conditions_for(model)
-    origin, codes = codes_for(model, first, model.condition_in(conditions), prior)
-    image_cases = {name: (True, array) for name, array in images.items()}
-    image_cases |= {name: (False, array) for name, array in _extremes_for(model, first).items()}
-    code_cases = {}
-    for name, given in model.latent_spec().items():
-        extremes = (0, given.classes - 1) if given.kind == "index" else (6, -6)
-        code_cases[name] = {origin: (True, codes[name])}
-        code_cases[name] |= {f"all {value}": (False, np.full_like(codes[name], value)) for value in extremes}
-    condition_cases = {name: {"condition": (True, array)} for name, array in conditions.items()}
-    return {model.x_spec().kind: image_cases, **code_cases, **condition_cases}
-
-
-def _made_for(given: Spec) -> dict[str, tuple[bool, np.ndarray]]:
-    """Cases of an input that is no image, code or condition: every index in turn, or normal numbers."""
-    if given.kind == "index":
-        size = EXAMPLES * int(np.prod(given.shape, dtype=int))
-        array = (np.arange(size) % given.classes).reshape(EXAMPLES, *given.shape)
-    else:
-        array = np.random.default_rng(_SEED + 3).normal(size=(EXAMPLES, *given.shape)).round(4)
-    return {"made": (True, array.astype(given.dtype))}
+def by_name(model: "VAE", codes: Latent) -> Arrays:
+    """Codes by the names of `latent_spec`, in numpy."""
+    levels = codes if isinstance(codes, Mapping) else {next(iter(model.latent_spec())): codes}
+    return {name: np.asarray(array) for name, array in levels.items()}
 
 
 def cases_for(
-    graphs: Sequence[TracedGraph], model: "VAE", images: dict[str, np.ndarray], prior: "FittedPrior | None" = None
+    graphs: Sequence[TracedGraph],
+    model: "VAE",
+    examples: CheckedExamples | None = None,
+    prior: "FittedPrior | None" = None,
 ) -> dict[str, list[Case]]:
-    """graph -> its cases, with Keras's outputs. The first input takes every case; further ones follow or stay typical.
-
-    The levels of a code follow its first.
+    """graph -> its cases, with Keras's outputs. The first input takes every case; the others follow it, as the levels
+    of a code do, or stay typical.
     """
-    arrays = arrays_for(model, images, prior)
+    trials = _trials(model, examples, prior)
 
-    def cases_of(name: str, given: Any) -> dict[str, tuple[bool, np.ndarray]]:
-        known = arrays.get(name) or arrays.get(given.kind)
-        return known or _made_for(given)
+    def trials_of(name: str, spec: Spec) -> Trials:
+        return trials.get(name) or (trials["x"] if spec.kind == model.x_spec().kind else _made_for(spec))
 
-    def following(name: str, given: Any, case: str) -> np.ndarray:
-        known = cases_of(name, given)
-        return known.get(case, next(iter(known.values())))[1].astype(given.dtype)
+    def following(name: str, spec: Spec, case: str) -> np.ndarray:
+        of_input = trials_of(name, spec)
+        return of_input.get(case, next(iter(of_input.values())))[1].astype(spec.dtype)
 
     cases: dict[str, list[Case]] = {}
     for traced in graphs:
-        (first, given), *further = traced.graph.inputs.items()
+        (first, spec), *others = traced.graph.inputs.items()
         cases[traced.name] = []
-        for case, (ordinary, array) in cases_of(first, given).items():
-            inputs = {first: array} | {name: following(name, other, case) for name, other in further}
+        for case, (ordinary, array) in trials_of(first, spec).items():
+            inputs = {first: array} | {name: following(name, other, case) for name, other in others}
             cases[traced.name].append(Case(case, ordinary, inputs, traced.run(inputs)))
     return cases
 
 
-def golden(graphs: Sequence[TracedGraph], cases: dict[str, list[Case]]) -> dict[str, Any]:
-    """What `golden.json` holds: `GOLDEN_EXAMPLES` examples of each graph's typical case, or fewer of a
-    prior's, with Keras's outputs.
+def _trials(model: "VAE", examples: CheckedExamples | None, prior: "FittedPrior | None") -> dict[str, Trials]:
+    """Name of an input -> its trials."""
+    conditions = conditions_for(model)
+    if examples is None:
+        case, inputs = "generated", {"x": generated(model)} | conditions
+    else:
+        case, inputs = "examples", _repeated(examples.measured, EXAMPLES)
+    origin, codes = codes_for(model, {"x": inputs["x"]} | conditions, prior)
+    trials: dict[str, Trials] = {"x": {case: (True, inputs["x"])} | _extremes_for(model, inputs["x"])}
+    for name, spec in model.latent_spec().items():
+        extremes = (0, spec.classes - 1) if spec.kind == "index" else (6, -6)
+        trials[name] = {origin: (True, codes[name])}
+        trials[name] |= {f"all {value}": (False, np.full_like(codes[name], value)) for value in extremes}
+    for name, array in conditions.items():
+        trials[name] = {"every condition": (True, array), case: (True, inputs[name])}
+    return trials
+
+
+def _repeated(arrays: Mapping[str, np.ndarray], count: int) -> Arrays:
+    """`count` examples: the first ones, again and again if there are fewer."""
+    return {name: np.resize(array[:count], (count, *array.shape[1:])) for name, array in arrays.items()}
+
+
+def _extremes_for(model: "VAE", x: np.ndarray) -> Trials:
+    """Inputs that no model was made for: noise, and every pixel, or token, the lowest and the highest."""
+    spec, generator = model.x_spec(), np.random.default_rng(_SEED + 1)
+    if spec.kind == "tokens":
+        highest, noise = spec.classes - 1, generator.integers(1, spec.classes, x.shape, dtype="int32")
+    else:
+        highest, noise = 1, generator.random(x.shape, dtype="float32")
+    extremes = {"noise": noise, "all 0": np.zeros_like(x), f"all {highest}": np.full_like(x, highest)}
+    return {name: (False, array) for name, array in extremes.items()}
+
+
+def _made_for(spec: Spec) -> Trials:
+    """Trials of an input that is no x, code or condition: every index in turn, or normal numbers."""
+    if spec.kind == "index":
+        size = EXAMPLES * int(np.prod(spec.shape, dtype=int))
+        array = (np.arange(size) % spec.classes).reshape(EXAMPLES, *spec.shape)
+    else:
+        array = np.random.default_rng(_SEED + 3).normal(size=(EXAMPLES, *spec.shape)).round(4)
+    return {"made": (True, array.astype(spec.dtype))}
+
+
+def calibration_for(
+    graphs: Sequence[TracedGraph], model: "VAE", examples: CheckedExamples, cases: Mapping[str, Sequence[Case]]
+) -> dict[str, Arrays]:
+    """graph -> `CALIBRATION` inputs by name: examples, their codes, and draws of the prior, in turns.
+
+    Inputs of another kind are those of the graph's typical case.
+    """
+    inputs = _repeated(examples.calibration, CALIBRATION)
+    encoded = by_name(model, model.encode(inputs["x"], condition_of(model, inputs)))
+    _, drawn = codes_for(model, inputs)
+    codes = {
+        name: np.where(np.arange(CALIBRATION).reshape(-1, *[1] * (array.ndim - 1)) % 2, drawn[name], array)
+        for name, array in encoded.items()
+    }
+    noise = np.random.default_rng(_SEED + 4).normal(size=(CALIBRATION, model.latent_dim))
+    arrays = {**inputs, **codes, "eps": noise}
+    calibration: dict[str, Arrays] = {}
+    for traced in (traced for traced in graphs if traced.graph.own_file and traced.graph.reduced):
+        for name, spec in traced.graph.inputs.items():
+            array = arrays[name] if name in arrays else cases[traced.name][0].inputs[name]
+            shape = (CALIBRATION, *spec.shape)
+            calibration.setdefault(traced.name, {})[name] = np.resize(array, shape).astype(spec.dtype)
+    return calibration
+
+
+class GoldenArray(TypedDict):
+    """An array in `golden.json`."""
+
+    shape: list[int]
+    dtype: str
+    data: list[float]
+
+
+def golden(
+    graphs: Sequence[TracedGraph], cases: Mapping[str, Sequence[Case]]
+) -> dict[str, dict[str, dict[str, GoldenArray]]]:
+    """`GOLDEN_EXAMPLES` examples of each graph's typical case, or fewer of a prior's, with Keras's outputs, as JSON.
 
     Numbers are rounded to 7 decimals and 7 digits, a hundredth of the tolerance.
     """
@@ -271,7 +221,7 @@ def golden(graphs: Sequence[TracedGraph], cases: dict[str, list[Case]]) -> dict[
     return held
 
 
-def _flat(array: np.ndarray) -> dict[str, Any]:
+def _flat(array: np.ndarray) -> GoldenArray:
     if array.dtype.kind == "f":
         data = [
             int(value) if value == int(value) else float(f"{value:.7g}") for value in array.ravel().round(7).tolist()

@@ -11,6 +11,7 @@ from keras_vae import files, priors, zoo
 from keras_vae.errors import ExportError, UserError
 from keras_vae.export.assemble import export
 from keras_vae.export.support import FORMATS
+from keras_vae.types import Examples
 from keras_vae.zoo.priors import exported
 
 if TYPE_CHECKING:
@@ -51,6 +52,8 @@ def export_entry(
     formats: Sequence[str] = DEFAULT,
     prior: str | Path | None = None,
     overwrite: bool = False,
+    examples: str | Path | None = None,
+    labels: str | Path | None = None,
     **options: Any,
 ) -> "Bundle":
     """Export the model `name` to `folder`, with the prior that was fitted for it.
@@ -61,15 +64,28 @@ def export_entry(
       formats: as `keras_vae.export.export`, and so are the others.
       prior: a file that an autoregressive prior's `save` wrote, in place of the model's.
       overwrite: replace a folder with other contents.
+      examples: a .npy of x to calibrate and measure on, in place of the split that the card is of.
+      labels: a .npy of a condition for each of `examples`, for a conditional model.
       **options: of `keras_vae.export.export`.
 
     Raises:
       UserError: an unknown name, or as `keras_vae.export.export`.
     """
     files.check_output_folder(folder, "bundle.json", overwrite)  # before the seconds that loading takes
+    read = _examples(examples, labels)
     model = zoo.load(name)
     fitted_prior = exported(model) if prior is None else priors.load(prior)
-    return export(model, folder, formats, overwrite, prior=fitted_prior, **options)
+    return export(model, folder, formats, read, overwrite, prior=fitted_prior, **options)
+
+
+def _examples(path: str | Path | None, labels: str | Path | None) -> Examples | None:
+    """The examples in a .npy, with a condition for each from another."""
+    if path is None:
+        if labels is not None:
+            raise UserError(f"--labels are the conditions of --examples. Given: {labels} alone. Give --examples too.")
+        return None
+    condition = None if labels is None else files.read_array(labels)
+    return Examples(files.read_array(path), condition, origin=f"the file {Path(path).name}")
 
 
 def export_what_can_be(

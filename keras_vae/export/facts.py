@@ -1,18 +1,16 @@
-"""What a bundle says of its model: for `bundle.json`, and as text for formats that carry metadata."""
+"""The facts of a model: for `bundle.json`, and as text for formats that carry metadata."""
 
 import json
 import platform
-from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
 
 import keras_vae
-from keras_vae.backend import tfd
-from keras_vae.data.words import ALPHABET, VOCABULARY_SIZE
 from keras_vae.errors import UserError
-from keras_vae.export import cases as trials
+from keras_vae.export.cases import conditions_for, takes_grey
+from keras_vae.export.examples import CheckedExamples
 from keras_vae.zoo import store
 
 if TYPE_CHECKING:
@@ -23,16 +21,28 @@ _PACKAGES = ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "openvino"
 # The versions that decide a file's bytes; onnxruntime's converters make float16 and int8.
 _IN_FILES = ("keras_vae", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime")
 _LICENCE = "Apache-2.0"
-_MNIST = "CC-BY-SA-3.0"
-_WORDS = "LicenseRef-SCOWL"  # permissive, with its notice: keras_vae/data/words/PROVENANCE.md
 
 
-def facts_of(model: "VAE", prior: "FittedPrior | None" = None) -> dict[str, Any]:
+class Facts(TypedDict):
+    """Parts of `bundle.json`."""
+
+    model: dict[str, object]
+    preprocessing: dict[str, object]
+    licences: dict[str, str | None]
+    versions: dict[str, str]
+
+
+def facts_of(model: "VAE", prior: "FittedPrior | None" = None, examples: CheckedExamples | None = None) -> Facts:
     """`model`, `preprocessing`, `licences` and `versions`, as JSON.
 
     `model`: class, zoo_name, weights_sha256, likelihood, latent_dim, prior, labels (the names of a condition's
-    classes), image_shape. `licences`: of the software, of the weights (None: they are not the zoo's), of the images, or
-    words, in golden.json (None: they are random). `prior` is a fitted one that is exported in place of the model's.
+    classes), image_shape. `licences`: of the software, of the weights (None: they are not the zoo's), of the examples
+    in golden.json (None: not known, or there are none).
+
+    Args:
+      model: the model.
+      prior: a fitted one that is exported in place of the model's.
+      examples: the export's.
     """
     origin = model.provenance
     shipped = origin is not None and origin.folder.parent == store.root()
@@ -47,30 +57,25 @@ def facts_of(model: "VAE", prior: "FittedPrior | None" = None) -> dict[str, Any]
             "labels": [str(label) for label in range(model.condition_classes)] or None,
             "image_shape": list(model.image_shape),
         },
-        "preprocessing": _preprocessing(model),
+        "preprocessing": _preprocessing(model, examples.alphabet if examples else None),
         "licences": {
             "software": _LICENCE,
             "weights": _LICENCE if shipped else None,
-            "images": _licence_of_examples(model),
+            "images": examples.licence if examples else None,
         },
         "versions": _versions(),
     }
 
 
-def _licence_of_examples(model: "VAE") -> str | None:
-    if trials.are_words(model):
-        return _WORDS
-    return _MNIST if trials.are_digits(model) else None
-
-
-def _preprocessing(model: "VAE") -> dict[str, Any]:
+def _preprocessing(model: "VAE", alphabet: str | None) -> dict[str, object]:
     spec = model.x_spec()
     if spec.kind == "tokens":
         rule = "token ids; 0 ends a sequence, and only 0 follows it"
-        words = spec.classes == VOCABULARY_SIZE
-        known = {"alphabet": ALPHABET, "rule": f"{rule}; 1 is the first letter of the alphabet"} if words else {}
-        return {"dtype": "int32", "range": [0, spec.classes - 1], "layout": "batch, length", "rule": rule} | known
-    grey, rule = trials.takes_grey(model), "grey levels divided by 255"
+        facts: dict[str, object] = {"dtype": "int32", "range": [0, spec.classes - 1], "layout": "batch, length"}
+        if alphabet is None:
+            return facts | {"rule": rule}
+        return facts | {"alphabet": alphabet, "rule": f"{rule}; 1 is the first letter of the alphabet"}
+    grey, rule = takes_grey(model), "grey levels divided by 255"
     return {
         "dtype": "float32",
         "range": [0, 1],
@@ -82,7 +87,7 @@ def _preprocessing(model: "VAE") -> dict[str, Any]:
 
 def prior_of(model: "VAE") -> str | None:
     """The prior's name: "standard normal" for N(0, I), else its distribution's; None for a model that has none."""
-    condition = model.condition_in(trials.conditions_for(model))
+    condition = model.condition_in(conditions_for(model))
     try:
         prior = model.prior(condition)
     except UserError:
@@ -95,22 +100,22 @@ def prior_of(model: "VAE") -> str | None:
     return type(prior).__name__.strip("_")
 
 
-def as_text(facts: Mapping[str, Any]) -> dict[str, str]:
+def as_text(facts: Facts) -> dict[str, str]:
     """The facts for a format's own metadata: `keras_vae.<fact>`, structured ones as JSON, and `version.<package>`."""
-    told = {f"keras_vae.{name}": _text(value) for name, value in facts["model"].items() if value is not None}
-    told |= {f"keras_vae.{name}": _text(facts[name]) for name in ("preprocessing", "licences")}
-    return told | {f"version.{name}": facts["versions"][name] for name in _IN_FILES if name in facts["versions"]}
+    text = {f"keras_vae.{name}": _text(value) for name, value in facts["model"].items() if value is not None}
+    text |= {f"keras_vae.{name}": _text(facts[name]) for name in ("preprocessing", "licences")}
+    return text | {f"version.{name}": facts["versions"][name] for name in _IN_FILES if name in facts["versions"]}
 
 
-def _text(value: Any) -> str:
+def _text(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value, sort_keys=True)
 
 
 def _versions() -> dict[str, str]:
-    found = {"keras_vae": keras_vae.__version__, "python": platform.python_version()}
+    versions = {"keras_vae": keras_vae.__version__, "python": platform.python_version()}
     for package in _PACKAGES:
         try:
-            found[package] = version(package)
+            versions[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return versions

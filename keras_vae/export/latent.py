@@ -1,55 +1,62 @@
-"""What a bundle says of the codes: the prior in numbers, and how much each dimension says of real images."""
+"""The codes, as a bundle describes them: the prior in numbers, and the statistics of each dimension on examples."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import keras
 import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
 from keras_vae import divergences
 from keras_vae.backend import tfd
+from keras_vae.core.graphs import draws_by_levels
 from keras_vae.errors import UserError
-from keras_vae.export.graphs import draws_by_levels
-from keras_vae.types import Condition
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
     from keras_vae.priors.base import FittedPrior
 
+Numbers: TypeAlias = "float | list[Numbers]"
+
 
 def latent_facts(
-    model: "VAE", images: np.ndarray, condition: Condition | None = None, prior: "FittedPrior | None" = None
-) -> dict[str, Any]:
+    model: "VAE", inputs: Mapping[str, np.ndarray] | None, prior: "FittedPrior | None" = None
+) -> dict[str, object]:
     """`bundle.json`'s `latent`, for programs that draw codes or show them in an order, and have no Keras.
 
     Returns:
-      `prior`, as `prior_facts`; and `codes`: for each code of real numbers, by the decoder's name of it, `mean` and
-      `scale`, the mean and standard deviation of the images' codes, and `kl`, the mean KL of each dimension, nats,
-      where the model's KL is a sum over them in closed form.
+      `prior`, as `prior_facts`; and, of inputs, `codes`: for each code of real numbers, by the decoder's name of it,
+      `mean` and `scale`, the mean and standard deviation of the inputs' codes, and `kl`, the mean KL of each
+      dimension, nats, where the model's KL is a sum over them in closed form.
 
     Args:
-      images: checked images of the model's own kind.
-      condition: one for each, where the model is conditional.
+      model: the model.
+      inputs: checked examples: "x", and conditions by the names of `condition_spec`; None: there are none.
       prior: a fitted one that is exported in place of the model's.
     """
-    x = ops.convert_to_tensor(images)
-    given = None if condition is None else keras.tree.map_structure(ops.convert_to_tensor, condition)
-    code = model.code(model.posterior_parameters(x, given))
-    spec = model.latent_spec()
-    parts = code if isinstance(code, Mapping) else {next(iter(spec)): code}
-    codes: dict[str, dict[str, Any]] = {}
-    for name in (name for name, each in spec.items() if each.kind != "index"):
-        array = np.asarray(parts[name], "float64")
+    facts: dict[str, object] = {"prior": prior_facts(model) if prior is None else {"name": "graph", "noise": "gumbel"}}
+    return facts if inputs is None else facts | {"codes": _codes(model, inputs)}
+
+
+def _codes(model: "VAE", inputs: Mapping[str, np.ndarray]) -> dict[str, dict[str, Numbers]]:
+    tensors = {name: ops.convert_to_tensor(array) for name, array in inputs.items()}
+    x, condition = tensors["x"], model.condition_in(tensors)
+    code = model.code(model.posterior_parameters(x, condition))
+    specs = model.latent_spec()
+    levels = code if isinstance(code, Mapping) else {next(iter(specs)): code}
+    codes: dict[str, dict[str, Numbers]] = {}
+    for name in (name for name, spec in specs.items() if spec.kind != "index"):
+        array = np.asarray(levels[name], "float64")
         codes[name] = {"mean": _numbers(array.mean(axis=0)), "scale": _numbers(array.std(axis=0))}
     if len(codes) == 1 and model.stochastic and model.analytic_kl:
-        kl = np.asarray(divergences.kl(model.posterior(x, given), model.prior(given)), "float64").mean(axis=0)
+        kl = np.asarray(divergences.kl(model.posterior(x, condition), model.prior(condition)), "float64").mean(axis=0)
         if kl.shape == (model.latent_dim,):
             codes[next(iter(codes))]["kl"] = _numbers(kl)
-    return {"prior": prior_facts(model) if prior is None else {"name": "graph", "noise": "gumbel"}, "codes": codes}
+    return codes
 
 
-def prior_facts(model: "VAE") -> dict[str, Any]:
+def prior_facts(model: "VAE") -> dict[str, object]:
     """The prior by `name`: `"normal"`, independent numbers of `mean` and `scale`, with a row for each class where it
     depends on the class; `"mixture"`, one of several such with probability `weights`, a row of `mean` and `scale`
     each; `"sphere"`, directions drawn alike; `"none"`; or `"other"`, of which golden.json holds draws. A
@@ -80,16 +87,16 @@ def prior_facts(model: "VAE") -> dict[str, Any]:
     return {"name": "other"} if rows is None else {"name": "normal", **rows}
 
 
-def _rows(distribution: tfd.Distribution) -> dict[str, Any] | None:
+def _rows(distribution: tfd.Distribution) -> dict[str, Numbers] | None:
     """`mean` and `scale` of independent normal numbers, a row for each of a batch; None: they are something else."""
     inner: Any = getattr(distribution, "distribution", None)
     if not isinstance(distribution, tfd.Independent) or not isinstance(inner, tfd.Normal):
         return None
-    mean, scale = (np.broadcast_to(each, inner.batch_shape) for each in (inner.loc, inner.scale))
+    mean, scale = (np.broadcast_to(parameter, inner.batch_shape) for parameter in (inner.loc, inner.scale))
     return {"mean": _numbers(mean), "scale": _numbers(scale)}
 
 
-def _numbers(array: Any) -> Any:
+def _numbers(array: ArrayLike) -> Numbers:
     """Nested lists of numbers of 4 digits, which are the same on every machine that computes in float32."""
     array = np.asarray(array, "float64")
-    return [_numbers(row) for row in array] if array.ndim else float(f"{array:.4g}")
+    return [_numbers(row) for row in array] if array.ndim else float(f"{float(array):.4g}")

@@ -4,14 +4,15 @@ import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_vae import runtimes as known_runtimes
 from keras_vae.errors import ExportError, UnavailableError, UserError
 from keras_vae.export.remedies import in_one_line, ops_in, remedy
-from keras_vae.runtimes.bundle import Bundle, Parity, read_bundle
+from keras_vae.runtimes import registry
+from keras_vae.runtimes.bundle import Bundle, GraphEntry, Parity, read_bundle
+from keras_vae.runtimes.notebooks import html_table
 
 if TYPE_CHECKING:
     from keras_vae.runtimes.base import Runtime
@@ -48,15 +49,28 @@ class Case:
     outputs: Mapping[str, np.ndarray]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Report:
-    """What `check` found: a row for each runtime, graph and output, and the runtimes that could not be tried."""
+    """The result of `check`: a row for each runtime, graph and output, and the runtimes that could not be tried."""
 
     rows: Sequence[Parity]
     skipped: Mapping[str, str]  # runtime -> why
 
+    def __repr__(self) -> str:
+        runtimes = ", ".join(dict.fromkeys(row.runtime for row in self.rows))
+        skipped = f"; not tried: {', '.join(self.skipped)}" if self.skipped else ""
+        passed = sum(row.passed for row in self.rows)
+        return f"<Report: {passed} of {len(self.rows)} comparisons within tolerance, on {runtimes or 'none'}{skipped}>"
 
-def limits(graph: Mapping[str, Any], output: str, case: Case, precision: str = "float32") -> dict[str, float]:
+    def _repr_html_(self) -> str:
+        rows = [
+            [row.runtime, row.format, f"{row.graph}.{row.output}", f"{row.max_error:.1e}", f"{row.tolerance:.1e}"]
+            for row in worst(self.rows)
+        ]
+        return html_table(repr(self).strip("<>"), ["runtime", "format", "output", "error", "allowed"], rows)
+
+
+def limits(graph: GraphEntry, output: str, case: Case, precision: str = "float32") -> dict[str, float]:
     """Statistic -> what it may be, of |difference| from Keras. This is the one place where the rule is.
 
     `max`: 1e-5, plus, for logits and on extremes, 1e-5 times the largest |value|; for inputs of more than the 784
@@ -95,18 +109,18 @@ def limits(graph: Mapping[str, Any], output: str, case: Case, precision: str = "
     return {"max": TOLERANCE + TOLERANCE * largest}
 
 
-def statistics(given: Any, expected: np.ndarray, precision: str = "float32") -> dict[str, float]:
+def statistics(array: np.ndarray | None, expected: np.ndarray, precision: str = "float32") -> dict[str, float]:
     """`max`, `mean` and `p99` of |difference|, infinite where a shape is another or a number is not finite.
 
     Integers of a reduced precision: the share of them that are others, one not counted, for all three. A code between
     two entries may fall to either, and of a batch of one image one code may be a third of all.
     """
-    if given is None or given.shape != expected.shape:
+    if array is None or array.shape != expected.shape:
         return dict.fromkeys(("max", "mean", "p99"), float("inf"))
     if expected.dtype.kind in "iu" and precision != "float32":
-        others = max(int(np.count_nonzero(given != expected)) - 1, 0)
+        others = max(int(np.count_nonzero(array != expected)) - 1, 0)
         return dict.fromkeys(("max", "mean", "p99"), others / max(expected.size, 1))
-    error = np.abs(given.astype("float64") - expected.astype("float64"))
+    error = np.abs(array.astype("float64") - expected.astype("float64"))
     if not np.isfinite(error).all():
         return dict.fromkeys(("max", "mean", "p99"), float("inf"))
     if not error.size:
@@ -150,7 +164,7 @@ def lifted(rows: Iterable[Parity]) -> list[Parity]:
 
 
 def golden_limits(
-    graphs: Mapping[str, Any], cases: Mapping[str, Sequence[Case]]
+    graphs: Mapping[str, GraphEntry], cases: Mapping[str, Sequence[Case]]
 ) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
     """graph -> output -> precision -> `limits` on golden.json's case, of what arithmetic gives: not of int8."""
     return {
@@ -273,12 +287,12 @@ def check(bundle: Bundle | str | Path, runtimes: Sequence[str] | None = None) ->
     rows: list[Parity] = []
     skipped: dict[str, str] = {}
     failed: list[str] = []
-    for name in known_runtimes.names() if runtimes is None else runtimes:
+    for name in registry.names() if runtimes is None else runtimes:
         # Every file that the runtime opens: `held` leaves out those of a precision that it has already.
-        for format_name in [each for each in known_runtimes.formats_of(name) if each in bundle.formats] or [None]:
+        for format_name in [each for each in registry.formats_of(name) if each in bundle.formats] or [None]:
             try:
                 with refused(name, format_name or "", f" of {bundle.path}"):
-                    runtime = known_runtimes.open(bundle, name, format_name=format_name)
+                    runtime = registry.open(bundle, name, format_name=format_name)
                     rows += measure(runtime, cases, GOLDEN_BATCHES)
             except UnavailableError as error:
                 if runtimes is not None:

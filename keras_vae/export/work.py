@@ -1,13 +1,18 @@
-"""What every writer of a format is given."""
+"""The input of every writer of a format: one export."""
 
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
+import onnx
 
 from keras_vae.export.graphs import TracedGraph
+
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
+    from keras_vae.priors.base import FittedPrior
 
 OPSET = 18  # the newest that tf2onnx 1.17 writes; onnx converts from it to newer ones
 OPSETS = (13, 21)  # the oldest and the newest that can be chosen
@@ -15,7 +20,7 @@ OPSETS = (13, 21)  # the oldest and the newest that can be chosen
 
 @dataclasses.dataclass(frozen=True)
 class Work:
-    """One export: graphs to be written, and what is said of them.
+    """One export: graphs to be written, and the facts of their model.
 
     Args:
       graphs: traced.
@@ -28,12 +33,12 @@ class Work:
     """
 
     graphs: Sequence[TracedGraph]
-    model: Any
+    model: "VAE"
     facts: Mapping[str, str]
     opset: int = OPSET
-    prior: Any = None
+    prior: "FittedPrior | None" = None
     calibration: Mapping[str, Mapping[str, np.ndarray]] = dataclasses.field(default_factory=dict)
-    protos: dict[str, Any] = dataclasses.field(default_factory=dict)
+    protos: dict[str, onnx.ModelProto] = dataclasses.field(default_factory=dict)
 
     @property
     def files(self) -> list[TracedGraph]:

@@ -44,6 +44,7 @@ class AAE(VAE):
     """
 
     stochastic = False
+    has_sampler = False
     rejects = MappingProxyType({"beta": "It has no KL. ", "free_bits": "It has no KL. "})
     metric_names = ("fooling",)
 

@@ -22,6 +22,7 @@ class AE(VAE):
     """
 
     stochastic = False
+    has_sampler = False
     rejects = MappingProxyType({"beta": "It has no KL. ", "free_bits": "It has no KL. "})
 
     def prior(self, condition: Condition | None = None, training: bool = False) -> tfd.Distribution:

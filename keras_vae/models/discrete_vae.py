@@ -30,6 +30,7 @@ class DiscreteVAE(VAE):
     """
 
     analytic_kl = False
+    has_sampler = False
     rejects = MappingProxyType(
         {
             "latent_dim": "The latent is an array of integers, of shape code_shape. ",

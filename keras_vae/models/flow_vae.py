@@ -44,6 +44,7 @@ class FlowVAE(VAE):
     """
 
     analytic_kl = False
+    has_sampler = False
 
     def __init__(
         self, flow: str = "iaf", depth: int = 4, flow_hidden: Sequence[int] = (64, 64), **kwargs: Unpack[VAEArguments]

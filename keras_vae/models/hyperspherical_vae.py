@@ -33,6 +33,7 @@ class HypersphericalVAE(VAE):
     """
 
     latent_space = "directions"
+    has_sampler = False
     kl_axis = "total"
 
     def __init__(

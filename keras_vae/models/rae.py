@@ -37,6 +37,7 @@ class RAE(VAE):
     """
 
     stochastic = False
+    has_sampler = False
     rejects = MappingProxyType({"beta": "It has no KL. ", "free_bits": "It has no KL. "})
     metric_names = ("code_length", "regulariser")
 

@@ -28,6 +28,7 @@ class WAE(VAE):
     """
 
     stochastic = False
+    has_sampler = False
     rejects = MappingProxyType({"beta": "It has no KL. ", "free_bits": "It has no KL. "})
     metric_names = ("mmd",)
 

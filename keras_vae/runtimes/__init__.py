@@ -1,15 +1,12 @@
-"""What runs an exported bundle: one file a runtime, all with the same methods. `keras_vae.benchmarking` times them.
+"""The runtimes of an exported bundle: one file a runtime, all with the same methods.
 
-Nothing here imports TensorFlow except the runtimes that are TensorFlow, when they are opened.
+`keras_vae.benchmarking` times them. Nothing here imports TensorFlow but the runtimes that are TensorFlow, when they are
+opened.
 """
 
-import importlib
-from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from keras_vae import lazy
-from keras_vae.errors import UnavailableError, UserError
-from keras_vae.registry import choose
 
 if TYPE_CHECKING:
     from keras_vae.benchmarking.comparing import join as join
@@ -19,164 +16,13 @@ if TYPE_CHECKING:
     from keras_vae.benchmarking.rounds import benchmark_all as benchmark_all
     from keras_vae.benchmarking.tables import markdown as markdown
     from keras_vae.runtimes.base import Runtime as Runtime
-    from keras_vae.runtimes.bundle import Bundle
+    from keras_vae.runtimes.registry import KNOWN as KNOWN
+    from keras_vae.runtimes.registry import Installed as Installed
+    from keras_vae.runtimes.registry import Known as Known
+    from keras_vae.runtimes.registry import formats_of as formats_of
+    from keras_vae.runtimes.registry import held as held
+    from keras_vae.runtimes.registry import installed as installed
+    from keras_vae.runtimes.registry import names as names
+    from keras_vae.runtimes.registry import open as open
 
-
-class Known(NamedTuple):
-    """Where a runtime lives, and what it needs, so that listing runtimes imports none of them."""
-
-    home: str  # module and class
-    packages: tuple[str, ...]  # what to install; the first one's version is the runtime's
-    modules: tuple[str, ...]  # what it imports
-    formats: tuple[str, ...]  # of a bundle, the preferred one first
-    remedy: str
-    modes: tuple[str | None, ...] = (None,)  # ways to run, the usual one first
-    on_request: tuple[str, ...] = ()  # modes that are timed only if asked for
-
-
-_TENSORFLOW = "pip install keras-vae with its dependencies"
-KNOWN = {
-    "keras": Known(
-        "keras_model:KerasRuntime",
-        ("keras", "tensorflow"),
-        ("keras", "tensorflow", "tensorflow_probability"),
-        ("keras",),
-        _TENSORFLOW,
-        ("tf.function", "eager", "XLA"),
-    ),
-    "saved_model": Known(
-        "saved_model:SavedModelRuntime", ("tensorflow",), ("tensorflow",), ("saved_model",), _TENSORFLOW
-    ),
-    "onnxruntime": Known(
-        "onnx_runtime:OnnxRuntime",
-        ("onnxruntime",),
-        ("onnxruntime",),
-        ("onnx", "onnx_fp16", "onnx_int8"),
-        "pip install onnxruntime",
-    ),
-    "openvino": Known(
-        "openvino_runtime:OpenVinoRuntime",
-        ("openvino",),
-        ("openvino",),
-        ("openvino", "onnx"),
-        "pip install openvino",
-        (None, "bfloat16"),
-        ("bfloat16",),
-    ),
-    "litert": Known(
-        "litert_runtime:LiteRtRuntime",
-        ("ai-edge-litert",),
-        ("ai_edge_litert",),
-        ("litert",),
-        "pip install ai-edge-litert",
-    ),
-}
-
-
-class Installed(NamedTuple):
-    """Whether a runtime can be used here."""
-
-    version: str | None  # None: it cannot
-    reason: str | None  # why not, and what to do
-
-
-def names() -> list[str]:
-    """The runtimes that there are, installed or not."""
-    return list(KNOWN)
-
-
-def formats_of(name: str) -> tuple[str, ...]:
-    """The formats of a bundle that a runtime opens, the preferred one first."""
-    return choose("runtime", name, KNOWN).formats
-
-
-def held(bundle: "Bundle", name: str) -> list[str]:
-    """The formats of a bundle that a runtime opens, one for each precision, float32 first."""
-    chosen: dict[str, str] = {}
-    for each in formats_of(name):
-        if each in bundle.formats:
-            chosen.setdefault(bundle.precision_of(each), each)
-    return list(chosen.values())
-
-
-def installed() -> dict[str, Installed]:
-    """For every runtime, its version, or the reason why it cannot be used here. Imports none of them."""
-    found = {}
-    for name, known in KNOWN.items():
-        reason = _why_not(name)
-        found[name] = Installed(None if reason else _version(known.packages[0]), reason)
-    return found
-
-
-def open(
-    bundle: "Bundle | str | Path",
-    name: str,
-    threads: int | None = None,
-    format_name: str | None = None,
-    mode: str | None = None,
-) -> "Runtime":
-    """Open a bundle's graphs in a runtime. Its files are verified against their sha256 first.
-
-    Args:
-      bundle: its folder, or what `export` returned.
-      name: `"keras"`, `"saved_model"`, `"onnxruntime"`, `"openvino"` or `"litert"`.
-      threads: that compute one call; by default, every processor this process may use.
-      format_name: which of the bundle's formats; by default, the first of `formats_of(name)` that it holds.
-      mode: for `"keras"`: `"tf.function"`, `"eager"` or `"XLA"`; for `"openvino"`, `"bfloat16"`: faster where the
-        processor can, and off by 1e-3.
-
-    Raises:
-      UserError: an unknown runtime or mode, a folder that is no bundle, or threads that cannot be set any more.
-      UnavailableError: the runtime is not installed, or the bundle has no file for it.
-      CorruptFileError: a file is not the one that was exported.
-    """
-    from keras_vae.runtimes.bundle import read_bundle
-
-    known = choose("runtime", name, KNOWN)
-    bundle = read_bundle(bundle)
-    if mode is not None and mode not in known.modes:
-        modes = ", ".join(filter(None, known.modes)) or "none"
-        raise UserError(f"The runtime {name!r} has the modes: {modes}. Given: mode={mode!r}.")
-    found = [each for each in known.formats if each in bundle.formats and format_name in (None, each)]
-    if not found:
-        raise UnavailableError(
-            f"The runtime {name!r} opens the format {' or '.join(known.formats)}. Given: {bundle.path}, which holds "
-            f"{', '.join(bundle.formats)}. Export it again with --format {known.formats[0]}."
-        )
-    reason = _why_not(name)
-    if reason:
-        raise UnavailableError(reason)
-    module, _, class_name = known.home.partition(":")
-    try:
-        runtime = getattr(importlib.import_module(f"keras_vae.runtimes.{module}"), class_name)
-    except ImportError as error:
-        raise UnavailableError(
-            f"The runtime {name!r} is installed, and cannot be imported: {error}. {known.remedy}."
-        ) from error
-    return runtime(bundle, found[0], threads, mode or known.modes[0])
-
-
-__getattr__, __dir__, _ = lazy.attach(__name__)
-
-
-def _why_not(name: str) -> str | None:
-    """Why a runtime cannot be used here, and what to do; None: it can. Reading versions takes longer than opening."""
-    missing = [module for module in KNOWN[name].modules if not _is_there(module)]
-    if not missing:
-        return None
-    return f"The runtime {name!r} is not installed: there is no module {missing[0]}. Install it: {KNOWN[name].remedy}."
-
-
-def _is_there(module: str) -> bool:
-    from importlib.util import find_spec
-
-    return find_spec(module) is not None
-
-
-def _version(package: str) -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version(package)
-    except PackageNotFoundError:  # installed under another distribution's name, such as onnxruntime-gpu
-        return "unknown"
+__getattr__, __dir__, __all__ = lazy.attach(__name__)

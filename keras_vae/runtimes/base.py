@@ -3,26 +3,28 @@
 import abc
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_vae import checks
 from keras_vae.errors import UserError
-from keras_vae.runtimes.bundle import Bundle
-from keras_vae.types import Latent
+from keras_vae.runtimes.bundle import Bundle, example_shape
+from keras_vae.types import InputEntry
 
-# kind of input -> its check, of an array, what the bundle says of the input, and its name
-_CHECKS: dict[str, Callable[[Any, Mapping[str, Any], str], np.ndarray]] = {
-    "image": lambda array, spec, name: checks.check_images(array, spec["shape"][1:], name),
-    "tokens": lambda array, spec, name: checks.check_tokens(array, spec["shape"][1:], spec["classes"], name),
-    "code": lambda array, spec, name: checks.check_codes(array, spec["shape"][1:], name),
-    "level": lambda array, spec, name: checks.check_codes(array, spec["shape"][1:], name),
-    "index": lambda array, spec, name: checks.check_indices(array, spec["shape"][1:], spec["classes"], name),
-    "vector": lambda array, spec, name: checks.check_codes(array, spec["shape"][1:], name, "one vector an example"),
-    "noise": lambda array, spec, name: checks.check_codes(array, spec["shape"][1:], name),
-    "label": lambda array, spec, name: checks.check_labels(array, spec["classes"], name),
+Loaded = TypeVar("Loaded")  # a graph, ready to be called
+
+# kind of input -> its check, of an array, the input's entry in the bundle, and its name
+_CHECKS: dict[str, Callable[[object, InputEntry, str], np.ndarray]] = {
+    "image": lambda array, spec, name: checks.check_images(array, example_shape(spec), name),
+    "tokens": lambda array, spec, name: checks.check_tokens(array, example_shape(spec), spec.get("classes", 0), name),
+    "code": lambda array, spec, name: checks.check_codes(array, example_shape(spec), name),
+    "level": lambda array, spec, name: checks.check_codes(array, example_shape(spec), name),
+    "index": lambda array, spec, name: checks.check_indices(array, example_shape(spec), spec.get("classes", 0), name),
+    "vector": lambda array, spec, name: checks.check_codes(array, example_shape(spec), name, "one vector an example"),
+    "noise": lambda array, spec, name: checks.check_codes(array, example_shape(spec), name),
+    "label": lambda array, spec, name: checks.check_labels(array, spec.get("classes", 0), name),
 }
 
 
@@ -31,7 +33,7 @@ def available_processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class Runtime(abc.ABC):
+class Runtime(abc.ABC, Generic[Loaded]):
     """An opened bundle: `encode` and `decode` mean what they mean on the model, `run` gives every output of a graph.
 
     A runtime defines `load` and `call`. `settings` says how it is set up, in the runtime's own words where it
@@ -54,7 +56,7 @@ class Runtime(abc.ABC):
         self.settings |= self.setup(explicit=threads is not None)
         if not self.reads:
             bundle.verify(bundle.files_of(format_name))
-        self.graphs: dict[str, Any] = {}
+        self.graphs: dict[str, Loaded] = {}
         for graph, file in bundle.formats[format_name]["files"].items():
             self.graphs[graph] = self.load(graph, file)
 
@@ -63,30 +65,30 @@ class Runtime(abc.ABC):
         return {}
 
     @abc.abstractmethod
-    def load(self, graph: str, file: str) -> Any:
+    def load(self, graph: str, file: str) -> Loaded:
         """The graph in `file`, ready to be called."""
 
     @abc.abstractmethod
-    def call(self, loaded: Any, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    def call(self, loaded: Loaded, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         """Every output by name, for contiguous inputs of the right shape and dtype."""
 
-    def encode(self, x: ArrayLike, **further: Any) -> np.ndarray:
+    def encode(self, x: ArrayLike, **inputs: ArrayLike) -> np.ndarray:
         """The mean code of each image, `(batch, latent_dim)`, as `model.encode`.
 
         Raises:
           UserError: images of another shape, not finite, or outside [0, 1].
         """
-        return self._signature("encode", x, further)
+        return self._signature("encode", x, inputs)
 
-    def decode(self, z: Latent, **further: Any) -> np.ndarray:
+    def decode(self, z: ArrayLike, **inputs: ArrayLike) -> np.ndarray:
         """The likelihood's mean for each code, images `(batch, *image_shape)` in [0, 1], as `model.decode`.
 
         Raises:
           UserError: codes of another size, or not finite.
         """
-        return self._signature("decode", z, further)
+        return self._signature("decode", z, inputs)
 
-    def run(self, graph: str, inputs: Mapping[str, Any]) -> dict[str, np.ndarray]:
+    def run(self, graph: str, inputs: Mapping[str, ArrayLike]) -> dict[str, np.ndarray]:
         """All outputs of a graph by name, such as `run("decoder", {"z": z})["logits"]`.
 
         Raises:
@@ -113,13 +115,13 @@ class Runtime(abc.ABC):
             size=size or checks.BLOCK,
         )
 
-    def _signature(self, signature: str, first: Any, further: Mapping[str, Any]) -> np.ndarray:
+    def _signature(self, signature: str, first: ArrayLike, others: Mapping[str, ArrayLike]) -> np.ndarray:
         graph = self.bundle.graph_of(self.format_name, signature)
         if graph is None:
             raise UserError(f"{self.bundle.path} has no graph with the signature {signature!r}.")
-        described = self.bundle.graphs[graph]
-        return self.run(graph, {next(iter(described["inputs"])): first, **further})[described["result"]]
+        entry = self.bundle.graphs[graph]
+        return self.run(graph, {next(iter(entry["inputs"])): first, **others})[entry["result"]]
 
-    def _checked(self, name: str, array: Any, spec: Mapping[str, Any]) -> np.ndarray:
+    def _checked(self, name: str, array: object, spec: InputEntry) -> np.ndarray:
         checked = _CHECKS[spec["kind"]](array, spec, name)
         return np.ascontiguousarray(checked, spec["dtype"])

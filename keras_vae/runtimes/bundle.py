@@ -9,17 +9,69 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path, PurePosixPath
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 
 from keras_vae import files
 from keras_vae.errors import CorruptFileError, UserError
+from keras_vae.runtimes.notebooks import html_table
+from keras_vae.types import InputEntry
 
 MANIFEST, GOLDEN = "bundle.json", "golden.json"
 SCHEMA = "keras_vae.bundle/1"
 _KEYS = ("schema", "model", "preprocessing", "graphs", "formats", "files", "parity", "versions", "digest")
 _REPAIR = "Export the model again: keras-vae export NAME"
+
+
+class OutputEntry(TypedDict):
+    """An output of a graph in `bundle.json`."""
+
+    shape: list[int | None]
+    dtype: str
+    tolerance: str  # "absolute" or "relative"
+
+
+class GraphEntry(TypedDict):
+    """A graph in `bundle.json`."""
+
+    signature: str
+    result: str
+    inputs: dict[str, InputEntry]
+    outputs: dict[str, OutputEntry]
+
+
+class Quality(TypedDict):
+    """The cost of a precision, on `examples` examples: of Keras in float32, and the change from there."""
+
+    examples: int
+    reconstruction_error: float | None  # squared error an image, summed over pixels
+    reconstruction_change: float | None  # as a share of it
+    elbo: float | None  # nats, one sample
+    elbo_change: float | None
+    forced: NotRequired[bool]
+
+
+# A format in `bundle.json`; "with" is a keyword of Python.
+FormatEntry = TypedDict(
+    "FormatEntry",
+    {
+        "files": dict[str, str],  # graph -> its file or folder
+        "with": NotRequired[list[str]],  # suffixes of files that lie beside those, and are opened with them
+        "precision": NotRequired[str],  # float32 if it is missing
+        "opset": NotRequired[int],
+        "batch_dimension": NotRequired[str | None],
+        "quality": NotRequired[Quality],
+        "modes": NotRequired[dict[str, dict[str, Quality]]],
+    },
+)
+
+
+class FileEntry(TypedDict):
+    """A file in `bundle.json`."""
+
+    sha256: str
+    bytes: int
 
 
 class Parity(NamedTuple):
@@ -40,30 +92,46 @@ class Parity(NamedTuple):
         return self.max_error <= self.tolerance < float("inf")
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, repr=False)
 class Bundle:
     """An exported model.
 
     Args:
       path: its folder.
-      manifest: what `bundle.json` says: `model` (class, zoo_name, likelihood, latent_dim, prior, labels, image_shape),
-        `preprocessing`, `licences`, `batch` (None: any), `graphs` (inputs and outputs by name, with shape and dtype),
-        `limits` (graph -> output -> precision -> statistic -> how far from golden.json it may be),
-        `formats` (the file of each graph; the precision, and what it costs, where it is not float32), `latent` (the
-        prior, and what its codes of real images are like), `files` (sha256 and bytes), `parity` (one row a runtime,
-        graph, case, batch and output), `versions`.
+      manifest: the contents of `bundle.json`: `model` (class, zoo_name, likelihood, latent_dim, prior, labels,
+        image_shape), `preprocessing`, `licences`, `batch` (None: any), `graphs` (inputs and outputs by name, with
+        shape and dtype), `examples` (origin, licence, how many were measured on and how many calibrated; None: there
+        were none), `left_out` (what is missing without examples -> why), `limits` (graph -> output -> precision ->
+        statistic -> how far from golden.json it may be), `formats` (the file of each graph; the precision, and its
+        cost, where it is not float32), `latent` (the prior, and the statistics of the examples' codes), `files`
+        (sha256 and bytes), `parity` (one row a runtime, graph, case, batch and output), `versions`. Earlier
+        bundles have neither `examples` nor `left_out`.
     """
 
     path: Path
     manifest: Mapping[str, Any]
 
+    def __repr__(self) -> str:
+        model = self.manifest["model"]
+        return (
+            f"<Bundle of {model['zoo_name'] or model['class']} in {str(self.path)!r}: "
+            f"{', '.join(self.graphs)} in {', '.join(self.formats)}>"
+        )
+
+    def _repr_html_(self) -> str:
+        rows = [
+            [name, self.precision_of(name), ", ".join(entry["files"]), f"{self.size_of(name) / 1e6:.2f}"]
+            for name, entry in self.formats.items()
+        ]
+        return html_table(repr(self).strip("<>"), ["format", "precision", "graphs", "MB"], rows)
+
     @property
-    def graphs(self) -> dict[str, Any]:
+    def graphs(self) -> dict[str, GraphEntry]:
         """name -> its signature, inputs and outputs."""
         return self.manifest["graphs"]
 
     @property
-    def formats(self) -> dict[str, Any]:
+    def formats(self) -> dict[str, FormatEntry]:
         """format -> its files."""
         return self.manifest["formats"]
 
@@ -247,6 +315,11 @@ def _check_paths(path: Path, manifest: Mapping[str, Any]) -> None:
             )
 
 
+def example_shape(entry: InputEntry | OutputEntry) -> tuple[int, ...]:
+    """The shape of one example of an input or output, without the batch."""
+    return tuple(size for size in entry["shape"][1:] if size is not None)
+
+
 def digest(manifest: Mapping[str, Any]) -> str:
     """The SHA-256 of a manifest without its `digest`: it shows damage and edits, not a forger's work."""
     rest = {key: value for key, value in manifest.items() if key != "digest"}
@@ -261,7 +334,7 @@ def manifest_text(manifest: Mapping[str, Any]) -> str:
     return text.replace('"parity": []', f'"parity": [\n{rows}\n ]') + "\n"
 
 
-def fingerprints(folder: Path) -> dict[str, dict[str, Any]]:
+def fingerprints(folder: Path) -> dict[str, FileEntry]:
     """path -> sha256 and bytes, for every file below `folder`."""
     found = sorted(path for path in folder.rglob("*") if path.is_file())
     return {

@@ -1,7 +1,8 @@
 """An ONNX file may name other files of the computer that opens it. Refused, by reading the file without onnx."""
 
 from collections.abc import Iterator
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import NoReturn
 
 from keras_vae.errors import CorruptFileError
 
@@ -24,7 +25,7 @@ _VARINT, _EIGHT_BYTES, _COUNTED, _FOUR_BYTES = 0, 1, 2, 5
 _LONGEST = 5
 
 
-def refuse_external_data(content: bytes, path: Any) -> None:
+def refuse_external_data(content: bytes, path: str | Path) -> None:
     """Raise CorruptFileError if an ONNX file asks for weights in another file of the computer it is opened on.
 
     Every field on the way to a tensor is read as protobuf reads it, https://protobuf.dev/programming-guides/encoding/,
@@ -50,7 +51,7 @@ def refuse_external_data(content: bytes, path: Any) -> None:
                 left.append((holds[number], first, last))
 
 
-def _fields(content: bytes, place: int, end: int, path: Any) -> Iterator[tuple[int, int, int, int]]:
+def _fields(content: bytes, place: int, end: int, path: str | Path) -> Iterator[tuple[int, int, int, int]]:
     """Of each field of the message in `content[place:end]`: its number, its kind, and where its value lies."""
     while place < end:
         key, place = _number(content, place, end, _LONGEST, path)
@@ -69,7 +70,7 @@ def _fields(content: bytes, place: int, end: int, path: Any) -> Iterator[tuple[i
         yield number, kind, first, place
 
 
-def _number(content: bytes, place: int, end: int, longest: int, path: Any) -> tuple[int, int]:
+def _number(content: bytes, place: int, end: int, longest: int, path: str | Path) -> tuple[int, int]:
     """The varint at a place, and the place behind it."""
     value = 0
     for shift in range(longest):
@@ -85,7 +86,7 @@ def _number(content: bytes, place: int, end: int, longest: int, path: Any) -> tu
     _not_onnx(path, f"a number that is too long or cut off, at byte {place}")
 
 
-def _not_onnx(path: Any, given: str) -> NoReturn:
+def _not_onnx(path: str | Path, given: str) -> NoReturn:
     raise CorruptFileError(
         f"{path} must be an ONNX file as `keras-vae export` writes it. Given: {given}. Export the model again, and do "
         f"not open this file."

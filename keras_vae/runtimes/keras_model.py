@@ -1,17 +1,20 @@
 """Keras itself: the model rebuilt from the bundle's data, each graph a `tf.function`, with or without XLA, or eager."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from keras_vae.runtimes.base import Runtime
-from keras_vae.runtimes.saved_model import set_threads
+from keras_vae.runtimes.tensorflow_threads import set_threads
+from keras_vae.types import Graph, Tensors
+
+_Loaded = tuple[list[str], Callable[..., Tensors]]
 
 
-class KerasRuntime(Runtime):
-    """The graphs of `keras_vae.export.graphs`, run by TensorFlow from a live model."""
+class KerasRuntime(Runtime[_Loaded]):
+    """The graphs of `keras_vae.core.graphs`, run by TensorFlow from a live model."""
 
     name = "keras"
 
@@ -19,22 +22,25 @@ class KerasRuntime(Runtime):
         return {**set_threads(self.threads, explicit), "mode": self.mode}
 
     @cached_property
-    def _traced(self) -> dict[str, Any]:
-        from keras_vae.export.formats import keras_weights
-        from keras_vae.export.graphs import graphs_of, trace
+    def _model_graphs(self) -> dict[str, Graph]:
+        from keras_vae.core.graphs import graphs_of
+        from keras_vae.runtimes import keras_bundle
 
-        model, prior = keras_weights.read(self.bundle.path), keras_weights.read_prior(self.bundle.path)
-        graphs = graphs_of(model, "sampler" in self.bundle.graphs, prior)
-        return {graph.name: trace(graph) for graph in graphs}
+        model, prior = keras_bundle.read(self.bundle.path), keras_bundle.read_prior(self.bundle.path)
+        return {graph.name: graph for graph in graphs_of(model, "sampler" in self.bundle.graphs, prior)}
 
-    def load(self, graph: str, file: str) -> Any:
-        from keras_vae.export.graphs import compiled
+    def load(self, graph: str, file: str) -> _Loaded:
+        from keras_vae.core.graphs import compiled, tensor_specs
 
-        traced = self._traced[graph]
-        functions = {"eager": traced.graph.call, "XLA": compiled(traced.graph, jit_compile=True)}
-        return list(traced.graph.inputs), functions.get(str(self.mode), traced.concrete)
+        model_graph = self._model_graphs[graph]
+        names = list(model_graph.inputs)
+        if self.mode == "eager":
+            return names, model_graph.call
+        if self.mode == "XLA":
+            return names, compiled(model_graph, jit_compile=True)
+        return names, compiled(model_graph).get_concrete_function(*tensor_specs(model_graph))
 
-    def call(self, loaded: Any, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    def call(self, loaded: _Loaded, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         import tensorflow as tf
 
         names, function = loaded

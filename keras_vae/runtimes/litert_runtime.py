@@ -4,12 +4,14 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter
+from ai_edge_litert.interpreter import Interpreter, SignatureRunner
 
 from keras_vae.runtimes.base import Runtime
 
+_Loaded = tuple[Interpreter, SignatureRunner]
 
-class LiteRtRuntime(Runtime):
+
+class LiteRtRuntime(Runtime[_Loaded]):
     """An interpreter and its signature for each graph; a new batch size makes it plan its memory again."""
 
     name = "litert"
@@ -18,10 +20,10 @@ class LiteRtRuntime(Runtime):
     def setup(self, explicit: bool) -> dict[str, Any]:
         return {"delegate": "XNNPACK"}
 
-    def load(self, graph: str, file: str) -> Any:
+    def load(self, graph: str, file: str) -> _Loaded:
         interpreter = Interpreter(model_content=self.bundle.read(file), num_threads=self.threads)
         return interpreter, interpreter.get_signature_runner(self.bundle.graphs[graph]["signature"])
 
-    def call(self, loaded: Any, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    def call(self, loaded: _Loaded, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         _, signature = loaded
         return signature(**inputs)

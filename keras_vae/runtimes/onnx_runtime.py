@@ -13,7 +13,10 @@ from keras_vae.runtimes.external_data import refuse_external_data
 _SPINNING = "session.intra_op.allow_spinning"
 
 
-class OnnxRuntime(Runtime):
+_Loaded = tuple[onnxruntime.InferenceSession, list[str]]
+
+
+class OnnxRuntime(Runtime[_Loaded]):
     """An `onnxruntime.InferenceSession` for each graph."""
 
     name = "onnxruntime"
@@ -29,14 +32,14 @@ class OnnxRuntime(Runtime):
             "spinning": options.get_session_config_entry(_SPINNING) == "1",
         }
 
-    def load(self, graph: str, file: str) -> Any:
+    def load(self, graph: str, file: str) -> _Loaded:
         content = self.bundle.read(file)
         refuse_external_data(content, self.bundle.path / file)
         options = session_options(self.threads)
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         return session, [output.name for output in session.get_outputs()]
 
-    def call(self, loaded: Any, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    def call(self, loaded: _Loaded, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         session, names = loaded
         return dict(zip(names, session.run(names, dict(inputs)), strict=True))
 

@@ -12,7 +12,10 @@ from keras_vae.runtimes.external_data import refuse_external_data
 _PRECISIONS = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}
 
 
-class OpenVinoRuntime(Runtime):
+_Loaded = tuple[openvino.InferRequest, list[str]]
+
+
+class OpenVinoRuntime(Runtime[_Loaded]):
     """A compiled model for each graph, each with one inference request that is used again."""
 
     name = "openvino"
@@ -28,7 +31,7 @@ class OpenVinoRuntime(Runtime):
         self._core = openvino.Core()
         return {}
 
-    def load(self, graph: str, file: str) -> Any:
+    def load(self, graph: str, file: str) -> _Loaded:
         if file.endswith(".onnx"):
             content = self.bundle.read(file)
             refuse_external_data(content, self.bundle.path / file)
@@ -44,11 +47,11 @@ class OpenVinoRuntime(Runtime):
             "hint": str(compiled.get_property("PERFORMANCE_HINT")),
             "precision": _PRECISIONS.get(precision, precision),
         }
-        wanted = self.bundle.graphs[graph]["outputs"]
-        names = [next(name for name in output.get_names() if name in wanted) for output in compiled.outputs]
+        described = self.bundle.graphs[graph]["outputs"]
+        names = [next(name for name in output.get_names() if name in described) for output in compiled.outputs]
         return compiled.create_infer_request(), names
 
-    def call(self, loaded: Any, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    def call(self, loaded: _Loaded, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         request, names = loaded
         outputs = request.infer(dict(inputs), share_inputs=True)
-        return {name: outputs[place] for place, name in enumerate(names)}
+        return {name: outputs[index] for index, name in enumerate(names)}

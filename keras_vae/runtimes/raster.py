@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_vae.errors import UserError
+from keras_vae.runtimes.bundle import example_shape
 
 if TYPE_CHECKING:
     from keras_vae.runtimes.base import Runtime
@@ -33,17 +34,17 @@ def draw_codes(runtime: "Runtime", count: int, choose: Choose) -> np.ndarray:
             f"with export(model, folder, prior=...), in float32."
         )
     row, step = (runtime.bundle.graphs[name]["inputs"] for name in ("prior_row", "prior_step"))
-    width, nothing = row["last_row"]["shape"][1], step["last"]["classes"] - 1
-    shape = runtime.bundle.graphs["prior_sampler"]["outputs"]["codes"]["shape"][1:]
+    (width,), nothing = example_shape(row["last_row"]), step["last"].get("classes", 0) - 1
+    shape = example_shape(runtime.bundle.graphs["prior_sampler"]["outputs"]["codes"])
     grid = np.zeros((count, int(np.prod(shape)) // width, width), "int32")
-    last_row, rows = np.full((count, width), nothing), np.zeros((count, *row["rows"]["shape"][1:]), "float32")
-    for place_of_row, drawn in enumerate(np.moveaxis(grid, 1, 0)):
-        given = runtime.run("prior_row", {"last_row": last_row, "rows": rows})
-        last, left = np.full(count, nothing), np.zeros((count, *step["left"]["shape"][1:]), "float32")
+    last_row, rows = np.full((count, width), nothing), np.zeros((count, *example_shape(row["rows"])), "float32")
+    for row_number, drawn in enumerate(np.moveaxis(grid, 1, 0)):
+        of_row = runtime.run("prior_row", {"last_row": last_row, "rows": rows})
+        last, left = np.full(count, nothing), np.zeros((count, *example_shape(step["left"])), "float32")
         for column in range(width):
-            inputs = {"last": last, "above": given["above"][:, column], "left": left}
+            inputs = {"last": last, "above": of_row["above"][:, column], "left": left}
             outputs = runtime.run("prior_step", inputs)
-            last = drawn[:, column] = choose(outputs["logits"], place_of_row * width + column)
+            last = drawn[:, column] = choose(outputs["logits"], row_number * width + column)
             left = outputs["next_left"]
-        last_row, rows = drawn, given["next_rows"]
+        last_row, rows = drawn, of_row["next_rows"]
     return grid.reshape(count, *shape)

@@ -1,7 +1,7 @@
 """TensorFlow's SavedModel, loaded without Keras: the signatures encode, decode and reconstruct."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -10,8 +10,10 @@ import numpy as np
 from keras_vae.errors import UserError
 from keras_vae.runtimes.base import Runtime, available_processors
 
+_Loaded = Callable[..., Mapping[str, Any]]
 
-class SavedModelRuntime(Runtime):
+
+class SavedModelRuntime(Runtime[_Loaded]):
     """What TensorFlow Serving runs."""
 
     name = "saved_model"
@@ -26,10 +28,10 @@ class SavedModelRuntime(Runtime):
         folder = next(iter(self.bundle.formats[self.format_name]["files"].values()))
         return tf.saved_model.load(str(self.bundle.path / folder))
 
-    def load(self, graph: str, file: str) -> Any:
+    def load(self, graph: str, file: str) -> _Loaded:
         return self._model.signatures[self.bundle.graphs[graph]["signature"]]
 
-    def call(self, loaded: Any, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    def call(self, loaded: _Loaded, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
         import tensorflow as tf
 
         outputs = loaded(**{name: tf.constant(array) for name, array in inputs.items()})

@@ -60,7 +60,7 @@ def condition_of(model: "VAE", examples: Examples) -> np.ndarray | None:
 
 
 def export_examples(recipe: recipes.Recipe, conditional: bool) -> types.Examples:
-    """Return the examples of `examples_of` with their origin and licence, as `keras_vae.export.export` takes them.
+    """The examples of `examples_of` with their origin and licence, as `keras_vae.export.export` takes them.
 
     Args:
       recipe: of the model.

@@ -12,6 +12,7 @@ import pytest
 from keras_vae import runtimes
 from keras_vae.benchmarking import machine, rounds, rows, tables, workers
 from keras_vae.errors import UserError
+from keras_vae.runtimes import registry
 from tests.export.bundles import bundle_of, copied
 
 SHORT = {"batch_sizes": (1, 8), "rounds": 2, "calls": 40, "seconds": 0.001, "threads": 1, "cold_starts": 2}
@@ -77,8 +78,8 @@ def test_summary_against_hand_computed_figures():
 
 
 def test_a_runtime_that_is_not_installed_is_a_row(monkeypatch):
-    there = runtimes._is_there
-    monkeypatch.setattr(runtimes, "_is_there", lambda module: module != "openvino" and there(module))
+    there = registry._is_there
+    monkeypatch.setattr(registry, "_is_there", lambda module: module != "openvino" and there(module))
     row = rows_of(runtimes.benchmark(bundle_of("colour"), runtimes=["openvino"], **SHORT))["openvino"]
     assert row["status"] == "unavailable" and "pip install openvino" in row["reason"]
 

@@ -11,12 +11,14 @@ from keras_vae.errors import UserError
 from keras_vae.export import export
 from tests.benchmarking.test_benchmark import SHORT
 from tests.export.bundles import bundle_of, model_of
+from tests.toys import grey
 
 
 @pytest.fixture(scope="module")
 def reduced(tmp_path_factory):
     folder = tmp_path_factory.mktemp("reduced") / "out"
-    return export(model_of("colour"), folder, ("onnx", "onnx_fp16", "onnx_int8", "keras"), force=True)
+    formats = ("onnx", "onnx_fp16", "onnx_int8", "keras")
+    return export(model_of("colour"), folder, formats, grey(200, (8, 8, 3)), force=True)
 
 
 @pytest.fixture(scope="module")
@@ -188,20 +190,20 @@ def test_recommendation(rows, latency, throughput):
 def test_what_is_ruined_is_named_and_recommended_only_if_asked():
     ruined = {"rows": [fake("a", 9, 9), fake("b", 1, 1e6, "int8", quality(-4.0, 0.1))]}
     chosen = runtimes.recommend(ruined, "latency")
-    assert chosen["excluded"] == {"b (int8)": "loses 4.00 nats of test ELBO and 10.0% of reconstruction error"}
+    assert chosen["excluded"] == {"b (int8)": "loses 4.00 nats of ELBO and 10.0% of reconstruction error"}
     assert comparing.sentence(chosen).endswith(
-        "Not b (int8), which loses 4.00 nats of test ELBO and 10.0% of reconstruction error."
+        "Not b (int8), which loses 4.00 nats of ELBO and 10.0% of reconstruction error."
     )
     asked = runtimes.recommend(ruined, "latency", any_quality=True)
     assert asked["encode"]["runtime"] == "b" and asked["encode"]["quality"] == quality(-4.0, 0.1)
-    assert "int8, which loses 4.00 nats of test ELBO and 10.0% of reconstruction error: " in comparing.sentence(asked)
+    assert "int8, which loses 4.00 nats of ELBO and 10.0% of reconstruction error: " in comparing.sentence(asked)
     with pytest.raises(UserError, match=r"nothing to recommend: b \(int8\) loses 4.00 nats"):
         runtimes.recommend({"rows": ruined["rows"][1:]}, "latency")
 
 
 def test_a_loss_of_nothing_has_no_sign():
     chosen = runtimes.recommend({"rows": [fake("b", 1, 1, "int8", quality(0.001, -0.0001))]}, "latency")
-    assert "int8, which loses 0.00 nats of test ELBO and 0.0% of reconstruction error: " in comparing.sentence(chosen)
+    assert "int8, which loses 0.00 nats of ELBO and 0.0% of reconstruction error: " in comparing.sentence(chosen)
 
 
 def test_recommendations_of_several_bundles_survive():

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from keras_vae import export, runtimes
-from keras_vae.export.graphs import graphs_of, trace
+from keras_vae.core.graphs import graphs_of
+from keras_vae.export.graphs import trace
 from keras_vae.export.quality import measure_quality
 from tests.conformance.cases import every_model_slowly, examples, labels, make
 

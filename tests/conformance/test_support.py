@@ -8,12 +8,12 @@ import re
 import pytest
 
 from keras_vae import export, runtimes
+from keras_vae.core.graphs import graphs_of
 from keras_vae.errors import ExportError
 from keras_vae.export import formats, support
-from keras_vae.export.graphs import graphs_of
 from keras_vae.export.parity import BATCHES
 from keras_vae.models import MODELS
-from tests.conformance.cases import CASES, every_model, make
+from tests.conformance.cases import CASES, every_model, examples, labels, make
 
 
 @pytest.mark.slow
@@ -23,8 +23,10 @@ def test_every_claim_is_proven(name, tmp_path):
     claimed = {(cell.format, cell.runtime) for cell in support.cells([name])}
     absent = {runtime for _, runtime in claimed if not runtimes.installed()[runtime].version}
     assert not absent, "a claim can be proven only where its runtime is installed"
-    sampler = name not in support.WITHOUT_SAMPLER
-    bundle = export.export(make(name), tmp_path / "bundle", sorted({each for each, _ in claimed}), sampler=sampler)
+    sampler = MODELS[name].has_sampler
+    model = make(name)
+    real = export.Examples(examples(model), labels(model), origin="the conformance tests")
+    bundle = export.export(model, tmp_path / "bundle", sorted({each for each, _ in claimed}), real, sampler=sampler)
     assert {(row.format, row.runtime) for row in bundle.parity} == claimed
     graphs = {graph for graph in bundle.graphs if graph in bundle.formats["onnx"]["files"]}
     assert ("sampler" in graphs) == sampler
@@ -53,7 +55,7 @@ def test_without_what_a_cell_needs_the_error_names_the_op_and_the_remedy(name, f
 
 @pytest.mark.parametrize("model", sorted(MODELS))
 def test_a_sampler_is_what_the_table_says(model):
-    if model in support.WITHOUT_SAMPLER:
+    if not MODELS[model].has_sampler:
         with pytest.raises(ExportError, match=r"A sampler draws from the Gaussian.*Leave the sampler out"):
             graphs_of(make(model), sampler=True)
     else:
@@ -65,7 +67,7 @@ def test_every_model_and_format_is_in_the_table():
     cells = support.cells(MODELS)
     assert {cell.model for cell in cells} == set(MODELS) and {cell.format for cell in cells} == set(formats.FORMATS)
     assert {cell.runtime for cell in cells} == set(runtimes.names())
-    assert {name for name, _ in support.NEEDS} | support.WITHOUT_SAMPLER <= set(MODELS)
+    assert {name for name, _ in support.NEEDS} <= set(MODELS)
 
 
 def test_the_table_says_what_the_cells_say():
@@ -76,7 +78,7 @@ def test_the_table_says_what_the_cells_say():
     assert set(rows) == set(MODELS)
     for name, row in rows.items():
         words = [word.strip() for word in row]
-        assert words[-1] == ("no" if name in support.WITHOUT_SAMPLER else "yes")
+        assert words[-1] == ("yes" if MODELS[name].has_sampler else "no")
         for cell in support.cells([name]):
             said = words[[title.split(":")[0] for title in columns].index(cell.format) - 1]
             assert said == ("yes" if cell.need is None else f"yes {cell.need.words}")

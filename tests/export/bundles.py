@@ -9,7 +9,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_vae.export import Bundle, export
+from keras_vae import data
+from keras_vae.export import Bundle, Examples, export
 from keras_vae.models import VAE, BetaVAE
 
 DENSE = {"name": "mlp", "hidden": (16,), "batch_norm": True}
@@ -58,9 +59,19 @@ def model_of(kind: str) -> Any:
 
 
 @functools.cache
+def digits(kind: str, count: int = 2048) -> Examples | None:
+    """Test digits of MNIST for the models that take them, binary for the Bernoulli; None for the one of colour."""
+    if kind == "colour":
+        return None
+    binarize = "static" if kind == "mlp" else None
+    batch = next(iter(data.load("mnist", f"test[:{count}]", binarize, batch_size=count).as_numpy_iterator()))
+    return Examples(batch["x"], origin=f"the first {count} test digits", licence="CC-BY-SA-3.0", labels=batch["y"])
+
+
+@functools.cache
 def bundle_of(kind: str) -> Bundle:
     """Do not change its files: `copied` is for that."""
-    return export(model_of(kind), Path(_folder()) / kind, KINDS[kind][2])
+    return export(model_of(kind), Path(_folder()) / kind, KINDS[kind][2], digits(kind))
 
 
 def copied(kind: str, folder: Path) -> Path:

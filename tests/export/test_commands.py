@@ -2,11 +2,13 @@
 
 import json
 
+import numpy as np
 import pytest
 
 from keras_vae import cli, zoo
 from keras_vae.errors import ExportError, UserError
 from tests.export.bundles import bundle_of, copied, model_of
+from tests.toys import grey
 
 
 def run(capsys, *words):
@@ -28,7 +30,11 @@ def loading(monkeypatch):
 def test_export_prints_the_differences(loading, tmp_path, capsys):
     status, out, _ = run(capsys, "export", "a_model", tmp_path / "out", "--format", "onnx")
     assert status == 0
-    assert "Largest difference from Keras, on random images of shape 8x8x3" in " ".join(out.split())
+    out = " ".join(out.split())
+    assert "Largest difference from Keras, on inputs that were generated in the likelihood's support" in out
+    assert (
+        "Left out: quality, as what a reduced precision costs is measured on examples, and the export had none." in out
+    )
     assert "encoder.log_var" in out and "onnxruntime (onnx)" in out and "all within tolerance" in out
     assert (tmp_path / "out" / "decoder.onnx").is_file()
 
@@ -50,11 +56,19 @@ def test_export_refuses_a_foreign_folder_before_loading(monkeypatch, tmp_path, c
 
 
 def test_export_of_a_reduced_precision_says_what_it_costs(loading, tmp_path, capsys):
+    np.save(tmp_path / "x.npy", grey(40, (8, 8, 3)))
     words = ["export", "a_model", tmp_path / "out", "-f", "onnx", "-f", "onnx_int8", "--force", "--opset", 17]
-    status, out, _ = run(capsys, *words)
+    status, out, err = run(capsys, *words)
+    assert status == 1 and not out and "--examples FILE.npy" in err and not (tmp_path / "out").exists()
+    status, out, _ = run(capsys, *words, "--examples", tmp_path / "x.npy")
     assert status == 0
     out = " ".join(out.split())
-    assert "onnx_int8: 0.01 MB, test ELBO " in out and "reconstruction error" in out and "on 1000 examples." in out
+    assert "onnx_int8: 0.01 MB, ELBO " in out and "reconstruction error" in out and "on 20 examples." in out
+    assert "Largest difference from Keras, on the file x.npy" in out and "Left out" not in out
+    status, _, err = run(capsys, *words, "--examples", tmp_path / "x.npy", "--labels", tmp_path / "x.npy")
+    assert status == 1 and "takes no condition" in err
+    status, _, err = run(capsys, *words, "--labels", tmp_path / "x.npy")
+    assert status == 1 and "--labels are the conditions of --examples" in err
 
 
 @pytest.fixture
@@ -116,7 +130,10 @@ def test_export_all_succeeds(two_models, monkeypatch, tmp_path, capsys):
     assert status == 0 and (tmp_path / "fine" / "bundle.json").is_file()
 
 
-@pytest.mark.parametrize("words", [[], ["a_model"], ["a_model", "out", "--output", "out"], ["a_model", "--all"]])
+@pytest.mark.parametrize(
+    "words",
+    [[], ["a_model"], ["a_model", "out", "--output", "out"], ["a_model", "--all"], ["--all", "--examples", "x"]],
+)
 def test_export_of_nothing_in_particular(words, capsys):
     status, _, err = run(capsys, "export", *words)
     assert status == 1 and err.count("\n") == 1 and "--all" in err

@@ -12,11 +12,12 @@ import tensorflow as tf
 
 from keras_vae import data
 from keras_vae.errors import ExportError, UserError
-from keras_vae.export import export, read_bundle
-from keras_vae.export.formats import FORMATS, keras_weights
+from keras_vae.export import Examples, export, read_bundle
+from keras_vae.export.formats import FORMATS
 from keras_vae.export.work import Work
 from keras_vae.models import VAE
-from tests.export.bundles import ALL, DENSE, KINDS, REDUCED, bundle_of, model_of, stirred
+from keras_vae.runtimes import keras_bundle
+from tests.export.bundles import ALL, DENSE, KINDS, REDUCED, bundle_of, digits, model_of, stirred
 
 
 @pytest.fixture(params=["mlp", "conv"])
@@ -141,7 +142,7 @@ def test_golden_holds_what_the_model_gives(kind):
 
 def test_same_weights_give_the_same_onnx_bytes(tmp_path):
     # In one process, after other exports: the counters that number names have moved on.
-    again = export(model_of("mlp"), tmp_path / "again", ("onnx",))
+    again = export(model_of("mlp"), tmp_path / "again", ("onnx",), digits("mlp"))
     for name in ("encoder.onnx", "decoder.onnx", "golden.json"):
         assert again.manifest["files"][name] == bundle_of("mlp").manifest["files"][name]
 
@@ -201,9 +202,9 @@ def test_normalisations_have_the_operator_where_the_opset_does(layer, shape, ops
     np.testing.assert_allclose(session.run(["mean"], {"x": x})[0], layer(x), atol=2e-6)
 
 
-def test_images_of_another_shape_are_random_and_said_so():
+def test_without_examples_inputs_are_generated_and_said_to_be():
     bundle = bundle_of("colour")
-    assert "random images of shape 8x8x3" in bundle.manifest["parity_inputs"]
+    assert "generated" in bundle.manifest["parity_inputs"]
     assert bundle.golden()["encoder"]["inputs"]["x"].shape == (16, 8, 8, 3)
     assert "test digits" in bundle_of("mlp").manifest["parity_inputs"]
 
@@ -238,7 +239,7 @@ def test_keras_format_is_data(tmp_path):
     folder = bundle_of("mlp").path
     config = json.loads((folder / "keras" / "config.json").read_text())
     assert config["class"] == "BetaVAE" and config["config"]["latent_dim"] == 3
-    again = keras_weights.read(folder)
+    again = keras_bundle.read(folder)
     for mine, theirs in zip(again.get_weights(), model_of("mlp").get_weights(), strict=True):
         np.testing.assert_array_equal(mine, theirs)
 
@@ -257,7 +258,7 @@ def test_keras_configuration_never_names_a_class(tmp_path):
     evil = {"class": "VAE", "config": {"encoder": {"class_name": "Lambda", "config": {"function": "os.system"}}}}
     (tmp_path / "keras" / "config.json").write_text(json.dumps(evil))
     with pytest.raises(UserError, match="plain arguments"):
-        keras_weights.read(tmp_path)
+        keras_bundle.read(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -270,14 +271,20 @@ def test_unknown_formats(formats, message, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_licences_are_of_the_examples_too():
+def test_words_have_the_alphabet_and_licence_of_their_examples():
+    """A vocabulary of 27 tokens may be another alphabet: only who gives the examples knows."""
+    from keras_vae.export.examples import checked_examples
     from keras_vae.export.facts import facts_of
     from keras_vae.models import SequenceVAE
 
     small = {"encoder": {"name": "gru", "units": 3}, "decoder": {"name": "gru", "units": 3}, "latent_dim": 2}
-    of_words, of_nothing = (SequenceVAE(length=n, vocabulary_size=k, **small) for n, k in ((16, 27), (5, 4)))
-    assert facts_of(of_words)["licences"]["images"] == "LicenseRef-SCOWL"
-    assert facts_of(of_nothing)["licences"]["images"] is None
+    model = SequenceVAE(length=16, vocabulary_size=27, **small)
+    x = data.load_arrays("words", "test[:4]")
+    real = checked_examples(model, Examples(x, licence="LicenseRef-SCOWL", alphabet=data.words.ALPHABET))
+    described = facts_of(model, None, real)
+    assert described["licences"]["images"] == "LicenseRef-SCOWL"
+    assert described["preprocessing"]["alphabet"] == data.words.ALPHABET
+    assert facts_of(model)["licences"]["images"] is None and "alphabet" not in facts_of(model)["preprocessing"]
 
 
 def test_a_graph_that_is_not_the_model_is_refused(tmp_path):

@@ -13,6 +13,7 @@ from keras_vae.errors import ExportError, UnavailableError, UserError
 from keras_vae.export import export
 from keras_vae.export.formats import FORMATS
 from keras_vae.models import VAE
+from keras_vae.runtimes import registry
 from tests.export.bundles import ALL, DENSE, model_of
 
 SMALL = {"image_shape": (4, 4, 1), "latent_dim": 2, "encoder": {"name": "mlp", "hidden": (4,)}}
@@ -179,10 +180,9 @@ def test_a_bundle_is_replaced_whole(small, tmp_path):
 
 
 def test_a_format_that_nothing_here_can_prove_is_refused(small, tmp_path, monkeypatch):
-    from keras_vae import runtimes
 
-    there = runtimes._is_there
-    monkeypatch.setattr(runtimes, "_is_there", lambda module: module != "ai_edge_litert" and there(module))
+    there = registry._is_there
+    monkeypatch.setattr(registry, "_is_there", lambda module: module != "ai_edge_litert" and there(module))
     with pytest.raises(UnavailableError, match=r"only if a runtime here can prove it.*pip install ai-edge-litert"):
         export(small, tmp_path / "out", ("onnx", "litert"))
     assert not list(tmp_path.iterdir())

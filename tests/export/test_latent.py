@@ -19,7 +19,7 @@ TOY = {"image_shape": SHAPE, "encoder": mlp(), "decoder": mlp(), "seed": 3}
 
 def test_facts_are_those_of_the_codes():
     model, x = stirred(VAE(**TOY, latent_dim=3)), binary(20)
-    facts = latent_facts(model, x)
+    facts = latent_facts(model, {"x": x})
     codes = model.encode(x)
     # Four digits are kept.
     np.testing.assert_allclose(facts["codes"]["z"]["mean"], codes.mean(axis=0), rtol=1e-3, atol=1e-5)
@@ -36,7 +36,7 @@ def test_a_learned_prior_has_a_row_for_each_class():
     np.testing.assert_allclose(prior["scale"], inner.scale, rtol=1e-3)
     assert np.shape(prior["mean"]) == (3, 2) and np.ptp(prior["mean"], axis=0).min() > 0
     labels = np.array([0, 1, 2, 0, 1, 2], "int32")
-    facts = latent_facts(model, binary(6), labels)
+    facts = latent_facts(model, {"x": binary(6), "condition": labels})
     np.testing.assert_allclose(facts["codes"]["z"]["kl"], kl_per_dimension(model, binary(6), labels), rtol=1e-3)
 
 
@@ -66,7 +66,8 @@ def test_a_mixture_has_a_row_for_each_component():
 def test_a_prior_is_called_what_it_is(model, prior, has_kl):
     model = model()
     spec = model.condition_spec()
-    facts = latent_facts(model, binary(4), np.zeros((4, *spec.shape), spec.dtype) if spec else None)
+    conditions = {name: np.zeros((4, *one.shape), one.dtype) for name, one in spec.items()}
+    facts = latent_facts(model, {"x": binary(4)} | conditions)
     assert facts["prior"]["name"] == prior
     real = {name: given.shape[0] for name, given in model.latent_spec().items() if given.kind != "index"}
     assert {name: len(part["mean"]) for name, part in facts["codes"].items()} == real
@@ -75,8 +76,8 @@ def test_a_prior_is_called_what_it_is(model, prior, has_kl):
 
 def test_a_bundle_holds_them_and_the_digits_classes():
     bundle = bundle_of("mlp")
-    images = data.load_arrays("mnist", "test[:64]", binarize="static")
-    assert bundle.manifest["latent"] == latent_facts(model_of("mlp"), images)
+    images = data.load_arrays("mnist", "test[:1000]", binarize="static")
+    assert bundle.manifest["latent"] == latent_facts(model_of("mlp"), {"x": images})
     golden = json.loads(bundle.read("golden.json"))
     assert golden["labels"] == next(iter(data.load("mnist", "test[:16]").as_numpy_iterator()))["y"].tolist()
     assert "labels" not in json.loads(bundle_of("colour").read("golden.json"))

@@ -31,7 +31,7 @@ def test_opset_is_the_one_asked_for(opset, tmp_path):
     bundle = export(model_of("colour"), tmp_path / "out", "onnx", opset=opset)
     for name in ("encoder.onnx", "decoder.onnx"):
         assert {each.domain: each.version for each in onnx.load(bundle.path / name).opset_import}[""] == opset
-    assert bundle.formats["onnx"]["opset"] == opset
+    assert bundle.manifest["formats"]["onnx"]["opset"] == opset
 
 
 @pytest.mark.parametrize("opset", [12, 22, True, "18"])
@@ -150,7 +150,8 @@ for waste in range(int(sys.argv[2])):
     VAE(image_shape=(4, 4, 1), latent_dim=2)  # moves the counters that number names
 convolutions = {"name": "conv", "filters": (4, 8), "dense": 8}
 model = VAE(latent_dim=3, encoder=convolutions, decoder={"name": "mlp", "hidden": (8,)})
-bundle = export(model, sys.argv[1], ("onnx", "onnx_fp16", "onnx_int8"), force=True, sampler=True)
+x = (np.random.default_rng(0).random((20, 28, 28, 1)) < 0.3).astype("float32")
+bundle = export(model, sys.argv[1], ("onnx", "onnx_fp16", "onnx_int8"), x, force=True, sampler=True)
 gru = {"name": "gru", "units": 6, "embedding_dim": 3}  # which is a loop
 words = SequenceVAE(length=5, vocabulary_size=4, latent_dim=2, encoder=gru, decoder=gru, seed=3)
 words = export(words, sys.argv[1] + "-words", ("onnx", "onnx_fp16", "openvino"))

@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from keras_vae import export, runtimes, zoo
+from keras_vae.core.graphs import graphs_of
 from keras_vae.errors import ExportError, UserError
 from keras_vae.export.formats import onnx_file
-from keras_vae.export.graphs import graphs_of, trace
+from keras_vae.export.graphs import trace
 from keras_vae.export.work import Work
 from keras_vae.models import VQVAE
 from keras_vae.priors import AutoregressivePrior, MixturePrior

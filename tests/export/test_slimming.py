@@ -98,41 +98,6 @@ def test_a_shape_whose_open_part_is_more_than_one_size_stays():
     assert "Concat" in types(slimmed(model_of(nodes, weights)))
 
 
-def test_a_reshape_of_a_reshape_is_the_second():
-    nodes = [node("Reshape", "x first", "flat"), node("Reshape", "flat second", "y")]
-    thin = slimmed(model_of(nodes, {"first": np.array([-1, 24]), "second": np.array([-1, 4, 6])}))
-    assert types(thin) == ["Reshape"] and thin.graph.node[0].input[0] == "x"
-
-
-def test_a_reshape_that_copies_a_size_of_the_first_stays():
-    nodes = [node("Reshape", "x first", "flat"), node("Reshape", "flat second", "y")]
-    thin = slimmed(model_of(nodes, {"first": np.array([-1, 6]), "second": np.array([0, 2, 3])}))
-    assert types(thin) == ["Reshape", "Reshape"]
-
-
-def test_a_first_reshape_that_others_read_stays_for_them():
-    nodes = [node("Reshape", "x first", "flat"), node("Reshape", "flat second", "y"), node("Exp", "flat", "w")]
-    shapes = {"first": np.array([-1, 24]), "second": np.array([-1, 4, 6])}
-    assert sorted(types(slimmed(model_of(nodes, shapes, outputs=("y", "w"))))) == ["Exp", "Reshape", "Reshape"]
-
-
-@pytest.mark.parametrize(
-    ("first", "second", "left"),
-    [
-        ([0, 3, 1, 2], [0, 2, 3, 1], ["Exp"]),  # they undo each other
-        ([0, 3, 1, 2], [0, 3, 1, 2], ["Transpose", "Exp"]),
-        ([0, 2, 3, 1], [0, 1, 3, 2], ["Transpose", "Exp"]),
-    ],
-)
-def test_two_transposes_are_one_or_none(first, second, left):
-    nodes = [
-        node("Transpose", "x", "turned", perm=first),
-        node("Transpose", "turned", "again", perm=second),
-        node("Exp", "again", "y"),
-    ]
-    assert types(slimmed(model_of(nodes))) == left
-
-
 def test_identities_go_and_the_name_of_an_output_stays():
     nodes = [node("Identity", "x", "same"), node("Exp", "same", "large"), node("Identity", "large", "y")]
     thin = slimmed(model_of(nodes))
@@ -160,44 +125,6 @@ def test_what_only_a_loops_body_reads_stays():
     ]
     thin = slimmed(model_of(nodes, {"outer": np.array(2.0, "float32"), "times": np.array(3)}))
     assert types(thin) == ["Loop"]
-
-
-@pytest.mark.parametrize("function", ["Sigmoid", "Relu"])
-def test_transposes_go_on_past_what_is_done_to_each_number(function):
-    """x f(x) between two convolutions, as channels last, and added to what came before: no transpose is left."""
-    nodes = [
-        node("Exp", "x", "first"),
-        node("Transpose", "first", "turned", perm=[0, 2, 3, 1]),
-        node(function, "turned", "gate"),
-        node("Mul", "turned gate", "gated"),
-        node("Add", "gated half", "moved"),
-        node("Add", "moved turned", "sum"),
-        node("Transpose", "sum", "back", perm=[0, 3, 1, 2]),
-        node("Exp", "back", "y"),
-    ]
-    thin = slimmed(model_of(nodes, {"half": np.array(0.5, "float32")}))
-    assert types(thin) == ["Exp", function, "Mul", "Add", "Add", "Exp"]
-
-
-def test_a_transpose_stays_before_one_number_a_channel():
-    nodes = [node("Transpose", "x", "turned", perm=[0, 2, 3, 1]), node("Add", "turned row", "y")]
-    assert types(slimmed(model_of(nodes, {"row": np.arange(2, dtype="float32")}))) == ["Transpose", "Add"]
-
-
-def test_a_transpose_that_is_an_output_stays_where_it_is():
-    nodes = [node("Transpose", "x", "w", perm=[0, 2, 3, 1]), node("Sigmoid", "w", "s"), node("Exp", "s", "y")]
-    assert types(slimmed(model_of(nodes, outputs=("y", "w")))) == ["Transpose", "Sigmoid", "Exp"]
-
-
-def test_tensors_transposed_in_two_ways_are_added_as_they_are():
-    nodes = [
-        node("Reshape", "x square", "flat"),
-        node("Transpose", "flat", "turned", perm=[0, 2, 1, 3]),
-        node("Transpose", "flat", "swapped", perm=[0, 3, 2, 1]),
-        node("Add", "turned swapped", "y"),
-    ]
-    thin = slimmed(model_of(nodes, {"square": np.array([-1, 2, 2, 2])}))
-    assert types(thin) == ["Reshape", "Transpose", "Transpose", "Add"]
 
 
 def layer_normalisation(axis=3, scale=4, keepdims=1):
@@ -304,7 +231,7 @@ def test_a_group_normalisation_is_the_operator_or_five_nodes(groups, each, opset
     onnx.checker.check_model(proto, full_check=True)
     operator = ["GroupNormalization"]
     inner = operator if opset == 21 else ["Reshape", "InstanceNormalization", "Reshape", "Mul", "Add"]
-    assert types(proto) == [*(["Reshape"] if dense else []), "Transpose", *inner, "Transpose"]
+    assert types(proto) == [*(["Reshape", "Reshape"] if dense else []), "Transpose", *inner, "Transpose"]
     for batch in (1, 3):
         x = np.random.default_rng(0).normal(size=(batch, 2, 3, 4)).astype("float32")
         # Sums of 24 float32 numbers of order 1, in another order.

@@ -1,5 +1,6 @@
 """export/web and `keras-vae demo`: the folder they make, and the page in a real browser."""
 
+import dataclasses
 import functools
 import http.server
 import json
@@ -23,7 +24,7 @@ from keras_vae.pages import demo
 from keras_vae.priors import AutoregressivePrior
 from tests import browser
 from tests.browser import served
-from tests.export.bundles import DENSE, bundle_of, copied, model_of, stirred
+from tests.export.bundles import DENSE, bundle_of, copied, digits, model_of, stirred
 from tests.processes import interruptible
 from tests.runtimes.test_bundle import edited
 
@@ -315,8 +316,9 @@ def test_names_for_a_screen_reader_and_a_phones_screen(site):
     ids=["CVAE", "HierarchicalVAE", "VQVAE"],
 )
 def test_other_kinds_of_codes(model, site, tmp_path):
-    model = stirred(model())
-    bundle = export.export(model, tmp_path / "bundle", formats=("onnx",))
+    model, real = stirred(model()), digits("mlp")
+    real = dataclasses.replace(real, condition=real.labels.astype("int32") if model.conditional else None)
+    bundle = export.export(model, tmp_path / "bundle", ("onnx",), real)
     x = data.load_arrays("mnist", "test[:1]", binarize="static")
     condition = np.array([2]) if model.conditional else None  # the class of that digit
     with served(demo.server(with_bundle(site, bundle, tmp_path / "site"), 0)) as url, browser.page() as page:
@@ -357,7 +359,7 @@ def test_codes_are_drawn_from_a_prior_that_was_exported(site, tmp_path):
     last = prior.network.last
     last.kernel.assign(np.zeros(last.kernel.shape))
     last.bias.assign([0.0, 60.0, 0.0])  # exp(-60) that any other entry is drawn
-    bundle = export.export(model, tmp_path / "bundle", formats=("onnx",), prior=prior)
+    bundle = export.export(model, tmp_path / "bundle", ("onnx",), digits("mlp"), prior=prior)
     with served(demo.server(with_bundle(site, bundle, tmp_path / "site"), 0)) as url, browser.page() as page:
         page.open(url + "?selftest")
         assert json.loads(page.wait(SELFTEST))["passed"]
@@ -462,7 +464,7 @@ def test_the_bundles_own_limits_are_those_that_it_compares_with(site, tmp_path):
 @pytest.mark.parametrize(("name", "precision"), [("onnx_fp16", "float16"), ("onnx_int8", "int8")])
 def test_a_bundle_of_a_reduced_precision_alone(name, precision, site, tmp_path):
     model = model_of("mlp")
-    bundle = export.export(model, tmp_path / "bundle", formats=(name,), force=True)
+    bundle = export.export(model, tmp_path / "bundle", (name,), digits("mlp"), force=True)
     made = demo.build(bundle.path, tmp_path / "made")
     assert made.runtime == "local"
     with served(demo.server(made.folder, 0)) as url, browser.page() as page:

@@ -9,6 +9,7 @@ import pytest
 
 from keras_vae import data, runtimes
 from keras_vae.errors import UnavailableError, UserError
+from keras_vae.runtimes import registry
 from tests.export.bundles import bundle_of, model_of
 
 NAMES = ["keras", "saved_model", "onnxruntime", "openvino", "litert"]
@@ -139,8 +140,8 @@ def test_a_format_that_the_bundle_lacks():
 
 @pytest.fixture
 def without_openvino(monkeypatch):
-    there = runtimes._is_there
-    monkeypatch.setattr(runtimes, "_is_there", lambda module: module != "openvino" and there(module))
+    there = registry._is_there
+    monkeypatch.setattr(registry, "_is_there", lambda module: module != "openvino" and there(module))
 
 
 def test_installed_names_versions_and_reasons(without_openvino):

@@ -6,7 +6,6 @@ for each graph by name, `precision` where it is not float32, and what else a rea
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from keras_vae.export.formats import (
     keras_weights,
@@ -18,8 +17,9 @@ from keras_vae.export.formats import (
     saved_model,
 )
 from keras_vae.export.work import Work
+from keras_vae.runtimes.bundle import FormatEntry
 
-Writer = Callable[[Work, Path], dict[str, Any]]
+Writer = Callable[[Work, Path], FormatEntry]
 
 FORMATS: dict[str, Writer] = {
     "saved_model": saved_model.write,

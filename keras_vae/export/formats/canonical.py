@@ -5,12 +5,13 @@ so that the same weights would give other bytes in every process.
 """
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, MutableSequence
 from typing import Any
 
+import onnx
 from onnx import helper, numpy_helper
 
-from keras_vae.export.formats.onnx_graph import bodies_of, nodes_in
+from keras_vae.export.formats.onnx_graph import AnyMessage, bodies_of, nodes_in
 
 # TensorFlow's own optimiser orders what these read by name. Their results are the same to the bit.
 COMMUTATIVE = ("Add", "And", "Equal", "Max", "Min", "Mul", "Or", "Sum", "Xor")
@@ -18,7 +19,7 @@ COMMUTATIVE = ("Add", "And", "Equal", "Max", "Min", "Mul", "Or", "Sum", "Xor")
 Keys = dict[str, str]  # tensor -> what it is, told by how it is computed and not by its name
 
 
-def canonicalise(proto: Any, name: str, batch: int | None = None) -> None:
+def canonicalise(proto: onnx.ModelProto, name: str, batch: int | None = None) -> None:
     """Order nodes and the states of loops, name nodes and tensors by their position, and name the batch `batch`.
 
     States of a loop that always hold the same, as two counters do, become one. What nothing reads is dropped.
@@ -50,18 +51,18 @@ def canonicalise(proto: Any, name: str, batch: int | None = None) -> None:
     _rename(graph, names, {name: place for place, name in enumerate(names.values())})
 
 
-def _key(*parts: Any) -> str:
+def _key(*parts: object) -> str:
     return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()
 
 
-def _put(held: Any, new: Any) -> None:
+def _put(held: MutableSequence[AnyMessage], new: Iterable[AnyMessage]) -> None:
     """Other contents for a repeated field."""
     copies = [type(each).FromString(each.SerializeToString()) for each in new]
     del held[:]
     held.extend(copies)
 
 
-def _keys_of(graph: Any, keys: Keys, rewrite: bool = False) -> Keys:
+def _keys_of(graph: onnx.GraphProto, keys: Keys, rewrite: bool = False) -> Keys:
     """The keys of all tensors of a graph, and of those around it, `keys`. `rewrite`: put the states in their order."""
     for tensor in graph.initializer:
         if tensor.name not in keys:
@@ -89,7 +90,7 @@ def _keys_of(graph: Any, keys: Keys, rewrite: bool = False) -> Keys:
     return keys
 
 
-def _drop_identities(body: Any) -> None:
+def _drop_identities(body: onnx.GraphProto) -> None:
     """Of what the body makes. tf2onnx has one where two outputs are the same: of either. `_apart` puts them back."""
     own = {value.name for value in body.input}
     same: dict[str, Any] = {}
@@ -103,7 +104,7 @@ def _drop_identities(body: Any) -> None:
     _read_instead(body, same)
 
 
-def _read_instead(graph: Any, same: Mapping[str, str]) -> None:
+def _read_instead(graph: onnx.GraphProto, same: Mapping[str, str]) -> None:
     """Let all readers in a graph, its outputs among them, read other tensors."""
     for value in graph.output:
         value.name = same.get(value.name, value.name)
@@ -113,7 +114,7 @@ def _read_instead(graph: Any, same: Mapping[str, str]) -> None:
             _read_instead(body, same)
 
 
-def _apart(body: Any) -> None:
+def _apart(body: onnx.GraphProto) -> None:
     """An identity for every output that is another one too."""
     seen: set[str] = set()
     for place, value in enumerate(body.output):
@@ -124,11 +125,11 @@ def _apart(body: Any) -> None:
         seen.add(value.name)
 
 
-def _by_place(body: Any) -> Keys:
+def _by_place(body: onnx.GraphProto) -> Keys:
     return {value.name: f"body input {place}" for place, value in enumerate(body.input)}
 
 
-def _loop_keys(graph: Any, node: Any, keys: Keys, rewrite: bool) -> None:
+def _loop_keys(graph: onnx.GraphProto, node: onnx.NodeProto, keys: Keys, rewrite: bool) -> None:
     """A state's key tells its first value, then what one round makes of it, then two, until no more differ."""
     (body,) = bodies_of(node)
     count = len(node.input) - 2
@@ -150,7 +151,7 @@ def _loop_keys(graph: Any, node: Any, keys: Keys, rewrite: bool) -> None:
         _keys_of(body, known, rewrite=True)
 
 
-def _order_states(graph: Any, node: Any, body: Any, made: list[str]) -> None:
+def _order_states(graph: onnx.GraphProto, node: onnx.NodeProto, body: onnx.GraphProto, made: list[str]) -> None:
     """States, then what is gathered over the rounds, each in the order of its keys; of equals the first stands for all.
 
     Equal keys, when no round tells more states apart, mean equal values in every round.
@@ -177,7 +178,7 @@ def _order_states(graph: Any, node: Any, body: Any, made: list[str]) -> None:
     _read_instead(graph, same)
 
 
-def _sort_nodes(graph: Any) -> None:
+def _sort_nodes(graph: onnx.GraphProto) -> None:
     """What the first output needs, deepest first, then what the second needs besides, and so on."""
     for node in graph.node:
         for body in bodies_of(node):
@@ -200,7 +201,7 @@ def _sort_nodes(graph: Any) -> None:
     _put(graph.node, [graph.node[place] for place in order])
 
 
-def _read_by(node: Any) -> Iterator[str]:
+def _read_by(node: onnx.NodeProto) -> Iterator[str]:
     """The tensors that a node reads, and those of the graph around them that its bodies do."""
     yield from node.input
     for body in bodies_of(node):
@@ -209,7 +210,7 @@ def _read_by(node: Any) -> Iterator[str]:
         yield from (value.name for value in body.output)
 
 
-def _choose_names(graph: Any, names: dict[str, str], prefix: str) -> None:
+def _choose_names(graph: onnx.GraphProto, names: dict[str, str], prefix: str) -> None:
     for position, value in enumerate(graph.input):
         names.setdefault(value.name, f"{prefix}input_{position}")
     for position, node in enumerate(graph.node):
@@ -222,7 +223,7 @@ def _choose_names(graph: Any, names: dict[str, str], prefix: str) -> None:
             names.setdefault(made, f"{node.name}_{slot}" if made else "")
 
 
-def _rename(graph: Any, names: Mapping[str, str], places: Mapping[str, int]) -> None:
+def _rename(graph: onnx.GraphProto, names: Mapping[str, str], places: Mapping[str, int]) -> None:
     del graph.value_info[:]  # shapes in between, with a name of its own for each unknown size
     for value in [*graph.input, *graph.output]:
         value.name = names[value.name]

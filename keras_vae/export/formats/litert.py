@@ -2,16 +2,16 @@
 
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import tensorflow as tf
 
 from keras_vae.export.formats import saved_model
 from keras_vae.export.formats.failures import converting
 from keras_vae.export.work import Work
+from keras_vae.runtimes.bundle import FormatEntry
 
 
-def write(work: Work, folder: Path) -> dict[str, Any]:
+def write(work: Work, folder: Path) -> FormatEntry:
     """Write `encoder.tflite` and `decoder.tflite`, each with one signature, `encode` or `decode`.
 
     Raises:

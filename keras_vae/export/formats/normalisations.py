@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import onnx
 from onnx import helper
 
 from keras_vae.export.formats.onnx_graph import OnnxGraph
@@ -23,7 +24,7 @@ class _Normalisation(NamedTuple):
     epsilon: float
 
 
-def layer_normalisation(graph: OnnxGraph, node: Any) -> None:
+def layer_normalisation(graph: OnnxGraph, node: onnx.NodeProto) -> None:
     """One LayerNormalization, if `node` is the last of a normalisation over the last axis."""
     found = _found(graph, node) if graph.opset >= LAYER else None
     size = graph.sizes.get(found.x) if found else None
@@ -37,7 +38,7 @@ def layer_normalisation(graph: OnnxGraph, node: Any) -> None:
     _become(node, "LayerNormalization", [found.x, scale, shift], axis=-1, epsilon=found.epsilon)
 
 
-def group_normalisation(graph: OnnxGraph, node: Any) -> None:
+def group_normalisation(graph: OnnxGraph, node: onnx.NodeProto) -> None:
     """Of images: from opset 21 on a GroupNormalization, if `node` is the reshape that ends one of Keras's.
 
     The operator of opset 18 is deprecated, having a scale for each group in place of each channel. Before 21 it is an
@@ -75,12 +76,12 @@ def group_normalisation(graph: OnnxGraph, node: Any) -> None:
     _become(node, "Transpose", [value], perm=_LAST)
 
 
-def _become(node: Any, op_type: str, inputs: Sequence[str], **given: Any) -> None:
+def _become(node: onnx.NodeProto, op_type: str, inputs: Sequence[str], **given: Any) -> None:
     """Another node in its place, so that the output keeps its name."""
     node.CopyFrom(helper.make_node(op_type, list(inputs), list(node.output), **given))
 
 
-def _found(graph: OnnxGraph, node: Any) -> _Normalisation | None:
+def _found(graph: OnnxGraph, node: onnx.NodeProto) -> _Normalisation | None:
     """The normalisation whose last node is this addition."""
     if node is None:
         return None
@@ -110,7 +111,7 @@ def _found(graph: OnnxGraph, node: Any) -> _Normalisation | None:
     return _Normalisation(x, axes[0] or [], gamma, beta, float(epsilon.ravel()[0]))
 
 
-def _axes(graph: OnnxGraph, node: Any) -> list[int] | None:
+def _axes(graph: OnnxGraph, node: onnx.NodeProto) -> list[int] | None:
     """The axes of a ReduceMean that keeps them: an input since opset 18, an attribute before."""
     if node is None:
         return None

@@ -4,7 +4,6 @@ import logging
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import onnx
 import onnx.version_converter
@@ -17,11 +16,12 @@ from keras_vae.export.formats.slimming import slim
 from keras_vae.export.graphs import TracedGraph
 from keras_vae.export.remedies import is_random, remedy
 from keras_vae.export.work import OPSET, Work
+from keras_vae.runtimes.bundle import FormatEntry
 
 DOMAINS = ("", "ai.onnx.ml")
 
 
-def write(work: Work, folder: Path) -> dict[str, Any]:
+def write(work: Work, folder: Path) -> FormatEntry:
     """Write `encoder.onnx` and `decoder.onnx`: the batch is the symbolic dimension `batch` of every input and output.
 
     Raises:
@@ -31,8 +31,12 @@ def write(work: Work, folder: Path) -> dict[str, Any]:
 
 
 def write_each(
-    work: Work, folder: Path, name: str, make: Callable[[TracedGraph, Work], Any], graphs: Sequence[TracedGraph]
-) -> dict[str, Any]:
+    work: Work,
+    folder: Path,
+    name: str,
+    make: Callable[[TracedGraph, Work], onnx.ModelProto],
+    graphs: Sequence[TracedGraph],
+) -> FormatEntry:
     """Write the `ModelProto` that `make` gives for each graph, check the file, and return the format's entry.
 
     Args:
@@ -51,14 +55,14 @@ def write_each(
     return {"files": files, "opset": work.opset, "batch_dimension": "batch" if work.graphs[0].batch is None else None}
 
 
-def convert(traced: TracedGraph, work: Work) -> Any:
+def convert(traced: TracedGraph, work: Work) -> onnx.ModelProto:
     """The `onnx.ModelProto` of one graph, with canonical names."""
     if traced.name not in work.protos:
         work.protos[traced.name] = _converted(traced, work)
     return work.protos[traced.name]
 
 
-def _converted(traced: TracedGraph, work: Work) -> Any:
+def _converted(traced: TracedGraph, work: Work) -> onnx.ModelProto:
     import tf2onnx
 
     logger = logging.getLogger("tf2onnx")
@@ -85,7 +89,7 @@ def _converted(traced: TracedGraph, work: Work) -> Any:
     return proto
 
 
-def refuse_foreign(proto: Any, name: str) -> None:
+def refuse_foreign(proto: onnx.ModelProto, name: str) -> None:
     """Raise ExportError if a node is no standard ONNX operation or is random, or weights are kept in another file."""
     nodes = list(nodes_in(proto.graph.node))
     known = {schema.name for schema in onnx.defs.get_all_schemas() if schema.domain in DOMAINS}

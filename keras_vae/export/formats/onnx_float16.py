@@ -2,9 +2,9 @@
 
 import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+import onnx
 from onnx import numpy_helper
 
 from keras_vae.errors import ExportError
@@ -14,20 +14,23 @@ from keras_vae.export.formats.failures import converting
 from keras_vae.export.formats.onnx_graph import bodies_of, nodes_in
 from keras_vae.export.graphs import TracedGraph
 from keras_vae.export.work import Work
+from keras_vae.runtimes.bundle import FormatEntry
 
 LARGEST = 65504.0  # of float16
 
 
-def write(work: Work, folder: Path) -> dict[str, Any]:
+def write(work: Work, folder: Path) -> FormatEntry:
     """Write `encoder.fp16.onnx` and `decoder.fp16.onnx`: half the size of the ONNX files.
 
     Raises:
       ExportError: an operation without an ONNX counterpart, or a file that the ONNX checker refuses.
     """
-    return onnx_file.write_each(work, folder, "{}.fp16.onnx", halved, work.reduced) | {"precision": "float16"}
+    entry = onnx_file.write_each(work, folder, "{}.fp16.onnx", halved, work.reduced)
+    entry["precision"] = "float16"
+    return entry
 
 
-def halved(traced: TracedGraph, work: Work) -> Any:
+def halved(traced: TracedGraph, work: Work) -> onnx.ModelProto:
     """The graph's `ModelProto` with float16 inside, and its float32 inputs and outputs."""
     from onnxruntime.transformers.float16 import convert_float_to_float16
     from onnxruntime.transformers.onnx_model import OnnxModel
@@ -36,7 +39,7 @@ def halved(traced: TracedGraph, work: Work) -> Any:
     _require_range(original, traced.name)
     with converting(f"Converting the {traced.name} to float16"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # weights nearer to 0 than float16's smallest become that or 0
-        proto: Any = type(original)()
+        proto: onnx.ModelProto = type(original)()
         proto.CopyFrom(original)  # the converter works in place
         proto = convert_float_to_float16(proto, keep_io_types=True)
         OnnxModel.graph_topological_sort(proto.graph, is_deterministic=True)  # it adds its casts at the end
@@ -45,7 +48,7 @@ def halved(traced: TracedGraph, work: Work) -> Any:
     return proto
 
 
-def _require_range(proto: Any, name: str) -> None:
+def _require_range(proto: onnx.ModelProto, name: str) -> None:
     """Raise ExportError if a number of the graph is beyond float16: the converter would write the largest instead."""
     nodes = list(nodes_in(proto.graph.node))
     constants = [attribute.t for node in nodes for attribute in node.attribute if attribute.HasField("t")]

@@ -1,12 +1,14 @@
 """An ONNX graph that can be rewritten: nodes by what they make, weights by name."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import onnx
+from google.protobuf.message import Message
 from onnx import numpy_helper
 
+AnyMessage = TypeVar("AnyMessage", bound=Message)
 Sizes = dict[str, tuple[Any, ...]]  # of each tensor, a size being None where it is open
 
 
@@ -17,7 +19,7 @@ class OnnxGraph:
       proto: the model.
     """
 
-    def __init__(self, proto: Any) -> None:
+    def __init__(self, proto: onnx.ModelProto) -> None:
         self.graph, self.nodes = proto.graph, list(proto.graph.node)
         self.opset = max(each.version for each in proto.opset_import if each.domain == "")
         self.sizes = sizes_of(proto)
@@ -30,11 +32,11 @@ class OnnxGraph:
         node = self.made_by.get(name)
         return node if node is not None and node.op_type == op_type else None
 
-    def before(self, node: Any, place: int, op_type: str) -> Any:
+    def before(self, node: onnx.NodeProto | None, place: int, op_type: str) -> Any:
         """The node of this type that makes a node's input, or None; None of None."""
         return None if node is None else self.maker(node.input[place], op_type)
 
-    def chain(self, node: Any, *op_types: str) -> Any:
+    def chain(self, node: onnx.NodeProto | None, *op_types: str) -> Any:
         """The node of the last of these types, up the first inputs; None if another stands in between."""
         for op_type in op_types:
             node = self.before(node, 0, op_type)
@@ -55,13 +57,11 @@ class OnnxGraph:
         self.weights[name] = self.graph.initializer[-1]
         return name
 
-    def insert(
-        self, node: Any, op_type: str, inputs: Sequence[str], output: str, after: bool = False, **given: Any
-    ) -> str:
-        """A new node before another, or after it; returns what it makes."""
-        new = onnx.helper.make_node(op_type, list(inputs), [output], **given)
+    def insert(self, node: onnx.NodeProto, op_type: str, inputs: Sequence[str], output: str, **attributes: Any) -> str:
+        """Put a new node before another, and return the name of its output."""
+        new = onnx.helper.make_node(op_type, list(inputs), [output], **attributes)
         place = next(place for place, each in enumerate(self.nodes) if each is node)
-        self.nodes.insert(place + after, new)
+        self.nodes.insert(place, new)
         self.made_by[output] = new
         return output
 
@@ -83,12 +83,13 @@ class OnnxGraph:
                 # A body's outputs may be tensors of the graph around it.
                 wanted |= {each.name for body in bodies_of(node) for each in body.output}
         weights = [_copy(each) for each in self.graph.initializer if each.name in wanted]
-        for held, new in ((self.graph.node, kept[::-1]), (self.graph.initializer, weights)):
-            del held[:]
-            held.extend(new)
+        del self.graph.node[:]
+        self.graph.node.extend(kept[::-1])
+        del self.graph.initializer[:]
+        self.graph.initializer.extend(weights)
 
 
-def bodies_of(node: Any) -> list[Any]:
+def bodies_of(node: onnx.NodeProto) -> list[onnx.GraphProto]:
     """The graphs inside a node: of a loop, or of the branches of a choice."""
     return [
         each
@@ -97,7 +98,7 @@ def bodies_of(node: Any) -> list[Any]:
     ]
 
 
-def nodes_in(nodes: Any) -> Iterator[Any]:
+def nodes_in(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
     """The nodes, and those of their bodies."""
     for node in nodes:
         yield node
@@ -105,7 +106,7 @@ def nodes_in(nodes: Any) -> Iterator[Any]:
             yield from nodes_in(body.node)
 
 
-def sizes_of(proto: Any) -> Sizes:
+def sizes_of(proto: onnx.ModelProto) -> Sizes:
     """The shape of each tensor as far as ONNX infers it; None for a size that is open."""
     inferred = onnx.shape_inference.infer_shapes(proto, data_prop=True)
     return {
@@ -117,5 +118,5 @@ def sizes_of(proto: Any) -> Sizes:
     }
 
 
-def _copy(message: Any) -> Any:
+def _copy(message: AnyMessage) -> AnyMessage:
     return type(message).FromString(message.SerializeToString())

@@ -14,21 +14,24 @@ from keras_vae.export.formats.canonical import canonicalise
 from keras_vae.export.formats.failures import converting
 from keras_vae.export.graphs import TracedGraph
 from keras_vae.export.work import Work
+from keras_vae.runtimes.bundle import FormatEntry
 
 PRODUCTS = ("MatMul", "Gemm", "Conv", "ConvTranspose")
 _BATCH = 64
 
 
-def write(work: Work, folder: Path) -> dict[str, Any]:
+def write(work: Work, folder: Path) -> FormatEntry:
     """Write `encoder.int8.onnx` and `decoder.int8.onnx`.
 
     Raises:
       ExportError: an operation without an ONNX counterpart, or a file that the ONNX checker refuses.
     """
-    return onnx_file.write_each(work, folder, "{}.int8.onnx", quantised, work.reduced) | {"precision": "int8"}
+    entry = onnx_file.write_each(work, folder, "{}.int8.onnx", quantised, work.reduced)
+    entry["precision"] = "int8"
+    return entry
 
 
-def quantised(traced: TracedGraph, work: Work) -> Any:
+def quantised(traced: TracedGraph, work: Work) -> onnx.ModelProto:
     """The graph's `ModelProto`, its ranges those that the graph has on the export's calibration inputs.
 
     Weights are signed, one scale a channel, and use 7 of their 8 bits: processors that have AVX2 but no VNNI add pairs

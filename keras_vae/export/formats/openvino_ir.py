@@ -1,16 +1,16 @@
 """OpenVINO's own format, read from the ONNX graph: `.xml` for the graph and `.bin` for its float32 weights."""
 
 from pathlib import Path
-from typing import Any
 
 from keras_vae.export.formats import onnx_file
 from keras_vae.export.formats.failures import converting
 from keras_vae.export.work import Work
+from keras_vae.runtimes.bundle import FormatEntry
 
 FOLDER = "openvino"
 
 
-def write(work: Work, folder: Path) -> dict[str, Any]:
+def write(work: Work, folder: Path) -> FormatEntry:
     """Write `openvino/encoder.xml` with `.bin`, and the same for the decoder.
 
     By way of ONNX rather than `openvino.convert_model`, which reports its use over the network.

@@ -2,17 +2,17 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import tensorflow as tf
 
 from keras_vae.export.graphs import TracedGraph
 from keras_vae.export.work import Work
+from keras_vae.runtimes.bundle import FormatEntry
 
 FOLDER = "saved_model"
 
 
-def write(work: Work, folder: Path) -> dict[str, Any]:
+def write(work: Work, folder: Path) -> FormatEntry:
     """Write `saved_model/` with the signatures encode, decode, reconstruct."""
     save(work.graphs, work, folder / FOLDER)
     return {"files": {traced.name: FOLDER for traced in work.graphs}}

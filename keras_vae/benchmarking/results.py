@@ -1,0 +1,90 @@
+"""The results of a benchmark: JSON, with names for its parts, and a short text in a terminal or a notebook."""
+
+from collections.abc import Mapping
+from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
+
+from keras_vae.runtimes.bundle import Quality
+from keras_vae.runtimes.notebooks import html_table
+
+SCHEMA = "keras_vae.benchmark/3"
+Signature = Literal["encode", "decode"]
+SIGNATURES: tuple[Signature, ...] = ("encode", "decode")
+ResultsLike: TypeAlias = Mapping[str, Any]  # results, or the same that were read from JSON
+Recommendation: TypeAlias = Mapping[str, Any]  # what `recommend` returns
+
+
+class Figures(TypedDict):
+    """A row's figures at one batch size."""
+
+    calls: int
+    p50_us: float  # microseconds a call
+    p90_us: float
+    p99_us: float
+    images_per_second: float  # median over rounds
+
+
+class SingleStream(TypedDict):
+    """MLPerf's single_stream: single calls at the smallest batch."""
+
+    batch: int
+    calls: int
+    p50_us: float
+    p90_us: float
+    p99_us: float
+
+
+class Offline(TypedDict):
+    """MLPerf's offline: images a second at the best batch."""
+
+    batch: int
+    images_per_second: float
+
+
+class Scenarios(TypedDict):
+    """Both, of one signature."""
+
+    single_stream: SingleStream
+    offline: Offline
+
+
+class Row(TypedDict):
+    """A runtime in one mode and precision; a row that was not timed has its status and the reason alone."""
+
+    runtime: str
+    mode: str | None
+    format: str
+    precision: str
+    status: str
+    version: str
+    bundle: NotRequired[str]
+    reason: NotRequired[str]
+    settings: dict[str, Any]
+    processors: list[int] | None
+    file_bytes: int
+    open_seconds: float
+    cold_start_seconds: float
+    peak_memory_mb: float | None
+    errors: dict[str, float]
+    quality: Quality | None
+    encode: dict[str, Figures]
+    decode: dict[str, Figures]
+    scenarios: dict[Signature, Scenarios]
+
+
+class Results(dict[str, Any]):
+    """What `benchmark` returns: a dict that is JSON, see there for its keys, and short where it is shown."""
+
+    @property
+    def name(self) -> str:
+        """The zoo name, or the folder, of the bundle or bundles."""
+        bundles = self.get("bundles") or [self["bundle"]]
+        return ", ".join(bundle["zoo_name"] or bundle["path"] for bundle in bundles)
+
+    def __repr__(self) -> str:
+        timed = sum(row["status"] == "ok" for row in self["rows"])
+        return f"<Results of {self.name}: {timed} of {len(self['rows'])} rows timed, {self['seconds']} s>"
+
+    def _repr_html_(self) -> str:
+        from keras_vae.benchmarking.tables import cells
+
+        return html_table(repr(self).strip("<>"), *cells(self))

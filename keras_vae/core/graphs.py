@@ -1,0 +1,143 @@
+"""The graphs of a model: named functions of named tensors, from which every format and every check starts."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from keras import ops
+
+from keras_vae import backend
+from keras_vae.backend import TensorSpec, tfd
+from keras_vae.errors import ExportError
+from keras_vae.types import Graph, Spec, Tensor, Tensors
+
+if TYPE_CHECKING:
+    from keras_vae.core.vae import VAE
+    from keras_vae.priors.base import FittedPrior
+
+
+def tensor_specs(graph: Graph, batch: int | None = None) -> list[TensorSpec]:
+    """A `tf.TensorSpec` for each input, with its name; a batch of None is open."""
+    return [TensorSpec((batch, *spec.shape), spec.dtype, name=name) for name, spec in graph.inputs.items()]
+
+
+def compiled(graph: Graph, jit_compile: bool = False) -> Any:
+    """`graph.call` as a `tf.function`, to be traced with `tensor_specs`."""
+
+    def positional(*tensors: Tensor) -> dict[str, Tensor]:
+        return graph.call(*tensors)
+
+    return backend.compiled(positional, jit_compile=jit_compile)
+
+
+def graphs_of(model: "VAE", sampler: bool = False, prior: "FittedPrior | None" = None) -> list[Graph]:
+    """Return the graphs of a model.
+
+    `encoder`: x -> the posterior's parameters; `decoder`: the code -> the likelihood's parameters and `mean`;
+    `reconstruction`: x -> the mean image of the mean code; then the model's `extra_graphs`; `sampler`, if asked for:
+    x and eps, noise of N(0, I) -> the posterior's parameters and `z`, a draw; and the graphs of `prior`, one of
+    `keras_vae.priors`. A hierarchy takes noise for each level, `eps_z1`, ..., in the sampler and in `prior_sampler`,
+    noise -> a draw of p(z1, ..., zL). All with training=False, and with an input `condition` where the model takes one.
+
+    Raises:
+      ExportError: a sampler was asked for, and the posterior is not a Gaussian that the encoder's outputs describe; or
+        a prior that has no graph.
+      UserError: a prior that was not fitted to codes of this model.
+    """
+    of_prior = [] if prior is None else prior.export_graphs(model)
+    condition = model.condition_spec()
+    images = {"x": model.x_spec()} | condition
+    codes = model.latent_spec()
+    result = next((name for name in codes if name != "z"), "mean")
+
+    def encode(x: Tensor, **conditions: Tensor) -> Tensors:
+        return model.posterior_parameters(x, model.condition_in(conditions), training=False)
+
+    def decode(**tensors: Tensor) -> Tensors:
+        levels = {name: tensors.pop(name) for name in codes}
+        z = levels if model.latent_kind == "level" else levels[next(iter(codes))]
+        return model.likelihood_parameters(z, model.condition_in(tensors), training=False)
+
+    def reconstruct(x: Tensor, **conditions: Tensor) -> Tensors:
+        y = model.condition_in(conditions)
+        return {model.output_name: model.call({"x": x} | ({} if y is None else {"y": y}))}
+
+    graphs = [
+        Graph("encoder", "encode", images, encode, result, ("mean", "log_var", *codes)),
+        Graph("decoder", "decode", codes | condition, decode, model.output_name, (model.output_name,)),
+        Graph(
+            "reconstruction",
+            "reconstruct",
+            images,
+            reconstruct,
+            model.output_name,
+            (model.output_name,),
+            own_file=False,
+        ),
+        *model.extra_graphs(),
+    ]
+    if draws_by_levels(model) and prior is None:
+        of_prior = [_ancestral(model)]
+    drawing = [_sampler(model, encode, images, condition)] if sampler else []
+    return [*graphs, *drawing, *of_prior]
+
+
+def is_gaussian(model: "VAE") -> bool:
+    """Whether q(z|x) is the diagonal Gaussian whose `mean` and `log_var` are the encoder's outputs."""
+    if list(model.latent_spec()) != ["z"] or not model.stochastic:
+        return False
+    zeros = {name: ops.zeros((1, *spec.shape), spec.dtype) for name, spec in model.condition_spec().items()}
+    condition = model.condition_in(zeros)
+    x = ops.zeros((1, *model.x_spec().shape), model.x_spec().dtype)
+    posterior = model.posterior(x, condition)
+    inner = getattr(posterior, "distribution", None)
+    names = set(model.posterior_parameters(x, condition))
+    return isinstance(posterior, tfd.Independent) and isinstance(inner, tfd.Normal) and names == {"mean", "log_var"}
+
+
+def draws_by_levels(model: "VAE") -> bool:
+    """Whether the code has several levels, whose prior is Gaussian at each, given those above."""
+    if model.latent_kind != "level":
+        return False
+    prior: Any = model.prior()
+    return isinstance(getattr(prior.level(prior.names[0], {}), "distribution", None), tfd.Normal)
+
+
+def _noise_of_levels(model: "VAE") -> dict[str, Spec]:
+    return {f"eps_{name}": Spec(spec.shape, "float32", "noise") for name, spec in model.latent_spec().items()}
+
+
+def _draw(ladder: Any, noise: Tensors, levels: list[str]) -> Tensors:
+    return ladder.from_noise({name: noise[f"eps_{name}"] for name in levels})
+
+
+def _ancestral(model: "VAE") -> Graph:
+    levels = list(model.latent_spec())
+
+    def draw(**noise: Tensor) -> Tensors:
+        return _draw(model.prior(), noise, levels)
+
+    return Graph("prior_sampler", "prior_sample", _noise_of_levels(model), draw, levels[0], levels)
+
+
+def _sampler(
+    model: "VAE", encode: Callable[..., Tensors], images: Mapping[str, Spec], condition: Mapping[str, Spec]
+) -> Graph:
+    if draws_by_levels(model):
+        levels = list(model.latent_spec())
+
+        def draw_levels(x: Tensor, **noise: Tensor) -> Tensors:
+            return _draw(model.posterior(x), noise, levels)
+
+        return Graph("sampler", "draw", {"x": images["x"], **_noise_of_levels(model)}, draw_levels, levels[0])
+    if not is_gaussian(model):
+        raise ExportError(
+            f"A sampler draws from the Gaussian that the encoder's mean and log_var describe. Given: "
+            f"{type(model).__name__}, whose posterior is another distribution. Leave the sampler out."
+        )
+
+    def draw(x: Tensor, eps: Tensor, **conditions: Tensor) -> Tensors:
+        outputs = encode(x, **conditions)
+        return {**outputs, "z": outputs["mean"] + ops.exp(0.5 * outputs["log_var"]) * eps}
+
+    noise = {"eps": Spec((model.latent_dim,), "float32", "noise")}
+    return Graph("sampler", "draw", {"x": images["x"], **noise, **condition}, draw, "z", ("mean", "log_var"))

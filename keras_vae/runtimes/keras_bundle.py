@@ -1,0 +1,51 @@
+"""Reading the `keras` format: a registered class and its arguments in JSON, and float32 weights. No code, no pickle."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from keras_vae import priors
+from keras_vae.errors import CorruptFileError
+from keras_vae.models import MODELS
+from keras_vae.registry import nearest
+
+if TYPE_CHECKING:
+    from keras_vae.core import VAE
+    from keras_vae.priors.base import FittedPrior
+
+FOLDER, CONFIG, WEIGHTS, PRIOR = "keras", "config.json", "model.weights.h5", "prior.npz"
+
+
+def read(folder: Path) -> "VAE":
+    """The model in `folder/keras`, whose files the caller has verified.
+
+    Raises:
+      CorruptFileError: the configuration names no registered class, or would make Keras build objects by name.
+    """
+    stored = json.loads((folder / FOLDER / CONFIG).read_text(encoding="utf-8"))
+    if not isinstance(stored, dict) or stored.get("class") not in MODELS or objects_in(stored.get("config")):
+        name = stored.get("class") if isinstance(stored, dict) else stored
+        raise CorruptFileError(
+            f"{folder / FOLDER / CONFIG} must name a class of keras_vae.models.MODELS, and plain arguments. Given: "
+            f"{name!r}.{nearest(str(name), MODELS)} Export the model again."
+        )
+    model = MODELS[stored["class"]].from_config(stored["config"])
+    model.load_weights(folder / FOLDER / WEIGHTS)
+    return model
+
+
+def read_prior(folder: Path) -> "FittedPrior | None":
+    """The fitted prior in `folder/keras`, whose files the caller has verified, or None."""
+    path = folder / FOLDER / PRIOR
+    return priors.load(path) if path.exists() else None
+
+
+def objects_in(config: object, path: str = "config") -> list[str]:
+    """The places in a configuration where Keras would build an object of a class that the data name."""
+    if isinstance(config, Mapping) and "class_name" in config:
+        return [f"{path}, a {config['class_name']}"]
+    items = (
+        config.items() if isinstance(config, Mapping) else enumerate(config) if isinstance(config, list | tuple) else ()
+    )
+    return [name for key, value in items for name in objects_in(value, f"{path}.{key}")]

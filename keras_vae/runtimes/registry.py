@@ -1,0 +1,169 @@
+"""The runtimes that there are: what each needs and opens, whether it is installed, and how to open a bundle in it."""
+
+import importlib
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from keras_vae.errors import UnavailableError, UserError
+from keras_vae.registry import choose
+
+if TYPE_CHECKING:
+    from keras_vae.runtimes.base import Runtime
+    from keras_vae.runtimes.bundle import Bundle
+
+
+class Known(NamedTuple):
+    """Where a runtime lives, and what it needs, so that listing runtimes imports none of them."""
+
+    home: str  # module and class
+    packages: tuple[str, ...]  # what to install; the first one's version is the runtime's
+    modules: tuple[str, ...]  # what it imports
+    formats: tuple[str, ...]  # of a bundle, the preferred one first
+    remedy: str
+    modes: tuple[str | None, ...] = (None,)  # ways to run, the usual one first
+    on_request: tuple[str, ...] = ()  # modes that are timed only if asked for
+
+
+_TENSORFLOW = "pip install keras-vae with its dependencies"
+KNOWN = {
+    "keras": Known(
+        "keras_model:KerasRuntime",
+        ("keras", "tensorflow"),
+        ("keras", "tensorflow", "tensorflow_probability"),
+        ("keras",),
+        _TENSORFLOW,
+        ("tf.function", "eager", "XLA"),
+    ),
+    "saved_model": Known(
+        "saved_model:SavedModelRuntime", ("tensorflow",), ("tensorflow",), ("saved_model",), _TENSORFLOW
+    ),
+    "onnxruntime": Known(
+        "onnx_runtime:OnnxRuntime",
+        ("onnxruntime",),
+        ("onnxruntime",),
+        ("onnx", "onnx_fp16", "onnx_int8"),
+        "pip install onnxruntime",
+    ),
+    "openvino": Known(
+        "openvino_runtime:OpenVinoRuntime",
+        ("openvino",),
+        ("openvino",),
+        ("openvino", "onnx"),
+        "pip install openvino",
+        (None, "bfloat16"),
+        ("bfloat16",),
+    ),
+    "litert": Known(
+        "litert_runtime:LiteRtRuntime",
+        ("ai-edge-litert",),
+        ("ai_edge_litert",),
+        ("litert",),
+        "pip install ai-edge-litert",
+    ),
+}
+
+
+class Installed(NamedTuple):
+    """Whether a runtime can be used here."""
+
+    version: str | None  # None: it cannot
+    reason: str | None  # why not, and what to do
+
+
+def names() -> list[str]:
+    """The runtimes that there are, installed or not."""
+    return list(KNOWN)
+
+
+def formats_of(name: str) -> tuple[str, ...]:
+    """The formats of a bundle that a runtime opens, the preferred one first."""
+    return choose("runtime", name, KNOWN).formats
+
+
+def held(bundle: "Bundle", name: str) -> list[str]:
+    """The formats of a bundle that a runtime opens, one for each precision, float32 first."""
+    by_precision: dict[str, str] = {}
+    for format_name in formats_of(name):
+        if format_name in bundle.formats:
+            by_precision.setdefault(bundle.precision_of(format_name), format_name)
+    return list(by_precision.values())
+
+
+def installed() -> dict[str, Installed]:
+    """For every runtime, its version, or the reason why it cannot be used here. Imports none of them."""
+    reasons = {name: _why_not(name) for name in KNOWN}
+    return {
+        name: Installed(None if reason else _version(KNOWN[name].packages[0]), reason)
+        for name, reason in reasons.items()
+    }
+
+
+def open(
+    bundle: "Bundle | str | Path",
+    name: str,
+    threads: int | None = None,
+    format_name: str | None = None,
+    mode: str | None = None,
+) -> "Runtime":
+    """Open a bundle's graphs in a runtime. Its files are verified against their sha256 first.
+
+    Args:
+      bundle: its folder, or what `export` returned.
+      name: `"keras"`, `"saved_model"`, `"onnxruntime"`, `"openvino"` or `"litert"`.
+      threads: that compute one call; by default, every processor this process may use.
+      format_name: which of the bundle's formats; by default, the first of `formats_of(name)` that it holds.
+      mode: for `"keras"`: `"tf.function"`, `"eager"` or `"XLA"`; for `"openvino"`, `"bfloat16"`: faster where the
+        processor can, and off by 1e-3.
+
+    Raises:
+      UserError: an unknown runtime or mode, a folder that is no bundle, or threads that cannot be set any more.
+      UnavailableError: the runtime is not installed, or the bundle has no file for it.
+      CorruptFileError: a file is not the one that was exported.
+    """
+    from keras_vae.runtimes.bundle import read_bundle
+
+    runtime = choose("runtime", name, KNOWN)
+    bundle = read_bundle(bundle)
+    if mode is not None and mode not in runtime.modes:
+        modes = ", ".join(filter(None, runtime.modes)) or "none"
+        raise UserError(f"The runtime {name!r} has the modes: {modes}. Given: mode={mode!r}.")
+    formats = [each for each in runtime.formats if each in bundle.formats and format_name in (None, each)]
+    if not formats:
+        raise UnavailableError(
+            f"The runtime {name!r} opens the format {' or '.join(runtime.formats)}. Given: {bundle.path}, which holds "
+            f"{', '.join(bundle.formats)}. Export it again with --format {runtime.formats[0]}."
+        )
+    reason = _why_not(name)
+    if reason:
+        raise UnavailableError(reason)
+    module, _, class_name = runtime.home.partition(":")
+    try:
+        kind = getattr(importlib.import_module(f"keras_vae.runtimes.{module}"), class_name)
+    except ImportError as error:
+        raise UnavailableError(
+            f"The runtime {name!r} is installed, and cannot be imported: {error}. {runtime.remedy}."
+        ) from error
+    return kind(bundle, formats[0], threads, mode or runtime.modes[0])
+
+
+def _why_not(name: str) -> str | None:
+    """Why a runtime cannot be used here, and what to do; None: it can. Reading versions takes longer than opening."""
+    missing = [module for module in KNOWN[name].modules if not _is_there(module)]
+    if not missing:
+        return None
+    return f"The runtime {name!r} is not installed: there is no module {missing[0]}. Install it: {KNOWN[name].remedy}."
+
+
+def _is_there(module: str) -> bool:
+    from importlib.util import find_spec
+
+    return find_spec(module) is not None
+
+
+def _version(package: str) -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version(package)
+    except PackageNotFoundError:  # installed under another distribution's name, such as onnxruntime-gpu
+        return "unknown"
