@@ -9,7 +9,7 @@ from keras import ops
 from numpy.typing import ArrayLike
 
 from keras_vae import backend, divergences
-from keras_vae.backend import tfd
+from keras_vae.backend import base_of, tfd
 from keras_vae.checks import check_whole_number
 from keras_vae.errors import NotApplicable, UserError
 from keras_vae.evaluation.estimates import Details, Estimate, mean_of
@@ -74,7 +74,7 @@ def aggregate_log_probs_of(evaluation: Evaluation) -> LogProbs:
     dimensions = np.stack([np.asarray(row[1]) for row in rows]).astype("float64")
     if not divergences.is_product(prior):
         return LogProbs(log_q, aggregate, log_p, dimensions)
-    return LogProbs(log_q, aggregate, log_p, dimensions, np.asarray(prior.distribution.log_prob(z), "float64"))
+    return LogProbs(log_q, aggregate, log_p, dimensions, np.asarray(base_of(prior).log_prob(z), "float64"))
 
 
 def _row(z: Latent, i: int) -> Latent:
@@ -90,7 +90,7 @@ def _mixture(posterior: tfd.Distribution, z: Latent, product: bool) -> Callable[
     def mixture(code: Latent, i: Tensor, log_q_i: Tensor) -> tuple[Tensor, Tensor]:
         spread = keras.tree.map_structure(lambda part: ops.broadcast_to(part, (count, *part.shape)), code)
         if product:
-            log_q = posterior.distribution.log_prob(spread)
+            log_q = base_of(posterior).log_prob(spread)
             return ops.logsumexp(ops.sum(log_q, axis=-1)) - log_count, ops.logsumexp(log_q, axis=0) - log_count
         log_q = posterior.log_prob(spread)
         # The density of its own image is taken from the draw, which needs no inverse of a flow.

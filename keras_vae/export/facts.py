@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypedDict
 import numpy as np
 
 import keras_vae
+from keras_vae.backend import tfd
 from keras_vae.errors import UserError
 from keras_vae.export.cases import conditions_for, takes_grey
 from keras_vae.export.examples import CheckedExamples

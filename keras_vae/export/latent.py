@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import keras
 import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
@@ -79,9 +78,10 @@ def prior_facts(model: "VAE") -> dict[str, object]:
     if isinstance(prior, tfd.SphericalUniform):
         return {"name": "sphere"}
     if isinstance(prior, tfd.MixtureSameFamily) and not prior.batch_shape.rank:
-        rows = _rows(prior.components_distribution)
+        mixture: Any = prior
+        rows = _rows(mixture.components_distribution)
         if rows is not None:
-            weights = prior.mixture_distribution.probs_parameter()
+            weights = mixture.mixture_distribution.probs_parameter()
             return {"name": "mixture", "weights": _numbers(weights), **rows}
     rows = None if of_one else _rows(prior)
     return {"name": "other"} if rows is None else {"name": "normal", **rows}

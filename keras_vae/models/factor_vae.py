@@ -17,8 +17,8 @@ from keras_vae.types import Tensor
 class FactorVAE(VAE):
     """Minimises the negative ELBO + gamma * TC(z), the total correlation estimated by a critic.
 
-    Equation 2 and algorithm 2 of Kim and Mnih 2018, https://arxiv.org/abs/1802.05983. The critic separates codes z of every
-    second example from codes of the others whose dimensions are permuted independently across the examples:
+    Equation 2 and algorithm 2 of Kim and Mnih 2018, https://arxiv.org/abs/1802.05983. The critic separates codes z
+    of every second example from codes of the others whose dimensions are permuted independently across the examples:
     samples of q(z) and of the product of its marginals. Its logit is the log density ratio, whose mean is TC.
     gamma = 0 is `VAE`. Logs `total_correlation`, nats, a number of the batch.
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from keras_vae.runtimes.base import Runtime
-from keras_vae.runtimes.tensorflow_threads import set_threads
+from keras_vae.runtimes.saved_model import set_threads
 from keras_vae.types import Graph, Tensors
 
 _Loaded = tuple[list[str], Callable[..., Tensors]]
