@@ -17,7 +17,7 @@ from keras_vae import files, plots, zoo
 from keras_vae.cli import main
 from keras_vae.zoo import checkpoints, pictures, results, weights
 
-results.results_of = lambda *_: json.load(open("run/results.json"))  # not what this is about, and seconds each time
+results.results_of = lambda *_, **__: json.load(open("run/results.json"))  # not what this is about, and seconds each time
 
 def limit(size):
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
@@ -58,7 +58,7 @@ small, new = 20_000, ["train", "toy.toml", "--output", "new", "--json"]
 attempt("checkpoint", new, lambda: limited(checkpoints, "write", small, lambda p: "checkpoint" in p), "new")
 attempt("weights", unfinished("w"), lambda: limited(weights, "write_float16", small), "w")
 attempt("picture", unfinished("p"), lambda: limited(plots, "save", 1000), "p")
-pictures.write = lambda *_: []
+pictures.write = lambda *_, **__: []
 attempt("card", unfinished("c"), lambda: limited(files, "write_text", 500, lambda p: "README" in p), "c")
 attempt("results", unfinished("r"), lambda: limited(files, "write_json", 500), "r")
 attempt("recipe", ["train", "toy.toml", "--output", "t", "--json"],
