@@ -85,6 +85,18 @@ class Results(dict[str, Any]):
         return f"<Results of {self.name}: {timed} of {len(self['rows'])} rows timed, {self['seconds']} s>"
 
     def _repr_html_(self) -> str:
-        from keras_vae.benchmarking.tables import cells
-
-        return html_table(repr(self).strip("<>"), *cells(self))
+        rows = [
+            [
+                *([row["bundle"]] if "bundles" in self else []),
+                row["runtime"],
+                row["format"],
+                signature,
+                f"{scenarios['single_stream']['p50_us']:,.0f}",
+                f"{scenarios['offline']['images_per_second']:,.0f}",
+            ]
+            for row in self["rows"]
+            if row["status"] == "ok"
+            for signature, scenarios in row["scenarios"].items()
+        ]
+        titles = ["runtime", "format", "call", "single_stream p50, µs", "offline, images/s"]
+        return html_table(repr(self).strip("<>"), [*(["model"] if "bundles" in self else []), *titles], rows)
