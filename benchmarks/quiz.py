@@ -1,12 +1,13 @@
 """A quiz for somebody who has read only the layout in CONTRIBUTING.md: which room does a line belong to?
 
-`python benchmarks/quiz.py --seed 0` prints product lines, each with the function that it stands in; `--answers` their
+`python benchmarks/quiz.py --seed 0` prints product lines, each with the class and function that it stands in; `--answers` their
 rooms. The layout is good if 18 of 20 are named rightly.
 """
 
 import argparse
 import ast
 import random
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1] / "keras_vae"
@@ -14,20 +15,32 @@ _SHORT = 40  # characters: shorter lines say little
 
 
 def drawn(seed: int, count: int) -> list[tuple[str, str, str]]:
-    """`count` random lines of code: room, the head of the innermost function, and the line."""
+    """`count` random lines of code: room, the class and function around the line with their purpose, and the line."""
     lines = []
     for path in sorted(ROOT.rglob("*.py")):
         parts = path.relative_to(ROOT).parts
         room = parts[0] + "/" if len(parts) > 1 else parts[0]
         text = path.read_text(encoding="utf-8").splitlines()
-        functions = [node for node in ast.walk(ast.parse("\n".join(text))) if isinstance(node, ast.FunctionDef)]
-        for node in sorted(functions, key=lambda node: node.lineno):
-            body = node.body[1:] if ast.get_docstring(node) else node.body
-            for statement in body:
+        for owner, node in _functions(ast.parse("\n".join(text)), ""):
+            purpose = (ast.get_docstring(node) or "").split("\n")[0]
+            for statement in node.body[bool(purpose) :]:
                 line = text[statement.lineno - 1].strip()
                 if len(line) >= _SHORT:
-                    lines.append((room, text[node.lineno - 1].strip(), line))
+                    lines.append((room, f"{owner}{text[node.lineno - 1].strip()}  # {purpose}", line))
     return random.Random(seed).sample(lines, count)
+
+
+def _functions(node: ast.AST, owner: str) -> Iterator[tuple[str, ast.FunctionDef]]:
+    """The functions in a node, each with the head and the purpose of its class."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.FunctionDef):
+            yield owner, child
+        if isinstance(child, ast.ClassDef):
+            bases = ", ".join(ast.unparse(base) for base in child.bases)
+            purpose = (ast.get_docstring(child) or "").split("\n")[0]
+            yield from _functions(child, f"class {child.name}({bases})  # {purpose}\n       ")
+        else:
+            yield from _functions(child, owner)
 
 
 def main() -> None:
