@@ -1,7 +1,7 @@
 """A quiz for somebody who has read only the layout in CONTRIBUTING.md: which room does a line belong to?
 
-`python benchmarks/quiz.py --seed 0` prints product lines, each with the class and function that it stands in; `--answers` their
-rooms. The layout is good if 18 of 20 are named rightly.
+`python benchmarks/quiz.py --seed 0` prints product lines, each with the class and function that it stands in;
+`--answers` their rooms. The layout is good if 18 of 20 are named rightly.
 """
 
 import argparse
