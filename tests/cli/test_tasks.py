@@ -71,7 +71,7 @@ def test_anomalies_of_each_kind(call, run, tmp_path):
         words = ["--count", 200, "--rate", 0.1, "--seed", 3, "--anomalies", name]
         answer = document(call("anomaly", run, "--json", *words))
         first, second, third = (tasks.anomaly_scores(model, x, seed=3) for x in (images[:100], images[100:200], odd))
-        expected = tasks.detection(second, third, chosen=tasks.threshold(first, 0.1))
+        expected = tasks.detection(second, third, cutoff=tasks.threshold(first, 0.1))
         assert answer["scores"]["elbo"] == pytest.approx(expected._asdict(), abs=1e-4)
         assert (
             answer["samples"] == 100
