@@ -391,7 +391,7 @@ class TestBadModels:
             toy(**arguments)
 
     def test_networks_of_another_latent_size_or_shape(self):
-        with pytest.raises(UserError, match=r"The encoder must map \(batch, 4, 4, 1\) to \(batch, 4\).*output has sha"
+        with pytest.raises(UserError, match=r"The encoder must map \(batch, 4, 4, 1\) to \(batch, 4\).*outputs of sha"
                            r"pe \(batch, 6\)\. Change its last layer"):  # fmt: skip
             toy(encoder=keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(6)]))
         with pytest.raises(UserError, match=r"The decoder must map \(batch, 2\) to \(batch, 4, 4, 1\).*\(batch, 16\)"):
