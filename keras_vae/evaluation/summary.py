@@ -1,4 +1,4 @@
-"""The numbers that a model is compared by: those of a card, which `keras_vae.zoo.verify` measures again."""
+"""The metrics on a card, which `keras_vae.zoo.verify` measures again."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from keras_vae.evaluation import latent, sequences
 from keras_vae.evaluation.estimates import Estimate, mean_of
 from keras_vae.evaluation.evaluation import Evaluation
 
-BATCH = 128  # images in a batch of the terms that only a batch has
+BATCH = 128  # images in a batch, for terms that depend on the batch as a whole
 
 
 def terms_of(evaluation: Evaluation) -> dict[str, Estimate]:
