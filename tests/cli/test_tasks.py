@@ -163,7 +163,7 @@ def test_a_report_shows_what_the_model_has(call, run, tmp_path):
         assert words in captions
     said, results = " ".join(parsed.of("p")), zoo.card(run).results
     assert results["weights"]["sha256"] in said and f"tensorflow {results['versions']['tensorflow']}" in said
-    assert "Published number to stand against: none known" in said and "2 epochs, 20 steps" in said
+    assert "No published number is known" in said and "2 epochs, 20 steps" in said
     assert parsed.of("h2") == ["Measured", "What it has learned", "Training", "Recipe"]
     assert "codebook" not in captions and "The plane" not in captions
 
