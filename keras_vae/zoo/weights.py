@@ -11,13 +11,15 @@ from keras_vae.files import atomic
 from keras_vae.files import require_room as require_bytes
 
 if TYPE_CHECKING:
+    import keras
+
     from keras_vae.core import VAE
 
 _OVERHEAD = 4096  # bytes that HDF5 needs for each array and its groups, at most
 _OPTIMIZERS = ("optimizer", "extra_optimizers")
 
 
-def write_float16(model: "VAE", path: str | Path) -> None:
+def write_float16(model: "keras.Model", path: str | Path) -> None:
     """Write the weights of `model` to `path`, float32 as float16.
 
     Counters keep their type, and so do the statistics of normalisation layers: a running variance may underflow in
