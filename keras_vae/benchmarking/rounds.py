@@ -1,4 +1,4 @@
-"""The benchmark: every runtime in a process of its own, compared with Keras, then timed in turns.
+"""The benchmark: every runtime in a separate process, compared with Keras, then timed in turns.
 
 Runtimes that share a process slow each other down, and the state of the machine drifts between consecutive runs.
 Therefore each is first opened alone, while no other computes, in several fresh processes; then each round times every

@@ -1,4 +1,4 @@
-"""One runtime in a process of its own: `python -m keras_vae.benchmarking.worker`, JSON lines in and out.
+"""One runtime in a separate process: `python -m keras_vae.benchmarking.worker`, JSON lines in and out.
 
 Requests: `{"do": "open", "bundle", "inputs", "runtime", "threads", "format_name", "mode", "batch"}`,
 `{"do": "compare"}`, `{"do": "time", "signature", "batch", "calls", "seconds"}`, `{"do": "memory"}`. Each is answered by

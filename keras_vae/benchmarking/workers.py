@@ -63,7 +63,7 @@ class WorkerProcess:
           WorkerFailed: the worker answered with an error, ended, or did not answer within `timeout` seconds.
         """
         assert self._process.stdin is not None
-        with contextlib.suppress(OSError, ValueError):  # it has ended: what follows says how
+        with contextlib.suppress(OSError, ValueError):  # it has ended: the code below finds the reason
             self._process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
             self._process.stdin.flush()
         try:

@@ -136,7 +136,7 @@ class Trainer:
         Args:
           steps: of an epoch; None if unknown: the limit itself.
         """
-        # A call runs across the end of an epoch whose steps it does not divide, and the progress bar with it.
+        # Otherwise the last call of an epoch, and the progress bar, would run past its end.
         divisor = max(count for count in range(1, self.steps_limit + 1) if not (steps or self.steps_limit) % count)
         if divisor != self.steps_per_execution:
             self.steps_per_execution = divisor

@@ -156,7 +156,7 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
     def posterior_parameters(
         self, x: Tensor, condition: Condition | None = None, training: bool = False
     ) -> dict[str, Any]:
-        """The encoder's output by name, as it is exported: `mean` and `log_var`, each `(batch, latent_dim)`."""
+        """Return the encoder's outputs by name, as exported: `mean` and `log_var`, each `(batch, latent_dim)`."""
         outputs = self.apply_network(self.encoder, x, training)
         if not self.stochastic:
             return {"mean": outputs}
@@ -184,7 +184,7 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
     def likelihood_parameters(
         self, z: Latent, condition: Condition | None = None, training: bool = False
     ) -> dict[str, Any]:
-        """The decoder's output by name, as it is exported: the likelihood's parameters and `mean`, an image."""
+        """Return the decoder's outputs by name, as exported: the likelihood's parameters and `mean`, an image."""
         return self.likelihood_family.parameters(self.apply_network(self.decoder, z, training))
 
     def likelihood(self, z: Latent, condition: Condition | None = None, training: bool = False) -> tfd.Distribution:
@@ -192,7 +192,7 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
         return self.likelihood_family.distribution(self.likelihood_parameters(z, condition, training))
 
     def terms(self, batch: Batch, training: bool) -> Terms:
-        """The one-sample ELBO of `batch`, its KL in closed form if `analytic_kl`."""
+        """Return the terms of the one-sample ELBO of `batch`, the KL in closed form if `analytic_kl`."""
         x, condition = batch["x"], self.condition_of(batch)
         if self.stochastic:
             posterior, prior = self.posterior_and_prior(x, condition, training)
@@ -234,7 +234,7 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
         return self.functions.log_px_of(x, z, condition) + p.log_prob(z) - q.log_prob(z)
 
     def proposal(self, x: Tensor, condition: Condition | None = None) -> tfd.Distribution:
-        """The distribution that `log_weights` draws z from: q(z|x)."""
+        """Return the distribution that `log_weights` draws z from: q(z|x)."""
         return self.posterior(x, condition)
 
     def log_px_of(self, x: Tensor, z: Latent, condition: Condition | None = None, training: bool = False) -> Tensor:
@@ -258,7 +258,7 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
         return ops.reshape(likelihood.log_prob(repeated(x)), (samples, -1))
 
     def objective(self, terms: Terms) -> Tensor:
-        """The loss, a scalar: mean over the batch of -log_px + beta(step) * kl + penalty, with free bits."""
+        """Return the loss, a scalar: the mean over the batch of -log_px + beta(step) * kl + penalty, with free bits."""
         beta = ops.cast(self.beta(self.step), self.float_dtype)
         return ops.mean(-terms.log_px + terms.penalty) + beta * self.kl_cost(terms.kl)
 
@@ -276,7 +276,7 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
                 network.advance()
 
     def make_metric(self, name: str) -> keras.metrics.Metric:
-        """The running metric of a logged number, of `Terms.logs` or the engine's own: the mean over examples."""
+        """Return the running metric of a logged number: the mean over examples."""
         return Mean(name=name)
 
     def after_training(self, images: Callable[[], np.ndarray]) -> None:
@@ -287,7 +287,7 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
         """
 
     def network_shapes(self) -> dict[str, tuple[Any, ...]]:
-        """The shapes of one input and one output of `"encoder"` and of `"decoder"`, as `make_network` takes them.
+        """Return the shapes of one input and one output of `"encoder"` and `"decoder"`, as `make_network` takes them.
 
         Called by the constructor: a variant sets the attributes it reads here before `super().__init__`.
         """

@@ -63,7 +63,7 @@ def log_prob_agreement(
       prior: of `keras_vae.priors`, fitted to the model; None: the model's own.
 
     Raises:
-      NotApplicable: a model without a distribution over codes, or one whose codes are certain.
+      NotApplicable: a model without a distribution over codes, or with integer codes, where the ELBO is exact.
       UserError: images outside the likelihood's support, or fewer than two.
     """
     annealed, samples = check_whole_number(annealed, "annealed", minimum=2), check_whole_number(samples, "samples")

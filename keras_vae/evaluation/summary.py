@@ -40,7 +40,7 @@ def log_prob_of(evaluation: Evaluation) -> Estimate:
     """Return the importance-weighted log p(x) under the model's own prior, nats.
 
     Raises:
-      NotApplicable: no samples, no distribution over codes, or a code that is certain, whose ELBO is log p(x).
+      NotApplicable: no samples, no distribution over codes, or integer codes, where the ELBO is log p(x).
     """
     evaluation.require_distribution()
     if not evaluation.samples or evaluation.model.latent_kind == "index":

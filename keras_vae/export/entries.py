@@ -32,7 +32,7 @@ class Exported:
     seconds: float = 0.0
 
     def summary(self) -> dict[str, Any]:
-        """The outcome as plain data, with the comparison that is nearest to its tolerance."""
+        """Return the outcome as plain data, with the comparison that is nearest to its tolerance."""
         row = {"name": self.name, "path": str(self.path), "error": self.error, "refused": self.refused}
         if self.bundle is not None:
             worst = max(self.bundle.parity, key=lambda row: row.max_error / (row.tolerance or 1.0))

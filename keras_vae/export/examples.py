@@ -46,7 +46,7 @@ class CheckedExamples:
     alphabet: str | None = None
 
     def description(self) -> dict[str, str | int | None]:
-        """The fields of `examples` in `bundle.json`."""
+        """Return the fields of `examples` in `bundle.json`."""
         return {
             "origin": self.origin,
             "licence": self.licence,

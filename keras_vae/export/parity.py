@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from keras_vae.runtimes.base import Runtime
 
 TOLERANCE = 1e-5
-INPUTS = 784  # the numbers of a digit, whose sums TOLERANCE is for
+INPUTS = 784  # the numbers of a digit; TOLERANCE is for sums of so many
 # Relative rounding is 2**-11 = 5e-4 in float16 and 2**-8 = 4e-3 in bfloat16: a few roundings that add up.
 REDUCED = {"float16": 2e-3, "bfloat16": 2e-2}
 CODES = 0.05  # the share of integers that may differ in a reduced precision
