@@ -18,15 +18,15 @@ from keras_vae.evaluation.latent import active_units_of
 from keras_vae.tasks.traversal import traversable, traverse
 from keras_vae.types import ConditionLike
 
-_SHOWN, _COUNTED = 16, 1000  # images
+_SHOWN, _COUNTED = 16, 1000  # images in pictures, and for the count of active units
 
 
 class TensorBoard(keras.callbacks.Callback):
-    """Write scalars after each epoch, and pictures after every few, for TensorBoard.
+    """Write scalars to TensorBoard after each epoch, and pictures every few epochs.
 
-    Scalars are all numbers of the epoch (loss, elbo, log_px, kl, beta, the variant's own; under `val_` those held out)
-    and, where a code is of real numbers, `active_units`. Pictures are reconstructions, samples and a traversal, those
-    of them that the model has.
+    Scalars are all logs of the epoch (loss, elbo, log_px, kl, beta and the variant's metrics, with `val_` for held-out
+    data) and, for codes of real numbers, `active_units`. Pictures are reconstructions, samples and a traversal, as far
+    as the model has them.
 
     Args:
       folder: of the event files; TensorBoard's `--logdir`.
@@ -41,7 +41,7 @@ class TensorBoard(keras.callbacks.Callback):
 
     def __init__(self, folder: str | Path, x: ArrayLike, every: int = 1, condition: ConditionLike = None) -> None:
         super().__init__()
-        # backend.summary.scalar and image are that package's.
+        # backend.summary.scalar and image need the package.
         if importlib.util.find_spec("tensorboard") is None:
             raise UnavailableError(
                 "The TensorBoard callback needs the package tensorboard, which is not installed. Install it: "
@@ -49,7 +49,7 @@ class TensorBoard(keras.callbacks.Callback):
             )
         self.x, self.condition = np.asarray(x)[:_COUNTED], rows_of(condition, slice(_COUNTED))
         if len(self.x) < 2:
-            raise UserError(f"TensorBoard needs two images or more, to show and to compare. Given: {len(self.x)}.")
+            raise UserError(f"TensorBoard needs two images or more, to count active units. Given: {len(self.x)}.")
         self.folder, self.every = str(folder), check_whole_number(every, "every")
         self.writer: Any = None
 

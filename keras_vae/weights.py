@@ -172,7 +172,7 @@ def _parts(value: object) -> list[tuple[str, Any]]:
     if isinstance(value, Mapping):
         return [(str(key), item) for key, item in value.items()]
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
-        return [(str(place), item) for place, item in enumerate(value)]
+        return [(str(index), item) for index, item in enumerate(value)]
     return []
 
 

@@ -142,7 +142,7 @@ def test_a_run_writes_what_tensorboard_reads(tmp_path, monkeypatch):
 
 
 def test_bad_arguments(tmp_path):
-    with pytest.raises(UserError, match=r"two images or more, to show and to compare\. Given: 0"):
+    with pytest.raises(UserError, match=r"two images or more, to count active units\. Given: 0"):
         TensorBoard(tmp_path, binary(1)[:0])
     with pytest.raises(UserError, match="every must be a whole number, 1 or more"):
         TensorBoard(tmp_path, binary(2), every=0)

@@ -24,11 +24,11 @@ def time_or_read(
 
     Args:
       paths: of bundles, or of the bench.json of earlier runs.
-      batch_sizes: as `keras_vae.runtimes.benchmark`, and so are the others.
+      batch_sizes: as of `keras_vae.runtimes.benchmark`, as are the following.
       runtimes: to time.
       threads: that each runtime may use.
       calls: timed calls at the smallest batch, at least.
-      on_progress: called with what is being done, how many steps are done, and how many there are.
+      on_progress: called with the current step in words, the number of steps done, and their total.
 
     Raises:
       UserError: as `keras_vae.runtimes.benchmark`, or a file that is no bench.json.
@@ -44,8 +44,8 @@ def joined(results: Sequence[dict[str, Any]], goal: str | None = None, any_quali
 
     Args:
       results: of `time_or_read`.
-      goal: `"latency"` or `"throughput"`; None recommends nothing.
-      any_quality: recommend reduced precisions that lose much too.
+      goal: `"latency"` or `"throughput"`; None for no recommendation.
+      any_quality: also recommend reduced precisions that lose more than `export` allows.
 
     Raises:
       UserError: results of several machines or settings.

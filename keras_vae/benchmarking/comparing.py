@@ -20,49 +20,49 @@ from keras_vae.export.bounds import loses_too_much, losses
 from keras_vae.registry import choose
 
 GOALS = ("latency", "throughput")
-_TIE = 1.05  # within this factor of the best, the more precise is recommended
+_TIE = 1.05  # rows within this factor of the best are tied; the most precise is recommended
 _PRECISIONS = ("float32", "float16", "bfloat16", "int8")
 _MACHINE = ("processor", "processors", "flags", "quota", "governor", "system", "python", "environment")
-_NAMED = ("mode", "precision")  # settings that a row's own name says
+_NAMED = ("mode", "precision")  # settings that are in a row's label already
 
 
 def require_comparable(results: ResultsLike) -> None:
-    """Raise UserError if rows that were timed cannot be compared, by the settings that the runtimes themselves report.
+    """Raise UserError if timed rows are not comparable, by the settings that the runtimes report.
 
-    All must have had equal threads on the same processors, and each the precision that it is listed with; rows of one
-    runtime and mode must agree in every other setting too, such as ONNX Runtime's spinning.
+    All rows must have equal threads on the same processors, and compute in the precision that they are listed with;
+    rows of one runtime and mode must agree in every other setting too, such as ONNX Runtime's spinning.
 
     Args:
       results: what `benchmark` or `join` returned.
     """
     timed: list[Row] = [row for row in results["rows"] if row["status"] == "ok"]
-    _require_one("threads", {_place(row): row["settings"]["threads"] for row in timed})
-    _require_one("processors", {_place(row): row["processors"] for row in timed})
+    _require_one("threads", {_title(row): row["settings"]["threads"] for row in timed})
+    _require_one("processors", {_title(row): row["processors"] for row in timed})
     for row in timed:
         if row["precision"] != row["settings"]["precision"]:
             raise UserError(
-                f"A row is compared by the precision that it computed in. Given: {_place(row)}, listed as "
+                f"A row must be listed with the precision that it computed in. Given: {_title(row)}, listed as "
                 f"{row['precision']}, which computed in {row['settings']['precision']}. Time it again."
             )
     for kind in dict.fromkeys((row["runtime"], row["mode"]) for row in timed):
-        alike = [row for row in timed if (row["runtime"], row["mode"]) == kind]
-        for name in dict.fromkeys(name for row in alike for name in row["settings"] if name not in _NAMED):
-            _require_one(name, {_place(row): row["settings"].get(name) for row in alike})
+        group = [row for row in timed if (row["runtime"], row["mode"]) == kind]
+        for name in dict.fromkeys(name for row in group for name in row["settings"] if name not in _NAMED):
+            _require_one(name, {_title(row): row["settings"].get(name) for row in group})
 
 
 def _require_one(what: str, values: Mapping[str, object]) -> None:
-    found = {json.dumps(value): name for name, value in values.items()}
-    if len(found) > 1:
-        said = ", ".join(f"{name} with {what} {value}" for value, name in found.items())
-        raise UserError(f"Only rows of equal settings are compared. Given: {said}. Time them again together.")
+    distinct = {json.dumps(value): name for name, value in values.items()}
+    if len(distinct) > 1:
+        listed = ", ".join(f"{name} with {what} {value}" for value, name in distinct.items())
+        raise UserError(f"Only rows of equal settings are compared. Given: {listed}. Time them again together.")
 
 
-def _place(row: Row) -> str:
+def _title(row: Row) -> str:
     return f"{row['bundle']}, {label(row)}" if "bundle" in row else label(row)
 
 
 def join(results: Sequence[ResultsLike]) -> Results:
-    """The results of several bundles, or of several runs, as one: `bundles` in place of `bundle`, in each row too.
+    """Join results of several bundles or runs, with `bundles` in place of `bundle`, and a bundle in each row.
 
     Raises:
       UserError: they come from other machines or other settings, or there are none.
@@ -79,63 +79,63 @@ def join(results: Sequence[ResultsLike]) -> Results:
                         f"Only results of one machine and equal settings are compared. Given: {name} {mine!r} for "
                         f"{name_of(first)}, and {theirs!r} for {name_of(other)}. Time them again together."
                     )
-    names = [name_of(each) for each in results]
+    names = [name_of(result) for result in results]
     if len({*names}) < len(names):  # one model in several folders
-        names = [each["bundle"]["path"] for each in results]
+        names = [result["bundle"]["path"] for result in results]
     if len({*names}) < len(names):  # one folder, several times
-        names = [f"{name}, {place}" for place, name in enumerate(names, 1)]
+        names = [f"{name}, {number}" for number, name in enumerate(names, 1)]
     named = list(zip(names, results, strict=True))
     joined = {
         "schema": first["schema"],
-        "bundles": [each["bundle"] for each in results],
+        "bundles": [result["bundle"] for result in results],
         "machine": first["machine"],
-        "warnings": list(dict.fromkeys(said for each in results for said in each["warnings"])),
+        "warnings": list(dict.fromkeys(warning for result in results for warning in result["warnings"])),
         "settings": first["settings"],
-        "seconds": round(sum(each["seconds"] for each in results), 1),
-        "rows": [{"bundle": name, **row} for name, each in named for row in each["rows"]],
-        "recommended": [{"bundle": name, **one} for name, each in named for one in each.get("recommended", ())],
+        "seconds": round(sum(result["seconds"] for result in results), 1),
+        "rows": [{"bundle": name, **row} for name, result in named for row in result["rows"]],
+        "recommended": [{"bundle": name, **one} for name, result in named for one in result.get("recommended", ())],
     }
     require_comparable(joined)
     return Results(joined)
 
 
 def read_results(path: str | Path) -> Results:
-    """The results of one bundle that `keras-vae bench` wrote.
+    """Read the results of one bundle that `keras-vae bench` wrote.
 
     Raises:
-      UserError: the file is none, or of another version, or holds several bundles.
+      UserError: the file is missing, of another version, or holds several bundles.
     """
     try:
         results = json.loads(Path(path).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise UserError(f"Cannot read a benchmark's results from {path}: {str(error).splitlines()[0]}.") from error
     if not isinstance(results, dict) or results.get("schema") != SCHEMA or "bundle" not in results:
-        given = results.get("schema") if isinstance(results, dict) else type(results).__name__
+        schema = results.get("schema") if isinstance(results, dict) else type(results).__name__
         raise UserError(
-            f"{path} must hold the results of one bundle, with the schema {SCHEMA!r}. Given: {given!r}. Time it again: "
-            f"keras-vae bench BUNDLE."
+            f"{path} must hold the results of one bundle, with the schema {SCHEMA!r}. Given: {schema!r}. Time it "
+            f"again: keras-vae bench BUNDLE."
         )
     return Results(results)
 
 
 def recommend(results: ResultsLike, goal: str, any_quality: bool = False) -> dict[str, Any]:
-    """Which runtime and precision to deploy: of one bundle's results, for each call the best row.
+    """Return the runtime and precision to deploy, the best row of one bundle's results for each call.
 
-    A reduced precision that loses more than `export` allows (1 nat of test ELBO, 2% of reconstruction error), or whose
-    loss nobody measured, is not recommended, however fast.
+    A reduced precision that loses more than `export` allows (1 nat of test ELBO, 2% of reconstruction error), or that
+    was never measured, is not recommended, however fast.
 
     Args:
       results: what `benchmark` returned.
       goal: `"latency"`: the smallest p90 of single_stream; `"throughput"`: the most offline images a second. Of rows
         within 5% of the best, the most precise.
-      any_quality: recommend whatever is fastest, and say what it costs.
+      any_quality: recommend the fastest row in any case, with its cost.
 
     Returns:
       `goal`, `excluded` (a row's label -> why), and for encode and decode: `runtime`, `mode`, `format`, `precision`,
       the scenario's figures, `largest_error`, `file_bytes` and `quality`, the cost of a reduced precision.
 
     Raises:
-      UserError: an unknown goal, nothing that can be recommended was timed, or rows of unequal settings.
+      UserError: an unknown goal, no row that can be recommended, or rows of unequal settings.
     """
     choose("goal", goal, dict.fromkeys(GOALS))
     require_comparable(results)
@@ -145,44 +145,44 @@ def recommend(results: ResultsLike, goal: str, any_quality: bool = False) -> dic
     if not candidates:
         reasons = "; ".join(f"{name} {why}" for name, why in excluded.items()) or "no runtime was timed"
         raise UserError(f"There is nothing to recommend: {reasons}.")
-    chosen: dict[str, Any] = {"goal": goal, "excluded": excluded}
+    recommendation: dict[str, Any] = {"goal": goal, "excluded": excluded}
     for signature in SIGNATURES:
         costs = {label(row): _cost(row, signature, goal) for row in candidates}
         close = [row for row in candidates if costs[label(row)] <= _TIE * min(costs.values())]
         best = min(close, key=lambda row: (_PRECISIONS.index(row["precision"]), costs[label(row)]))
-        chosen[signature] = {
+        recommendation[signature] = {
             **{name: best[name] for name in ("runtime", "mode", "format", "precision", "file_bytes", "quality")},
             **best["scenarios"][signature],
             "largest_error": max(best["errors"].values()),
         }
-    return chosen
+    return recommendation
 
 
 def _ruined(row: Row) -> str | None:
-    """Why a row is not recommended; None: it may be."""
+    """Return the reason not to recommend a row, or None."""
     if row["precision"] == "float32" or (row["quality"] and not loses_too_much(row["quality"])):
         return None
     lost = losses(row["quality"]) if row["quality"] else []
-    return f"loses {' and '.join(lost)}" if lost else "loses what nobody has measured"
+    return f"loses {' and '.join(lost)}" if lost else "was not measured for what it loses"
 
 
-def sentence(chosen: Recommendation) -> str:
-    """What `recommend` returned, for people."""
-    said = []
+def sentence(recommendation: Recommendation) -> str:
+    """Return a recommendation of `recommend` as a sentence."""
+    choices = []
     for signature in SIGNATURES:
-        row = chosen[signature]
-        if chosen["goal"] == "latency":
+        row = recommendation[signature]
+        if recommendation["goal"] == "latency":
             figure = f"single_stream p90 {row['single_stream']['p90_us']:,.0f} µs"
         else:
             offline = row["offline"]
             figure = f"offline {offline['images_per_second']:,.0f} images/s at batch {offline['batch']}"
         cost = f", which loses {' and '.join(losses(row['quality']))}" if row["quality"] else ""
-        said.append(
+        choices.append(
             f"{signature} with {label(row)}, the file format {row['format']}, {row['precision']}{cost}: {figure}"
         )
-    left_out = "".join(f" Not {name}, which {why}." for name, why in chosen["excluded"].items())
-    of = f"{chosen['bundle']}, for" if "bundle" in chosen else "For"
-    return f"{of} {chosen['goal']}: {'; '.join(said)}.{left_out}"
+    left_out = "".join(f" Not {name}, which {why}." for name, why in recommendation["excluded"].items())
+    of = f"{recommendation['bundle']}, for" if "bundle" in recommendation else "For"
+    return f"{of} {recommendation['goal']}: {'; '.join(choices)}.{left_out}"
 
 
 def _cost(row: Row, signature: Signature, goal: str) -> float:
@@ -193,6 +193,6 @@ def _cost(row: Row, signature: Signature, goal: str) -> float:
 
 
 def name_of(results: ResultsLike) -> str:
-    """Of the bundle that results are of: the zoo's, or its folder."""
+    """Return the name of the benchmarked bundle: that of the zoo, or its folder."""
     bundle = results["bundle"]
     return bundle["zoo_name"] or bundle["path"]

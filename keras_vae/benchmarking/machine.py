@@ -1,4 +1,4 @@
-"""What a benchmark ran on: everything of the machine that changes its figures, and is not in a row's settings."""
+"""The machine that a benchmark ran on, as far as it affects the figures and is not in a row's settings."""
 
 import os
 import platform
@@ -11,20 +11,20 @@ from typing import Any
 import keras_vae
 from keras_vae.runtimes.base import available_processors
 
-# What the runtimes choose their kernels by.
+# The runtimes choose their kernels by these.
 _FLAGS = ("avx2", "fma", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8", "asimddp", "bf16")
 _VARIABLES = ("TF_ENABLE_ONEDNN_OPTS",)
 
 
 def describe() -> dict[str, Any]:
-    """This machine, now.
+    """Describe this machine in its current state.
 
     Returns:
       `processor`; `processors`, those this process may use; `flags` that runtimes choose kernels by; `quota`,
       processors' worth of time that the control group allows, None without a limit; `governor` of the clock, None
-      where it cannot be read; `system`, `python`; `environment`, variables that change what TensorFlow computes with;
-      `keras_vae`, its version; `commit`, of a checkout; `load`, how many processors are at work just now, on whatever;
-      None where the system does not say.
+      if it cannot be read; `system`, `python`; `environment`, variables that select TensorFlow's kernels;
+      `keras_vae`, its version; `commit`, of a checkout; `load`, the number of processors at work now, for any process;
+      None if the system does not report it.
     """
     return {
         "processor": _named("model name") or platform.processor() or platform.machine(),
@@ -42,7 +42,7 @@ def describe() -> dict[str, Any]:
 
 
 def warnings(machine: Mapping[str, Any]) -> list[str]:
-    """A sentence for each reason why the figures of a machine, as `describe` gave it, cannot be trusted."""
+    """Return a sentence for each reason to distrust figures of a machine, as `describe` returned it."""
     load, processors = machine["load"], machine["processors"]
     if load is None or load <= processors / 4:
         return []
@@ -65,10 +65,10 @@ def _named(name: str) -> str:
 
 
 def _load(seconds: float = 0.5) -> float | None:
-    """Of /proc/stat over some time: the load average would still be that of a benchmark that has just ended."""
+    """Measure the load from /proc/stat: the load average would still include a benchmark that has just ended."""
 
     def passed() -> tuple[float, float]:
-        of_all = [float(each) for each in _read("/proc/stat").partition("\n")[0].split()[1:9]]
+        of_all = [float(field) for field in _read("/proc/stat").partition("\n")[0].split()[1:9]]
         return (sum(of_all), sum(of_all) - sum(of_all[3:5])) if len(of_all) == 8 else (0.0, 0.0)
 
     before = passed()
@@ -78,7 +78,7 @@ def _load(seconds: float = 0.5) -> float | None:
 
 
 def _quota() -> float | None:
-    """Of control groups in version 2, then 1."""
+    """Read the quota of control groups, version 2, then 1."""
     limit, _, period = _read("/sys/fs/cgroup/cpu.max").partition(" ")
     if not limit:
         limit, period = (_read(f"/sys/fs/cgroup/cpu/cpu.cfs_{name}_us") for name in ("quota", "period"))

@@ -18,11 +18,11 @@ def plot(results: ResultsLike, path: str | Path) -> Path:
     """Draw what `benchmark` returned: MLPerf's single_stream, and offline at the best batch.
 
     Args:
-      results: at least one row of them measured.
+      results: with at least one timed row.
       path: of the picture, a `.png`, `.svg` or `.pdf`.
 
     Raises:
-      UserError: nothing was measured, rows of unequal settings, or no room.
+      UserError: nothing was timed, rows of unequal settings, or a full disk.
     """
     from matplotlib.figure import Figure
 
@@ -34,19 +34,19 @@ def plot(results: ResultsLike, path: str | Path) -> Path:
     left, right = figure.subplots(1, 2, sharey=True)
     for shift, signature in enumerate(SIGNATURES):
         colour = _COLOURS[signature]
-        places = [place + 0.4 * (shift - 0.5) for place in range(len(rows))]
-        for place, row in zip(places, rows, strict=True):
+        heights = [index + 0.4 * (shift - 0.5) for index in range(len(rows))]
+        for y, row in zip(heights, rows, strict=True):
             single = row["scenarios"][signature]["single_stream"]
             p50, p90, p99 = (single[key] for key in ("p50_us", "p90_us", "p99_us"))
             last = p99 if single["calls"] >= ENOUGH else p90
-            left.plot([p50, last], [place, place], color=colour, lw=2)
-            left.plot([p90, last], [place, place], "|", color=colour, markersize=8)
-            left.plot([p50], [place], "o", color=colour)
-            left.annotate(f"{p50:,.0f}", (p50, place), (-6, 0), textcoords="offset points", ha="right", va="center")
+            left.plot([p50, last], [y, y], color=colour, lw=2)
+            left.plot([p90, last], [y, y], "|", color=colour, markersize=8)
+            left.plot([p50], [y], "o", color=colour)
+            left.annotate(f"{p50:,.0f}", (p50, y), (-6, 0), textcoords="offset points", ha="right", va="center")
         offline = [row["scenarios"][signature]["offline"] for row in rows]
-        rates = [each["images_per_second"] for each in offline]
-        bars = right.barh(places, rates, height=0.38, color=colour, label=signature)
-        words = [f"{each['images_per_second']:,.0f} at {each['batch']}" for each in offline]
+        rates = [best["images_per_second"] for best in offline]
+        bars = right.barh(heights, rates, height=0.38, color=colour, label=signature)
+        words = [f"{best['images_per_second']:,.0f} at {best['batch']}" for best in offline]
         right.bar_label(bars, words, padding=3)
     left.set_xscale("log")
     left.margins(x=0.3)
@@ -56,7 +56,7 @@ def plot(results: ResultsLike, path: str | Path) -> Path:
         (right, "offline, images/s at the best batch"),
     ):
         axes.set_title(title, fontsize=10)
-        axes.set_yticks(range(len(rows)), [_place(row) for row in rows])
+        axes.set_yticks(range(len(rows)), [_title(row) for row in rows])
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.spines[["top", "right"]].set_visible(False)
     figure.legend(*right.get_legend_handles_labels(), loc="outside upper right", ncols=2, frameon=False)
@@ -67,5 +67,5 @@ def plot(results: ResultsLike, path: str | Path) -> Path:
     return Path(path)
 
 
-def _place(row: Row) -> str:
+def _title(row: Row) -> str:
     return f"{row['bundle']}, {label(row)}" if "bundle" in row else label(row)

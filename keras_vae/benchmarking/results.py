@@ -9,7 +9,7 @@ from keras_vae.runtimes.notebooks import html_table
 SCHEMA = "keras_vae.benchmark/3"
 Signature = Literal["encode", "decode"]
 SIGNATURES: tuple[Signature, ...] = ("encode", "decode")
-ResultsLike: TypeAlias = Mapping[str, Any]  # results, or the same that were read from JSON
+ResultsLike: TypeAlias = Mapping[str, Any]  # results, also as plain JSON
 Recommendation: TypeAlias = Mapping[str, Any]  # what `recommend` returns
 
 
@@ -41,7 +41,7 @@ class Offline(TypedDict):
 
 
 class Scenarios(TypedDict):
-    """Both, of one signature."""
+    """Both scenarios of one signature."""
 
     single_stream: SingleStream
     offline: Offline
@@ -72,7 +72,7 @@ class Row(TypedDict):
 
 
 class Results(dict[str, Any]):
-    """What `benchmark` returns: a dict that is JSON, see there for its keys, and short where it is shown."""
+    """The results of `benchmark`, a dict of JSON with a short repr. `benchmark_all` documents its keys."""
 
     @property
     def name(self) -> str:

@@ -1,14 +1,15 @@
-"""The benchmark: every runtime in a process of its own, compared with Keras, then timed in turns.
+"""The benchmark: every runtime in a separate process, compared with Keras, then timed in turns.
 
-Runtimes that share a process slow each other down, and one run after the other meets another state of the machine: so
-first each is opened alone, while no other computes, in several fresh processes; then each round gives every row of
-every bundle, one at a time, a turn at every batch size.
+Runtimes that share a process slow each other down, and the state of the machine drifts between consecutive runs.
+Therefore each is first opened alone, while no other computes, in several fresh processes; then each round times every
+row of every bundle, one at a time, at every batch size.
 """
 
 import tempfile
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,27 +46,28 @@ def benchmark_all(
     """Time encode and decode of bundles on each runtime, all in the same rounds.
 
     Args:
-      bundles: folders, or what `export` returned.
+      bundles: folders, or results of `export`.
       batch_sizes: images in a call, by default 1, 32 and 256. Latency is read at the smallest, images/s at all.
       runtimes: names; all by default. A runtime with several modes has a row for each, `"keras:eager"` names one; a
-        row for each precision that the bundle holds for it. OpenVINO computes in float32, `"openvino:bfloat16"` not.
-      threads: that each may use; by default, every processor this process may use.
-      rounds: turns that each runtime has at each batch size.
-      calls: timed calls at the smallest batch size, of each signature, in all rounds together, at least.
-      seconds: that a turn lasts, at least.
-      timeout: seconds after which a runtime that does not answer is given up.
-      on_progress: called with what is done now, how many steps are done, and of how many.
-      cold_starts: fresh processes that each row is opened in, one after the other. The first is the one whose outputs
-        are compared, the last is timed: with one, the peak memory is of the comparison too.
+        row for each precision that the bundle holds for it. OpenVINO computes in float32, `"openvino:bfloat16"` in
+        bfloat16.
+      threads: the number for each runtime; by default, every processor this process may use.
+      rounds: turns of each runtime at each batch size.
+      calls: the least number of timed calls at the smallest batch size, of each signature, in all rounds together.
+      seconds: the least duration of a turn.
+      timeout: seconds to wait for a runtime's answer.
+      on_progress: called with the current step in words, the number of steps done, and their total.
+      cold_starts: fresh processes that each row is opened in, one after the other. Outputs are compared in the first,
+        and calls timed in the last: with a single one, the peak memory includes the comparison.
 
     Returns:
       For each bundle, JSON: `schema`; `bundle`: path, model, zoo_name, sha256 of bundle.json; `machine`, see
       `machine.describe`; `warnings`, sentences; `settings`: batch_sizes, threads, rounds, calls, seconds, cold_starts,
-      and what is timed, in words; `seconds`, of all bundles; `rows`, one a runtime, mode and format:
+      and `timed`, a description of a timed call; `seconds`, of all bundles; `rows`, one a runtime, mode and format:
 
       * `runtime`, `mode`, `format`, `precision`;
       * `status`: `"ok"`, `"unavailable"` (not installed), `"no file"` (in this bundle), or `"failed"`; `reason`: why;
-      * `version`, `settings` (as the runtime reports them, where it does), `processors` (it was kept on),
+      * `version`, `settings` (as the runtime reports them, if it does), `processors` (its affinity),
         `file_bytes`, `open_seconds` (with import), `cold_start_seconds` (from the start of its process to the first
         answers of encode and decode, the best of `cold_starts`), `peak_memory_mb` (of the process);
       * `errors` (graph.output -> largest difference from golden.json); `quality` (of a reduced precision: the change
@@ -90,10 +92,10 @@ def benchmark_all(
     machine, started = describe(), time.perf_counter()
     with ExitStack() as stack:
         entries = []
-        for bundle, of_bundle, chosen in zip(opened, rows, sizes, strict=True):
+        for bundle, of_bundle, batches in zip(opened, rows, sizes, strict=True):
             inputs = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             _write_inputs(bundle, inputs)
-            entries += [_Entry(bundle, row, chosen, inputs, stack, threads, timeout) for row in of_bundle]
+            entries += [_Entry(bundle, row, batches, inputs, stack, threads, timeout) for row in of_bundle]
         bench = _Bench(entries, rounds, calls, seconds, on_progress or (lambda what, done, total: None))
         bench.start(cold_starts)
         bench.run()
@@ -112,11 +114,11 @@ def benchmark_all(
             },
             machine=machine,
             warnings=warnings(machine),
-            settings={"batch_sizes": chosen, **settings},
+            settings={"batch_sizes": batches, **settings},
             seconds=round(time.perf_counter() - started, 1),
             rows=of_bundle,
         )
-        for bundle, of_bundle, chosen in zip(opened, rows, sizes, strict=True)
+        for bundle, of_bundle, batches in zip(opened, rows, sizes, strict=True)
     ]
 
 
@@ -143,7 +145,7 @@ class _Entry:
         return self.row["status"] == "ok"
 
     def open(self) -> None:
-        """In a new process, and no other's: the best cold start so far, and what the runtime says of itself."""
+        """Open the runtime in a new process; record the best cold start so far, and the settings it reports."""
         if self.worker is not None:
             self.worker.stop()
         began = time.perf_counter()
@@ -166,8 +168,12 @@ class _Entry:
         assert self.worker is not None
         return self.worker.ask(do, **arguments)
 
+    def record(self, do: str) -> None:
+        """Add a worker's answer to the row."""
+        self.row |= self.ask(do)
+
     def attempt(self, step: Callable[[], None]) -> None:
-        """A worker that fails ends, and its row says why."""
+        """Run a step; if the worker fails, stop it and record the reason in the row."""
         try:
             step()
         except WorkerFailed as error:
@@ -189,21 +195,21 @@ class _Bench:
                     self.progress(f"starting {label(entry.row)}", done, len(self.entries))
                     entry.attempt(entry.open)
                 if entry.alive and start == 0:
-                    entry.attempt(lambda each=entry: each.row.update(each.ask("compare")))
+                    entry.attempt(partial(entry.record, "compare"))
 
     def run(self) -> None:
         most = max((len(entry.sizes) for entry in self.entries), default=0)
-        cells = [(signature, place) for signature in SIGNATURES for place in range(most)]
+        cells = [(signature, index) for signature in SIGNATURES for index in range(most)]
         total = self.rounds * len(cells)
         for done in range(total):
-            signature, place = cells[done % len(cells)]
+            signature, index = cells[done % len(cells)]
             for entry in self.entries:
-                if entry.alive and place < len(entry.sizes):
+                if entry.alive and index < len(entry.sizes):
                     self.progress(f"{signature} with {label(entry.row)}", done, total)
-                    entry.attempt(lambda each=entry, s=signature, p=place: self._turn(each, s, each.sizes[p]))
+                    entry.attempt(partial(self._turn, entry, signature, entry.sizes[index]))
         for entry in self.entries:
             if entry.alive:
-                entry.attempt(lambda each=entry: each.row.update(each.ask("memory")))
+                entry.attempt(partial(entry.record, "memory"))
             for (signature, size), turns in entry.turns.items() if entry.alive else ():
                 entry.row.setdefault(signature, {})[str(size)] = summary(turns, size)
         self.progress("done", total, total)
@@ -214,11 +220,11 @@ class _Bench:
         entry.turns.setdefault((signature, size), []).append(answer["nanoseconds"])
 
 
-_CHOICE = {"runtime": "runtime", "format_name": "format", "mode": "mode"}  # a worker's argument -> where a row has it
+_CHOICE = {"runtime": "runtime", "format_name": "format", "mode": "mode"}  # a worker's argument -> the key of a row
 
 
 def _write_inputs(bundle: Bundle, folder: Path) -> None:
-    """golden.json's inputs as files that a worker reads in no time and little memory, for neither is a runtime's."""
+    """Write golden.json's inputs as .npy, so that reading them adds little to a runtime's time and memory."""
     for graph, parts in bundle.golden().items():
         for name, array in parts["inputs"].items():
             np.save(folder / f"{graph}.{name}.npy", array)

@@ -1,4 +1,4 @@
-"""The rows of a benchmark before anything is timed, and what the times of one become."""
+"""The rows of a benchmark: before anything is timed, and the figures that durations become."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,16 +17,16 @@ BATCH_SIZES = (1, 32, 256)
 
 
 def label(row: Row | Mapping[str, object]) -> str:
-    """The name of a row: the runtime, its mode, and its precision if that is not float32."""
+    """Return the name of a row: the runtime, its mode, and its precision if that is not float32."""
     precision, mode = row["precision"], row["mode"]
     parts = [str(part) for part in (mode, None if precision in ("float32", mode) else precision) if part]
     return f"{row['runtime']} ({', '.join(parts)})" if parts else str(row["runtime"])
 
 
 def sizes_for(bundle: Bundle, batch_sizes: Sequence[int] | None) -> list[int]:
-    """Batch sizes in ascending order: those given, a bundle's only one, or 1, 32 and 256."""
-    given = batch_sizes if batch_sizes is not None else (bundle.batch,) if bundle.batch else BATCH_SIZES
-    sizes = sorted({checks.check_whole_number(size, "batch_sizes") for size in given})
+    """Return batch sizes in ascending order: `batch_sizes`, a bundle's only one, or 1, 32 and 256."""
+    requested = batch_sizes if batch_sizes is not None else (bundle.batch,) if bundle.batch else BATCH_SIZES
+    sizes = sorted({checks.check_whole_number(size, "batch_sizes") for size in requested})
     if not sizes:
         raise UserError("benchmark needs at least one batch size. Given: none.")
     if bundle.batch and sizes != [bundle.batch]:
@@ -38,45 +38,44 @@ def sizes_for(bundle: Bundle, batch_sizes: Sequence[int] | None) -> list[int]:
 
 
 def first_rows(bundle: Bundle, names: Sequence[str] | None) -> list[dict[str, Any]]:
-    """A row for each runtime, mode and precision, with why it cannot be timed."""
+    """Return a row for each runtime, mode and precision, with the reason if it cannot be timed."""
     rows: dict[str, dict[str, Any]] = {}
-    for given in registry.names() if names is None else names:
-        name, _, mode = given.partition(":")
-        known, status = choose("runtime", name, registry.KNOWN), registry.installed()[name]
-        if mode and mode not in known.modes:
-            modes = ", ".join(f"{name}:{each}" for each in known.modes if each) or "none"
-            raise UserError(f"The runtime {name!r} has the modes: {modes}. Given: {given!r}.")
+    for requested in registry.names() if names is None else names:
+        name, _, mode = requested.partition(":")
+        runtime, status = choose("runtime", name, registry.KNOWN), registry.installed()[name]
+        if mode and mode not in runtime.modes:
+            modes = ", ".join(f"{name}:{other}" for other in runtime.modes if other) or "none"
+            raise UserError(f"The runtime {name!r} has the modes: {modes}. Given: {requested!r}.")
         row: dict[str, Any] = {"runtime": name, "mode": None, "status": "ok", "version": status.version}
         nothing = {"format": None, "precision": None}
         formats = registry.held(bundle, name)
         if status.reason:
-            found = [row | nothing | {"status": "unavailable", "reason": status.reason}]
+            new_rows = [row | nothing | {"status": "unavailable", "reason": status.reason}]
         elif not formats:
-            wanted = known.formats[0]
-            reason = f"The bundle holds no {' or '.join(known.formats)}; export it with --format {wanted}"
-            found = [row | nothing | {"status": "no file", "reason": reason}]
+            reason = f"The bundle holds no {' or '.join(runtime.formats)}; export it with --format {runtime.formats[0]}"
+            new_rows = [row | nothing | {"status": "no file", "reason": reason}]
         else:
-            modes = [mode] if mode else [each for each in known.modes if each not in known.on_request]
-            found = [row | {"mode": each} | _file(bundle, held, each) for each in modes for held in formats]
-        rows |= {label(each): each for each in found}
+            modes = [mode] if mode else [usual for usual in runtime.modes if usual not in runtime.on_request]
+            new_rows = [row | {"mode": way} | _file(bundle, held, way) for way in modes for held in formats]
+        rows |= {label(new): new for new in new_rows}
     return list(rows.values())
 
 
 def _file(bundle: Bundle, format_name: str, mode: str | None) -> dict[str, Any]:
-    """What a row says of the files that it opens."""
+    """Return the columns of a row that describe its files."""
     entry = bundle.formats[format_name]
     modes = entry.get("modes", {})
-    own = modes.get(mode or "", entry)  # a mode with a precision of its own has its own cost
+    costs = modes.get(mode or "", entry)  # a mode in another precision has another cost
     return {
         "format": format_name,
         "precision": mode if mode in REDUCED else bundle.precision_of(format_name),
         "file_bytes": bundle.size_of(format_name),
-        "quality": own.get("quality"),
+        "quality": costs.get("quality"),
     }
 
 
 def summary(turns: Sequence[Sequence[int]], size: int) -> Figures:
-    """A row's figures at one batch size, of nanoseconds a call in each of its turns."""
+    """Return a row's figures at one batch size, from the nanoseconds of each call in each turn."""
     every = np.concatenate([np.asarray(turn, "float64") for turn in turns])
     rates = [size * len(turn) / (sum(turn) / 1e9) for turn in turns]
     p50, p90, p99 = (round(float(value) / 1e3, 2) for value in np.percentile(every, (50, 90, 99)))
@@ -90,7 +89,7 @@ def summary(turns: Sequence[Sequence[int]], size: int) -> Figures:
 
 
 def scenarios(sizes: Mapping[str, Figures]) -> Scenarios:
-    """MLPerf's single_stream and offline, of one signature's figures by batch size."""
+    """Return MLPerf's single_stream and offline, from one signature's figures by batch size."""
     smallest, best = min(sizes, key=int), max(sizes, key=lambda size: sizes[size]["images_per_second"])
     first = sizes[smallest]
     return {

@@ -6,12 +6,12 @@ from keras_vae.benchmarking.comparing import require_comparable, sentence
 from keras_vae.benchmarking.results import SIGNATURES, ResultsLike, Scenarios
 from keras_vae.benchmarking.rows import label
 
-ENOUGH = 1000  # calls: of fewer, p99 is one of the ten slowest, and says little
+ENOUGH = 1000  # calls: with fewer, p99 is one of the ten slowest, and unreliable
 _WORDS = ("model", "runtime", "call", "precision", "deploy")  # columns that are no numbers
 
 
 def cells(results: ResultsLike) -> tuple[list[str], list[list[str]]]:
-    """The table as text: column titles, and a row for each timed row and signature, by MLPerf's names.
+    """Return column titles, and a row for each timed row and signature, by MLPerf's names.
 
     `single_stream`, microseconds of a single call at the smallest batch; `offline`, images/s at the best batch.
 
@@ -31,7 +31,7 @@ def cells(results: ResultsLike) -> tuple[list[str], list[list[str]]]:
 
 
 def scenario_cells(scenarios: Scenarios) -> list[str]:
-    """single_stream's p50, p90 and p99, in microseconds, then offline's images/s and batch."""
+    """Return single_stream's p50, p90 and p99, in microseconds, then offline's images/s and batch."""
     single, offline = scenarios["single_stream"], scenarios["offline"]
     rough = "~" if single["calls"] < ENOUGH else ""
     return [
@@ -43,9 +43,9 @@ def scenario_cells(scenarios: Scenarios) -> list[str]:
 
 
 def costs(results: ResultsLike) -> tuple[list[str], list[list[str]]]:
-    """A row for each timed row: what it is, what it takes, and what a reduced precision costs.
+    """Return column titles, and a row for each timed row with its sizes, times and errors.
 
-    The last two columns are the change of the test ELBO in nats, and of the reconstruction error.
+    The last two columns are the changes of test ELBO, in nats, and of reconstruction error of a reduced precision.
     """
     several = ["model"] if "bundles" in results else []
     titles = [*several, "runtime", "precision", "files, MB", "cold start, s", "peak memory, MB", "error"]
@@ -72,7 +72,7 @@ def costs(results: ResultsLike) -> tuple[list[str], list[list[str]]]:
 
 
 def not_timed(results: ResultsLike) -> list[str]:
-    """A sentence for each row that was not timed: why."""
+    """Return a sentence for each row that was not timed, with the reason."""
     return [
         f"{row['bundle'] + ', ' if 'bundle' in row else ''}{label(row)}: {row['status']}. {row['reason'].rstrip('.')}."
         for row in results["rows"]
@@ -81,25 +81,25 @@ def not_timed(results: ResultsLike) -> list[str]:
 
 
 def remarks(results: ResultsLike) -> list[str]:
-    """Sentences without which the tables would mislead."""
+    """Return caveats to the tables, as sentences."""
     timed = [row for row in results["rows"] if row["status"] == "ok"]
     single = [row["scenarios"][signature]["single_stream"] for row in timed for signature in SIGNATURES]
     smallest = {figures["batch"] for figures in single} - {1}
-    said = list(results["warnings"])
+    sentences = list(results["warnings"])
     if smallest:
-        said.append(f"single_stream is of batch {', '.join(map(str, smallest))}: batch 1 was not timed.")
+        sentences.append(f"single_stream is of batch {', '.join(map(str, smallest))}: batch 1 was not timed.")
     if any(figures["calls"] < ENOUGH for figures in single):
-        said.append(f"~: p99 of fewer than {ENOUGH:,} calls.")
+        sentences.append(f"~: p99 of fewer than {ENOUGH:,} calls.")
     if any(row["runtime"] == "openvino" for row in timed):
-        said.append(
+        sentences.append(
             "OpenVINO answers one call at a time, with its hint LATENCY, as the others do; several at once, with its "
             "hint THROUGHPUT, may give more images a second."
         )
-    return said
+    return sentences
 
 
 def conditions(results: ResultsLike) -> str:
-    """What was timed, how, and where."""
+    """Return a description of the benchmark: models, machine, precisions, versions and method."""
     machine, settings = results["machine"], results["settings"]
     bundles = results.get("bundles") or [results["bundle"]]
     timed = [row for row in results["rows"] if row["status"] == "ok"]
@@ -117,18 +117,22 @@ def conditions(results: ResultsLike) -> str:
 
 
 def markdown(results: ResultsLike) -> str:
-    """Markdown tables of what `benchmark` or `join` returned, what is recommended, and the conditions below them.
+    """Return results of `benchmark` or `join` as Markdown: tables, recommendations, and the conditions.
 
     Raises:
       UserError: rows of unequal settings.
     """
-    lists = [sentence(chosen) for chosen in results.get("recommended", ())] + not_timed(results) + remarks(results)
-    bullets = "\n".join(f"* {each}" for each in lists)
+    lists = (
+        [sentence(recommendation) for recommendation in results.get("recommended", ())]
+        + not_timed(results)
+        + remarks(results)
+    )
+    bullets = "\n".join(f"* {line}" for line in lists)
     parts = [table(*cells(results)), table(*costs(results)), bullets, conditions(results)]
     return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Markdown, with numbers to the right."""
+    """Return a Markdown table, with numbers aligned to the right."""
     lines = [titles, ["---" if title in _WORDS else "---:" for title in titles], *rows]
     return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in line)} |" for line in lines)

@@ -1,4 +1,4 @@
-"""One runtime in a process of its own: `python -m keras_vae.benchmarking.worker`, JSON lines in and out.
+"""One runtime in a separate process: `python -m keras_vae.benchmarking.worker`, JSON lines in and out.
 
 Requests: `{"do": "open", "bundle", "inputs", "runtime", "threads", "format_name", "mode", "batch"}`,
 `{"do": "compare"}`, `{"do": "time", "signature", "batch", "calls", "seconds"}`, `{"do": "memory"}`. Each is answered by
@@ -27,7 +27,7 @@ class Worker:
     def open(
         self, bundle: str, inputs: str, runtime: str, threads: int, format_name: str, mode: str | None, batch: int
     ) -> dict[str, Any]:
-        """Import and open the runtime, and call encode and decode once; says its settings, and seconds to open."""
+        """Import and open the runtime, and call encode and decode once; return its settings, and seconds to open."""
         from keras_vae import runtimes
 
         self.folder, started = inputs, time.perf_counter()
@@ -39,23 +39,23 @@ class Worker:
         return {"settings": self.runtime.settings, "open_seconds": round(seconds, 3)}
 
     def compare(self) -> dict[str, Any]:
-        """Compare with `golden.json`; says the largest difference of each graph's outputs."""
+        """Compare with `golden.json`; return the largest difference of each output."""
         from keras_vae.export.parity import golden_cases, measure, require, statistics
 
         cases, precision = golden_cases(self.runtime.bundle), self.runtime.settings["precision"]
         require(measure(self.runtime, cases, (16,)), "It was not timed, because its outputs are wrong")
         errors = {}
-        for graph in self.runtime.graphs:  # of int8, not the largest difference is limited, but others are
+        for graph in self.runtime.graphs:  # reported for int8 too, which is limited in other statistics
             for case in cases.get(graph, ()):
-                given = self.runtime.run(graph, case.inputs)
+                outputs = self.runtime.run(graph, case.inputs)
                 for name, expected in case.outputs.items():
-                    errors[f"{graph}.{name}"] = statistics(given[name], expected, precision)["max"]
+                    errors[f"{graph}.{name}"] = statistics(outputs[name], expected, precision)["max"]
         return {"errors": errors}
 
     def time(self, signature: str, batch: int, calls: int, seconds: float) -> dict[str, Any]:
-        """Time single calls, at least `calls` of them and for at least `seconds`: nanoseconds each.
+        """Return the nanoseconds of single calls, at least `calls` of them and for at least `seconds`.
 
-        What is timed is the runtime's own call, from float32 numpy arrays made before to all outputs in numpy.
+        A timed call is the runtime's, from float32 numpy arrays made before to all outputs in numpy.
         """
         name = self._graph(signature)
         graph, call, clock = self.runtime.graphs[name], self.runtime.call, time.perf_counter_ns
@@ -73,7 +73,7 @@ class Worker:
         return {"nanoseconds": durations}
 
     def memory(self) -> dict[str, Any]:
-        """The most memory this process has held, in MB."""
+        """Return the peak memory of this process, in MB."""
         return {"peak_memory_mb": peak_memory()}
 
     def _graph(self, signature: str) -> str:
@@ -94,7 +94,7 @@ class Worker:
 
 
 def peak_memory() -> float | None:
-    """The largest resident set of this process in MB, or None where the system does not say.
+    """Return the largest resident set of this process in MB, or None if the system does not report it.
 
     Not `getrusage`: on Linux a new process begins with its parent's maximum.
     """
@@ -107,17 +107,17 @@ def peak_memory() -> float | None:
 
 
 def pin(threads: int) -> list[int] | None:
-    """Keep this process on its first `threads` processors, where the system can; returns which."""
+    """Pin this process to its first `threads` processors, if the system can; return them."""
     if not hasattr(os, "sched_setaffinity"):
         return None
-    chosen = sorted(os.sched_getaffinity(0))[:threads]
-    os.sched_setaffinity(0, chosen)
-    return chosen
+    processors = sorted(os.sched_getaffinity(0))[:threads]
+    os.sched_setaffinity(0, processors)
+    return processors
 
 
 def main() -> None:
     """Answer requests from stdin until it ends."""
-    # Runtimes print as they please: their words go to stderr, and the answers to what was stdout.
+    # Runtimes may print: their output goes to stderr, and the answers to the original stdout.
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)
     pinned = pin(int(os.environ.get("KERAS_VAE_WORKER_THREADS", "0")) or os.cpu_count() or 1)

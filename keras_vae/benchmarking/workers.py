@@ -1,4 +1,4 @@
-"""The benchmark's side of its workers: started, asked, and always stopped."""
+"""The worker processes of a benchmark, from the parent's side: start, request, stop."""
 
 import contextlib
 import json
@@ -17,16 +17,16 @@ _THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS
 
 
 class WorkerFailed(Exception):
-    """A worker's own error, or what is known of its end."""
+    """An error in a worker, or its unexpected end."""
 
 
 class WorkerProcess:
     """One process that runs one runtime. Threads are limited before it imports anything.
 
     Args:
-      runtime: whose process it is.
-      threads: that it may use.
-      timeout: seconds to wait for any answer.
+      runtime: the label of its row.
+      threads: the number that it may use.
+      timeout: seconds to wait for an answer.
     """
 
     def __init__(self, runtime: str, threads: int, timeout: float) -> None:
@@ -42,7 +42,7 @@ class WorkerProcess:
                 [str(Path(keras_vae.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])]
             ),
         }
-        # In a session of its own: Ctrl-C reaches the benchmark alone, which then stops its workers.
+        # In a new session: Ctrl-C reaches the benchmark alone, which then stops its workers.
         self._process = subprocess.Popen(
             [sys.executable, "-m", "keras_vae.benchmarking.worker"],
             stdin=subprocess.PIPE,
@@ -57,13 +57,13 @@ class WorkerProcess:
         threading.Thread(target=self._read, daemon=True).start()
 
     def ask(self, do: str, **arguments: object) -> dict[str, Any]:
-        """The answer to a request.
+        """Send a request and return the answer.
 
         Raises:
-          WorkerFailed: it answered with an error, ended, or said nothing for `timeout` seconds.
+          WorkerFailed: the worker answered with an error, ended, or did not answer within `timeout` seconds.
         """
         assert self._process.stdin is not None
-        with contextlib.suppress(OSError, ValueError):  # it has ended: what follows says how
+        with contextlib.suppress(OSError, ValueError):  # it has ended: the code below finds the reason
             self._process.stdin.write(json.dumps({"do": do, **arguments}) + "\n")
             self._process.stdin.flush()
         try:
@@ -79,7 +79,7 @@ class WorkerProcess:
         return answer
 
     def stop(self) -> None:
-        """End the process, now, and wait until it is gone."""
+        """Kill the process and wait until it has ended."""
         if self._process.poll() is None:
             self._process.kill()
         self._process.wait()

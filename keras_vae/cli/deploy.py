@@ -91,8 +91,8 @@ def export_command(
         load_tensorflow()
         from keras_vae.export import entries
 
-        chosen = entries.chosen_formats(formats)
-        bundle = entries.export_entry(name, folder, chosen, prior, overwrite, examples, labels, **options)
+        names = entries.chosen_formats(formats)
+        bundle = entries.export_entry(name, folder, names, prior, overwrite, examples, labels, **options)
     if json:
         summary = {"path": str(bundle.path), "bytes": bundle.size, "formats": bundle.formats}
         print_json({**summary, "parity": [row._asdict() for row in bundle.parity]})

@@ -179,9 +179,9 @@ def print_evaluation(name: str, results: Mapping[str, Any], sections: Sequence[s
 def _costs(likelihood: Mapping[str, Any]) -> Iterator[str]:
     log_prob, agreement = likelihood.get("nats", {}).get("log_prob"), likelihood.get("agreement")
     if log_prob:
-        each = f"{log_prob['samples']:,} samples each of {log_prob['examples']:,}"
+        sizes = f"{log_prob['samples']:,} samples each of {log_prob['examples']:,}"
         yield (
-            f"log p(x), {each}: {log_prob['seconds']:,.0f} s; the mean is off by {log_prob['monte_carlo_error']:.2g} "
+            f"log p(x), {sizes}: {log_prob['seconds']:,.0f} s; the mean is off by {log_prob['monte_carlo_error']:.2g} "
             f"nats for want of samples; of these {log_prob['effective_samples']:,.0f} are effective (median)."
         )
     if agreement:

@@ -27,7 +27,7 @@ class Configurable:
     rejects: Mapping[str, str]
 
     def __new__(cls, *args: object, **kwargs: object) -> Self:
-        """Refuse arguments that the class does not take, before its constructor runs: names, with the nearest one.
+        """Refuse arguments that the class does not take, before its constructor runs, and suggest the nearest name.
 
         Raises:
           UserError: an unknown argument, or one in `rejects` that is not at its default.
@@ -55,15 +55,15 @@ class Configurable:
         """Return a built network, from a name, a mapping of name and arguments, or a Keras layer, which is checked.
 
         Args:
-          role: of the network: its weights at the start are a function of this and of the model's seed.
+          role: the role of the network: its initial weights are a function of this and of the model's seed.
           spec: the constructor's argument.
-          named: the networks that have a name.
+          named: name -> network class.
           input_shape: of one input; or the `keras.Input`s that the network is called on, such as integers.
-          output_shape: of one output. A network may return a list, whose last axes together are this.
-          arguments: for a network chosen by name, beside `output_shape`.
+          output_shape: of one output. The outputs of a network that returns a list are joined along the last axis.
+          arguments: for a network chosen by name, in addition to `output_shape`.
 
         Raises:
-          UserError: an unknown name, or a layer whose output does not have `output_shape`.
+          UserError: an unknown name, or a layer with another output shape.
         """
         network: Any = spec
         parts = keras.tree.flatten(input_shape)
@@ -77,20 +77,20 @@ class Configurable:
             shapes = [", ".join(map(str, x.shape[1:])) for x in keras.tree.flatten(inputs)]
             raise UserError(
                 f"The {role} must map {' and '.join(f'(batch, {shape})' for shape in shapes)} to (batch, "
-                f"{', '.join(map(str, output_shape))}) for this latent_dim and likelihood. Given: a layer whose output "
-                f"has shape {_written(actual)}. Change its last layer."
+                f"{', '.join(map(str, output_shape))}) for this latent_dim and likelihood. Given: a layer with outputs "
+                f"of shape {_written(actual)}. Change its last layer."
             )
         return network
 
     def variables_except(self: "VAE", *networks: keras.Layer) -> list[Any]:
-        """The trainable variables outside `networks`: those of the player that owns the rest."""
+        """Return the trainable variables outside `networks`: those of the player that trains the rest."""
         excluded = {id(variable) for network in networks for variable in network.trainable_variables}
         return [variable for variable in self.trainable_variables if id(variable) not in excluded]
 
     def get_config(self: "VAE") -> dict[str, Any]:
-        """Every constructor argument, as data; networks given as layers are serialised by Keras.
+        """Return every constructor argument as plain data; layers are serialised by Keras.
 
-        A variant adds its own: `{**super().get_config(), "gamma": self.gamma}`.
+        A variant adds its arguments: `{**super().get_config(), "gamma": self.gamma}`.
         """
         specs = {
             role: keras.saving.serialize_keras_object(spec) if isinstance(spec, keras.layers.Layer) else spec
@@ -112,13 +112,13 @@ class Configurable:
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """The inverse of `get_config`. What the class rejects is dropped: older configurations have it, unused."""
+        """Build a model from its `get_config`. Arguments in `rejects` are dropped: older versions stored them."""
         return cls(**{name: _deserialized(value) for name, value in config.items() if name not in cls.rejects})
 
     def get_compile_config(self: "VAE") -> dict[str, Any] | None:
-        """The arguments of `compile`, for `model.save`: an optimizer for each player, XLA, steps per execution.
+        """Return the arguments of `compile`, for `model.save`: an optimizer for each player, XLA, steps per execution.
 
-        None for a model that is not compiled: it comes back so.
+        None for a model that is not compiled, and is loaded uncompiled.
         """
         if not self.compiled:
             return None
@@ -135,13 +135,13 @@ class Configurable:
         }
 
     def compile_from_config(self: "VAE", config: Mapping[str, Any]) -> None:
-        """The inverse of `get_compile_config`."""
+        """Compile with the arguments that `get_compile_config` returned."""
         optimizers = {name: _deserialized(optimizer) for name, optimizer in config["optimizer"].items()}
         self.compile(**{**config, "optimizer": optimizers})
 
 
 def _output_shape(network: keras.Layer, inputs: object) -> tuple[int | None, ...]:
-    """The shape of one output; of a list of outputs, with their last axes joined."""
+    """Return the shape of one output; a list of outputs is joined along the last axis."""
     outputs = network(inputs)
     shapes = [tuple(output.shape[1:]) for output in keras.tree.flatten(outputs)]
     if len(shapes) == 1 or len({shape[:-1] for shape in shapes}) > 1 or isinstance(outputs, Mapping):

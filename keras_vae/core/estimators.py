@@ -1,4 +1,4 @@
-"""The ELBO and its terms, and importance-weighted log-likelihood: one value an example, nats."""
+"""The ELBO and its terms, and importance-weighted log-likelihood: one value per example, in nats."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -17,20 +17,20 @@ if TYPE_CHECKING:
     from keras_vae.core.vae import VAE
     from keras_vae.priors import FittedPrior
 
-# Draws in one pass of the compiled loop: with a block of examples, enough rows to keep the matrix products busy, and
-# few enough that the decoder's output, of which at most so many numbers are held, stays in memory.
+# Draws in one pass of the compiled loop: enough rows, with a block of examples, to keep the matrix products busy. Fewer
+# where the decoder's output would have more than _NUMBERS elements, so that it stays in memory.
 _CHUNK, _NUMBERS = 32, 2**24
 
 
 def elbo_terms(model: "VAE", inputs: Mapping[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
-    """`elbo`, `log_px` and `kl` of each example, each `(batch,)`, in nats, from one draw of q(z|x).
+    """Return `elbo`, `log_px` and `kl` of each example, `(batch,)`, and `kl_groups`, `(batch, groups)`.
 
-    And `kl_groups`, `(batch, groups)`: the KL of each dimension or level.
+    In nats, from one draw of q(z|x). `kl_groups` is the KL of each dimension or level.
 
     Args:
-      model: has `terms`.
+      model: a model of this library.
       inputs: "x", checked images, and "condition" where the model has one.
-      seed: the noise of an example depends on it and on the example's position, not on how many there are.
+      seed: of the noise, which depends on this and on the example's position, not on the number of examples.
     """
     base = randomness.seed_of(seed, randomness.EVALUATION)
 
@@ -43,13 +43,13 @@ def elbo_terms(model: "VAE", inputs: Mapping[str, np.ndarray], seed: int) -> dic
 def own_terms(
     model: "VAE", inputs: Mapping[str, np.ndarray], seed: int, batch_size: int = 128
 ) -> dict[str, np.ndarray]:
-    """The variant's own numbers, name in `metric_names` -> what `fit` would show of each whole batch, `(batches,)`.
+    """Return the metrics in `metric_names`, by name: the value that `fit` would log for each whole batch, `(batches,)`.
 
-    Some of them are of a batch, such as an MMD, so that all are taken over batches of one size; the last part of the
-    examples is left out, unless it is all there is.
+    Some of them depend on the batch as a whole, such as an MMD, so batches have equal sizes. A last, partial batch is
+    left out, unless it is the only one.
 
     Args:
-      model: has `terms`.
+      model: a model of this library.
       inputs: as for `elbo_terms`.
       seed: of the noise.
       batch_size: examples in a batch.
@@ -59,21 +59,21 @@ def own_terms(
     base, count = randomness.seed_of(seed, randomness.EVALUATION), len(inputs["x"])
     trackers = model.make_trackers(model.metric_names)
     values: dict[str, list[float]] = {name: [] for name in model.metric_names}
-    for place, start in enumerate(range(0, max(count - count % batch_size, 1), batch_size)):
+    for index, start in enumerate(range(0, max(count - count % batch_size, 1), batch_size)):
         part = {name: ops.convert_to_tensor(array[start : start + batch_size]) for name, array in inputs.items()}
         batch = _batch(model, part)
         for metric in trackers.means.values():
             metric.reset_state()
-        found = trackers.update(model.functions.own_terms(batch, randomness.fold(base, place)), len(batch["x"]))
-        for name, value in found.items():
+        means = trackers.update(model.functions.own_terms(batch, randomness.fold(base, index)), len(batch["x"]))
+        for name, value in means.items():
             values[name].append(float(value))
-    return {name: np.asarray(each) for name, each in values.items()}
+    return {name: np.asarray(batches) for name, batches in values.items()}
 
 
 def importance_weighted(
     model: "VAE", inputs: Mapping[str, np.ndarray], samples: int, seed: int, prior: tfd.Distribution | None = None
 ) -> np.ndarray:
-    """`log_prob` of `importance_weights`: one value an example, nats."""
+    """Return `log_prob` of `importance_weights`: `(batch,)`, nats."""
     return importance_weights(model, inputs, samples, seed, prior)["log_prob"]
 
 
@@ -85,30 +85,30 @@ def importance_weights(
     prior: tfd.Distribution | None = None,
     report: Callable[[str], None] | None = None,
 ) -> dict[str, np.ndarray]:
-    """log (1/S) sum_s w_s for S importance weights w = p(x, z) / q(z|x), z from q(z|x), and how sure it is.
+    """Return log (1/S) sum_s w_s for S importance weights w = p(x, z) / q(z|x), z from q(z|x), and its precision.
 
     A lower bound of log p(x) in expectation, tight as S grows: equation 8 of Burda et al. 2016,
-    https://arxiv.org/abs/1509.00519. The time that 5,000 samples of all test digits take is measured by
-    benchmarks/likelihood.py, and stated in benchmarks/likelihood.json.
+    https://arxiv.org/abs/1509.00519. benchmarks/likelihood.json has the time of 5,000 samples for every test digit, as
+    benchmarks/likelihood.py measures it.
 
     Args:
       model: has `log_weights(x, samples, seed, condition)`.
       inputs: "x", checked images, and "condition" where the model has one.
       samples: S.
-      seed: the noise of an example depends on it and on the example's position.
-      prior: a distribution that takes the place of p(z).
-      report: is told how far it is, after each block.
+      seed: of the noise, which depends on this and on the example's position.
+      prior: used in place of p(z).
+      report: progress callback, called after each block.
 
     Returns:
       Each `(batch,)`: `log_prob`, nats; `effective_samples`, (sum w)**2 / sum w**2, from 1 to S: equation 9.13 of Owen,
       https://artowen.su.domains/mc/Ch-var-is.pdf; `standard_error` of log_prob over draws, sqrt(1/ESS - 1/S) by the
-      delta method, nats: too small where one weight outweighs all others, and ESS is near 1.
+      delta method, nats: too small where one weight dominates, and ESS is near 1.
     """
     base, count = randomness.seed_of(seed, randomness.EVALUATION), len(inputs["x"])
-    # With a prior, traced anew for each call: it may have been fitted again since.
+    # With a prior, traced at each call: it may have been fitted again in the meantime.
     sums_of_weights = model.functions.sums_of_weights if prior is None else _sums_of_weights(model, prior)
     limit = chunk_limit(model)
-    size = -(-samples // -(-samples // limit))  # chunks of equal size: the last one draws little in vain
+    size = -(-samples // -(-samples // limit))  # chunks of equal size: little of the last one is discarded
 
     def one_block(block: int, part: Mapping[str, np.ndarray]) -> Mapping[str, Any]:
         tensors = {name: ops.convert_to_tensor(array) for name, array in part.items()}
@@ -127,7 +127,7 @@ def importance_weights(
 
 
 def chunk_limit(model: "VAE") -> int:
-    """How many codes of each of a block's examples are decoded at once."""
+    """Return how many codes of each example in a block are decoded at once."""
     outputs = int(np.prod(model.image_shape)) * model.likelihood_family.channels_per_pixel
     return max(1, min(_CHUNK, _NUMBERS // (BLOCK * outputs)))
 
@@ -140,10 +140,10 @@ def bits_per_dim(
     condition: ConditionLike = None,
     prior: "FittedPrior | None" = None,
 ) -> np.ndarray:
-    """-log2 P(x) / D of each image of D pixels of 8 bits, channels counted: `(batch,)`, bits.
+    """Return -log2 P(x) / D for each 8-bit image of D values, pixels times channels: `(batch,)`, bits.
 
-    P is a mass over the 256 grey levels: that of a likelihood with so many levels as it is. For a density p on [0, 1]
-    the images are dequantised here, y = (level + u) / 256 with u uniform, and E log p(y) - D log 256 is a lower bound
+    P is a probability over the 256 grey levels: the likelihood's, if it has 256 levels. For a density p on [0, 1] the
+    images are dequantised here, y = (level + u) / 256 with u uniform, and E log p(y) - D log 256 is a lower bound
     of log P(x): section 3.1 of Theis et al. 2016, https://arxiv.org/abs/1511.01844. log p is importance-weighted.
 
     Args:
@@ -152,28 +152,29 @@ def bits_per_dim(
       samples: importance samples of each image.
       seed: of the draws, and of the dequantisation.
       condition: one for each image, where the model is conditional; if it has a probability, its bits count too.
-      prior: of `keras_vae.priors`, fitted to this model; its cost is counted, as is that of the model's own.
+      prior: of `keras_vae.priors`, fitted to this model; replaces the model's own.
 
     Raises:
-      NotApplicable: images that are not of 8 bits, or a likelihood of fewer levels, such as a Bernoulli, which has no
-        probability of a grey level.
+      NotApplicable: images that do not have 8 bits, or a likelihood of fewer levels, such as a Bernoulli, which assigns
+        grey levels no probability.
     """
     family = model.likelihood_family
     if model.x_spec().kind != "image":
         raise NotApplicable(
-            f"Bits per dimension are of 8-bit images. Given: a {type(model).__name__}, whose x is none."
+            f"Bits per dimension are defined for 8-bit images. Given: a {type(model).__name__}, a model of "
+            f"{model.x_spec().kind}."
         )
     if family.levels not in (0, 256):
         raise NotApplicable(
-            f"Bits per dimension are of 8-bit images, under a density or a probability of 256 levels. Given: a "
+            f"Bits per dimension need a density, or a probability of 256 grey levels. Given: a "
             f"{type(family).__name__} of {family.levels} levels. Use likelihood='gaussian', or a mixture of logistics."
         )
     images = check_images(x, model.image_shape)
     levels = np.rint(255.0 * images)
     if not np.allclose(255.0 * images, levels, rtol=0, atol=1e-2):
         raise NotApplicable(
-            "Bits per dimension are of 8-bit images, their pixels k / 255. Given: pixels between two levels. Give the "
-            "images before they are dequantised, which happens here."
+            "Bits per dimension need 8-bit images, with pixels k / 255. Given: pixels between two levels. Pass the "
+            "images before dequantisation, which happens here."
         )
     pixels, offset = int(np.prod(model.image_shape)), 0.0
     if not family.levels:
@@ -185,14 +186,14 @@ def bits_per_dim(
 def _sums_of_weights(model: "VAE", prior: tfd.Distribution | None = None) -> Any:
     @backend.compiled
     def sums_of_weights(inputs: Mapping[str, Any], size: int, samples: Tensor, seed: Tensor) -> Any:
-        """log sum w and log sum w**2 of `samples` weights, in float64, in chunks of `size`: x is encoded once."""
+        """Return log sum w and log sum w**2 of `samples` weights, in float64, in chunks of `size`. Encodes x once."""
         x, condition = inputs["x"], model.condition_in(inputs)
         posterior = model.proposal(x, condition)
 
         def one_chunk(chunk: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor, Tensor]:
             log_w = model.log_weights(x, size, randomness.fold(seed, chunk), condition, prior, posterior)
-            wanted = chunk * size + ops.arange(size, dtype="int32") < samples
-            log_w = ops.where(wanted[:, None], ops.cast(log_w, "float64"), -np.inf)
+            counted = chunk * size + ops.arange(size, dtype="int32") < samples
+            log_w = ops.where(counted[:, None], ops.cast(log_w, "float64"), -np.inf)
             squared = ops.logsumexp(2.0 * log_w, axis=0)
             return chunk + 1, ops.logaddexp(first, ops.logsumexp(log_w, axis=0)), ops.logaddexp(second, squared)
 
@@ -204,7 +205,7 @@ def _sums_of_weights(model: "VAE", prior: tfd.Distribution | None = None) -> Any
 
 
 def _batch(model: "VAE", inputs: Mapping[str, Any]) -> Batch:
-    """The batch dict of checked inputs."""
+    """Return the batch dict of checked inputs."""
     condition = model.condition_in(inputs)
     return {"x": inputs["x"]} | ({} if condition is None else {"y": condition})
 
@@ -212,7 +213,7 @@ def _batch(model: "VAE", inputs: Mapping[str, Any]) -> Batch:
 class CompiledFunctions:
     """The graphs that the public methods of one model call, traced on first use.
 
-    A plain object: Keras looks into a model's own attributes when it saves, and these are nothing to save.
+    A plain object: Keras saves what it finds in a model's attributes, and there is nothing to save here.
     """
 
     def __init__(self, model: "VAE") -> None:
@@ -241,15 +242,15 @@ class CompiledFunctions:
         self.own_terms = backend.compiled(own_terms, reduce_retracing=True)
         self.kl = backend.compiled(kl, reduce_retracing=True)
         self.sums_of_weights = _sums_of_weights(model)
-        # Without XLA, which on a CPU is slower at what is not a whole step: convolutions take 2.5 times as long.
+        # Without XLA, which is slower on a CPU for anything but a whole step: convolutions take 2.5 times as long.
         self.log_px_of = backend.compiled(model.log_px_of)
         self._others: dict[Callable[..., Any], Any] = {}
 
     def of(self, method: Callable[..., Any]) -> Any:
-        """The graph of another method of the model, from tensors to tensors.
+        """Return the graph of another method of the model, from tensors to tensors.
 
-        It is kept under the method itself: two closures of one name are two functions. A closure made at each call
-        would be traced at each call, so callers with a closure of their own make their own graph of it.
+        The cache key is the method itself: two closures with the same name are two functions. A closure made at each
+        call would be traced at each call, so callers compile their closures themselves.
         """
         if method not in self._others:
             self._others[method] = backend.compiled(method, reduce_retracing=True)

@@ -1,7 +1,7 @@
 """Free bits: the part of the KL, in nats, that is not penalised. `VAE.kl_cost` applies them.
 
-Equation 15 of Kingma et al. 2016, https://arxiv.org/abs/1606.04934: the batch mean of the KL of each of several parts
-is not reduced below kappa.
+Equation 15 of Kingma et al. 2016, https://arxiv.org/abs/1606.04934: the batch mean of the KL of each part is
+not reduced below kappa.
 """
 
 from typing import Any
@@ -22,8 +22,8 @@ def checked_free_bits(
       on: a member of `PARTS`; None: the finest that the model has.
       group: dimensions in a group.
       model: the name of its class, for messages.
-      kl_axis: what the columns of its `Terms.kl` are: free bits are on these, or on sums of them.
-      latent_dim: its number of latent dimensions.
+      kl_axis: the parts that the columns of its `Terms.kl` are: free bits apply to these, or to sums of them.
+      latent_dim: the number of latent dimensions.
 
     Raises:
       UserError: an argument that does not fit, or parts finer than the model's.

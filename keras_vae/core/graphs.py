@@ -16,12 +16,12 @@ if TYPE_CHECKING:
 
 
 def tensor_specs(graph: Graph, batch: int | None = None) -> list[TensorSpec]:
-    """A `tf.TensorSpec` for each input, with its name; a batch of None is open."""
+    """Return a named `tf.TensorSpec` for each input; a batch of None is open."""
     return [TensorSpec((batch, *spec.shape), spec.dtype, name=name) for name, spec in graph.inputs.items()]
 
 
 def compiled(graph: Graph, jit_compile: bool = False) -> Any:
-    """`graph.call` as a `tf.function`, to be traced with `tensor_specs`."""
+    """Return `graph.call` as a `tf.function`, to be traced with `tensor_specs`."""
 
     def positional(*tensors: Tensor) -> dict[str, Tensor]:
         return graph.call(*tensors)
@@ -82,7 +82,7 @@ def graphs_of(model: "VAE", sampler: bool = False, prior: "FittedPrior | None" =
 
 
 def is_gaussian(model: "VAE") -> bool:
-    """Whether q(z|x) is the diagonal Gaussian whose `mean` and `log_var` are the encoder's outputs."""
+    """Return whether q(z|x) is the diagonal Gaussian of the encoder's outputs `mean` and `log_var`."""
     if list(model.latent_spec()) != ["z"] or not model.stochastic:
         return False
     zeros = {name: ops.zeros((1, *spec.shape), spec.dtype) for name, spec in model.condition_spec().items()}
@@ -95,7 +95,7 @@ def is_gaussian(model: "VAE") -> bool:
 
 
 def draws_by_levels(model: "VAE") -> bool:
-    """Whether the code has several levels, whose prior is Gaussian at each, given those above."""
+    """Return whether the code has several levels, each with a Gaussian prior conditioned on the levels above."""
     if model.latent_kind != "level":
         return False
     prior: Any = model.prior()
@@ -132,7 +132,7 @@ def _sampler(
     if not is_gaussian(model):
         raise ExportError(
             f"A sampler draws from the Gaussian that the encoder's mean and log_var describe. Given: "
-            f"{type(model).__name__}, whose posterior is another distribution. Leave the sampler out."
+            f"{type(model).__name__}, which has another posterior. Leave the sampler out."
         )
 
     def draw(x: Tensor, eps: Tensor, **conditions: Tensor) -> Tensors:

@@ -25,7 +25,7 @@ class Inference:
     """The public methods of a trained `VAE`: encode, decode, reconstruct, sample, elbo, log_prob."""
 
     def encode(self: "VAE", x: ArrayLike, condition: ConditionLike = None) -> np.ndarray:
-        """The code of each image: its mean, `(batch, latent_dim)`, or what the variant's `code` says.
+        """Return the code of each image: its posterior mean, `(batch, latent_dim)`, or the variant's `code`.
 
         Raises:
           UserError: `x` is not a batch of images in [0, 1] of the model's shape.
@@ -38,10 +38,10 @@ class Inference:
         return checks.in_blocks(encoded, inputs)
 
     def decode(self: "VAE", z: Latent, condition: ConditionLike = None) -> np.ndarray:
-        """The likelihood's mean for each code: images `(batch, *image_shape)`, in [0, 1].
+        """Return the likelihood's mean for each code: images `(batch, *image_shape)`, in [0, 1].
 
         Raises:
-          UserError: `z` is not a batch of finite codes of `latent_dim` numbers, or not of the variant's kind.
+          UserError: `z` is not a batch of finite codes of `latent_dim` numbers, or of the kind that the variant uses.
         """
         z = self.check_latent(z)
         levels: Any = z if isinstance(z, Mapping) else {"z": z}
@@ -55,7 +55,7 @@ class Inference:
         return checks.in_blocks(decoded, arrays)
 
     def reconstruct(self: "VAE", x: ArrayLike, condition: ConditionLike = None) -> np.ndarray:
-        """The mean image of each image's mean code: `(batch, *image_shape)`.
+        """Return the mean image of each image's mean code: `(batch, *image_shape)`.
 
         Raises:
           UserError: as `encode`.
@@ -65,7 +65,7 @@ class Inference:
     def sample(
         self: "VAE", count: int, seed: int = 0, condition: ConditionLike = None, prior: "FittedPrior | None" = None
     ) -> np.ndarray:
-        """The mean images of `count` codes drawn from the prior: `(count, *image_shape)`.
+        """Return the mean images of `count` codes drawn from the prior: `(count, *image_shape)`.
 
         Args:
           prior: of `keras_vae.priors`, fitted to this model; None: the model's own.
@@ -82,7 +82,7 @@ class Inference:
     def elbo(
         self: "VAE", x: ArrayLike, seed: int = 0, condition: ConditionLike = None, prior: "FittedPrior | None" = None
     ) -> np.ndarray:
-        """The one-sample ELBO of each image, `(batch,)`, nats. The noise of an example depends on its position only.
+        """Return the one-sample ELBO of each image, `(batch,)`, nats. Noise depends on the seed and the position only.
 
         Args:
           prior: of `keras_vae.priors`, fitted to this model, in place of p(z): then log p(x|z) + log p(z) - log q(z|x)
@@ -105,7 +105,7 @@ class Inference:
         condition: ConditionLike = None,
         prior: "FittedPrior | None" = None,
     ) -> np.ndarray:
-        """Importance-weighted estimate of log p(x) for each image, `(batch,)`, nats: a lower bound in expectation.
+        """Return the importance-weighted estimate of log p(x) of each image, `(batch,)`, nats: a lower bound in mean.
 
         Equation 8 of Burda et al. 2016, https://arxiv.org/abs/1509.00519.
 
@@ -123,13 +123,13 @@ class Inference:
 
 
 def draw_codes(model: "VAE", count: int, seed: Tensor, condition: Condition | None = None) -> Any:
-    """`count` codes from the prior, which is one for all examples, or one for each condition; a stateless seed."""
+    """Return `count` codes from the prior, which may depend on the condition. `seed` is stateless."""
     prior = model.prior(condition)
     return prior.sample(seed=seed) if prior.batch_shape.rank else prior.sample(count, seed=seed)
 
 
 def fitted(model: "VAE", prior: "FittedPrior") -> tfd.Distribution:
-    """The distribution of a prior of `keras_vae.priors`, for this model."""
+    """Return the distribution of a prior of `keras_vae.priors`, for this model."""
     if not hasattr(prior, "distribution_for"):
         raise UserError(f"prior is a fitted prior of keras_vae.priors, or None. Given: {type(prior).__name__}.")
     return prior.distribution_for(model)

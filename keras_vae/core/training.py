@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 class Trainer:
-    """Keras's compile, fit, evaluate and predict for a `VAE`: its own data checks, players and running means."""
+    """Keras's compile, fit, evaluate and predict for a `VAE`: with data checks, players and running means."""
 
     def compile(
         self: "VAE",
@@ -29,15 +29,15 @@ class Trainer:
         run_eagerly: bool = False,
         **kwargs: object,
     ) -> None:
-        """Make ready to train, with XLA and several steps in each call of TensorFlow.
+        """Prepare the model for training, with XLA and several steps in each call of TensorFlow.
 
         Args:
-          optimizer: a Keras optimizer, or its name, cloned for each further player; or `{player: optimizer}`.
-          jit_compile: compile the step with XLA. Off under a strategy of several CPU devices, which cannot.
+          optimizer: a Keras optimizer, or its name, cloned for each additional player; or `{player: optimizer}`.
+          jit_compile: compile the step with XLA. Turned off under a strategy of several devices.
           steps_per_execution: optimizer steps in each call, at most: `fit` takes the largest number that divides the
             steps of an epoch. 1 under such a strategy.
           run_eagerly: run the step in Python, for debugging; turns the two above off.
-          **kwargs: what else `keras.Model.compile` takes.
+          **kwargs: other arguments of `keras.Model.compile`.
 
         Raises:
           UserError: players and optimizers do not match, or a trainable variable has no player, or two.
@@ -55,13 +55,13 @@ class Trainer:
             jit_compile, steps_per_execution = False, 1
         players = self.players()
         check_players(players, self.trainable_variables)
-        chosen = choose_optimizers(optimizer, [player.name for player in players])
+        by_player = choose_optimizers(optimizer, [player.name for player in players])
         self.steps_limit = steps_per_execution
         with self.distribute_strategy.scope():
             self.trackers = self.make_trackers(self.logged_names(players))
             keras.Model.compile(
                 self,
-                optimizer=chosen[players[0].name],
+                optimizer=by_player[players[0].name],
                 jit_compile=jit_compile,
                 steps_per_execution=steps_per_execution,
                 run_eagerly=run_eagerly,
@@ -69,7 +69,9 @@ class Trainer:
             )
             scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
             self.extra_optimizers = {
-                player.name: keras.optimizers.LossScaleOptimizer(chosen[player.name]) if scaled else chosen[player.name]
+                player.name: keras.optimizers.LossScaleOptimizer(by_player[player.name])
+                if scaled
+                else by_player[player.name]
                 for player in players[1:]
             }
             for optimizer_, player in zip(self.optimizers, players, strict=True):
@@ -90,14 +92,14 @@ class Trainer:
 
         Args:
           x: a `tf.data.Dataset` of batches, as `keras_vae.data.load` gives, of dicts with "x" (and "y"); or images.
-            Images are shuffled anew each epoch, and the last partial batch is left out of it.
-          y: labels for `x` where it is an array; of a model with several conditions, a mapping of arrays by name.
+            Images are shuffled in each epoch, and the last partial batch is dropped.
+          y: labels for `x` where it is an array; for a model with several conditions, a mapping of arrays by name.
           batch_size: for arrays.
           epochs: passes over the data.
           validation_data: a dataset, images, or `(images, labels)`. All of it is used.
           callbacks: Keras callbacks.
           steps_per_epoch: batches of an epoch; None: all of the data.
-          **kwargs: what else `keras.Model.fit` takes.
+          **kwargs: other arguments of `keras.Model.fit`.
 
         Raises:
           UserError: data outside the model's domain, found on the host before the first step.
@@ -129,18 +131,19 @@ class Trainer:
         )
 
     def set_steps_per_execution(self: "VAE", steps: int | None) -> None:
-        """Take as many steps in each call as divide an epoch of `steps`, so that progress ends where the epoch does.
+        """Set the steps of each call to the largest divisor of an epoch of `steps` up to the limit of `compile`.
 
         Args:
-          steps: of an epoch; None, where it is not known: as many as `compile` was given.
+          steps: of an epoch; None if unknown: the limit itself.
         """
-        chosen = max(count for count in range(1, self.steps_limit + 1) if not (steps or self.steps_limit) % count)
-        if chosen != self.steps_per_execution:
-            self.steps_per_execution = chosen
+        # Otherwise the last call of an epoch, and the progress bar, would run past its end.
+        divisor = max(count for count in range(1, self.steps_limit + 1) if not (steps or self.steps_limit) % count)
+        if divisor != self.steps_per_execution:
+            self.steps_per_execution = divisor
             self.train_function = self.test_function = self.predict_function = None  # traced for another number
 
     def evaluate(self: "VAE", x: object = None, y: object = None, batch_size: int = 128, **kwargs: object) -> Any:
-        """Mean loss, elbo, log_px, kl and beta over a dataset or images, as `keras.Model.evaluate`: the same each time.
+        """Return mean loss, elbo, log_px, kl and beta over a dataset or images, as `keras.Model.evaluate`..
 
         Raises:
           UserError: data outside the model's domain.
@@ -152,7 +155,7 @@ class Trainer:
         return keras.Model.evaluate(self, x, y, **kwargs)
 
     def predict(self: "VAE", x: object, batch_size: int = 128, **kwargs: object) -> Any:
-        """The mean reconstructions of a dataset or images, as `keras.Model.predict`; `reconstruct` is for arrays.
+        """Return the mean reconstructions of a dataset or images, as `keras.Model.predict`; for arrays, `reconstruct`.
 
         Raises:
           UserError: images of another shape, or outside [0, 1].
@@ -166,7 +169,7 @@ class Trainer:
         return [] if self.trackers is None else [*self.trackers.means.values(), self.trackers.batches]
 
     def get_metrics_result(self: "VAE") -> dict[str, Any]:
-        """The means so far: loss, elbo, log_px, kl, beta, and the variant's own."""
+        """Return the running means: loss, elbo, log_px, kl, beta, and those of `metric_names`."""
         return {name: mean.result() for name, mean in self.required_trackers().means.items()}
 
 
@@ -174,7 +177,7 @@ class StopOnFailure(keras.callbacks.Callback):
     """Raise DivergedError as soon as a step has noted a loss that is not finite, or an epoch ends with such a weight.
 
     Args:
-      trackers: whose `failure` to watch.
+      trackers: running means, which note the first `failure`.
       players: the names of the players, in the order of their losses.
       step: returns the model's step.
     """
@@ -205,15 +208,15 @@ class StopOnFailure(keras.callbacks.Callback):
 
 
 def choose_optimizers(optimizer: object, players: Sequence[str]) -> dict[str, Any]:
-    """One optimizer for each player: from a mapping, or copies of one.
+    """Return an optimizer for each player: those of a mapping, or copies of one.
 
     Raises:
-      UserError: a mapping whose keys are not the players.
+      UserError: the keys of a mapping are not the players.
     """
     if isinstance(optimizer, Mapping):
         if set(optimizer) != set(players):
             raise UserError(f"compile needs one optimizer for each of {list(players)}. Given: {list(optimizer)}.")
-        return {name: keras.optimizers.get(given) for name, given in optimizer.items()}
+        return {name: keras.optimizers.get(value) for name, value in optimizer.items()}
     first = keras.optimizers.get(optimizer)
     return {name: first if name == players[0] else type(first).from_config(first.get_config()) for name in players}
 
@@ -232,10 +235,10 @@ def check_players(players: Sequence["Player"], variables: Sequence[Any]) -> None
 def checked_dataset(
     model: "VAE", x: Any, y: Any = None, batch_size: int = 128, *, training: bool, nats: bool = True
 ) -> Any:
-    """A dataset of batches from a dataset, arrays, or a mapping of "x" and "y", its pixels checked against the model.
+    """Return a dataset of batches from a dataset, arrays, or a mapping of "x" and "y", checked against the model.
 
-    Checked here, on the host, because XLA drops asserts: a dataset made by `keras_vae.data` says what its pixels are;
-    of any other, the first batch is looked at.
+    Checked here, on the host, because XLA drops asserts. A dataset made by `keras_vae.data` describes its pixels; of
+    any other, only the first batch is checked.
 
     Args:
       nats: also require images in the likelihood's support.
@@ -250,32 +253,32 @@ def checked_dataset(
         dataset = pipeline.batches(examples, y, batch_size=batch_size, training=training, seed=model.seed)
         labels = y
     else:
-        dataset, known = x, pipeline.pixels_of(x)
-        whole = known is not None
-        if known is None:
+        dataset, pixels = x, pipeline.pixels_of(x)
+        whole = pixels is not None
+        if pixels is None:
             first = model.as_batch(next(iter(x.take(1).as_numpy_iterator()), None))
             batch_size = len(first["x"])
             examples = model.check_x(first["x"], "x of the dataset's first batch")
             labels = first.get("y")
         else:
-            examples = model.check_x(known.example, "x of the dataset")
-            labels, batch_size = known.labels, model.as_batch(x.element_spec)["x"].shape[0] or batch_size
+            examples = model.check_x(pixels.example, "x of the dataset")
+            labels, batch_size = pixels.labels, model.as_batch(x.element_spec)["x"].shape[0] or batch_size
     if nats:
         model.likelihood_family.check(examples)
     columns = [] if labels is None else keras.tree.flatten(labels)
     if model.conditional:
         model.check_condition(labels, len(columns[0]) if columns else len(examples))
     if training:
-        # Of a dataset of the user's the first batch alone is known, which may be without labels by chance.
+        # Of a user's dataset only the first batch has been seen, which may lack labels by chance.
         labelled = bool(columns) and (not whole or any(bool((np.asarray(column) >= 0).any()) for column in columns))
         model.check_training_data(labelled, batch_size)
     return dataset
 
 
 def refuse_weights(arguments: Mapping[str, Any]) -> None:
-    """Raise UserError for Keras's weights of examples or classes, which no term of the equation would see."""
-    given = [name for name in ("sample_weight", "class_weight") if arguments.get(name) is not None]
-    if given:
+    """Raise UserError for Keras's weights of examples or classes, which no term of the equation uses."""
+    names = [name for name in ("sample_weight", "class_weight") if arguments.get(name) is not None]
+    if names:
         raise UserError(
-            f"A VAE weighs all examples alike. Given: {given[0]}=. Leave it out, or repeat examples in the data."
+            f"A VAE weights all examples equally. Given: {names[0]}=. Leave it out, or repeat examples in the data."
         )

@@ -10,7 +10,8 @@ A variant overrides one or two of these methods of `VAE`, and no other:
   `posterior_and_prior` (where both share one pass of the encoder), `likelihood_parameters`, `likelihood`: the
   distributions of the equation, and the outputs of networks that they are made of;
 * once in each step: `terms`, the terms of the equation for a batch; `objective`, the loss of the first player;
-  `players`, who minimises what; and in training, after the updates, `after_step`: moving averages, dead codes, fades;
+  `players`, the losses and their variables; and in training, after the updates, `after_step`: moving averages, dead
+  codes, fades;
 * in `log_prob` and evaluation: `log_weights`, log p(x, z) - log q(z|x), and `proposal`, the distribution of z there;
   `log_p_condition`, log p(y) where the model has one; `vectors`, the real vectors of a code;
 * once, after training: `after_training`, for densities that are fitted to finished codes;
@@ -18,11 +19,11 @@ A variant overrides one or two of these methods of `VAE`, and no other:
 * about one x, one latent, one condition: `x_spec`, `latent_spec`, `condition_spec`, and the code of an image, `code`;
 * on the host, where arrays enter: `check_x`, `check_latent`, `check_condition`, `check_training_data`;
 * in `compile`: `make_metric`, the running metric of a logged number;
-* in export: `extra_graphs`, beside encoder and decoder.
+* in export: `extra_graphs`, in addition to encoder and decoder.
 
 A variant draws with `self.draws`, its `sample`, `normal` and `uniform`, which give each example the noise of its
-position in the global batch. Their seed is set around `terms` and is no argument: whatever `terms` calls may draw, a
-likelihood or a prior, and every method that a variant overrides would have to hand it on.
+position in the global batch. Their seed is set around `terms` rather than passed as an argument: a likelihood or a
+prior may draw too, and every method that a variant overrides would have to pass it on.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -54,13 +55,13 @@ class Terms(NamedTuple):
 
     log_px: Tensor  # (batch,): log p(x|z), z from the posterior
     kl: Tensor  # (batch, groups): groups are latent dimensions, levels, or 1
-    penalty: Tensor | float = 0.0  # (batch,) or scalar: what the paper adds, minimised
+    penalty: Tensor | float = 0.0  # (batch,) or scalar: further terms of the loss, minimised
     logs: Mapping[str, Any] = MappingProxyType({})  # by `metric_names`: (batch,), a scalar, or (batch,) and weights
-    cache: Mapping[str, Any] = MappingProxyType({})  # tensors that players share, so that one forward pass serves all
+    cache: Mapping[str, Any] = MappingProxyType({})  # tensors of the forward pass that players share
 
 
 class Player(NamedTuple):
-    """Who minimises what. Most models have one; adversarial ones, an autoencoder and a critic."""
+    """A loss and the variables that minimise it. Most models have one, adversarial ones a second for the critic."""
 
     name: str  # the key of its optimizer
     loss: Callable[[Terms], Tensor]  # -> scalar
@@ -72,8 +73,8 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
     """Variational autoencoder: maximises the ELBO, log p(x|z) - KL(q(z|x) || p(z)) with z from q(z|x).
 
     Equation 10 of Kingma and Welling 2014, https://arxiv.org/abs/1312.6114, with one sample and reparameterised
-    gradients. Variants override one or two of the methods that the head of this module lists; none has a train_step of
-    its own.
+    gradients. Variants override one or two of the methods listed at the head of this module; none overrides
+    train_step.
 
     Args:
       image_shape: `(height, width, channels)` of one image, its pixels in [0, 1].
@@ -93,22 +94,22 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
       seed: of the initial weights, and of the training noise, a pure function of seed and step.
 
     Raises:
-      UserError: an argument that does not fit; the message says which, and the rule.
+      UserError: an invalid argument; the message names it, and the rule.
     """
 
-    metric_names: tuple[str, ...] = ()  # the names that `terms` logs beside elbo, log_px and kl
+    metric_names: tuple[str, ...] = ()  # what `terms` logs in addition to elbo, log_px and kl
     stochastic: bool = True  # False: the code is the encoder's output, so there is no KL, no ELBO and no log p(x)
-    kl_axis: str = "dimension"  # what each column of `Terms.kl` is of: "dimension"; "group", as a level; or "total"
+    kl_axis: str = "dimension"  # the columns of `Terms.kl`, one for each: "dimension"; "group", as a level; or "total"
     analytic_kl: bool = True  # closed form through TFP; False: log q(z|x) - log p(z) at the sample
     has_sampler: bool = True  # the posterior is Gaussian, so that an exported graph draws from it; else False
     conditional: bool = False  # whether "y" of a batch is a condition
-    axes: tuple[str, ...] = ("height", "width", "channels")  # of one x: what `image_shape` is the shape of
+    axes: tuple[str, ...] = ("height", "width", "channels")  # the axes of one x, in the order of `image_shape`
     output_name: str = "mean"  # which of `likelihood_parameters` stands for x: `decode` and `reconstruct` return it
     encoders: Mapping[str, Any] = ENCODERS  # the networks that have a name
     decoders: Mapping[str, Any] = DECODERS
     latent_space: str = "vectors"  # "directions": a code is a unit vector, and densities are over the sphere
     draws_per_example: int = 1  # of q(z|x), in one call of `terms`
-    rejects: Mapping[str, str] = MappingProxyType({})  # arguments of `VAE` that the variant does not take -> why not
+    rejects: Mapping[str, str] = MappingProxyType({})  # argument of `VAE` that the variant does not take -> the reason
     provenance: Provenance | None = None  # where a model of the zoo, or of a run, was loaded from
 
     def __init__(
@@ -146,7 +147,7 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
         self.decoder = self.make_network("decoder", decoder, self.decoders, *shapes["decoder"])
         self.extra_optimizers: dict[str, Any] = {}
         self.trackers: Trackers | None = None
-        self.steps_limit = 1  # the most steps in each call of TensorFlow: what `compile` was given
+        self.steps_limit = 1  # the most steps in each call of TensorFlow, as passed to `compile`
         self.functions = CompiledFunctions(self)
         self.built = True
 
@@ -155,7 +156,7 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
     def posterior_parameters(
         self, x: Tensor, condition: Condition | None = None, training: bool = False
     ) -> dict[str, Any]:
-        """The encoder's output by name, as it is exported: `mean` and `log_var`, each `(batch, latent_dim)`."""
+        """Return the encoder's outputs by name, as exported: `mean` and `log_var`, each `(batch, latent_dim)`."""
         outputs = self.apply_network(self.encoder, x, training)
         if not self.stochastic:
             return {"mean": outputs}
@@ -183,7 +184,7 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
     def likelihood_parameters(
         self, z: Latent, condition: Condition | None = None, training: bool = False
     ) -> dict[str, Any]:
-        """The decoder's output by name, as it is exported: the likelihood's parameters and `mean`, an image."""
+        """Return the decoder's outputs by name, as exported: the likelihood's parameters and `mean`, an image."""
         return self.likelihood_family.parameters(self.apply_network(self.decoder, z, training))
 
     def likelihood(self, z: Latent, condition: Condition | None = None, training: bool = False) -> tfd.Distribution:
@@ -191,7 +192,7 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
         return self.likelihood_family.distribution(self.likelihood_parameters(z, condition, training))
 
     def terms(self, batch: Batch, training: bool) -> Terms:
-        """The one-sample ELBO of `batch`, its KL in closed form if `analytic_kl`."""
+        """Return the terms of the one-sample ELBO of `batch`, the KL in closed form if `analytic_kl`."""
         x, condition = batch["x"], self.condition_of(batch)
         if self.stochastic:
             posterior, prior = self.posterior_and_prior(x, condition, training)
@@ -233,7 +234,7 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
         return self.functions.log_px_of(x, z, condition) + p.log_prob(z) - q.log_prob(z)
 
     def proposal(self, x: Tensor, condition: Condition | None = None) -> tfd.Distribution:
-        """The distribution that `log_weights` draws z from: q(z|x)."""
+        """Return the distribution that `log_weights` draws z from: q(z|x)."""
         return self.posterior(x, condition)
 
     def log_px_of(self, x: Tensor, z: Latent, condition: Condition | None = None, training: bool = False) -> Tensor:
@@ -257,25 +258,25 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
         return ops.reshape(likelihood.log_prob(repeated(x)), (samples, -1))
 
     def objective(self, terms: Terms) -> Tensor:
-        """The loss, a scalar: mean over the batch of -log_px + beta(step) * kl + penalty, with free bits."""
+        """Return the loss, a scalar: the mean over the batch of -log_px + beta(step) * kl + penalty, with free bits."""
         beta = ops.cast(self.beta(self.step), self.float_dtype)
         return ops.mean(-terms.log_px + terms.penalty) + beta * self.kl_cost(terms.kl)
 
     def players(self) -> list[Player]:
-        """Who minimises what: here one player, `"model"`, all trainable variables."""
+        """Return the players: here `"model"` alone, with all trainable variables."""
         return [Player("model", self.objective, self.trainable_variables)]
 
     def after_step(self, terms: Terms) -> None:
-        """Called in training after the updates of each step. Here: networks that grow fade in by one step.
+        """Update state that is not trained, after the updates of each training step. Here, growing networks fade in.
 
-        A variant that overrides it, for moving averages or dead codes, calls it too.
+        A variant that overrides it, for moving averages or dead codes, calls super().
         """
         for network in (self.encoder, self.decoder):
             if isinstance(network, GrowingNetwork):
                 network.advance()
 
     def make_metric(self, name: str) -> keras.metrics.Metric:
-        """The running metric of a logged number, of `Terms.logs` or the engine's own: the mean over examples."""
+        """Return the running metric of a logged number: the mean over examples."""
         return Mean(name=name)
 
     def after_training(self, images: Callable[[], np.ndarray]) -> None:
@@ -286,7 +287,7 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
         """
 
     def network_shapes(self) -> dict[str, tuple[Any, ...]]:
-        """The shapes of one input and one output of `"encoder"` and of `"decoder"`, as `make_network` takes them.
+        """Return the shapes of one input and one output of `"encoder"` and `"decoder"`, as `make_network` takes them.
 
         Called by the constructor: a variant sets the attributes it reads here before `super().__init__`.
         """
@@ -298,7 +299,7 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
         }
 
     def x_spec(self) -> Spec:
-        """One x, for data and for an exported encoder: an "image"; or "tokens", int32, which no graph casts."""
+        """Return the spec of one x, for data and for an exported encoder: an "image"; or "tokens", int32, not cast."""
         return Spec(self.image_shape, self.float_dtype, "image")
 
     def check_x(self, x: ArrayLike, name: str = "x") -> np.ndarray:
@@ -313,29 +314,29 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
         return checks.check_images(x, self.image_shape, name)
 
     def check_training_data(self, labelled: bool, batch_size: int) -> None:
-        """Refuse training data that the model cannot learn from, or warn of them: on the host, before the first step.
+        """Check that the model can learn from the training data, or warn: on the host, before the first step.
 
         Args:
-          labelled: whether any label is known.
+          labelled: whether any example has a label.
           batch_size: examples in one batch.
         """
 
     def latent_spec(self) -> dict[str, Spec]:
-        """One latent, by the name of each input of an exported decoder.
+        """Return the spec of one latent, by the name of each input of an exported decoder.
 
         The kind is "code"; "level", one array of a dict by these names; or "index", integers below `classes`.
         """
         return {"z": Spec((self.latent_dim,), "float32", "code")}
 
     def code(self, parameters: Mapping[str, Any]) -> Any:
-        """The code of an image, from its `posterior_parameters`: their mean. `encode` returns it, `decode` takes it.
+        """Return the code that `encode` returns and `decode` takes, from `posterior_parameters`: here the mean.
 
-        Other variants have an array of integers, or a dict of arrays, one for each level.
+        Other variants return an array of integers, or a dict of arrays, one for each level.
         """
         return parameters["mean"]
 
     def check_latent(self, z: Any) -> Any:
-        """Return `z`, codes as `code` gives them, as the array, or dict of arrays, that the model's graphs take.
+        """Return `z`, codes as `code` returns them, as the array, or dict of arrays, that the model's graphs take.
 
         Raises:
           UserError: codes of another shape or dtype, or that are not finite.
@@ -343,19 +344,19 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
         return checks.check_codes(z, (self.latent_dim,)).astype(self.float_dtype)
 
     def vectors(self, code: Latent) -> Latent:
-        """The real vectors that a code stands for, a tensor: itself, or the vectors of integer codes."""
+        """Return the real vectors of a code, a tensor: the code itself, or the vectors that integers stand for."""
         return code
 
     def condition_spec(self) -> dict[str, Spec]:
-        """One condition, by the name of each input of an exported graph; empty for a model that takes none.
+        """Return the spec of one condition, by the name of each input of an exported graph; empty without conditions.
 
-        The kind is "vector", or "label", an integer below `classes`. A single condition is called "condition"; where
-        there are other names, a condition is a dict by these names.
+        The kind is "vector", or "label", an integer below `classes`. A single condition is called "condition"; with
+        other names, a condition is a dict by these names.
         """
         return {}
 
     def check_condition(self, condition: ConditionLike, count: int) -> dict[str, np.ndarray]:
-        """The condition of `count` examples as arrays by the names of `condition_spec`; empty for a model without.
+        """Return the condition of `count` examples as arrays by the names of `condition_spec`; empty if there is none.
 
         Raises:
           UserError: a condition that does not fit the model.
@@ -366,11 +367,11 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
         return {}
 
     def condition_of(self, batch: Batch) -> Condition | None:
-        """The batch's condition, or None for a model that takes none."""
+        """Return the batch's condition, or None for a model that takes none."""
         return batch["y"] if self.conditional else None
 
     def log_p_condition(self, condition: Condition) -> np.ndarray | None:
-        """log p(y) of each condition, nats, where `elbo` and `log_prob` are of p(x, y); None: they are of p(x|y).
+        """Return log p(y) of each condition, nats, if `elbo` and `log_prob` are of p(x, y); None if they are of p(x|y).
 
         Raises:
           NotApplicable: a condition without a probability.
@@ -378,7 +379,7 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
         return None
 
     def extra_graphs(self) -> list[Graph]:
-        """The graphs that are exported beside encoder, decoder and reconstruction."""
+        """Return the graphs that are exported in addition to encoder, decoder and reconstruction."""
         return []
 
     def record_provenance(self, provenance: Provenance | None) -> None:
@@ -389,7 +390,7 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
 
     @property
     def float_dtype(self) -> str:
-        """What networks return and losses are computed in: float32, or float64 under the policy "float64"."""
+        """The dtype of network outputs and losses: float32, or float64 under the policy "float64"."""
         return "float64" if self.compute_dtype == "float64" else "float32"
 
     @property
@@ -404,14 +405,14 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
         return specs["condition"].classes if specs.keys() == {"condition"} else 0
 
     def condition_in(self, arrays: Mapping[str, Any]) -> Condition | None:
-        """The condition among named arrays, such as `check_condition` returns: one, a dict of named ones, or None."""
+        """Return the condition among named arrays, such as those of `check_condition`: an array, a dict, or None."""
         names = self.condition_spec().keys()
         if names <= {"condition"}:
             return arrays.get("condition")
         return {name: arrays[name] for name in names}
 
     def apply_network(self, network: keras.Layer, inputs: Latent, training: bool) -> Any:
-        """The network's output in `float_dtype`, whatever it computes in. Tokens are passed on as they are."""
+        """Return the network's output in `float_dtype`, whatever it computes in. Tokens are not cast."""
         inputs = ops.cast(inputs, self.x_spec().dtype if network is self.encoder else self.float_dtype)
         outputs = network(inputs, training=training)
         if isinstance(outputs, list | tuple):  # [mean, log_var], as Keras models often return them
@@ -419,14 +420,14 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
         return ops.cast(outputs, self.float_dtype)
 
     def players_with(self, name: str, network: keras.Layer, loss: Callable[[Terms], Tensor]) -> list[Player]:
-        """Two players: `"model"`, which minimises the objective, and `name`, a network that minimises its own loss."""
+        """Return two players: `"model"`, which minimises the objective, and `name`, a network that minimises `loss`."""
         return [
             Player("model", self.objective, self.variables_except(network)),
             Player(name, loss, network.trainable_variables),
         ]
 
     def kl_cost(self, kl: Tensor) -> Tensor:
-        """The KL in the loss, a scalar: the batch mean of the sum over groups, not reduced below `free_bits`."""
+        """Return the KL in the loss, a scalar: the batch mean of the sum over groups, not reduced below `free_bits`."""
         if not self.free_bits:
             return ops.mean(ops.sum(kl, axis=-1))
         if self.free_bits_on == "total":
@@ -436,9 +437,9 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
         return ops.sum(ops.maximum(self.batch_mean(kl), self.free_bits))
 
     def batch_mean(self, values: Tensor) -> Tensor:
-        """The mean of `(batch, ...)` over the batches of all replicas, for a loss that is not linear in it.
+        """Return the mean of `(batch, ...)` over the global batch, for a loss that is not linear in it.
 
-        Its gradient is right where each replica's loss is divided by their number and the gradients are summed.
+        Its gradient is correct if each replica's loss is divided by their number and the gradients are summed.
         """
         if backend.replica().count == 1:
             return ops.mean(values, axis=0)
@@ -450,7 +451,7 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
 
     @final
     def train_step(self, data: object) -> dict[str, Any]:
-        """One step for all players: one forward pass, each player's gradient for its own variables, all updates."""
+        """Run one step for all players: one forward pass, each player's gradient for its variables, all updates."""
         batch, players, optimizers = self.as_batch(data, self.x_spec().dtype), self.players(), self.optimizers
         replicas = backend.replica().count
         seed = backend.fold(backend.seed_of(self.seed, randomness.TRAINING), self.step)
@@ -474,7 +475,7 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
 
     @final
     def test_step(self, data: object) -> dict[str, Any]:
-        """The same terms and losses without noise in the networks; the step and the schedules stand still."""
+        """Return the same terms and losses with the networks in inference mode; step and schedules do not advance."""
         batch, players = self.as_batch(data, self.x_spec().dtype), self.players()
         seed = backend.seed_of(self.seed, randomness.EVALUATION)
         seed = backend.fold(seed, self.required_trackers().batches.total)
@@ -483,7 +484,7 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
         return self._log(batch, terms, players, self._player_losses(players, terms))
 
     def call(self, inputs: Tensor | Batch, training: bool = False) -> Tensor:
-        """The mean reconstruction of images, or of a batch dict: `(batch, *image_shape)`."""
+        """Return the mean reconstruction of images, or of a batch dict: `(batch, *image_shape)`."""
         batch = self.as_batch(inputs, self.x_spec().dtype)
         condition = self.condition_of(batch)
         z = self.code(self.posterior_parameters(batch["x"], condition, training))
@@ -491,11 +492,11 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
 
     @staticmethod
     def as_batch(data: object, dtype: str | None = None) -> Batch:
-        """The batch dict of what Keras hands over: a dict already, images, `(images,)`, or `(images, labels)`.
+        """Return the batch dict of a batch from Keras: a dict already, images, `(images,)`, or `(images, labels)`.
 
         Args:
           data: a batch.
-          dtype: what to cast the images to; a user's dataset may hold float64, bools or integers.
+          dtype: the dtype to cast the images to; a user's dataset may hold float64, bools or integers.
 
         Raises:
           UserError: no data, a dict without "x", or sample weights.
@@ -503,12 +504,12 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
         parts = data if isinstance(data, tuple | list) else [data]
         if len(parts) > 2 and parts[2] is not None:
             raise UserError(
-                f"A batch is (images, labels) at most; a VAE weighs all examples alike. Given: {len(parts)} parts."
+                f"A batch is (images, labels) at most; a VAE weights all examples equally. Given: {len(parts)} parts."
             )
         batch = data if isinstance(data, Mapping) else dict(zip("xy", parts, strict=False))
         if batch.get("x") is None:
-            given = "nothing" if data is None else f"a dict of {list(batch)}"
-            raise UserError(f'A batch is a dict with "x", (images, labels), or images alone. Given: {given}.')
+            content = "nothing" if data is None else f"a dict of {list(batch)}"
+            raise UserError(f'A batch is a dict with "x", (images, labels), or images alone. Given: {content}.')
         return batch if dtype is None else {**batch, "x": ops.cast(batch["x"], dtype)}
 
     @property
@@ -517,16 +518,16 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
         return [self.optimizer, *self.extra_optimizers.values()] if self.compiled else []
 
     def loss_names(self, players: Sequence[Player]) -> list[str]:
-        """The name under which each player's loss is logged."""
+        """Return the name under which each player's loss is logged."""
         return ["loss", *(f"{player.name}_loss" for player in players[1:])]
 
     def logged_names(self, players: Sequence[Player]) -> list[str]:
-        """The names that `fit` shows, in their order."""
+        """Return the names that `fit` logs, in their order."""
         bound = ["elbo", "log_px", "kl", "beta"] if self.stochastic else ["log_px"]
         return [*self.loss_names(players), *bound, *self.metric_names]
 
     def required_trackers(self) -> "Trackers":
-        """The running means.
+        """Return the running means.
 
         Raises:
           UserError: the model is not compiled.
@@ -536,12 +537,12 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
         return self.trackers
 
     def make_trackers(self, names: Sequence[str]) -> "Trackers":
-        """Running means of the numbers of these names."""
+        """Return running means for the metrics `names`."""
         return Trackers({name: self.make_metric(name) for name in names})
 
     def _player_losses(self, players: Sequence[Player], terms: Terms) -> list[Any]:
         losses = [player.loss(terms) for player in players]
-        # Weight decay and the like, of all layers: each player takes the gradient for its own variables only.
+        # Weight decay and the like, of all layers: each player's gradient is for its own variables only.
         return [sum((ops.cast(extra, loss.dtype) for extra in self.losses), loss) for loss in losses]
 
     def _log(self, batch: Batch, terms: Terms, players: Sequence[Player], losses: Sequence[Tensor]) -> dict[str, Any]:
@@ -553,7 +554,7 @@ class VAE(Trainer, Inference, Configurable, keras.Model):
 
 
 class Mean(keras.metrics.Mean):
-    """A weighted mean; of nothing, NaN rather than 0."""
+    """A weighted mean; NaN rather than 0 before the first update."""
 
     def result(self) -> Any:
         return ops.where(self.count > 0, super().result(), float("nan"))
@@ -562,11 +563,11 @@ class Mean(keras.metrics.Mean):
 class Trackers:
     """The running means that `fit` and `evaluate` show, weighted by batch size, and the first failure.
 
-    A plain object: Keras saves the variables of a model's own attributes, and none of these belong in a weights file.
+    A plain object: Keras saves the variables of a model's attributes, and none of these belong in a weights file.
     """
 
     def __init__(self, means: Mapping[str, Any]) -> None:
-        self.means = dict(means)  # name -> a Keras metric: a mean, or what a variant has instead
+        self.means = dict(means)  # name -> a Keras metric, a mean unless the variant has another
         # Batches since the last reset: evaluation noise is a function of it, so `evaluate` gives the same twice.
         self.batches = keras.metrics.Sum(name="batches")
         self.failure = keras.Variable(-1, dtype="int64", trainable=False, aggregation="only_first_replica")
@@ -583,7 +584,7 @@ class Trackers:
         return {name: mean.result() for name, mean in self.means.items()}
 
     def note_failures(self, losses: Sequence[Any], step: Tensor) -> None:
-        """Remember the first step at which a loss was not finite, and whose: `step * players + player`."""
+        """Record the first step and player with a loss that is not finite, as `step * players + player`."""
         for player, loss in enumerate(losses):
             number = ops.cast(step, "int64") * len(losses) + player
             first = ops.logical_and(self.failure < 0, ops.logical_not(ops.isfinite(loss)))

@@ -1,8 +1,8 @@
-"""Numbers about a trained model, in nats unless said: each with its standard error, its draws and its seed.
+"""Evaluation of a trained model: metrics with their standard errors, in nats unless stated otherwise.
 
-`evaluate` gives all that apply to a model; the functions behind it take a model, or arrays of codes.
+`evaluate` returns all that apply to a model; the functions behind it take a model, or arrays of codes.
 
-What takes longest is importance-weighted log p(x), `model.log_prob`. benchmarks/likelihood.json has the time of 5,000
+The slowest is importance-weighted log p(x), `model.log_prob`. benchmarks/likelihood.json has the time of 5,000
 samples for each of MNIST's 10,000 test digits, as benchmarks/likelihood.py measures it.
 """
 

@@ -1,4 +1,4 @@
-"""The aggregate posterior q(z) = (1/N) sum_n q(z|x_n), and what it splits the KL into."""
+"""The aggregate posterior q(z) = (1/N) sum_n q(z|x_n), and the decomposition of the KL by it."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
@@ -21,9 +21,9 @@ if TYPE_CHECKING:
 
 
 class LogProbs(NamedTuple):
-    """Of one draw z_i of each q(z|x_i), in nats: `(N,)`, and by dimension where the posterior has independent ones."""
+    """Log densities of a draw z_i of each q(z|x_i), nats: `(N,)`, and by dimension where these are independent."""
 
-    own: np.ndarray  # log q(z_i|x_i)
+    posterior: np.ndarray  # log q(z_i|x_i)
     aggregate: np.ndarray  # log q(z_i)
     prior: np.ndarray  # log p(z_i)
     aggregate_dimensions: np.ndarray | None  # log q(z_ij), (N, latent_dim)
@@ -33,8 +33,8 @@ class LogProbs(NamedTuple):
 def aggregate_log_probs(model: "VAE", x: ArrayLike, seed: int = 0) -> LogProbs:
     """Return log densities of a draw from each posterior: under itself, under the mean of all, and under the prior.
 
-    q(z) is the aggregate of exactly these N images, so nothing is approximated but the expectation over z. It takes
-    N**2 densities: seconds for thousands of images.
+    q(z) is the aggregate of exactly these N images, so only the expectation over z is approximated. The cost is N**2
+    densities: seconds for thousands of images.
 
     Args:
       model: a model of this library, unconditional.
@@ -42,8 +42,8 @@ def aggregate_log_probs(model: "VAE", x: ArrayLike, seed: int = 0) -> LogProbs:
       seed: of the draws.
 
     Raises:
-      NotApplicable: a model without a distribution over codes, with a condition, or whose posterior has a density at
-        its own draws only.
+      NotApplicable: a model without a distribution over codes, with a condition, or with a posterior that has a density
+        at its own draws only.
       UserError: fewer than two images.
     """
     _require_posterior(model)  # before a condition that is missing
@@ -65,7 +65,7 @@ def aggregate_log_probs_of(evaluation: Evaluation) -> LogProbs:
         rows = [mixture(_row(z, i), ops.convert_to_tensor(i), ops.convert_to_tensor(log_q[i])) for i in range(count)]
     except NotImplementedError as error:
         raise NotApplicable(
-            f"The aggregate posterior needs log q(z|x) at other images' codes. Given: a {type(model).__name__} whose "
+            f"The aggregate posterior needs log q(z|x) at other images' codes. Given: a {type(model).__name__}. Its "
             f"posterior has a density at its own draws only, as planar flows do. Use another flow."
         ) from error
     aggregate = np.asarray([row[0] for row in rows], "float64")
@@ -93,7 +93,7 @@ def _mixture(posterior: tfd.Distribution, z: Latent, product: bool) -> Callable[
             log_q = base_of(posterior).log_prob(spread)
             return ops.logsumexp(ops.sum(log_q, axis=-1)) - log_count, ops.logsumexp(log_q, axis=0) - log_count
         log_q = posterior.log_prob(spread)
-        # The density of its own image is taken from the draw, which needs no inverse of a flow.
+        # The density under the draw's own posterior is available without inverting a flow.
         log_q = ops.where(ops.arange(count) == i, ops.cast(log_q_i, log_q.dtype), log_q)
         return ops.logsumexp(log_q) - log_count, ops.zeros(0)
 
@@ -106,8 +106,8 @@ def _require_posterior(model: "VAE") -> None:
         raise NotApplicable(f"{name} has no distribution over codes, and so no KL to split. Train a VAE.")
     if model.conditional:
         raise NotApplicable(
-            f"The aggregate posterior is that of an unconditional model. Given: a {name}, whose prior and posteriors "
-            f"differ with the condition."
+            f"The aggregate posterior is that of an unconditional model. Given: a {name}, where prior and posterior "
+            f"depend on the condition."
         )
 
 
@@ -123,10 +123,10 @@ def kl_split(model: "VAE", x: ArrayLike, seed: int = 0) -> dict[str, Estimate]:
       prior too, `dimension_kl`, sum_j KL(q(z_j) || p(z_j)), and `marginal_kl` is the sum of both: equation 2 of Chen et
       al. 2018, https://arxiv.org/abs/1802.04942. A mixture such as a VampPrior is no product, and has no such part.
 
-    q(z) is that of the images given, each of which counts among them, so that log q(z) is too large in expectation:
-    the mutual information of all images is at least what is found here, the marginal KL and the total correlation at
-    most. Of N images the first is at most log N, its `cap`. Within 0.1 of it, where each code tells its image from all
-    others, the numbers say more of N than of the model: they have a `bound`, "lower" or "upper", and are no estimates.
+    q(z) is the mixture over these images, which includes the image of each draw, so log q(z) is too large in
+    expectation: the mutual information is underestimated, the marginal KL and the total correlation are overestimated.
+    The mutual information of N images is at most log N, its `cap`. Within 0.1 of it, where codes identify their images,
+    the numbers depend more on N than on the model: they are bounds, with `bound` "lower" or "upper".
     `gaussian_total_correlation` does not saturate. An estimate near 0 can be slightly negative.
 
     Returns:
@@ -144,8 +144,8 @@ def kl_split_of(evaluation: Evaluation) -> dict[str, Estimate]:
     """As `kl_split`."""
     log_probs = aggregate_log_probs_of(evaluation)
     parts = {
-        "kl": log_probs.own - log_probs.prior,
-        "mutual_information": log_probs.own - log_probs.aggregate,
+        "kl": log_probs.posterior - log_probs.prior,
+        "mutual_information": log_probs.posterior - log_probs.aggregate,
         "marginal_kl": log_probs.aggregate - log_probs.prior,
     }
     if log_probs.aggregate_dimensions is not None:
@@ -153,10 +153,10 @@ def kl_split_of(evaluation: Evaluation) -> dict[str, Estimate]:
         parts["total_correlation"] = log_probs.aggregate - product
         if log_probs.prior_dimensions is not None:
             parts["dimension_kl"] = product - log_probs.prior
-    details: Details = {"samples": 1, "seed": evaluation.seed, "examples": len(log_probs.own)}
+    details: Details = {"samples": 1, "seed": evaluation.seed, "examples": len(log_probs.posterior)}
     split = {name: mean_of(value, **details) for name, value in parts.items()}
     information = split["mutual_information"]
-    information["cap"] = float(np.log(len(log_probs.own)))
+    information["cap"] = float(np.log(len(log_probs.posterior)))
     if information["value"] > information["cap"] - SATURATED:
         bounds = {"mutual_information": "lower", "marginal_kl": "upper", "total_correlation": "upper"}
         for name in bounds.keys() & split.keys():
@@ -180,20 +180,21 @@ def gaussian_total_correlation_of(evaluation: Evaluation) -> Estimate:
 def gaussian_total_correlation(codes: np.ndarray, repetitions: int = 100, seed: int = 0) -> Estimate:
     """Return -1/2 log det of the correlation matrix of codes, nats: their total correlation, if they are Gaussian.
 
-    The figure of Locatello et al. 2019, appendix C, https://arxiv.org/abs/1811.12359. 0 for uncorrelated dimensions;
-    it sees what is linear only. It has no cap; of n codes of d independent dimensions it is about d (d - 1) / (4 n).
+    The measure of Locatello et al. 2019, appendix C, https://arxiv.org/abs/1811.12359. 0 for uncorrelated dimensions;
+    it measures linear dependence only. It has no cap; for n codes of d independent dimensions it is about d (d - 1) /
+    (4 n).
 
     Args:
       codes: `(n, dimensions)`, such as one draw of each q(z|x).
-      repetitions: resamplings of the codes, whose spread is the standard error.
-      seed: of those.
+      repetitions: bootstrap resamplings of the codes; their spread is the standard error.
+      seed: of the resamplings.
 
     Returns:
       `value`, `standard_error`, `repetitions`, `seed`, `examples`.
 
     Raises:
       NotApplicable: one dimension only, or one that is constant.
-      UserError: codes that are no finite numbers `(n, dimensions)`, or no more of them than dimensions.
+      UserError: codes that are not finite numbers `(n, dimensions)`, or not more codes than dimensions.
     """
     codes = np.asarray(codes)
     if codes.ndim != 2 or codes.dtype.kind not in "fiu" or not np.isfinite(codes).all():

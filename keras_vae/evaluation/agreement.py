@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from keras_vae.priors.base import FittedPrior
 
 SAMPLES, ANNEALED, TEMPERATURES, CHAINS = 5000, 100, 200, 8
-_ERRORS, _ENOUGH = 3.0, 1e-3  # joint standard errors; nats that nobody asks about
+_ERRORS, _ENOUGH = 3.0, 1e-3  # joint standard errors; a difference in nats that is negligible
 
 
 class Agreement(TypedDict, total=False):
@@ -47,22 +47,23 @@ def log_prob_agreement(
 ) -> Agreement:
     """Return log p(x) by importance weights, and of the first images by annealing, which hardly needs the encoder.
 
-    Both are lower bounds in expectation. Importance weights fail where q(z|x) misses a part of the true posterior, and
-    do not notice; annealing fails where its chains are too few or too short. That both fail alike is unlikely.
+    Both are lower bounds in expectation. Importance weights fail, without a sign of it, where q(z|x) misses a part of
+    the true posterior; annealing fails where its chains are too few or too short. That both fail by the same amount is
+    unlikely.
 
     Args:
       model: a model of this library.
       x: images, 2 or more.
       condition: one for each image, where the model is conditional.
       samples: importance weights of each image.
-      annealed: how many of the images, the first ones, are annealed too, 2 or more.
+      annealed: the number of images, the first ones, that are annealed too, 2 or more.
       temperatures: as of `annealed_importance`.
-      chains: likewise.
+      chains: as of `annealed_importance`.
       seed: of all draws.
       prior: of `keras_vae.priors`, fitted to the model; None: the model's own.
 
     Raises:
-      NotApplicable: a model without a distribution over codes, or one whose codes are certain.
+      NotApplicable: a model without a distribution over codes, or with integer codes, where the ELBO is exact.
       UserError: images outside the likelihood's support, or fewer than two.
     """
     annealed, samples = check_whole_number(annealed, "annealed", minimum=2), check_whole_number(samples, "samples")

@@ -40,24 +40,24 @@ def annealed_importance(
     Neal 2001, equations 3 to 11, https://arxiv.org/abs/physics/9803008, as Wu et al. 2017 measure decoders with it,
     https://arxiv.org/abs/1611.04273. Chains start from p(z) and pass through p(z) p(x|z)**t, t from 0 to 1 along a
     sigmoid. exp of the estimate is unbiased for p(x), so it is a lower bound of log p(x) in expectation. The encoder
-    only sets the scale of the steps: that at temperature t of a Gaussian whose precision goes from the prior's, 1, to
-    that of q(z|x). A poor encoder makes it slow, and not wrong.
+    only sets the scale of the steps: that of a Gaussian with a precision between the prior's, 1, and that of q(z|x). A
+    poor encoder makes it slower, not wrong.
 
     Args:
-      model: a model whose codes are real vectors; those of levels move as `Whitened` ones.
+      model: a model with codes of real vectors; a hierarchy is sampled in `Whitened` coordinates.
       x: images, all in memory at once with all chains.
-      temperatures: how many steps from 0 to 1.
+      temperatures: the number of steps from 0 to 1.
       chains: for each image, 2 or more.
       leapfrog_steps: gradients of each HMC step.
-      step_size: in those scales.
+      step_size: in units of that scale.
       seed: of all draws.
       condition: one for each image, where the model is conditional.
       prior: of `keras_vae.priors`, fitted to the model; None: the model's own.
 
     Returns:
-      `log_prob` `(batch,)`, nats, of what the model's `log_prob` is of; its `standard_error` over chains `(batch,)`,
-      by the delta method, which is too small where one chain has most of the weight; `acceptance` `(batch,)`, the mean
-      probability of the HMC steps: best between 0.6 and 0.9.
+      `log_prob` `(batch,)`, nats, of the same x and conditions as the model's `log_prob`; its `standard_error` over
+      chains `(batch,)`, by the delta method, which is too small where one chain has most of the weight; `acceptance`
+      `(batch,)`, the mean probability of the HMC steps: best between 0.6 and 0.9.
 
     Raises:
       NotApplicable: codes that are no real vectors of full dimension, or a missing label.
@@ -102,7 +102,7 @@ class _Target(NamedTuple):
 
     prior: tfd.Distribution
     log_px: Callable[[Tensor], Tensor]  # (chains, batch, dimensions) -> (chains, batch)
-    precision: Tensor  # of q(z|x) less that of the prior, (batch, dimensions)
+    precision: Tensor  # of q(z|x) minus that of the prior, (batch, dimensions)
     images: int
     dtype: str
 
@@ -120,7 +120,7 @@ def _target(evaluation: Evaluation) -> _Target:
     if model.latent_kind == "index" or (ladder is None and _on_a_sphere(prior, evaluation.noise)):
         raise NotApplicable(
             f"Annealed importance sampling moves codes through a space of real vectors. Given: a "
-            f"{type(model).__name__}, whose codes are not of that kind. Use log_prob."
+            f"{type(model).__name__}, which has other codes. Use log_prob."
         )
     draws = model.posterior(images, condition).sample(_SCALE_DRAWS, seed=randomness.fold(evaluation.noise, 1))
     draws, prior = (draws, prior) if ladder is None else (ladder.vector(draws), ladder)

@@ -1,8 +1,8 @@
-"""Metrics of disentanglement, of codes and the known factors of their images: of any model and any data.
+"""Metrics of disentanglement, from codes and the true factors of their images.
 
 `codes` are `(n, dimensions)` numbers, such as `model.encode(x)`; `factors` are `(n, factors)` integers, one column a
-factor of variation. Every score is 1 for a code that has each factor in a dimension of its own. Which of the published
-choices each makes where papers leave one is said in its docstring: compare numbers of one implementation only.
+factor of variation. Every score is 1 for a code with one dimension for each factor. Docstrings state choices that the
+papers leave open: compare numbers of one implementation only.
 """
 
 from collections.abc import Callable
@@ -37,8 +37,8 @@ def repeated(
 ) -> dict[str, Estimate]:
     """Return a metric on disjoint random parts of the data: name -> mean, standard error, repetitions, seed, examples.
 
-    The parts share no example, so that the standard error over them is one; each is the metric of n / repetitions
-    examples, which for a metric with a bias (MIG's histograms) is that of so many.
+    The parts are disjoint, so that the standard error over them is valid. A metric with a bias, such as MIG's
+    histograms, has that of n / repetitions examples.
 
     Args:
       metric: a function of this module: of codes, factors and seed, to a number or a mapping of numbers.
@@ -85,8 +85,9 @@ def mig(codes: np.ndarray, factors: ArrayLike, seed: int = 0, bins: int = BINS) 
 
 
 def modularity(codes: np.ndarray, factors: ArrayLike, seed: int = 0, bins: int = BINS) -> float:
-    """Whether each dimension tells of one factor only: the mean over dimensions of 1 - sum_{f != best} I_f**2 /
-    (I_best**2 (F - 1)).
+    """Return modularity: the mean over dimensions of 1 - sum_{f != best} I_f**2 / (I_best**2 (F - 1)).
+
+    It is 1 if each dimension is informative about one factor only.
 
     Equation 2 of Ridgeway and Mozer 2018, https://arxiv.org/abs/1802.05312, on the histograms of `mig`. A dimension
     without any information counts 0, not 1.
@@ -99,8 +100,9 @@ def modularity(codes: np.ndarray, factors: ArrayLike, seed: int = 0, bins: int =
 
 
 def explicitness(codes: np.ndarray, factors: ArrayLike, seed: int = 0) -> float:
-    """How well a linear classifier reads each value of each factor from the whole code: 2 AUC - 1, its mean over values
-    and factors; 0 is chance.
+    """Return explicitness: 2 AUC - 1 of a linear classifier, the mean over values and factors; 0 is chance.
+
+    The classifier predicts each value of each factor from the whole code.
 
     Section 3 of Ridgeway and Mozer 2018, https://arxiv.org/abs/1802.05312. The logistic regression is fitted on one
     half of the examples, and its one-against-rest AUC is of the other.
@@ -119,11 +121,10 @@ def explicitness(codes: np.ndarray, factors: ArrayLike, seed: int = 0) -> float:
 
 
 def sap(codes: np.ndarray, factors: ArrayLike, seed: int = 0) -> float:
-    """Separated attribute predictability: the mean over factors of the gap between the two dimensions that predict it
-    best.
+    """Return SAP, separated attribute predictability: the mean gap between the two best predictors of a factor.
 
     Section 3 of Kumar et al. 2018, https://arxiv.org/abs/1711.00848: for factors of classes, by thresholds on one
-    dimension alone (a decision tree with as many leaves as classes, classes weighed equally). Scored by balanced
+    dimension alone (a decision tree with as many leaves as classes, classes weighted equally). Scored by balanced
     accuracy on the half of the examples that the thresholds were not chosen on, rescaled so that chance is 0.
     """
     codes, factors = checked(codes, factors, dimensions=2)
@@ -145,10 +146,10 @@ def sap(codes: np.ndarray, factors: ArrayLike, seed: int = 0) -> float:
 def dci(
     codes: np.ndarray, factors: ArrayLike, seed: int = 0, model: str = "random_forest", trees: int = 50
 ) -> dict[str, float]:
-    """Disentanglement, completeness and informativeness, from how much each dimension helps to predict each factor.
+    """Return disentanglement, completeness and informativeness, from the importance of dimensions for factors.
 
     Eastwood and Williams 2018, sections 2 and 4.3, https://openreview.net/forum?id=By-7dz-AZ. A row of the importances
-    R_ij, dimension i for factor j, gives disentanglement 1 - H(R_i.) / log F, weighed by the row's share of all; a
+    R_ij, dimension i for factor j, gives disentanglement 1 - H(R_i.) / log F, weighted by the row's share of all; a
     column gives completeness 1 - H(R_.j) / log D, its mean over factors. Informativeness is the accuracy on the half of
     the examples that the trees were not fitted to. Numbers depend on the version of scikit-learn.
 
@@ -175,16 +176,17 @@ def dci(
 def factor_vae_metric(
     codes: np.ndarray, factors: ArrayLike, seed: int = 0, votes: int = 500, batch: int = 64, least_variance: float = 0.0
 ) -> float:
-    """Which dimension varies least where one factor is fixed, and whether that tells the factor: accuracy of the
-    majority vote.
+    """Return the FactorVAE metric: how often the dimension of least variance identifies the fixed factor.
+
+    It is the accuracy of a majority vote.
 
     Section 2 of Kim and Mnih 2018, https://arxiv.org/abs/1802.05983. A vote takes a factor, one of its values, and
-    `batch` examples with that value, drawn with replacement; the dimension whose variance, over its variance in all the
-    data, is least, votes. Half of the votes make the majority, the others are scored. Chance is about 1 / factors.
+    `batch` examples with that value, drawn with replacement; the dimension of least variance, relative to its variance
+    in all the data, votes. Half of the votes make the majority, the others are scored. Chance is about 1 / factors.
 
     Args:
       votes: in each of the two halves.
-      least_variance: dimensions of less are left out; 0 leaves out constant ones only. Locatello et al. 2019: 0.05.
+      least_variance: dimensions below it are left out; 0 leaves out constant ones only. Locatello et al. 2019: 0.05.
     """
     codes, factors = checked(codes, factors)
     variances = codes.var(axis=0)
@@ -202,11 +204,11 @@ def factor_vae_metric(
 
 
 def beta_vae_metric(codes: np.ndarray, factors: ArrayLike, seed: int = 0, votes: int = 500, batch: int = 64) -> float:
-    """Whether a linear classifier tells which factor two groups of examples share, from the mean of |z - z'|: accuracy.
+    """Return the BetaVAE metric: the accuracy of a linear classifier of the factor that pairs of examples share.
 
-    Section 3 of Higgins et al. 2017, https://openreview.net/forum?id=Sy2fzU9gl. A point is the mean over `batch` pairs
-    which agree in one value of one factor, drawn with replacement; `votes` points train the classifier, as many score
-    it. Chance is 1 / factors.
+    Section 3 of Higgins et al. 2017, https://openreview.net/forum?id=Sy2fzU9gl. A point is the mean of |z - z'| over
+    `batch` pairs that agree in one value of one factor, drawn with replacement; `votes` points train the classifier, as
+    many score it. Chance is 1 / factors.
     """
     codes, factors = checked(codes, factors)
     spread = codes.std(axis=0)
@@ -226,14 +228,14 @@ METRICS: dict[str, Callable[..., Score]] = {
 
 
 def _concentration(rows: np.ndarray) -> np.ndarray:
-    """1 - entropy of each row's shares over the log of their number; 0 for a row of zeros."""
+    """Return 1 - entropy of each row's shares over the log of their number; 0 for a row of zeros."""
     shares = rows / np.maximum(rows.sum(axis=1, keepdims=True), 1e-30)
     entropy = -(shares * np.log(np.maximum(shares, 1e-30))).sum(axis=1) / np.log(rows.shape[1])
     return np.where(rows.sum(axis=1) > 0, 1.0 - entropy, 0.0)
 
 
 def _balanced_accuracy(truth: np.ndarray, guesses: np.ndarray, classes: int) -> float:
-    """The mean recall of the classes, rescaled: 0 for one guess whatever the code, or for worse."""
+    """Return the mean recall of the classes, rescaled: 0 for a constant guess, or for worse."""
     if classes < 2:
         raise UserError("A factor has one value only in the half that is scored. Give more examples.")
     recalls = [np.mean(guesses[truth == value] == value) for value in np.unique(truth)]
@@ -247,7 +249,7 @@ def _with_one_value(factors: np.ndarray, batch: int, generator: np.random.Genera
 
 
 def _pairs_with_one_factor(factors: np.ndarray, batch: int, generator: np.random.Generator) -> tuple[int, np.ndarray]:
-    """A factor, and `(2, batch)` examples: the two of a column have its value in common."""
+    """Return a factor, and `(2, batch)` indices of examples; each pair shares the value of the factor."""
     factor = int(generator.integers(factors.shape[1]))
     first = generator.integers(len(factors), size=batch)
     second = np.empty_like(first)

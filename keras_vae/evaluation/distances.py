@@ -1,4 +1,4 @@
-"""Distances between sets of examples, generated and real, in any features."""
+"""Distances between sets of generated and real examples, in any features."""
 
 from typing import TypedDict
 
@@ -12,7 +12,9 @@ from keras_vae.evaluation.estimates import Estimate, share_of
 
 
 def frechet(first: ArrayLike, second: ArrayLike) -> float:
-    """|m - n|**2 + Tr(C + D - 2 (C D)**0.5), m, C and n, D the means and covariances of two sets of features.
+    """Return the Frechet distance of two sets of features: |m - n|**2 + Tr(C + D - 2 (C D)**0.5).
+
+    m, C and n, D are their means and covariances.
 
     The squared Wasserstein distance of two Gaussians: Heusel et al. 2017, equation 6, https://arxiv.org/abs/1706.08500.
     It is greater in expectation for fewer examples: compare distances of equal numbers only.
@@ -38,11 +40,13 @@ def frechet(first: ArrayLike, second: ArrayLike) -> float:
 
 
 def precision_recall(real: ArrayLike, generated: ArrayLike, neighbours: int = 3) -> dict[str, Estimate]:
-    """`precision`: the share of generated features on the real ones' manifold; `recall`: of real ones on the generated.
+    """Return `precision` and `recall` of generated features.
+
+    The share of generated features on the manifold of the real ones, and of real ones on that of the generated.
 
     A manifold is the union of balls around its points that reach their `neighbours`-th nearest of the same set:
-    equations 1 and 2 of Kynkäänniemi et al. 2019, https://arxiv.org/abs/1904.06991. Give equal numbers of both. The
-    standard error is the binomial one of the points, for this manifold; `mnist_fd` repeats both on disjoint sets.
+    equations 1 and 2 of Kynkäänniemi et al. 2019, https://arxiv.org/abs/1904.06991. Use equal numbers of both. The
+    standard error is the binomial one of the points, for a fixed manifold; `mnist_fd` repeats both on disjoint sets.
 
     Raises:
       UserError: fewer examples than `neighbours` and one more, or features that do not fit.
@@ -58,7 +62,7 @@ def precision_recall(real: ArrayLike, generated: ArrayLike, neighbours: int = 3)
 
 
 class Memorisation(TypedDict):
-    """How near generated images lie to training images."""
+    """The distances of generated and held-out images to training images."""
 
     value: float
     standard_error: float | None
@@ -68,18 +72,18 @@ class Memorisation(TypedDict):
 
 
 def memorisation(generated: ArrayLike, train: ArrayLike, held_out: ArrayLike, neighbours: int = 1) -> Memorisation:
-    """Return whether generated images lie nearer to training images than held-out ones do: copies would.
+    """Return whether generated images lie nearer to training images than held-out ones do, as copies would.
 
-    `value` is the chance that a generated image is nearer to its nearest training image than a held-out one to its own:
-    0.5 for images that are as new as held-out ones, towards 1 for copies. The statistic of Meehan et al. 2020,
-    https://arxiv.org/abs/2004.05675, section 3, over the whole space, on the distance of pixels. Smooth images lie near
-    to all others, so a blurred sample is above 0.5 too: look at the nearest pairs before believing it.
+    `value` is the probability that a generated image is nearer to its nearest training image than a held-out image is
+    to its own: 0.5 for images as new as held-out ones, towards 1 for copies. The statistic of Meehan et al. 2020,
+    https://arxiv.org/abs/2004.05675, section 3, over the whole space, with distances of pixels. Smooth images lie near
+    all others, so blurred samples score above 0.5 too: look at the nearest pairs.
 
     Args:
       generated: images, `(n, ...)`.
       train: training images.
       held_out: real images that were not trained on.
-      neighbours: which nearest training image, 1 the nearest.
+      neighbours: the rank of the training image to compare with; 1 for the nearest.
 
     Raises:
       UserError: no images, or of unequal shapes, or fewer training images than `neighbours`.
@@ -90,7 +94,7 @@ def memorisation(generated: ArrayLike, train: ArrayLike, held_out: ArrayLike, ne
     images = [check_images(array, shape, name) for name, array in named.items()]
     sets = [array.reshape(len(array), -1) for array in images]
     if min(map(len, sets)) < 2 or len(sets[1]) < neighbours:
-        raise UserError(f"Memorisation needs two images of each kind or more, and {neighbours} to train. Given: "
+        raise UserError(f"Memorisation needs two images of each kind or more, and {neighbours} for training. Given: "
                         f"{', '.join(str(len(array)) for array in sets)}.")  # fmt: skip
     index = NearestNeighbors(n_neighbors=neighbours, algorithm="brute").fit(sets[1])
     (drawn, nearest), (held, _) = (index.kneighbors(array) for array in (sets[0], sets[2]))
@@ -106,10 +110,12 @@ def memorisation(generated: ArrayLike, train: ArrayLike, held_out: ArrayLike, ne
 
 
 def chance_above(scores: np.ndarray, others: np.ndarray) -> Estimate:
-    """`value`: the chance that one of `scores` is above one of `others`, ties counting half, the area under the ROC
-    curve; `standard_error`, that of DeLong et al. 1988, https://doi.org/10.2307/2531595; None of fewer than two.
+    """Return the probability that one of `scores` is above one of `others`, the area under the ROC curve.
+
+    Ties count half. The standard error is that of DeLong et al. 1988, https://doi.org/10.2307/2531595; None for fewer
+    than two scores of either kind.
     """
-    # Of each score its chance over the other set: the spread of those gives the error.
+    # The error follows from the spread of each score's probability against the other set.
     wins, losses = _rank(np.sort(others), scores), 1.0 - _rank(np.sort(scores), others)
     error = None
     if min(len(wins), len(losses)) > 1:
@@ -118,7 +124,7 @@ def chance_above(scores: np.ndarray, others: np.ndarray) -> Estimate:
 
 
 def _rank(ranked: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """The share of `ranked`, which are sorted, below each value; ties count half."""
+    """Return the share of `ranked`, which is sorted, below each value; ties count half."""
     return 0.5 * (np.searchsorted(ranked, values, "left") + np.searchsorted(ranked, values, "right")) / len(ranked)
 
 
@@ -133,7 +139,7 @@ def _features(value: ArrayLike, least: int) -> np.ndarray:
 
 
 def _inside(points: np.ndarray, centres: np.ndarray, neighbours: int) -> np.ndarray:
-    """Whether each point lies in a ball of one of the centres."""
+    """Return whether each point lies in a ball of one of the centres."""
     # One more, as each centre is its own nearest.
     radii = NearestNeighbors(n_neighbors=neighbours + 1).fit(centres).kneighbors(centres)[0][:, -1]
     within = np.zeros(len(points), bool)

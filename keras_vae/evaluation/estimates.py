@@ -1,4 +1,4 @@
-"""Estimates: a mean or a share with its standard error, and how it was made."""
+"""Estimates: a mean or a share with its standard error and sample sizes."""
 
 from typing import Required, TypedDict, Unpack
 
@@ -9,18 +9,18 @@ from keras_vae.errors import UserError
 
 
 class Details(TypedDict, total=False):
-    """How an estimate was made."""
+    """The settings and sample sizes of an estimate."""
 
     examples: int
     samples: int  # draws for each example
     seed: int
     repetitions: int
     clusters: int
-    labels: int  # that a probe was fitted to
+    labels: int  # number of labels that a probe was fitted to
     unit: str
-    ceiling: float  # the same number of real examples
+    ceiling: float  # the same metric on real examples
     batch: int  # examples in a batch, of a mean over batches
-    given_labels: bool  # codes were encoded with the labels that are read from them
+    given_labels: bool  # codes were encoded with the labels that are predicted from them
 
 
 class Estimate(Details, total=False):
@@ -28,9 +28,9 @@ class Estimate(Details, total=False):
 
     value: Required[float]
     standard_error: Required[float | None]
-    cap: float  # the largest value that so many examples allow
-    bound: str  # "lower" or "upper": the value is a bound, and no estimate
-    parts: list[float]  # that the value is made of: a KL of dimensions or levels, variances of codes
+    cap: float  # the largest possible value for this number of examples
+    bound: str  # "lower" or "upper": the value is a bound
+    parts: list[float]  # terms of the value: the KL of dimensions or levels, variances of codes
     errors: list[float]  # the standard errors of the parts
     names: list[str]  # of the parts
     monte_carlo_error: float  # of the mean over draws
@@ -71,5 +71,5 @@ def share_of(hits: ArrayLike, **details: Unpack[Details]) -> Estimate:
 
 
 def seed_of_repetition(seed: int, repetition: int) -> int:
-    """Return a seed for a repetition that no repetition of another seed has: of the pair, not of its sum."""
+    """Return a seed for the pair of `seed` and `repetition`, which another pair does not share."""
     return int(np.random.SeedSequence([seed, repetition]).generate_state(1)[0] >> 1)

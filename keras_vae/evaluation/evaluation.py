@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from keras_vae.priors.base import FittedPrior
 
 _NEEDED = {
-    "factors": "the known factors of each image, factors=, which sprites have",
+    "factors": "the true factors of each image, factors=, which sprites have",
     "labels": "a class for each image, labels=",
     "reference": "MNIST digits, reference=",
     "train": "training images, train=",
@@ -45,26 +45,25 @@ class Options(TypedDict, total=False):
 
 
 class Evaluation:
-    """A model and held-out data, which metrics are functions of.
+    """A model and held-out data: the argument of all metrics.
 
-    Inputs are checked when it is made. Codes, reconstructions, the terms of the ELBO and importance weights are
+    Inputs are checked in the constructor. Codes, reconstructions, the terms of the ELBO and importance weights are
     computed when a metric first asks for them, and kept.
 
     Args:
       model: a model of this library.
       x: held-out images, or whatever the model's x is.
       labels: classes, `(n,)`.
-      factors: known factors, `(n, factors)`.
+      factors: true factors, `(n, factors)`.
       condition: for a conditional model; `labels` if it is None.
-      reference: MNIST digits of the kind that the model draws, grey: asks for what a classifier of them measures.
-      train_reference: training digits of that kind, for `memorisation` to compare with; `train` and `x` if None.
+      reference: grey MNIST digits, of the kind that the model draws, for metrics of a classifier of digits.
+      train_reference: training digits of that kind, for `memorisation`; `train` and `x` if None.
       train: training images.
       train_labels: their classes.
       samples: importance samples of log p(x).
       seed: of all draws.
-      repetitions: of what is repeated for its standard error; of clusters, bootstraps, twice as many.
-      prior: of `keras_vae.priors`, fitted to the model, in place of its own in likelihoods and for generated images;
-        None: the model's own.
+      repetitions: of metrics that are repeated for a standard error; clusters have twice as many bootstraps.
+      prior: of `keras_vae.priors`, fitted to the model, for likelihoods and generated images; None: the model's own.
       report: progress callback of slow metrics.
 
     Raises:
@@ -157,7 +156,7 @@ class Evaluation:
 
     @property
     def levels(self) -> dict[str, np.ndarray]:
-        """The codes by the name of their level, "z" where there is but one."""
+        """The codes by the names of levels; "z" for a single one."""
         return dict(self.codes) if isinstance(self.codes, Mapping) else {"z": np.asarray(self.codes)}
 
     @cached_property
@@ -225,7 +224,7 @@ class Evaluation:
 
         Args:
           samples: draws of q(z|x).
-          with_prior: with the fitted prior of this evaluation, where there is one.
+          with_prior: use the fitted prior of this evaluation, if any.
 
         Raises:
           NotApplicable, UserError: as `require_distribution`.

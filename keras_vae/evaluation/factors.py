@@ -11,7 +11,7 @@ from sklearn.preprocessing import StandardScaler
 
 from keras_vae.errors import NotApplicable, UserError
 
-LEAST = 20  # examples: with fewer, a histogram of 20 bins says nothing
+LEAST = 20  # examples: too few for a histogram of 20 bins otherwise
 _EACH = 4  # two in each half: with fewer, a classifier has nothing to generalise from
 
 
@@ -57,7 +57,7 @@ def checked(codes: ArrayLike, factors: ArrayLike, dimensions: int = 1) -> tuple[
 
 
 def information(codes: np.ndarray, factors: np.ndarray, bins: int) -> np.ndarray:
-    """I(z_i; v_j) of histograms, nats: `(dimensions, factors)`."""
+    """Return I(z_i; v_j) of histograms, nats: `(dimensions, factors)`."""
     rows = []
     for dimension in codes.T:
         span = np.ptp(dimension)
@@ -68,7 +68,7 @@ def information(codes: np.ndarray, factors: np.ndarray, bins: int) -> np.ndarray
 
 
 def entropies(factors: np.ndarray) -> np.ndarray:
-    """H(v_j), nats: `(factors,)`."""
+    """Return H(v_j), nats: `(factors,)`."""
     return np.array([mutual_info_score(factor, factor) for factor in factors.T])
 
 
@@ -79,7 +79,7 @@ def halves(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def linear() -> Any:
-    """A logistic regression on standardised codes."""
+    """Return an unfitted logistic regression on standardised codes."""
     return make_pipeline(StandardScaler(), LogisticRegression(max_iter=5000))
 
 

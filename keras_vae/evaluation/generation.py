@@ -1,7 +1,7 @@
-"""How good generated and reconstructed images are.
+"""Metrics of generated and reconstructed images.
 
-Distances of distributions are measured in the features of the MNIST classifier that ships with the package, and are
-called `mnist_fd`: they are no FID, which is of Inception's features, and compare with no published number.
+The Frechet distance in the features of the MNIST classifier that ships with the package is called `mnist_fd`. It is not
+the FID, which uses Inception's features, and does not compare with published numbers.
 """
 
 import json
@@ -56,8 +56,8 @@ def mnist_fd(
       model: one that draws 28 x 28 digits.
       real: held-out digits, of the kind the model draws: mean images are grey, so grey digits.
       seed: of parts and draws.
-      repetitions: 2 or more; fewer are made where the digits are too few for so many.
-      condition: for a conditional model, that of each real digit; the draws have those of the part they stand for.
+      repetitions: 2 or more; fewer if there are too few digits.
+      condition: for a conditional model, that of each real digit; draws have those of the part they replace.
       prior: as of `model.sample`.
 
     Raises:
@@ -141,8 +141,8 @@ def squared_errors(model: "VAE", x: ArrayLike, condition: ConditionLike = None) 
 def reconstruction(model: "VAE", x: ArrayLike, condition: ConditionLike = None) -> dict[str, Estimate]:
     """Return `mse`, `psnr` (dB, peak 1) and `ssim` of the mean reconstruction of each image's mean code.
 
-    Means over images, with standard errors. PSNR is that of each image, which for a perfect one is infinite: squared
-    errors are taken as 1e-10 at least, 100 dB. SSIM: Wang et al. 2004, https://doi.org/10.1109/TIP.2003.819861, its
+    Means over images, with standard errors. PSNR is averaged over images; squared errors are clipped at 1e-10, 100 dB,
+    as the PSNR of a perfect image is infinite. SSIM: Wang et al. 2004, https://doi.org/10.1109/TIP.2003.819861, its
     11 x 11 window, by the backend's; left out for smaller images.
 
     Raises:
@@ -156,7 +156,7 @@ def reconstruction_of(evaluation: Evaluation) -> dict[str, Estimate]:
     """As `reconstruction`."""
     model = evaluation.model
     if model.x_spec().kind != "image":
-        raise NotApplicable(f"These are errors of images. Given: a {type(model).__name__}, whose x is none.")
+        raise NotApplicable(f"These are errors of images. Given: a {type(model).__name__} of {model.x_spec().kind}.")
     images = {"x": evaluation.x.astype("float32"), "y": evaluation.reconstructions.astype("float32")}
     errors = evaluation.squared_errors / np.prod(model.image_shape)
     values = {"mse": errors, "psnr": -10.0 * np.log10(np.maximum(errors, 1e-10))}
@@ -168,7 +168,7 @@ def reconstruction_of(evaluation: Evaluation) -> dict[str, Estimate]:
 def memorisation_of(evaluation: Evaluation) -> Memorised:
     """As `distances.memorisation`, of as many generated images as held-out ones, the first 1,000.
 
-    They are compared with training and held-out images of the kind that the model draws, where those are known.
+    They are compared with training and held-out images of the kind that the model draws, if the evaluation has them.
     """
     model, x, train = evaluation.model, evaluation.x, evaluation.train_reference
     if train is None or evaluation.reference is None:
@@ -176,7 +176,9 @@ def memorisation_of(evaluation: Evaluation) -> Memorised:
     else:
         x = evaluation.reference
     if model.x_spec().kind != "image":
-        raise NotApplicable(f"Copies are looked for among images. Given: a {type(model).__name__}, whose x are none.")
+        raise NotApplicable(
+            f"Memorisation is measured on images. Given: a {type(model).__name__} of {model.x_spec().kind}."
+        )
     x, condition = x[:_COMPARED], rows_of(evaluation.condition, slice(_COMPARED))
     generated = model.sample(len(x), evaluation.seed, condition, evaluation.prior)
     result = memorisation(generated, train, x)
@@ -191,5 +193,5 @@ def memorisation_of(evaluation: Evaluation) -> Memorised:
     }
 
 
-# XLA makes one loop of the windows: a fifth of the processor's time of the operations one by one.
+# XLA fuses the windows into one loop: a fifth of the time of separate operations.
 _ssim = backend.compiled(backend.structural_similarity, jit_compile=True)

@@ -115,7 +115,7 @@ def active_units(
 ) -> ActiveUnits:
     """Return the number of latent dimensions that vary with the image: Var_x(E[z_j|x]) above a threshold.
 
-    Section 5.2 of Burda et al. 2016, https://arxiv.org/abs/1509.00519, whose threshold is 0.01, a tenth of a standard
+    Section 5.2 of Burda et al. 2016, https://arxiv.org/abs/1509.00519, with their threshold 0.01, a tenth of a standard
     deviation of N(0, 1). E[z|x] is the code that `encode` gives; of a flow, which has no mean, the variant's code.
 
     Raises:
@@ -169,7 +169,9 @@ def collapse_of(evaluation: Evaluation, threshold: float = ACTIVE_ABOVE) -> Coll
         verdict, summary = "none", f"All {units['of']} dimensions are in use."
     elif len(dead) == units["of"]:
         verdict, fault = "full", "Posterior collapse" if model.stochastic else "A constant code"
-        summary = f"{fault}: none of the {units['of']} dimensions moves with the image; the code says nothing."
+        summary = (
+            f"{fault}: none of the {units['of']} dimensions moves with the image; the code carries no information."
+        )
     else:
         verdict = "partial"
         summary = (
@@ -199,18 +201,18 @@ def remedies(model: "VAE", verdict: str) -> dict[str, dict[str, Any]]:
     final = float(schedule.get("final", schedule.get("value", 1.0)))
     if model.stochastic and "beta" not in model.rejects:
         if "final" not in schedule:
-            advice[f"KL annealing: a beta that climbs to its {final:g}, beta={{'name': 'linear', 'final': {final:g}, "
+            advice[f"KL annealing: a beta that increases to {final:g}, beta={{'name': 'linear', 'final': {final:g}, "
                   "'steps': 10000}"] = {"beta": {"name": "linear", "final": final, "steps": 10_000}}  # fmt: skip
         if final > 1:
-            advice[f"a smaller beta: beta=1.0, the ELBO's; it is {final:g} in the end"] = {"beta": 1.0}
+            advice[f"a smaller beta: beta=1.0, the ELBO's, in place of {final:g}"] = {"beta": 1.0}
     if model.stochastic and not model.free_bits and "free_bits" not in model.rejects:
-        advice["free bits: free_bits=0.1, nats that each part of the KL costs nothing below"] = {"free_bits": 0.1}
+        advice["free bits: free_bits=0.1, nats of each part of the KL that are not penalised"] = {"free_bits": 0.1}
     if model.stochastic:
-        advice["a weaker decoder: fewer or narrower layers, which must ask the code"] = {}
+        advice["a weaker decoder: fewer or narrower layers, which depend more on the code"] = {}
     elif verdict == "full":
-        advice["a smaller learning rate, or less weight on the codes' own penalty: units have died"] = {}
+        advice["a smaller learning rate, or a smaller penalty on the codes: units have died"] = {}
     if verdict == "partial":
-        advice["or fewer latent dimensions: the rest is not needed"] = {}
+        advice["or fewer latent dimensions: the others are not needed"] = {}
     return advice
 
 

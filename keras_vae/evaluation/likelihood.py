@@ -14,7 +14,7 @@ def nats_of(evaluation: Evaluation) -> dict[str, Estimate]:
     """Return `elbo`, `log_px`, `kl`, and `log_prob` where there are samples: means over images, nats.
 
     `log_prob` also has its `monte_carlo_error`, that of the mean over draws, the median of `effective_samples`, and its
-    `seconds`. With a fitted prior, `elbo` is that of the draw, there is no `kl`, and p(z) is the prior's in all.
+    `seconds`. With a fitted prior in place of p(z), `elbo` is estimated at the draw, and `kl` is missing.
 
     Raises:
       NotApplicable: a model without a distribution over codes.

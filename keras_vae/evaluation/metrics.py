@@ -31,8 +31,8 @@ class Metric:
     """A metric: a function of an `Evaluation`.
 
     Args:
-      function: returns the numbers; raises NotApplicable where the model or the data have none.
-      needs: data that it cannot do without, attributes of the evaluation: "labels", "factors", "reference".
+      function: returns the numbers; raises NotApplicable if the model or the data have none.
+      needs: required data, attributes of the evaluation: "labels", "factors", "reference".
     """
 
     function: Callable[[Evaluation], Mapping[str, Any]]
@@ -95,18 +95,18 @@ def evaluate(
       1,000); `agreement` of importance weights, 5,000 for each of the first 1,000 images, and annealing;
     * latent: `kl_per_dimension`, `kl_split` (first 1,000 images), `gaussian_total_correlation` of a draw for each
       image, `active_units`, `collapse`; or `codebook`;
-    * disentanglement: every metric, given factors;
-    * generation: `reconstruction`; of digits `mnist_fd` and `condition_accuracy`, given reference digits;
-      `memorisation`, given training images;
-    * representation: `probes` and `clustering`, given labels. Probes are fitted to training images and their labels, or
-      where there are none to the first half of `x`;
+    * disentanglement: every metric, with factors;
+    * generation: `reconstruction`; for digits `mnist_fd` and `condition_accuracy`, with reference digits;
+      `memorisation`, with training images;
+    * representation: `probes` and `clustering`, with labels. Probes are fitted to training images and their labels, or
+      to the first half of `x` without them;
     * summary, on request only: the numbers of a card.
 
     Args:
       model: a model of this library.
       x: held-out images, in the likelihood's support.
       labels: classes, `(n,)`.
-      factors: known factors, `(n, factors)`.
+      factors: true factors, `(n, factors)`.
       metrics: names of sections, or of single metrics such as `"latent.collapse"`.
       **options: as of `Evaluation`: condition, reference, train_reference, train, train_labels, samples, seed,
         repetitions, prior, report.

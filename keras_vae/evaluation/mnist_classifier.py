@@ -1,6 +1,6 @@
 """A small classifier of MNIST digits, for its features and its predictions. It ships with the package.
 
-`benchmarks/mnist_classifier.py` trains it again from its seed. Loading compares the weights with the SHA-256 that
+`benchmarks/mnist_classifier.py` trains it from its seed. Loading compares the weights with the SHA-256 that
 training recorded.
 """
 
@@ -25,7 +25,7 @@ SEED, EPOCHS, BATCH = 0, 8, 128
 
 
 def build() -> keras.Model:
-    """Return the untrained network: images to logits, its features the layer before."""
+    """Return the untrained network, images to logits; the layer before gives the features."""
     with randomness.initial_weights(SEED, "mnist_classifier"):
         inputs = hidden = keras.Input(IMAGE_SHAPE)
         for filters in (16, 32):

@@ -32,22 +32,22 @@ def probes(
 ) -> dict[str, dict[str, Estimate]]:
     """Return the test accuracy of a linear probe and of k nearest neighbours, fitted to few labelled codes and to all.
 
-    The probe is a logistic regression on standardised codes (L2, C = 1); neighbours vote, no more of them than there
-    are labels of a class. A subset has the same number of each class and is drawn anew in each repetition, which gives
-    the standard error; with all labels there is one fit, and the error is the binomial one of the test examples.
+    The probe is a logistic regression on standardised codes (L2, C = 1); the number of neighbours is at most that of
+    labels of a class. Each repetition draws a subset with the same number of each class, which gives the standard
+    error; with all labels there is one fit, and the error is the binomial one of the test examples.
 
     Args:
       codes: `(n, dimensions)`.
       labels: `(n,)`, whole numbers.
       test_codes: of examples that are in no subset.
-      test_labels: theirs.
+      test_labels: the labels of `test_codes`.
       counts: sizes of the subsets; one that is not smaller than the data, or of fewer than one a class, is left out.
       repetitions: 2 or more.
       neighbours: k at most.
       seed: of the subsets.
 
     Returns:
-      `linear` and `knn` -> number of labels as a string, or "all" -> `value`, `standard_error`, and what they are of.
+      `linear` and `knn` -> number of labels as a string, or "all" -> `value`, `standard_error`, and sample sizes.
 
     Raises:
       UserError: arrays that do not fit, one class only, or test labels of no training example.
@@ -80,7 +80,7 @@ def probes(
 
 
 def probes_of(evaluation: Evaluation) -> dict[str, dict[str, Estimate]]:
-    """As `probes`, fitted to the codes of training images, or where there are none to the first half of the codes."""
+    """As `probes`, fitted to the codes of training images, or to the first half of the codes without them."""
     codes, labels = evaluation.vectors, evaluation.required("labels")
     train, train_labels = evaluation.train, evaluation.train_labels
     if train is None or train_labels is None:
@@ -121,7 +121,7 @@ def clustering(codes: np.ndarray, labels: ArrayLike, repetitions: int = 10, seed
 
     Normalised mutual information (arithmetic mean of the entropies; 0 to 1) and the adjusted Rand index (0 for chance,
     1 for the same partition), of the best of 5 starts of k-means. The standard error is the spread over bootstraps:
-    the examples are drawn anew, with replacement, and clustered again.
+    the examples are resampled with replacement, and clustered again.
 
     Raises:
       NotApplicable: fewer different codes than classes.

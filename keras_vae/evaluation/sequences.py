@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 def reconstructed_tokens(model: "VAE", x: ArrayLike, condition: ConditionLike = None) -> dict[str, np.ndarray]:
     """Return which tokens of the likeliest sequence at each mean code are right: each `(batch,)`, float64.
 
-    `tokens_right`: the share of a sequence's tokens, its end 0 among them, that are the same at the same index;
-    `sequences_right`: 1 where all of them are, else 0.
+    `tokens_right`: the share of a sequence's tokens, including its end 0, that are the same at the same index;
+    `sequences_right`: 1 if all of them are, else 0.
 
     Args:
       model: a model of token sequences.
@@ -26,10 +26,12 @@ def reconstructed_tokens(model: "VAE", x: ArrayLike, condition: ConditionLike = 
 
     Raises:
       NotApplicable: a model of something else.
-      UserError: what is no sequence of its tokens.
+      UserError: arrays that are not sequences of the model's tokens.
     """
     if model.x_spec().kind != "tokens":
-        raise NotApplicable(f"These are errors of token sequences. Given: a {type(model).__name__}, whose x are none.")
+        raise NotApplicable(
+            f"These are errors of token sequences. Given: a {type(model).__name__} of {model.x_spec().kind}s."
+        )
     return reconstructed_tokens_of(Evaluation(model, x, condition=condition))
 
 

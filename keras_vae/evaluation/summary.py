@@ -1,4 +1,4 @@
-"""The numbers that a model is compared by: those of a card, which `keras_vae.zoo.verify` measures again."""
+"""The metrics on a card, which `keras_vae.zoo.verify` measures again."""
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from keras_vae.evaluation import latent, sequences
 from keras_vae.evaluation.estimates import Estimate, mean_of
 from keras_vae.evaluation.evaluation import Evaluation
 
-BATCH = 128  # images in a batch of the terms that only a batch has
+BATCH = 128  # images in a batch, for terms that depend on the batch as a whole
 
 
 def terms_of(evaluation: Evaluation) -> dict[str, Estimate]:
@@ -40,7 +40,7 @@ def log_prob_of(evaluation: Evaluation) -> Estimate:
     """Return the importance-weighted log p(x) under the model's own prior, nats.
 
     Raises:
-      NotApplicable: no samples, no distribution over codes, or a code that is certain, whose ELBO is log p(x).
+      NotApplicable: no samples, no distribution over codes, or integer codes, where the ELBO is log p(x).
     """
     evaluation.require_distribution()
     if not evaluation.samples or evaluation.model.latent_kind == "index":

@@ -1,4 +1,4 @@
-"""The codes of a ladder as plain vectors that are not narrow anywhere, for samplers that walk through them."""
+"""The codes of a ladder in whitened coordinates, for samplers that move through them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,10 +13,10 @@ from keras_vae.types import Tensor, Tensors
 
 
 class Whitened:
-    """The distribution of a ladder's codes, each one vector: the top level, and the noise of each level below it.
+    """The distribution of a ladder's codes as one vector each: the top level, and the noise of each level below it.
 
-    A level that is narrow given those above it is a thin sheet, through which no step of one size goes; its noise is
-    N(0, I), whatever is above. p(x) is the same: the codes are a function of the vector, and have their distribution.
+    A level may be narrow conditionally on those above it, so that no single step size fits; its noise is N(0, I) for
+    any values above. p(x) is unchanged: the codes are a function of the vector, with the distribution of the ladder.
 
     Args:
       ladder: of batch shape `()`.
@@ -32,18 +32,18 @@ class Whitened:
         self.batch_shape = self.top.batch_shape
 
     def sample(self, sample_shape: Sequence[int], seed: Tensor) -> Any:
-        """Vectors, `(*sample_shape, numbers of all levels)`."""
+        """Return vectors, `(*sample_shape, numbers of all levels)`."""
         top = self.top.sample(sample_shape, seed=seed)
         noise = self.noise.sample(sample_shape, seed=randomness.fold(seed, 1))
         return ops.concatenate([ops.reshape(top, (*sample_shape, self.sizes[0])), noise], axis=-1)
 
     def log_prob(self, vector: Tensor) -> Any:
-        """Of the vector, not of the code: nats."""
+        """Return the log density of vectors, not of codes: nats."""
         top = ops.reshape(vector[..., : self.sizes[0]], (*vector.shape[:-1], *self.top.event_shape))
         return self.top.log_prob(top) + self.noise.log_prob(vector[..., self.sizes[0] :])
 
     def code(self, vector: Tensor) -> dict[str, Any]:
-        """The levels, by name, that a vector stands for."""
+        """Return the levels, by name, for a vector."""
         parts = ops.split(vector, np.cumsum(self.sizes)[:-1].tolist(), axis=-1)
         shaped = {
             name: ops.reshape(part, (*vector.shape[:-1], *shape))
@@ -52,7 +52,7 @@ class Whitened:
         return self.ladder.from_noise(shaped, top=shaped[self.ladder.names[0]])
 
     def vector(self, code: Tensors) -> Any:
-        """The vector that stands for levels, given by name."""
+        """Return the vector for levels, by name."""
         parts = {self.ladder.names[0]: code[self.ladder.names[0]]} | self.ladder.to_noise(code)
         return ops.concatenate(
             [

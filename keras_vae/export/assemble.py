@@ -1,4 +1,4 @@
-"""From a model to a bundle on disk: written, checked, opened in its runtimes and compared, and only then named."""
+"""Export: write a bundle, open it in its runtimes, compare with Keras, and only then move it into place."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -69,14 +69,14 @@ def export(
     force: bool = False,
     prior: "FittedPrior | None" = None,
 ) -> Bundle:
-    """Write a model's encoder and decoder to `output`, and prove that each runtime here agrees with Keras.
+    """Write a model's encoder and decoder to `output`, and verify that each installed runtime agrees with Keras.
 
     Graphs: `encoder`, x -> the posterior's parameters; `decoder`, z -> the likelihood's parameters and `mean`, an
-    image. They hold no random op. The folder appears whole, or not at all.
+    image. They hold no random op. The folder is written atomically.
 
     The same weights and versions give the same bytes of `onnx`, `onnx_fp16`, `onnx_int8`, `openvino` and `golden.json`,
     whatever the process did before. `saved_model`, `litert` and `keras` hold names that TensorFlow and Keras number by
-    what was built before, and need not be equal byte by byte; `bundle.json` holds measured differences.
+    counters of the process, so their bytes may differ; `bundle.json` holds measured differences.
 
     Args:
       model: a `keras_vae.models.VAE`; one of mixed precision is exported with the same weights in float32.
@@ -84,23 +84,24 @@ def export(
       formats: any of `"saved_model"`, `"onnx"`, `"onnx_fp16"`, `"onnx_int8"`, `"litert"`, `"openvino"`, `"keras"`.
       examples: real x of the model, or `Examples` with their conditions, origin and licence. The first half is for
         golden.json, parity, the statistics of codes and the cost of a precision; int8 is calibrated on the other half.
-        By default those of the recipe, for a model of `keras_vae.zoo.load`; for another one there are none: then int8
-        is refused, costs and statistics are left out, and golden.json is of generated inputs.
+        By default those of the recipe, for a model of `keras_vae.zoo.load`. Without examples int8 is refused, costs and
+        statistics are left out, and golden.json holds generated inputs.
       overwrite: replace a folder with other contents.
       opset: of the ONNX files, 13 to 21.
-      batch: the only batch size that the files take; by default they take any, the symbolic dimension `batch`.
+      batch: a fixed batch size of the files; by default it is open, the symbolic dimension `batch`.
       sampler: also write a graph `sampler`, x and eps -> a draw `z` of a Gaussian posterior.
       force: write int8 that loses more than 1 nat of ELBO or 2% of reconstruction error.
-      prior: of `keras_vae.priors`, fitted to this model, to draw codes from outside of Python: an autoregressive prior
-        gives `prior_row` and `prior_step`, which keep what they computed, so that a draw costs what one pass of its
-        network does, and `prior_sampler`, noise -> `codes`, the whole draw.
+      prior: of `keras_vae.priors`, fitted to this model, to draw codes outside of Python: an autoregressive prior
+        adds `prior_row` and `prior_step`, which cache activations, so that a draw costs as much as one pass of its
+        network, and `prior_sampler`, noise -> `codes`, the whole draw.
 
     Returns:
       The bundle; its `parity` has a row for each runtime, graph, case, batch size and output.
 
     Raises:
-      UserError: an unknown format or opset, examples that do not fit the model, a folder that is not ours, or no room.
-      UnavailableError: no runtime is installed that could check a format.
+      UserError: an unknown format or opset, examples that do not fit the model, a folder with other contents, or a full
+        disk.
+      UnavailableError: no installed runtime can check a format.
       ExportError: an operation that a format cannot hold, outputs that differ from Keras's, int8 without examples, or
         a reduced precision that loses too much.
     """
@@ -159,7 +160,7 @@ def _checked_formats(formats: Sequence[str]) -> list[str]:
         able = [runtime for runtime in registry.names() if name in registry.formats_of(runtime)]
         if not any(installed[runtime].version for runtime in able):
             raise UnavailableError(
-                f"A file is exported only if a runtime here can prove it. Given: the format {name!r}. "
+                f"A file is exported only if an installed runtime can check it. Given: the format {name!r}. "
                 f"{' '.join(str(installed[runtime].reason) for runtime in able)}"
             )
     return names
@@ -168,9 +169,9 @@ def _checked_formats(formats: Sequence[str]) -> list[str]:
 def _proven(
     bundle: Bundle, work: Work, cases: Mapping[str, Sequence[Case]], examples: CheckedExamples | None, force: bool
 ) -> tuple[list[Parity], Limits]:
-    """The rows of every runtime that is installed and has a file, all within tolerance; and the bundle's limits.
+    """Return the rows of every installed runtime that has a file, all within tolerance, and the bundle's limits.
 
-    With examples, a reduced precision, and a way to run that has one, gets its `quality` in the manifest.
+    With examples, a format or mode of reduced precision gets its `quality` in the manifest.
     """
     rows: list[Parity] = []
     golden = golden_cases(bundle)
@@ -206,7 +207,7 @@ def _int8(
     allowed: Limits,
     force: bool,
 ) -> list[Parity]:
-    """Put the limits of int8 into `allowed`, and say in `entry` whether it was forced; return the rows, then lifted."""
+    """Add the limits of int8 to `allowed`, and `forced` to `entry`; return the rows, lifted if it was forced."""
     quality = entry.get("quality")
     assert quality is not None  # int8 is refused without examples
     beyond = not all(row.passed for row in rows)
@@ -224,7 +225,7 @@ def _written(name: str, work: Work, folder: Path) -> FormatEntry:
 
 @contextmanager
 def _refusing(format_name: str) -> Iterator[None]:
-    """Say of an ExportError which format cannot hold the model."""
+    """Set the format of an ExportError that is raised inside."""
     try:
         yield
     except ExportError as error:
@@ -243,10 +244,10 @@ def _quality(work: Work, runtime: "Runtime", examples: CheckedExamples) -> Quali
 
 
 def _require_public(model: "VAE", graphs: Sequence[TracedGraph], cases: Mapping[str, Sequence[Case]]) -> None:
-    """The graphs themselves against what `encode` and `decode` give, on each one's first case.
+    """Raise ExportError unless graphs agree with the model's public methods, on the first case of each.
 
-    Everything later is compared with the graphs: one that is not the model would agree with itself everywhere. Examples
-    with a label: a model may refuse to decode without one, which a graph cannot.
+    All later comparisons are with the graphs, so a graph that differs from the model would go unnoticed. Only examples
+    with a label are compared: a model may refuse to decode without one, which a graph cannot.
     """
     for traced in graphs:
         if traced.graph.signature not in ("encode", "reconstruct", "decode"):
@@ -266,14 +267,14 @@ def _require_public(model: "VAE", graphs: Sequence[TracedGraph], cases: Mapping[
             difference = statistics(array, case.outputs[output])["max"]
             if not difference <= allowed:
                 raise ExportError(
-                    f"An exported graph must give what the model does. Given: the {traced.name}, whose {output!r} "
+                    f"An exported graph must compute the same as the model. Given: {output!r} of the {traced.name} "
                     f"differs from {type(model).__name__}.{traced.graph.signature} by {difference:.3g}. Allowed: "
-                    f"{allowed:.3g}. A network with a state, or a method that was overridden, is at fault."
+                    f"{allowed:.3g}. Look for a network with state, or an overridden method."
                 )
 
 
 def _public(model: "VAE", traced: TracedGraph, case: Case) -> dict[str, np.ndarray]:
-    """The outputs of the model's public method of a graph's signature, by name."""
+    """Return the outputs, by name, of the public method of a graph's signature."""
     condition = trials.condition_of(model, case.inputs)
     if traced.graph.signature == "encode":
         outputs = model.encode(case.inputs["x"], condition)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = 64
 GOLDEN_EXAMPLES = 16
-GOLDEN_NUMBERS = 20_000  # of one input of a prior's graph: their states are large, so it may be fewer examples
+GOLDEN_NUMBERS = 20_000  # in one input of a prior's graph: states are large, so that fewer examples are stored
 _SEED = 0
 
 Arrays = dict[str, np.ndarray]
@@ -27,7 +27,7 @@ Trials = dict[str, tuple[bool, np.ndarray]]  # case -> whether it is ordinary, a
 
 
 def takes_grey(model: "VAE") -> bool:
-    """Whether the model's likelihood accepts grey levels, rather than pixels that are 0 or 1."""
+    """Return whether the model's likelihood accepts grey levels, rather than pixels that are 0 or 1."""
     if model.likelihood_family.levels:
         return model.likelihood_family.levels > 2
     try:
@@ -38,7 +38,7 @@ def takes_grey(model: "VAE") -> bool:
 
 
 def generated(model: "VAE") -> np.ndarray:
-    """`EXAMPLES` random x in the likelihood's support, for an export without examples; seeded."""
+    """Return `EXAMPLES` random x in the likelihood's support, for an export without examples."""
     spec, generator = model.x_spec(), np.random.default_rng(_SEED)
     shape = (EXAMPLES, *spec.shape)
     if spec.kind == "tokens":
@@ -54,7 +54,7 @@ def generated(model: "VAE") -> np.ndarray:
 
 
 def conditions_for(model: "VAE") -> Arrays:
-    """`EXAMPLES` conditions by the name of the input: every class and -1, or normal numbers."""
+    """Return `EXAMPLES` conditions by the name of the input: every class and -1, or normal numbers."""
     conditions, generator = {}, np.random.default_rng(_SEED + 2)
     for name, spec in model.condition_spec().items():
         if spec.kind == "label":
@@ -66,15 +66,15 @@ def conditions_for(model: "VAE") -> Arrays:
 
 
 def condition_of(model: "VAE", arrays: Mapping[str, np.ndarray]) -> np.ndarray | Arrays | None:
-    """The condition among named arrays, as the model's public methods take it."""
+    """Return the condition among named arrays, as the model's public methods take it."""
     held = {name: arrays[name] for name in model.condition_spec()}
     return held if len(held) > 1 else next(iter(held.values()), None)
 
 
 def codes_for(model: "VAE", inputs: Mapping[str, np.ndarray], prior: "FittedPrior | None" = None) -> tuple[str, Arrays]:
-    """The kind of the codes, "prior" or "codes", and one for each input, rounded to 4 decimals: JSON holds them.
+    """Return the origin of the codes, "prior" or "codes", and a code for each input, rounded to 4 decimals for JSON.
 
-    Draws of the prior, a fitted one if there is one; of a model that has none, the codes of the inputs.
+    Draws of the prior, or of the fitted one; for a model without a prior, the codes of the inputs.
     """
     noise, condition = randomness.seed_of(_SEED, randomness.SAMPLING), condition_of(model, inputs)
     try:
@@ -90,7 +90,7 @@ def codes_for(model: "VAE", inputs: Mapping[str, np.ndarray], prior: "FittedPrio
 
 
 def by_name(model: "VAE", codes: Latent) -> Arrays:
-    """Codes by the names of `latent_spec`, in numpy."""
+    """Return codes by the names of `latent_spec`, in numpy."""
     levels = codes if isinstance(codes, Mapping) else {next(iter(model.latent_spec())): codes}
     return {name: np.asarray(array) for name, array in levels.items()}
 
@@ -101,8 +101,9 @@ def cases_for(
     examples: CheckedExamples | None = None,
     prior: "FittedPrior | None" = None,
 ) -> dict[str, list[Case]]:
-    """graph -> its cases, with Keras's outputs. The first input takes every case; the others follow it, as the levels
-    of a code do, or stay typical.
+    """Return graph -> its cases, with Keras's outputs.
+
+    The first input takes every case; the others follow it, as the levels of a code do, or stay typical.
     """
     trials = _trials(model, examples, prior)
 
@@ -124,7 +125,7 @@ def cases_for(
 
 
 def _trials(model: "VAE", examples: CheckedExamples | None, prior: "FittedPrior | None") -> dict[str, Trials]:
-    """Name of an input -> its trials."""
+    """Return name of an input -> its trials."""
     conditions = conditions_for(model)
     if examples is None:
         case, inputs = "generated", {"x": generated(model)} | conditions
@@ -142,12 +143,12 @@ def _trials(model: "VAE", examples: CheckedExamples | None, prior: "FittedPrior 
 
 
 def _repeated(arrays: Mapping[str, np.ndarray], count: int) -> Arrays:
-    """`count` examples: the first ones, again and again if there are fewer."""
+    """Return the first `count` examples, repeated if they are fewer."""
     return {name: np.resize(array[:count], (count, *array.shape[1:])) for name, array in arrays.items()}
 
 
 def _extremes_for(model: "VAE", x: np.ndarray) -> Trials:
-    """Inputs that no model was made for: noise, and every pixel, or token, the lowest and the highest."""
+    """Return extreme inputs: noise, and every pixel, or token, at its lowest and its highest."""
     spec, generator = model.x_spec(), np.random.default_rng(_SEED + 1)
     if spec.kind == "tokens":
         highest, noise = spec.classes - 1, generator.integers(1, spec.classes, x.shape, dtype="int32")
@@ -158,7 +159,7 @@ def _extremes_for(model: "VAE", x: np.ndarray) -> Trials:
 
 
 def _made_for(spec: Spec) -> Trials:
-    """Trials of an input that is no x, code or condition: every index in turn, or normal numbers."""
+    """Return trials of an input other than x, codes or conditions: every index in turn, or normal numbers."""
     if spec.kind == "index":
         size = EXAMPLES * int(np.prod(spec.shape, dtype=int))
         array = (np.arange(size) % spec.classes).reshape(EXAMPLES, *spec.shape)
@@ -170,9 +171,9 @@ def _made_for(spec: Spec) -> Trials:
 def calibration_for(
     graphs: Sequence[TracedGraph], model: "VAE", examples: CheckedExamples, cases: Mapping[str, Sequence[Case]]
 ) -> dict[str, Arrays]:
-    """graph -> `CALIBRATION` inputs by name: examples, their codes, and draws of the prior, in turns.
+    """Return graph -> `CALIBRATION` inputs by name: examples, or codes of examples alternating with draws of the prior.
 
-    Inputs of another kind are those of the graph's typical case.
+    Other inputs are those of the graph's typical case.
     """
     inputs = _repeated(examples.calibration, CALIBRATION)
     encoded = by_name(model, model.encode(inputs["x"], condition_of(model, inputs)))
@@ -203,7 +204,7 @@ class GoldenArray(TypedDict):
 def golden(
     graphs: Sequence[TracedGraph], cases: Mapping[str, Sequence[Case]]
 ) -> dict[str, dict[str, dict[str, GoldenArray]]]:
-    """`GOLDEN_EXAMPLES` examples of each graph's typical case, or fewer of a prior's, with Keras's outputs, as JSON.
+    """Return `GOLDEN_EXAMPLES` examples of each graph's typical case, fewer for a prior, with Keras's outputs, as JSON.
 
     Numbers are rounded to 7 decimals and 7 digits, a hundredth of the tolerance.
     """

@@ -1,4 +1,4 @@
-"""Bundles of models of the zoo, by name: one, or every one with the formats that can hold it."""
+"""Export of zoo models by name: one, or all of them with the formats that can hold each."""
 
 import contextlib
 import dataclasses
@@ -32,7 +32,7 @@ class Exported:
     seconds: float = 0.0
 
     def summary(self) -> dict[str, Any]:
-        """The outcome as plain data, with the comparison that is nearest to its tolerance."""
+        """Return the outcome as plain data, with the comparison that is nearest to its tolerance."""
         row = {"name": self.name, "path": str(self.path), "error": self.error, "refused": self.refused}
         if self.bundle is not None:
             worst = max(self.bundle.parity, key=lambda row: row.max_error / (row.tolerance or 1.0))
@@ -61,10 +61,10 @@ def export_entry(
     Args:
       name: of the model, as `keras_vae.zoo.load` takes it.
       folder: new, empty, or a bundle, which is replaced.
-      formats: as `keras_vae.export.export`, and so are the others.
+      formats: as of `keras_vae.export.export`.
       prior: a file that an autoregressive prior's `save` wrote, in place of the model's.
       overwrite: replace a folder with other contents.
-      examples: a .npy of x to calibrate and measure on, in place of the split that the card is of.
+      examples: a .npy of x to calibrate and measure on, in place of the split that the card was measured on.
       labels: a .npy of a condition for each of `examples`, for a conditional model.
       **options: of `keras_vae.export.export`.
 
@@ -79,7 +79,7 @@ def export_entry(
 
 
 def _examples(path: str | Path | None, labels: str | Path | None) -> Examples | None:
-    """The examples in a .npy, with a condition for each from another."""
+    """Return the examples in a .npy, with conditions from another."""
     if path is None:
         if labels is not None:
             raise UserError(f"--labels are the conditions of --examples. Given: {labels} alone. Give --examples too.")
@@ -113,7 +113,7 @@ def export_every(
     stage: Callable[[str], contextlib.AbstractContextManager[object]] = contextlib.nullcontext,
     **options: Any,
 ) -> list[Exported]:
-    """Export each model into a folder of its name; an error costs the other models nothing, and is in the outcome.
+    """Export each model into a folder of its name; an error is recorded in the outcome, and the others continue.
 
     Args:
       folder: of the bundles' folders.

@@ -1,6 +1,6 @@
 """The examples that an export is calibrated, compared and measured on: the caller's, or those of a zoo model's recipe.
 
-Nothing is inferred from the shape of a model. Without examples, what needs them is left out, `LEFT_OUT`.
+Nothing is inferred from the shape of a model. Without examples, `LEFT_OUT` is left out of a bundle.
 """
 
 import dataclasses
@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
     from keras_vae.core import VAE
 
-MEASURED, CALIBRATION = 1000, 512  # examples that are measured on, and that int8 is calibrated on, at most
-# Part of `bundle.json` -> why it is not there.
+MEASURED, CALIBRATION = 1000, 512  # the most examples to measure on, and to calibrate int8 on
+# Part of `bundle.json` -> the reason why it is missing.
 LEFT_OUT = {
     "quality": "what a reduced precision costs is measured on examples, and the export had none",
     "latent.codes": "the statistics of codes are of examples, and the export had none",
@@ -27,15 +27,15 @@ LEFT_OUT = {
 
 @dataclasses.dataclass(frozen=True)
 class CheckedExamples:
-    """Examples that fit a model, in two parts that share none.
+    """Examples that fit a model, in two disjoint parts.
 
     Args:
       measured: "x", and conditions by the names of `condition_spec`: for parity, golden outputs, statistics and costs.
-      calibration: the same of other examples, from which int8 takes its ranges; empty if there was one example only.
-      origin: where they come from.
-      licence: of the data; None: not known.
-      labels: classes of those that are measured on, to be shown.
-      alphabet: of tokens that are letters.
+      calibration: the same for the other part, from which int8 takes its ranges; empty if there was a single example.
+      origin: the source of the data.
+      licence: of the data; None if unknown.
+      labels: classes of the measured examples, for display.
+      alphabet: the letters, if tokens are letters.
     """
 
     measured: Mapping[str, np.ndarray]
@@ -46,7 +46,7 @@ class CheckedExamples:
     alphabet: str | None = None
 
     def description(self) -> dict[str, str | int | None]:
-        """The fields of `examples` in `bundle.json`."""
+        """Return the fields of `examples` in `bundle.json`."""
         return {
             "origin": self.origin,
             "licence": self.licence,
@@ -56,12 +56,12 @@ class CheckedExamples:
 
 
 def checked_examples(model: "VAE", examples: "Examples | ArrayLike | None") -> CheckedExamples | None:
-    """Return the examples to export with: `examples`, or those that a model of the zoo carries; None: there are none.
+    """Return the examples of an export: `examples`, or those of a zoo model's recipe, or None.
 
-    The first half is measured on, the second one calibrates.
+    The first half is to measure on, the second to calibrate on.
 
     Raises:
-      UserError: they do not fit the model.
+      UserError: examples that do not fit the model.
     """
     if examples is None:
         if model.provenance is None:

@@ -1,4 +1,4 @@
-"""The facts of a model: for `bundle.json`, and as text for formats that carry metadata."""
+"""Metadata of a model: for `bundle.json`, and as text for formats that carry metadata."""
 
 import json
 import platform
@@ -34,16 +34,16 @@ class Facts(TypedDict):
 
 
 def facts_of(model: "VAE", prior: "FittedPrior | None" = None, examples: CheckedExamples | None = None) -> Facts:
-    """`model`, `preprocessing`, `licences` and `versions`, as JSON.
+    """Return `model`, `preprocessing`, `licences` and `versions`, as JSON.
 
     `model`: class, zoo_name, weights_sha256, likelihood, latent_dim, prior, labels (the names of a condition's
-    classes), image_shape. `licences`: of the software, of the weights (None: they are not the zoo's), of the examples
-    in golden.json (None: not known, or there are none).
+    classes), image_shape. `licences`: of the software, of the weights (None: not from the zoo), of the examples in
+    golden.json (None: unknown, or no examples).
 
     Args:
       model: the model.
-      prior: a fitted one that is exported in place of the model's.
-      examples: the export's.
+      prior: a fitted prior that is exported in place of the model's.
+      examples: of the export.
     """
     origin = model.provenance
     shipped = origin is not None and origin.folder.parent == store.root()
@@ -87,7 +87,7 @@ def _preprocessing(model: "VAE", alphabet: str | None) -> dict[str, object]:
 
 
 def prior_of(model: "VAE") -> str | None:
-    """The prior's name: "standard normal" for N(0, I), else its distribution's; None for a model that has none."""
+    """Return the name of the prior: "standard normal" for N(0, I), else its distribution's; None without a prior."""
     condition = model.condition_in(conditions_for(model))
     try:
         prior = model.prior(condition)
@@ -102,7 +102,7 @@ def prior_of(model: "VAE") -> str | None:
 
 
 def as_text(facts: Facts) -> dict[str, str]:
-    """The facts for a format's own metadata: `keras_vae.<fact>`, structured ones as JSON, and `version.<package>`."""
+    """Return the facts as text, for formats with metadata: `keras_vae.<fact>`, and `version.<package>`."""
     text = {f"keras_vae.{name}": _text(value) for name, value in facts["model"].items() if value is not None}
     text |= {f"keras_vae.{name}": _text(facts[name]) for name in ("preprocessing", "licences")}
     return text | {f"version.{name}": facts["versions"][name] for name in _IN_FILES if name in facts["versions"]}

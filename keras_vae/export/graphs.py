@@ -1,4 +1,4 @@
-"""Graphs on their way out of Python: traced, and known to be functions of their inputs in float32."""
+"""Traced graphs, checked to be functions of their inputs in float32."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -22,19 +22,19 @@ _HALF = (tf.bfloat16.as_datatype_enum, tf.float16.as_datatype_enum)
 
 @dataclasses.dataclass(frozen=True)
 class TracedGraph:
-    """A graph with its concrete function, known to hold no random op."""
+    """A graph and its concrete function, which holds no random op."""
 
     graph: Graph
     function: Any  # the tf.function
     concrete: Any
-    batch: int | None = None  # the only batch size that it takes; None: any
+    batch: int | None = None  # a fixed batch size; None: open
 
     @property
     def name(self) -> str:
         return self.graph.name
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """The outputs that Keras gives, for any number of examples."""
+        """Return Keras's outputs, for any number of examples."""
         count = len(next(iter(inputs.values())))
         return checks.in_blocks(
             lambda _, part: self.concrete(*(tf.constant(part[name]) for name in self.graph.inputs)),
@@ -49,7 +49,7 @@ class TracedGraph:
         return tensor_specs(self.graph, self.batch)
 
     def description(self) -> "GraphEntry":
-        """The graph's entry in `bundle.json`; None in a shape is an open batch."""
+        """Return the graph's entry in `bundle.json`; None in a shape is an open batch."""
         outputs = self.concrete.structured_outputs
         return {
             "signature": self.graph.signature,
@@ -67,14 +67,14 @@ class TracedGraph:
 
 
 def trace(graph: Graph, batch: int | None = None) -> TracedGraph:
-    """Trace a graph, and refuse one whose outputs are not a function of its inputs, computed in float32.
+    """Trace a graph, and check that its outputs are a function of its inputs, computed in float32.
 
     Args:
-      graph: what to trace.
-      batch: the only batch size that it shall take; None: any.
+      graph: the graph.
+      batch: a fixed batch size; None: open.
 
     Raises:
-      ExportError: it draws random numbers, or computes in half precision.
+      ExportError: the graph draws random numbers, or computes in half precision.
     """
     function = compiled(graph)
     concrete = function.get_concrete_function(*tensor_specs(graph, batch))
@@ -89,32 +89,32 @@ def trace(graph: Graph, batch: int | None = None) -> TracedGraph:
     half = [node.name for node in nodes if any(attr.type in _HALF for attr in node.attr.values())]
     if half:
         raise ExportError(
-            f"Exported graphs compute in float32. Given: the {graph.name}, of which {half[0]!r} and {len(half) - 1} "
-            f"other operations compute in 16 bits. Build the networks that you give to the model with dtype='float32'."
+            f"Exported graphs compute in float32. Given: the {graph.name}, where {half[0]!r} and {len(half) - 1} "
+            f"other operations compute in 16 bits. Build the networks that you pass to the model with dtype='float32'."
         )
     return TracedGraph(graph, function, concrete, batch)
 
 
 def config_of(model: "VAE") -> dict[str, Any]:
-    """The model's configuration.
+    """Return the model's configuration.
 
     Raises:
-      ExportError: a network was given as a layer without a `get_config`.
+      ExportError: a network is a layer without a `get_config`.
     """
     try:
         return model.get_config()
     except NotImplementedError as error:
         layer = " ".join(str(error).split()).split(" was created")[0]
         raise ExportError(
-            f"To be built again, a model must be described by data. Given: a layer that is not ({layer}). Define its "
+            f"To be rebuilt, a model needs a configuration. Given: a layer without one ({layer}). Define its "
             f"get_config, or export a float32 model to formats other than 'keras'."
         ) from error
 
 
 def as_float32(model: "VAE") -> "VAE":
-    """Return the model, or, if its policy is not float32, the same weights in a model that computes in float32.
+    """Return the model, or, if its policy is not float32, a float32 model with the same weights.
 
-    A network that was given as a layer keeps its own precision; `trace` refuses it.
+    A network that was passed as a layer keeps its precision; `trace` refuses it.
     """
     if model.dtype_policy.name == "float32":
         return model

@@ -1,4 +1,4 @@
-"""The codes, as a bundle describes them: the prior in numbers, and the statistics of each dimension on examples."""
+"""The description of the codes in a bundle: the parameters of the prior, and statistics on examples."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -22,17 +22,17 @@ Numbers: TypeAlias = "float | list[Numbers]"
 def latent_facts(
     model: "VAE", inputs: Mapping[str, np.ndarray] | None, prior: "FittedPrior | None" = None
 ) -> dict[str, object]:
-    """`bundle.json`'s `latent`, for programs that draw codes or show them in an order, and have no Keras.
+    """Return `latent` of `bundle.json`, for programs without Keras that draw codes, or order their dimensions.
 
     Returns:
-      `prior`, as `prior_facts`; and, of inputs, `codes`: for each code of real numbers, by the decoder's name of it,
+      `prior`, as `prior_facts`; and, with inputs, `codes`: for each code of real numbers, by the decoder's input,
       `mean` and `scale`, the mean and standard deviation of the inputs' codes, and `kl`, the mean KL of each
       dimension, nats, where the model's KL is a sum over them in closed form.
 
     Args:
       model: the model.
-      inputs: checked examples: "x", and conditions by the names of `condition_spec`; None: there are none.
-      prior: a fitted one that is exported in place of the model's.
+      inputs: checked examples: "x", and conditions by the names of `condition_spec`; or None.
+      prior: a fitted prior that is exported in place of the model's.
     """
     facts: dict[str, object] = {"prior": prior_facts(model) if prior is None else {"name": "graph", "noise": "gumbel"}}
     return facts if inputs is None else facts | {"codes": _codes(model, inputs)}
@@ -56,11 +56,12 @@ def _codes(model: "VAE", inputs: Mapping[str, np.ndarray]) -> dict[str, dict[str
 
 
 def prior_facts(model: "VAE") -> dict[str, object]:
-    """The prior by `name`: `"normal"`, independent numbers of `mean` and `scale`, with a row for each class where it
-    depends on the class; `"mixture"`, one of several such with probability `weights`, a row of `mean` and `scale`
-    each; `"sphere"`, directions drawn alike; `"none"`; or `"other"`, of which golden.json holds draws. A
-    fitted prior, and that of a hierarchy, are `"graph"`: `prior_sampler` makes codes of `noise`, `"gumbel"` or
-    `"normal"`.
+    """Return the parameters of the prior, by its `name`.
+
+    `"normal"`, independent numbers of `mean` and `scale`, a row for each class if it depends on the class; `"mixture"`
+    of such, with `weights` and a row of `mean` and `scale` for each component; `"sphere"`, uniform directions;
+    `"none"`; or `"other"`, of which golden.json holds draws. A fitted prior, and that of a hierarchy, are `"graph"`:
+    `prior_sampler` maps `noise`, `"gumbel"` or `"normal"`, to codes.
     """
     if draws_by_levels(model):
         return {"name": "graph", "noise": "normal"}
@@ -88,7 +89,7 @@ def prior_facts(model: "VAE") -> dict[str, object]:
 
 
 def _rows(distribution: tfd.Distribution) -> dict[str, Numbers] | None:
-    """`mean` and `scale` of independent normal numbers, a row for each of a batch; None: they are something else."""
+    """Return `mean` and `scale` of independent normals, a row for each of a batch; None for other distributions."""
     inner: Any = getattr(distribution, "distribution", None)
     if not isinstance(distribution, tfd.Independent) or not isinstance(inner, tfd.Normal):
         return None
@@ -97,6 +98,6 @@ def _rows(distribution: tfd.Distribution) -> dict[str, Numbers] | None:
 
 
 def _numbers(array: ArrayLike) -> Numbers:
-    """Nested lists of numbers of 4 digits, which are the same on every machine that computes in float32."""
+    """Return nested lists of numbers, rounded to 4 digits so that they are the same on every machine."""
     array = np.asarray(array, "float64")
     return [_numbers(row) for row in array] if array.ndim else float(f"{float(array):.4g}")

@@ -1,4 +1,4 @@
-"""Do a runtime's outputs agree with Keras's? Measured on arrays, so that it needs no TensorFlow."""
+"""The comparison of a runtime's outputs with Keras's, on arrays, without TensorFlow."""
 
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -18,15 +18,15 @@ if TYPE_CHECKING:
     from keras_vae.runtimes.base import Runtime
 
 TOLERANCE = 1e-5
-INPUTS = 784  # the numbers of a digit, whose sums TOLERANCE is for
-# float16 keeps 2**-11 = 5e-4 of a number, bfloat16 2**-8 = 4e-3: a handful of roundings in a row, all one way.
+INPUTS = 784  # the numbers of a digit; TOLERANCE is for sums of so many
+# Relative rounding is 2**-11 = 5e-4 in float16 and 2**-8 = 4e-3 in bfloat16: a few roundings that add up.
 REDUCED = {"float16": 2e-3, "bfloat16": 2e-2}
-CODES = 0.05  # the share of a reduced precision's integers that may be others
-# int8: of images of [0, 1], what |difference| may be on average, and what 99% of it stay below: five grey levels of
-# 255, and what only edges reach.
+CODES = 0.05  # the share of integers that may differ in a reduced precision
+# int8: limits of |difference| of images in [0, 1], on average and at the 99th percentile: five grey levels of 255, and
+# a difference that only edges reach.
 IMAGES = {"mean": 0.02, "p99": 0.25}
-SPREAD = 0.5  # of other numbers: the average, as a share of how far they lie from their average over the examples
-INTEGERS = 0.25  # and of integers, the share that may be others
+SPREAD = 0.5  # for other numbers, the average as a share of their mean absolute deviation over the examples
+INTEGERS = 0.25  # for integers, the share that may differ
 BATCHES = (1, 3, 64)
 GOLDEN_BATCHES = (1, 16)  # golden.json holds 16 examples
 GOLDEN_CASE = "golden"
@@ -34,11 +34,11 @@ GOLDEN_CASE = "golden"
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """Inputs that a graph is tried on, with what Keras made of them.
+    """Inputs of a graph, and Keras's outputs for them.
 
     Args:
       name: such as `"digits"`.
-      ordinary: inputs the model was made for; the others are extremes.
+      ordinary: whether the inputs are typical of the model; the others are extremes.
       inputs: by name, `(examples, ...)`.
       outputs: by name, Keras's.
     """
@@ -51,10 +51,10 @@ class Case:
 
 @dataclasses.dataclass(frozen=True, repr=False)
 class Report:
-    """The result of `check`: a row for each runtime, graph and output, and the runtimes that could not be tried."""
+    """The result of `check`: a row for each runtime, graph and output, and the runtimes that were skipped."""
 
     rows: Sequence[Parity]
-    skipped: Mapping[str, str]  # runtime -> why
+    skipped: Mapping[str, str]  # runtime -> the reason
 
     def __repr__(self) -> str:
         runtimes = ", ".join(dict.fromkeys(row.runtime for row in self.rows))
@@ -71,22 +71,22 @@ class Report:
 
 
 def limits(graph: GraphEntry, output: str, case: Case, precision: str = "float32") -> dict[str, float]:
-    """Statistic -> what it may be, of |difference| from Keras. This is the one place where the rule is.
+    """Return the limit of each statistic of |difference| from Keras.
 
-    `max`: 1e-5, plus, for logits and on extremes, 1e-5 times the largest |value|; for inputs of more than the 784
-    numbers of a digit, 1e-5 times the root of how many more, as rounding grows with a sum. In float16 2e-3 and in
-    bfloat16 2e-2, plus as much times the largest |value|; of integers, `max` is the share that are others, 0.05.
+    `max` is 1e-5, plus 1e-5 times the largest |value| for logits and on extremes. For inputs with more than the 784
+    numbers of a digit it is 1e-5 times the square root of the ratio, as rounding grows with a sum. It is 2e-3 in
+    float16 and 2e-2 in bfloat16, plus the same times the largest |value|; for integers, `max` is the share that differ,
+    0.05.
 
-    8 bits have no largest difference that arithmetic gives. On ordinary inputs the `mean` of an image differs by 0.02
-    on average and by 0.25 at the 99th percentile at most, another output on average by half of what a constant
-    would, and a quarter of integers are others at most. Beyond the inputs that it was calibrated on, int8 promises
-    nothing: there are no limits on extremes.
+    In 8 bits arithmetic does not bound the largest difference. On ordinary inputs the `mean` of an image may differ by
+    0.02 on average and by 0.25 at the 99th percentile, another output on average by half as much as a constant would,
+    and a quarter of integers may differ. On extremes int8 has no limits: they lie beyond the calibrated ranges.
 
     Args:
       graph: the manifest's entry.
       output: its name.
       case: its inputs and Keras's outputs.
-      precision: that the runtime computes in.
+      precision: the runtime's.
     """
     expected = case.outputs[output]
     integers = expected.dtype.kind in "iu"
@@ -110,10 +110,10 @@ def limits(graph: GraphEntry, output: str, case: Case, precision: str = "float32
 
 
 def statistics(array: np.ndarray | None, expected: np.ndarray, precision: str = "float32") -> dict[str, float]:
-    """`max`, `mean` and `p99` of |difference|, infinite where a shape is another or a number is not finite.
+    """Return `max`, `mean` and `p99` of |difference|; infinite for other shapes and numbers that are not finite.
 
-    Integers of a reduced precision: the share of them that are others, one not counted, for all three. A code between
-    two entries may fall to either, and of a batch of one image one code may be a third of all.
+    For integers of a reduced precision all three are the share that differ, where one may differ for free: a code
+    between two entries may fall to either, and in a batch of one image a code may be a third of all.
     """
     if array is None or array.shape != expected.shape:
         return dict.fromkeys(("max", "mean", "p99"), float("inf"))
@@ -129,14 +129,14 @@ def statistics(array: np.ndarray | None, expected: np.ndarray, precision: str = 
 
 
 def measure(runtime: "Runtime", cases: Mapping[str, Iterable[Case]], batches: Sequence[int] = BATCHES) -> list[Parity]:
-    """Run a runtime on the first examples of each case, at each batch size, and compare: a row for each limit.
+    """Compare a runtime with Keras on the first examples of each case, at each batch size: a row for each limit.
 
-    On golden.json's case the limits are those that the bundle has, elsewhere those of `limits`.
+    On golden.json's case the limits are the bundle's, otherwise those of `limits`.
 
     Args:
       runtime: a `Runtime`.
       cases: graph -> its cases; graphs that the runtime does not hold are left out.
-      batches: how many examples at a time.
+      batches: batch sizes.
     """
     rows: list[Parity] = []
     precision = runtime.settings["precision"]
@@ -144,34 +144,45 @@ def measure(runtime: "Runtime", cases: Mapping[str, Iterable[Case]], batches: Se
         described = runtime.bundle.graphs[graph]
         for case in cases.get(graph, ()):
             for batch in batches:
-                given = runtime.run(graph, {name: array[:batch] for name, array in case.inputs.items()})
+                outputs = runtime.run(graph, {name: array[:batch] for name, array in case.inputs.items()})
                 for name in described["outputs"]:
-                    known = runtime.bundle.limits(graph, name, precision) if case.name == GOLDEN_CASE else {}
-                    allowed = known or limits(described, name, case, precision)
-                    found = statistics(given.get(name), case.outputs[name][:batch], precision)
+                    stored = runtime.bundle.limits(graph, name, precision) if case.name == GOLDEN_CASE else {}
+                    allowed = stored or limits(described, name, case, precision)
+                    measured = statistics(outputs.get(name), case.outputs[name][:batch], precision)
                     rows += [
                         Parity(
-                            runtime.name, runtime.format_name, graph, case.name, batch, name, found[each], limit, each
+                            runtime.name,
+                            runtime.format_name,
+                            graph,
+                            case.name,
+                            batch,
+                            name,
+                            measured[statistic],
+                            limit,
+                            statistic,
                         )
-                        for each, limit in allowed.items()
+                        for statistic, limit in allowed.items()
                     ]
     return rows
 
 
 def lifted(rows: Iterable[Parity]) -> list[Parity]:
-    """The rows, those that are beyond their limits and finite being allowed what they are: of files that are forced."""
+    """Return the rows, with the tolerance raised to the error where a finite error exceeds it: for forced files."""
     return [row if row.passed else row._replace(tolerance=max(row.tolerance, row.max_error)) for row in rows]
 
 
 def golden_limits(
     graphs: Mapping[str, GraphEntry], cases: Mapping[str, Sequence[Case]]
 ) -> dict[str, dict[str, dict[str, dict[str, float]]]]:
-    """graph -> output -> precision -> `limits` on golden.json's case, of what arithmetic gives: not of int8."""
+    """Return graph -> output -> precision -> `limits` on golden.json's case, for all precisions but int8."""
     return {
         graph: {
             output: {
-                each: {name: float(f"{limit:.3g}") for name, limit in limits(graphs[graph], output, case, each).items()}
-                for each in ("float32", *REDUCED)
+                precision: {
+                    name: float(f"{limit:.3g}")
+                    for name, limit in limits(graphs[graph], output, case, precision).items()
+                }
+                for precision in ("float32", *REDUCED)
             }
             for output in graphs[graph]["outputs"]
         }
@@ -182,35 +193,35 @@ def golden_limits(
 def int8_limits(
     runtime: "Runtime", cases: Mapping[str, Sequence[Case]], forced: bool = False
 ) -> dict[str, dict[str, dict[str, float]]]:
-    """graph -> output -> statistic -> twice what it is on golden.json's case, and no more than `limits` allows.
+    """Return graph -> output -> statistic -> twice its value on golden.json's case, at most the limit of `limits`.
 
-    Twice, since processors round sums of 8 bits in their own ways. A decoder that gives zeros, or one image for all
-    codes, or images of other codes, is many times further off.
+    Twice, since processors differ in how they round sums of 8 bits. A decoder that returns zeros, or one image for all
+    codes, or images of other codes, is many times worse.
 
     Args:
-      runtime: that has opened the int8 files, just after they were made.
+      runtime: an opened runtime of the int8 files, just after they were made.
       cases: graph -> that case alone.
-      forced: twice what it is, whatever that is: the files were written against advice.
+      forced: do not apply the limits of `limits`: the files are written although they exceed them.
     """
-    found: dict[str, dict[str, dict[str, float]]] = {}
+    result: dict[str, dict[str, dict[str, float]]] = {}
     for graph in runtime.graphs:
         (case,) = cases[graph]
         for output in runtime.bundle.graphs[graph]["outputs"]:
             expected = case.outputs[output]
             worst: dict[str, float] = dict.fromkeys(("mean", "p99", "max"), 0.0)
             for batch in GOLDEN_BATCHES:
-                given = runtime.run(graph, {name: array[:batch] for name, array in case.inputs.items()})
-                for each, figure in statistics(given.get(output), expected[:batch], "int8").items():
-                    worst[each] = max(worst[each], figure)
+                outputs = runtime.run(graph, {name: array[:batch] for name, array in case.inputs.items()})
+                for statistic, value in statistics(outputs.get(output), expected[:batch], "int8").items():
+                    worst[statistic] = max(worst[statistic], value)
             integers = expected.dtype.kind in "iu"
             caps = {} if forced else limits(runtime.bundle.graphs[graph], output, case, "int8")
             least = CODES if integers else TOLERANCE
-            found.setdefault(graph, {})[output] = {
-                each: float(f"{min(max(2.0 * figure, least), caps.get(each, float('inf'))):.3g}")
-                for each, figure in worst.items()
-                if not integers or each == "mean"
+            result.setdefault(graph, {})[output] = {
+                statistic: float(f"{min(max(2.0 * value, least), caps.get(statistic, float('inf'))):.3g}")
+                for statistic, value in worst.items()
+                if not integers or statistic == "mean"
             }
-    return found
+    return result
 
 
 @contextmanager
@@ -219,8 +230,8 @@ def refused(runtime: str, format_name: str, consequence: str) -> Iterator[None]:
 
     Args:
       runtime: its name.
-      format_name: of what it opens.
-      consequence: what becomes of the files, such as "so they were removed".
+      format_name: of the files that it opens.
+      consequence: the rest of the sentence, such as ", so they were removed".
     """
     try:
         yield
@@ -257,13 +268,14 @@ def require(rows: Sequence[Parity], what: str) -> None:
 
 
 def worst(rows: Iterable[Parity]) -> list[Parity]:
-    """For each runtime, format, graph and output, the row that came nearest to its tolerance."""
-    chosen: dict[tuple[str, ...], Parity] = {}
+    """Return the row nearest to its tolerance for each runtime, format, graph and output."""
+    rows_by_key: dict[tuple[str, ...], Parity] = {}
     for row in rows:
         key = (row.runtime, row.format, row.graph, row.output)  # whatever the statistic
-        if key not in chosen or row.max_error / row.tolerance > chosen[key].max_error / chosen[key].tolerance:
-            chosen[key] = row
-    return list(chosen.values())
+        current = rows_by_key.get(key)
+        if current is None or row.max_error / row.tolerance > current.max_error / current.tolerance:
+            rows_by_key[key] = row
+    return list(rows_by_key.values())
 
 
 def check(bundle: Bundle | str | Path, runtimes: Sequence[str] | None = None) -> Report:
@@ -272,14 +284,14 @@ def check(bundle: Bundle | str | Path, runtimes: Sequence[str] | None = None) ->
     TensorFlow is imported only for runtimes that are TensorFlow.
 
     Args:
-      bundle: its folder, or what `export` returned.
-      runtimes: names, all that are installed by default; naming one that cannot be tried is an error.
+      bundle: its folder, or the result of `export`.
+      runtimes: names, all that are installed by default. One that is not installed is an error only if named.
 
     Raises:
       CorruptFileError: a file is not the one that was exported.
-      ExportError: a runtime refuses its files, or its outputs differ by more than the tolerance; said when all were
+      ExportError: a runtime refuses its files, or its outputs differ by more than the tolerance; raised when all were
         tried.
-      UnavailableError: a runtime asked for, or every one, is not installed or has no file in the bundle.
+      UnavailableError: a named runtime, or every one, is not installed or has no file in the bundle.
     """
     bundle = read_bundle(bundle)
     bundle.verify()
@@ -289,7 +301,7 @@ def check(bundle: Bundle | str | Path, runtimes: Sequence[str] | None = None) ->
     failed: list[str] = []
     for name in registry.names() if runtimes is None else runtimes:
         # Every file that the runtime opens: `held` leaves out those of a precision that it has already.
-        for format_name in [each for each in registry.formats_of(name) if each in bundle.formats] or [None]:
+        for format_name in [other for other in registry.formats_of(name) if other in bundle.formats] or [None]:
             try:
                 with refused(name, format_name or "", f" of {bundle.path}"):
                     runtime = registry.open(bundle, name, format_name=format_name)
@@ -304,7 +316,7 @@ def check(bundle: Bundle | str | Path, runtimes: Sequence[str] | None = None) ->
     if not rows and not failed:
         raise UnavailableError(f"No runtime here can open {bundle.path}. {' '.join(skipped.values())}")
     try:
-        require(rows, f"{bundle.path} does not hold what it promises")
+        require(rows, f"{bundle.path} does not give the outputs of its model")
     except ExportError as error:
         failed.insert(0, str(error))
     if failed:
@@ -313,10 +325,10 @@ def check(bundle: Bundle | str | Path, runtimes: Sequence[str] | None = None) ->
 
 
 def golden_cases(bundle: Bundle) -> dict[str, list[Case]]:
-    """The cases that `golden.json` holds.
+    """Return the cases of `golden.json`.
 
     Raises:
-      CorruptFileError: it is missing or was changed.
+      CorruptFileError: the file is missing or was changed.
     """
     return {
         graph: [Case(GOLDEN_CASE, True, parts["inputs"], parts["outputs"])] for graph, parts in bundle.golden().items()

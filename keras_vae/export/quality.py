@@ -32,22 +32,22 @@ class _Draw(NamedTuple):
 def measure_quality(
     model: "VAE", graphs: Sequence[TracedGraph], runtime: "Runtime", inputs: Mapping[str, np.ndarray]
 ) -> Quality:
-    """A runtime's encoder and decoder against Keras's, on the same images, or sequences, with the same noise.
+    """Compare a runtime's encoder and decoder with Keras's, on the same examples, with the same noise.
 
-    The ELBO is log p(x|z) + log p(z) - log q(z|x), z one draw. Of a Gaussian posterior the draw and its density are
-    those of the runtime's mean and variance; of integer codes there is nothing to draw; else the draw is that of
-    Keras, moved as far as the runtime's code is from Keras's. A sequence's log p(x|z) is summed step by step.
+    The ELBO is log p(x|z) + log p(z) - log q(z|x), z one draw. For a Gaussian posterior the draw and its density use
+    the runtime's mean and variance; integer codes are certain; otherwise the draw is Keras's, shifted by the difference
+    of the runtime's code from Keras's. A sequence's log p(x|z) is summed step by step.
 
     Args:
-      model: its likelihood and prior measure.
-      graphs: its traced graphs, which are Keras's side.
+      model: for its likelihood and prior.
+      graphs: its traced graphs, which stand for Keras.
       runtime: an opened `Runtime`.
       inputs: "x" and, of a conditional model, its conditions.
 
     Returns:
       `examples`; `reconstruction_error`, squared error an image, summed over pixels, of Keras; `reconstruction_change`,
-      the runtime's less Keras's as a share of it, None for a decoder without images; `elbo`, nats, one sample, of
-      Keras; `elbo_change`, the runtime's less Keras's. The last two are None of a model without a bound.
+      the runtime's minus Keras's as a share of it, None for a decoder without images; `elbo`, nats, one sample, of
+      Keras; `elbo_change`, the runtime's minus Keras's. The last two are None for a model without an ELBO.
     """
     traced = {graph.name: graph.run for graph in graphs}
     draw = _draw(model, inputs)
@@ -63,7 +63,7 @@ def measure_quality(
 
 
 def require_quality(quality: Quality, subject: str) -> None:
-    """Raise ExportError if a reduced precision loses more than the bounds, or if nothing says what it loses."""
+    """Raise ExportError if a reduced precision loses more than the bounds, or its loss is unknown."""
     if loses_too_much(quality):
         raise ExportError(
             f"A reduced precision may lose {ELBO_BOUND:g} nat of ELBO and {RECONSTRUCTION_BOUND:.0%} of reconstruction "
@@ -74,7 +74,7 @@ def require_quality(quality: Quality, subject: str) -> None:
 
 
 def _draw(model: "VAE", inputs: Mapping[str, np.ndarray]) -> _Draw | None:
-    """None where neither the draw nor its density is a matter of more than the encoder's outputs."""
+    """Return Keras's draw, or None where draw and density follow from the encoder's outputs."""
     if not model.stochastic or is_gaussian(model) or _are_integers(model):
         return None
     tensors = _tensors(inputs)
@@ -90,7 +90,7 @@ def _are_integers(model: "VAE") -> bool:
 def _measured(
     model: "VAE", run: Run, inputs: Mapping[str, np.ndarray], draw: _Draw | None
 ) -> tuple[float | None, float | None]:
-    """Reconstruction error, None of a decoder without images; and ELBO, nats, None of a model without one."""
+    """Return the reconstruction error and the ELBO, nats; None where the model has none."""
     x, conditions = inputs["x"], {name: array for name, array in inputs.items() if name != "x"}
     outputs = run("encoder", inputs)
     codes = by_name(model, model.code(outputs))
@@ -122,7 +122,7 @@ def _measured(
 
 
 def _of_sequences(run: Run, x: np.ndarray, z: Mapping[str, np.ndarray]) -> np.ndarray:
-    """log p(x|z) of sequences up to their end, each step reading the true tokens before it. Nats."""
+    """Return log p(x|z) of sequences up to their end, with teacher forcing: `(batch,)`, nats."""
     state, token, total = run("decoder_start", z)["state"], np.zeros(len(x), "int32"), np.zeros(len(x))
     for position in range(x.shape[1]):
         outputs = run("decoder_step", {"token": token, "state": state, **z})

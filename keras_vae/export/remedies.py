@@ -1,4 +1,4 @@
-"""Ops that do not leave TensorFlow, and what to write in their place. Each was met in a variational autoencoder."""
+"""Ops that cannot be exported from TensorFlow, and what to write in their place. All of them occur in VAEs."""
 
 import re
 from collections.abc import Iterable
@@ -32,20 +32,20 @@ _RANDOM = "Make the noise an input of the graph, or return the parameters and sa
 
 
 def is_random(op: str) -> bool:
-    """Whether an op of TensorFlow or of ONNX draws random numbers."""
+    """Return whether an op of TensorFlow or of ONNX draws random numbers."""
     return "Random" in op or "Multinomial" in op or op == "Bernoulli"
 
 
 def remedy(ops: Iterable[str]) -> str:
-    """One sentence or more on what to do about `ops`, without repetition."""
+    """Return the remedies for `ops` as sentences, without repetition."""
     return " ".join(dict.fromkeys(_RANDOM if is_random(op) else REMEDIES.get(op, _GENERAL) for op in ops))
 
 
 def ops_in(message: str) -> list[str]:
-    """The names of TensorFlow or ONNX ops that an error message speaks of, each once."""
+    """Return the names of the TensorFlow or ONNX ops in an error message, without repetition."""
     return list(dict.fromkeys(next(name for name in match if name) for match in _OPS.findall(message)))
 
 
 def in_one_line(error: BaseException) -> str:
-    """What an error of a library says, at most 300 letters, without a full stop at its end."""
+    """Return a library's error message in one line, at most 300 characters, without a final full stop."""
     return (" ".join(str(error).split())[:300] or type(error).__name__).rstrip(".")

@@ -1,7 +1,7 @@
 """Which model can be exported to which format, and which runtimes prove it: the table of README.md.
 
-A plain "yes" is what `export` does without further words: tests/conformance/test_support.py exports every cell so, and
-asserts every refusal. `NEEDS`, and models that say `has_sampler = False`, are the exceptions, and all of them.
+A plain "yes" needs no further arguments of `export`: tests/conformance/test_support.py exports every cell, and asserts
+every refusal. The only exceptions are `NEEDS`, and models with `has_sampler = False`.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,15 +18,15 @@ SAMPLER = "a posterior that is no Gaussian of its encoder's outputs has no sampl
 
 
 class Need(NamedTuple):
-    """A choice that a cell needs, and what the error says of a model without it."""
+    """An argument that a cell needs, and the op that the error names without it."""
 
     words: str
-    arguments: Mapping[str, Mapping[str, object]]  # by name of a constructor's argument, what to add to it
-    op: str  # that the format has no counterpart of, as the error names it
+    arguments: Mapping[str, Mapping[str, object]]  # constructor's argument -> what to add to it
+    op: str  # the format has no counterpart of it; the error names it so
 
     @property
     def remedy(self) -> str:
-        """What the error tells to write instead."""
+        """The remedy that the error suggests."""
         return remedy([self.op])
 
 
@@ -38,16 +38,16 @@ NEEDS: dict[tuple[str, str], Need] = {
 
 
 class Cell(NamedTuple):
-    """One claim."""
+    """One claim: a model can be exported to a format, and a runtime agrees with Keras."""
 
     model: str
     format: str
     runtime: str
-    need: Need | None  # the choice that it needs; None: none
+    need: Need | None  # None: it needs nothing
 
 
 def cells(models: Iterable[str]) -> list[Cell]:
-    """A cell for each model, format and runtime that opens the format."""
+    """Return a cell for each model, format and runtime that opens the format."""
     return [
         Cell(model, format_name, runtime, NEEDS.get((model, format_name)))
         for model in models
@@ -58,7 +58,7 @@ def cells(models: Iterable[str]) -> list[Cell]:
 
 
 def markdown(models: "Mapping[str, type[VAE]]") -> str:
-    """The table: a row for each model, a column for each format and the runtimes that were compared with Keras."""
+    """Return the table in Markdown: a row for each model, a column for each format and its runtimes."""
     of_one = cells(list(models)[:1])
     columns = {name: [cell.runtime for cell in of_one if cell.format == name] for name in FORMATS}
     titles = ["model", *(f"{name}: {', '.join(them)}" if them != [name] else name for name, them in columns.items())]
@@ -69,7 +69,10 @@ def markdown(models: "Mapping[str, type[VAE]]") -> str:
     ]
     lines = [titles, ["---"] * len(titles), *rows]
     table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    notes = [f"* `{name}` in {each} without it: no {need.op}. {need.remedy}" for (name, each), need in NEEDS.items()]
+    notes = [
+        f"* `{name}` in {format_name} without it: no {need.op}. {need.remedy}"
+        for (name, format_name), need in NEEDS.items()
+    ]
     notes.append(f"* No sampler: {SAMPLER}; the error says so.")
     notes.append(
         "* onnx_int8 is yes as long as it loses at most 1 nat of test ELBO and 2% of reconstruction error, which is "

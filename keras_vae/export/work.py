@@ -1,4 +1,4 @@
-"""The input of every writer of a format: one export."""
+"""The export job that every writer of a format receives."""
 
 import dataclasses
 import json
@@ -15,21 +15,21 @@ if TYPE_CHECKING:
     from keras_vae.priors.base import FittedPrior
 
 OPSET = 18  # the newest that tf2onnx 1.17 writes; onnx converts from it to newer ones
-OPSETS = (13, 21)  # the oldest and the newest that can be chosen
+OPSETS = (13, 21)  # the oldest and the newest that are supported
 
 
 @dataclasses.dataclass(frozen=True)
 class Work:
-    """One export: graphs to be written, and the facts of their model.
+    """One export: the graphs to write, and metadata of their model.
 
     Args:
       graphs: traced.
-      model: whose variables they use.
-      facts: of the model, for every format that can carry text: name -> text.
+      model: the owner of their variables.
+      facts: name -> text, metadata for every format that can carry it.
       opset: of ONNX files.
       prior: of `keras_vae.priors`, which is exported too, or None.
       calibration: graph -> inputs by name, from which an integer format takes its ranges.
-      protos: ONNX graphs that were made already; several formats begin with them.
+      protos: a cache of ONNX graphs, from which several formats start.
     """
 
     graphs: Sequence[TracedGraph]
@@ -42,20 +42,20 @@ class Work:
 
     @property
     def files(self) -> list[TracedGraph]:
-        """The graphs that have a file of their own."""
+        """The graphs that are written to a file each."""
         return [traced for traced in self.graphs if traced.graph.own_file]
 
     @property
     def reduced(self) -> list[TracedGraph]:
-        """Those that formats of reduced precision hold."""
+        """The graphs that formats of reduced precision hold."""
         return [traced for traced in self.files if traced.graph.reduced]
 
     def metadata(self, traced: TracedGraph) -> dict[str, str]:
-        """The facts, and the graph's name, inputs and outputs: what `bundle.json` says, in the file itself."""
+        """Return the facts, and the graph's name, inputs and outputs as in `bundle.json`, to be stored in the file."""
         described = traced.description()
-        own = {
+        of_graph = {
             "keras_vae.graph": traced.name,
             "keras_vae.inputs": json.dumps(described["inputs"], sort_keys=True),
             "keras_vae.outputs": json.dumps(described["outputs"], sort_keys=True),
         }
-        return dict(sorted({**self.facts, **own}.items()))
+        return dict(sorted({**self.facts, **of_graph}.items()))

@@ -1,4 +1,4 @@
-"""Gated PixelCNN: what each integer of a grid may be, given those before it in raster order."""
+"""Gated PixelCNN: an autoregressive model of a grid of integers, in raster order."""
 
 from collections.abc import Sequence
 from typing import Any, Unpack
@@ -15,11 +15,11 @@ from keras_vae.types import Tensor
 
 @keras.saving.register_keras_serializable(package="keras_vae")
 class MaskedConv2D(keras.layers.Layer):
-    """A convolution, padded to the input's size, of which only some taps exist.
+    """A convolution with a masked kernel, padded to the input's size.
 
     Args:
       filters: channels of the output.
-      mask: `(height, width)`, odd sizes, 1 where a tap exists.
+      mask: `(height, width)`, odd sizes, 1 for the taps in use.
     """
 
     def __init__(self, filters: int, mask: Tensor, **kwargs: Unpack[LayerArguments]) -> None:
@@ -37,13 +37,13 @@ class MaskedConv2D(keras.layers.Layer):
         return ops.conv(inputs, kernel, padding="same") + ops.cast(self.bias, self.compute_dtype)
 
     def last_row(self, rows: Tensor) -> Tensor:
-        """The output of `call` in one row, from the rows under the mask there: `(batch, rows, width, channels)`."""
+        """Return the output of `call` in one row, from the rows under the mask: `(batch, rows, width, channels)`."""
         kernel, sides = ops.cast(self.kernel[: rows.shape[1]], self.compute_dtype), self.mask.shape[1] // 2
         padded = ops.pad(rows, [[0, 0], [0, 0], [sides, sides], [0, 0]])
         return ops.conv(padded, kernel, padding="valid") + ops.cast(self.bias, self.compute_dtype)
 
     def last_place(self, places: Tensor) -> Tensor:
-        """The output of `call` at one position, from those under a mask of one row: `(batch, places, channels)`."""
+        """Return the output of `call` at one position, from those under a one-row mask: `(batch, places, channels)`."""
         kernel = ops.cast(self.kernel[0, : places.shape[1]], self.compute_dtype)
         flat = ops.reshape(places, (-1, kernel.shape[0] * kernel.shape[1]))
         return ops.matmul(flat, ops.reshape(kernel, (-1, self.filters))) + ops.cast(self.bias, self.compute_dtype)
@@ -56,14 +56,14 @@ class MaskedConv2D(keras.layers.Layer):
 
 
 def vertical_mask(size: int, kind: str) -> np.ndarray:
-    """`(size, size)`: the rows above, and, of kind "b", the own row."""
+    """Return the mask of the rows above and, for kind "b", the current row: `(size, size)`."""
     mask = np.zeros((size, size), "float32")
     mask[: size // 2 + (kind == "b")] = 1.0
     return mask
 
 
 def horizontal_mask(size: int, kind: str) -> np.ndarray:
-    """`(1, size)`: what is to the left, and, of kind "b", the own place."""
+    """Return the mask of the positions to the left and, for kind "b", the current one: `(1, size)`."""
     mask = np.zeros((1, size), "float32")
     mask[:, : size // 2 + (kind == "b")] = 1.0
     return mask
@@ -73,13 +73,13 @@ def horizontal_mask(size: int, kind: str) -> np.ndarray:
 class GatedBlock(keras.layers.Layer):
     """One layer of both stacks: equation 2 and figure 2 of van den Oord et al. 2016, https://arxiv.org/abs/1606.05328.
 
-    The vertical stack at a place knows the rows above it, whole, so that there is no blind spot; the horizontal one,
-    what is to its left, and the vertical stack. Each is tanh(f) * sigmoid(g).
+    The vertical stack at a position sees all of the rows above it, so that no blind spot remains; the horizontal one
+    sees the positions to the left, and the vertical stack. Each is tanh(f) * sigmoid(g).
 
     Args:
       filters: channels of each stack.
       kernel_size: odd.
-      kind: `"a"`, the first layer, which may not see its own place; `"b"`, which may.
+      kind: `"a"` for the first layer, which does not see the current position; `"b"` for the others, which do.
     """
 
     def __init__(self, filters: int, kernel_size: int, kind: str, **kwargs: Unpack[LayerArguments]) -> None:
@@ -116,14 +116,14 @@ def gate(value: Tensor) -> Tensor:
 
 @keras.saving.register_keras_serializable(package="keras_vae")
 class PixelCNN(keras.layers.Layer):
-    """Logits of each integer of `(batch, height, width)`, given those before it in raster order:
-    `(batch, height, width, entries)`, float32 or float64.
+    """Logits of each integer of `(batch, height, width)` given those before it in raster order.
 
-    Gated, with two stacks, and so without blind spot: van den Oord et al. 2016, https://arxiv.org/abs/1606.05328. A
-    place sees `blocks * (kernel_size // 2)` rows up, and as many columns to each side.
+    The output is `(batch, height, width, entries)`, float32 or float64. Gated, with two stacks, and so without blind
+    spot: van den Oord et al. 2016, https://arxiv.org/abs/1606.05328. A position sees `blocks * (kernel_size // 2)` rows
+      up, and as many columns to each side.
 
     Args:
-      entries: each integer is from 0 to `entries - 1`.
+      entries: integers are from 0 to `entries - 1`.
       filters: channels of each stack.
       blocks: gated layers, the first of mask A, the others of mask B.
       kernel_size: odd, 3 or more.
@@ -142,7 +142,7 @@ class PixelCNN(keras.layers.Layer):
         self.blocks = check_whole_number(blocks, "blocks")
         self.kernel_size = check_whole_number(kernel_size, "kernel_size", minimum=3)
         if not self.kernel_size % 2:
-            raise UserError(f"kernel_size is odd: a place has as many neighbours left as right. Given: {kernel_size}.")
+            raise UserError(f"kernel_size must be odd, so that the kernel is centred. Given: {kernel_size}.")
         dtype = self.dtype_policy
         self.embedding = keras.layers.Embedding(self.entries, self.filters, dtype=dtype)
         self.gated = [
@@ -161,7 +161,7 @@ class PixelCNN(keras.layers.Layer):
         return self.logits(self.embedding(codes))
 
     def logits(self, vectors: Tensor) -> Tensor:
-        """Of embedded integers, `(batch, height, width, filters)`."""
+        """Return the logits of embedded integers, `(batch, height, width, filters)`."""
         above = left = vectors
         for block in self.gated:
             above, left = block(above, left)

@@ -1,11 +1,11 @@
-"""A PixelCNN place by place: what a place needs of those before it is kept, and not computed again.
+"""Incremental sampling from a PixelCNN, position by position, with cached activations.
 
-Drawing a grid with `PixelCNN.call` computes all places for each place. Here the vertical stack is computed once for
-each row, and the horizontal one once for each place, so that the cost is that of one call: Ramachandran et al. 2017,
-https://arxiv.org/abs/1704.06001. There are `kernel_size // 2` rows, and as many places to the left, to be kept of each
-block's input.
+Drawing a grid with `PixelCNN.call` computes all positions for every position. Here the vertical stack runs once for
+each row, and the horizontal one once for each position, so that a draw costs as much as one call: Ramachandran et al.
+2017, https://arxiv.org/abs/1704.06001. The cache holds `kernel_size // 2` rows of each block's input, and as many
+positions to the left.
 
-The integer `entries` stands for no integer: to the left of a row's first place, and in the row above the first.
+The integer `entries` stands for padding: to the left of a row's first position, and above the first row.
 """
 
 from collections.abc import Callable
@@ -20,32 +20,32 @@ Shape = tuple[int, ...]
 
 
 def row_shapes(network: PixelCNN, width: int) -> tuple[Shape, Shape]:
-    """The shapes, of one example, of what `next_row` keeps and gives: `rows` and `above`."""
+    """Return the shapes, for one example, of the cache `rows` and the output `above` of `next_row`."""
     kept = (network.blocks, network.kernel_size // 2, width, network.filters)
     return kept, (width, network.blocks, 2 * network.filters)
 
 
 def place_shapes(network: PixelCNN) -> tuple[Shape, Shape]:
-    """The shapes, of one example, of what `next_place` keeps and is given: `left` and `above`."""
+    """Return the shapes, for one example, of the cache `left` and the input `above` of `next_place`."""
     kept = (network.blocks, network.kernel_size // 2, network.filters)
     return kept, (network.blocks, 2 * network.filters)
 
 
 def next_row(network: PixelCNN, last_row: Tensor, rows: Tensor) -> tuple[Any, Any]:
-    """The vertical stack in the next row.
+    """Compute the vertical stack in the next row.
 
     Args:
       network: the PixelCNN.
       last_row: the integers of the row above, `(batch, width)`; before the first row, all `entries`.
-      rows: what the call before gave; zeros before the first row.
+      rows: the cache that the previous call returned; zeros before the first row.
 
     Returns:
-      above: what the vertical stack gives the horizontal one at each place, `(batch, width, blocks, 2 filters)`.
+      above: the vertical stack's input to the horizontal one at each position, `(batch, width, blocks, 2 filters)`.
       rows: the last rows of each block's input, `(batch, blocks, kernel_size // 2, width, filters)`.
     """
     new, below, kept = _embedded(network, last_row), [], []
-    for place, block in enumerate(network.gated):
-        window = _with_last(block, rows[:, place], new)
+    for index, block in enumerate(network.gated):
+        window = _with_last(block, rows[:, index], new)
         kept.append(window[:, -rows.shape[2] :])
         vertical = block.vertical.last_row(window)
         below.append(block.down(vertical)[:, 0])
@@ -54,23 +54,23 @@ def next_row(network: PixelCNN, last_row: Tensor, rows: Tensor) -> tuple[Any, An
 
 
 def next_place(network: PixelCNN, last: Tensor, above: Tensor, left: Tensor) -> tuple[Any, Any]:
-    """The logits of the next place of a row.
+    """Compute the logits at the next position of a row.
 
     Args:
       network: the PixelCNN.
-      last: the integer to the left, `(batch,)`; before the first place, `entries`.
-      above: what `next_row` gave of this place, `(batch, blocks, 2 filters)`.
-      left: what the call before gave; zeros before the first place of each row.
+      last: the integer to the left, `(batch,)`; before the first position, `entries`.
+      above: the output of `next_row` at this position, `(batch, blocks, 2 filters)`.
+      left: the cache that the previous call returned; zeros before the first position of each row.
 
     Returns:
       logits: `(batch, entries)`.
-      left: the last places of each block's input, `(batch, blocks, kernel_size // 2, filters)`.
+      left: the last positions of each block's input, `(batch, blocks, kernel_size // 2, filters)`.
     """
     new, kept = _embedded(network, last), []
-    for place, block in enumerate(network.gated):
-        window = _with_last(block, left[:, place], new)
+    for index, block in enumerate(network.gated):
+        window = _with_last(block, left[:, index], new)
         kept.append(window[:, -left.shape[2] :])
-        result = _at_one_place(block.out, gate(block.horizontal.last_place(window) + above[:, place]))
+        result = _at_one_place(block.out, gate(block.horizontal.last_place(window) + above[:, index]))
         new = result + new if block.kind == "b" else result
     logits = _at_one_place(network.last, _at_one_place(network.hidden, ops.relu(new)))
     return ops.cast(logits, "float64" if network.compute_dtype == "float64" else "float32"), ops.stack(kept, axis=1)
@@ -79,14 +79,14 @@ def next_place(network: PixelCNN, last: Tensor, above: Tensor, left: Tensor) -> 
 def draw(
     network: PixelCNN, count: Tensor | int, height: int, width: int, choose: Callable[[Tensor, Tensor], Tensor]
 ) -> Tensor:
-    """`(count, height, width)` int32, place by place in raster order.
+    """Draw grids of integers in raster order: `(count, height, width)`, int32.
 
     Args:
       network: the PixelCNN.
-      count: how many grids; may be a tensor.
+      count: the number of grids; may be a tensor.
       height: rows.
       width: columns.
-      choose: from the logits of a place, `(count, entries)`, and its number, to integers `(count,)`.
+      choose: from the logits at a position, `(count, entries)`, and its index, to integers `(count,)`.
     """
     nothing = ops.zeros((count, 1), "int32") + network.entries
     columns = ops.arange(width, dtype="int32")
@@ -113,18 +113,18 @@ def draw(
 
 
 def _embedded(network: PixelCNN, integers: Tensor) -> Tensor:
-    """Their vectors; of `entries`, zeros, as a convolution sees beyond the edge."""
+    """Return the embeddings of integers; for `entries`, zeros, as the padding of a convolution."""
     table = ops.cast(network.embedding.embeddings, network.compute_dtype)
     return ops.take(ops.concatenate([table, ops.zeros_like(table[:1])]), integers, axis=0)
 
 
 def _at_one_place(convolution: Any, vectors: Tensor) -> Tensor:
-    """A 1x1 convolution, `(batch, channels)`, as a product of matrices: ONNX has no convolution of one position."""
+    """Apply a 1x1 convolution to `(batch, channels)` as a matrix product: ONNX has no convolution of one position."""
     kernel, bias = (ops.cast(weight, vectors.dtype) for weight in (convolution.kernel[0, 0], convolution.bias))
     return convolution.activation(ops.matmul(vectors, kernel) + bias)
 
 
 def _with_last(block: GatedBlock, kept: Tensor, new: Tensor) -> Tensor:
-    """The window under a block's masks: the part kept, then the new, which the first block's masks leave out."""
+    """Return the window under a block's masks: the cache, then the new vectors, unless the mask is of kind "a"."""
     window = ops.concatenate([kept, new[:, None]], axis=1)
     return window[:, 1:] if block.kind == "a" else window

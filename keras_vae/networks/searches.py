@@ -1,7 +1,7 @@
 """From a decoder of tokens to sequences: the likeliest token at each step, a draw, or the likeliest of many.
 
-A decoder has `initial_state(z)` and `step(tokens, state, z)`, as `networks.GRUDecoder`; what it is given first is token
-0. Sequences are int32 `(batch, length)`, and after their first 0 hold 0 only.
+A decoder has `initial_state(z)` and `step(tokens, state, z)`, as `networks.GRUDecoder`; its first input is token 0.
+Sequences are int32 `(batch, length)`, and hold only 0 after their first 0.
 """
 
 from typing import Any
@@ -14,9 +14,9 @@ from keras_vae.types import Tensor
 
 
 def draw(decoder: Any, z: Tensor, length: int, vocabulary_size: int, seed: Tensor, temperature: float = 1.0) -> Any:
-    """A draw for each code, token by token from softmax(logits / temperature): tokens `(batch, length)`.
+    """Return a draw for each code, token by token from softmax(logits / temperature): tokens `(batch, length)`.
 
-    The largest of logits with Gumbel noise is such a draw: section 2 of Maddison et al. 2014,
+    The argmax of the logits plus Gumbel noise is such a draw: section 2 of Maddison et al. 2014,
     https://arxiv.org/abs/1411.0030.
     """
     zero = ops.zeros((), z.dtype)
@@ -27,7 +27,7 @@ def draw(decoder: Any, z: Tensor, length: int, vocabulary_size: int, seed: Tenso
 def rollout(
     decoder: Any, z: Tensor, length: int, vocabulary_size: int, noise: Tensor | None = None, temperature: float = 1.0
 ) -> tuple[Any, Any]:
-    """The token of the largest logit / temperature + noise, step by step; without noise, the greedy sequence.
+    """Return the argmax of logits / temperature + noise, step by step; without noise, the greedy sequence.
 
     Args:
       z: codes `(batch, latent_dim)`.
@@ -39,17 +39,17 @@ def rollout(
     Returns:
       The tokens, and the logits of each step `(batch, length, vocabulary_size)`.
     """
-    places = ops.arange(length)
+    positions = ops.arange(length)
 
-    def one_step(place: Tensor, carry: Tensor) -> Any:
+    def one_step(position: Tensor, carry: Tensor) -> Any:
         last, state, tokens, all_logits = carry
         logits, state = decoder.step(last, state, z)
         logits = ops.cast(logits, z.dtype)
-        score = logits if noise is None else logits / temperature + ops.take(noise, place, axis=0)
+        score = logits if noise is None else logits / temperature + ops.take(noise, position, axis=0)
         best = backend.argmax(score, axis=1)
-        ended = ops.logical_and(ops.equal(last, 0), place > 0)
+        ended = ops.logical_and(ops.equal(last, 0), position > 0)
         last = ops.where(ended, ops.zeros_like(best), best)
-        here = ops.equal(places, place)
+        here = ops.equal(positions, position)
         tokens = ops.where(here, last[:, None], tokens)
         return last, state, tokens, ops.where(here[:, None], logits[:, None], all_logits)
 
@@ -61,24 +61,26 @@ def rollout(
 
 
 def beam_search(decoder: Any, z: Tensor, length: int, beams: int) -> tuple[Any, Any]:
-    """The likeliest sequences that are found by keeping the `beams` likeliest beginnings at each step.
+    """Return the likeliest sequences of a beam search.
 
-    One beam is the greedy search. As many beams as there are sequences find the likeliest of all.
+    One beam is the greedy search. With as many beams as there are sequences the search is exact.
 
     Args:
       z: codes `(batch, latent_dim)`.
       length: steps.
-      beams: kept at each step.
+      beams: the number of prefixes kept at each step.
 
     Returns:
-      Sequences `(batch, beams, length)`, the likeliest first, and their log p(x|z) `(batch, beams)`, nats: -inf where
-      there are fewer sequences than beams.
+      Sequences `(batch, beams, length)`, the likeliest first, and their log p(x|z) `(batch, beams)`, nats: -inf if
+      the number of sequences is smaller than that of beams.
     """
-    codes, places = ops.repeat(z, beams, axis=0), ops.arange(length)
+    codes, positions = ops.repeat(z, beams, axis=0), ops.arange(length)
 
-    def one_step(place: Tensor, carry: Tensor) -> Any:
+    def one_step(position: Tensor, carry: Tensor) -> Any:
         tokens, state, scores, ended = carry
-        previous = ops.take_along_axis(tokens, ops.broadcast_to(ops.maximum(place - 1, 0), (*ops.shape(scores), 1)), 2)
+        previous = ops.take_along_axis(
+            tokens, ops.broadcast_to(ops.maximum(position - 1, 0), (*ops.shape(scores), 1)), 2
+        )
         logits, state = decoder.step(ops.reshape(previous, (-1,)), state, codes)
         log_p = ops.log_softmax(ops.cast(logits, z.dtype), axis=-1)
         size = log_p.shape[-1]
@@ -91,7 +93,7 @@ def beam_search(decoder: Any, z: Tensor, length: int, beams: int) -> tuple[Any, 
         def survivors(value: Tensor) -> Any:
             return ops.take_along_axis(value, parents, axis=1)
 
-        tokens = ops.where(ops.equal(places, place), last[..., None], survivors(tokens))
+        tokens = ops.where(ops.equal(positions, position), last[..., None], survivors(tokens))
         ended = ops.logical_or(survivors(ended[..., None])[..., 0], ops.equal(last, 0))
         state = ops.reshape(survivors(ops.reshape(state, (-1, beams, state.shape[-1]))), (-1, state.shape[-1]))
         return tokens, state, scores, ended

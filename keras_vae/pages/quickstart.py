@@ -76,7 +76,9 @@ def _work(name: str | Path, folder: Path, stage: Stage, say: Callable[[str], Non
     difference = max(row.max_error for row in bundle.parity if row.graph == "decoder" and row.output == "mean")
     say(f"3/4  Exported {', '.join(bundle.formats)}; decoded pixels differ from Keras's by {difference:.1e} at most")
     with stage("4/4  Timing every runtime"):
-        results = runtimes.benchmark(bundle, runtimes=[_USUAL_MODES.get(each, each) for each in runtimes.names()])
+        results = runtimes.benchmark(
+            bundle, runtimes=[_USUAL_MODES.get(runtime, runtime) for runtime in runtimes.names()]
+        )
         files.write_json(folder / "bench.json", results)
         runtimes.plot(results, folder / "bench.png")
     files.write_text(folder / "report.html", report(folder, card, verified, bundle, results))

@@ -1,4 +1,4 @@
-"""What every runtime has in common: arrays by name in, arrays by name out, checked. A runtime adds two methods."""
+"""The base class of runtimes: checked arrays by name in, arrays by name out. A runtime adds two methods."""
 
 import abc
 import os
@@ -15,7 +15,7 @@ from keras_vae.types import InputEntry
 
 Loaded = TypeVar("Loaded")  # a graph, ready to be called
 
-# kind of input -> its check, of an array, the input's entry in the bundle, and its name
+# kind of input -> its check; arguments: an array, the input's entry in the bundle, and its name
 _CHECKS: dict[str, Callable[[object, InputEntry, str], np.ndarray]] = {
     "image": lambda array, spec, name: checks.check_images(array, example_shape(spec), name),
     "tokens": lambda array, spec, name: checks.check_tokens(array, example_shape(spec), spec.get("classes", 0), name),
@@ -29,21 +29,21 @@ _CHECKS: dict[str, Callable[[object, InputEntry, str], np.ndarray]] = {
 
 
 def available_processors() -> int:
-    """The processors that this process may use."""
+    """Return the number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class Runtime(abc.ABC, Generic[Loaded]):
-    """An opened bundle: `encode` and `decode` mean what they mean on the model, `run` gives every output of a graph.
+    """An opened bundle: `encode` and `decode` are those of the model, `run` returns every output of a graph.
 
-    A runtime defines `load` and `call`. `settings` says how it is set up, in the runtime's own words where it
-    has any, for the benchmark's table.
+    A runtime defines `load` and `call`. `settings` describes its configuration for the benchmark, as reported by the
+    runtime itself where possible.
 
     Args:
-      bundle: whose files are verified here.
+      bundle: a bundle; its files are verified.
       format_name: the format to open.
-      threads: that compute one call; None is every processor this process may use.
-      mode: one of the runtime's ways to run.
+      threads: the number that computes one call; None for every processor this process may use.
+      mode: one of the runtime's modes.
     """
 
     name: ClassVar[str]
@@ -61,19 +61,19 @@ class Runtime(abc.ABC, Generic[Loaded]):
             self.graphs[graph] = self.load(graph, file)
 
     def setup(self, explicit: bool) -> dict[str, Any]:
-        """Called before the first `load`; returns further settings to record. `explicit`: the user gave `threads`."""
+        """Return further settings to record; called before the first `load`. `explicit`: `threads` was not None."""
         return {}
 
     @abc.abstractmethod
     def load(self, graph: str, file: str) -> Loaded:
-        """The graph in `file`, ready to be called."""
+        """Return the graph in `file`, ready to be called."""
 
     @abc.abstractmethod
     def call(self, loaded: Loaded, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-        """Every output by name, for contiguous inputs of the right shape and dtype."""
+        """Return every output by name, for contiguous inputs of the right shape and dtype."""
 
     def encode(self, x: ArrayLike, **inputs: ArrayLike) -> np.ndarray:
-        """The mean code of each image, `(batch, latent_dim)`, as `model.encode`.
+        """Return the mean code of each image, `(batch, latent_dim)`, as `model.encode`.
 
         Raises:
           UserError: images of another shape, not finite, or outside [0, 1].
@@ -81,7 +81,7 @@ class Runtime(abc.ABC, Generic[Loaded]):
         return self._signature("encode", x, inputs)
 
     def decode(self, z: ArrayLike, **inputs: ArrayLike) -> np.ndarray:
-        """The likelihood's mean for each code, images `(batch, *image_shape)` in [0, 1], as `model.decode`.
+        """Return the likelihood's mean for each code, images `(batch, *image_shape)` in [0, 1], as `model.decode`.
 
         Raises:
           UserError: codes of another size, or not finite.
@@ -89,10 +89,10 @@ class Runtime(abc.ABC, Generic[Loaded]):
         return self._signature("decode", z, inputs)
 
     def run(self, graph: str, inputs: Mapping[str, ArrayLike]) -> dict[str, np.ndarray]:
-        """All outputs of a graph by name, such as `run("decoder", {"z": z})["logits"]`.
+        """Return all outputs of a graph by name, such as `run("decoder", {"z": z})["logits"]`.
 
         Raises:
-          UserError: an unknown graph or input, or an array that does not fit.
+          UserError: an unknown graph or input, or an invalid array.
         """
         if graph not in self.graphs:
             raise UserError(
@@ -107,7 +107,7 @@ class Runtime(abc.ABC, Generic[Loaded]):
         if len({len(array) for array in checked.values()}) > 1:
             sizes = ", ".join(f"{name}: {len(array)}" for name, array in checked.items())
             raise UserError(f"The inputs of the {graph} must have one batch size. Given: {sizes}.")
-        size = self.bundle.batch  # a file of one batch size is called with that, the last time partly for nothing
+        size = self.bundle.batch  # with a fixed batch size, the last batch is padded
         return checks.in_blocks(
             lambda _, part: self.call(self.graphs[graph], part),
             checked,

@@ -1,4 +1,4 @@
-"""A bundle: one folder with the exported files, `bundle.json` that describes and fingerprints them, and `golden.json`.
+"""A bundle: a folder of exported files, with `bundle.json`, their description and hashes, and `golden.json`.
 
 Reading one needs numpy only, so that a deployed decoder never imports TensorFlow.
 """
@@ -42,7 +42,7 @@ class GraphEntry(TypedDict):
 
 
 class Quality(TypedDict):
-    """The cost of a precision, on `examples` examples: of Keras in float32, and the change from there."""
+    """The cost of a precision on `examples` examples: Keras's values in float32, and the changes from them."""
 
     examples: int
     reconstruction_error: float | None  # squared error an image, summed over pixels
@@ -57,8 +57,8 @@ FormatEntry = TypedDict(
     "FormatEntry",
     {
         "files": dict[str, str],  # graph -> its file or folder
-        "with": NotRequired[list[str]],  # suffixes of files that lie beside those, and are opened with them
-        "precision": NotRequired[str],  # float32 if it is missing
+        "with": NotRequired[list[str]],  # suffixes of companion files, which are opened with them
+        "precision": NotRequired[str],  # float32 if missing
         "opset": NotRequired[int],
         "batch_dimension": NotRequired[str | None],
         "quality": NotRequired[Quality],
@@ -75,7 +75,7 @@ class FileEntry(TypedDict):
 
 
 class Parity(NamedTuple):
-    """How far one output of one runtime was from Keras's, in one case."""
+    """The difference of a runtime's output from Keras's, in one case."""
 
     runtime: str
     format: str  # of the file it opened
@@ -83,9 +83,9 @@ class Parity(NamedTuple):
     case: str
     batch: int
     output: str
-    max_error: float  # the largest |difference|, or of int8 another statistic; of integers, the share that are others
+    max_error: float  # the largest |difference|, or another statistic for int8; for integers, the share that differ
     tolerance: float
-    statistic: str = "max"  # of |difference|: "max", "mean", or "p99", what 99% of them stay below
+    statistic: str = "max"  # of |difference|: "max", "mean", or "p99", the 99th percentile
 
     @property
     def passed(self) -> bool:
@@ -99,13 +99,13 @@ class Bundle:
     Args:
       path: its folder.
       manifest: the contents of `bundle.json`: `model` (class, zoo_name, likelihood, latent_dim, prior, labels,
-        image_shape), `preprocessing`, `licences`, `batch` (None: any), `graphs` (inputs and outputs by name, with
-        shape and dtype), `examples` (origin, licence, how many were measured on and how many calibrated; None: there
-        were none), `left_out` (what is missing without examples -> why), `limits` (graph -> output -> precision ->
-        statistic -> how far from golden.json it may be), `formats` (the file of each graph; the precision, and its
-        cost, where it is not float32), `latent` (the prior, and the statistics of the examples' codes), `files`
-        (sha256 and bytes), `parity` (one row a runtime, graph, case, batch and output), `versions`. Earlier
-        bundles have neither `examples` nor `left_out`.
+        image_shape), `preprocessing`, `licences`, `batch` (None: any), `graphs` (inputs and outputs by name, with shape
+        and dtype), `examples` (origin, licence, the numbers that were measured and calibrated on; None: there were
+        none), `left_out` (what is missing without examples -> the reason), `limits` (graph -> output -> precision ->
+        statistic -> the limit of the difference from golden.json), `formats` (the file of each graph; the precision,
+        and its cost, where it is not float32), `latent` (the prior, and the statistics of the examples' codes), `files`
+        (sha256 and bytes), `parity` (one row a runtime, graph, case, batch and output), `versions`. Earlier bundles
+        have neither `examples` nor `left_out`.
     """
 
     path: Path
@@ -127,67 +127,67 @@ class Bundle:
 
     @property
     def graphs(self) -> dict[str, GraphEntry]:
-        """name -> its signature, inputs and outputs."""
+        """The signature, inputs and outputs of each graph, by name."""
         return self.manifest["graphs"]
 
     @property
     def formats(self) -> dict[str, FormatEntry]:
-        """format -> its files."""
+        """The entry of each format, with its files, by name."""
         return self.manifest["formats"]
 
     @property
     def batch(self) -> int | None:
-        """The only batch size that the files take; None: any."""
+        """The fixed batch size of the files, or None."""
         return self.manifest.get("batch")
 
     def limits(self, graph: str, output: str, precision: str = "float32") -> dict[str, float]:
-        """How far an output may be from golden.json's: `max`, the largest |difference|; of int8 also `mean` and `p99`.
+        """Return the limits of an output's difference from golden.json: `max`, and for int8 also `mean` and `p99`.
 
-        Of integers, `max` is 0 in float32, and else the share of them that are others.
+        `max` limits the largest |difference|; for integers of a reduced precision, the share that differ.
         """
         return dict(self.manifest.get("limits", {}).get(graph, {}).get(output, {}).get(precision, {}))
 
     def precision_of(self, format_name: str) -> str:
-        """The precision that a format computes in."""
+        """Return the precision that a format computes in."""
         return self.formats[format_name].get("precision", "float32")
 
     @property
     def parity(self) -> list[Parity]:
-        """What was measured when the bundle was made."""
+        """The comparisons with Keras that were made at the export."""
         return [Parity(*row) for row in self.manifest["parity"]]
 
     @property
     def size(self) -> int:
-        """Bytes of all files that the manifest lists."""
+        """The size in bytes of all files that the manifest lists."""
         return sum(entry["bytes"] for entry in self.manifest["files"].values())
 
     def graph_of(self, format_name: str, signature: str) -> str | None:
-        """The graph with this signature that the bundle holds in a format."""
+        """Return the graph with this signature that the bundle holds in a format, or None."""
         held = self.formats[format_name]["files"]
         return next(
             (name for name, graph in self.graphs.items() if graph["signature"] == signature and name in held), None
         )
 
     def files_of(self, format_name: str) -> list[str]:
-        """The manifest's files that make up a format."""
+        """Return the files of a format, as listed in the manifest."""
         parts = [PurePosixPath(part) for part in self.formats[format_name]["files"].values()]
-        beside = {part.with_suffix("") for part in parts if part.suffix == ".xml"}  # OpenVINO opens the .bin unasked
+        stems = {part.with_suffix("") for part in parts if part.suffix == ".xml"}  # OpenVINO opens the .bin by itself
         return [
             name
             for name in self.manifest["files"]
-            if PurePosixPath(name).with_suffix("") in beside
+            if PurePosixPath(name).with_suffix("") in stems
             or any(PurePosixPath(name).is_relative_to(part) for part in parts)
         ]
 
     def size_of(self, format_name: str) -> int:
-        """Bytes of the files that make up a format."""
+        """Return the size in bytes of a format's files."""
         return sum(self.manifest["files"][name]["bytes"] for name in self.files_of(format_name))
 
     def read(self, name: str) -> bytes:
-        """The contents of a file, verified.
+        """Return the contents of a file, verified.
 
         Raises:
-          CorruptFileError: missing, truncated, or not the one that was exported.
+          CorruptFileError: the file is missing, truncated, or not the one that was exported.
         """
         entry = self.manifest["files"].get(name)
         if entry is None:
@@ -210,29 +210,27 @@ class Bundle:
         return content
 
     def verify(self, names: Iterable[str] | None = None) -> None:
-        """Check files, all of the manifest's by default, against their sha256; and that their folders hold no others.
+        """Verify the sha256 of files, by default of all in the manifest, and that their folders hold no others.
 
-        A SavedModel, OpenVINO and the format keras open further files of their folder by themselves.
+        TensorFlow, OpenVINO and Keras open other files of a folder by themselves.
 
         Raises:
-          CorruptFileError: one is missing, truncated, or not the one that was exported; there are none; or a folder
-            within the bundle holds a file that is not listed.
+          CorruptFileError: a file is missing, truncated, or not the one that was exported; no file is listed; or a
+            folder within the bundle holds a file that is not listed.
         """
-        chosen = list(self.manifest["files"] if names is None else names)
-        if not chosen:
+        names = list(self.manifest["files"] if names is None else names)
+        if not names:
             raise CorruptFileError(f"{self.path / MANIFEST} lists no file to be verified. {_REPAIR} {self.path}.")
-        for name in chosen:
+        for name in names:
             self.read(name)
-        for folder in {PurePosixPath(name).parts[0] for name in chosen if len(PurePosixPath(name).parts) > 1}:
+        for folder in {PurePosixPath(name).parts[0] for name in names if len(PurePosixPath(name).parts) > 1}:
             for path in sorted((self.path / folder).rglob("*")):
                 name = path.relative_to(self.path).as_posix()
                 if name not in self.manifest["files"] and (path.is_symlink() or not path.is_dir()):
-                    raise CorruptFileError(
-                        f"{path} is no file of this bundle, and stands where one would be opened unseen. Remove it."
-                    )
+                    raise CorruptFileError(f"{path} is no file of this bundle, but a runtime may open it. Remove it.")
 
     def golden(self) -> dict[str, dict[str, dict[str, np.ndarray]]]:
-        """graph -> "inputs" and "outputs" -> name -> array: real inputs with the outputs that Keras gave.
+        """Return graph -> "inputs" or "outputs" -> name -> array: inputs, and Keras's outputs for them.
 
         Raises:
           CorruptFileError: `golden.json` is missing or was changed.
@@ -248,7 +246,7 @@ class Bundle:
 
 
 def read_bundle(bundle: "Bundle | str | Path") -> Bundle:
-    """The bundle in a folder; its `bundle.json` is checked, its files are when they are opened.
+    """Return the bundle in a folder, with `bundle.json` checked; files are checked when they are opened.
 
     Raises:
       UserError: the folder is no bundle.
@@ -262,7 +260,7 @@ def read_bundle(bundle: "Bundle | str | Path") -> Bundle:
     except (OSError, UnicodeDecodeError) as error:
         if isinstance(error, FileNotFoundError | NotADirectoryError):
             raise UserError(
-                f"A bundle is a folder with {MANIFEST} in it. Given: {path}, which has none. Make one: keras-vae "
+                f"A bundle is a folder with {MANIFEST} in it. Given: {path}, without one. Make one: keras-vae "
                 f"export NAME {path}."
             ) from error
         raise CorruptFileError(f"{path / MANIFEST} cannot be read: {error}. {_REPAIR} {path}.") from error
@@ -271,22 +269,22 @@ def read_bundle(bundle: "Bundle | str | Path") -> Bundle:
     except ValueError as error:
         raise CorruptFileError(f"{path / MANIFEST} is not JSON: {error}. {_REPAIR} {path}.") from error
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
-        given = manifest.get("schema") if isinstance(manifest, dict) else type(manifest).__name__
+        schema = manifest.get("schema") if isinstance(manifest, dict) else type(manifest).__name__
         raise CorruptFileError(
-            f"{path / MANIFEST} must have the schema {SCHEMA!r}. Given: {given!r}. {_REPAIR} {path}."
+            f"{path / MANIFEST} must have the schema {SCHEMA!r}. Given: {schema!r}. {_REPAIR} {path}."
         )
     missing = [key for key in _KEYS if key not in manifest]
     if missing or manifest["digest"] != digest(manifest):
-        problem = f"{', '.join(missing)} missing" if missing else "its contents do not match its own digest"
+        problem = f"{', '.join(missing)} missing" if missing else "its contents do not match its digest"
         raise CorruptFileError(f"{path / MANIFEST} was changed after the export: {problem}. {_REPAIR} {path}.")
     _check_paths(path, manifest)
     return Bundle(path, manifest)
 
 
 def _check_paths(path: Path, manifest: Mapping[str, Any]) -> None:
-    """Raise CorruptFileError unless every file that a format names is listed with its sha256, and lies in the folder.
+    """Raise CorruptFileError unless every file of a format is listed with its sha256, and lies in the folder.
 
-    A symbolic link may lead anywhere, whatever its name, and is refused too.
+    Symbolic links are refused too, as they may lead anywhere.
     """
     listed = {PurePosixPath(name) for name in manifest["files"]}
     folders = {folder for name in listed for folder in name.parents}
@@ -299,45 +297,45 @@ def _check_paths(path: Path, manifest: Mapping[str, Any]) -> None:
         if PurePosixPath(part).name
     ]
     for name in [*manifest["files"], *named]:
-        place = PurePosixPath(name)
-        if place.is_absolute() or ".." in place.parts or "\\" in name or not place.parts:
+        relative = PurePosixPath(name)
+        if relative.is_absolute() or ".." in relative.parts or "\\" in name or not relative.parts:
             raise CorruptFileError(
                 f"{path / MANIFEST} names a file outside the bundle: {name!r}. Do not use this bundle."
             )
     for name in named:
         if PurePosixPath(name) not in listed | folders:
             raise CorruptFileError(f"{path / MANIFEST} does not list the file {name}. Do not use this bundle.")
-    for place in sorted(listed | folders):
-        if place.parts and (path / place).is_symlink():
+    for relative in sorted(listed | folders):
+        if relative.parts and (path / relative).is_symlink():
             raise CorruptFileError(
-                f"The files of a bundle are no symbolic links. Given: {path / place}. Copy the bundle with what they "
-                f"lead to: cp -rL."
+                f"A bundle holds no symbolic links. Given: {path / relative}. Copy the bundle with their targets: "
+                f"cp -rL."
             )
 
 
 def example_shape(entry: InputEntry | OutputEntry) -> tuple[int, ...]:
-    """The shape of one example of an input or output, without the batch."""
+    """Return the shape of one example of an input or output, without the batch."""
     return tuple(size for size in entry["shape"][1:] if size is not None)
 
 
 def digest(manifest: Mapping[str, Any]) -> str:
-    """The SHA-256 of a manifest without its `digest`: it shows damage and edits, not a forger's work."""
+    """Return the SHA-256 of a manifest without `digest`: against damage and edits, not against forgery."""
     rest = {key: value for key, value in manifest.items() if key != "digest"}
     return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
 
 
 def manifest_text(manifest: Mapping[str, Any]) -> str:
-    """`bundle.json` for people: indented, its hundreds of parity rows and each list of numbers one a line."""
+    """Return `bundle.json` as readable text: indented, with parity rows and lists of numbers on one line each."""
     rows = ",\n".join(f"  {json.dumps(row)}" for row in manifest["parity"])
     text = json.dumps({**manifest, "parity": []}, indent=1, ensure_ascii=False, allow_nan=False)
-    text = re.sub(r"\[\n\s*((?:null|[-+.,\de\s])+?)\s*\]", lambda found: f"[{' '.join(found[1].split())}]", text)
+    text = re.sub(r"\[\n\s*((?:null|[-+.,\de\s])+?)\s*\]", lambda match: f"[{' '.join(match[1].split())}]", text)
     return text.replace('"parity": []', f'"parity": [\n{rows}\n ]') + "\n"
 
 
 def fingerprints(folder: Path) -> dict[str, FileEntry]:
-    """path -> sha256 and bytes, for every file below `folder`."""
-    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    """Return path -> sha256 and bytes, for every file below `folder`."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
     return {
         path.relative_to(folder).as_posix(): {"sha256": files.sha256(path), "bytes": path.stat().st_size}
-        for path in found
+        for path in paths
     }

@@ -18,10 +18,10 @@ FOLDER, CONFIG, WEIGHTS, PRIOR = "keras", "config.json", "model.weights.h5", "pr
 
 
 def read(folder: Path) -> "VAE":
-    """The model in `folder/keras`, whose files the caller has verified.
+    """Build the model in `folder/keras`; the caller has verified its files.
 
     Raises:
-      CorruptFileError: the configuration names no registered class, or would make Keras build objects by name.
+      CorruptFileError: the configuration names no registered class, or would let Keras build objects by name.
     """
     stored = json.loads((folder / FOLDER / CONFIG).read_text(encoding="utf-8"))
     if not isinstance(stored, dict) or stored.get("class") not in MODELS or objects_in(stored.get("config")):
@@ -36,13 +36,13 @@ def read(folder: Path) -> "VAE":
 
 
 def read_prior(folder: Path) -> "FittedPrior | None":
-    """The fitted prior in `folder/keras`, whose files the caller has verified, or None."""
+    """Return the fitted prior in `folder/keras`, or None; the caller has verified its files."""
     path = folder / FOLDER / PRIOR
     return priors.load(path) if path.exists() else None
 
 
 def objects_in(config: object, path: str = "config") -> list[str]:
-    """The places in a configuration where Keras would build an object of a class that the data name."""
+    """Return the paths in a configuration where Keras would build an object of a class named there."""
     if isinstance(config, Mapping) and "class_name" in config:
         return [f"{path}, a {config['class_name']}"]
     items = (

@@ -1,4 +1,4 @@
-"""Keras itself: the model rebuilt from the bundle's data, each graph a `tf.function`, with or without XLA, or eager."""
+"""Keras: the model rebuilt from the bundle, each graph a `tf.function`, with or without XLA, or eager."""
 
 from collections.abc import Callable, Mapping
 from functools import cached_property

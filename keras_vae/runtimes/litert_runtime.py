@@ -12,7 +12,7 @@ _Loaded = tuple[Interpreter, SignatureRunner]
 
 
 class LiteRtRuntime(Runtime[_Loaded]):
-    """An interpreter and its signature for each graph; a new batch size makes it plan its memory again."""
+    """An interpreter and its signature for each graph; a new batch size reallocates its tensors."""
 
     name = "litert"
     reads = True

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 
 def html_table(caption: str, titles: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table with a caption, every text escaped."""
+    """Return an HTML table with a caption, every text escaped."""
     head = "".join(f"<th>{html.escape(title)}</th>" for title in titles)
     body = "".join(f"<tr>{''.join(f'<td>{html.escape(str(cell))}</td>' for cell in row)}</tr>" for row in rows)
     return (

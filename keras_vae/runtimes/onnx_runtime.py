@@ -45,15 +45,15 @@ class OnnxRuntime(Runtime[_Loaded]):
 
 
 def session_options(threads: int) -> onnxruntime.SessionOptions:
-    """How every session is set up."""
+    """Return the options of every session."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = onnxruntime.ExecutionMode.ORT_SEQUENTIAL
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.add_session_config_entry(_SPINNING, "1")
-    # Contents that say so would be read as ONNX Runtime's own format, which nothing here has checked; and a weight
-    # in another file, if one were left, would be looked for where no file can be.
+    # ONNX Runtime would also accept its own format, which is not checked here. Weights in other files are looked for
+    # in a folder that cannot exist.
     options.add_session_config_entry("session.load_model_format", "ONNX")
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
     return options

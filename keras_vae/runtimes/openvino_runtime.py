@@ -16,7 +16,7 @@ _Loaded = tuple[openvino.InferRequest, list[str]]
 
 
 class OpenVinoRuntime(Runtime[_Loaded]):
-    """A compiled model for each graph, each with one inference request that is used again."""
+    """A compiled model for each graph, with one inference request that is reused."""
 
     name = "openvino"
 
@@ -39,7 +39,7 @@ class OpenVinoRuntime(Runtime[_Loaded]):
         else:
             model = self._core.read_model(model=str(self.bundle.path / file))
         compiled = self._core.compile_model(model, "CPU", self._properties)
-        # What it took, which is not what it was asked for where the processor cannot.
+        # The actual precision differs from the requested one if the processor does not support it.
         precision = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         self.settings |= {
             "threads": compiled.get_property("INFERENCE_NUM_THREADS"),

@@ -1,4 +1,4 @@
-"""A draw from an exported autoregressive prior, place by place, in numpy: what its graphs are called for, and when."""
+"""Sampling from an exported autoregressive prior, position by position, in numpy."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING
@@ -15,15 +15,15 @@ Choose = Callable[[np.ndarray, int], np.ndarray]
 
 
 def draw_codes(runtime: "Runtime", count: int, choose: Choose) -> np.ndarray:
-    """`count` codes of a bundle's prior, int32 `(count, *code shape)`, in as many small calls as a code has places.
+    """Draw `count` codes from a bundle's prior, int32 `(count, *code shape)`, in one small call for each position.
 
-    The whole draw in one call is `runtime.run("prior_sampler", {"noise": noise})`. Place by place, anything may choose:
-    a lower temperature, the codes that are known already, a decoder of compressed ones.
+    `runtime.run("prior_sampler", {"noise": noise})` draws in a single call. Here `choose` may sample at a lower
+    temperature, keep observed codes, or decode a compressed stream.
 
     Args:
       runtime: an opened `Runtime` of a bundle that was exported with an autoregressive prior.
-      count: how many.
-      choose: from the logits of a place, `(count, entries)`, and its number in raster order, to integers `(count,)`.
+      count: the number of codes.
+      choose: from the logits at a position, `(count, entries)`, and its raster index, to integers `(count,)`.
 
     Raises:
       UserError: the bundle has no such prior.

@@ -1,4 +1,4 @@
-"""The runtimes that there are: what each needs and opens, whether it is installed, and how to open a bundle in it."""
+"""The registry of runtimes: their formats and requirements, whether they are installed, and `open`."""
 
 import importlib
 from pathlib import Path
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 
 class Known(NamedTuple):
-    """Where a runtime lives, and what it needs, so that listing runtimes imports none of them."""
+    """A registered runtime: its module and requirements, so that listing runtimes imports none of them."""
 
     home: str  # module and class
-    packages: tuple[str, ...]  # what to install; the first one's version is the runtime's
-    modules: tuple[str, ...]  # what it imports
+    packages: tuple[str, ...]  # distributions; the version of the first is the runtime's
+    modules: tuple[str, ...]  # modules that it imports
     formats: tuple[str, ...]  # of a bundle, the preferred one first
     remedy: str
-    modes: tuple[str | None, ...] = (None,)  # ways to run, the usual one first
+    modes: tuple[str | None, ...] = (None,)  # ways to run, the default first
     on_request: tuple[str, ...] = ()  # modes that are timed only if asked for
 
 
@@ -66,22 +66,22 @@ KNOWN = {
 class Installed(NamedTuple):
     """Whether a runtime can be used here."""
 
-    version: str | None  # None: it cannot
-    reason: str | None  # why not, and what to do
+    version: str | None  # None if it cannot
+    reason: str | None  # the reason why not, and the remedy
 
 
 def names() -> list[str]:
-    """The runtimes that there are, installed or not."""
+    """Return the names of all runtimes, installed or not."""
     return list(KNOWN)
 
 
 def formats_of(name: str) -> tuple[str, ...]:
-    """The formats of a bundle that a runtime opens, the preferred one first."""
+    """Return the formats that a runtime opens, the preferred one first."""
     return choose("runtime", name, KNOWN).formats
 
 
 def held(bundle: "Bundle", name: str) -> list[str]:
-    """The formats of a bundle that a runtime opens, one for each precision, float32 first."""
+    """Return the formats in a bundle that a runtime opens, one for each precision, float32 first."""
     by_precision: dict[str, str] = {}
     for format_name in formats_of(name):
         if format_name in bundle.formats:
@@ -90,7 +90,7 @@ def held(bundle: "Bundle", name: str) -> list[str]:
 
 
 def installed() -> dict[str, Installed]:
-    """For every runtime, its version, or the reason why it cannot be used here. Imports none of them."""
+    """Return the version of every runtime, or the reason why it cannot be used here. Imports none of them."""
     reasons = {name: _why_not(name) for name in KNOWN}
     return {
         name: Installed(None if reason else _version(KNOWN[name].packages[0]), reason)
@@ -108,15 +108,15 @@ def open(
     """Open a bundle's graphs in a runtime. Its files are verified against their sha256 first.
 
     Args:
-      bundle: its folder, or what `export` returned.
+      bundle: its folder, or the result of `export`.
       name: `"keras"`, `"saved_model"`, `"onnxruntime"`, `"openvino"` or `"litert"`.
-      threads: that compute one call; by default, every processor this process may use.
-      format_name: which of the bundle's formats; by default, the first of `formats_of(name)` that it holds.
+      threads: the number that computes one call; by default, every processor this process may use.
+      format_name: one of the bundle's formats; by default, the first of `formats_of(name)` that it holds.
       mode: for `"keras"`: `"tf.function"`, `"eager"` or `"XLA"`; for `"openvino"`, `"bfloat16"`: faster where the
-        processor can, and off by 1e-3.
+        processor supports it, with errors of about 1e-3.
 
     Raises:
-      UserError: an unknown runtime or mode, a folder that is no bundle, or threads that cannot be set any more.
+      UserError: an unknown runtime or mode, a folder that is no bundle, or threads that can no longer be set.
       UnavailableError: the runtime is not installed, or the bundle has no file for it.
       CorruptFileError: a file is not the one that was exported.
     """
@@ -127,7 +127,7 @@ def open(
     if mode is not None and mode not in runtime.modes:
         modes = ", ".join(filter(None, runtime.modes)) or "none"
         raise UserError(f"The runtime {name!r} has the modes: {modes}. Given: mode={mode!r}.")
-    formats = [each for each in runtime.formats if each in bundle.formats and format_name in (None, each)]
+    formats = [other for other in runtime.formats if other in bundle.formats and format_name in (None, other)]
     if not formats:
         raise UnavailableError(
             f"The runtime {name!r} opens the format {' or '.join(runtime.formats)}. Given: {bundle.path}, which holds "
@@ -141,13 +141,13 @@ def open(
         kind = getattr(importlib.import_module(f"keras_vae.runtimes.{module}"), class_name)
     except ImportError as error:
         raise UnavailableError(
-            f"The runtime {name!r} is installed, and cannot be imported: {error}. {runtime.remedy}."
+            f"The runtime {name!r} is installed, but cannot be imported: {error}. {runtime.remedy}."
         ) from error
     return kind(bundle, formats[0], threads, mode or runtime.modes[0])
 
 
 def _why_not(name: str) -> str | None:
-    """Why a runtime cannot be used here, and what to do; None: it can. Reading versions takes longer than opening."""
+    """Return why a runtime cannot be used here, with a remedy, or None. Reads no versions, which would be slow."""
     missing = [module for module in KNOWN[name].modules if not _is_there(module)]
     if not missing:
         return None

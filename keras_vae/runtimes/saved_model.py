@@ -14,7 +14,7 @@ _Loaded = Callable[..., Mapping[str, Any]]
 
 
 class SavedModelRuntime(Runtime[_Loaded]):
-    """What TensorFlow Serving runs."""
+    """The signatures of a SavedModel, as TensorFlow Serving runs them."""
 
     name = "saved_model"
 
@@ -41,10 +41,10 @@ class SavedModelRuntime(Runtime[_Loaded]):
 def set_threads(threads: int, explicit: bool) -> dict[str, Any]:
     """Set TensorFlow's threads if that is still possible, and return the settings to record.
 
-    TensorFlow takes them once, before its first operation.
+    They can be set once, before TensorFlow's first operation.
 
     Raises:
-      UserError: the user asked for a number, and TensorFlow already runs with another.
+      UserError: `explicit`, and TensorFlow already runs with another number.
     """
     import tensorflow as tf
 
@@ -60,7 +60,7 @@ def set_threads(threads: int, explicit: bool) -> dict[str, Any]:
             ) from error
     running = tf.config.threading.get_intra_op_parallelism_threads()
     return {
-        "threads": running or available_processors(),  # 0 is TensorFlow's word for all
+        "threads": running or available_processors(),  # 0 stands for all
         "inter_op_threads": tf.config.threading.get_inter_op_parallelism_threads(),
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "as the wheel was built"),
     }

@@ -20,18 +20,18 @@ METRICS = {
     "active_units": "active units: the variance of the code over examples is above 0.01",
     "codes_used": "codes used",
     "code_perplexity": "perplexity of the codes",
-    "tokens_right": "tokens reconstructed in their place, of a sequence and its end",
-    "sequences_right": "sequences reconstructed without an error",
+    "tokens_right": "share of tokens reconstructed correctly, up to the end of the sequence",
+    "sequences_right": "share of sequences reconstructed without an error",
 }
-# What a model's x are called: by the kind that `x_spec` says.
+# The noun for x of a model, by the kind of its `x_spec`.
 NOUNS = {"image": "image", "tokens": "sequence"}
-# What is shown as text: a title, and the first and last column where it is a table.
+# Sequences that are shown as text: a title, and the first and last column of a table.
 TEXTS = {
-    "reconstructed": ("Test sequences, and the likeliest ones at their codes", "sequence", "reconstruction"),
+    "reconstructed": ("Test sequences, and the likeliest sequences at their codes", "sequence", "reconstruction"),
     "sampled": ("The likeliest sequences at codes drawn from the prior",),
     "interpolated": ("On the straight line between the codes of two test sequences", "from", "to"),
 }
-# Of `overview`: the path of a metric -> what it is. What is not listed is shown under its path.
+# The path of a metric in `overview` -> its title. Other metrics are shown under their paths.
 TITLES = {
     "likelihood.bits_per_dim": "bits per dimension",
     "likelihood.agreement.log_prob": "log p(x), importance-weighted, nats",
@@ -42,7 +42,7 @@ TITLES = {
     "latent.kl_split.marginal_kl": "marginal KL(q(z) \\|\\| p(z)), nats",
     "latent.kl_split.total_correlation": "total correlation of q(z), nats",
     "latent.kl_split.dimension_kl": "KL of the dimensions of q(z), nats",
-    "latent.gaussian_total_correlation": "total correlation of a Gaussian of the codes' correlations, nats",
+    "latent.gaussian_total_correlation": "total correlation of a Gaussian with the codes' correlations, nats",
     "disentanglement.mig.mig": "MIG",
     "disentanglement.dci.disentanglement": "DCI: disentanglement",
     "disentanglement.dci.completeness": "DCI: completeness",
@@ -60,8 +60,8 @@ TITLES = {
     "generation.mnist_fd.recall": "recall of draws",
     "generation.mnist_fd.floor_precision": "precision of real digits",
     "generation.mnist_fd.floor_recall": "recall of real digits",
-    "generation.condition_accuracy": "draws that a classifier takes for their label",
-    "generation.memorisation": "draws nearer to training images than held-out ones: 0.5 if new",
+    "generation.condition_accuracy": "draws that a classifier assigns to their label",
+    "generation.memorisation": "draws nearer to training images than held-out images are: 0.5 without copies",
     "representation.clustering.nmi": "NMI of k-means clusters and labels",
     "representation.clustering.ari": "ARI of k-means clusters and labels",
     "representation.probes.linear": "accuracy of a linear probe",
@@ -103,13 +103,13 @@ class Card(NamedTuple):
         return f"<b>{html.escape(self.name)}</b>: {html.escape(self.recipe.summary)}{table}"
 
     def _headline(self) -> list[str]:
-        """The first numbers that were measured, in words."""
+        """Return the most important metrics as text."""
         metrics = self.results.get("metrics", {})
         shown = [name for name in ("elbo", "elbo_fitted", "log_prob", "squared_error") if name in metrics]
         return [f"{name} {number(metrics[name])}" for name in shown]
 
     def markdown(self) -> str:
-        """The card as README.md has it: no number in it is typed by hand."""
+        """Return the card as Markdown, the contents of README.md."""
         reference = json.dumps(self.reference, ensure_ascii=False)
         call = [f"model = keras_vae.zoo.load({reference})"]
         if "prior" in self.results:
@@ -125,12 +125,12 @@ class Card(NamedTuple):
         return "\n".join(lines)
 
     def numbers(self) -> list[str]:
-        """The measured numbers, lines of Markdown."""
+        """Return the measured numbers as lines of Markdown."""
         lines = _measured(self) + _overview(self.results.get("overview", {}), NOUNS[self.kind])
         return lines + [line for name, rows in self.results.get("texts", {}).items() for line in _texts(name, rows)]
 
     def origin(self) -> list[str]:
-        """How the model was trained, with what, and its weights file, lines of Markdown."""
+        """Return training, weights file, machine and versions as lines of Markdown."""
         return _training(self.recipe, self.results)
 
 
@@ -191,7 +191,7 @@ def _plain(text: str) -> str:
 
 
 def number(metric: Mapping[str, Any] | None) -> str:
-    """Return a metric's value for people, with its standard error where it has one."""
+    """Return a metric's value as text, with its standard error if any."""
     if not metric:
         return ""
     value, error = metric["value"], metric.get("standard_error")
@@ -218,19 +218,21 @@ def _measured(card: Card) -> list[str]:
     ]
     for metric, row in results["metrics"].items():
         batch = f", mean over batches of {row['batch']}" if "batch" in row else ""
-        name = f"{METRICS.get(metric, f'`{metric}`, its own term')}{batch}"
+        name = f"{METRICS.get(metric, f'`{metric}`, a term of this model')}{batch}"
         unit, draws = row.get("unit", "nats"), row["samples"] or ""
         lines.append(f"| {name} | {number(row)} | {unit} | {draws} | {row.get('tolerance', 0):.2g} |")
     if how.get("condition"):
-        read = "and counts, with its probability: read p(x, y)" if how.get("joint") else "to the model: read p(x\\|y)"
-        lines += ["", f"The {how['condition']} of each {noun} is given {read} for p(x)."]
+        if how.get("joint"):
+            lines += ["", f"The numbers include the {how['condition']} of each {noun}: read p(x, y) for p(x)."]
+        else:
+            lines += ["", f"The model is conditioned on the {how['condition']} of each {noun}: read p(x\\|y) for p(x)."]
     lines += _kl_lines(results["metrics"].get("kl", {}))
     published = recipe.published
     if published:
         lines += ["", f"Published: {published.metric} {published.value} ({published.source}, {published.url})."]
         lines += [published.differences] if published.differences else []
     else:
-        lines += ["", "Published number to stand against: none known for this configuration."]
+        lines += ["", "No published number is known for this configuration."]
     return [*lines, ""]
 
 
@@ -248,14 +250,14 @@ def _kl_lines(kl: Mapping[str, Any]) -> list[str]:
 
 
 def collapse_lines(collapse: Mapping[str, Any]) -> list[str]:
-    """Return the results of `evaluation.collapse` as sentences: verdict, dimensions, and what helps."""
+    """Return the results of `evaluation.collapse` as sentences: verdict, dimensions and remedies."""
     lines = [f"Collapse: {collapse['verdict']}. {collapse['summary']}"]
     if collapse["dimensions"]:
         # Results of older versions have numbers only.
         names = collapse.get("names") or [f"z{index}" for index in collapse["dimensions"]]
         lines.append(f"Collapsed dimensions: {', '.join(names)}.")
     if collapse["remedies"]:
-        lines.append(f"What helps: {'; '.join(collapse['remedies'])}.")
+        lines.append(f"Suggested: {'; '.join(collapse['remedies'])}.")
     return lines
 
 
@@ -295,11 +297,11 @@ def _of(row: Mapping[str, Any], noun: str) -> str:
         details.append(f"{row['effective_samples']:,.0f} effective draws (median)")
         details.append(f"error of the mean over draws {row['monte_carlo_error']:.2g}")
     if "cap" in row:
-        details.append(f"which allow {row['cap']:.2f} at most")
+        details.append(f"limited to {row['cap']:.2f} by the number of {noun}s")
     if "bound" in row and "cap" not in row:
-        details.append("a bound only: so many cannot tell more")
+        details.append(f"a bound, as the number of {noun}s is too small")
     if "ceiling" in row:
-        details.append(f"of real digits it takes {row['ceiling']:.4f} for theirs")
+        details.append(f"accuracy on real digits {row['ceiling']:.4f}")
     if row.get("given_labels"):
         details.append("codes encoded with the true label")
     return ", ".join(details)
@@ -311,7 +313,7 @@ def _overview(overview: Mapping[str, Any], noun: str) -> list[str]:
     agreement = overview.get("likelihood", {}).get("agreement")
     lines = [line for sentence in collapse_lines(collapse) for line in (sentence, "")] if collapse else []
     if rows:
-        lines += [f"Further, seed {overview['seed']}; `keras-vae evaluate` measures them:", ""]
+        lines += [f"More metrics, seed {overview['seed']}, as `keras-vae evaluate` measures them:", ""]
         lines += ["| metric | value | of |", "| --- | ---: | --- |"]
         lines += [f"| {' | '.join(row)} |" for row in rows] + [""]
     if agreement:
@@ -320,7 +322,7 @@ def _overview(overview: Mapping[str, Any], noun: str) -> list[str]:
 
 
 def text_cells(name: str, rows: list[list[str]]) -> tuple[str, list[str], list[list[str]]]:
-    """Return title, heads of columns, and cells of the `texts` of results.json; no heads where it is a mere list."""
+    """Return title, column heads and cells of an entry in `texts` of results.json; a list has no heads."""
     title, *columns = TEXTS[name]
     cells = [[text or "(nothing)" for text in row] for row in rows]
     if not columns:
@@ -341,7 +343,7 @@ def _fitted(recipe: recipes.Recipe, results: Mapping[str, Any]) -> list[str]:
     kept = results.get("prior")
     if not kept or recipe.prior is None:
         return []
-    described = f"{recipe.prior.class_name}, fitted to the codes of the training images when the model was finished"
+    described = f"{recipe.prior.class_name}, fitted to the codes of the training images after the model was trained"
     return [f"Prior: {described}; {kept['bytes']:,} bytes, sha256 `{kept['sha256']}`.", ""]
 
 

@@ -14,9 +14,8 @@ if TYPE_CHECKING:
     from keras_vae.core import VAE
     from keras_vae.priors.base import FittedPrior
 
-# Enough to fit probes to, and to look for copies among.
-_TRAIN = 10_000
-# What results.json holds under "overview": all metrics but those of the summary, which it holds under "metrics".
+_TRAIN = 10_000  # training images for probes, and for the search for copies
+# The contents of "overview" in results.json: all metrics but those of the summary, which are under "metrics".
 RECORDED = (
     "likelihood.bits_per_dim",
     "likelihood.agreement",
@@ -38,13 +37,13 @@ def evaluate(
     samples: int = 5000,
     report: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
-    """Return `keras_vae.evaluation.evaluate` of the model `name` on held-out data of its recipe, and their `split`.
+    """Return `keras_vae.evaluation.evaluate` for the model `name` on held-out data of its recipe, and the `split`.
 
     Args:
       name: a zoo name, or a folder that `train` wrote.
       metrics: sections of `keras_vae.evaluation.evaluate`, or single metrics of them.
-      split: of the recipe's data; the one that its results are measured on if not given.
-      seed: the recipe's if not given.
+      split: of the recipe's data; None: the one that its results were measured on.
+      seed: of all draws; None: the recipe's.
       samples: importance samples of log p(x).
       report: as of `keras_vae.evaluation.Evaluation`.
 
@@ -69,19 +68,19 @@ def evaluation_of(
 ) -> Evaluation:
     """Return the evaluation of a model on held-out data of its recipe, with the data that `metrics` need.
 
-    Labels are those of the data, or its factors, where an example has several; samples of a model of MNIST are compared
-    with grey digits of the same split. Probes and the search for copies take the first 10,000 training images.
+    Labels are those of the data, or its factors if an example has several; samples of a model of MNIST are compared
+    with grey digits of the same split. Probes and the search for copies use the first 10,000 training images.
 
     Args:
-      recipe: its split, seed and number of samples are taken where none is given.
+      recipe: for the split, seed and number of samples that are None.
       model: of that recipe.
-      metrics: as of `evaluate`; none need only the held-out data.
+      metrics: as of `evaluate`; empty if only the held-out data are needed.
       split: as of `evaluate`.
-      seed: likewise.
-      samples: likewise.
+      seed: as of `evaluate`.
+      samples: as of `evaluate`; None: the recipe's.
       prior: fitted to the model, or None.
       report: as of `evaluate`.
-      examples: of the split, where they were read already.
+      examples: of the split, if they were read already.
 
     Raises:
       UserError: an unknown split, or data that do not fit the model.
@@ -109,11 +108,11 @@ def evaluation_of(
 
 
 def updated(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the results of an evaluation with those of another one of the same data in their place.
+    """Return the results of an evaluation, updated with those of another one of the same data.
 
     Args:
       old: as `evaluate` returns it.
-      new: of some of its metrics, or why they do not apply.
+      new: results for some of the metrics, or the reasons why they do not apply.
     """
     sections = [name for name, value in new.items() if isinstance(value, Mapping) and name != "without"]
     replaced = {f"{section}.{name}" for section in sections for name in new[section]} | set(new["without"])

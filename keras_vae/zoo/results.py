@@ -1,4 +1,4 @@
-"""The contents of results.json: the numbers of a trained model, and how they came about."""
+"""The contents of results.json: the metrics of a trained model, its training, versions and machine."""
 
 import os
 import platform
@@ -29,7 +29,7 @@ def results_of(
     prior: "FittedPrior | None" = None,
     examples: Examples | None = None,
 ) -> dict[str, Any]:
-    """Return the contents of results.json for a trained model whose weights file is written.
+    """Return the contents of results.json for a trained model, after its weights file was written.
 
     Args:
       entry: the run.
@@ -86,7 +86,7 @@ def evaluated(
             "examples": len(evaluation),
             "binarize": "static" if recipe.data.binarize else None,
             "condition": "label" if model.conditional else None,
-            # Whether the label has a probability, so that the numbers are of p(x, y), and not of p(x|y).
+            # Whether the label has a probability: the numbers are then of p(x, y), not of p(x|y).
             **({} if condition is None or model.log_p_condition(condition) is None else {"joint": True}),
             "seed": settings.seed,
             "kind": model.x_spec().kind,
@@ -97,7 +97,7 @@ def evaluated(
 
 
 def processor() -> str:
-    """Return the processor's name, as far as the system tells."""
+    """Return the name of the processor, or its architecture if the system does not report one."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))

@@ -11,12 +11,12 @@ from keras_vae.evaluation.metrics import run
 from keras_vae.zoo import evaluations, priors, store
 from keras_vae.zoo.loading import load
 
-# Nats, and squared error. The same weights, digits and noise give the same numbers but for rounding, which moves a mean
-# over the test digits by less than a thousandth; another binarisation, split or weights file moves it by tenths.
+# In nats, and squared error. The same weights, digits and noise give the same numbers up to rounding, which changes a
+# mean over the test digits by less than 0.001; another binarisation, split or weights file changes it by tenths.
 TOLERANCE = 0.01
 TOLERANCES = {
-    "log_prob": 0.03,  # other draws, 200 for each digit, move the mean by some thousandths
-    "active_units": 1.0,  # rounding may carry a variance over the threshold
+    "log_prob": 0.03,  # other draws, 200 for each digit, change the mean by a few thousandths
+    "active_units": 1.0,  # rounding may move a variance across the threshold
     "codes_used": 1.0,
 }
 
@@ -58,7 +58,7 @@ def with_tolerances(summary: Mapping[str, Mapping[str, Any]]) -> dict[str, CardM
 
 
 def _tolerance(name: str, row: Estimate) -> float:
-    if "batch" in row:  # a variant's own term, of any size, so rounding is allowed for by its size
+    if "batch" in row:  # a term of a variant, of any magnitude: the tolerance is partly relative
         return TOLERANCE + 1e-4 * abs(row["value"])
     return TOLERANCES.get(name, TOLERANCE)
 
@@ -74,7 +74,8 @@ def verify(name: str | Path, log_prob: bool = True) -> dict[str, Comparison]:
       Each number of the card by name.
 
     Raises:
-      CorruptFileError: weights that are not the card's, or a number that is outside its tolerance or measured no more.
+      CorruptFileError: weights that are not the card's, or a number that is outside its tolerance or no longer
+        measured.
     """
     entry = store.entry(name)
     recorded = {key: row for key, row in entry.results["metrics"].items() if log_prob or key != "log_prob"}
@@ -84,7 +85,8 @@ def verify(name: str | Path, log_prob: bool = True) -> dict[str, Comparison]:
     gone = sorted(recorded.keys() - measured.keys())
     if gone:
         raise CorruptFileError(
-            f"{entry.name} has numbers on its card that are measured no more: {', '.join(gone)}. {store.repair(entry)}"
+            f"{entry.name} has numbers on its card that are no longer measured: {', '.join(gone)}. "
+            f"{store.repair(entry)}"
         )
     rows = {key: _compare(row, measured[key]) for key, row in recorded.items()}
     wrong = {key: row for key, row in rows.items() if not abs(row["difference"]) <= row["tolerance"]}

@@ -12,6 +12,7 @@ from keras_vae.files import require_room as require_bytes
 
 if TYPE_CHECKING:
     import keras
+
     from keras_vae.core import VAE
 
 _OVERHEAD = 4096  # bytes that HDF5 needs for each array and its groups, at most

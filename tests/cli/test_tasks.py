@@ -71,7 +71,7 @@ def test_anomalies_of_each_kind(call, run, tmp_path):
         words = ["--count", 200, "--rate", 0.1, "--seed", 3, "--anomalies", name]
         answer = document(call("anomaly", run, "--json", *words))
         first, second, third = (tasks.anomaly_scores(model, x, seed=3) for x in (images[:100], images[100:200], odd))
-        expected = tasks.detection(second, third, chosen=tasks.threshold(first, 0.1))
+        expected = tasks.detection(second, third, cutoff=tasks.threshold(first, 0.1))
         assert answer["scores"]["elbo"] == pytest.approx(expected._asdict(), abs=1e-4)
         assert (
             answer["samples"] == 100
@@ -163,7 +163,7 @@ def test_a_report_shows_what_the_model_has(call, run, tmp_path):
         assert words in captions
     said, results = " ".join(parsed.of("p")), zoo.card(run).results
     assert results["weights"]["sha256"] in said and f"tensorflow {results['versions']['tensorflow']}" in said
-    assert "Published number to stand against: none known" in said and "2 epochs, 20 steps" in said
+    assert "No published number is known" in said and "2 epochs, 20 steps" in said
     assert parsed.of("h2") == ["Measured", "What it has learned", "Training", "Recipe"]
     assert "codebook" not in captions and "The plane" not in captions
 

@@ -30,7 +30,7 @@ def test_an_encoder_may_return_mean_and_log_var():
 
 
 def test_an_encoder_of_another_size_is_refused_with_the_shape_of_both_outputs():
-    with pytest.raises(UserError, match=r"The encoder must map .* to \(batch, 4\) .* has shape \(batch, 6\)"):
+    with pytest.raises(UserError, match=r"The encoder must map .* to \(batch, 4\) .* of shape \(batch, 6\)"):
         toys.toy(VAE, encoder=two_outputs(latent_dim=3))
 
 

@@ -240,7 +240,7 @@ class TestDatasets:
             (lambda: dataset_of((X * 255).astype("uint8")), r"must lie in \[0, 1\].*divide by 255"),
             (lambda: dataset_of(np.where(X == 1, np.nan, X)), r"dataset's first batch must be finite"),
             (lambda: dataset_of(GREY), r"pixels that are 0 or 1\. Given: grey levels"),
-            (lambda: dataset_of(X, np.zeros(80), np.ones(80)), r"weighs all examples alike\. Given: 3 parts"),
+            (lambda: dataset_of(X, np.zeros(80), np.ones(80)), r"weights all examples equally\. Given: 3 parts"),
             (lambda: dataset_of({"image": X}), r'a dict with "x".*Given: a dict of \[\'image\'\]'),
             (lambda: dataset_of(X).take(0), r"Given: nothing"),
             (lambda: batches(GREY, batch_size=16, training=False), r"Given: grey levels, such as 0\.5"),
@@ -326,9 +326,9 @@ class TestBadArrays:
     @pytest.mark.parametrize("name", ["sample_weight", "class_weight"])
     def test_weights_of_examples(self, name):
         model = shared("bernoulli")
-        with pytest.raises(UserError, match=rf"weighs all examples alike\. Given: {name}="):
+        with pytest.raises(UserError, match=rf"weights all examples equally\. Given: {name}="):
             model.fit(X, batch_size=16, verbose=0, **{name: np.ones(80)})
-        with pytest.raises(UserError, match=r"weighs all examples alike\. Given: 3 parts"):
+        with pytest.raises(UserError, match=r"weights all examples equally\. Given: 3 parts"):
             model.fit(X, batch_size=16, validation_data=(X, np.zeros(80), np.ones(80)), verbose=0)
 
     def test_arguments_that_do_not_fit(self):
@@ -391,7 +391,7 @@ class TestBadModels:
             toy(**arguments)
 
     def test_networks_of_another_latent_size_or_shape(self):
-        with pytest.raises(UserError, match=r"The encoder must map \(batch, 4, 4, 1\) to \(batch, 4\).*output has sha"
+        with pytest.raises(UserError, match=r"The encoder must map \(batch, 4, 4, 1\) to \(batch, 4\).*outputs of sha"
                            r"pe \(batch, 6\)\. Change its last layer"):  # fmt: skip
             toy(encoder=keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(6)]))
         with pytest.raises(UserError, match=r"The decoder must map \(batch, 2\) to \(batch, 4, 4, 1\).*\(batch, 16\)"):

@@ -243,7 +243,7 @@ def test_remedies_fit_the_model():
     x = binary(20)
     for kind in (IWAE, AnnealedVAE):
         found = collapse(toy(kind), x, threshold=1e9)["remedies"]
-        assert found == ["a weaker decoder: fewer or narrower layers, which must ask the code"]
+        assert found == ["a weaker decoder: fewer or narrower layers, which depend more on the code"]
     found = remedies(toy(beta=6.0), "full")
     assert {"beta": {"name": "linear", "final": 6.0, "steps": 10_000}} in found.values(), "a climb to the same beta"
     assert {"beta": 1.0} in found.values() and {"free_bits": 0.1} in found.values()

@@ -29,7 +29,7 @@ def test_a_models_own_reconstructions():
 
 
 def test_images_have_none():
-    with pytest.raises(UserError, match=r"errors of token sequences\. Given: a VAE, whose x are none"):
+    with pytest.raises(UserError, match=r"errors of token sequences\. Given: a VAE of images"):
         reconstructed_tokens(toy(), np.zeros((2, 4, 4, 1)))
     with pytest.raises(UserError, match="must lie from 0 to 2"):
         reconstructed_tokens(tiny(), X + 2)

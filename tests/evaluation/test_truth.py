@@ -171,7 +171,7 @@ def test_the_aggregate_is_the_mean_of_all_posteriors(kind):
 
     each = np.array([[float(made.posterior(x[n : n + 1]).log_prob(code(i))[0]) for n in range(5)] for i in range(5)])
     np.testing.assert_allclose(found.aggregate, np.log(np.exp(each).mean(1)), rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(found.own, np.diag(each), rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found.posterior, np.diag(each), rtol=1e-4, atol=1e-4)
 
 
 def test_active_units_and_collapse():
@@ -191,9 +191,9 @@ def test_active_units_and_collapse():
 def test_remedies_are_those_not_in_use():
     x = binary(20)
     plain = collapse(toy(beta=4.0), x, threshold=1e9)["remedies"]
-    assert any("a smaller beta: beta=1.0, the ELBO's; it is 4" in remedy for remedy in plain)
+    assert any("a smaller beta: beta=1.0, the ELBO's, in place of 4" in remedy for remedy in plain)
     mended = collapse(toy(beta={"name": "linear", "final": 1.0, "steps": 9}, free_bits=0.1), x, threshold=1e9)
-    assert mended["remedies"] == ["a weaker decoder: fewer or narrower layers, which must ask the code"]
+    assert mended["remedies"] == ["a weaker decoder: fewer or narrower layers, which depend more on the code"]
 
 
 # --- Bits per dimension ---

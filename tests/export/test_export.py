@@ -295,6 +295,6 @@ def test_a_graph_that_is_not_the_model_is_refused(tmp_path):
             return super().encode(x, condition) + np.float32(0.01)
 
     model = stirred(Other(image_shape=(4, 4, 1), latent_dim=2, encoder=DENSE, decoder=DENSE))
-    with pytest.raises(ExportError, match=r"must give what the model does.*encoder, whose 'mean' .* by 0\.01"):
+    with pytest.raises(ExportError, match=r"must compute the same as the model.*'mean' of the encoder .* by 0\.01"):
         export(model, tmp_path / "out", "onnx")
     assert not list(tmp_path.iterdir())

@@ -183,6 +183,8 @@ def test_a_format_that_nothing_here_can_prove_is_refused(small, tmp_path, monkey
 
     there = registry._is_there
     monkeypatch.setattr(registry, "_is_there", lambda module: module != "ai_edge_litert" and there(module))
-    with pytest.raises(UnavailableError, match=r"only if a runtime here can prove it.*pip install ai-edge-litert"):
+    with pytest.raises(
+        UnavailableError, match=r"only if an installed runtime can check it.*pip install ai-edge-litert"
+    ):
         export(small, tmp_path / "out", ("onnx", "litert"))
     assert not list(tmp_path.iterdir())

@@ -82,7 +82,7 @@ def test_configuration_and_precision():
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(UserError, match=r"kernel_size is odd: .* Given: 4\."):
+    with pytest.raises(UserError, match=r"kernel_size must be odd, .* Given: 4\."):
         network(kernel_size=4)
     with pytest.raises(UserError, match=r"blocks must be a whole number, 1 or more\. Given: 0"):
         network(blocks=0)

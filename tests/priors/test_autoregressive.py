@@ -162,7 +162,7 @@ class TestUse:
             AutoregressivePrior(**SMALL).fit(vq(), binary(20))
         with pytest.raises(UserError, match="codes must lie from 0 to 2"):
             AutoregressivePrior(**SMALL).fit_codes(random_codes(classes=4), 3)
-        with pytest.raises(UserError, match=r"kernel_size is odd"):
+        with pytest.raises(UserError, match=r"kernel_size must be odd"):
             AutoregressivePrior(kernel_size=4)
         with pytest.raises(UserError, match="codes must be whole numbers of shape"):
             prior.log_prob(np.zeros((2, 4), "int32"))

@@ -90,7 +90,7 @@ def test_verify_fails_when_a_number_is_changed(own_run):
 def test_verify_fails_when_a_number_is_measured_no_more(own_run):
     """But for log p(x), where it is left out on purpose."""
     toy_runs.edit_results(own_run, lambda results: results["metrics"].update(gone=results["metrics"]["kl"]))
-    with pytest.raises(CorruptFileError, match=r"^toy has numbers on its card that are measured no more: gone\. "):
+    with pytest.raises(CorruptFileError, match=r"^toy has numbers on its card that are no longer measured: gone\. "):
         zoo.verify(own_run, log_prob=False)
 
 

@@ -1,4 +1,4 @@
-"""The formats of a bundle, one a file: each writes some of the graphs into a folder and says which files it wrote.
+"""The formats of a bundle, one module each: a writer writes graphs into a folder and returns the files.
 
 A writer takes the export's `Work` and the folder; it returns its entry of `bundle.json`: `files`, a file (or folder)
 for each graph by name, `precision` where it is not float32, and what else a reader should know.

@@ -1,4 +1,4 @@
-"""What a converter says when it fails, as one error that names the ops and a remedy."""
+"""A converter's failure as one error that names the ops and a remedy."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from keras_vae.export.remedies import ops_in, remedy
 def converting(what: str) -> Iterator[None]:
     """Turn whatever a converter raises into an ExportError about `what`.
 
-    Errors of the file system pass, and so do errors that already say what to do.
+    Errors of the file system pass, and so do errors that have a remedy already.
     """
     try:
         yield

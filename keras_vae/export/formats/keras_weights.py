@@ -18,7 +18,7 @@ def write(work: Work, folder: Path) -> FormatEntry:
     """Write `keras/config.json` and `keras/model.weights.h5`; and `keras/prior.npz`, where there is a fitted prior.
 
     Raises:
-      ExportError: the class is not registered, or a network was given as a layer, which data cannot name.
+      ExportError: the class is not registered, or a network is a layer, which data cannot describe.
     """
     model = work.model
     name = next((name for name, kind in MODELS.items() if kind is type(model)), None)
@@ -37,7 +37,7 @@ def write(work: Work, folder: Path) -> FormatEntry:
     (folder / FOLDER).mkdir()
     text = json.dumps({"class": name, "config": config}, indent=2, sort_keys=True)
     (folder / FOLDER / CONFIG).write_text(text + "\n", encoding="utf-8")
-    # A new model from the text that was written: what a reader will build, and free of the optimizer's state.
+    # A new model from the written text, as a reader will build it, without the optimizer's state.
     single = MODELS[name].from_config(json.loads(text)["config"])
     single.set_weights(model.get_weights())
     require_room(folder / FOLDER / WEIGHTS, sum(array.nbytes + _OVERHEAD for array in single.get_weights()))

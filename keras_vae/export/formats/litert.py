@@ -15,7 +15,7 @@ def write(work: Work, folder: Path) -> FormatEntry:
     """Write `encoder.tflite` and `decoder.tflite`, each with one signature, `encode` or `decode`.
 
     Raises:
-      ExportError: an operation that LiteRT has not built in. The wheel cannot run TensorFlow's own ("Flex").
+      ExportError: an operation that is not built into LiteRT. The wheel cannot run TensorFlow's ("Flex").
     """
     files = {}
     for traced in work.files:

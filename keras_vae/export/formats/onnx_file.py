@@ -37,14 +37,14 @@ def write_each(
     make: Callable[[TracedGraph, Work], onnx.ModelProto],
     graphs: Sequence[TracedGraph],
 ) -> FormatEntry:
-    """Write the `ModelProto` that `make` gives for each graph, check the file, and return the format's entry.
+    """Write the `ModelProto` that `make` returns for each graph, check the file, and return the format's entry.
 
     Args:
       work: the export.
       folder: to write to.
-      name: of a file, with `{}` for the graph's.
+      name: of a file, with `{}` for the name of the graph.
       make: from a graph and the export to a `ModelProto`.
-      graphs: which.
+      graphs: to write.
     """
     files = {}
     for traced in graphs:
@@ -56,7 +56,7 @@ def write_each(
 
 
 def convert(traced: TracedGraph, work: Work) -> onnx.ModelProto:
-    """The `onnx.ModelProto` of one graph, with canonical names."""
+    """Return the `onnx.ModelProto` of one graph, with canonical names."""
     if traced.name not in work.protos:
         work.protos[traced.name] = _converted(traced, work)
     return work.protos[traced.name]
@@ -68,7 +68,7 @@ def _converted(traced: TracedGraph, work: Work) -> onnx.ModelProto:
     logger = logging.getLogger("tf2onnx")
     level = logger.level
     try:
-        # tf2onnx logs the operations it cannot convert and carries on; they are looked for below instead.
+        # tf2onnx logs operations that it cannot convert, and continues; `refuse_foreign` finds them below.
         logger.setLevel(logging.CRITICAL)
         with converting(f"Converting the {traced.name} to ONNX"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -92,8 +92,8 @@ def _converted(traced: TracedGraph, work: Work) -> onnx.ModelProto:
 def refuse_foreign(proto: onnx.ModelProto, name: str) -> None:
     """Raise ExportError if a node is no standard ONNX operation or is random, or weights are kept in another file."""
     nodes = list(nodes_in(proto.graph.node))
-    known = {schema.name for schema in onnx.defs.get_all_schemas() if schema.domain in DOMAINS}
-    foreign = sorted({node.op_type for node in nodes if node.domain not in DOMAINS or node.op_type not in known})
+    standard = {schema.name for schema in onnx.defs.get_all_schemas() if schema.domain in DOMAINS}
+    foreign = sorted({node.op_type for node in nodes if node.domain not in DOMAINS or node.op_type not in standard})
     if foreign:
         raise ExportError(
             f"Every operation of an exported graph must exist in ONNX. Given: the {name}, with {', '.join(foreign)}. "
@@ -107,7 +107,7 @@ def refuse_foreign(proto: onnx.ModelProto, name: str) -> None:
 
 
 def _make_fit_for_numpy_2() -> None:
-    # Keras carries the changes that tf2onnx 1.17 needs for numpy 2; a Keras without them has no need of them.
+    # Keras patches tf2onnx 1.17 for numpy 2; versions of Keras without the patch do not need it.
     try:
         from keras.src.export.tf2onnx_lib import patch_tf2onnx
     except ImportError:

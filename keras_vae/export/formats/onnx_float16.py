@@ -31,25 +31,25 @@ def write(work: Work, folder: Path) -> FormatEntry:
 
 
 def halved(traced: TracedGraph, work: Work) -> onnx.ModelProto:
-    """The graph's `ModelProto` with float16 inside, and its float32 inputs and outputs."""
+    """Return the graph's `ModelProto` in float16, with float32 inputs and outputs."""
     from onnxruntime.transformers.float16 import convert_float_to_float16
     from onnxruntime.transformers.onnx_model import OnnxModel
 
     original = onnx_file.convert(traced, work)
     _require_range(original, traced.name)
     with converting(f"Converting the {traced.name} to float16"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # weights nearer to 0 than float16's smallest become that or 0
+        warnings.simplefilter("ignore")  # weights below float16's smallest number become that or 0
         proto: onnx.ModelProto = type(original)()
         proto.CopyFrom(original)  # the converter works in place
         proto = convert_float_to_float16(proto, keep_io_types=True)
-        OnnxModel.graph_topological_sort(proto.graph, is_deterministic=True)  # it adds its casts at the end
+        OnnxModel.graph_topological_sort(proto.graph, is_deterministic=True)  # the converter appends its casts
     onnx_file.refuse_foreign(proto, traced.name)
     canonicalise(proto, traced.name, traced.batch)
     return proto
 
 
 def _require_range(proto: onnx.ModelProto, name: str) -> None:
-    """Raise ExportError if a number of the graph is beyond float16: the converter would write the largest instead."""
+    """Raise ExportError if a number of the graph is beyond float16: the converter would clip it."""
     nodes = list(nodes_in(proto.graph.node))
     constants = [attribute.t for node in nodes for attribute in node.attribute if attribute.HasField("t")]
     inner = [tensor for node in nodes for body in bodies_of(node) for tensor in body.initializer]
@@ -57,6 +57,6 @@ def _require_range(proto: onnx.ModelProto, name: str) -> None:
         array = numpy_helper.to_array(tensor)
         if array.dtype == np.float32 and (beyond := np.abs(array[np.isfinite(array)]).max(initial=0.0)) > LARGEST:
             raise ExportError(
-                f"float16 holds numbers up to {LARGEST:.0f}. Given: the {name}, with one of {beyond:.6g} in "
-                f"{tensor.name or 'a constant'}. Leave onnx_fp16 out, or write that part with smaller numbers."
+                f"float16 holds numbers up to {LARGEST:.0f}. Given: the {name}, with {beyond:.6g} in "
+                f"{tensor.name or 'a constant'}. Leave onnx_fp16 out, or rescale that part."
             )

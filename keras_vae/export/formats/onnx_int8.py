@@ -32,18 +32,18 @@ def write(work: Work, folder: Path) -> FormatEntry:
 
 
 def quantised(traced: TracedGraph, work: Work) -> onnx.ModelProto:
-    """The graph's `ModelProto`, its ranges those that the graph has on the export's calibration inputs.
+    """Return the graph's `ModelProto`, quantised with the ranges of the export's calibration inputs.
 
-    Weights are signed, one scale a channel, and use 7 of their 8 bits: processors that have AVX2 but no VNNI add pairs
-    of products in 16 bits, which 8 bits overflow. What a product gives is not quantised, and nor are sums and
-    activations: on the zoo's dense β-VAE that lost a third of the nats that quantising everything did.
+    Weights are signed, with one scale per channel, and use 7 of their 8 bits: processors with AVX2 but without VNNI add
+    pairs of products in 16 bits, where 8 bits overflow. Outputs of products, sums and activations are not quantised: on
+    the zoo's dense β-VAE this lost a third of the nats that quantising everything did.
     """
     from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
     source = onnx.ModelProto()
     source.CopyFrom(onnx_file.convert(traced, work))  # the quantiser works in place
     for node in source.graph.node:
-        # The quantiser asks ONNX for the types of tensors, which does not know what this one makes.
+        # The quantiser asks ONNX for the types of tensors, which cannot infer the output of this one.
         if node.op_type == "GroupNormalization":
             value = onnx.helper.make_tensor_value_info(node.output[0], onnx.TensorProto.FLOAT, None)
             source.graph.value_info.append(value)
@@ -75,7 +75,7 @@ def quantised(traced: TracedGraph, work: Work) -> onnx.ModelProto:
 
 
 def _reader(inputs: Mapping[str, np.ndarray], batch: int) -> Any:
-    """What the quantiser takes its examples from: whole batches."""
+    """Return a `CalibrationDataReader` of whole batches."""
     from onnxruntime.quantization import CalibrationDataReader
 
     class Reader(CalibrationDataReader):

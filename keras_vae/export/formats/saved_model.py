@@ -19,7 +19,7 @@ def write(work: Work, folder: Path) -> FormatEntry:
 
 
 class _Variables(tf.Module):
-    """What the functions refer to, so that TensorFlow saves it with them."""
+    """The variables that the functions refer to, so that TensorFlow saves them."""
 
     def __init__(self, work: Work) -> None:
         super().__init__()
@@ -28,9 +28,11 @@ class _Variables(tf.Module):
 
 
 def save(graphs: Sequence[TracedGraph], work: Work, folder: Path) -> None:
-    """One SavedModel of these graphs and the variables of model and prior, and nothing else of them."""
+    """Write a SavedModel of these graphs and the variables of model and prior only."""
     module = _Variables(work)
     try:
-        tf.saved_model.save(module, str(folder), signatures={each.graph.signature: each.concrete for each in graphs})
+        tf.saved_model.save(
+            module, str(folder), signatures={traced.graph.signature: traced.concrete for traced in graphs}
+        )
     except tf.errors.OpError as error:  # a full disk: "...tempstate42; File too large [Op:SaveV2]"
         raise OSError(error.message.rsplit(";", 1)[-1].partition("[Op")[0].strip()) from error

@@ -1,6 +1,6 @@
-"""The same ONNX graph with fewer nodes: what tf2onnx leaves behind is folded, merged or dropped.
+"""Simplification of ONNX graphs: nodes that tf2onnx leaves behind are folded, merged or dropped.
 
-Only what holds for every input is rewritten. Export compares the outputs with Keras's afterwards, as of any file.
+Rewrites are exact for every input. Export compares the outputs with Keras's afterwards, as for any file.
 """
 
 import numpy as np
@@ -14,15 +14,15 @@ def slim(proto: onnx.ModelProto) -> None:
     """Rewrite a `ModelProto` in place: constant shapes, normalisations as operators, no identities.
 
     A layer normalisation becomes the operator from opset 17 on, a group normalisation from opset 21 on, and five nodes
-    before. Nodes and weights that nothing reads any more go. Runtimes merge reshapes and transposes by themselves:
-    benchmarks/slimming.py measured that there was nothing to gain.
+    before. Unused nodes and weights are dropped. Runtimes merge reshapes and transposes themselves:
+    benchmarks/slimming.py measured no gain.
     """
     graph = OnnxGraph(proto)
     for node in list(graph.nodes):
         if node.op_type == "Reshape":
             _constant_shape(graph, node)
     graph.write()
-    graph = OnnxGraph(proto)  # which now knows more shapes
+    graph = OnnxGraph(proto)  # with more shapes inferred
     for node in list(graph.nodes):
         if node.op_type == "Reshape":
             group_normalisation(graph, node)
@@ -34,15 +34,15 @@ def slim(proto: onnx.ModelProto) -> None:
 
 
 def _constant_shape(graph: OnnxGraph, node: onnx.NodeProto) -> None:
-    """A shape of one size that is read off at run time and constants: -1 and those constants."""
+    """Make a Reshape's shape constant, with -1 in place of its only dynamic size."""
     cast = graph.maker(node.input[1], "Cast")
     joined = graph.maker(cast.input[0] if cast is not None else node.input[1], "Concat")
     if joined is None:
         return
     parts = [graph.array(name) for name in joined.input]
     open_parts = [name for name, part in zip(joined.input, parts, strict=True) if part is None]
-    known = [part.ravel() for part in parts if part is not None]
-    if len(open_parts) != 1 or graph.sizes.get(open_parts[0]) != (1,) or any((part <= 0).any() for part in known):
+    constants = [part.ravel() for part in parts if part is not None]
+    if len(open_parts) != 1 or graph.sizes.get(open_parts[0]) != (1,) or any((part <= 0).any() for part in constants):
         return
     shape = np.concatenate([np.array([-1]) if part is None else part.ravel() for part in parts]).astype("int64")
     node.input[1] = graph.add(f"{node.output[0]}/shape", shape)

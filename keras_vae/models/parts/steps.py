@@ -1,4 +1,4 @@
-"""Graphs of what writes one integer after another: a step, so that a search, or a draw, can run outside of Python."""
+"""Graphs of autoregressive networks, one step each, so that a search or a draw can run outside of Python."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -15,12 +15,14 @@ if TYPE_CHECKING:
 
 
 def step_graphs(model: "SequenceVAE") -> list[Graph]:
-    """`decoder_start`: z -> the first `state`. `decoder_step`: token, state, z -> the next `logits` and `next_state`.
+    """Return the graphs of a decoder of tokens, `decoder_start` and `decoder_step`.
 
-    The token before the first is 0. Outputs are not named as inputs are: tf2onnx cannot tell them apart.
+    `decoder_start`: z -> the first `state`. `decoder_step`: token, state, z -> the next `logits` and `next_state`.
+
+    The token before the first is 0. No output has the name of an input: tf2onnx cannot tell them apart.
 
     Args:
-      model: whose decoder has `initial_state` and `step`, as `networks.GRUDecoder`.
+      model: its decoder has `initial_state` and `step`, as `networks.GRUDecoder`.
     """
     codes = model.latent_spec()
     units = model.decoder.initial_state(ops.zeros((1, model.latent_dim), model.float_dtype)).shape[-1]
@@ -40,12 +42,13 @@ def step_graphs(model: "SequenceVAE") -> list[Graph]:
 
 
 def raster_graphs(network: "PixelCNN", shape: Sequence[int], grid: tuple[int, int]) -> list[Graph]:
-    """A PixelCNN over codes: `prior_row` and `prior_step`, called once a row and once a place, and `prior_sampler`.
+    """Return the graphs of a PixelCNN over codes: `prior_row`, `prior_step` and `prior_sampler`.
 
-    `prior_row`: the row above, and the state of rows -> `above`, the input of each place of the row, and `next_rows`.
-    `prior_step`: the integer to the left, a place of `above`, and the state of the row -> `logits` and `next_left`.
-    States are zeros at first; `entries` stands for the integers before the first of a row, and above the first row.
-    `prior_sampler`: noise -> `codes`, a draw, if the noise is Gumbel(0, 1): at each place the largest logit + noise.
+    `prior_row`, called once a row: the row above, and the state of rows -> `above`, an input for each position of the
+    row, and `next_rows`. `prior_step`, called once a position: the integer to the left, a position of `above`, and the
+    state of the row -> `logits` and `next_left`. States start as zeros; `entries` stands for the integers to the left
+    of a row, and above the first. `prior_sampler`: noise -> `codes`, a draw if the noise is Gumbel(0, 1): the argmax of
+    logits + noise at each position.
 
     Args:
       network: a `PixelCNN`.
@@ -64,13 +67,13 @@ def raster_graphs(network: "PixelCNN", shape: Sequence[int], grid: tuple[int, in
         return {"logits": logits, "next_left": left}
 
     def sample(noise: Tensor) -> dict[str, Tensor]:
-        places = ops.reshape(noise, (-1, height * width, count))
+        by_position = ops.reshape(noise, (-1, height * width, count))
 
-        def choose(logits: Tensor, place: Tensor) -> Any:
+        def choose(logits: Tensor, position: Tensor) -> Any:
             # Axis 1, not -1: in a loop tf2onnx does not always know the rank, and writes one or the other.
-            return backend.argmax(logits + ops.take(places, place, axis=1), axis=1)
+            return backend.argmax(logits + ops.take(by_position, position, axis=1), axis=1)
 
-        codes = raster.draw(network, ops.shape(places)[0], height, width, choose)
+        codes = raster.draw(network, ops.shape(by_position)[0], height, width, choose)
         return {"codes": ops.reshape(codes, (-1, *shape))}
 
     row_inputs = {"last_row": Spec((width,), "int32", "index", count + 1), "rows": Spec(rows, "float32", "noise")}
