@@ -19,7 +19,7 @@ def drawn(seed: int, count: int) -> list[tuple[str, str, str]]:
     lines = []
     for path in sorted(ROOT.rglob("*.py")):
         parts = path.relative_to(ROOT).parts
-        room = parts[0] + "/" if len(parts) > 1 else parts[0]
+        room = f"{parts[0]}/" if len(parts) > 1 else path.name
         text = path.read_text(encoding="utf-8").splitlines()
         for owner, node in _functions(ast.parse("\n".join(text)), ""):
             purpose = (ast.get_docstring(node) or "").split("\n")[0]

@@ -13,7 +13,6 @@ from keras_vae.files import require_room as require_bytes
 if TYPE_CHECKING:
     import keras
 
-    from keras_vae.core import VAE
 
 _OVERHEAD = 4096  # bytes that HDF5 needs for each array and its groups, at most
 _OPTIMIZERS = ("optimizer", "extra_optimizers")
@@ -37,7 +36,7 @@ def write_float16(model: "keras.Model", path: str | Path) -> None:
         full.unlink()
 
 
-def require_room(path: Path, model: "VAE", files: int = 1) -> None:
+def require_room(path: Path, model: "keras.Model", files: int = 1) -> None:
     """Raise OSError unless there is room for the weights and optimizers of `model`; on a full disk HDF5 crashes.
 
     Args:

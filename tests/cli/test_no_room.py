@@ -17,7 +17,8 @@ from keras_vae import files, plots, zoo
 from keras_vae.cli import main
 from keras_vae.zoo import checkpoints, pictures, results, weights
 
-results.results_of = lambda *_, **__: json.load(open("run/results.json"))  # not what this is about, and seconds each time
+# Not what this is about, and seconds each time.
+results.results_of = lambda *_, **__: json.load(open("run/results.json"))
 
 def limit(size):
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
