@@ -1,7 +1,7 @@
 """Weights on disk: float16, without optimizers, in a `.weights.h5` that `load_weights` reads."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
@@ -12,8 +12,6 @@ from keras_vae.files import require_room as require_bytes
 
 if TYPE_CHECKING:
     import keras
-
-    from keras_vae.core import VAE
 
 _OVERHEAD = 4096  # bytes that HDF5 needs for each array and its groups, at most
 _OPTIMIZERS = ("optimizer", "extra_optimizers")
@@ -37,16 +35,16 @@ def write_float16(model: "keras.Model", path: str | Path) -> None:
         full.unlink()
 
 
-def require_room(path: Path, model: "VAE", files: int = 1) -> None:
+def require_room(path: Path, model: "keras.Model", files: int = 1) -> None:
     """Raise OSError unless there is room for the weights and optimizers of `model`; on a full disk HDF5 crashes.
 
     Args:
       path: the file that Keras will write.
-      model: a model of this library.
+      model: a model of this library, or another Keras model.
       files: the number of such files that exist at the same time.
     """
-    # There are none before compile.
-    optimizers = model.optimizers if hasattr(model, "optimizers") else [getattr(model, "optimizer", None)]
+    # A VAE has one for each player; other Keras models, one, and none before compile.
+    optimizers: list[Any] = getattr(model, "optimizers", [getattr(model, "optimizer", None)])
     variables = [
         *model.variables,
         *(variable for optimizer in optimizers if optimizer for variable in optimizer.variables),
