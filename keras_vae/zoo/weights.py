@@ -1,7 +1,7 @@
 """Weights on disk: float16, without optimizers, in a `.weights.h5` that `load_weights` reads."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import numpy as np
@@ -12,7 +12,6 @@ from keras_vae.files import require_room as require_bytes
 
 if TYPE_CHECKING:
     import keras
-
 
 _OVERHEAD = 4096  # bytes that HDF5 needs for each array and its groups, at most
 _OPTIMIZERS = ("optimizer", "extra_optimizers")
@@ -41,11 +40,11 @@ def require_room(path: Path, model: "keras.Model", files: int = 1) -> None:
 
     Args:
       path: the file that Keras will write.
-      model: a model of this library.
+      model: a model of this library, or another Keras model.
       files: the number of such files that exist at the same time.
     """
-    # There are none before compile.
-    optimizers = model.optimizers if hasattr(model, "optimizers") else [getattr(model, "optimizer", None)]
+    # A VAE has one for each player; other Keras models, one, and none before compile.
+    optimizers: list[Any] = getattr(model, "optimizers", [getattr(model, "optimizer", None)])
     variables = [
         *model.variables,
         *(variable for optimizer in optimizers if optimizer for variable in optimizer.variables),

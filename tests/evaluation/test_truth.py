@@ -228,7 +228,7 @@ def test_bits_per_dim_of_a_gaussian_is_its_density_of_dequantised_levels():
 
 def test_bits_per_dim_refuses_what_has_none():
     grey = np.full((2, 4, 4, 1), 51 / 255)
-    with pytest.raises(UserError, match=r"8-bit images, under a density or a probability of 256 levels. Given: a Bern"):
+    with pytest.raises(UserError, match=r"need a density, or a probability of 256 grey levels. Given: a Bern"):
         bits_per_dim(toy(), grey)
     with pytest.raises(UserError, match=r"Given: pixels between two levels"):
         bits_per_dim(toy(likelihood="gaussian"), grey + 0.001)
