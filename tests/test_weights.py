@@ -57,7 +57,7 @@ def test_every_model_comes_back_bit_for_bit_in_its_second_instance(name, tmp_pat
     model, path = stirred(make(name)), tmp_path / "model.safetensors"
     weights.save(path, weights.numpy_arrays(weights.named_variables(model)), {"of": name})
     other = make(name, seed=4)
-    arrays, metadata = weights.read(path)
+    arrays, metadata = weights.read(path, 10**7)
     weights.assign(weights.named_variables(other), arrays, path)
     assert toys.same(toys.weights(model), toys.weights(other)) and metadata == {"of": name}
 
@@ -70,7 +70,7 @@ def test_every_model_is_read_by_another_process(name, tmp_path):
     script = (
         "from keras_vae import weights; from tests.conformance.cases import make; import numpy as np\n"
         f"model = make({name!r}, seed=9)\n"
-        f"arrays, _ = weights.read({str(path)!r})\n"
+        f"arrays, _ = weights.read({str(path)!r}, 10**7)\n"
         f"weights.assign(weights.named_variables(model), arrays, 'x')\n"
         "print(repr(float(sum(np.abs(np.asarray(w, 'float64')).sum() for w in model.weights))))"
     )
@@ -148,7 +148,7 @@ MUTATIONS = {
 def test_files_that_are_refused(file, mutation):
     MUTATIONS[mutation](file)
     with pytest.raises(CorruptFileError, match=r"model\.safetensors does not hold weights: ."):
-        weights.read(file)
+        weights.read(file, 10**6)
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_files_that_are_refused(file, mutation):
     ],
 )
 def test_weights_of_another_model_are_refused_and_none_is_assigned(file, change, message):
-    arrays, _ = weights.read(file)
+    arrays, _ = weights.read(file, 10**6)
     change(arrays)
     model = toy(seed=9)
     before = toys.weights(model)
