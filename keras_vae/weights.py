@@ -273,6 +273,8 @@ def _check_size(path: str | Path, limit: int | None) -> None:
     with open(path, "rb") as file:
         header = int.from_bytes(file.read(8), "little")
         total = file.seek(0, os.SEEK_END) - 8 - header
+    if total < 0:
+        raise OSError("it is no safetensors, or cut off")
     if header > _LONGEST_HEADER:
         raise OSError(f"its header has {header:,} bytes, and may have {_LONGEST_HEADER:,}")
     if limit is not None and total > limit:

@@ -96,6 +96,9 @@ def _progress(stored: Any) -> Progress:
     Raises:
       TypeError, ValueError: it was not.
     """
+    missing = [field.name for field in dataclasses.fields(Progress) if field.name not in stored]
+    if missing:
+        raise ValueError(f"it has no {', '.join(missing)}")
     progress = Progress(**stored)
     if type(progress.epochs) is not int or progress.epochs < 0 or not math.isfinite(progress.seconds):
         raise ValueError(f"it holds {progress.epochs!r} epochs and {progress.seconds!r} seconds")

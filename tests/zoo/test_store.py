@@ -202,7 +202,7 @@ def test_weights_of_the_right_hash_that_are_no_weights(own_run, what):
         recipe = toy_runs.recipe_text({"model.latent_dim": 2})
         (own_run / "recipe.toml").write_text(recipe)
     toy_runs.edit_results(own_run, lambda results: results["weights"].update(sha256=sha256(path)))
-    with pytest.raises(CorruptFileError, match=r"weights\.h5 does not hold the weights of its recipe: .*To rep"):
+    with pytest.raises(CorruptFileError, match=r"model\.safetensors does not hold .*weights.*: .*To rep"):
         zoo.load(own_run)
 
 

@@ -112,7 +112,7 @@ def test_what_is_measured_is_what_is_stored(run):
     """The float16 weights of the file, not the float32 ones that training ended with."""
     stored = toy_runs.arrays_in(run / "model.safetensors")
     ended = toy_runs.arrays_in(run / "checkpoint.safetensors")
-    name = "decoder/stack/layers/1/kernel"
+    name = "decoder/stack/layers/2/kernel"
     assert stored[name].dtype == "float16" and ended[f"model/{name}"].dtype == "float32"
     np.testing.assert_array_equal(stored[name], ended[f"model/{name}"].astype("float16"))
     np.testing.assert_array_equal(
