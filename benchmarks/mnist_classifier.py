@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_vae import data
+from keras_vae import data, weights
 from keras_vae.evaluation.mnist_classifier import (
     BATCH,
     EPOCHS,
@@ -26,7 +26,6 @@ from keras_vae.evaluation.mnist_classifier import (
     load,
 )
 from keras_vae.files import sha256, write_json
-from keras_vae.zoo.weights import write_float16
 
 
 def train() -> dict[str, Any]:
@@ -42,7 +41,7 @@ def train() -> dict[str, Any]:
     model.fit(order.map(lambda batch: (batch["x"], batch["y"])), epochs=EPOCHS, verbose=2, shuffle=False)
     seconds = time.perf_counter() - start
     FOLDER.mkdir(exist_ok=True)
-    write_float16(model, WEIGHTS)
+    weights.save(WEIGHTS, weights.numpy_arrays(weights.named_variables(model), half=True))
     results: dict[str, Any] = {
         "weights": {"file": WEIGHTS.name, "sha256": sha256(WEIGHTS), "bytes": WEIGHTS.stat().st_size,
                     "parameters": model.count_params()},

@@ -4,8 +4,11 @@ A path is made of the names of attributes, of places in lists and of keys in map
 not on what was built before in the process, as `variable.path` of Keras does.
 """
 
+import contextlib
 import heapq
 import json
+import math
+import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -14,15 +17,53 @@ from typing import Any
 import h5py
 import keras
 import numpy as np
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from keras_vae.errors import CorruptFileError, UserError
 from keras_vae.files import atomic, require_room
 
-SUFFIX = ".safetensors"
+SUFFIX, HDF5_SUFFIX = ".safetensors", ".weights.h5"
+REMEDY = "Use an intact copy of it, or save the weights again."
 _METADATA = "keras_vae"  # the key of the header under which the caller's metadata stand, as JSON
 _HEADER = 256  # bytes for each array's entry in the header, at most
+_LONGEST_HEADER = 2**26  # bytes; metadata are the history of a training at most
+_HDF5_OVERHEAD = 4096  # bytes that HDF5 needs for each array and its groups, at most
+_HDF5_TIMES = 8  # the size of a model; Keras stores its optimizers in the same file, with up to five slots a weight
+
+
+def load(model: keras.Model, path: str | Path, remedy: str = REMEDY) -> None:
+    """Assign the weights in a file to a model of the same architecture; all of them, or none.
+
+    Args:
+      model: of any class.
+      path: of a `.safetensors`, or of a `.weights.h5` that Keras wrote.
+      remedy: the last sentences of a message about the file.
+
+    Raises:
+      UserError: another ending.
+      CorruptFileError: no such file, one that is damaged, or one of another model.
+    """
+    if suffix(path) == HDF5_SUFFIX:
+        load_hdf5(model, path, remedy)
+        return
+    variables = named_variables(model)
+    assign(variables, read(path, size(variables), remedy)[0], path, remedy)
+
+
+def suffix(path: str | Path) -> str:
+    """The ending of a weights file: `.safetensors` or `.weights.h5`.
+
+    Raises:
+      UserError: another one.
+    """
+    for ending in (SUFFIX, HDF5_SUFFIX):
+        if Path(path).name.endswith(ending):
+            return ending
+    raise UserError(
+        f"The name of a weights file ends in {SUFFIX}, or in {HDF5_SUFFIX} for Keras's own format. Given: {path}. "
+        f"Name it {Path(path).name.split('.')[0] or 'model'}{SUFFIX}."
+    )
 
 
 def named_variables(layer: keras.Layer) -> dict[str, Any]:
@@ -48,54 +89,72 @@ def named_variables(layer: keras.Layer) -> dict[str, Any]:
     return named
 
 
-def save(
-    path: str | Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any] | None = None, room: int = 0
-) -> None:
+def size(variables: Mapping[str, Any]) -> int:
+    """The bytes that arrays for variables take in memory, at most."""
+    return sum(
+        math.prod(variable.shape) * max(4, np.dtype(_numpy_dtype(variable)).itemsize) for variable in variables.values()
+    )
+
+
+def save(path: str | Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any] | None = None) -> None:
     """Write named arrays, and metadata as JSON, into one file; `path` holds the old contents or all of the new ones.
 
     Args:
       path: of the file.
       arrays: by name.
       metadata: what JSON can hold.
-      room: bytes that must be free beside those of the file.
 
     Raises:
-      OSError: no room for the file.
+      UserError: no room for the file.
     """
     plain = {name: np.asarray(array, order="C") for name, array in arrays.items()}
     text = json.dumps(dict(metadata or {}))
-    size = sum(array.nbytes + _HEADER + len(name) for name, array in plain.items()) + len(text)
+    total = sum(array.nbytes + _HEADER + len(name) for name, array in plain.items()) + len(text)
     with atomic(path) as temporary:
-        require_room(temporary, size + room)
+        require_room(temporary, total)
         save_file(plain, temporary, {_METADATA: text})
 
 
-def read(path: str | Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def read(path: str | Path, limit: int, remedy: str = REMEDY) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The named arrays and the metadata of a file that `save` wrote. Nothing of it is executed.
+
+    Args:
+      path: of the file.
+      limit: bytes that its arrays may have, the `size` of the variables that they are for; more is not read.
+      remedy: the last sentences of a message about the file.
+
+    Raises:
+      CorruptFileError: no such file, one that is not safetensors of this library, or one of more bytes.
+    """
+    with _corrupt(path, remedy):
+        _check_size(path, limit)
+        with safe_open(path, framework="np") as file:
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+            return arrays, _metadata(file)
+
+
+def read_metadata(path: str | Path, remedy: str = REMEDY) -> dict[str, Any]:
+    """The metadata of a file that `save` wrote, without reading its arrays.
 
     Raises:
       CorruptFileError: no such file, or one that is not safetensors of this library.
     """
-    try:
-        if not Path(path).is_file():
-            raise OSError("there is no such file")
+    with _corrupt(path, remedy):
+        _check_size(path, None)
         with safe_open(path, framework="np") as file:
-            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-            metadata = json.loads((file.metadata() or {}).get(_METADATA, "{}"))
-    except (SafetensorError, OSError, ValueError, TypeError, KeyError, RecursionError, MemoryError) as error:
-        raise CorruptFileError(f"{path} does not hold weights: {_first_line(error)}.") from error
-    if not isinstance(metadata, dict):
-        raise CorruptFileError(f"{path} does not hold weights: its metadata are no mapping.")
-    return arrays, metadata
+            return _metadata(file)
 
 
-def assign(variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray], path: str | Path) -> None:
+def assign(
+    variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray], path: str | Path, remedy: str = REMEDY
+) -> None:
     """Assign arrays to variables of the same names and shapes; all of them, or none.
 
     Args:
       variables: by attribute path.
-      arrays: by the same paths, of any float type for a float variable.
+      arrays: by the same paths; of float16 or float32 for a float variable, or of its own type.
       path: of the file they are from, for messages.
+      remedy: the last sentences of a message about the file.
 
     Raises:
       CorruptFileError: names that are missing or left over, or an array of another shape or kind.
@@ -104,21 +163,23 @@ def assign(variables: Mapping[str, Any], arrays: Mapping[str, np.ndarray], path:
     if missing or extra:
         names = [f"{name} is missing" for name in missing[:1]] + [f"{name} is not the model's" for name in extra[:1]]
         counts = f"{len(missing)} missing, {len(extra)} left over"
-        raise CorruptFileError(f"{path} does not hold the weights of this model: {' and '.join(names)} ({counts}).")
+        raise CorruptFileError(
+            f"{path} does not hold the weights of this model: {' and '.join(names)} ({counts}). {remedy}"
+        )
     for name, variable in variables.items():
-        array = arrays[name]
-        floats = [np.issubdtype(np.dtype(kind), np.floating) for kind in (array.dtype, _numpy_dtype(variable))]
-        if array.shape != tuple(variable.shape) or floats[0] != floats[1]:
+        array, dtype = arrays[name], np.dtype(_numpy_dtype(variable))
+        dtypes = {dtype, np.dtype("float16"), np.dtype("float32")} if np.issubdtype(dtype, np.floating) else {dtype}
+        if array.shape != tuple(variable.shape) or array.dtype not in dtypes:
             raise CorruptFileError(
                 f"{path} does not hold the weights of this model: {name} is {array.dtype} of shape {array.shape}, not "
-                f"{variable.dtype} of {tuple(variable.shape)}."
+                f"{variable.dtype} of {tuple(variable.shape)}. {remedy}"
             )
     for name, variable in variables.items():
         variable.assign(arrays[name])
 
 
 def numpy_arrays(variables: Mapping[str, Any], half: bool = False) -> dict[str, np.ndarray]:
-    """The values of variables, by the same names; with `half`, float32 as float16.
+    """The values of variables, by the same names, bfloat16 as float32; with `half`, float32 as float16.
 
     Counters keep their type, and so do the statistics of normalisation layers: a running variance can be smaller than
     float16 can tell from zero.
@@ -126,12 +187,15 @@ def numpy_arrays(variables: Mapping[str, Any], half: bool = False) -> dict[str, 
     Raises:
       UserError: a weight that float16 cannot hold.
     """
-    arrays = {name: np.asarray(keras.ops.convert_to_numpy(variable)) for name, variable in variables.items()}
+    arrays = {
+        name: np.asarray(keras.ops.convert_to_numpy(variable), _numpy_dtype(variable))
+        for name, variable in variables.items()
+    }
     if not half:
         return arrays
     largest = float(np.finfo(np.float16).max)
     for name, variable in variables.items():
-        if arrays[name].dtype == np.float32 and not re.search(r"normali[sz]ation", variable.path):
+        if arrays[name].dtype == np.float32 and not re.search(r"normali[sz]ation|/moving_", variable.path):
             peak = float(np.abs(arrays[name]).max(initial=0.0))
             if not peak <= largest:
                 raise UserError(
@@ -188,43 +252,125 @@ def _numpy_dtype(variable: Any) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+    return (str(error).strip("'\"").splitlines() or [type(error).__name__])[0].rstrip(".")
 
 
-def check_hdf5(path: str | Path, limit: int) -> None:
+@contextlib.contextmanager
+def _corrupt(path: str | Path, remedy: str) -> Iterator[None]:
+    """Raise whatever error the readers of a format raise as CorruptFileError."""
+    try:
+        yield
+    except CorruptFileError:
+        raise
+    except Exception as error:  # of h5py, safetensors, json, Keras and TensorFlow, about a file that may be anything
+        raise CorruptFileError(f"{path} does not hold weights: {_first_line(error)}. {remedy}") from error
+
+
+def _check_size(path: str | Path, limit: int | None) -> None:
+    """Raise OSError unless the file is there, and its header and its arrays have no more bytes than they may."""
+    if not Path(path).is_file():
+        raise OSError("there is no such file")
+    with open(path, "rb") as file:
+        header = int.from_bytes(file.read(8), "little")
+        total = file.seek(0, os.SEEK_END) - 8 - header
+    if total < 0:
+        raise OSError("it is no safetensors, or cut off")
+    if header > _LONGEST_HEADER:
+        raise OSError(f"its header has {header:,} bytes, and may have {_LONGEST_HEADER:,}")
+    if limit is not None and total > limit:
+        raise OSError(f"its arrays have {total:,} bytes, and the model's {limit:,}")
+
+
+def _metadata(file: Any) -> dict[str, Any]:
+    metadata = json.loads((file.metadata() or {}).get(_METADATA, "{}"))
+    if not isinstance(metadata, dict):
+        raise TypeError("its metadata are no mapping")
+    return metadata
+
+
+def save_hdf5(model: keras.Model, path: str | Path) -> None:
+    """Write the weights of a model, and its optimizers if it is compiled, in Keras's own format.
+
+    Raises:
+      UserError: no room for the file: on a full disk HDF5 crashes the process.
+    """
+    with atomic(path) as temporary:
+        arrays = _state(model)
+        require_room(temporary, size(arrays) + _HDF5_OVERHEAD * len(arrays))
+        keras.Model.save_weights(model, temporary)
+
+
+def load_hdf5(model: keras.Model, path: str | Path, remedy: str = REMEDY, **kwargs: Any) -> None:
+    """Load a `.weights.h5` that Keras wrote, after `check_hdf5`; if it does not fit, the model stays as it was.
+
+    Args:
+      model: with its optimizers, if the file has them and training is to go on from it.
+      path: of the file.
+      remedy: the last sentences of a message about the file.
+      **kwargs: what else `keras.Model.load_weights` takes.
+
+    Raises:
+      CorruptFileError: no such file, one that is damaged, or one of another model.
+    """
+    state = _state(model)
+    check_hdf5(path, _HDF5_TIMES * size(state) + _LONGEST_HEADER, remedy)
+    before = {name: keras.ops.convert_to_numpy(variable) for name, variable in state.items()}
+    try:
+        with _corrupt(path, remedy):
+            keras.Model.load_weights(model, path, **kwargs)
+    except CorruptFileError:
+        for name, variable in state.items():
+            variable.assign(before[name])
+        raise
+
+
+def _state(model: keras.Model) -> dict[str, Any]:
+    """The variables that Keras stores of a model: its own, and those of its optimizers, which a VAE has several of."""
+    optimizers = getattr(model, "optimizers", None) or [getattr(model, "optimizer", None)]
+    variables = [*model.variables, *(item for optimizer in optimizers if optimizer for item in optimizer.variables)]
+    return {str(index): variable for index, variable in enumerate(variables)}
+
+
+def check_hdf5(path: str | Path, limit: int, remedy: str = REMEDY) -> None:
     """Look at a `.weights.h5` of an earlier version before Keras reads it: datasets within the file, and nothing else.
 
     Args:
       path: of the file.
       limit: bytes that its arrays may have when they are read: a compressed hole must not fill the memory.
+      remedy: the last sentences of a message about the file.
 
     Raises:
       CorruptFileError: no HDF5, links (soft or external), external or virtual storage, or more than `limit` bytes.
     """
-    total = 0
-    try:
+    with _corrupt(path, remedy):
+        if not Path(path).is_file():
+            raise OSError("there is no such file")
         with h5py.File(path, "r") as file:
-            groups: list[Any] = [file]
-            seen = {h5py.h5o.get_info(file.id).addr}
-            while groups:
-                group = groups.pop()
-                for name in group:
-                    if not isinstance(group.get(name, getlink=True), h5py.HardLink):
-                        raise ValueError(f"{group.name}/{name} is a link")
-                    item = group[name]
-                    address = h5py.h5o.get_info(item.id).addr
-                    if address in seen:
-                        raise ValueError(f"{group.name}/{name} is a second name of another item")
-                    seen.add(address)
-                    if isinstance(item, h5py.Group):
-                        groups.append(item)
-                    elif not isinstance(item, h5py.Dataset):
-                        raise ValueError(f"{item.name} is neither a group nor an array")
-                    elif item.external or item.is_virtual:
-                        raise ValueError(f"{item.name} is stored outside the file")
-                    else:
-                        total += int(item.size or 0) * item.dtype.itemsize
-                    if total > limit:
-                        raise ValueError(f"its arrays have more than {limit:,} bytes")
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, RecursionError, MemoryError) as error:
-        raise CorruptFileError(f"{path} does not hold weights: {_first_line(error)}.") from error
+            _check_items(file, limit)
+
+
+def _check_items(file: h5py.File, limit: int) -> None:
+    """Raise ValueError unless a file has arrays of numbers within itself only, of `limit` bytes together."""
+    total = 0
+    groups: list[Any] = [file]
+    seen = {h5py.h5o.get_info(file.id).addr}
+    while groups:
+        group = groups.pop()
+        for name in group:
+            if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+                raise ValueError(f"{group.name}/{name} is a link")
+            item = group[name]
+            address = h5py.h5o.get_info(item.id).addr
+            if address in seen:
+                raise ValueError(f"{group.name}/{name} is a second name of another item")
+            seen.add(address)
+            if isinstance(item, h5py.Group):
+                groups.append(item)
+                continue
+            if not isinstance(item, h5py.Dataset) or item.dtype.kind not in "biufV":
+                raise ValueError(f"{item.name} is neither a group nor an array of numbers")
+            if item.external or item.is_virtual:
+                raise ValueError(f"{item.name} is stored outside the file")
+            total += int(item.size or 0) * item.dtype.itemsize
+            if total > limit:
+                raise ValueError(f"its arrays have more than {limit:,} bytes")

@@ -89,7 +89,7 @@ def test_what_the_wheel_holds(wheel):
     names = zipfile.ZipFile(wheel).namelist()
     tops = {name.split("/")[0] for name in names}
     assert tops == {"keras_vae", wheel.name.split("-py3")[0] + ".dist-info"}, "no tests, no zoo beside the package"
-    for name in ("recipe.toml", "model.weights.h5", "results.json", "README.md"):
+    for name in ("recipe.toml", "model.safetensors", "results.json", "README.md"):
         packed = zipfile.ZipFile(wheel).read(f"keras_vae/_zoo/beta_vae_mnist/{name}")
         assert packed == (ROOT / "zoo/beta_vae_mnist" / name).read_bytes()
     page = {path.name for path in (ROOT / "export/web/site").iterdir() if path.is_file()}

@@ -1,6 +1,7 @@
 """Weights on disk: names that depend on the class alone, exact round trips, float16, and files that are refused."""
 
 import json
+import os
 import struct
 
 import h5py
@@ -57,7 +58,7 @@ def test_every_model_comes_back_bit_for_bit_in_its_second_instance(name, tmp_pat
     model, path = stirred(make(name)), tmp_path / "model.safetensors"
     weights.save(path, weights.numpy_arrays(weights.named_variables(model)), {"of": name})
     other = make(name, seed=4)
-    arrays, metadata = weights.read(path)
+    arrays, metadata = weights.read(path, 10**7)
     weights.assign(weights.named_variables(other), arrays, path)
     assert toys.same(toys.weights(model), toys.weights(other)) and metadata == {"of": name}
 
@@ -70,7 +71,7 @@ def test_every_model_is_read_by_another_process(name, tmp_path):
     script = (
         "from keras_vae import weights; from tests.conformance.cases import make; import numpy as np\n"
         f"model = make({name!r}, seed=9)\n"
-        f"arrays, _ = weights.read({str(path)!r})\n"
+        f"arrays, _ = weights.read({str(path)!r}, 10**7)\n"
         f"weights.assign(weights.named_variables(model), arrays, 'x')\n"
         "print(repr(float(sum(np.abs(np.asarray(w, 'float64')).sum() for w in model.weights))))"
     )
@@ -90,6 +91,54 @@ def test_half_precision_keeps_counters_and_statistics(tmp_path):
         UserError, match=r"stored as float16, up to 65504\. Given: 70000 in encoder/stack/layers/2/kernel"
     ):
         weights.numpy_arrays(weights.named_variables(model), half=True)
+
+
+def half(model, path):
+    weights.save(path, weights.numpy_arrays(weights.named_variables(model), half=True))
+
+
+def test_half_precision_comes_back_and_is_stable(tmp_path):
+    model, again, path = stirred(toy(encoder=mlp(batch_norm=True))), toy(encoder=mlp(batch_norm=True), seed=5), tmp_path
+    half(model, path / "a.safetensors")
+    weights.load(again, path / "a.safetensors")
+    for ours, theirs in zip(model.trainable_variables, again.trainable_variables, strict=True):
+        kind = "float32" if "normalization" in ours.path else "float16"
+        assert theirs.dtype == "float32"
+        np.testing.assert_array_equal(np.asarray(theirs), np.asarray(ours).astype(kind).astype("float32"))
+    # Stored once more, nothing moves: what is measured is what is stored, whatever else the process made before.
+    half(again, path / "b.safetensors")
+    assert (path / "a.safetensors").read_bytes() == (path / "b.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("name", [None, "bn"])
+def test_statistics_of_normalisation_layers_of_any_name_keep_float32(tmp_path, name):
+    layers = [keras.layers.Flatten(), keras.layers.Dense(4), keras.layers.BatchNormalization(name=name)]
+    model = toy(encoder=keras.Sequential(layers))
+    layers[-1].moving_variance.assign(np.full(4, 1e-9))  # float16 ends at 6e-8
+    half(model, tmp_path / "a.safetensors")
+    layers[-1].moving_variance.assign(np.ones(4))
+    weights.load(model, tmp_path / "a.safetensors")
+    np.testing.assert_array_equal(np.asarray(layers[-1].moving_variance), np.full(4, 1e-9, "float32"))
+
+
+@pytest.mark.parametrize("value", [65505.0, -1e6, np.inf, np.nan])
+def test_what_float16_cannot_hold_is_refused_and_nothing_is_left(tmp_path, value):
+    model, path = toy(), tmp_path / "model.safetensors"
+    bias = model.decoder.stack.layers[-2].bias
+    bias.assign(np.full(bias.shape, 65504.0))
+    half(model, path)  # the largest that there is
+    before = path.read_bytes()
+    bias.assign(np.where(np.arange(bias.shape[0]) == 3, value, 0.0))
+    with pytest.raises(UserError, match=r"as float16, up to 65504\. Given: (65505|1e\+06|inf|nan) in decoder/"):
+        half(model, path)
+    assert path.read_bytes() == before and os.listdir(tmp_path) == [path.name]
+
+
+def test_bfloat16_is_stored_as_float32(tmp_path):
+    model, again = toy(dtype="bfloat16"), toy(dtype="bfloat16", seed=4)
+    weights.save(tmp_path / "a.safetensors", weights.numpy_arrays(weights.named_variables(model)))
+    weights.load(again, tmp_path / "a.safetensors")
+    assert toys.same(toys.weights(model), toys.weights(again)) and model.weights[1].dtype == "bfloat16"
 
 
 def test_a_weight_that_no_attribute_leads_to_is_refused():
@@ -136,6 +185,10 @@ MUTATIONS = {
     "header of 2**62 bytes": lambda file: file.write_bytes(struct.pack("<Q", 2**62) + file.read_bytes()[8:]),
     "offsets out of the file": lambda file: rewritten(file, lambda h: h["step"].update(data_offsets=[0, 2**40])),
     "a shape of other size": lambda file: rewritten(file, lambda h: h["step"].update(shape=[3])),
+    "a header without end": lambda file: (file.write_bytes(struct.pack("<Q", 2**30)), os.truncate(file, 2**31)),
+    "a type that NumPy has not": lambda file: rewritten(
+        file, lambda h: h["encoder/stack/layers/2/bias"].update(dtype="F8_E4M3", shape=[32])
+    ),
     "metadata that are no JSON": lambda file: rewritten(file, lambda h: h["__metadata__"].update(keras_vae="{")),
     "metadata that are a list": lambda file: rewritten(file, lambda h: h["__metadata__"].update(keras_vae="[1]")),
     "nested metadata": lambda file: rewritten(file, lambda h: h["__metadata__"].update(keras_vae="[" * 100_000)),
@@ -147,8 +200,21 @@ MUTATIONS = {
 @pytest.mark.parametrize("mutation", MUTATIONS)
 def test_files_that_are_refused(file, mutation):
     MUTATIONS[mutation](file)
-    with pytest.raises(CorruptFileError, match=r"model\.safetensors does not hold weights: ."):
-        weights.read(file)
+    with pytest.raises(CorruptFileError, match=r"model\.safetensors does not hold weights: .*\. Use an intact copy"):
+        weights.read(file, 10**6)
+
+
+def test_more_bytes_than_the_model_has_are_refused_unread(file):
+    model = toy()
+    os.truncate(file, 5 * 2**30)  # a hole: five gigabytes that are nowhere
+    with pytest.raises(CorruptFileError, match=r"its arrays have 5,\d+,\d+,\d+ bytes, and the model's \d,\d+\. Use an"):
+        weights.load(model, file)
+    with pytest.raises(CorruptFileError, match="does not hold weights"):
+        weights.read_metadata(file)
+
+
+def test_metadata_are_read_alone(file):
+    assert weights.read_metadata(file) == {"epochs": 3}
 
 
 @pytest.mark.parametrize(
@@ -161,7 +227,7 @@ def test_files_that_are_refused(file, mutation):
     ],
 )
 def test_weights_of_another_model_are_refused_and_none_is_assigned(file, change, message):
-    arrays, _ = weights.read(file)
+    arrays, _ = weights.read(file, 10**6)
     change(arrays)
     model = toy(seed=9)
     before = toys.weights(model)
@@ -198,6 +264,10 @@ def hole(file, path):
     file.create_dataset("hole", (2**40,), "f4", chunks=(1024,), compression="gzip")
 
 
+def text(file, path):
+    file["text"] = "a" * 100  # of any length, which its size does not tell
+
+
 def cycle(file, path):
     file["again"] = file["encoder"]
 
@@ -215,6 +285,7 @@ def test_an_old_file_passes(tmp_path):
         (virtual, "is stored outside the file"),
         (hole, "more than 1,000,000 bytes"),
         (cycle, "is a second name"),
+        (text, "neither a group nor an array of numbers"),
     ],
 )
 def test_old_files_that_lead_elsewhere_are_refused(tmp_path, change, reason):

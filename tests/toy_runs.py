@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 
 RECIPE: dict[str, Any] = {
@@ -46,7 +45,7 @@ WORDS: dict[str, Any] = {
     "data.name": "words",
     "data.binarize": REMOVED,
 }
-FILES = ["README.md", "checkpoint.weights.h5", "curves.png", "model.weights.h5", "recipe.toml", "reconstructions.png",
+FILES = ["README.md", "checkpoint.safetensors", "curves.png", "model.safetensors", "recipe.toml", "reconstructions.png",
          "results.json", "samples.png", "traversal.png"]  # fmt: skip
 
 
@@ -107,12 +106,11 @@ def edit_results(folder: Path, change: Any) -> dict[str, Any]:
     return results
 
 
-def datasets(path: Path) -> dict[str, np.ndarray]:
-    """Every array of an HDF5 file by its path."""
-    arrays: dict[str, np.ndarray] = {}
-    with h5py.File(path, "r") as file:
-        file.visititems(lambda name, item: arrays.update({name: item[()]}) if isinstance(item, h5py.Dataset) else None)
-    return arrays
+def arrays_in(path: Path) -> dict[str, np.ndarray]:
+    """Every array of a file of weights by its path."""
+    from keras_vae import weights
+
+    return weights.read(path, 2**30)[0]
 
 
 def python(arguments: Sequence[str], folder: Path, **kwargs: Any) -> subprocess.CompletedProcess[str]:

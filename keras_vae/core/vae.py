@@ -41,6 +41,7 @@ from keras_vae.core.building import Configurable, NetworkSpec
 from keras_vae.core.estimators import CompiledFunctions
 from keras_vae.core.free_bits import checked_free_bits
 from keras_vae.core.inference import Inference
+from keras_vae.core.saving import Saving
 from keras_vae.core.training import Trainer
 from keras_vae.errors import UserError
 from keras_vae.likelihoods import Likelihood
@@ -69,7 +70,7 @@ class Player(NamedTuple):
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
-class VAE(Trainer, Inference, Configurable, keras.Model):
+class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
     """Variational autoencoder: maximises the ELBO, log p(x|z) - KL(q(z|x) || p(z)) with z from q(z|x).
 
     Equation 10 of Kingma and Welling 2014, https://arxiv.org/abs/1312.6114, with one sample and reparameterised

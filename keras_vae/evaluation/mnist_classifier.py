@@ -13,15 +13,16 @@ import numpy as np
 from keras import layers
 from numpy.typing import ArrayLike
 
-from keras_vae import randomness
+from keras_vae import randomness, weights
 from keras_vae.checks import check_images
 from keras_vae.errors import CorruptFileError, UserError
 from keras_vae.files import sha256
 
 FOLDER = Path(__file__).parent / "mnist"
-WEIGHTS, RESULTS = FOLDER / "classifier.weights.h5", FOLDER / "classifier.json"
+WEIGHTS, RESULTS = FOLDER / "classifier.safetensors", FOLDER / "classifier.json"
 IMAGE_SHAPE, FEATURES, CLASSES = (28, 28, 1), 64, 10
 SEED, EPOCHS, BATCH = 0, 8, 128
+_REPAIR = "Install keras-vae again: pip install --force-reinstall --no-deps keras-vae"
 
 
 def build() -> keras.Model:
@@ -47,10 +48,10 @@ def load() -> keras.Model:
     if actual != results["weights"]["sha256"]:
         raise CorruptFileError(
             f"The weights {WEIGHTS} are not those that were measured: expected sha256 {results['weights']['sha256']}, "
-            f"actual {actual}. Install keras-vae again: pip install --force-reinstall --no-deps keras-vae"
+            f"actual {actual}. {_REPAIR}"
         )
     model = build()
-    model.load_weights(WEIGHTS)
+    weights.load(model, WEIGHTS, _REPAIR)
     return keras.Model(model.input, [model.get_layer("features").output, model.output])
 
 

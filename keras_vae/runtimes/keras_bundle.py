@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keras_vae import priors
+from keras_vae import priors, weights
 from keras_vae.errors import CorruptFileError
 from keras_vae.models import MODELS
 from keras_vae.registry import nearest
@@ -14,14 +14,16 @@ if TYPE_CHECKING:
     from keras_vae.core import VAE
     from keras_vae.priors.base import FittedPrior
 
-FOLDER, CONFIG, WEIGHTS, PRIOR = "keras", "config.json", "model.weights.h5", "prior.npz"
+FOLDER, CONFIG, WEIGHTS, PRIOR = "keras", "config.json", "model.safetensors", "prior.npz"
+OLD_WEIGHTS = "model.weights.h5"  # of bundles of earlier versions
 
 
 def read(folder: Path) -> "VAE":
     """Build the model in `folder/keras`; the caller has verified its files.
 
     Raises:
-      CorruptFileError: the configuration names no registered class, or would let Keras build objects by name.
+      CorruptFileError: the configuration names no registered class, or would let Keras build objects by name; or the
+        weights are of another model.
     """
     stored = json.loads((folder / FOLDER / CONFIG).read_text(encoding="utf-8"))
     if not isinstance(stored, dict) or stored.get("class") not in MODELS or objects_in(stored.get("config")):
@@ -31,7 +33,10 @@ def read(folder: Path) -> "VAE":
             f"{name!r}.{nearest(str(name), MODELS)} Export the model again."
         )
     model = MODELS[stored["class"]].from_config(stored["config"])
-    model.load_weights(folder / FOLDER / WEIGHTS)
+    path = folder / FOLDER / WEIGHTS
+    if not path.exists() and (folder / FOLDER / OLD_WEIGHTS).exists():
+        path = folder / FOLDER / OLD_WEIGHTS
+    weights.load(model, path, "Export the model again.")
     return model
 
 

@@ -6,20 +6,22 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import h5py
 import keras
 
+from keras_vae import weights
 from keras_vae.errors import CorruptFileError, DivergedError
-from keras_vae.files import atomic
-from keras_vae.zoo import weights
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
 
-NAME = "checkpoint.weights.h5"
-_ATTRIBUTE = "keras_vae_run"
+NAME = "checkpoint.safetensors"
+OLD_NAME = "checkpoint.weights.h5"  # of earlier versions
+NAMES = (NAME, OLD_NAME)
+_ATTRIBUTE = "keras_vae_run"  # of an old checkpoint, the progress
+_REMEDY = "To start again: remove it, or say --overwrite."
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,13 +33,20 @@ class Progress:
     seconds: float = 0.0  # spent training
 
 
+def find(folder: Path) -> Path | None:
+    """The checkpoint of a run, or None; that of an earlier version is read where it is the only one."""
+    return next((folder / name for name in NAMES if (folder / name).is_file()), None)
+
+
+def remove(folder: Path) -> None:
+    """Remove the checkpoint of a run, if there is one."""
+    for name in NAMES:
+        (folder / name).unlink(missing_ok=True)
+
+
 def write(model: "VAE", path: str | Path, progress: Progress) -> None:
     """Write a checkpoint of a compiled model; if it is interrupted, `path` still holds the old one."""
-    with atomic(path) as temporary:
-        weights.require_room(temporary, model)
-        model.save_weights(temporary)
-        with h5py.File(temporary, "a") as file:
-            file.attrs[_ATTRIBUTE] = json.dumps(dataclasses.asdict(progress))
+    weights.save(path, weights.numpy_arrays(_variables(model)), dataclasses.asdict(progress))
 
 
 def restore(model: "VAE", path: str | Path) -> Progress:
@@ -47,8 +56,12 @@ def restore(model: "VAE", path: str | Path) -> Progress:
       CorruptFileError: not a checkpoint of this model.
     """
     progress = read(path)
-    with _checkpoint_errors(path):
-        model.load_weights(path)
+    if Path(path).name.endswith(weights.HDF5_SUFFIX):
+        weights.load_hdf5(model, path, _REMEDY)
+        return progress
+    variables = _variables(model)
+    arrays, _ = weights.read(path, weights.size(variables), _REMEDY)
+    weights.assign(variables, arrays, path, _REMEDY)
     return progress
 
 
@@ -58,8 +71,41 @@ def read(path: str | Path) -> Progress:
     Raises:
       CorruptFileError: not a checkpoint.
     """
-    with _checkpoint_errors(path), h5py.File(path, "r") as file:
-        return Progress(**json.loads(str(file.attrs[_ATTRIBUTE])))
+    if Path(path).is_symlink():
+        raise CorruptFileError(f"A checkpoint is no symbolic link. Given: {path}. Copy what it leads to: cp -L.")
+    if Path(path).name.endswith(weights.HDF5_SUFFIX):
+        with _checkpoint_errors(path), h5py.File(path, "r") as file:
+            return _progress(json.loads(str(file.attrs[_ATTRIBUTE])))
+    metadata = weights.read_metadata(path, _REMEDY)
+    with _checkpoint_errors(path):
+        return _progress(metadata)
+
+
+def _variables(model: "VAE") -> dict[str, Any]:
+    """All that training goes on from, by name: `model/PATH`, and `optimizers/PLAYER/INDEX`."""
+    named = {f"model/{name}": variable for name, variable in weights.named_variables(model).items()}
+    for player, optimizer in zip(model.players(), model.optimizers, strict=True):
+        for index, variable in enumerate(optimizer.variables):
+            named[f"optimizers/{player.name}/{index}"] = variable
+    return named
+
+
+def _progress(stored: Any) -> Progress:
+    """The progress as it was stored.
+
+    Raises:
+      TypeError, ValueError: it was not.
+    """
+    missing = [field.name for field in dataclasses.fields(Progress) if field.name not in stored]
+    if missing:
+        raise ValueError(f"it has no {', '.join(missing)}")
+    progress = Progress(**stored)
+    if type(progress.epochs) is not int or progress.epochs < 0 or not math.isfinite(progress.seconds):
+        raise ValueError(f"it holds {progress.epochs!r} epochs and {progress.seconds!r} seconds")
+    for values in progress.history.values():
+        if len(values) > progress.epochs or not all(map(math.isfinite, values)):
+            raise ValueError(f"its history is not of {progress.epochs} epochs")
+    return progress
 
 
 @contextlib.contextmanager
@@ -67,11 +113,9 @@ def _checkpoint_errors(path: str | Path) -> Iterator[None]:
     """Raise the errors of reading a file as CorruptFileError."""
     try:
         yield
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise CorruptFileError(
-            f"{path} is not a checkpoint of this model: {reason}. To start again: remove it, or say --overwrite."
-        ) from error
+    except (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, RecursionError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
+        raise CorruptFileError(f"{path} is not a checkpoint of this model: {reason}. {_REMEDY}") from error
 
 
 class SaveProgress(keras.callbacks.Callback):
@@ -93,3 +137,4 @@ class SaveProgress(keras.callbacks.Callback):
         self.progress = Progress(epoch + 1, history, self.progress.seconds + now - self._started)
         self._started = now
         write(self.model, self.path, self.progress)
+        self.path.with_name(OLD_NAME).unlink(missing_ok=True)

@@ -4,7 +4,8 @@ import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keras_vae.errors import CorruptFileError, UserError
+from keras_vae import weights as stored
+from keras_vae.errors import UserError
 from keras_vae.models import MODELS
 from keras_vae.registry import check_arguments, choose
 from keras_vae.types import Provenance
@@ -54,14 +55,7 @@ def load(name: str | Path, weights: bool = True) -> "VAE":
     where = store.entry(name)
     model = build(where.recipe, "float32")
     if weights:
-        path = store.checked_weights(where)
-        try:
-            model.load_weights(path)
-        except (OSError, KeyError, TypeError, ValueError) as error:
-            reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-            raise CorruptFileError(
-                f"{path} does not hold the weights of its recipe: {reason}. {store.repair(where)}"
-            ) from error
+        stored.load(model, store.checked_weights(where), store.repair(where))
     digest = where.results["weights"]["sha256"] if weights else None
     read_examples = functools.partial(export_examples, where.recipe, model.conditional)
     model.record_provenance(Provenance(where.name, where.folder, digest, read_examples))

@@ -11,7 +11,9 @@ from keras_vae.files import sha256
 from keras_vae.registry import nearest
 from keras_vae.zoo import recipes
 
-RECIPE, WEIGHTS, RESULTS, CARD = "recipe.toml", "model.weights.h5", "results.json", "README.md"
+RECIPE, WEIGHTS, RESULTS, CARD = "recipe.toml", "model.safetensors", "results.json", "README.md"
+OLD_WEIGHTS = "model.weights.h5"  # of entries and runs of earlier versions
+FILES = (RESULTS, WEIGHTS, OLD_WEIGHTS, CARD)  # that training writes last, in an order in which they can be removed
 _PARTS = ("recipe_sha256", "weights", "evaluation", "metrics", "training", "versions", "machine")
 
 
@@ -88,17 +90,27 @@ def entry(name: str | Path) -> Entry:
 
 
 def checked_weights(where: Entry) -> Path:
-    """Return the path of the weights, after comparing them with the SHA-256 that training recorded.
+    """Return the path of the weights that results.json names, after comparing them with the SHA-256 in it.
 
     Raises:
-      CorruptFileError: missing, truncated or changed; names the file, both hashes and the command that repairs it.
+      CorruptFileError: missing, truncated, changed or a link; names the file, both hashes and the command that repairs
+        it.
     """
-    path = where.folder / WEIGHTS
     if not (where.folder / RESULTS).is_file():
         raise CorruptFileError(
             f"{where.name} is not trained to its end: {where.folder / RESULTS} is missing. {repair(where)}"
         )
-    expected = where.results["weights"]["sha256"]
+    file, expected = (where.results["weights"].get(key) for key in ("file", "sha256"))
+    if file not in (WEIGHTS, OLD_WEIGHTS):
+        raise CorruptFileError(
+            f"{where.folder / RESULTS} must name the weights file {WEIGHTS}, or {OLD_WEIGHTS} of earlier versions. "
+            f"Given: {file!r}. {repair(where)}"
+        )
+    path = where.folder / file
+    if path.is_symlink() and not where.in_zoo:  # an installer may link the files of a package
+        raise CorruptFileError(
+            f"The weights of a run are no symbolic link. Given: {path}. Copy the run with what it leads to: cp -rL."
+        )
     actual = sha256(path) if path.is_file() else "missing"
     if actual != expected:
         size = f", {path.stat().st_size} of {where.results['weights']['bytes']} bytes" if path.is_file() else ""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from keras_vae import data, files
+from keras_vae import data, files, weights
 from keras_vae.callbacks import TensorBoard
 from keras_vae.errors import DivergedError, UserError
 from keras_vae.evaluation.metrics import run
@@ -25,7 +25,6 @@ from keras_vae.zoo import (
     results,
     store,
     texts,
-    weights,
 )
 from keras_vae.zoo.examples import Examples, condition_of, examples_of
 from keras_vae.zoo.loading import build, load
@@ -79,7 +78,7 @@ def train(
     _finish(where, recipe, plan[-1].model, progress, examples)
     if where.in_zoo:
         # The zoo keeps what is loaded, not what training resumes from.
-        (where.folder / checkpoints.NAME).unlink(missing_ok=True)
+        checkpoints.remove(where.folder)
     return load(where.folder)
 
 
@@ -97,7 +96,7 @@ def _check_folder(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -
 def _claim(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -> None:
     """Write the recipe into the folder. Called when nothing can be refused any more, before the first step."""
     if overwrite:
-        for name in (store.RESULTS, checkpoints.NAME, store.WEIGHTS, store.CARD, priors.FILE, *cards.PICTURES):
+        for name in (*store.FILES, *checkpoints.NAMES, priors.FILE, *cards.PICTURES):
             (where.folder / name).unlink(missing_ok=True)
     files.write_text(where.folder / store.RECIPE, recipe.text)
 
@@ -132,11 +131,12 @@ def _fit(
     """Fit the models of the stages in turn, from the checkpoint if there is one."""
     checkpoint = where.folder / checkpoints.NAME
     progress, start = checkpoints.Progress(), 0
-    if checkpoint.is_file() and not overwrite:
-        epochs = checkpoints.read(checkpoint).epochs
+    latest = None if overwrite else checkpoints.find(where.folder)
+    if latest is not None:
+        epochs = checkpoints.read(latest).epochs
         start = next((index for index, stage in enumerate(plan) if epochs <= stage.end), len(plan) - 1)
         _compile(plan[start].model, recipe.training)
-        progress = checkpoints.restore(plan[start].model, checkpoint)
+        progress = checkpoints.restore(plan[start].model, latest)
     else:
         _compile(plan[start].model, recipe.training)
     claim = [keras.callbacks.LambdaCallback(on_train_begin=lambda logs: _claim(where, recipe, overwrite))]
@@ -219,9 +219,11 @@ def _finish(
     """Write the weights of a trained model, fit its prior, measure both as stored, and write the rest of the folder."""
     training_examples = functools.cache(lambda: examples_of(recipe, recipe.data.train))  # read if anything needs them
     model.after_training(lambda: training_examples().images)
-    weights.write_float16(model, where.folder / store.WEIGHTS)
+    path = where.folder / store.WEIGHTS
+    weights.save(path, weights.numpy_arrays(weights.named_variables(model), half=True))
+    (where.folder / store.OLD_WEIGHTS).unlink(missing_ok=True)
     stored = build(recipe, "float32")
-    stored.load_weights(where.folder / store.WEIGHTS)
+    weights.load(stored, path)
     prior, record = priors.build(recipe, stored), {}
     if prior is not None:
         record = {"prior": priors.fit(where, prior, stored, training_examples())}

@@ -77,7 +77,7 @@ def test_train_reports_what_it_wrote(call, run, tmp_path):
     answer = document(call("train", "out/recipe.toml", "--output", "out", "--json"))
     assert answer == {"folder": "out", "results": zoo.card(tmp_path / "out").results}
     code, out, _ = call("train", "out", "--output", "out")
-    assert code == 0 and "Written: out/ (model.weights.h5, results.json, README.md and pictures)" in out
+    assert code == 0 and "Written: out/ (model.safetensors, results.json, README.md and pictures)" in out
 
 
 @pytest.mark.slow

@@ -13,9 +13,9 @@ from tests import toy_runs
 
 DRIVER = """
 import contextlib, io, json, os, resource, shutil, sys
-from keras_vae import files, plots, zoo
+from keras_vae import files, plots, weights, zoo
 from keras_vae.cli import main
-from keras_vae.zoo import checkpoints, pictures, results, weights
+from keras_vae.zoo import checkpoints, pictures, results
 
 # Not what this is about, and seconds each time.
 results.results_of = lambda *_, **__: json.load(open("run/results.json"))
@@ -51,13 +51,13 @@ def attempt(kind, words, patch, folder):
 def unfinished(name):
     # All epochs are done; what comes after training is not.
     os.makedirs(name)
-    for file in ("recipe.toml", "checkpoint.weights.h5"):
+    for file in ("recipe.toml", "checkpoint.safetensors"):
         shutil.copy(f"run/{file}", name)
     return ["train", "toy.toml", "--output", name, "--json"]
 
 small, new = 20_000, ["train", "toy.toml", "--output", "new", "--json"]
 attempt("checkpoint", new, lambda: limited(checkpoints, "write", small, lambda p: "checkpoint" in p), "new")
-attempt("weights", unfinished("w"), lambda: limited(weights, "write_float16", small), "w")
+attempt("weights", unfinished("w"), lambda: limited(weights, "save", small, lambda p: "model" in p), "w")
 attempt("picture", unfinished("p"), lambda: limited(plots, "save", 1000), "p")
 pictures.write = lambda *_, **__: []
 attempt("card", unfinished("c"), lambda: limited(files, "write_text", 500, lambda p: "README" in p), "c")
@@ -72,13 +72,13 @@ attempt("npy", ["sample", "run", "--output", "npy/a.npy"], lambda: limited(files
 print("OLD", open("png/a.png").read(), open("npy/a.npy").read())
 """
 # kind -> the file of the message, and what the folder then holds
-KEPT = ["checkpoint.weights.h5", "recipe.toml"]
+KEPT = ["checkpoint.safetensors", "recipe.toml"]
 EXPECTED = {
-    "checkpoint": ("new/checkpoint.weights.h5", ["recipe.toml"]),
-    "weights": ("w/model.weights.h5", KEPT),
-    "picture": ("p/reconstructions.png", [KEPT[0], "model.weights.h5", KEPT[1]]),
-    "card": ("c/README.md", [KEPT[0], "model.weights.h5", KEPT[1]]),
-    "results": ("r/results.json", ["README.md", KEPT[0], "model.weights.h5", KEPT[1]]),
+    "checkpoint": ("new/checkpoint.safetensors", ["recipe.toml"]),
+    "weights": ("w/model.safetensors", KEPT),
+    "picture": ("p/reconstructions.png", [KEPT[0], "model.safetensors", KEPT[1]]),
+    "card": ("c/README.md", [KEPT[0], "model.safetensors", KEPT[1]]),
+    "results": ("r/results.json", ["README.md", KEPT[0], "model.safetensors", KEPT[1]]),
     "recipe": ("t/recipe.toml", []),
     "png": ("png/a.png", ["a.png"]),
     "npy": ("npy/a.npy", ["a.npy"]),

@@ -41,7 +41,7 @@ def test_the_classifier_is_what_was_measured(real):
 
 
 def test_changed_weights_are_not_loaded(tmp_path, monkeypatch):
-    changed = tmp_path / "classifier.weights.h5"
+    changed = tmp_path / "classifier.safetensors"
     shutil.copy(mnist_classifier.WEIGHTS, changed)
     with open(changed, "ab") as file:
         file.write(b"x")

@@ -11,7 +11,7 @@ from keras_vae.runtimes.bundle import digest, manifest_text
 from tests.export.bundles import bundle_of, copied
 
 FILES = {
-    "keras": ["keras/config.json", "keras/model.weights.h5"],
+    "keras": ["keras/config.json", "keras/model.safetensors"],
     "saved_model": ["saved_model/saved_model.pb", "saved_model/variables/variables.data-00000-of-00001"],
     "onnxruntime": ["encoder.onnx", "decoder.onnx"],
     "openvino": ["openvino/encoder.xml", "openvino/encoder.bin", "openvino/decoder.bin"],

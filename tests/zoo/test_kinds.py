@@ -334,12 +334,12 @@ def test_measuring_again_changes_numbers_only(own_run):
     from keras_vae.zoo import training
 
     before = zoo.card(own_run).results
-    weights = (own_run / "model.weights.h5").read_bytes()
+    weights = (own_run / "model.safetensors").read_bytes()
     toy_runs.edit_results(own_run, lambda results: (results["metrics"].pop("squared_error"), results.pop("pictures")))
     again = training.measure_again(own_run)
     after = zoo.card(own_run).results
     assert after == again and {**after, "metrics": {}} == {**before, "metrics": {}}
     for metric, row in before["metrics"].items():
         assert value(after["metrics"], metric) == pytest.approx(row["value"], abs=1e-4), "the same machine"
-    assert (own_run / "model.weights.h5").read_bytes() == weights
+    assert (own_run / "model.safetensors").read_bytes() == weights
     assert (own_run / "README.md").read_text(encoding="utf-8") == zoo.card(own_run).markdown()

@@ -1,5 +1,6 @@
 """zoo.load: what it imports, runs of versions before, and the digests that tie results to recipes."""
 
+import hashlib
 import json
 import os
 import re
@@ -10,8 +11,9 @@ import numpy as np
 import pytest
 
 from keras_vae import zoo
+from keras_vae.errors import CorruptFileError
 from keras_vae.zoo import cards, checkpoints, store
-from tests import toy_runs
+from tests import toy_runs, toys
 
 BEFORE_HOUSE = Path(__file__).resolve().parents[1] / "fixtures/before_house/run"
 
@@ -23,6 +25,7 @@ import sys
 import keras, numpy, tensorflow_probability  # Keras imports a part of scikit-learn and matplotlib where there are any
 before = set(sys.modules)
 from keras_vae import zoo
+from keras_vae.errors import CorruptFileError
 zoo.load("vae_mnist").encode(numpy.zeros((1, 28, 28, 1), "float32"))
 new = sorted(set(sys.modules) - before)
 print([name for name in new if name.startswith(("sklearn", "matplotlib"))])
@@ -75,11 +78,44 @@ def test_an_interrupted_run_of_the_version_before_resumes_from_its_checkpoint(tm
     """Its checkpoint, without results: the last epoch is in it, so only the measuring is left."""
     run = Path(shutil.copytree(BEFORE_HOUSE, tmp_path / "old"))
     results = store.entry(run).results
-    for name in (store.RESULTS, store.WEIGHTS, store.CARD):
+    before = zoo.load(run)
+    for name in (store.RESULTS, store.OLD_WEIGHTS, store.CARD):
         (run / name).unlink()
     model = zoo.train(run / "recipe.toml", run, verbose=0)
     again = store.entry(run).results
     assert again["training"]["history"] == results["training"]["history"]
-    assert again["weights"]["sha256"] == results["weights"]["sha256"]
+    assert again["weights"]["file"] == store.WEIGHTS and toys.same(toys.weights(model), toys.weights(before))
     assert int(model.step.numpy()) == results["training"]["steps"]
-    assert (run / checkpoints.NAME).is_file()
+    assert (run / checkpoints.OLD_NAME).is_file()
+
+
+@pytest.mark.parametrize(
+    "change", [{"file": "../other.safetensors"}, {"file": None}, {"file": "checkpoint.safetensors"}]
+)
+def test_results_that_name_another_file_are_refused(own_run, change):
+    toy_runs.edit_results(own_run, lambda results: results["weights"].update(change))
+    with pytest.raises(CorruptFileError, match=r"must name the weights file model\.safetensors.*Given: .*To repair it"):
+        zoo.load(own_run)
+
+
+def test_weights_that_are_a_link_are_refused(own_run, tmp_path):
+    (own_run / store.WEIGHTS).rename(tmp_path / "elsewhere")
+    (own_run / store.WEIGHTS).symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(CorruptFileError, match=r"no symbolic link\. Given: .*model\.safetensors\. Copy .*cp -rL"):
+        zoo.load(own_run)
+
+
+READ = """
+import hashlib
+from keras_vae import models, zoo
+models.VAE(latent_dim=2)  # Keras numbers the layers of the next model on from these
+model = zoo.load("toy")
+print(hashlib.sha256(b"".join(array.tobytes() for array in model.get_weights())).hexdigest())
+"""
+
+
+def test_a_run_is_read_by_another_process_that_made_other_models(own_run):
+    model = zoo.load(own_run)
+    expected = hashlib.sha256(b"".join(array.tobytes() for array in model.get_weights())).hexdigest()
+    done = toy_runs.python(["-W", "ignore", "-c", READ], own_run.parent)
+    assert (done.returncode, done.stdout.split()[-1:]) == (0, [expected]), done.stderr[-2000:]

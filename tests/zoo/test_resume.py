@@ -7,10 +7,10 @@ import subprocess
 import sys
 import time
 
-import h5py
 import numpy as np
 import pytest
 
+from keras_vae import weights
 from tests import toy_runs
 from tests.processes import interruptible
 
@@ -26,7 +26,7 @@ CALLS = 4  # of TensorFlow in an epoch: 15 steps, 4 at a time
 DRIVER = """
 import os, signal, sys
 import keras
-from keras_vae import files, zoo
+from keras_vae import files, weights, zoo
 
 moment, count = sys.argv[1], int(sys.argv[2])
 
@@ -41,8 +41,8 @@ def die_at(function, half=None):
         return function(*args, **kwargs)
     return wrapped
 
-def half_a_checkpoint(save, model, path, **kwargs):
-    save(model, path, **kwargs)
+def half_a_checkpoint(save, arrays, path, metadata):
+    save(arrays, path, metadata)
     with open(path, "r+b") as file:
         file.truncate(os.path.getsize(path) // 2)
 
@@ -55,7 +55,7 @@ keras.callbacks.CallbackList.on_epoch_end = said
 if moment == "in a step":
     keras.callbacks.CallbackList.on_train_batch_end = die_at(keras.callbacks.CallbackList.on_train_batch_end)
 elif moment == "inside a checkpoint":
-    keras.Model.save_weights = die_at(keras.Model.save_weights, half_a_checkpoint)
+    weights.save_file = die_at(weights.save_file, half_a_checkpoint)
 elif moment == "before the rename":
     files.os.replace = die_at(os.replace)
 
@@ -80,11 +80,10 @@ def ended(process, killed):
 
 
 def progress(folder):
-    path = folder / "out/checkpoint.weights.h5"
+    path = folder / "out/checkpoint.safetensors"
     if not path.is_file():
         return {"epochs": 0, "history": {}}
-    with h5py.File(path, "r") as file:
-        return json.loads(file.attrs["keras_vae_run"])
+    return weights.read_metadata(path)
 
 
 def leftovers(folder):
@@ -126,9 +125,9 @@ def test_killed_and_resumed_is_bit_equal_to_never_interrupted(tmp_path, moments)
     assert ended(start(killed), killed=False) == list(range(known + 1, epochs + 1)), "only what was left is trained"
     assert ended(uninterrupted, killed=False) == list(range(1, epochs + 1))
 
-    first, second = (toy_runs.datasets(folder / "out/checkpoint.weights.h5") for folder in (whole, killed))
+    first, second = (toy_runs.arrays_in(folder / "out/checkpoint.safetensors") for folder in (whole, killed))
     assert first.keys() == second.keys()
-    assert any("optimizer" in name for name in first), "the optimizer is in the checkpoint"
+    assert any(name.startswith("optimizers/model/") for name in first), "the optimizer is in the checkpoint"
     different = [name for name in first if not np.array_equal(first[name], second[name])]
     assert not different, "weights, optimizer and step are bit-equal"
     histories = [progress(folder)["history"] for folder in (whole, killed)]
@@ -136,7 +135,7 @@ def test_killed_and_resumed_is_bit_equal_to_never_interrupted(tmp_path, moments)
     assert {len(values) for values in histories[0].values()} == {epochs}
     metrics = [json.loads((folder / "out/results.json").read_text())["metrics"] for folder in (whole, killed)]
     assert metrics[0] == metrics[1]
-    assert (whole / "out/model.weights.h5").read_bytes() == (killed / "out/model.weights.h5").read_bytes()
+    assert (whole / "out/model.safetensors").read_bytes() == (killed / "out/model.safetensors").read_bytes()
     assert sorted(os.listdir(killed / "out")) == toy_runs.FILES, "leftovers of the kills are removed"
 
 
@@ -150,7 +149,7 @@ def test_ctrl_c_in_the_middle_of_training(tmp_path):
             cwd=tmp_path, env=toy_runs.environment(), text=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         )  # fmt: skip
     deadline = time.monotonic() + 120
-    while not (tmp_path / "out/checkpoint.weights.h5").is_file():
+    while not (tmp_path / "out/checkpoint.safetensors").is_file():
         assert process.poll() is None and time.monotonic() < deadline, "training wrote no checkpoint"
         time.sleep(0.05)
     time.sleep(0.3)
@@ -158,7 +157,7 @@ def test_ctrl_c_in_the_middle_of_training(tmp_path):
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors[-3000:]
     assert errors == "Interrupted. What was finished is kept; nothing is half-written.\n"
-    assert sorted(os.listdir(tmp_path / "out")) == ["checkpoint.weights.h5", "recipe.toml"]
+    assert sorted(os.listdir(tmp_path / "out")) == ["checkpoint.safetensors", "recipe.toml"]
     finished = progress(tmp_path)["epochs"]
     assert finished >= 1
 
@@ -167,31 +166,31 @@ def test_ctrl_c_in_the_middle_of_training(tmp_path):
     recipe = recipes.read(tmp_path / "toy.toml")
     model = loading.build(recipe)
     model.compile(optimizers.from_spec(recipe.training.optimizer), jit_compile=False)
-    restored = checkpoints.restore(model, tmp_path / "out/checkpoint.weights.h5")
+    restored = checkpoints.restore(model, tmp_path / "out/checkpoint.safetensors")
     assert restored.epochs == finished
     assert int(model.step.numpy()) == int(model.optimizer.iterations.numpy()) == 10 * finished
 
 
-@pytest.mark.parametrize("spoil", ["truncated", "not HDF5", "another model"])
+@pytest.mark.parametrize("spoil", ["truncated", "no weights", "another model"])
 def test_a_checkpoint_that_is_none_is_said(run, tmp_path, spoil):
     from keras_vae import zoo
     from keras_vae.errors import CorruptFileError
 
     recipe = toy_runs.write_recipe(tmp_path / "toy.toml")
-    path = tmp_path / "out/checkpoint.weights.h5"
+    path = tmp_path / "out/checkpoint.safetensors"
     toy_runs.copy_of(run, tmp_path / "out")
     for name in toy_runs.FILES:
         if name not in ("recipe.toml", path.name):
             (tmp_path / "out" / name).unlink()
     if spoil == "truncated":
         path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    elif spoil == "not HDF5":
+    elif spoil == "no weights":
         path.write_text("what is this")
     else:
         recipe = toy_runs.write_recipe(tmp_path / "toy.toml", {"model.latent_dim": 2})
         (tmp_path / "out/recipe.toml").write_text(recipe.read_text())
     kept = path.read_bytes()
-    with pytest.raises(CorruptFileError, match=r"checkpoint\.weights\.h5 is not a checkpoint of this model: .*remove"):
+    with pytest.raises(CorruptFileError, match=r"checkpoint\.safetensors does not hold .*weights.*: .*remove"):
         zoo.train(recipe, tmp_path / "out", verbose=0)
     assert path.read_bytes() == kept
 
@@ -239,7 +238,7 @@ def test_a_recipe_grows_and_resumes_between_its_stages_and_within_one(tmp_path, 
     zoo.train(recipe, folder, verbose=0)
     assert shapes == [(14, 14, 1), (28, 28, 1), (28, 28, 1)], "a finished stage is not trained again"
 
-    first, second = (toy_runs.datasets(path / checkpoints.NAME) for path in (tmp_path / "whole", folder))
+    first, second = (toy_runs.arrays_in(path / checkpoints.NAME) for path in (tmp_path / "whole", folder))
     assert first.keys() == second.keys()
     for name in first:
         np.testing.assert_array_equal(first[name], second[name], err_msg=name)

@@ -82,7 +82,7 @@ SPOILED = {
 
 @pytest.mark.parametrize("how", SPOILED)
 def test_spoiled_weights_are_refused_with_both_hashes(own_run, how):
-    path = own_run / "model.weights.h5"
+    path = own_run / "model.safetensors"
     expected, size = sha256(path), path.stat().st_size
     SPOILED[how](path)
     with pytest.raises(CorruptFileError) as caught:
@@ -100,7 +100,7 @@ def test_spoiled_weights_are_refused_with_both_hashes(own_run, how):
 def stopped_after_training(run):
     """A run that was stopped between its last epoch and its results: the checkpoint has all that was learned."""
     (run / "results.json").unlink()
-    assert (run / "checkpoint.weights.h5").is_file()
+    assert (run / "checkpoint.safetensors").is_file()
     with pytest.raises(CorruptFileError) as caught:
         zoo.load(run)
     return str(caught.value)
@@ -134,7 +134,7 @@ def test_the_repair_of_a_run_repairs_it(own_run, monkeypatch, capsys):
     from keras_vae.cli import main
 
     folder = own_run.rename(own_run.with_name("my toy"))
-    (folder / "model.weights.h5").unlink()
+    (folder / "model.safetensors").unlink()
     with pytest.raises(CorruptFileError) as caught:
         zoo.load(folder)
     program, *words = shlex.split(str(caught.value).split("To repair it: ")[1])
@@ -158,7 +158,7 @@ def test_the_repair_in_a_checkout_is_git(own_run, own_zoo, monkeypatch):
     git("commit", "-q", "-m", "zoo")
     monkeypatch.chdir(own_zoo.parent)
     for name in ("toy", "zoo/toy", folder):
-        flipped(folder / "model.weights.h5")
+        flipped(folder / "model.safetensors")
         with pytest.raises(CorruptFileError, match=r"To repair it: git checkout -- zoo/toy$") as caught:
             zoo.load(name)
         git(*shlex.split(str(caught.value).split("To repair it: git ")[1]))
@@ -169,7 +169,7 @@ def test_the_repair_of_a_wheel_is_pip(own_run, monkeypatch, tmp_path):
     packaged = tmp_path / "site-packages/keras_vae/_zoo"
     monkeypatch.setattr(store, "root", lambda: packaged)
     toy_runs.copy_of(own_run, packaged / "toy")
-    (packaged / "toy/model.weights.h5").unlink()
+    (packaged / "toy/model.safetensors").unlink()
     with pytest.raises(CorruptFileError, match=r"To repair it: pip install --force-reinstall --no-deps keras_vae$"):
         zoo.load("toy")
 
@@ -193,7 +193,7 @@ def test_weights_of_the_right_hash_that_are_no_weights(own_run, what):
         def __reduce__(self):
             return (pytest.fail, ("unpickled",))
 
-    path = own_run / "model.weights.h5"
+    path = own_run / "model.safetensors"
     if what == "pickle":
         path.write_bytes(pickle.dumps(Bomb()))
     elif what == "text":
@@ -202,7 +202,7 @@ def test_weights_of_the_right_hash_that_are_no_weights(own_run, what):
         recipe = toy_runs.recipe_text({"model.latent_dim": 2})
         (own_run / "recipe.toml").write_text(recipe)
     toy_runs.edit_results(own_run, lambda results: results["weights"].update(sha256=sha256(path)))
-    with pytest.raises(CorruptFileError, match=r"weights\.h5 does not hold the weights of its recipe: .*To rep"):
+    with pytest.raises(CorruptFileError, match=r"model\.safetensors does not hold .*weights.*: .*To rep"):
         zoo.load(own_run)
 
 
@@ -236,8 +236,8 @@ def test_a_loaded_model_is_the_one_that_was_measured(run):
     assert int(model.step.numpy()) == 20
     assert model.dtype_policy.name == "float32"
     results = json.loads((run / "results.json").read_text())
-    assert results["weights"]["sha256"] == sha256(run / "model.weights.h5")
-    assert results["weights"]["bytes"] == (run / "model.weights.h5").stat().st_size
+    assert results["weights"]["sha256"] == sha256(run / "model.safetensors")
+    assert results["weights"]["bytes"] == (run / "model.safetensors").stat().st_size
 
 
 def test_the_examples_of_a_recipe_are_read_when_they_are_asked_for(run, monkeypatch):

@@ -93,10 +93,10 @@ def test_a_finished_run_is_not_repeated(own_run, monkeypatch):
 @pytest.mark.slow
 def test_another_recipe_is_refused_and_overwrite_starts_anew(own_run):
     other = toy_runs.write_recipe(own_run.parent / "other.toml", {"training.epochs": 1, "training.seed": 1})
-    before = (own_run / "checkpoint.weights.h5").read_bytes()
+    before = (own_run / "checkpoint.safetensors").read_bytes()
     with pytest.raises(UserError, match=r"toy holds a run of another recipe\. Choose another .*--overwrite"):
         zoo.train(other, own_run, verbose=0)
-    assert (own_run / "checkpoint.weights.h5").read_bytes() == before
+    assert (own_run / "checkpoint.safetensors").read_bytes() == before
     model = zoo.train(other, own_run, overwrite=True, verbose=0)
     assert int(model.step.numpy()) == 10, "from the first step, not on from the other recipe's checkpoint"
     assert (own_run / "recipe.toml").read_text() == other.read_text()
@@ -146,7 +146,7 @@ def test_training_into_the_zoo_lists_the_model_and_leaves_no_checkpoint(own_zoo,
     assert model.provenance.name == "toy_mnist"
     assert zoo.names() == ["toy_mnist"]
     assert sorted(os.listdir(own_zoo / "toy_mnist")) == [
-        name for name in toy_runs.FILES if name != "checkpoint.weights.h5"
+        name for name in toy_runs.FILES if name != "checkpoint.safetensors"
     ]
     assert zoo.card("toy_mnist").results["name"] == "toy_mnist"
     monkeypatch.setattr(training, "_fit", lambda *_: pytest.fail("trained again"))
@@ -190,10 +190,10 @@ def test_diverged_after_good_epochs(tmp_path, monkeypatch):
     monkeypatch.setattr(checkpoints.SaveProgress, "on_epoch_end", then_explode)
     with pytest.raises(DivergedError, match=r"the loss of 'model' is not finite at step 2\d\. ") as caught:
         zoo.train(recipe, tmp_path / "out", verbose=0)
-    assert str(caught.value).endswith("checkpoint.weights.h5, after 2 epochs.")
-    checkpoint = tmp_path / "out/checkpoint.weights.h5"
+    assert str(caught.value).endswith("checkpoint.safetensors, after 2 epochs.")
+    checkpoint = tmp_path / "out/checkpoint.safetensors"
     finite_after(checkpoint, str(caught.value))
-    assert sorted(os.listdir(tmp_path / "out")) == ["checkpoint.weights.h5", "recipe.toml"]
+    assert sorted(os.listdir(tmp_path / "out")) == ["checkpoint.safetensors", "recipe.toml"]
     model = loading.build(recipes.read(recipe))
     model.compile(keras.optimizers.SGD(), jit_compile=False)
     assert checkpoints.restore(model, checkpoint).epochs == 2
@@ -202,7 +202,7 @@ def test_diverged_after_good_epochs(tmp_path, monkeypatch):
 
 def test_a_held_out_number_that_is_not_finite_is_no_good_checkpoint(tmp_path):
     """JSON has no NaN either: results.json could not be written, after all the epochs."""
-    save = checkpoints.SaveProgress(tmp_path / "c.weights.h5", checkpoints.Progress(), lambda: 0.0)
+    save = checkpoints.SaveProgress(tmp_path / "c.safetensors", checkpoints.Progress(), lambda: 0.0)
     with pytest.raises(DivergedError, match=r"val_loss is nan after epoch 3\."):
         save.on_epoch_end(2, {"loss": 1.0, "val_loss": float("nan")})
     assert os.listdir(tmp_path) == []

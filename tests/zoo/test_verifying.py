@@ -9,11 +9,11 @@ import pytest
 import tensorflow as tf
 
 import keras_vae
-from keras_vae import data, zoo
+from keras_vae import data, weights, zoo
 from keras_vae.errors import CorruptFileError, UserError
 from keras_vae.evaluation import Evaluation
 from keras_vae.files import sha256
-from keras_vae.zoo import cards, evaluations, weights
+from keras_vae.zoo import cards, evaluations
 from keras_vae.zoo.verifying import card_metrics
 from tests import toy_runs
 
@@ -23,9 +23,9 @@ def test_every_number_has_its_split_seed_samples_and_standard_error(run):
     assert results["name"] == "toy"
     assert results["recipe_sha256"] == sha256(run / "recipe.toml")
     assert results["weights"] == {
-        "file": "model.weights.h5",
-        "sha256": sha256(run / "model.weights.h5"),
-        "bytes": (run / "model.weights.h5").stat().st_size,
+        "file": "model.safetensors",
+        "sha256": sha256(run / "model.safetensors"),
+        "bytes": (run / "model.safetensors").stat().st_size,
         # 784-16-(2*3) and 3-16-784, with biases.
         "parameters": (784 + 1) * 16 + (16 + 1) * 6 + (3 + 1) * 16 + (16 + 1) * 784,
     }
@@ -99,10 +99,10 @@ def test_verify_fails_when_the_weights_are_others(own_run):
     model = zoo.load(own_run)
     last = model.decoder.stack.layers[-2].bias
     last.assign(last + 0.05)
-    weights.write_float16(model, own_run / "model.weights.h5")
+    weights.save(own_run / "model.safetensors", weights.numpy_arrays(weights.named_variables(model), half=True))
     with pytest.raises(CorruptFileError, match="are not those of the card: expected sha256"):
         zoo.verify(own_run)
-    sha = sha256(own_run / "model.weights.h5")
+    sha = sha256(own_run / "model.safetensors")
     toy_runs.edit_results(own_run, lambda results: results["weights"].update(sha256=sha))
     with pytest.raises(CorruptFileError, match=r"give the numbers of its card: .*log_px -\d+\.\d{4}, not -\d+"):
         zoo.verify(own_run, log_prob=False)
@@ -110,11 +110,11 @@ def test_verify_fails_when_the_weights_are_others(own_run):
 
 def test_what_is_measured_is_what_is_stored(run):
     """The float16 weights of the file, not the float32 ones that training ended with."""
-    stored = toy_runs.datasets(run / "model.weights.h5")
-    ended = toy_runs.datasets(run / "checkpoint.weights.h5")
-    name = "decoder/stack/layers/dense/vars/0"
-    assert stored[name].dtype == "float16" and ended[name].dtype == "float32"
-    np.testing.assert_array_equal(stored[name], ended[name].astype("float16"))
+    stored = toy_runs.arrays_in(run / "model.safetensors")
+    ended = toy_runs.arrays_in(run / "checkpoint.safetensors")
+    name = "decoder/stack/layers/2/kernel"
+    assert stored[name].dtype == "float16" and ended[f"model/{name}"].dtype == "float32"
+    np.testing.assert_array_equal(stored[name], ended[f"model/{name}"].astype("float16"))
     np.testing.assert_array_equal(
         np.asarray(zoo.load(run).decoder.stack.layers[1].kernel), stored[name].astype("float32")
     )
@@ -144,11 +144,11 @@ def test_a_zoo_entry_is_whole(name):
     assert card.results, f"{name} is not trained"
     assert card.results["name"] == name
     assert card.results["recipe_sha256"] == cards.recipe_sha256(card.recipe)
-    assert store.checked_weights(store.entry(name)) == folder / "model.weights.h5"
+    assert store.checked_weights(store.entry(name)) == folder / "model.safetensors"
     present = sorted(path.name for path in folder.iterdir())
     pictures = card.results["pictures"]
     prior = ["prior.npz"] if card.recipe.prior else []
-    assert present == sorted(["README.md", "model.weights.h5", "recipe.toml", "results.json", *prior, *pictures])
+    assert present == sorted(["README.md", "model.safetensors", "recipe.toml", "results.json", *prior, *pictures])
     assert card.results["training"]["epochs"] == card.recipe.training.epochs
     assert {"log_px", {"image": "squared_error", "tokens": "tokens_right"}[card.kind]} < set(card.results["metrics"])
     assert "[" not in card.recipe.data.train + card.recipe.evaluation.split, "no subset"

@@ -3,19 +3,17 @@
 import json
 from pathlib import Path
 
+from keras_vae import weights
 from keras_vae.errors import ExportError
 from keras_vae.export.graphs import config_of
 from keras_vae.export.work import Work
-from keras_vae.files import require_room
 from keras_vae.models import MODELS
 from keras_vae.runtimes.bundle import FormatEntry
 from keras_vae.runtimes.keras_bundle import CONFIG, FOLDER, PRIOR, WEIGHTS, objects_in
 
-_OVERHEAD = 4096  # bytes that HDF5 needs for each array and its groups, at most
-
 
 def write(work: Work, folder: Path) -> FormatEntry:
-    """Write `keras/config.json` and `keras/model.weights.h5`; and `keras/prior.npz`, where there is a fitted prior.
+    """Write `keras/config.json` and `keras/model.safetensors`; and `keras/prior.npz`, where there is a fitted prior.
 
     Raises:
       ExportError: the class is not registered, or a network is a layer, which data cannot describe.
@@ -40,8 +38,7 @@ def write(work: Work, folder: Path) -> FormatEntry:
     # A new model from the written text, as a reader will build it, without the optimizer's state.
     single = MODELS[name].from_config(json.loads(text)["config"])
     single.set_weights(model.get_weights())
-    require_room(folder / FOLDER / WEIGHTS, sum(array.nbytes + _OVERHEAD for array in single.get_weights()))
-    single.save_weights(folder / FOLDER / WEIGHTS)
+    weights.save(folder / FOLDER / WEIGHTS, weights.numpy_arrays(weights.named_variables(single)))
     if work.prior is not None:
         work.prior.save(folder / FOLDER / PRIOR)
     return {"files": {traced.name: FOLDER for traced in work.graphs}}
