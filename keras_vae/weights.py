@@ -30,6 +30,7 @@ _HEADER = 256  # bytes for each array's entry in the header, at most
 _LONGEST_HEADER = 2**26  # bytes; metadata are the history of a training at most
 _HDF5_OVERHEAD = 4096  # bytes that HDF5 needs for each array and its groups, at most
 _HDF5_TIMES = 8  # the size of a model; Keras stores its optimizers in the same file, with up to five slots a weight
+_HDF5_COUNTERS = 2**16  # bytes, more than the counters and rates of all optimizers
 
 
 def load(model: keras.Model, path: str | Path, remedy: str = REMEDY) -> None:
@@ -313,7 +314,7 @@ def load_hdf5(model: keras.Model, path: str | Path, remedy: str = REMEDY, **kwar
       CorruptFileError: no such file, one that is damaged, or one of another model.
     """
     state = _state(model)
-    check_hdf5(path, _HDF5_TIMES * size(state) + _LONGEST_HEADER, remedy)
+    check_hdf5(path, _HDF5_TIMES * size(state) + _HDF5_COUNTERS, remedy)
     before = {name: keras.ops.convert_to_numpy(variable) for name, variable in state.items()}
     try:
         with _corrupt(path, remedy):
