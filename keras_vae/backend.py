@@ -179,7 +179,11 @@ class Draws:
         return fold(self._seed, self._count)
 
     def sample(
-        self, distribution: tfd.Distribution, samples: int | None = None, examples: int | Tensor | None = None
+        self,
+        distribution: tfd.Distribution,
+        samples: int | None = None,
+        examples: int | Tensor | None = None,
+        seed: Tensor | None = None,
     ) -> Any:
         """Return a draw for each example of the batch, as the `sample` of the distribution does.
 
@@ -187,13 +191,14 @@ class Draws:
           distribution: of batch shape `(batch,)`, one for each example; or `()`, one for all of them.
           samples: draws for each example, as the first axis; None: one, without that axis.
           examples: the number of examples, for a distribution of batch shape `()`.
+          seed: of the draw; None: the next one.
         """
         bijector = getattr(distribution, "bijector", None)  # TFP has others than tfd.TransformedDistribution
         if bijector is not None:
             # Returned as it is: TFP caches the input and the density by the bijector's result.
-            return bijector.forward(self.sample(base_of(distribution), samples, examples))
+            return bijector.forward(self.sample(base_of(distribution), samples, examples, seed))
         before, after = (() if size is None else (size,) for size in (samples, examples))
-        return self._rows(lambda shape, seed: distribution.sample(shape, seed=seed), before, after)
+        return self._rows(lambda shape, seed: distribution.sample(shape, seed=seed), before, after, seed)
 
     def normal(self, shape: Sequence[int | Tensor], dtype: str = "float32") -> Tensor:
         """Return standard normal noise; the first axis of `shape` is the batch."""
@@ -203,13 +208,15 @@ class Draws:
         """Return uniform noise in [0, 1), float32; the first axis of `shape` is the batch."""
         return self._rows(uniform, (), shape)
 
-    def _rows(self, draw: Callable[..., Any], before: Sequence[Any], after: Sequence[Any]) -> Any:
+    def _rows(
+        self, draw: Callable[..., Any], before: Sequence[Any], after: Sequence[Any], seed: Tensor | None = None
+    ) -> Any:
         """Return this replica's rows of a draw of shape `(*before, batch, ...)`; `after` starts with the batch, if any.
 
         Stateless noise is in row-major order: `(*before, replicas, batch, ...)` holds the same noise as
         `(*before, replicas * batch, ...)`, the global batch.
         """
-        seed, current = self.next(), replica()
+        seed, current = self.next() if seed is None else seed, replica()
         if current.count == 1:
             return draw((*before, *after), seed)
         of_all = draw((*before, current.count, *after), seed)

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from keras_vae import checks
+from keras_vae import checks, randomness
 from keras_vae.core import VAE, Batch, Terms
 from keras_vae.distributions.ladder import (
     Ladder,
@@ -115,8 +115,11 @@ class HierarchicalVAE(VAE):
     def terms(self, batch: Batch, training: bool) -> Terms:
         posterior, prior = self.posterior_and_prior(batch["x"], training=training)
         z: dict[str, Any] = {}
-        for name in posterior.names:
-            z[name] = self.draws.sample(posterior.level(name, z))
+        # The seeds of `Ladder.sample`, level by level, so that each level's draw belongs to positions.
+        seed = self.draws.next()
+        for index, name in enumerate(posterior.names):
+            level_seed = randomness.fold(seed, index) if index else seed
+            z[name] = self.draws.sample(posterior.level(name, z), seed=level_seed)
         log_px = self.likelihood(z, training=training).log_prob(batch["x"])
         kl = kl_of_levels(posterior, prior, z)[:, ::-1]
         weights = [beta(self.step) for beta in self.level_betas or ()]
