@@ -8,6 +8,7 @@ import argparse
 import datetime
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -47,7 +48,7 @@ def run(name: str) -> int:
     record = {
         "proof": name,
         "shows": shows,
-        "command": " ".join(["python", *arguments]),
+        "command": shlex.join(["python", *arguments]),
         "commit": _git("rev-parse", "HEAD"),
         "changed": bool(_git("status", "--porcelain")),  # files that are not in that commit
         "started": started.isoformat(timespec="seconds"),

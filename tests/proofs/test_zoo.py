@@ -4,7 +4,7 @@ import pytest
 
 from keras_vae import zoo
 
-# `make test-all` leaves this out: it takes about two hours. benchmarks/proof.py names the file.
+# Left out of `make test-all`, which tries the same numbers on fewer digits; benchmarks/proof.py names this file.
 pytestmark = pytest.mark.proof
 
 
