@@ -4,7 +4,7 @@ import pytest
 
 from keras_vae import zoo
 
-# Left out of `make test-all`, which tries the same numbers on fewer digits; benchmarks/proof.py names this file.
+# Left out of `make test-all`, which verifies all but log p(x), the slowest; benchmarks/proof.py names this file.
 pytestmark = pytest.mark.proof
 
 
