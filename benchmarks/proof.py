@@ -44,7 +44,7 @@ def run(name: str) -> int:
     ) as process:
         for line in process.stdout or ():
             print(line, end="", flush=True)
-            last.append(line.rstrip())
+            last.append(line.rstrip().replace(str(ROOT), "."))
     record = {
         "proof": name,
         "shows": shows,
