@@ -1,12 +1,14 @@
 """The house in numbers: rooms, imports that run in a circle or upwards, lines, and arguments typed `Any`.
 
-`python benchmarks/house.py` prints them; `--json` for machines. What may not grow is a test: tests/test_house.py.
+`python benchmarks/house.py` prints them; `--json` for machines; `--layout` writes the modules of each room into the
+table of CONTRIBUTING.md. What may not grow, and that table, are tests: tests/test_house.py.
 The order of the rooms is that of the import-linter contract in pyproject.toml, which `make lint` keeps.
 """
 
 import argparse
 import ast
 import json
+import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ from typing import Any
 import grimp
 
 ROOT = Path(__file__).resolve().parents[1]
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 PACKAGE = "keras_vae"
 
 
@@ -112,11 +115,35 @@ def annotated_arguments() -> Iterator[bool]:
                 yield from (ast.unparse(one.annotation) == "Any" for one in every if one.annotation is not None)
 
 
+def layout(text: str) -> str:
+    """CONTRIBUTING.md with the last column of its table of rooms set to the modules of each room."""
+    lines = text.splitlines(keepends=True)
+    for index, line in enumerate(lines):
+        room = re.match(r"\| `(\w+)/` \|", line)
+        if room:
+            cells = line.rstrip("\n").split(" | ")
+            lines[index] = " | ".join([*cells[:2], f"{', '.join(modules(room[1]))} |\n"])
+    return "".join(lines)
+
+
+def modules(room: str) -> list[str]:
+    """The names of a room's modules, those of a folder inside it as `folder/name`."""
+    folder = ROOT / PACKAGE / room
+    return sorted(
+        path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.py") if path.stem != "__init__"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--json", action="store_true")
+    parser.add_argument("--layout", action="store_true")
+    options = parser.parse_args()
+    if options.layout:
+        CONTRIBUTING.write_text(layout(CONTRIBUTING.read_text(encoding="utf-8")), encoding="utf-8")
+        return
     numbers = measured()
-    if parser.parse_args().json:
+    if options.json:
         print(json.dumps(numbers, indent=1))
         return
     for name, value in numbers.items():

@@ -9,12 +9,22 @@ SCRIPT = Path(__file__).parents[1] / "benchmarks" / "house.py"
 
 
 @pytest.fixture(scope="module")
-def numbers():
+def house():
     spec = importlib.util.spec_from_file_location("house", SCRIPT)
     assert spec is not None and spec.loader is not None
     house = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(house)
+    return house
+
+
+@pytest.fixture(scope="module")
+def numbers(house):
     return house.measured()
+
+
+def test_the_layout_lists_the_modules_of_each_room(house):
+    text = house.CONTRIBUTING.read_text(encoding="utf-8")
+    assert house.layout(text) == text, "python benchmarks/house.py --layout"
 
 
 def test_no_circle_and_nothing_upwards(numbers):
