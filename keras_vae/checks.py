@@ -66,7 +66,7 @@ def check_codes(
             f"{name} must have shape (batch, {', '.join(map(str, shape))}), {source}. Given: "
             f"{array.shape}.{f' Add the batch axis: {name}[None].' if array.shape == tuple(shape) else ''}"
         )
-    if not np.isfinite(array).all():
+    if np.count_nonzero(np.isfinite(array)) < array.size:  # a third of the time of `all`, for one code
         raise UserError(f"{name} must be finite. Given: values that are NaN or infinite.")
     return array
 
@@ -209,4 +209,4 @@ def _numbers(value: object, name: str, integers: bool = False) -> np.ndarray:
         raise UserError(f"{name} must be an array of numbers. Given: {type(value).__name__}: {error}.") from error
     if array.dtype.kind not in "fbiu" and array.dtype.name != "bfloat16":
         raise UserError(f"{name} must be an array of floats. Given: dtype {array.dtype}. Convert it with astype.")
-    return array if integers or array.dtype == "float64" else array.astype("float32", copy=False)
+    return array if integers or array.dtype.char in "fd" else array.astype("float32", copy=False)

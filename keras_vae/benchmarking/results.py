@@ -6,7 +6,7 @@ from typing import Any, Literal, NotRequired, TypeAlias, TypedDict
 from keras_vae.runtimes.bundle import Quality
 from keras_vae.runtimes.notebooks import html_table
 
-SCHEMA = "keras_vae.benchmark/3"
+SCHEMA = "keras_vae.benchmark/4"
 Signature = Literal["encode", "decode"]
 SIGNATURES: tuple[Signature, ...] = ("encode", "decode")
 ResultsLike: TypeAlias = Mapping[str, Any]  # results, also as plain JSON
@@ -20,6 +20,7 @@ class Figures(TypedDict):
     p50_us: float  # microseconds a call
     p90_us: float
     p99_us: float
+    bare_p50_us: float  # of the runtime's call alone
     images_per_second: float  # median over rounds
 
 
@@ -31,6 +32,7 @@ class SingleStream(TypedDict):
     p50_us: float
     p90_us: float
     p99_us: float
+    bare_p50_us: float
 
 
 class Offline(TypedDict):

@@ -20,7 +20,7 @@ from keras_vae.benchmarking.machine import describe, warnings
 from keras_vae.benchmarking.results import SCHEMA, SIGNATURES, Results
 from keras_vae.benchmarking.rows import first_rows, label, scenarios, sizes_for, summary
 from keras_vae.benchmarking.workers import WorkerFailed, WorkerProcess
-from keras_vae.runtimes.base import available_processors
+from keras_vae.runtimes.base import checked_threads
 from keras_vae.runtimes.bundle import MANIFEST, Bundle, read_bundle
 
 Progress = Callable[[str, int, int], None]
@@ -73,7 +73,7 @@ def benchmark_all(
       * `errors` (graph.output -> largest difference from golden.json); `quality` (of a reduced precision: the change
         of test ELBO and of reconstruction error);
       * `encode` and `decode`: batch size, as a string -> `calls`, `p50_us`, `p90_us`, `p99_us` (microseconds a call),
-        `images_per_second` (median over rounds);
+        `bare_p50_us` (of the runtime's call alone, in turn with it), `images_per_second` (median over rounds);
       * `scenarios`: encode and decode -> by MLPerf's names: `single_stream`, `batch` (the smallest), `calls` and the
         percentiles of a call; `offline`: `images_per_second` at the best `batch`.
 
@@ -85,7 +85,7 @@ def benchmark_all(
     sizes = [sizes_for(bundle, batch_sizes) for bundle in opened]
     rounds, calls = checks.check_whole_number(rounds, "rounds"), checks.check_whole_number(calls, "calls")
     cold_starts = checks.check_whole_number(cold_starts, "cold_starts")
-    threads = available_processors() if threads is None else checks.check_whole_number(threads, "threads")
+    threads = checked_threads(threads)
     rows = [first_rows(bundle, runtimes) for bundle in opened]
     for bundle in opened:
         bundle.verify()
@@ -102,7 +102,7 @@ def benchmark_all(
     for row in (row for of_bundle in rows for row in of_bundle if row["status"] == "ok"):
         row["scenarios"] = {signature: scenarios(row[signature]) for signature in SIGNATURES}
     settings = {"threads": threads, "rounds": rounds, "calls": calls, "seconds": seconds, "cold_starts": cold_starts}
-    settings["timed"] = "one synchronous call, from float32 numpy arrays to all outputs in numpy"
+    settings["timed"] = "one call of encode or decode, from a float32 numpy array to another, checks included"
     return [
         Results(
             schema=SCHEMA,
@@ -138,7 +138,7 @@ class _Entry:
         self.bundle, self.row, self.sizes, self.inputs = bundle, row, sizes, inputs
         self.stack, self.threads, self.timeout = stack, threads, timeout
         self.worker: WorkerProcess | None = None
-        self.turns: dict[tuple[str, int], list[list[int]]] = {}
+        self.turns: dict[tuple[str, int], list[dict[str, list[int]]]] = {}
 
     @property
     def alive(self) -> bool:
@@ -211,13 +211,14 @@ class _Bench:
             if entry.alive:
                 entry.attempt(partial(entry.record, "memory"))
             for (signature, size), turns in entry.turns.items() if entry.alive else ():
-                entry.row.setdefault(signature, {})[str(size)] = summary(turns, size)
+                calls, bare = ([turn[kind] for turn in turns] for kind in ("nanoseconds", "bare_nanoseconds"))
+                entry.row.setdefault(signature, {})[str(size)] = summary(calls, bare, size)
         self.progress("done", total, total)
 
     def _turn(self, entry: _Entry, signature: str, size: int) -> None:
         calls = -(-self.calls // self.rounds) if size == entry.sizes[0] else 3
         answer = entry.ask("time", signature=signature, batch=size, calls=calls, seconds=self.seconds)
-        entry.turns.setdefault((signature, size), []).append(answer["nanoseconds"])
+        entry.turns.setdefault((signature, size), []).append(answer)
 
 
 _CHOICE = {"runtime": "runtime", "format_name": "format", "mode": "mode"}  # a worker's argument -> the key of a row

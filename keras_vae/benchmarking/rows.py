@@ -74,8 +74,8 @@ def _file(bundle: Bundle, format_name: str, mode: str | None) -> dict[str, Any]:
     }
 
 
-def summary(turns: Sequence[Sequence[int]], size: int) -> Figures:
-    """Return a row's figures at one batch size, from the nanoseconds of each call in each turn."""
+def summary(turns: Sequence[Sequence[int]], bare: Sequence[Sequence[int]], size: int) -> Figures:
+    """Return a row's figures at one batch size, from the nanoseconds of each call and each bare call in each turn."""
     every = np.concatenate([np.asarray(turn, "float64") for turn in turns])
     rates = [size * len(turn) / (sum(turn) / 1e9) for turn in turns]
     p50, p90, p99 = (round(float(value) / 1e3, 2) for value in np.percentile(every, (50, 90, 99)))
@@ -84,6 +84,7 @@ def summary(turns: Sequence[Sequence[int]], size: int) -> Figures:
         "p50_us": p50,
         "p90_us": p90,
         "p99_us": p99,
+        "bare_p50_us": round(float(np.median(np.concatenate([np.asarray(turn) for turn in bare]))) / 1e3, 2),
         "images_per_second": round(float(np.median(rates)), 1),
     }
 
@@ -99,6 +100,7 @@ def scenarios(sizes: Mapping[str, Figures]) -> Scenarios:
             "p50_us": first["p50_us"],
             "p90_us": first["p90_us"],
             "p99_us": first["p99_us"],
+            "bare_p50_us": first["bare_p50_us"],
         },
         "offline": {"batch": int(best), "images_per_second": sizes[best]["images_per_second"]},
     }

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from keras_vae.benchmarking.comparing import require_comparable, sentence
-from keras_vae.benchmarking.results import SIGNATURES, ResultsLike, Scenarios
+from keras_vae.benchmarking.results import SCHEMA, SIGNATURES, ResultsLike, Scenarios
 from keras_vae.benchmarking.rows import label
 
 ENOUGH = 1000  # calls: with fewer, p99 is one of the ten slowest, and unreliable
@@ -13,7 +13,8 @@ _WORDS = ("model", "runtime", "call", "precision", "deploy")  # columns that are
 def cells(results: ResultsLike) -> tuple[list[str], list[list[str]]]:
     """Return column titles, and a row for each timed row and signature, by MLPerf's names.
 
-    `single_stream`, microseconds of a single call at the smallest batch; `offline`, images/s at the best batch.
+    `single_stream`, microseconds of a single call at the smallest batch, and beside it the median of the runtime's call
+    alone; `offline`, images/s at the best batch.
 
     Raises:
       UserError: rows of unequal settings.
@@ -21,11 +22,14 @@ def cells(results: ResultsLike) -> tuple[list[str], list[list[str]]]:
     require_comparable(results)
     several = ["model"] if "bundles" in results else []
     titles = [*several, "runtime", "call", "single_stream p50, µs", "p90, µs", "p99, µs"]
-    titles += ["offline, images/s", "at batch"]
+    bare = ["bare call p50, µs"] if results["schema"] == SCHEMA else []  # earlier results are of bare calls alone
+    titles += [*bare, "offline, images/s", "at batch"]
     rows = []
     for row in results["rows"]:
         for signature in SIGNATURES if row["status"] == "ok" else ():
-            figures = scenario_cells(row["scenarios"][signature])
+            scenarios = row["scenarios"][signature]
+            figures = scenario_cells(scenarios)
+            figures[3:3] = [f"{scenarios['single_stream']['bare_p50_us']:,.0f}" for _ in bare]
             rows.append([*(row["bundle"] for _ in several), label(row), signature, *figures])
     return titles, rows
 

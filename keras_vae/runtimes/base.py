@@ -2,7 +2,7 @@
 
 import abc
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Generic, TypeVar
 
 import numpy as np
@@ -15,17 +15,21 @@ from keras_vae.types import InputEntry
 
 Loaded = TypeVar("Loaded")  # a graph, ready to be called
 
-# kind of input -> its check; arguments: an array, the input's entry in the bundle, and its name
-_CHECKS: dict[str, Callable[[object, InputEntry, str], np.ndarray]] = {
-    "image": lambda array, spec, name: checks.check_images(array, example_shape(spec), name),
-    "tokens": lambda array, spec, name: checks.check_tokens(array, example_shape(spec), spec.get("classes", 0), name),
-    "code": lambda array, spec, name: checks.check_codes(array, example_shape(spec), name),
-    "level": lambda array, spec, name: checks.check_codes(array, example_shape(spec), name),
-    "index": lambda array, spec, name: checks.check_indices(array, example_shape(spec), spec.get("classes", 0), name),
-    "vector": lambda array, spec, name: checks.check_codes(array, example_shape(spec), name, "one vector an example"),
-    "noise": lambda array, spec, name: checks.check_codes(array, example_shape(spec), name),
-    "label": lambda array, spec, name: checks.check_labels(array, spec.get("classes", 0), name),
+# kind of input -> its check; arguments: an array, the shape of an example, the number of classes, and the input's name
+_CHECKS: dict[str, Callable[[object, tuple[int, ...], int, str], np.ndarray]] = {
+    "image": lambda array, shape, _, name: checks.check_images(array, shape, name),
+    "tokens": checks.check_tokens,
+    "code": lambda array, shape, _, name: checks.check_codes(array, shape, name),
+    "level": lambda array, shape, _, name: checks.check_codes(array, shape, name),
+    "index": checks.check_indices,
+    "vector": lambda array, shape, _, name: checks.check_codes(array, shape, name, "one vector an example"),
+    "noise": lambda array, shape, _, name: checks.check_codes(array, shape, name),
+    "label": lambda array, _, classes, name: checks.check_labels(array, classes, name),
 }
+
+
+def _described(spec: InputEntry) -> tuple[str, tuple[int, ...], int, np.dtype]:
+    return spec["kind"], example_shape(spec), spec.get("classes", 0), np.dtype(spec["dtype"])
 
 
 def available_processors() -> int:
@@ -33,11 +37,29 @@ def available_processors() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def checked_threads(threads: int | None) -> int:
+    """Return `threads`, or for None the number of processors that this process may use.
+
+    Raises:
+      UserError: no whole number of 1 or more, or more than the machine has processors.
+    """
+    if threads is None:
+        return available_processors()
+    threads, most = checks.check_whole_number(threads, "threads"), os.cpu_count() or 1
+    if threads > most:
+        raise UserError(
+            f"threads must be at most {most}, the processors of this machine, as more only wait for each other. Given: "
+            f"{threads}. Leave it out to use every processor that this process may."
+        )
+    return threads
+
+
 class Runtime(abc.ABC, Generic[Loaded]):
     """An opened bundle: `encode` and `decode` are those of the model, `run` returns every output of a graph.
 
-    A runtime defines `load` and `call`. `settings` describes its configuration for the benchmark, as reported by the
-    runtime itself where possible.
+    All three may be called by any number of threads at once, and their arrays are the caller's. A runtime defines
+    `load` and `call`. `settings` describes its configuration for the benchmark, as reported by the runtime itself where
+    possible.
 
     Args:
       bundle: a bundle; its files are verified.
@@ -51,7 +73,7 @@ class Runtime(abc.ABC, Generic[Loaded]):
 
     def __init__(self, bundle: Bundle, format_name: str, threads: int | None = None, mode: str | None = None) -> None:
         self.bundle, self.format_name, self.mode = bundle, format_name, mode
-        self.threads = available_processors() if threads is None else checks.check_whole_number(threads, "threads")
+        self.threads = checked_threads(threads)
         self.settings: dict[str, Any] = {"threads": self.threads, "precision": bundle.precision_of(format_name)}
         self.settings |= self.setup(explicit=threads is not None)
         if not self.reads:
@@ -59,6 +81,11 @@ class Runtime(abc.ABC, Generic[Loaded]):
         self.graphs: dict[str, Loaded] = {}
         for graph, file in bundle.formats[format_name]["files"].items():
             self.graphs[graph] = self.load(graph, file)
+        held = [(name, described) for name, described in bundle.graphs.items() if name in self.graphs]
+        # signature -> its graph, the name of the graph's first input, and the output that the signature returns
+        self.signatures = {one["signature"]: (name, next(iter(one["inputs"])), one["result"]) for name, one in held}
+        # graph -> input -> what `_run` checks, read from the bundle once
+        self.expected = {graph: {name: _described(spec) for name, spec in one["inputs"].items()} for graph, one in held}
 
     def setup(self, explicit: bool) -> dict[str, Any]:
         """Return further settings to record; called before the first `load`. `explicit`: `threads` was not None."""
@@ -69,8 +96,11 @@ class Runtime(abc.ABC, Generic[Loaded]):
         """Return the graph in `file`, ready to be called."""
 
     @abc.abstractmethod
-    def call(self, loaded: Loaded, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-        """Return every output by name, for contiguous inputs of the right shape and dtype."""
+    def call(self, loaded: Loaded, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]) -> dict[str, np.ndarray]:
+        """Return some outputs by name, for contiguous inputs of the right shape and dtype, on any thread.
+
+        Nothing writes to the arrays afterwards, and none shares memory with a weight or an input.
+        """
 
     def encode(self, x: ArrayLike, **inputs: ArrayLike) -> np.ndarray:
         """Return the mean code of each image, `(batch, latent_dim)`, as `model.encode`.
@@ -94,34 +124,35 @@ class Runtime(abc.ABC, Generic[Loaded]):
         Raises:
           UserError: an unknown graph or input, or an invalid array.
         """
+        return self._run(graph, inputs, list(self.bundle.graphs.get(graph, {}).get("outputs", ())))
+
+    def _run(self, graph: str, inputs: Mapping[str, ArrayLike], outputs: Sequence[str]) -> dict[str, np.ndarray]:
         if graph not in self.graphs:
             raise UserError(
                 f"{self.name} holds the graphs {', '.join(self.graphs)} of {self.bundle.path}. Given: {graph!r}."
             )
-        expected = self.bundle.graphs[graph]["inputs"]
-        if set(inputs) != set(expected):
+        expected = self.expected[graph]
+        if inputs.keys() != expected.keys():
             raise UserError(
                 f"The {graph} takes the inputs {', '.join(expected)}. Given: {', '.join(inputs) or 'none'}."
             )
-        checked = {name: self._checked(name, inputs[name], spec) for name, spec in expected.items()}
-        if len({len(array) for array in checked.values()}) > 1:
+        checked = {
+            name: np.ascontiguousarray(_CHECKS[kind](inputs[name], shape, classes, name), dtype)
+            for name, (kind, shape, classes, dtype) in expected.items()
+        }
+        counts = {len(array) for array in checked.values()}
+        if len(counts) > 1:
             sizes = ", ".join(f"{name}: {len(array)}" for name, array in checked.items())
             raise UserError(f"The inputs of the {graph} must have one batch size. Given: {sizes}.")
-        size = self.bundle.batch  # with a fixed batch size, the last batch is padded
+        (count,), fixed, loaded = counts, self.bundle.batch, self.graphs[graph]
+        if count == fixed or (fixed is None and 0 < count <= checks.BLOCK):
+            return self.call(loaded, checked, outputs)  # one block: nothing to cut, to pad or to join
         return checks.in_blocks(
-            lambda _, part: self.call(self.graphs[graph], part),
-            checked,
-            pad=size is not None,
-            size=size or checks.BLOCK,
+            lambda _, part: self.call(loaded, part, outputs), checked, fixed is not None, fixed or checks.BLOCK
         )
 
     def _signature(self, signature: str, first: ArrayLike, others: Mapping[str, ArrayLike]) -> np.ndarray:
-        graph = self.bundle.graph_of(self.format_name, signature)
-        if graph is None:
+        if signature not in self.signatures:
             raise UserError(f"{self.bundle.path} has no graph with the signature {signature!r}.")
-        entry = self.bundle.graphs[graph]
-        return self.run(graph, {next(iter(entry["inputs"])): first, **others})[entry["result"]]
-
-    def _checked(self, name: str, array: object, spec: InputEntry) -> np.ndarray:
-        checked = _CHECKS[spec["kind"]](array, spec, name)
-        return np.ascontiguousarray(checked, spec["dtype"])
+        graph, name, result = self.signatures[signature]
+        return self._run(graph, {name: first, **others}, (result,))[result]

@@ -1,6 +1,6 @@
 """Keras: the model rebuilt from the bundle, each graph a `tf.function`, with or without XLA, or eager."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +14,7 @@ _Loaded = tuple[list[str], Callable[..., Tensors]]
 
 
 class KerasRuntime(Runtime[_Loaded]):
-    """The graphs of `keras_vae.core.graphs`, run by TensorFlow from a live model."""
+    """The graphs of `keras_vae.core.graphs`, run by TensorFlow from a live model, on any number of threads."""
 
     name = "keras"
 
@@ -40,9 +40,9 @@ class KerasRuntime(Runtime[_Loaded]):
             return names, compiled(model_graph, jit_compile=True)
         return names, compiled(model_graph).get_concrete_function(*tensor_specs(model_graph))
 
-    def call(self, loaded: _Loaded, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    def call(self, loaded: _Loaded, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]) -> dict[str, np.ndarray]:
         import tensorflow as tf
 
         names, function = loaded
-        outputs = function(*(tf.constant(inputs[name]) for name in names))
-        return {name: np.asarray(value) for name, value in outputs.items()}
+        tensors: Any = function(*(tf.constant(inputs[name]) for name in names))
+        return {name: tensors[name].numpy() for name in outputs}  # a copy: a tensor may be a weight

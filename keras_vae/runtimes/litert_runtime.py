@@ -1,18 +1,28 @@
 """LiteRT (TensorFlow Lite) with XNNPACK, without TensorFlow."""
 
-from collections.abc import Mapping
-from typing import Any
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
-from ai_edge_litert.interpreter import Interpreter, SignatureRunner
+from ai_edge_litert.interpreter import Interpreter
 
 from keras_vae.runtimes.base import Runtime
 
-_Loaded = tuple[Interpreter, SignatureRunner]
+
+class _Loaded(NamedTuple):
+    interpreter: Interpreter
+    inputs: dict[str, int]  # name -> the place of its tensor
+    outputs: dict[str, int]
+    lock: threading.Lock
 
 
 class LiteRtRuntime(Runtime[_Loaded]):
-    """An interpreter and its signature for each graph; a new batch size reallocates its tensors."""
+    """An interpreter for each graph, locked during a call, so that any number of threads may call it.
+
+    A second interpreter would hold the weights twice, and one call uses all threads already. A new batch size
+    reallocates the tensors.
+    """
 
     name = "litert"
     reads = True
@@ -22,8 +32,18 @@ class LiteRtRuntime(Runtime[_Loaded]):
 
     def load(self, graph: str, file: str) -> _Loaded:
         interpreter = Interpreter(model_content=self.bundle.read(file), num_threads=self.threads)
-        return interpreter, interpreter.get_signature_runner(self.bundle.graphs[graph]["signature"])
+        signature = interpreter.get_signature_runner(self.bundle.graphs[graph]["signature"])
+        inputs = {name: one["index"] for name, one in signature.get_input_details().items()}
+        outputs = {name: one["index"] for name, one in signature.get_output_details().items()}
+        return _Loaded(interpreter, inputs, outputs, threading.Lock())
 
-    def call(self, loaded: _Loaded, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-        _, signature = loaded
-        return signature(**inputs)
+    def call(self, loaded: _Loaded, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]) -> dict[str, np.ndarray]:
+        interpreter = loaded.interpreter
+        with loaded.lock:
+            for name, array in inputs.items():
+                interpreter.resize_tensor_input(loaded.inputs[name], array.shape)
+            interpreter.allocate_tensors()
+            for name, array in inputs.items():
+                interpreter.set_tensor(loaded.inputs[name], array)
+            interpreter.invoke()
+            return {name: interpreter.get_tensor(loaded.outputs[name]) for name in outputs}

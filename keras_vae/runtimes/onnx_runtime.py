@@ -1,7 +1,7 @@
 """ONNX Runtime on the processor: numpy and onnxruntime, nothing else."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,11 +13,8 @@ from keras_vae.runtimes.external_data import refuse_external_data
 _SPINNING = "session.intra_op.allow_spinning"
 
 
-_Loaded = tuple[onnxruntime.InferenceSession, list[str]]
-
-
-class OnnxRuntime(Runtime[_Loaded]):
-    """An `onnxruntime.InferenceSession` for each graph."""
+class OnnxRuntime(Runtime[onnxruntime.InferenceSession]):
+    """An `onnxruntime.InferenceSession` for each graph, which takes calls from any number of threads."""
 
     name = "onnxruntime"
     reads = True
@@ -32,16 +29,16 @@ class OnnxRuntime(Runtime[_Loaded]):
             "spinning": options.get_session_config_entry(_SPINNING) == "1",
         }
 
-    def load(self, graph: str, file: str) -> _Loaded:
+    def load(self, graph: str, file: str) -> onnxruntime.InferenceSession:
         content = self.bundle.read(file)
         refuse_external_data(content, self.bundle.path / file)
         options = session_options(self.threads)
-        session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
-        return session, [output.name for output in session.get_outputs()]
+        return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
-    def call(self, loaded: _Loaded, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-        session, names = loaded
-        return dict(zip(names, session.run(names, dict(inputs)), strict=True))
+    def call(
+        self, loaded: onnxruntime.InferenceSession, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]
+    ) -> dict[str, np.ndarray]:
+        return dict(zip(outputs, loaded.run(outputs, inputs), strict=True))
 
 
 def session_options(threads: int) -> onnxruntime.SessionOptions:

@@ -1,6 +1,7 @@
 """OpenVINO on the processor, from its own format or from ONNX, in float32 unless bfloat16 is asked for."""
 
-from collections.abc import Mapping
+from collections import deque
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,11 +13,16 @@ from keras_vae.runtimes.external_data import refuse_external_data
 _PRECISIONS = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}
 
 
-_Loaded = tuple[openvino.InferRequest, list[str]]
+# the model, its idle requests, and the place of each output
+_Loaded = tuple[openvino.CompiledModel, deque[openvino.InferRequest], dict[str, int]]
 
 
 class OpenVinoRuntime(Runtime[_Loaded]):
-    """A compiled model for each graph, with one inference request that is reused."""
+    """A compiled model for each graph, and a pool of its inference requests for any number of threads.
+
+    A request takes one call at a time and keeps its memory for the next; there are as many as calls have met. They
+    share the processors' threads: one computes at a time.
+    """
 
     name = "openvino"
 
@@ -48,10 +54,16 @@ class OpenVinoRuntime(Runtime[_Loaded]):
             "precision": _PRECISIONS.get(precision, precision),
         }
         described = self.bundle.graphs[graph]["outputs"]
-        names = [next(name for name in output.get_names() if name in described) for output in compiled.outputs]
-        return compiled.create_infer_request(), names
+        places = {name: place for place, output in enumerate(compiled.outputs) for name in output.get_names()}
+        return compiled, deque(), {name: places[name] for name in described}
 
-    def call(self, loaded: _Loaded, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
-        request, names = loaded
-        outputs = request.infer(dict(inputs), share_inputs=True)
-        return {name: outputs[index] for index, name in enumerate(names)}
+    def call(self, loaded: _Loaded, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]) -> dict[str, np.ndarray]:
+        compiled, idle, places = loaded
+        try:
+            request = idle.pop()
+        except IndexError:
+            request = compiled.create_infer_request()
+        request.infer(dict(inputs), share_inputs=True, share_outputs=True)
+        copies = {name: np.array(request.get_output_tensor(places[name]).data) for name in outputs}
+        idle.append(request)  # from here on another call may overwrite its outputs
+        return copies

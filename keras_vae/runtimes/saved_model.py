@@ -1,7 +1,7 @@
 """TensorFlow's SavedModel, loaded without Keras: the signatures encode, decode and reconstruct."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -14,7 +14,7 @@ _Loaded = Callable[..., Mapping[str, Any]]
 
 
 class SavedModelRuntime(Runtime[_Loaded]):
-    """The signatures of a SavedModel, as TensorFlow Serving runs them."""
+    """The signatures of a SavedModel, as TensorFlow Serving runs them, on any number of threads."""
 
     name = "saved_model"
 
@@ -31,11 +31,11 @@ class SavedModelRuntime(Runtime[_Loaded]):
     def load(self, graph: str, file: str) -> _Loaded:
         return self._model.signatures[self.bundle.graphs[graph]["signature"]]
 
-    def call(self, loaded: _Loaded, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:
+    def call(self, loaded: _Loaded, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]) -> dict[str, np.ndarray]:
         import tensorflow as tf
 
-        outputs = loaded(**{name: tf.constant(array) for name, array in inputs.items()})
-        return {name: value.numpy() for name, value in outputs.items()}
+        tensors = loaded(**{name: tf.constant(array) for name, array in inputs.items()})
+        return {name: tensors[name].numpy() for name in outputs}
 
 
 def set_threads(threads: int, explicit: bool) -> dict[str, Any]:

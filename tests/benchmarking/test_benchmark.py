@@ -48,11 +48,12 @@ def test_figures_are_of_the_calls_asked_for(results):
             one, eight = row[signature]["1"], row[signature]["8"]
             assert one["calls"] >= 40 and eight["calls"] >= 6
             assert 0 < one["p50_us"] <= one["p90_us"] <= one["p99_us"]
+            assert one["bare_p50_us"] > 0 and eight["bare_p50_us"] > 0
             assert eight["images_per_second"] > 0
 
 
 def test_conditions_are_recorded(results):
-    assert results["schema"] == "keras_vae.benchmark/3"
+    assert results["schema"] == "keras_vae.benchmark/4"
     assert results["settings"]["threads"] == 1
     for name in ("onnxruntime", "openvino"):
         row = rows_of(results)[name]
@@ -69,9 +70,10 @@ def test_conditions_are_recorded(results):
 def test_summary_against_hand_computed_figures():
     # Two turns at batch 10: calls of 1 to 100 us, and 100 calls of 50 us.
     turns = [[1000 * microseconds for microseconds in range(1, 101)], [50_000] * 100]
-    summary = rows.summary(turns, 10)
+    bare = [[500 * microseconds for microseconds in range(1, 101)], [25_000] * 101]
+    summary = rows.summary(turns, bare, 10)
     assert summary["calls"] == 200
-    assert summary["p50_us"] == 50
+    assert summary["p50_us"] == 50 and summary["bare_p50_us"] == 25
     assert summary["p99_us"] == pytest.approx(np.percentile([*range(1, 101), *[50] * 100], 99), abs=0.01)
     # 1,000 images in 5,050 us, and 1,000 in 5,000 us: the median of two rates is their mean.
     assert summary["images_per_second"] == pytest.approx((1000 / 5.05e-3 + 1000 / 5e-3) / 2, abs=0.1)
@@ -169,6 +171,7 @@ def test_wrong_outputs_are_not_timed(tmp_path):
         ({"batch_sizes": ()}, "at least one batch size"),
         ({"batch_sizes": (0,)}, "batch_sizes must be a whole number"),
         ({"threads": -1}, "threads must be a whole number"),
+        ({"threads": 100_000}, r"threads must be at most \d+, the processors.*Given: 100000\. Leave it out"),
         ({"runtimes": ["torch"]}, "Unknown runtime 'torch'"),
     ],
 )
@@ -236,14 +239,15 @@ def test_markdown_has_a_line_for_each_call_and_each_reason(results):
     found = rows_of(results)["onnxruntime"]["scenarios"]["encode"]
     single, offline = found["single_stream"], found["offline"]
     latency = f"{single['p50_us']:,.0f} | {single['p90_us']:,.0f} | ~{single['p99_us']:,.0f}"
+    latency += f" | {single['bare_p50_us']:,.0f}"
     assert f"| onnxruntime | encode | {latency} | {offline['images_per_second']:,.0f} | {offline['batch']} |" in text
-    assert "| single_stream p50, µs | p90, µs | p99, µs | offline, images/s | at batch |" in text
+    assert "| single_stream p50, µs | p90, µs | p99, µs | bare call p50, µs | offline, images/s | at batch |" in text
     assert "* ~: p99 of fewer than 1,000 calls." in text
     assert "* OpenVINO answers one call at a time" in text
     assert "* keras: no file." in text
     assert "1 threads, float32" in text
     widths = {line.count("|") for line in text.splitlines() if line.startswith("|")}
-    assert widths == {8, 9}  # the table of times, and the table of costs
+    assert widths == {9}  # the table of times, and the table of costs
     size = rows_of(results)["onnxruntime"]["file_bytes"] / 1e6
     assert f"| onnxruntime | float32 | {size:.2f} |" in text
 

@@ -47,6 +47,57 @@ def test_run_gives_every_output_by_name(opened):
     np.testing.assert_allclose(given["log_var"], expected["log_var"], rtol=0, atol=1e-5 + 1e-5 * 10)
 
 
+def test_decode_copies_nothing_and_asks_for_one_output(opened, monkeypatch):
+    """A block is neither cut nor joined: the runtime gets the caller's array, and the caller the runtime's."""
+    calls, call = [], opened.call
+
+    def watched(loaded, inputs, outputs):
+        calls.append((inputs, outputs, call(loaded, inputs, outputs)))
+        return calls[-1][2]
+
+    monkeypatch.setattr(opened, "call", watched)
+    z = np.random.default_rng(0).normal(size=(1, 4)).astype("float32")
+    images = opened.decode(z)
+    ((inputs, outputs, results),) = calls
+    assert inputs["z"] is z and list(outputs) == ["mean"]
+    assert images is results["mean"] and list(results) == ["mean"]
+    assert set(opened.run("decoder", {"z": z})) == {"mean", "log_var"}
+
+
+class Counted:
+    """An object whose method `name` is counted, with its first argument."""
+
+    def __init__(self, inner, name):
+        self.inner, self.name, self.arguments = inner, name, []
+
+    def __getattr__(self, name):
+        method = getattr(self.inner, name)
+        if name != self.name:
+            return method
+        return lambda first, *rest: (self.arguments.append(first), method(first, *rest))[1]
+
+
+def test_onnxruntime_is_asked_for_one_output_once():
+    opened = runtimes.open(bundle_of("conv"), "onnxruntime")
+    session = opened.graphs["decoder"] = Counted(opened.graphs["decoder"], "run")
+    opened.decode(np.zeros((1, 4)))
+    assert [list(names) for names in session.arguments] == [["mean"]]
+
+
+def test_litert_and_openvino_copy_one_output():
+    litert, openvino = (runtimes.open(bundle_of("conv"), name) for name in ("litert", "openvino"))
+    loaded = litert.graphs["decoder"]
+    counted = Counted(loaded.interpreter, "get_tensor")
+    litert.graphs["decoder"] = loaded._replace(interpreter=counted)
+    litert.decode(np.zeros((1, 4)))
+    assert counted.arguments == [loaded.outputs["mean"]]
+    compiled, idle, places = openvino.graphs["decoder"]
+    idle.append(Counted(compiled.create_infer_request(), "get_output_tensor"))
+    openvino.decode(np.zeros((1, 4)))
+    (request,) = idle
+    assert request.arguments == [places["mean"]]
+
+
 def test_results_are_the_callers_own(opened):
     """A runtime may reuse its buffers; what it gave before must not change under the caller."""
     z = np.random.default_rng(1).normal(size=(2, 3, 4)).astype("float32")
@@ -104,7 +155,7 @@ def test_precision_and_threads_are_recorded(opened):
 def test_threads_are_set():
     for name in ("onnxruntime", "openvino", "litert"):
         assert runtimes.open(bundle_of("conv"), name, threads=1).settings["threads"] == 1
-    compiled = runtimes.open(bundle_of("conv"), "openvino", threads=1).graphs["encoder"][0].get_compiled_model()
+    compiled = runtimes.open(bundle_of("conv"), "openvino", threads=1).graphs["encoder"][0]
     assert compiled.get_property("INFERENCE_NUM_THREADS") == 1
     assert "float32" in str(compiled.get_property("INFERENCE_PRECISION_HINT")) or "f32" in str(
         compiled.get_property("INFERENCE_PRECISION_HINT")
@@ -116,9 +167,15 @@ def test_threads_are_set():
 def test_threads_of_a_running_tensorflow_cannot_change():
     model_of("conv").decode(np.zeros((1, 4)))
     with pytest.raises(
-        UserError, match=r"takes its number of threads before its first operation.*threads=7.*new process"
+        UserError, match=r"takes its number of threads before its first operation.*threads=1.*new process"
     ):
-        runtimes.open(bundle_of("conv"), "saved_model", threads=7)
+        runtimes.open(bundle_of("conv"), "saved_model", threads=1)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_more_threads_than_processors_are_refused(name):
+    with pytest.raises(UserError, match=r"threads must be at most \d+, the processors.*Given: 100000\. Leave it out"):
+        runtimes.open(bundle_of("conv"), name, threads=100_000)
 
 
 def test_openvino_opens_onnx_where_it_has_no_file_of_its_own():
