@@ -1,10 +1,11 @@
 """Checks of arguments and arrays, on the host since XLA drops asserts; and calls in blocks of examples."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeGuard
 
 import numpy as np
 
+from keras_vae import supports
 from keras_vae.errors import UserError
 
 # Examples in one call of a compiled function; also the unit of evaluation noise, so that results do not depend on the
@@ -12,8 +13,10 @@ from keras_vae.errors import UserError
 BLOCK = 256
 
 
-def check_images(x: object, image_shape: Sequence[int], name: str = "x") -> np.ndarray:
-    """Return `x` as a float array of shape `(batch, *image_shape)`, finite, in [0, 1].
+def check_images(
+    x: object, image_shape: Sequence[int], name: str = "x", support: supports.Support = supports.PIXELS
+) -> np.ndarray:
+    """Return `x` as a float array of shape `(batch, *image_shape)`, in `support`: finite, in [0, 1].
 
     Raises:
       UserError: one of these does not hold; the message has the rule, the value received, and a remedy.
@@ -27,29 +30,8 @@ def check_images(x: object, image_shape: Sequence[int], name: str = "x") -> np.n
         elif image_shape[-1] == 1 and array.shape[1:] == tuple(image_shape[:-1]):
             remedy = f"Add the channel axis: {name}[..., None]."
         raise UserError(f"{name} must have shape {expected}. Given: {array.shape}. {remedy}")
-    check_pixels(array, name)
+    support.check(array, name)
     return array
-
-
-def check_pixels(array: np.ndarray, name: str = "x") -> None:
-    """Raise UserError unless every number of `array` is finite and in [0, 1]."""
-    if not array.size:
-        return
-    low, high = float(array.min()), float(array.max())
-    if not np.isfinite([low, high]).all():
-        count = int(np.size(array) - np.isfinite(array).sum())
-        raise UserError(
-            f"{name} must be finite. Given: {count} values that are NaN or infinite. Remove those examples."
-        )
-    if low < 0 or high > 1:
-        remedy = "divide by 255" if 1 < high <= 255 and low >= 0 else "rescale them"
-        raise UserError(f"Pixels of {name} must lie in [0, 1]. Given: values from {low:g} to {high:g}; {remedy}.")
-
-
-def pieces(array: np.ndarray) -> Iterator[np.ndarray]:
-    """Yield `array` in flat pieces that fit a processor's cache, so that a check of a whole dataset is one pass."""
-    flat = array.reshape(-1)
-    return (flat[start : start + 65536] for start in range(0, flat.size, 65536))
 
 
 def check_codes(
@@ -115,14 +97,20 @@ def check_labels(labels: object, classes: int, name: str = "condition") -> np.nd
     if array.dtype.kind not in "iu" or array.ndim != 1:
         raise UserError(
             f"{name} must be whole numbers, one label an example. Given: {array.dtype} of shape {array.shape}. "
-            f"Convert them: numpy.asarray(labels).astype(int).ravel()."
+            f"{_label_remedy(array)}."
         )
-    if array.size and not -1 <= int(array.min()) <= int(array.max()) < classes:
-        raise UserError(
-            f"{name} must lie from 0 to {classes - 1}, or be -1, unlabelled. Given: labels from {array.min()} to "
-            f"{array.max()}. Number the classes from 0, or set num_classes."
-        )
+    supports.labels(classes).check(array, name)
     return array.astype("int32")
+
+
+def _label_remedy(array: np.ndarray) -> str:
+    if array.ndim == 2 and array.shape[1] > 1 and np.allclose(array.sum(axis=-1), 1):
+        return "These are one-hot rows: numpy.argmax(labels, axis=-1)"
+    if array.ndim and array.size != len(array):
+        return "Choose the column of one label"
+    if (array == np.round(array)).all():
+        return "Convert them: numpy.asarray(labels).astype(int).ravel()"
+    return "Number the classes: numpy.unique(labels, return_inverse=True)[1]"
 
 
 def check_tokens(x: object, shape: Sequence[int], classes: int, name: str = "x") -> np.ndarray:
@@ -138,15 +126,7 @@ def check_tokens(x: object, shape: Sequence[int], classes: int, name: str = "x")
             f"{name} must be token ids, whole numbers of shape (batch, {', '.join(map(str, shape))}). Given: "
             f"{array.dtype} of shape {array.shape}.{remedy}"
         )
-    if array.size and not 0 <= int(array.min()) <= int(array.max()) < classes:
-        raise UserError(
-            f"{name} must lie from 0 to {classes - 1}, the tokens of the vocabulary. Given: tokens from {array.min()} "
-            f"to {array.max()}."
-        )
-    unended = ((array[:, :-1] == 0) & (array[:, 1:] != 0)).any(axis=-1)
-    if unended.any():
-        row = int(unended.argmax())
-        raise UserError(f"Token 0 ends a sequence, and only 0 follows it. Given: {name}[{row}], {array[row].tolist()}.")
+    supports.tokens(classes).check(array, name)
     return array.astype("int32", copy=False)
 
 

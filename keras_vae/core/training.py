@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from keras_vae.core.watch import StopOnBadData
 from keras_vae.data import pipeline
 from keras_vae.errors import DivergedError, UserError
 
@@ -91,8 +92,9 @@ class Trainer:
         """Train, as `keras.Model.fit`.
 
         Args:
-          x: a `tf.data.Dataset` of batches, as `keras_vae.data.load` gives, of dicts with "x" (and "y"); or images.
-            Images are shuffled in each epoch, and the last partial batch is dropped.
+          x: a `tf.data.Dataset` of batches, as `keras_vae.data.load` gives, of dicts with "x" (and "y"), a
+            `keras.utils.PyDataset` of them, in its order, or a generator; or images. Images are shuffled in each epoch,
+            and the last partial batch is dropped.
           y: labels for `x` where it is an array; for a model with several conditions, a mapping of arrays by name.
           batch_size: for arrays.
           epochs: passes over the data.
@@ -102,7 +104,8 @@ class Trainer:
           **kwargs: other arguments of `keras.Model.fit`.
 
         Raises:
-          UserError: data outside the model's domain, found on the host before the first step.
+          UserError: data outside the model's domain. Arrays, and the first batch of a dataset, are looked at before the
+            first step; every batch in the graph, and the error comes at the end of its execution.
           DivergedError: a loss or a weight is no longer finite; names the step.
         """
         if kwargs.pop("validation_split", 0):
@@ -124,7 +127,7 @@ class Trainer:
             dataset,
             epochs=epochs,
             validation_data=validation_data,
-            callbacks=[stop, *(callbacks or ())],
+            callbacks=[StopOnBadData(self.watch, "the validation data"), stop, *(callbacks or ())],
             steps_per_epoch=steps_per_epoch,
             shuffle=False,
             **kwargs,
@@ -152,6 +155,7 @@ class Trainer:
         refuse_weights(kwargs)
         if not kwargs.get("_use_cached_eval_dataset"):
             x, y = checked_dataset(self, x, y, batch_size, training=False), None
+            kwargs["callbacks"] = [StopOnBadData(self.watch), *(kwargs.get("callbacks") or ())]
         return keras.Model.evaluate(self, x, y, **kwargs)
 
     def predict(self: "VAE", x: object, batch_size: int = 128, **kwargs: object) -> Any:
@@ -161,7 +165,8 @@ class Trainer:
           UserError: images of another shape, or outside [0, 1].
         """
         dataset = checked_dataset(self, x, None, batch_size, training=False, nats=False)
-        return keras.Model.predict(self, dataset, **kwargs)
+        callbacks = [StopOnBadData(self.watch), *(kwargs.pop("callbacks", None) or ())]
+        return keras.Model.predict(self, dataset, callbacks=callbacks, **kwargs)
 
     @property
     def metrics(self: "VAE") -> list[Any]:
@@ -193,7 +198,13 @@ class StopOnFailure(keras.callbacks.Callback):
         failure = int(self.trackers.failure.numpy())
         if failure >= 0:
             step, player = divmod(failure, len(self.players))
-            self._stop(f"the loss of {self.players[player]!r} is not finite at step {step}")
+            what = f"the loss of {self.players[player]!r} is not finite at step {step}"
+            if not step:
+                raise DivergedError(
+                    f"Training must stay finite: {what}, before any update, of data that are finite. Look for NaN in "
+                    f"what the encoder and the decoder return for such data: model.encode(x), model.reconstruct(x)."
+                )
+            self._stop(what)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         for weight in self.model.weights:
@@ -237,8 +248,8 @@ def checked_dataset(
 ) -> Any:
     """Return a dataset of batches from a dataset, arrays, or a mapping of "x" and "y", checked against the model.
 
-    Checked here, on the host, because XLA drops asserts. A dataset made by `keras_vae.data` describes its pixels; of
-    any other, only the first batch is checked.
+    Checked here, on the host, before anything is traced. A dataset made by `keras_vae.data` describes its pixels; of
+    any other, the first batch is checked here, and all of them in the graph: `keras_vae.core.watch`.
 
     Args:
       nats: also require images in the likelihood's support.
@@ -246,23 +257,20 @@ def checked_dataset(
     Raises:
       UserError: images of another shape, outside [0, 1], or outside the likelihood's support.
     """
-    if not pipeline.is_dataset(x):
+    pixels = pipeline.pixels_of(x)
+    whole = pixels is not None or not pipeline.is_stream(x)
+    if pixels is not None:
+        dataset, examples = x, model.check_x(pixels.example, "x of the dataset")
+        labels, batch_size = pixels.labels, model.as_batch(x.element_spec)["x"].shape[0] or batch_size
+    elif not whole:
+        first, dataset = pipeline.peeked(x, model.as_batch)
+        examples, labels = model.check_x(first["x"], "x of the dataset's first batch"), first.get("y")
+        batch_size = len(examples)
+    else:
         if isinstance(x, Mapping):
             x, y = model.as_batch(x)["x"], x.get("y", y)
-        examples, whole = model.check_x(x), True
+        examples, labels = model.check_x(x), y
         dataset = pipeline.batches(examples, y, batch_size=batch_size, training=training, seed=model.seed)
-        labels = y
-    else:
-        dataset, pixels = x, pipeline.pixels_of(x)
-        whole = pixels is not None
-        if pixels is None:
-            first = model.as_batch(next(iter(x.take(1).as_numpy_iterator()), None))
-            batch_size = len(first["x"])
-            examples = model.check_x(first["x"], "x of the dataset's first batch")
-            labels = first.get("y")
-        else:
-            examples = model.check_x(pixels.example, "x of the dataset")
-            labels, batch_size = pixels.labels, model.as_batch(x.element_spec)["x"].shape[0] or batch_size
     if nats:
         model.likelihood_family.check(examples)
     columns = [] if labels is None else keras.tree.flatten(labels)

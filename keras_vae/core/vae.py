@@ -43,6 +43,7 @@ from keras_vae.core.free_bits import checked_free_bits
 from keras_vae.core.inference import Inference
 from keras_vae.core.saving import Saving
 from keras_vae.core.training import Trainer
+from keras_vae.core.watch import Watch
 from keras_vae.errors import UserError
 from keras_vae.likelihoods import Likelihood
 from keras_vae.networks import DECODERS, ENCODERS
@@ -149,7 +150,7 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         self.extra_optimizers: dict[str, Any] = {}
         self.trackers: Trackers | None = None
         self.steps_limit = 1  # the most steps in each call of TensorFlow, as passed to `compile`
-        self.functions = CompiledFunctions(self)
+        self.functions, self.watch = CompiledFunctions(self), Watch(self)
         self.built = True
 
     # --- The equation: what a variant may override ---
@@ -312,7 +313,7 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         Raises:
           UserError: another shape or dtype, or numbers outside the model's domain.
         """
-        return checks.check_images(x, self.image_shape, name)
+        return checks.check_images(x, self.image_shape, name, self.likelihood_family.support.hull)
 
     def check_training_data(self, labelled: bool, batch_size: int) -> None:
         """Check that the model can learn from the training data, or warn: on the host, before the first step.
@@ -455,6 +456,7 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         """Run one step for all players: one forward pass, each player's gradient for its variables, all updates."""
         batch, players, optimizers = self.as_batch(data, self.x_spec().dtype), self.players(), self.optimizers
         replicas = backend.replica().count
+        self.watch.note(batch)
         seed = backend.fold(backend.seed_of(self.seed, randomness.TRAINING), self.step)
 
         def forward() -> tuple[list[Tensor], tuple[Terms, list[Tensor]]]:
@@ -478,11 +480,19 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
     def test_step(self, data: object) -> dict[str, Any]:
         """Return the same terms and losses with the networks in inference mode; step and schedules do not advance."""
         batch, players = self.as_batch(data, self.x_spec().dtype), self.players()
+        self.watch.note(batch)
         seed = backend.seed_of(self.seed, randomness.EVALUATION)
         seed = backend.fold(seed, self.required_trackers().batches.total)
         with self.draws.using(seed):
             terms = self.terms(batch, training=False)
         return self._log(batch, terms, players, self._player_losses(players, terms))
+
+    @final
+    def predict_step(self, data: object) -> Tensor:
+        """Return the mean reconstruction of a batch."""
+        batch = self.as_batch(data, self.x_spec().dtype)
+        self.watch.note(batch, hull=True)
+        return self(batch)
 
     def call(self, inputs: Tensor | Batch, training: bool = False) -> Tensor:
         """Return the mean reconstruction of images, or of a batch dict: `(batch, *image_shape)`."""

@@ -1,16 +1,18 @@
 """From arrays of pixels, or of tokens, to batches, as a pure function of the seed, the epoch and the batch."""
 
 import dataclasses
-from collections.abc import Callable, Mapping
+import itertools
+from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any, NamedTuple
 
+import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
-from keras_vae import backend, checks, randomness
+from keras_vae import backend, checks, randomness, supports
 from keras_vae.errors import UserError
-from keras_vae.types import Tensor
+from keras_vae.types import Batch, Tensor
 
 BINARIZE = ("dynamic", "static")
 # The static binarisation is one dataset, the same for everybody, whatever the seed of a run.
@@ -164,7 +166,7 @@ def _stored(images: np.ndarray, binarize: str | None, dequantize: bool) -> _Exam
         return _Examples(images, shape, white, dequantize=True)
     if binarize == "static":
         images, white, binarize = _binarized_once(images, white), 1, None
-    if all(((piece == 0) | (piece == white)).all() for piece in checks.pieces(images)):
+    if all(((piece == 0) | (piece == white)).all() for piece in supports.pieces(images)):
         # A quarter of the bytes that floats would move in each epoch.
         return _Examples((images == white).astype("uint8"), shape, binary=True)
     return _Examples(images, shape, white, binary=binarize is not None, binarize=binarize is not None)
@@ -224,14 +226,45 @@ def shuffled(codes: np.ndarray, batch_size: int, seed: int) -> Any:
     return marked
 
 
-def is_dataset(data: object) -> bool:
-    """Whether `data` is a `tf.data.Dataset`."""
-    return isinstance(data, tf.data.Dataset)
+def is_stream(data: object) -> bool:
+    """Whether `data` gives batches: a `tf.data.Dataset`, a `keras.utils.PyDataset` or a generator."""
+    return isinstance(data, tf.data.Dataset | keras.utils.PyDataset | Generator)
 
 
-def batches_of(dataset: "tf.data.Dataset") -> int | None:
-    """The number of batches, if the dataset knows it."""
-    count = int(dataset.cardinality())
+def peeked(stream: Any, as_batch: Callable[[object], Batch]) -> tuple[Batch, Any]:
+    """The first batch of a user's stream, and the stream as Keras takes it, from that batch on.
+
+    Args:
+      stream: see `is_stream`.
+      as_batch: from an element to a batch dict; called with None for an empty stream.
+    """
+    if isinstance(stream, keras.utils.PyDataset):
+        return as_batch(stream[0] if stream.num_batches != 0 else None), stream
+    if isinstance(stream, tf.data.Dataset):
+        return as_batch(next(iter(stream.take(1).as_numpy_iterator()), None)), _without_autotuner(stream)
+    first = next(stream, None)
+
+    def restored() -> Iterator[tuple[Any, ...]]:
+        for element in itertools.chain([first], stream):
+            batch = as_batch(element)  # Keras takes tuples only
+            yield tuple(batch[name] for name in ("x", "y") if name in batch)
+
+    return as_batch(first), restored()
+
+
+def _without_autotuner(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
+    """The dataset without the waits of tf.data's autotuner, unless its options say otherwise."""
+    options = tf.data.Options()
+    if dataset.options().autotune.enabled is None:
+        options.autotune.enabled = False  # as in `_epochs`
+    return dataset.with_options(options)
+
+
+def batches_of(dataset: Any) -> int | None:
+    """The number of batches of a stream, if it knows it."""
+    if isinstance(dataset, keras.utils.PyDataset):
+        return dataset.num_batches
+    count = int(dataset.cardinality()) if isinstance(dataset, tf.data.Dataset) else 0
     return count if count > 0 else None
 
 

@@ -7,21 +7,23 @@ import numpy as np
 
 from keras_vae.backend import soft_bound as soft_bound
 from keras_vae.backend import tfd
-from keras_vae.checks import pieces
-from keras_vae.errors import UserError
+from keras_vae.supports import PIXELS, Facts, Support, grid
 from keras_vae.types import Tensor
-
-_GRID = 1e-3  # how far from a level, in levels, a pixel may lie: float32 and float16 files of k / 255 pass
 
 
 class Likelihood(keras.layers.Layer):
     """A family of distributions over images of shape `(height, width, channels)`, event dimensions included.
 
-    A subclass gives `parameters`, `distribution` and, if not every image in [0, 1] has a density, `levels`.
+    A subclass gives `parameters`, `distribution` and, if not every image in [0, 1] has a density, `support`.
     """
 
     channels_per_pixel = 1
-    levels = 0  # pixels are k / (levels - 1); 0: any number in [0, 1]
+    support: Support = PIXELS  # what x may be: arrays are checked on the host by it, and batches in the graph
+
+    @property
+    def levels(self) -> int:
+        """How many values a pixel can take, k / (levels - 1); 0: any number in [0, 1]."""
+        return self.support.levels
 
     def parameters(self, raw: Tensor) -> dict[str, Tensor]:
         """Named parameters, `mean` among them, of `(batch, height, width, channels * channels_per_pixel)` numbers."""
@@ -32,18 +34,18 @@ class Likelihood(keras.layers.Layer):
         raise NotImplementedError(f"{type(self).__name__} must define distribution(parameters)")
 
     def check(self, x: np.ndarray) -> None:
-        """Raise UserError if `x`, already known to lie in [0, 1], is outside the distribution's support."""
-        if self.levels:
-            for part in pieces(np.asarray(x)):
-                level = part.astype("float32") * np.float32(self.levels - 1)
-                off = np.abs(level - np.rint(level)) > _GRID
-                if off.any():
-                    raise UserError(self.refusal(float(part[off][0])))
+        """Raise UserError if `x` is outside the distribution's support."""
+        self.support.check(np.asarray(x))
 
-    def refusal(self, value: float) -> str:
-        """The message about a pixel that is none of `levels`."""
-        steps = self.levels - 1
+
+def grey_levels(levels: int, family: str) -> Support:
+    """Return the support of a probability of `levels` grey levels; `family` is its name in messages."""
+    steps = levels - 1
+
+    def message(name: str, facts: Facts) -> str:
         return (
-            f"A {type(self).__name__} likelihood is a probability of {self.levels} grey levels, k / {steps}. Given: a "
-            f"pixel of {value:.4g}. Round them (np.round(x * {steps}) / {steps}) or use likelihood='gaussian'."
+            f"A {family} likelihood is a probability of {levels} grey levels, k / {steps}. Given: a pixel of "
+            f"{facts.value:.4g}. Round them (np.round(x * {steps}) / {steps}) or use likelihood='gaussian'."
         )
+
+    return grid(levels, message)

@@ -9,6 +9,7 @@ from keras import ops
 
 from keras_vae.backend import tfd
 from keras_vae.likelihoods.base import Likelihood
+from keras_vae.supports import grid
 from keras_vae.types import Tensor
 
 
@@ -69,20 +70,20 @@ class Bernoulli(Likelihood):
     Kingma and Welling 2014, appendix C.1, https://arxiv.org/abs/1312.6114.
     """
 
-    levels = 2
+    support = grid(
+        2,
+        lambda name, facts: (
+            f"A Bernoulli likelihood is a probability of pixels that are 0 or 1. Given: grey levels, such as "
+            f"{facts.value:.4g}, which have no such probability. Binarise them "
+            f"(keras_vae.data.load(..., binarize='dynamic')) or use likelihood='gaussian'."
+        ),
+    )
 
     def parameters(self, raw: Tensor) -> dict[str, Tensor]:
         return {"logits": raw, "mean": ops.sigmoid(raw)}
 
     def distribution(self, parameters: Mapping[str, Tensor]) -> tfd.Distribution:
         return BernoulliImages(parameters["logits"])
-
-    def refusal(self, value: float) -> str:
-        return (
-            f"A Bernoulli likelihood is a probability of pixels that are 0 or 1. Given: grey levels, such as "
-            f"{value:.4g}, which have no such probability. Binarise them "
-            f"(keras_vae.data.load(..., binarize='dynamic')) or use likelihood='gaussian'."
-        )
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")

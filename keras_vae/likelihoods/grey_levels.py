@@ -10,7 +10,7 @@ from keras import ops
 from keras_vae import backend
 from keras_vae.backend import soft_bound, tfd
 from keras_vae.checks import check_whole_number
-from keras_vae.likelihoods.base import Likelihood
+from keras_vae.likelihoods.base import Likelihood, grey_levels
 from keras_vae.networks.arguments import LayerArguments
 from keras_vae.types import Tensor
 
@@ -79,7 +79,7 @@ class LogisticMixture(Likelihood):
       components: the number of logistics in each mixture.
     """
 
-    levels = 256
+    support = grey_levels(256, "LogisticMixture")
 
     def __init__(self, components: int = 5, **kwargs: Unpack[LayerArguments]) -> None:
         super().__init__(**kwargs)
@@ -126,7 +126,8 @@ class Categorical(Likelihood):
 
     def __init__(self, levels: int = 16, **kwargs: Unpack[LayerArguments]) -> None:
         super().__init__(**kwargs)
-        self.levels = self.channels_per_pixel = check_whole_number(levels, "levels", minimum=2)
+        self.channels_per_pixel = check_whole_number(levels, "levels", minimum=2)
+        self.support = grey_levels(self.channels_per_pixel, "Categorical")
 
     def parameters(self, raw: Tensor) -> dict[str, Tensor]:
         logits = ops.reshape(raw, (-1, *raw.shape[1:3], raw.shape[-1] // self.levels, self.levels))

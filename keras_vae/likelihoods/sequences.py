@@ -1,6 +1,6 @@
 """Sequences of tokens, each of which depends on those before it."""
 
-from typing import Any
+from typing import Any, Unpack
 
 import keras
 from keras import ops
@@ -8,13 +8,22 @@ from keras import ops
 from keras_vae import backend
 from keras_vae.backend import tfd
 from keras_vae.likelihoods.base import Likelihood
+from keras_vae.networks.arguments import LayerArguments
 from keras_vae.networks.searches import draw
+from keras_vae.supports import tokens
 from keras_vae.types import Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
 class TokenSequences(Likelihood):
-    """The family of `TokenSequence`: a model's `likelihood` makes it, and its `check_x` knows what tokens there are."""
+    """The family of `TokenSequence`, of tokens below `vocabulary_size`: a model's `likelihood` makes it."""
+
+    def __init__(self, vocabulary_size: int = 27, **kwargs: Unpack[LayerArguments]) -> None:
+        super().__init__(**kwargs)
+        self.vocabulary_size, self.support = vocabulary_size, tokens(vocabulary_size)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "vocabulary_size": self.vocabulary_size}
 
 
 class TokenSequence(tfd.Distribution):

@@ -1,0 +1,192 @@
+"""What numbers may be: the rules of a support, which hold alike for an array on the host and for a batch in a graph.
+
+A rule is written once, in operations that `numpy` and `keras.ops` share: `Support.check` holds arrays to it, and
+`keras_vae.core.watch` every batch of a training.
+"""
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from keras_vae.errors import UserError
+
+# How far from a level, in levels, a pixel may lie: float32 files of k / 255 pass.
+_GRID = 1e-3
+# How far past the ends of [0, 1] a pixel is called an error of rounding.
+_ROUNDING = 1e-3
+
+
+class Facts(NamedTuple):
+    """What a message may say of the numbers that break a rule."""
+
+    count: float  # how many break it
+    low: float  # of all that are finite
+    high: float
+    value: float  # the first that breaks it
+    row: float  # the example that it is in
+
+
+class Rule(NamedTuple):
+    """One rule: which numbers break it, and what is said of them."""
+
+    broken: Callable[[Any, Any], Any]  # (numpy or keras.ops, x) -> a bool for each number of x
+    message: Callable[[str, Facts], str]  # (what x is called, facts) -> rule, what was given, remedy
+
+
+@dataclasses.dataclass(frozen=True)
+class Support:
+    """What the numbers of an x, or of a condition, may be.
+
+    Args:
+      rules: of several that are broken, the first is reported.
+      levels: how many values a number can take, k / (levels - 1); 0: no grid.
+      within: the wider support that networks read, if it is not this one: they read grey levels that a Bernoulli has
+        no probability of. Its rules are the first of `rules`.
+    """
+
+    rules: tuple[Rule, ...]
+    levels: int = 0
+    within: "Support | None" = None
+
+    @property
+    def hull(self) -> "Support":
+        """What a network may read."""
+        return self.within or self
+
+    def broken(self, ops: Any, x: Any) -> Any:
+        """Return for each number of `x` whether it breaks a rule; `ops` is numpy or keras.ops."""
+        return functools.reduce(ops.logical_or, [rule.broken(ops, x) for rule in self.rules])
+
+    def diagnosis(self, ops: Any, x: Any) -> list[Any]:
+        """Return the place of the first broken rule and its `Facts`: scalars, of an `x` that breaks one."""
+        masks = ops.stack([rule.broken(ops, x) for rule in self.rules])
+        first = ops.argmax(ops.where(ops.any(masks, axis=tuple(range(1, len(masks.shape)))), 1, 0))
+        flat = ops.where(ops.reshape(masks[first], (-1,)), 1, 0)
+        place = ops.argmax(flat)
+        low = high = x
+        if "float" in str(x.dtype):
+            low, high = (ops.where(ops.isfinite(x), x, end) for end in (np.inf, -np.inf))
+        value = ops.take(ops.reshape(x, (-1,)), place)
+        return [first, ops.sum(flat), ops.min(low), ops.max(high), value, place // math.prod(x.shape[1:])]
+
+    def message(self, diagnosis: list[float], name: str = "x") -> str:
+        """Return the message about a diagnosis, numbers on the host, of what is called `name`."""
+        return self.rules[int(diagnosis[0])].message(name, Facts(*diagnosis[1:]))
+
+    def check(self, array: np.ndarray, name: str = "x") -> None:
+        """Raise UserError if a number of `array`, `(examples, ...)`, breaks a rule."""
+        with np.errstate(invalid="ignore"):
+            if any(self.broken(np, piece).any() for piece in pieces(array)):
+                raise UserError(self.message([float(fact) for fact in self.diagnosis(np, array)], name))
+
+
+def pieces(array: np.ndarray) -> Iterator[np.ndarray]:
+    """Yield the examples in pieces that fit a processor's cache, so that a check of a whole dataset is one pass."""
+    rows = max(1, 65536 // max(1, math.prod(array.shape[1:])))
+    return (array[start : start + rows] for start in range(0, len(array), rows))
+
+
+def _pixel_remedy(facts: Facts) -> str:
+    low, high = facts.low, facts.high
+    if low >= -_ROUNDING and high <= 1 + _ROUNDING:
+        return "that is rounding: clip them, np.clip(x, 0, 1)"
+    if low >= 0 and 127 < high <= 255:
+        return "divide by 255"
+    if low >= 0:
+        return f"divide by the largest value that they can have, {high:.7g} perhaps, or 255 for 8-bit levels"
+    if low >= -1 and high <= 1:
+        return "rescale them: (x + 1) / 2 takes [-1, 1] to [0, 1]"
+    return "rescale them: (x - low) / (high - low), with the ends of all your data"
+
+
+REALS = Support(
+    (
+        Rule(
+            lambda ops, x: ops.logical_not(ops.isfinite(x)),
+            lambda name, facts: (
+                f"{name} must be finite. Given: {facts.count:.0f} values that are NaN or infinite. Remove those "
+                f"examples."
+            ),
+        ),
+    )
+)
+PIXELS = Support(
+    (
+        *REALS.rules,
+        Rule(
+            lambda ops, x: ops.logical_or(x < 0, x > 1),
+            lambda name, facts: (
+                f"Pixels of {name} must lie in [0, 1]. Given: values from {facts.low:.7g} to {facts.high:.7g}; "
+                f"{_pixel_remedy(facts)}."
+            ),
+        ),
+    )
+)
+
+
+def grid(levels: int, message: Callable[[str, Facts], str]) -> Support:
+    """Return the support of pixels k / (levels - 1).
+
+    Args:
+      levels: 2 or more.
+      message: about a pixel in [0, 1] that is none of them.
+    """
+
+    def off(ops: Any, x: Any) -> Any:
+        level = x * (levels - 1)
+        return ops.abs(level - ops.round(level)) > _GRID
+
+    return Support((*PIXELS.rules, Rule(off, message)), levels, within=PIXELS)
+
+
+def _below(classes: int, least: int, message: Callable[[str, Facts], str]) -> Rule:
+    return Rule(lambda ops, x: ops.logical_or(x < least, x >= classes), message)
+
+
+@functools.cache
+def labels(classes: int) -> Support:
+    """Return the support of labels: integers below `classes`, or -1."""
+    return Support(
+        (
+            _below(
+                classes,
+                -1,
+                lambda name, facts: (
+                    f"{name} must lie from 0 to {classes - 1}, or be -1, unlabelled. Given: labels from "
+                    f"{facts.low:.0f} to {facts.high:.0f}. Number the classes from 0, or set num_classes."
+                ),
+            ),
+        )
+    )
+
+
+@functools.cache
+def tokens(classes: int) -> Support:
+    """Return the support of token ids: integers below `classes`, and only 0 after the first 0 of a sequence."""
+
+    def goes_on(ops: Any, x: Any) -> Any:
+        return ops.logical_and(ops.cumsum(ops.where(x == 0, 1, 0), axis=-1) > 0, x != 0)
+
+    return Support(
+        (
+            _below(
+                classes,
+                0,
+                lambda name, facts: (
+                    f"{name} must lie from 0 to {classes - 1}, the tokens of the vocabulary. Given: tokens from "
+                    f"{facts.low:.0f} to {facts.high:.0f}."
+                ),
+            ),
+            Rule(
+                goes_on,
+                lambda name, facts: (
+                    f"Token 0 ends a sequence, and only 0 follows it. Given: {name}[{facts.row:.0f}], which goes on "
+                    f"with {facts.value:.0f}. Fill sequences up with 0."
+                ),
+            ),
+        )
+    )
