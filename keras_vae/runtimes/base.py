@@ -20,11 +20,14 @@ _CHECKS: dict[str, Callable[[object, InputEntry, str], np.ndarray]] = {
     "image": lambda array, spec, name: checks.check_images(array, example_shape(spec), name),
     "tokens": lambda array, spec, name: checks.check_tokens(array, example_shape(spec), spec.get("classes", 0), name),
     "code": lambda array, spec, name: checks.check_codes(array, example_shape(spec), name),
+    "direction": lambda array, spec, name: checks.check_directions(array, example_shape(spec), name),
     "level": lambda array, spec, name: checks.check_codes(array, example_shape(spec), name),
     "index": lambda array, spec, name: checks.check_indices(array, example_shape(spec), spec.get("classes", 0), name),
     "vector": lambda array, spec, name: checks.check_codes(array, example_shape(spec), name, "one vector an example"),
     "noise": lambda array, spec, name: checks.check_codes(array, example_shape(spec), name),
-    "label": lambda array, spec, name: checks.check_labels(array, spec.get("classes", 0), name),
+    "label": lambda array, spec, name: checks.check_labels(
+        array, spec.get("classes", 0), name, spec.get("missing", True)
+    ),
 }
 
 
