@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from keras_vae import checks
 from keras_vae.backend import tfd
 from keras_vae.core import VAE
+from keras_vae.distributions.spherical import PowerSpherical
 from keras_vae.errors import UserError
 from keras_vae.models.parts.arguments import LevelArguments
 from keras_vae.types import Condition, Spec, Tensor
@@ -30,7 +31,7 @@ class HypersphericalVAE(VAE):
     Args:
       latent_dim: of the space that holds the sphere, 2 or more: 2 is a circle. Use fewer than some 20: on spheres of
         many dimensions the uniform prior leaves little room for a code to differ.
-      maximum_concentration: what the concentration stays below: beyond, float32 loses the entropy's digits.
+      maximum_concentration: what the concentration stays below, at most 100,000.
       **kwargs: as `VAE`.
     """
 
@@ -66,7 +67,7 @@ class HypersphericalVAE(VAE):
     def posterior(self, x: Tensor, condition: Condition | None = None, training: bool = False) -> tfd.Distribution:
         """q(z|x), power-spherical; batch shape `(batch,)`, event shape `(latent_dim,)`."""
         parameters = self.posterior_parameters(x, condition, training)
-        return tfd.PowerSpherical(parameters["mean"], parameters["concentration"][:, 0])
+        return PowerSpherical(parameters["mean"], parameters["concentration"][:, 0])
 
     def prior(self, condition: Condition | None = None, training: bool = False) -> tfd.Distribution:
         """p(z), uniform on the sphere; batch shape `()`, event shape `(latent_dim,)`."""

@@ -36,8 +36,8 @@ class SemiSupervisedVAE(VAE):
     The last group of KL is the label's: KL(q(y|x) || p(y)), or -log p(y) where it is known. Logs `accuracy`, the
     classifier's on labelled images, NaN where there are none. `elbo` and `log_prob` speak of log p(x, y) with a
     condition, and of log p(x) without, or of -1. In `encode`, `reconstruct` and tasks that move a code the likeliest
-    class stands for a missing label; `sample` draws one from p(y), `tasks.impute` one from q(y|x) in each turn. `decode`
-    needs one: without, the outputs of `likelihood` and of an exported decoder are NaN.
+    class stands for a missing label; `sample` draws one from p(y), `tasks.impute` one from q(y|x) each turn. `decode`
+    needs one: without, outputs of `likelihood` and of an exported decoder are NaN.
 
     Args:
       num_classes: labels are 0 to num_classes - 1.

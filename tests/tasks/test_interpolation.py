@@ -231,7 +231,7 @@ def test_the_plane_has_the_quantiles_of_a_learned_prior_exactly():
 
 
 def test_the_plane_has_the_quantiles_of_a_mixture():
-    """Of a VampPrior: the marginal distribution function at each value is the share, within 5 errors of 10,240 draws."""
+    """Of a VampPrior: its marginal distribution function at each value is the share, within 5 errors of the draws."""
     model = stirred(toy(VampVAE, pseudo_inputs=3))
     for weight in model.encoder.weights[-2:]:
         weight.assign(3 * np.asarray(weight))
