@@ -11,6 +11,7 @@ from keras_vae.errors import UserError
 # Examples in one call of a compiled function; also the unit of evaluation noise, so that results do not depend on the
 # number of examples.
 BLOCK = 256
+LENGTH_TOLERANCE = 0.01  # of a code that is a direction: float16, bfloat16 and 4 decimals round by less
 
 
 def check_images(
@@ -53,6 +54,22 @@ def check_codes(
     return array
 
 
+def check_directions(z: object, shape: Sequence[int], name: str = "z") -> np.ndarray:
+    """Return `z` as `check_codes`, each code of length 1.
+
+    Raises:
+      UserError: as `check_codes`, or a length that differs from 1 by more than 0.01, more than rounding does.
+    """
+    array = check_codes(z, shape, name)
+    lengths = np.linalg.norm(array, axis=-1)
+    if (np.abs(lengths - 1.0) > LENGTH_TOLERANCE).any():
+        raise UserError(
+            f"{name} must be directions, of length 1 within {LENGTH_TOLERANCE}. Given: lengths from {lengths.min():g} "
+            f"to {lengths.max():g}. Divide each code by its length."
+        )
+    return array
+
+
 def check_whole_number(value: object, name: str, minimum: int = 1) -> int:
     """Return `value` as an int, at least `minimum` and within int32, the type of seeds and sizes in a graph.
 
@@ -87,8 +104,8 @@ def check_number(value: object, name: str, minimum: float = 0.0) -> float:
     return float(value)
 
 
-def check_labels(labels: object, classes: int, name: str = "condition") -> np.ndarray:
-    """Return `labels` as int32 of shape `(batch,)`, from 0 to `classes - 1`, or -1 for a missing label.
+def check_labels(labels: object, classes: int, name: str = "condition", missing: bool = True) -> np.ndarray:
+    """Return `labels` as int32 of shape `(batch,)`, from 0 to `classes - 1`; if `missing`, -1 is a missing label.
 
     Raises:
       UserError: not whole numbers, of another shape, or out of range.
@@ -99,7 +116,7 @@ def check_labels(labels: object, classes: int, name: str = "condition") -> np.nd
             f"{name} must be whole numbers, one label an example. Given: {array.dtype} of shape {array.shape}. "
             f"{_label_remedy(array)}."
         )
-    supports.labels(classes).check(array, name)
+    supports.labels(classes, missing).check(array, name)
     return array.astype("int32")
 
 

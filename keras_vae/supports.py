@@ -148,16 +148,17 @@ def _below(classes: int, least: int, message: Callable[[str, Facts], str]) -> Ru
 
 
 @functools.cache
-def labels(classes: int) -> Support:
-    """Return the support of labels: integers below `classes`, or -1."""
+def labels(classes: int, missing: bool = True) -> Support:
+    """Return the support of labels: integers below `classes`, and -1 if one may be missing."""
+    more = ", or be -1, unlabelled" if missing else ": a code is decoded as of one class"
     return Support(
         (
             _below(
                 classes,
-                -1,
+                -int(missing),
                 lambda name, facts: (
-                    f"{name} must lie from 0 to {classes - 1}, or be -1, unlabelled. Given: labels from "
-                    f"{facts.low:.0f} to {facts.high:.0f}. Number the classes from 0, or set num_classes."
+                    f"{name} must lie from 0 to {classes - 1}{more}. Given: labels from {facts.low:.0f} to "
+                    f"{facts.high:.0f}. Number the classes from 0, or set num_classes."
                 ),
             ),
         )

@@ -45,7 +45,7 @@ Condition: TypeAlias = Tensor | Tensors  # y: an array, or a dict of named condi
 ConditionLike: TypeAlias = "ArrayLike | Mapping[str, ArrayLike] | None"  # y as a caller gives it
 Batch: TypeAlias = Mapping[str, Any]  # "x", and "y" where there are labels: each a Tensor, y perhaps a dict of them
 
-Kind: TypeAlias = Literal["image", "tokens", "code", "level", "index", "noise", "vector", "label"]
+Kind: TypeAlias = Literal["image", "tokens", "code", "direction", "level", "index", "noise", "vector", "label"]
 
 
 class InputEntry(TypedDict):
@@ -55,6 +55,7 @@ class InputEntry(TypedDict):
     dtype: str
     kind: Kind
     classes: NotRequired[int]
+    missing: NotRequired[bool]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,22 +65,26 @@ class Spec:
     Args:
       shape: of one example, without the batch.
       dtype: its dtype.
-      kind: `"image"`; `"tokens"`, integers below `classes`; `"code"`, a latent that is one array; `"level"`, one array
-        of a latent that has several; `"index"`, a latent of integers below `classes`; `"noise"`; `"vector"`; or
-        `"label"`, an integer below `classes`, or -1 for a missing one.
+      kind: `"image"`; `"tokens"`, integers below `classes`; `"code"`, a latent that is one array; `"direction"`,
+        one of length 1; `"level"`, one array of a latent that has several; `"index"`, a latent of integers below
+        `classes`; `"noise"`; `"vector"`; or `"label"`, an integer below `classes`.
       classes: of a label, an index or tokens: how many there are.
+      missing: of a label: whether it may be -1, which stands for a missing one.
     """
 
     shape: tuple[int, ...]
     dtype: str
     kind: Kind
     classes: int = 0
+    missing: bool = True
 
     def description(self, batch: int | None) -> InputEntry:
         """The input as `bundle.json` describes it; None in a shape is an open batch."""
         entry: InputEntry = {"shape": [batch, *self.shape], "dtype": self.dtype, "kind": self.kind}
         if self.classes:
             entry["classes"] = self.classes
+        if not self.missing:
+            entry["missing"] = False
         return entry
 
 

@@ -35,7 +35,7 @@ def elbo_terms(model: "VAE", inputs: Mapping[str, np.ndarray], seed: int) -> dic
     base = randomness.seed_of(seed, randomness.EVALUATION)
 
     def one_block(block: int, part: Mapping[str, np.ndarray]) -> Mapping[str, Any]:
-        return model.functions.elbo_terms(_batch(model, part), randomness.fold(base, block))
+        return model.functions.elbo_terms(model.batch_in(part), randomness.fold(base, block))
 
     return in_blocks(one_block, inputs, pad=True)
 
@@ -61,7 +61,7 @@ def own_terms(
     values: dict[str, list[float]] = {name: [] for name in model.metric_names}
     for index, start in enumerate(range(0, max(count - count % batch_size, 1), batch_size)):
         part = {name: ops.convert_to_tensor(array[start : start + batch_size]) for name, array in inputs.items()}
-        batch = _batch(model, part)
+        batch = model.batch_in(part)
         for metric in trackers.means.values():
             metric.reset_state()
         means = trackers.update(model.functions.own_terms(batch, randomness.fold(base, index)), len(batch["x"]))
@@ -204,12 +204,6 @@ def _sums_of_weights(model: "VAE", prior: tfd.Distribution | None = None) -> Any
     return sums_of_weights
 
 
-def _batch(model: "VAE", inputs: Mapping[str, Any]) -> Batch:
-    """Return the batch dict of checked inputs."""
-    condition = model.condition_in(inputs)
-    return {"x": inputs["x"]} | ({} if condition is None else {"y": condition})
-
-
 class CompiledFunctions:
     """The graphs that the public methods of one model call, traced on first use.
 
@@ -238,6 +232,7 @@ class CompiledFunctions:
                 return divergences.kl(posterior, prior)
             return divergences.sampled_kl(posterior, prior, posterior.sample(seed=seed))
 
+        self.reconstruction = backend.compiled(model.call, reduce_retracing=True)
         self.elbo_terms = backend.compiled(elbo_terms, reduce_retracing=True)
         self.own_terms = backend.compiled(own_terms, reduce_retracing=True)
         self.kl = backend.compiled(kl, reduce_retracing=True)

@@ -1,5 +1,6 @@
 """The graphs of a model: named functions of named tensors, from which every format and every check starts."""
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -47,6 +48,10 @@ def graphs_of(model: "VAE", sampler: bool = False, prior: "FittedPrior | None" =
     condition = model.condition_spec()
     images = {"x": model.x_spec()} | condition
     codes = model.latent_spec()
+    labels = {
+        name: dataclasses.replace(spec, missing=spec.missing and model.decodes_unlabelled) if spec.classes else spec
+        for name, spec in condition.items()
+    }
     result = next((name for name in codes if name != "z"), "mean")
 
     def encode(x: Tensor, **conditions: Tensor) -> Tensors:
@@ -58,12 +63,11 @@ def graphs_of(model: "VAE", sampler: bool = False, prior: "FittedPrior | None" =
         return model.likelihood_parameters(z, model.condition_in(tensors), training=False)
 
     def reconstruct(x: Tensor, **conditions: Tensor) -> Tensors:
-        y = model.condition_in(conditions)
-        return {model.output_name: model.call({"x": x} | ({} if y is None else {"y": y}))}
+        return {model.output_name: model.call(model.batch_in({"x": x, **conditions}))}
 
     graphs = [
         Graph("encoder", "encode", images, encode, result, ("mean", "log_var", *codes)),
-        Graph("decoder", "decode", codes | condition, decode, model.output_name, (model.output_name,)),
+        Graph("decoder", "decode", codes | labels, decode, model.output_name, (model.output_name,)),
         Graph(
             "reconstruction",
             "reconstruct",

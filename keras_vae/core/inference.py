@@ -41,11 +41,14 @@ class Inference:
         """Return the likelihood's mean for each code: images `(batch, *image_shape)`, in [0, 1].
 
         Raises:
-          UserError: `z` is not a batch of finite codes of `latent_dim` numbers, or of the kind that the variant uses.
+          UserError: `z` is not a batch of finite codes of `latent_dim` numbers, or of the kind that the variant uses; or
+            a label is missing that the variant needs.
         """
         z = self.check_latent(z)
         levels: Any = z if isinstance(z, Mapping) else {"z": z}
         conditions = self.check_condition(condition, len(next(iter(levels.values()))))
+        if not self.decodes_unlabelled and any((labels < 0).any() for labels in conditions.values()):
+            raise UserError("decode needs a label for each code. Given: none, or -1. Give condition=, from 0.")
 
         def decoded(_: int, part: Mapping[str, Any]) -> Any:
             code = {name: part[name] for name in levels} if isinstance(z, Mapping) else part["z"]
@@ -60,7 +63,8 @@ class Inference:
         Raises:
           UserError: as `encode`.
         """
-        return self.decode(self.encode(x, condition), condition)
+        inputs = checked_inputs(self, x, condition)
+        return checks.in_blocks(lambda _, part: self.functions.reconstruction(self.batch_in(part)), inputs)
 
     def sample(
         self: "VAE", count: int, seed: int = 0, condition: ConditionLike = None, prior: "FittedPrior | None" = None

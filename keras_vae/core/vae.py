@@ -17,6 +17,7 @@ A variant overrides one or two of these methods of `VAE`, and no other:
 * once, after training: `after_training`, for densities that are fitted to finished codes;
 * in the constructor: `network_shapes`, the shapes that the networks map between;
 * about one x, one latent, one condition: `x_spec`, `latent_spec`, `condition_spec`, and the code of an image, `code`;
+* where a model infers missing labels: `infer_condition`, the likeliest, and `draw_condition`, a draw;
 * on the host, where arrays enter: `check_x`, `check_latent`, `check_condition`, `check_training_data`;
 * in `compile`: `make_metric`, the running metric of a logged number;
 * in export: `extra_graphs`, in addition to encoder and decoder.
@@ -109,7 +110,7 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
     output_name: str = "mean"  # which of `likelihood_parameters` stands for x: `decode` and `reconstruct` return it
     encoders: Mapping[str, Any] = ENCODERS  # the networks that have a name
     decoders: Mapping[str, Any] = DECODERS
-    latent_space: str = "vectors"  # "directions": a code is a unit vector, and densities are over the sphere
+    decodes_unlabelled: bool = True  # whether `decode` takes a label of -1, a missing one, as the encoder may
     draws_per_example: int = 1  # of q(z|x), in one call of `terms`
     rejects: Mapping[str, str] = MappingProxyType({})  # argument of `VAE` that the variant does not take -> the reason
     provenance: Provenance | None = None  # where a model of the zoo, or of a run, was loaded from
@@ -326,7 +327,8 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
     def latent_spec(self) -> dict[str, Spec]:
         """Return the spec of one latent, by the name of each input of an exported decoder.
 
-        The kind is "code"; "level", one array of a dict by these names; or "index", integers below `classes`.
+        The kind is "code"; "direction", a code of length 1, its densities over the sphere; "level", one array of a dict
+        by these names; or "index", integers below `classes`.
         """
         return {"z": Spec((self.latent_dim,), "float32", "code")}
 
@@ -372,6 +374,14 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         """Return the batch's condition, or None for a model that takes none."""
         return batch["y"] if self.conditional else None
 
+    def infer_condition(self, x: ArrayLike, condition: ConditionLike = None) -> ConditionLike:
+        """Return the condition to decode codes of the images `x` with: the one passed in, missing labels inferred."""
+        return condition
+
+    def draw_condition(self, x: Tensor, condition: Condition | None, seed: Tensor) -> Condition | None:
+        """Return the condition of images, tensors, with missing labels drawn; `seed` is stateless."""
+        return condition
+
     def log_p_condition(self, condition: Condition) -> np.ndarray | None:
         """Return log p(y) of each condition, nats, if `elbo` and `log_prob` are of p(x, y); None if they are of p(x|y).
 
@@ -397,7 +407,7 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
 
     @property
     def latent_kind(self) -> Kind:
-        """The kind of `latent_spec`: "code", "level" or "index"."""
+        """The kind of `latent_spec`: "code", "direction", "level" or "index"."""
         return next(iter(self.latent_spec().values())).kind
 
     @property
@@ -412,6 +422,11 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         if names <= {"condition"}:
             return arrays.get("condition")
         return {name: arrays[name] for name in names}
+
+    def batch_in(self, arrays: Mapping[str, Any]) -> Batch:
+        """Return the batch dict of named arrays: "x", and the conditions by the names of `condition_spec`."""
+        condition = self.condition_in(arrays)
+        return {"x": arrays["x"]} | ({} if condition is None else {"y": condition})
 
     def apply_network(self, network: keras.Layer, inputs: Latent, training: bool) -> Any:
         """Return the network's output in `float_dtype`, whatever it computes in. Tokens are not cast."""

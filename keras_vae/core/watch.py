@@ -67,7 +67,9 @@ class Watch:
             return
         for name, support, _ in self._columns({"x": None, "y": None}):
             if place < len(support.rules):
-                raise UserError(f"Batch {number:.0f} of {data}, counted from 0: {support.message([place, *facts], name)}")
+                raise UserError(
+                    f"Batch {number:.0f} of {data}, counted from 0: {support.message([place, *facts], name)}"
+                )
             place -= len(support.rules)
 
     def _columns(self, batch: Mapping[str, Any]) -> Iterator[tuple[str, Support, Any]]:

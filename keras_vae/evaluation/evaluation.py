@@ -185,9 +185,7 @@ class Evaluation:
     @cached_property
     def reconstructions(self) -> np.ndarray:
         """The mean image of each image's mean code, as `reconstruct` returns it."""
-        if self._a_label_is_missing:  # the model stands in for it
-            return self.model.reconstruct(self.x, self.condition)
-        return self.model.decode(self.codes, self.condition)
+        return self.model.decode(self.codes, self.model.infer_condition(self.x, self.condition))
 
     @cached_property
     def squared_errors(self) -> np.ndarray:
@@ -242,11 +240,6 @@ class Evaluation:
         if not self._in_support:
             self.model.likelihood_family.check(self.x)
         self._in_support = True
-
-    @property
-    def _a_label_is_missing(self) -> bool:
-        labels = [name for name, spec in self.model.condition_spec().items() if spec.kind == "label"]
-        return any((np.asarray(self.inputs[name]) < 0).any() for name in labels if name in self.inputs)
 
 
 def vectors_of(model: "VAE", x: ArrayLike, condition: ConditionLike = None) -> np.ndarray:

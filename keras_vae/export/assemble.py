@@ -246,22 +246,12 @@ def _quality(work: Work, runtime: "Runtime", examples: CheckedExamples) -> Quali
 def _require_public(model: "VAE", graphs: Sequence[TracedGraph], cases: Mapping[str, Sequence[Case]]) -> None:
     """Raise ExportError unless graphs agree with the model's public methods, on the first case of each.
 
-    All later comparisons are with the graphs, so a graph that differs from the model would go unnoticed. Only examples
-    with a label are compared: a model may refuse to decode without one, which a graph cannot.
+    All later comparisons are with the graphs, so a graph that differs from the model would go unnoticed.
     """
     for traced in graphs:
         if traced.graph.signature not in ("encode", "reconstruct", "decode"):
             continue
         case = cases[traced.name][0]
-        if traced.graph.signature not in ("encode", "reconstruct", "decode"):
-            continue
-        labels = [case.inputs[name] for name, spec in model.condition_spec().items() if spec.kind == "label"]
-        if labels:
-            labelled = np.all([array >= 0 for array in labels], axis=0)
-            inputs, outputs = (
-                {name: array[labelled] for name, array in arrays.items()} for arrays in (case.inputs, case.outputs)
-            )
-            case = Case(case.name, case.ordinary, inputs, outputs)
         for output, array in _public(model, traced, case).items():
             allowed = limits(traced.description(), output, case)["max"]
             difference = statistics(array, case.outputs[output])["max"]

@@ -106,7 +106,10 @@ def cases_for(
 
     def following(name: str, spec: Spec, case: str) -> np.ndarray:
         of_input = trials_of(name, spec)
-        return of_input.get(case, next(iter(of_input.values())))[1].astype(spec.dtype)
+        array = of_input.get(case, next(iter(of_input.values())))[1]
+        if not spec.missing:  # a label of the decoder's: class 0 in place of none
+            array = np.maximum(array, 0)
+        return array.astype(spec.dtype)
 
     cases: dict[str, list[Case]] = {}
     for traced in graphs:
@@ -130,7 +133,8 @@ def _trials(model: "VAE", examples: CheckedExamples | None, prior: "FittedPrior 
     for name, spec in model.latent_spec().items():
         extremes = (0, spec.classes - 1) if spec.kind == "index" else (6, -6)
         trials[name] = {origin: (True, codes[name])}
-        trials[name] |= {f"all {value}": (False, np.full_like(codes[name], value)) for value in extremes}
+        scale = 6 * np.sqrt(codes[name][0].size) if spec.kind == "direction" else 1
+        trials[name] |= {f"all {value}": (False, np.full_like(codes[name], value / scale)) for value in extremes}
     for name, array in conditions.items():
         trials[name] = {"every condition": (True, array), case: (True, inputs[name])}
     return trials

@@ -3,14 +3,17 @@
 from typing import Any, Unpack
 
 import keras
+import numpy as np
 from keras import ops
+from numpy.typing import ArrayLike
 
+from keras_vae import checks
 from keras_vae.backend import tfd
-from keras_vae.checks import is_number
 from keras_vae.core import VAE
+from keras_vae.distributions.spherical import PowerSpherical
 from keras_vae.errors import UserError
 from keras_vae.models.parts.arguments import LevelArguments
-from keras_vae.types import Condition, Tensor
+from keras_vae.types import Condition, Spec, Tensor
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -28,18 +31,17 @@ class HypersphericalVAE(VAE):
     Args:
       latent_dim: of the space that holds the sphere, 2 or more: 2 is a circle. Use fewer than some 20: on spheres of
         many dimensions the uniform prior leaves little room for a code to differ.
-      maximum_concentration: what the concentration stays below: beyond, float32 loses the entropy's digits.
+      maximum_concentration: what the concentration stays below, at most 100,000.
       **kwargs: as `VAE`.
     """
 
-    latent_space = "directions"
     has_sampler = False
     kl_axis = "total"
 
     def __init__(
         self, latent_dim: int = 10, maximum_concentration: float = 10_000.0, **kwargs: Unpack[LevelArguments]
     ) -> None:
-        if not is_number(maximum_concentration) or not 1 <= maximum_concentration <= 1e5:
+        if not checks.is_number(maximum_concentration) or not 1 <= maximum_concentration <= 1e5:
             raise UserError(f"maximum_concentration is a number from 1 to 100000. Given: {maximum_concentration!r}.")
         self.maximum_concentration = float(maximum_concentration)
         super().__init__(latent_dim=latent_dim, **kwargs)
@@ -65,11 +67,22 @@ class HypersphericalVAE(VAE):
     def posterior(self, x: Tensor, condition: Condition | None = None, training: bool = False) -> tfd.Distribution:
         """q(z|x), power-spherical; batch shape `(batch,)`, event shape `(latent_dim,)`."""
         parameters = self.posterior_parameters(x, condition, training)
-        return tfd.PowerSpherical(parameters["mean"], parameters["concentration"][:, 0])
+        return PowerSpherical(parameters["mean"], parameters["concentration"][:, 0])
 
     def prior(self, condition: Condition | None = None, training: bool = False) -> tfd.Distribution:
         """p(z), uniform on the sphere; batch shape `()`, event shape `(latent_dim,)`."""
         return tfd.SphericalUniform(self.latent_dim, dtype=self.float_dtype)
+
+    def latent_spec(self) -> dict[str, Spec]:
+        return {"z": Spec((self.latent_dim,), "float32", "direction")}
+
+    def check_latent(self, z: ArrayLike) -> np.ndarray:
+        """As `VAE.check_latent`: directions of length 1.
+
+        Raises:
+          UserError: as `VAE.check_latent`, or a length that differs from 1 by more than 0.01.
+        """
+        return checks.check_directions(z, (self.latent_dim,)).astype(self.float_dtype)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "maximum_concentration": self.maximum_concentration}

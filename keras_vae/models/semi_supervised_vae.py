@@ -35,8 +35,9 @@ class SemiSupervisedVAE(VAE):
 
     The last group of KL is the label's: KL(q(y|x) || p(y)), or -log p(y) where it is known. Logs `accuracy`, the
     classifier's on labelled images, NaN where there are none. `elbo` and `log_prob` speak of log p(x, y) with a
-    condition, and of log p(x) without, or of -1. In `encode` and `reconstruct` the likeliest class stands for a missing
-    label; `sample` draws one from p(y); `decode` needs one.
+    condition, and of log p(x) without, or of -1. In `encode`, `reconstruct` and tasks that move a code the likeliest
+    class stands for a missing label; `sample` draws one from p(y), `tasks.impute` one from q(y|x) each turn. `decode`
+    needs one: without, outputs of `likelihood` and of an exported decoder are NaN.
 
     Args:
       num_classes: labels are 0 to num_classes - 1.
@@ -48,6 +49,7 @@ class SemiSupervisedVAE(VAE):
     """
 
     conditional = True
+    decodes_unlabelled = False
     rejects = MappingProxyType({"free_bits": "Its KL is a mean over classes. "})
     metric_names = ("accuracy",)
 
@@ -80,7 +82,12 @@ class SemiSupervisedVAE(VAE):
     def likelihood_parameters(
         self, z: Latent, condition: Condition | None = None, training: bool = False
     ) -> dict[str, Tensor]:
-        return super().likelihood_parameters(ops.concatenate([z, self.rows(condition)], axis=-1), condition, training)
+        if condition is None:
+            raise UserError("p(x|z, y) needs a label for each code. Given: no condition. Give labels from 0.")
+        rows = self.rows(condition)
+        if rows is not condition:  # a missing label is 0 / 0: no graph can raise, and no class is an image of none
+            rows = rows / ops.sum(rows, axis=-1, keepdims=True)
+        return super().likelihood_parameters(ops.concatenate([z, rows], axis=-1), condition, training)
 
     def condition_of(self, batch: Batch) -> Any:
         return self._known_or_likeliest(batch["x"], batch.get("y"))
@@ -141,37 +148,33 @@ class SemiSupervisedVAE(VAE):
         images = checked_inputs(self, x)
         return np.exp(checks.in_blocks(lambda _, part: self.functions.of(self.log_q)(part["x"]), images))
 
-    def decode(self, z: Latent, condition: ConditionLike = None) -> np.ndarray:
-        """As `VAE.decode`, with a label for each code.
-
-        Raises:
-          UserError: as `VAE.decode`, or a code without a label.
-        """
-        if condition is None or (checks.check_labels(condition, self.num_classes) < 0).any():
-            raise UserError("decode needs a label for each code. Given: none, or -1. Give condition=, from 0.")
-        return super().decode(z, condition)
-
-    def reconstruct(self, x: ArrayLike, condition: ConditionLike = None) -> np.ndarray:
-        """As `VAE.reconstruct`; the likeliest class stands for a missing label.
+    def infer_condition(self, x: ArrayLike, condition: ConditionLike = None) -> np.ndarray:
+        """As `VAE.infer_condition`: the likeliest class for a missing label.
 
         Raises:
           UserError: as `encode`.
         """
         labels = checked_inputs(self, x, condition)["condition"]
-        return super().reconstruct(x, np.where(labels < 0, self.classify(x).argmax(-1), labels))
+        return np.where(labels < 0, self.classify(x).argmax(-1), labels) if (labels < 0).any() else labels
+
+    def draw_condition(self, x: Tensor, condition: Condition | None, seed: Tensor) -> Tensor:
+        """As `VAE.draw_condition`: y from q(y|x) for a missing label."""
+        rows = self.rows(condition, ops.shape(x)[0])
+        drawn = self.rows(tfd.Categorical(logits=self.log_q(x)).sample(seed=seed))
+        return ops.where(ops.sum(rows, axis=-1, keepdims=True) > 0, rows, drawn)
 
     def sample(
         self, count: int, seed: int = 0, condition: ConditionLike = None, prior: "FittedPrior | None" = None
     ) -> np.ndarray:
-        """As `VAE.sample`; labels are drawn from p(y) where no condition is given.
+        """As `VAE.sample`; a label of -1, or of none, is drawn from p(y).
 
         Raises:
-          UserError: as `VAE.sample`, or a label of -1.
+          UserError: as `VAE.sample`.
         """
-        if condition is None:
-            count, seed = (checks.check_whole_number(value, "count and seed", minimum=0) for value in (count, seed))
-            condition = np.random.default_rng(seed).choice(self.num_classes, count, p=np.exp(self.log_p))
-        return super().sample(count, seed, condition, prior)
+        count, seed = (checks.check_whole_number(value, "count and seed", minimum=0) for value in (count, seed))
+        labels = self.check_condition(condition, count)["condition"]
+        drawn = np.random.default_rng(seed).choice(self.num_classes, count, p=np.exp(self.log_p))
+        return super().sample(count, seed, np.where(labels < 0, drawn, labels), prior)
 
     def log_p_condition(self, condition: Condition) -> np.ndarray:
         """As `VAE.log_p_condition`: log p(y) of each label.

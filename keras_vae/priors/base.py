@@ -143,9 +143,9 @@ class FittedPrior:
           UserError: its codes are of another kind.
         """
         specs = list(model.latent_spec().values())
-        if len(specs) > 1 or specs[0].kind != self.kind or model.latent_space != "vectors":
+        if len(specs) > 1 or specs[0].kind != self.kind:
             rule = {"code": "one vector of numbers", "index": "an array of integers"}[self.kind]
-            kinds = "directions" if model.latent_space != "vectors" else " and ".join(spec.kind for spec in specs)
+            kinds = " and ".join(spec.kind for spec in specs)
             raise UserError(
                 f"A {type(self).__name__} is a distribution over codes that are {rule}. Given: "
                 f"{'an' if type(model).__name__[0] in 'AEIO' else 'a'} {type(model).__name__}, whose code is {kinds}."

@@ -15,21 +15,26 @@ from keras_vae.types import InputEntry
 
 Loaded = TypeVar("Loaded")  # a graph, ready to be called
 
-# kind of input -> its check; arguments: an array, the shape of an example, the number of classes, and the input's name
-_CHECKS: dict[str, Callable[[object, tuple[int, ...], int, str], np.ndarray]] = {
-    "image": lambda array, shape, _, name: checks.check_images(array, shape, name),
-    "tokens": checks.check_tokens,
-    "code": lambda array, shape, _, name: checks.check_codes(array, shape, name),
-    "level": lambda array, shape, _, name: checks.check_codes(array, shape, name),
-    "index": checks.check_indices,
-    "vector": lambda array, shape, _, name: checks.check_codes(array, shape, name, "one vector an example"),
-    "noise": lambda array, shape, _, name: checks.check_codes(array, shape, name),
-    "label": lambda array, _, classes, name: checks.check_labels(array, classes, name),
-}
+# an input's check: an array and the input's name in, an array of the input's dtype out
+Check = Callable[[object, str], np.ndarray]
 
 
-def _described(spec: InputEntry) -> tuple[str, tuple[int, ...], int, np.dtype]:
-    return spec["kind"], example_shape(spec), spec.get("classes", 0), np.dtype(spec["dtype"])
+def _check_of(spec: InputEntry) -> Check:
+    """Return the check of an input, by its kind."""
+    shape, classes, dtype = example_shape(spec), spec.get("classes", 0), np.dtype(spec["dtype"])
+    kinds: dict[str, Check] = {
+        "image": lambda array, name: checks.check_images(array, shape, name),
+        "tokens": lambda array, name: checks.check_tokens(array, shape, classes, name),
+        "code": lambda array, name: checks.check_codes(array, shape, name),
+        "direction": lambda array, name: checks.check_directions(array, shape, name),
+        "level": lambda array, name: checks.check_codes(array, shape, name),
+        "index": lambda array, name: checks.check_indices(array, shape, classes, name),
+        "vector": lambda array, name: checks.check_codes(array, shape, name, "one vector an example"),
+        "noise": lambda array, name: checks.check_codes(array, shape, name),
+        "label": lambda array, name: checks.check_labels(array, classes, name, spec.get("missing", True)),
+    }
+    check = kinds[spec["kind"]]
+    return lambda array, name: np.ascontiguousarray(check(array, name), dtype)
 
 
 def available_processors() -> int:
@@ -84,8 +89,8 @@ class Runtime(abc.ABC, Generic[Loaded]):
         held = [(name, described) for name, described in bundle.graphs.items() if name in self.graphs]
         # signature -> its graph, the name of the graph's first input, and the output that the signature returns
         self.signatures = {one["signature"]: (name, next(iter(one["inputs"])), one["result"]) for name, one in held}
-        # graph -> input -> what `_run` checks, read from the bundle once
-        self.expected = {graph: {name: _described(spec) for name, spec in one["inputs"].items()} for graph, one in held}
+        # graph -> input -> its check, read from the bundle once
+        self.expected = {graph: {name: _check_of(spec) for name, spec in one["inputs"].items()} for graph, one in held}
 
     def setup(self, explicit: bool) -> dict[str, Any]:
         """Return further settings to record; called before the first `load`. `explicit`: `threads` was not None."""
@@ -136,10 +141,7 @@ class Runtime(abc.ABC, Generic[Loaded]):
             raise UserError(
                 f"The {graph} takes the inputs {', '.join(expected)}. Given: {', '.join(inputs) or 'none'}."
             )
-        checked = {
-            name: np.ascontiguousarray(_CHECKS[kind](inputs[name], shape, classes, name), dtype)
-            for name, (kind, shape, classes, dtype) in expected.items()
-        }
+        checked = {name: check(inputs[name], name) for name, check in expected.items()}
         counts = {len(array) for array in checked.values()}
         if len(counts) > 1:
             sizes = ", ".join(f"{name}: {len(array)}" for name, array in checked.items())

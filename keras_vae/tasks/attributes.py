@@ -63,6 +63,7 @@ def with_attribute(
     shares = np.asarray(amounts)
     if shares.ndim != 1 or not shares.size or shares.dtype.kind not in "fiu" or not np.isfinite(shares).all():
         raise UserError(f"amounts is a list of one finite number or more. Given: {amounts!r}.")
+    condition = model.infer_condition(x, condition)
     codes = real_codes(model, x, condition)
     shape = keras.tree.map_structure(lambda level: str(np.shape(level)), vector)
     expected = keras.tree.map_structure(lambda level: str(np.shape(level)[1:]), codes)

@@ -1,6 +1,6 @@
 """Real-valued codes: an array or a dict of levels, and as flat vectors."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, cast
 
 import keras
@@ -50,6 +50,37 @@ def unflatten(model: "VAE", vectors: np.ndarray) -> Codes:
     return levels if model.latent_kind == "level" else next(iter(levels.values()))
 
 
+def on_space(model: "VAE", codes: Codes) -> Codes:
+    """Return codes where the model's codes lie: directions on the unit sphere, the nearest point; others as they are.
+
+    The origin, which has no nearest point, becomes the first axis.
+    """
+    if model.latent_kind != "direction":
+        return codes
+    vectors = np.asarray(codes)
+    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    return np.where(lengths > 0, vectors / np.where(lengths > 0, lengths, 1.0), np.eye(1, vectors.shape[-1])[0])
+
+
+def moved(model: "VAE", code: np.ndarray, dimensions: Sequence[int], values: np.ndarray) -> np.ndarray:
+    """Return a flat code with some of its numbers set to each row of `values`, `(values, numbers)`.
+
+    A direction stays one: its other numbers shrink or grow together, along a great circle.
+    """
+    dimensions = list(dimensions)
+    codes = np.tile(code.astype("float64"), (len(values), 1))
+    if model.latent_kind == "direction":
+        codes[:, dimensions] = 0.0
+        if not codes.any():  # no circle is nearer than another
+            codes[:, [axis for axis in range(len(code)) if axis not in dimensions][:1]] = 1.0
+        values = values / np.maximum(np.linalg.norm(values, axis=-1, keepdims=True), 1.0)
+        codes = np.asarray(on_space(model, codes)) * np.sqrt(
+            np.maximum(1.0 - np.square(values).sum(axis=-1, keepdims=True), 0.0)
+        )
+    codes[:, dimensions] = values
+    return codes
+
+
 def map_codes(function: Callable[..., np.ndarray], *codes: Codes) -> Codes:
     """Return `function` of the codes, level by level."""
     return cast(Codes, keras.tree.map_structure(function, *codes))
@@ -65,5 +96,5 @@ def map_condition(function: Callable[[np.ndarray], np.ndarray], condition: Condi
 
 
 def decode(model: "VAE", codes: Codes, condition: ConditionLike = None) -> np.ndarray:
-    """Return `model.decode` of codes that were computed in any precision."""
-    return model.decode(map_codes(lambda level: level.astype(model.float_dtype), codes), condition)
+    """Return `model.decode` of codes that were computed in any precision, put on the space of the model's codes."""
+    return model.decode(map_codes(lambda level: level.astype(model.float_dtype), on_space(model, codes)), condition)

@@ -24,7 +24,8 @@ def impute(
 
     Pseudo-Gibbs sampling: z from q(z|x) and the missing pixels from p(x|z) in turn, appendix F of Rezende et al. 2014,
     https://arxiv.org/abs/1401.4082. Its stationary distribution is p(missing|observed) where q is the true posterior,
-    and near it where q is near. In the last step the missing pixels are the likelihood's mean.
+    and near it where q is near. In the last step the missing pixels are the likelihood's mean. Where labels are missing
+    that the decoder needs, the chain draws y from q(y|x) before each z.
 
     Args:
       model: a model with a posterior and a likelihood.
@@ -79,8 +80,9 @@ def _pseudo_gibbs(
     """Return `x` after `turns` steps of the chain; the last one takes the mean of p(x|z) in place of a draw."""
 
     def likelihood(x: Tensor, step: Tensor) -> "tfd.Distribution":
-        z = model.posterior(x, condition).sample(seed=randomness.fold(noise, step, 0))
-        return model.likelihood(z, condition)
+        y = model.draw_condition(x, condition, randomness.fold(noise, step, 2))
+        z = model.posterior(x, y).sample(seed=randomness.fold(noise, step, 0))
+        return model.likelihood(z, y)
 
     def filled(x: Tensor, missing: Tensor) -> Tensor:
         return ops.where(observed, x, ops.clip(ops.cast(missing, x.dtype), 0.0, 1.0))

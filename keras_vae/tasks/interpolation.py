@@ -89,13 +89,14 @@ def interpolate(
     ends, conditions = (np.asarray(first), np.asarray(second)), _pair_of_conditions(condition)
     if len(ends[0]) != len(ends[1]):
         raise UserError(f"Images pair one to one. Given: {len(ends[0])} and {len(ends[1])}.")
+    conditions = [model.infer_condition(x, y) for x, y in zip(ends, conditions, strict=True)]
     codes = [
         real_codes(model, x, y) if path == "codes" else _draws(model, x, y, seed)
         for x, y in zip(ends, conditions, strict=True)
     ]
     images = []
     for share in np.linspace(0.0, 1.0, steps):
-        between = map_codes(lambda a, b, share=share: _between(model, method, a, b, share), *codes)
+        between = map_codes(lambda a, b, share=share: _between(method, a, b, share), *codes)
         end = {"first": 0, "second": 1}.get(decoded_with, int(share > 0.5))
         images.append(decode(model, between, conditions[end]))
     return np.stack(images, axis=1)
@@ -121,12 +122,10 @@ def _pair_of_conditions(condition: object) -> tuple[ConditionLike, ConditionLike
     return condition[0], condition[1]
 
 
-def _between(model: "VAE", method: str, first: np.ndarray, second: np.ndarray, share: float) -> np.ndarray:
+def _between(method: str, first: np.ndarray, second: np.ndarray, share: float) -> np.ndarray:
     """Return one level's codes at a share of the path. A level that is a map is interpolated as one vector."""
     vectors = [codes.reshape(len(codes), -1).astype("float64") for codes in (first, second)]
     code = {"linear": linear, "spherical": spherical}[method](vectors[0], vectors[1], share)
-    if model.latent_space == "directions":
-        code = code / np.maximum(np.linalg.norm(code, axis=-1, keepdims=True), 1e-20)
     return code.reshape(first.shape)
 
 

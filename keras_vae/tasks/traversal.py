@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from keras_vae.checks import check_whole_number, is_number
 from keras_vae.errors import UserError
 from keras_vae.evaluation.latent import kl_per_dimension
-from keras_vae.tasks.codes import dimension_names, flatten, map_condition, unflatten
+from keras_vae.tasks.codes import decode, dimension_names, flatten, map_condition, moved, unflatten
 from keras_vae.types import ConditionLike
 
 if TYPE_CHECKING:
@@ -77,16 +77,17 @@ def traverse(
             f"A traversal needs real-valued codes. Given: a {type(model).__name__}, whose codes are integers with "
             f"nothing in between. Draw samples, or decode codes of your own."
         )
+    condition = model.infer_condition(images, condition)
     codes = flatten(model.encode(images, condition))
     importance, unit = informative(model, images, condition)
     start_condition = map_condition(lambda values: values[start : start + 1], condition)
     centre, scale = _prior_scale(model, start_condition) if unit == "nats" else _codes_scale(codes)
     order = np.argsort(-importance, kind="stable")
     values = np.linspace(-span, span, steps, dtype="float32")
-    move = _turned if model.latent_space == "directions" else _moved
-    moved = np.concatenate([move(codes[start], index, centre[index] + scale[index] * values) for index in order])
-    conditions = map_condition(lambda values: np.repeat(values, len(moved), axis=0), start_condition)
-    rows, names = model.decode(unflatten(model, moved), conditions), dimension_names(model)
+    path = centre + scale * values[:, None]
+    walks = np.concatenate([moved(model, codes[start], [index], path[:, [index]]) for index in order])
+    conditions = map_condition(lambda values: np.repeat(values, len(walks), axis=0), start_condition)
+    rows, names = decode(model, unflatten(model, walks), conditions), dimension_names(model)
     labels = [f"{names[index]}  {importance[index]:.2f} {unit}" for index in order]
     return Traversal(rows.reshape(len(order), steps, *rows.shape[1:]), order, labels, importance[order], values)
 
@@ -110,23 +111,3 @@ def _prior_scale(model: "VAE", condition: ConditionLike) -> tuple[np.ndarray, np
 def _codes_scale(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return mean and standard deviation of codes, `(dimensions,)` each."""
     return codes.mean(axis=0, dtype="float64"), codes.std(axis=0, dtype="float64")
-
-
-def _moved(code: np.ndarray, dimension: int, values: np.ndarray) -> np.ndarray:
-    """Return `code` with one dimension set to each of `values`, `(values, dimensions)`."""
-    moved = np.tile(code, (len(values), 1))
-    moved[:, dimension] = values
-    return moved
-
-
-def _turned(code: np.ndarray, dimension: int, values: np.ndarray) -> np.ndarray:
-    """Return the same on the unit sphere: along the great circle through `code` and the dimension's pole."""
-    others = code.astype("float64")
-    others[dimension] = 0.0
-    if not np.any(others):  # at the pole no circle is nearer than another
-        others[dimension - 1] = 1.0
-    others /= np.linalg.norm(others)
-    values = np.clip(values.astype("float64"), -1.0, 1.0)
-    turned = np.sqrt(1.0 - np.square(values))[:, None] * others
-    turned[:, dimension] = values
-    return turned.astype(code.dtype)

@@ -57,7 +57,7 @@ def shown(model: "VAE", recipe: recipes.Recipe, examples: Examples | None = None
         return texts
     with contextlib.suppress(NotApplicable):  # no prior
         texts["sampled"] = [spell(model.sample(SAMPLES, seed=recipe.evaluation.seed))]
-    if model.latent_kind == "code":
+    if model.latent_kind in ("code", "direction"):
         ways = interpolate(model, x[:WAYS], x[WAYS : 2 * WAYS], STEPS)
         texts["interpolated"] = [spell(way) for way in ways]
     return texts

@@ -46,6 +46,17 @@ def test_every_level_is_reached_and_no_other(count):
     )
 
 
+@pytest.mark.parametrize("count", [1_001, 1_002, 1_003, 2_001, 2**16])
+def test_many_levels_stay_in_their_table(count):
+    """The tanh is 0.1 % wider than the levels, half a level at 1,001: its ends are the first and the last of them."""
+    vectors = tf.constant([[-1e4], [-9.0], [0.0], [9.0], [1e4]], "float32")
+    codes = quantizers.finite_index(tf.round(quantizers.finite_levels(vectors, (count,))), (count,))
+    np.testing.assert_array_equal(codes, [0, 0, count // 2, count - 1, count - 1])
+    model = fsq(levels=(count,))
+    model.encoder.set_weights([1e4 * weight for weight in model.encoder.get_weights()])
+    assert np.isfinite(model.decode(model.encode(X))).all()
+
+
 @pytest.mark.parametrize("count", [2, 3, 4, 5, 8])
 def test_an_encoders_zero_has_a_gradient(count):
     """Where training starts: half a level's width or more, whatever the number of levels."""

@@ -1,6 +1,9 @@
 """SemiSupervisedVAE: both bounds by brute force and against an exact p(x, y), the classifier's gradients, digits."""
 
 import itertools
+import json
+import runpy
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -8,7 +11,8 @@ import pytest
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from keras_vae import data, runtimes
+from keras_vae import data, runtimes, tasks
+from keras_vae.core.graphs import graphs_of
 from keras_vae.errors import NotApplicable, UserError
 from keras_vae.evaluation import annealed_importance
 from keras_vae.export import export
@@ -28,7 +32,7 @@ from tests.models.equations import (
     losses_of,
     terms_of,
 )
-from tests.toys import compiled, mlp, toy
+from tests.toys import binary, compiled, mlp, toy
 
 SHARES = (0.5, 0.2, 0.3)
 CLASSIFIER = {"num_classes": 3, "classifier": mlp(activation="tanh"), "class_probabilities": SHARES}
@@ -344,6 +348,58 @@ class TestWithoutALabel:
         assert (np.abs(np.array(shares) - SHARES) < 5 * np.sqrt(np.array(SHARES) / 1_000)).all(), shares
         np.testing.assert_array_equal(images, model.sample(1_000, seed=3))
         np.testing.assert_allclose(model.sample(2, condition=[0, 2])[:, 0, 0, 0], [0.017986, 0.982014], atol=1e-5)
+        np.testing.assert_array_equal(model.sample(1_000, seed=3, condition=np.full(1_000, -1)), images)
+
+    def test_imputation_draws_a_label_from_the_classifier_in_each_turn(self):
+        """Brightness tells the class: over 1,000 images shares of q(y|x), within 5 standard errors; none is decoded of
+        no class. Where the classifier is certain, the image is that of its label."""
+        model = model_of(decoder={"name": "mlp", "hidden": ()})
+        kernel = np.zeros((5, 16))
+        kernel[2:] = np.array([-4.0, 1.0, 4.0])[:, None]
+        model.decoder.set_weights([kernel, np.zeros(16)])
+        model.classifier.set_weights([0 * weight for weight in model.classifier.get_weights()])
+        q, x = np.array([0.6, 0.3, 0.1]), binary(1_000)
+        model.classifier.trainable_variables[-1].assign(np.log(q))
+        levels = 1 / (1 + np.exp([4.0, -1.0, -4.0]))
+        for steps, condition in ((1, None), (4, np.full(1_000, -1))):
+            imputed = tasks.impute(model, x, np.zeros(x.shape, bool), steps=steps, condition=condition)
+            shares = np.isclose(imputed[:, :1, 0, 0], levels, atol=1e-6).mean(0)
+            assert shares.sum() == pytest.approx(1)
+            assert (np.abs(shares - q) < 5 * np.sqrt(q * (1 - q) / 1_000)).all(), shares
+        labels = np.arange(1_000) % 3
+        imputed = tasks.impute(model, x, np.zeros(x.shape, bool), steps=1, condition=labels)
+        np.testing.assert_allclose(imputed[:, 0, 0, 0], levels[labels], atol=1e-6)
+        model.classifier.trainable_variables[-1].assign([0.0, 99.0, 0.0])
+        observed = np.arange(16).reshape(4, 4, 1) < 8
+        likeliest = tasks.impute(model, x[:16], observed, condition=np.ones(16, int))
+        np.testing.assert_array_equal(tasks.impute(model, x[:16], observed), likeliest)
+
+    def test_tasks_that_move_a_code_decode_as_the_likeliest_class(self):
+        model = model_of()
+        likeliest = model.classify(X).argmax(1)
+        assert len(set(likeliest)) > 1
+        calls = (
+            lambda y: tasks.traverse(model, X, start=3, condition=y).images,
+            lambda y: tasks.interpolate(model, X, X[::-1], 3, condition=None if y is None else (y, y[::-1])),
+            lambda y: tasks.with_attribute(model, X, np.ones(2), condition=y),
+            lambda y: tasks.latent_plane(model, X[3:4], 3, condition=None if y is None else y[3:4]),
+        )
+        for call in calls:
+            np.testing.assert_array_equal(call(None), call(likeliest))
+        with pytest.raises(UserError, match="decode needs a label"):
+            tasks.latent_plane(model, side=3)
+
+    def test_no_graph_decodes_a_row_of_zeros(self):
+        """NaN, as a graph cannot raise; and its description allows labels from 0 only, as the encoder's does not."""
+        model = toy(SemiSupervisedVAE, **CLASSIFIER)
+        graphs = {graph.name: graph for graph in graphs_of(model)}
+        outputs = graphs["decoder"].call(np.zeros((16, 2), "float32"), Y)
+        assert all(np.isnan(output[Y < 0]).all() for output in map(np.asarray, outputs.values()))
+        np.testing.assert_allclose(np.asarray(outputs["mean"])[Y >= 0], model.decode(np.zeros((12, 2)), Y[Y >= 0]))
+        assert graphs["decoder"].inputs["condition"].description(None).get("missing") is False
+        assert "missing" not in graphs["encoder"].inputs["condition"].description(None)
+        with pytest.raises(UserError, match="needs a label for each code"):
+            model.likelihood(np.zeros((16, 2), "float32"))
 
     def test_a_fitted_prior_takes_the_place_of_its_own(self):
         """Codes that are all at one place: images of the drawn labels there, and of the given ones."""
@@ -407,6 +463,18 @@ def test_an_exported_reconstruction_classifies_where_there_is_no_label(tmp_path)
     for name in ("onnxruntime", "saved_model"):
         codes = runtimes.open(bundle, name).encode(X, condition=Y)
         np.testing.assert_allclose(codes, model.encode(X, Y), rtol=0, atol=1e-5)
+        runtime = runtimes.open(bundle, name)
+        with pytest.raises(UserError, match=r"lie from 0 to 2: a code is decoded as of one class\. Given: .* from -1"):
+            runtime.decode(np.zeros((16, 2)), condition=Y)
+        labels = np.maximum(Y, 0)
+        expected = model.decode(np.zeros((16, 2)), labels)
+        np.testing.assert_allclose(runtime.decode(np.zeros((16, 2)), condition=labels), expected, rtol=0, atol=1e-5)
+    golden = json.loads((bundle.path / "golden.json").read_text())["graphs"]
+    assert min(golden["decoder"]["inputs"]["condition"]["data"]) == 0
+    assert min(golden["encoder"]["inputs"]["condition"]["data"]) == -1
+    kit = runpy.run_path(str(Path(__file__).parents[2] / "export" / "python" / "vae.py"))["run"]
+    with pytest.raises(SystemExit, match="whole numbers from 0 to 2"):
+        kit(bundle.path, "decoder", np.zeros((16, 2)), condition=Y)
 
 
 def test_arguments():

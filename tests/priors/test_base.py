@@ -112,7 +112,7 @@ class TestRefusals:
                 lambda: HierarchicalVAE(image_shape=SHAPE, encoder=mlp(), decoder=mlp(), latent_dims=(3, 2), hidden=6),
                 "level and level",
             ),
-            (lambda: toy(HypersphericalVAE, latent_dim=3), "a HypersphericalVAE, whose code is directions"),
+            (lambda: toy(HypersphericalVAE, latent_dim=3), "a HypersphericalVAE, whose code is direction"),
             (lambda: VQVAE(image_shape=SHAPE, code_shape=(3,), encoder=mlp(), decoder=mlp()), "whose code is index"),
         ],
         ids=["levels", "directions", "integers"],

@@ -8,9 +8,10 @@ from scipy import stats
 from keras_vae import randomness, tasks
 from keras_vae.checks import BLOCK
 from keras_vae.errors import UserError
-from keras_vae.models import AE, CVAE, VQVAE, FlowVAE, HierarchicalVAE, HypersphericalVAE
+from keras_vae.models import AE, CVAE, VQVAE, FlowVAE, HierarchicalVAE, HypersphericalVAE, VampVAE
 from keras_vae.models.flow_vae import FLOWS
 from keras_vae.tasks.interpolation import linear, spherical
+from tests.export.bundles import stirred
 from tests.toys import SHAPE, binary, mlp, toy
 
 # One code at a time or all together: float32 sums in another order.
@@ -162,7 +163,37 @@ def test_directions_stay_on_their_sphere():
     model, x, kept = toy(HypersphericalVAE, latent_dim=3), binary(2), []
     decode, model.decode = model.decode, lambda z, condition=None: kept.append(z) or decode(z, condition)
     tasks.interpolate(model, x[:1], x[1:], steps=3)
-    np.testing.assert_allclose(np.linalg.norm(kept[1], axis=-1), 1.0, atol=1e-6)
+    tasks.with_attribute(model, x, np.array([0.5, -2.0, 1.0]), (-1.0, 0.3))
+    tasks.latent_plane(model, side=4)
+    tasks.latent_plane(model, x[:1], side=3, dimensions=(2, 0))
+    tasks.latent_plane(toy(HypersphericalVAE), side=3)
+    for codes in kept:
+        np.testing.assert_allclose(np.linalg.norm(codes, axis=-1), 1.0, atol=1e-6)
+
+
+def test_the_plane_of_a_sphere_moves_two_numbers_and_keeps_the_proportions_of_the_others():
+    """The quantiles are those of one number of a uniform direction, within 5 standard errors of 10,240 draws."""
+    model, x, kept = toy(HypersphericalVAE, latent_dim=5), binary(1), []
+    decode, model.decode = model.decode, lambda z, condition=None: kept.append(z) or decode(z, condition)
+    tasks.latent_plane(model, x, side=3, dimensions=(3, 1))
+    codes, code = kept[0].reshape(3, 3, 5), model.encode(x)[0]
+    exact = 2 * stats.beta.ppf([1 / 6, 1 / 2, 5 / 6], 2, 2) - 1  # (1 + z_i) / 2 is Beta((d - 1) / 2, (d - 1) / 2)
+    error = np.sqrt([5 / 36, 1 / 4, 5 / 36]) / np.sqrt(40 * 256) / (stats.beta.pdf((exact + 1) / 2, 2, 2) / 2)
+    assert (np.abs(codes[0, :, 3] - exact) < 5 * error).all() and (np.abs(codes[::-1, 0, 1] - exact) < 5 * error).all()
+    others = codes[..., [0, 2, 4]] / np.linalg.norm(codes[..., [0, 2, 4]], axis=-1, keepdims=True)
+    own = code[[0, 2, 4]] / np.linalg.norm(code[[0, 2, 4]])
+    np.testing.assert_allclose(others, np.broadcast_to(own, (3, 3, 3)), atol=1e-5)
+
+
+def test_what_is_no_direction_is_not_decoded():
+    model = toy(HypersphericalVAE, latent_dim=3)
+    codes = model.encode(binary(4))
+    np.testing.assert_allclose(model.decode(1.009 * codes), model.decode(codes), atol=0.02)
+    for scale, lengths in ((1.02, "1.02"), (0.0, "0"), (2.0, "2")):
+        with pytest.raises(
+            UserError, match=rf"z must be directions, of length 1 within 0\.01\. Given: .* to {lengths}"
+        ):
+            model.decode(scale * codes)
 
 
 def test_the_plane_has_quantiles_of_the_prior(model):
@@ -177,6 +208,41 @@ def test_the_plane_has_quantiles_of_the_prior(model):
             np.testing.assert_allclose(plane[row, column], model.decode(moved[None])[0], **CLOSE)
     at_rest = tasks.latent_plane(model, side=3)
     np.testing.assert_allclose(at_rest[1, 1], model.decode(np.zeros((1, 3)))[0], **CLOSE)
+    np.testing.assert_array_equal(tasks.latent_plane(toy(AE), x, side=2).shape, (2, 2, 4, 4, 1))  # has no prior
+
+
+def decoded_codes(model, *arguments, **options):
+    """The codes that latent_plane decodes."""
+    kept, decode = [], model.decode
+    model.decode = lambda z, condition=None: kept.append(z) or decode(z, condition)
+    tasks.latent_plane(model, *arguments, **options)
+    return kept[0]
+
+
+def test_the_plane_has_the_quantiles_of_a_learned_prior_exactly():
+    model = stirred(toy(CVAE, num_classes=2, learned_prior=True))
+    prior = model.prior(np.array([1]))
+    codes = decoded_codes(model, side=3, condition=np.array([1])).reshape(3, 3, 2)
+    mean, deviation = np.asarray(prior.mean())[0], np.asarray(prior.stddev())[0]
+    assert np.abs(mean).max() > 0.01
+    values = stats.norm.ppf([1 / 6, 1 / 2, 5 / 6])
+    np.testing.assert_allclose(codes[0, :, 0], mean[0] + deviation[0] * values, rtol=1e-5)
+    np.testing.assert_allclose(codes[::-1, 0, 1], mean[1] + deviation[1] * values, rtol=1e-5)
+
+
+def test_the_plane_has_the_quantiles_of_a_mixture():
+    """Of a VampPrior: its marginal distribution function at each value is the share, within 5 errors of the draws."""
+    model = stirred(toy(VampVAE, pseudo_inputs=3))
+    for weight in model.encoder.weights[-2:]:
+        weight.assign(3 * np.asarray(weight))
+    components = model.prior().components_distribution.distribution
+    mean, deviation = np.asarray(components.loc), np.asarray(components.scale)
+    codes = decoded_codes(model, side=4).reshape(4, 4, 2)
+    shares = (np.arange(4) + 0.5) / 4
+    for values, dimension in ((codes[0, :, 0], 0), (codes[::-1, 0, 1], 1)):
+        below = stats.norm.cdf((values[:, None] - mean[:, dimension]) / deviation[:, dimension]).mean(1)
+        assert (np.abs(below - shares) < 5 * np.sqrt(shares * (1 - shares) / (40 * 256))).all()
+        assert np.abs(values - stats.norm.ppf(shares)).max() > 0.1
 
 
 def test_an_attribute_is_a_difference_of_means(model):
@@ -192,10 +258,14 @@ def test_an_attribute_is_a_difference_of_means(model):
 
 def test_the_plane_of_a_hierarchy_counts_dimensions_over_its_levels():
     model, x = hierarchy(), binary(1)
-    plane = tasks.latent_plane(model, x, side=2, dimensions=(4, 0))
-    code = {name: level.copy() for name, level in model.encode(x).items()}
-    code["z2"][0, 1], code["z1"][0, 0] = stats.norm.ppf([0.75, 0.25])
-    np.testing.assert_allclose(plane[1, 1], model.decode(code)[0], **CLOSE)
+    codes = decoded_codes(model, x, side=2, dimensions=(4, 0))
+    code, quantiles = model.encode(x), stats.norm.ppf([0.25, 0.75])
+    error = 5 * np.sqrt(3 / 16 / (40 * 256)) / stats.norm.pdf(quantiles[0])
+    np.testing.assert_allclose(codes["z2"][:, 1], np.tile(quantiles, 2), atol=error)  # its prior is N(0, I)
+    np.testing.assert_array_equal(codes["z2"][:, 0], np.repeat(code["z2"][:, 0], 4))
+    np.testing.assert_array_equal(codes["z1"][:, 1:], np.repeat(code["z1"][:, 1:], 4, axis=0))
+    drawn = np.asarray(model.prior().sample(20_000, seed=(0, 5))["z1"])[:, 0]  # of z1, the marginal
+    np.testing.assert_allclose(codes["z1"][::-2, 0], np.quantile(drawn, [0.25, 0.75]), atol=2 * error * drawn.std())
 
 
 def test_an_attribute_of_every_level_and_under_a_condition():

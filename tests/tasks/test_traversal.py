@@ -6,7 +6,7 @@ import pytest
 from keras_vae.errors import UserError
 from keras_vae.evaluation.latent import kl_per_dimension
 from keras_vae.models import AE, CVAE, VQVAE, HierarchicalVAE, HypersphericalVAE
-from keras_vae.tasks import traversal
+from keras_vae.tasks import codes as codes_of_tasks
 from keras_vae.tasks.traversal import traverse
 from tests.toys import SHAPE, binary, mlp, toy
 
@@ -119,7 +119,7 @@ def test_directions_stay_on_the_sphere(monkeypatch):
         shares = row[inner][:, others] / np.linalg.norm(row[inner][:, others], axis=-1, keepdims=True)
         own = codes[4, others] / np.linalg.norm(codes[4, others])
         np.testing.assert_allclose(shares, np.tile(own, (inner.sum(), 1)), atol=1e-5)
-    pole = traversal._turned(np.array([0.0, 1.0, 0.0], "float32"), 1, np.array([0.5, -3.0]))
+    pole = codes_of_tasks.moved(model, np.array([0.0, 1.0, 0.0], "float32"), [1], np.array([[0.5], [-3.0]]))
     np.testing.assert_allclose(pole, [[np.sqrt(0.75), 0.5, 0.0], [0.0, -1.0, 0.0]], atol=1e-6)
 
 

@@ -1,7 +1,7 @@
 // An exported bundle: what bundle.json says of it, and its graphs, ready to run.
 
 const ARRAYS = { float32: Float32Array, int32: Int32Array, int64: BigInt64Array };
-const CODES = ["code", "level", "index"];
+const CODES = ["code", "direction", "level", "index"];
 const SCHEMA = "keras_vae.bundle/1";
 const FORMATS = ["onnx", "onnx_fp16", "onnx_int8"]; // the first that a bundle has is opened
 const SHOWN = ["image", "tokens"]; // the kinds of x that this page shows

@@ -49,7 +49,8 @@ function classes(desk, root) {
     return;
   }
   const names = [...Array(condition.classes).keys()].map(String);
-  const contents = [...names, "none"].map((name) => ({ label: `class ${name}`, content: element("span", {}, name) }));
+  const shown = condition.missing === false ? names : [...names, "none"]; // a decoder may need a class
+  const contents = shown.map((name) => ({ label: `class ${name}`, content: element("span", {}, name) }));
   const labelAt = (place) => (place < names.length ? place : -1);
   const buttons = radios("class", contents, 0, (place) => desk.setCondition([labelAt(place)]));
   root.append(...buttons);
