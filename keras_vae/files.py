@@ -5,19 +5,23 @@ import hashlib
 import io
 import json
 import os
+import secrets
 import shutil
-import tempfile
+import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from keras_vae import locks
 from keras_vae.errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
 
-_TEMPORARY, _ASIDE = ".keras_vae-", "replaced"
+_ASIDE, _LOCK = "replaced", ".lock"
+_YOUNG = 60  # seconds; a scratch folder that is older and has no lock was left by an earlier version
+_FULL = ("too large", "no space")  # words of a full disk, which is another exception in h5py, TensorFlow and matplotlib
 
 
 @contextmanager
@@ -31,26 +35,70 @@ def atomic(path: str | Path) -> Iterator[Path]:
       UserError: the file could not be written, with the system's reason.
     """
     path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=_TEMPORARY, dir=path.parent))
-    except OSError as error:
-        raise UserError(f"Cannot write {path}: {_reason(error)}. Choose another folder.") from error
-    try:
-        yield scratch / path.name
-        _flush_to_disk(scratch / path.name)
-        _replace(scratch / path.name, path, scratch / _ASIDE)
-    except UserError:
-        raise
-    except Exception as error:
-        # A full disk is another exception in each of h5py, TensorFlow and matplotlib.
-        if isinstance(error, OSError) or "too large" in str(error).lower() or "no space" in str(error).lower():
-            raise UserError(
-                f"Cannot write {path}: {_reason(error)}. Nothing was left behind; free some room or write elsewhere."
-            ) from error
-        raise
+    scratch = path.parent / f"{locks.PREFIX}{secrets.token_hex(6)}"
+    try:  # from before the folder is made: a signal at any moment leaves nothing
+        with _lock_of(scratch, path):
+            try:
+                yield scratch / path.name
+                _flush_to_disk(scratch / path.name)
+                _replace(scratch / path.name, path, scratch / _ASIDE)
+            except UserError:
+                raise
+            except Exception as error:
+                if isinstance(error, OSError) or any(words in str(error).lower() for words in _FULL):
+                    raise UserError(
+                        f"Cannot write {path}: {_reason(error)}. Nothing was left behind; free some room or write "
+                        f"elsewhere."
+                    ) from error
+                raise
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def atomic_folder(folder: str | Path) -> Iterator[Path]:
+    """Yield a new folder in place of `folder`, as `atomic`, to the only process that writes it.
+
+    Raises:
+      UserError: as `atomic`, or another process is writing it.
+    """
+    with locks.only_writer(folder), atomic(folder) as temporary:
+        temporary.mkdir()
+        yield temporary
+
+
+def _lock_of(scratch: Path, path: Path) -> AbstractContextManager[object]:
+    """Make a scratch folder for `path`, and return its lock: it tells others that the writer is there."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sweep(path.parent)
+        scratch.mkdir(mode=0o700)
+        with suppress(OSError):  # a file system without locks
+            return locks.take(scratch / _LOCK) or nullcontext()
+        return nullcontext()
+    except OSError as error:
+        raise UserError(f"Cannot write {path}: {_reason(error)}. Choose another folder.") from error
+
+
+def sweep(folder: Path) -> None:
+    """Remove what writers that are gone left in a folder; a replacement that was whole first gets its place.
+
+    They were killed, or the machine stopped: writers at work hold a lock, and are left alone.
+    """
+    for scratch in folder.glob(f"{locks.PREFIX}*"):
+        with suppress(OSError):
+            lock = scratch / _LOCK
+            young = time.time() - scratch.stat().st_mtime < _YOUNG
+            if scratch.is_symlink() or not scratch.is_dir() or (young and not lock.exists()):
+                continue
+            if (held := locks.take(lock)) is None:
+                continue
+            with held:
+                if (scratch / _ASIDE).is_dir():  # between the two renames of `_replace`
+                    for new in set(scratch.iterdir()) - {lock, scratch / _ASIDE}:
+                        if not (folder / new.name).exists():
+                            os.replace(new, folder / new.name)
+                shutil.rmtree(scratch, ignore_errors=True)
 
 
 def require_room(path: str | Path, size: int) -> None:
@@ -127,8 +175,8 @@ def sha256(path: str | Path) -> str:
 def check_output_folder(folder: str | Path, manifest: str, overwrite: bool = False) -> Path:
     """Return `folder`, after refusing one with contents of another origin.
 
-    The contents are ours if `manifest` is among them, the file that every run of a command writes. The leftovers of
-    writers that were killed are removed; a replacement that was complete but not yet renamed is put in its place.
+    The contents are ours if `manifest` is among them, the file that every run of a command writes. What writers that
+    are gone have left is swept.
 
     Raises:
       UserError: `folder` is a file, or has other contents and `overwrite` is false.
@@ -136,17 +184,16 @@ def check_output_folder(folder: str | Path, manifest: str, overwrite: bool = Fal
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise UserError(f"The output must be a folder. Given: {folder}, which is a file.")
-    _finish_replacing(folder)
+    sweep(folder.parent)
     if not folder.is_dir():
         return folder
-    contents = [entry for entry in folder.iterdir() if not entry.name.startswith(_TEMPORARY)]
+    sweep(folder)
+    contents = [entry for entry in folder.iterdir() if not entry.name.startswith(locks.PREFIX)]
     if contents and not overwrite and not (folder / manifest).is_file():
         raise UserError(
             f"The output folder must be new, empty, or made by the same command (with {manifest} in it). "
             f"Given: {folder}, which has other contents. Choose another, or say --overwrite to replace it."
         )
-    for leftover in folder.glob(f"{_TEMPORARY}*"):
-        shutil.rmtree(leftover, ignore_errors=True)
     return folder
 
 
@@ -170,20 +217,6 @@ def _replace(source: Path, target: Path, aside: Path) -> None:
         if aside.exists() and not target.exists():
             os.replace(aside, target)
         raise
-
-
-def _finish_replacing(folder: Path) -> None:
-    """Finish the second rename of a writer that was killed between its two: the old folder is aside, the new one whole.
-
-    Scratch folders of writers that are at work have nothing set aside, and are left alone.
-    """
-    if folder.exists():
-        return
-    for scratch in sorted(folder.parent.glob(f"{_TEMPORARY}*")):
-        if (scratch / _ASIDE).is_dir() and (scratch / folder.name).is_dir():
-            os.replace(scratch / folder.name, folder)
-            shutil.rmtree(scratch, ignore_errors=True)
-            return
 
 
 def _reason(error: Exception) -> str:

@@ -100,10 +100,10 @@ def test_a_reader_never_sees_half_a_file(tmp_path):
 
 
 def test_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
-    def refused(**_):
+    def refused(*_, **__):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(files.tempfile, "mkdtemp", refused)  # root may write everywhere
+    monkeypatch.setattr(files.Path, "mkdir", refused)  # root may write everywhere
     with pytest.raises(UserError, match=r"Cannot write .*a\.txt: Permission denied\. Choose another folder\."):
         files.write_text(tmp_path / "a.txt", "")
 
@@ -247,10 +247,58 @@ def test_a_writer_that_was_killed_between_its_two_renames(tmp_path):
     for name, text in (("replaced", "old"), ("bundle", "new")):
         (scratch / name).mkdir(parents=True)
         (scratch / name / "bundle.json").write_text(text)
-    at_work = tmp_path / ".keras_vae-other"
-    (at_work / "bundle").mkdir(parents=True)
-    assert files.check_output_folder(tmp_path / "elsewhere", "bundle.json") == tmp_path / "elsewhere"
-    assert scratch.is_dir()
+    (scratch / ".lock").touch()
     files.check_output_folder(tmp_path / "bundle", "bundle.json")
     assert (tmp_path / "bundle" / "bundle.json").read_text() == "new"
-    assert not scratch.exists() and at_work.is_dir()
+    assert os.listdir(tmp_path) == ["bundle"]
+
+
+WRITER = """
+    import os, signal, sys
+    from keras_vae import files
+    with files.atomic("here/a") as temporary:
+        temporary.write_text("whole")
+        print("writing", flush=True)
+        sys.stdin.readline()
+"""
+
+
+@pytest.mark.parametrize("end", ["goes on", "is killed"])
+def test_only_what_is_left_by_processes_that_are_gone_is_swept(tmp_path, end):
+    """By the next writer of the same folder; a second `train` used to remove what the first was writing."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(WRITER)], cwd=tmp_path, text=True, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    assert process.stdout.readline() == "writing\n"
+    if end == "is killed":
+        process.kill()
+        process.wait()
+    files.check_output_folder(tmp_path / "here", "a", overwrite=True)
+    files.write_text(tmp_path / "here/b", "")
+    process.communicate("\n" if end == "goes on" else None, timeout=60)
+    assert sorted(os.listdir(tmp_path / "here")) == (["a", "b"] if end == "goes on" else ["b"])
+    assert process.returncode == (0 if end == "goes on" else -signal.SIGKILL)
+
+
+def test_a_scratch_folder_without_a_lock_is_swept_when_it_is_old(tmp_path):
+    """Of an earlier version; or of a writer that is about to take its lock."""
+    for name in (".keras_vae-new", ".keras_vae-old"):
+        (tmp_path / name).mkdir()
+    os.utime(tmp_path / ".keras_vae-old", (0, 0))
+    (tmp_path / ".keras_vae-link").symlink_to(tmp_path / ".keras_vae-old")
+    files.write_text(tmp_path / "a", "")
+    assert sorted(os.listdir(tmp_path)) == [".keras_vae-link", ".keras_vae-new", "a"]
+
+
+def test_two_writers_of_one_folder(tmp_path):
+    """Exports, demos, benchmarks: the second is refused at once, and the first is whole."""
+    with files.atomic_folder(tmp_path / "bundle") as temporary:
+        (temporary / "a").write_text("first")
+        with (
+            pytest.raises(UserError, match=rf"^Another process writes here \(pid {os.getpid()} on "),
+            files.atomic_folder(tmp_path / "bundle"),
+        ):
+            pass
+    assert (tmp_path / "bundle/a").read_text() == "first"
+    assert os.listdir(tmp_path) == ["bundle"]

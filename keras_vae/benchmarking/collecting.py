@@ -62,8 +62,7 @@ def write(results: dict[str, Any], folder: str | Path) -> list[str]:
     """
     from keras_vae.benchmarking.picture import plot
 
-    with files.atomic(folder) as temporary:
-        temporary.mkdir()
+    with files.atomic_folder(folder) as temporary:
         files.write_json(temporary / MANIFEST, results)
         files.write_text(temporary / "bench.md", markdown(results))
         try:

@@ -99,8 +99,8 @@ def export(
       The bundle; its `parity` has a row for each runtime, graph, case, batch size and output.
 
     Raises:
-      UserError: an unknown format or opset, examples that do not fit the model, a folder with other contents, or a full
-        disk.
+      UserError: an unknown format or opset, examples that do not fit the model, a folder with other contents or that
+        another process writes, or a full disk.
       UnavailableError: no installed runtime can check a format.
       ExportError: an operation that a format cannot hold, outputs that differ from Keras's, int8 without examples, or
         a reduced precision that loses too much.
@@ -122,8 +122,7 @@ def export(
     calibration = trials.calibration_for(graphs, model, real, cases) if real and "onnx_int8" in formats else {}
     work = Work(graphs, model, as_text(facts), opset, prior, calibration)
     source = real.origin if real else "inputs that were generated in the likelihood's support"
-    with files.atomic(folder) as temporary:
-        temporary.mkdir()
+    with files.atomic_folder(folder) as temporary:
         manifest: dict[str, Any] = {
             "schema": SCHEMA,
             **facts,

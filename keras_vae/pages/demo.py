@@ -57,8 +57,8 @@ def build(source: str | Path, folder: str | Path, overwrite: bool = False) -> Si
     bundle = _existing(source)
     if not (kit() / "runtime.json").is_file():
         raise UserError(f"This installation has no page: {kit()} is not there. Reinstall keras-vae.")
-    with files.atomic(folder) as temporary:
-        shutil.copytree(kit(), temporary, ignore=shutil.ignore_patterns("runtime", "bundle", ".*"))
+    with files.atomic_folder(folder) as temporary:
+        shutil.copytree(kit(), temporary, ignore=shutil.ignore_patterns("runtime", "bundle", ".*"), dirs_exist_ok=True)
         if bundle is None:
             _export(source, temporary / "bundle")
         else:

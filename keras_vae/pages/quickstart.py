@@ -52,8 +52,7 @@ def run(
     """
     began, output = time.monotonic() if began is None else began, Path(output)
     files.check_output_folder(output, MANIFEST, overwrite)
-    with files.atomic(output) as folder:
-        folder.mkdir()
+    with files.atomic_folder(output) as folder:
         summary = _work(name, folder, stage, say)
         summary |= {"report": str(output / "report.html"), "bundle": str(output / "bundle")}
         summary["seconds"] = round(time.monotonic() - began, 1)

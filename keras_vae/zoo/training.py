@@ -3,13 +3,14 @@
 import functools
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
-from keras_vae import data, files, weights
+from keras_vae import data, files, locks, weights
 from keras_vae.callbacks import TensorBoard
 from keras_vae.errors import DivergedError, UserError
 from keras_vae.evaluation.metrics import run
@@ -58,7 +59,7 @@ def train(
       The trained model, with the weights that were written.
 
     Raises:
-      UserError: a recipe that does not fit, or a folder that is not this run's.
+      UserError: a recipe that does not fit, a folder that is not this run's, or one that another process trains in.
       DivergedError: training became non-finite; the last good checkpoint is kept.
     """
     path = Path(name)
@@ -70,16 +71,22 @@ def train(
     folder = Path(output) if output else Path("runs") / stem
     where = store.Entry(folder.resolve().name, folder)
     _check_folder(where, recipe, overwrite)
-    if not overwrite and where.results.get("recipe_sha256") == cards.recipe_sha256(recipe):
+    with _only_trainer(where):
+        if not overwrite and where.results.get("recipe_sha256") == cards.recipe_sha256(recipe):
+            return load(where.folder)
+        plan = _stages(recipe)
+        examples = examples_of(recipe)  # read before training: a split that does not exist is refused now
+        progress = _fit(where, recipe, plan, overwrite, verbose, tensorboard)
+        _finish(where, recipe, plan[-1].model, progress, examples)
+        if where.in_zoo:
+            # The zoo keeps what is loaded, not what training resumes from.
+            checkpoints.remove(where.folder)
         return load(where.folder)
-    plan = _stages(recipe)
-    examples = examples_of(recipe)  # read before training: a split that does not exist is refused now
-    progress = _fit(where, recipe, plan, overwrite, verbose, tensorboard)
-    _finish(where, recipe, plan[-1].model, progress, examples)
-    if where.in_zoo:
-        # The zoo keeps what is loaded, not what training resumes from.
-        checkpoints.remove(where.folder)
-    return load(where.folder)
+
+
+def _only_trainer(where: store.Entry) -> AbstractContextManager[None]:
+    """Keep other processes from training or measuring in a folder; refused is the one that comes second."""
+    return locks.only_writer(where.folder / store.RECIPE, "trains")
 
 
 def _check_folder(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -> None:
@@ -264,13 +271,14 @@ def measure_again(name: str | Path, metrics: Sequence[str] = ()) -> dict[str, An
       CorruptFileError: weights that are not those of the results.
     """
     where = store.entry(name)
-    recipe, model, prior = where.recipe, load(name), priors.prior(name)
-    examples = examples_of(recipe)
-    if metrics:
-        evaluation = evaluations.evaluation_of(recipe, model, metrics, prior=prior, examples=examples)
-        overview = evaluations.updated(where.results["overview"], run(evaluation, metrics))
-        record = {**where.results, "overview": overview}
-    else:
-        record = where.results | results.evaluated(recipe, model, prior, examples)
-    _describe(where, model, record, prior, examples)
-    return record
+    with _only_trainer(where):
+        recipe, model, prior = where.recipe, load(name), priors.prior(name)
+        examples = examples_of(recipe)
+        if metrics:
+            evaluation = evaluations.evaluation_of(recipe, model, metrics, prior=prior, examples=examples)
+            overview = evaluations.updated(where.results["overview"], run(evaluation, metrics))
+            record = {**where.results, "overview": overview}
+        else:
+            record = where.results | results.evaluated(recipe, model, prior, examples)
+        _describe(where, model, record, prior, examples)
+        return record

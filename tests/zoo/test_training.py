@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 
 import h5py
 import keras
@@ -102,6 +104,27 @@ def test_another_recipe_is_refused_and_overwrite_starts_anew(own_run):
     assert (own_run / "recipe.toml").read_text() == other.read_text()
     assert sorted(os.listdir(own_run)) == toy_runs.FILES
     assert zoo.card(own_run).results["training"]["epochs"] == 1
+
+
+def test_a_second_training_into_a_folder_is_refused(tmp_path, monkeypatch):
+    """Real processes: the first ends as if it had been alone, and leaves no lock."""
+    recipe = toy_runs.write_recipe(tmp_path / "toy.toml", {"training.epochs": 1})
+    script = (
+        "import keras_vae.zoo.training as training; from keras_vae import zoo; fit = training._fit; "
+        "training._fit = lambda *words: (print('trains', flush=True), input(), fit(*words))[-1]; "
+        "zoo.train('toy.toml', 'out', verbose=0)"
+    )
+    first = subprocess.Popen(
+        [sys.executable, "-c", script], cwd=tmp_path, env=toy_runs.environment(), text=True, stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )  # fmt: skip
+    assert first.stdout.readline() == "trains\n"
+    for overwrite in (False, True):
+        with pytest.raises(UserError, match=rf"^Another process trains here \(pid {first.pid} on .*\)\. Given: .*out/"):
+            zoo.train(recipe, tmp_path / "out", overwrite=overwrite, verbose=0)
+    first.communicate("\n", timeout=300)
+    assert first.returncode == 0 and sorted(os.listdir(tmp_path / "out")) == toy_runs.FILES
+    assert sorted(os.listdir(tmp_path)) == ["out", "toy.toml"]
 
 
 def test_a_foreign_folder_is_refused_and_left_alone(tmp_path):
