@@ -45,6 +45,7 @@ class TrainingSection:
     precision: str = "float32"
     jit_compile: bool = True
     steps_per_execution: int = 32
+    patience: int | None = None  # stop after so many epochs without a better validation ELBO, with the best weights
     grow: list[int] | None = None  # epochs after which "growing" networks and images double; left out: one size
 
 
@@ -195,9 +196,12 @@ def _check_ranges(recipe: Recipe, path: Path) -> None:
         "evaluation.samples": (evaluation.samples, 1),
     }
     minimums |= {} if data.labelled is None else {"data.labelled": (data.labelled, 0)}
+    minimums |= {} if training.patience is None else {"training.patience": (training.patience, 1)}
     for name, (value, minimum) in minimums.items():
         if value < minimum:
             raise UserError(f"{path}: {name} must be {minimum} or more. Given: {value}.")
+    if training.patience is not None and training.grow:
+        raise UserError(f"{path}: training.patience ends a training of one stage. Given: grow too. Leave one out.")
     if training.precision not in PRECISIONS:
         raise UserError(
             f"{path}: training.precision must be one of {', '.join(PRECISIONS)}. Given: {training.precision!r}."
