@@ -34,9 +34,7 @@ class FlowPriorVAE(VAE):
 
     analytic_kl = False
 
-    def __init__(
-        self, depth: int = 6, flow_hidden: Sequence[int] = (128, 128), **kwargs: Unpack[VAEArguments]
-    ) -> None:
+    def __init__(self, depth: int = 6, flow_hidden: Sequence[int] = (128, 128), **kwargs: Unpack[VAEArguments]) -> None:
         self.depth = check_whole_number(depth, "depth", minimum=0)
         self.flow_hidden = tuple(check_whole_number(size, "a size in flow_hidden") for size in flow_hidden)
         if not self.flow_hidden:

@@ -62,7 +62,9 @@ class FlowVAE(VAE):
             with randomness.initial_weights(self.seed, "flow"):
                 # In float32 under every policy: a change of variables must be exact.
                 self.flow_networks = [
-                    MaskedNetwork(flows.masked_degrees(flow, size, layer), 2, size, self.flow_hidden, dtype=self.float_dtype)
+                    MaskedNetwork(
+                        flows.masked_degrees(flow, size, layer), 2, size, self.flow_hidden, dtype=self.float_dtype
+                    )
                     for layer in range(self.depth)
                 ]
 

@@ -13,7 +13,6 @@ from keras_vae.networks.arguments import LayerArguments
 from keras_vae.registry import nearest
 from keras_vae.types import Tensor
 
-
 GATED = "gated"
 
 

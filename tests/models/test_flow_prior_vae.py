@@ -88,7 +88,9 @@ def test_the_kl_is_sampled_against_it_and_trains_it():
     expected = posterior.log_prob(z) - model.prior().log_prob(z)
     np.testing.assert_allclose(terms.kl[:, 0], expected, rtol=1e-12)
     for network in model.flow_networks:
-        parts = [np.abs(tf.convert_to_tensor(part)).max() for part in gradient_of(model, 0, network.trainable_variables)]
+        parts = [
+            np.abs(tf.convert_to_tensor(part)).max() for part in gradient_of(model, 0, network.trainable_variables)
+        ]
         assert min(parts[-2:]) > 0, "of the last layer; ReLUs of the others may be off"
 
 

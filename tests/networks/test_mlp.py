@@ -27,10 +27,8 @@ def test_a_gated_layer_is_a_product_with_a_sigmoid(batch_norm):
     network = MLP((2,), hidden=(4,), activation="gated", batch_norm=batch_norm)
     outputs = network(X)
     weights, h = [np.asarray(w) for w in network.weights], X.reshape(5, -1)
-    if batch_norm:  # untrained: moving mean 0 and variance 1
-        inner = h @ weights[0] / np.sqrt(1 + 1e-3)
-    else:
-        inner = h @ weights[0] + weights[1]
+    # Untrained: moving mean 0 and variance 1.
+    inner = h @ weights[0] / np.sqrt(1 + 1e-3) if batch_norm else h @ weights[0] + weights[1]
     h = inner[:, :4] / (1 + np.exp(-inner[:, 4:]))
     np.testing.assert_allclose(outputs, h @ weights[-2] + weights[-1], rtol=1e-5, atol=1e-6)
 
