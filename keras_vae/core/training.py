@@ -141,7 +141,7 @@ class Trainer:
         `fit` ends with it, and validates with the averages.
         """
         for optimizer, player in zip(self.optimizers, self.players(), strict=True):
-            if int(optimizer.iterations):  # before the first step the averages are 0
+            if int(optimizer.iterations.numpy()):  # before the first step the averages are 0
                 type(optimizer).finalize_variable_values(optimizer, player.variables)
 
     @contextlib.contextmanager

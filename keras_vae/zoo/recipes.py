@@ -32,6 +32,7 @@ class DataSection:
     binarize: str | None = None  # left out: grey levels
     dequantize: bool = False
     labelled: int | None = None  # the number of training examples that keep their label; left out: all
+    labelled_in_batch: int | None = None  # of each training batch; left out: where chance puts them
 
 
 @dataclasses.dataclass(frozen=True)

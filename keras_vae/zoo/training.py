@@ -200,6 +200,7 @@ def _training_data(recipe: recipes.Recipe, first_epoch: int) -> Any:
         seed=settings.seed,
         first_epoch=first_epoch,
         labelled=source.labelled,
+        labelled_in_batch=source.labelled_in_batch,
     )
 
 

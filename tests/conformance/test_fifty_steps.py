@@ -1,8 +1,8 @@
 """Every model after fifty steps has the weights that it had when they were stored: equations, noise and data order.
 
 The stored weights are of float64, where another processor rounds differently by 1e-13 and a changed draw, term or
-order of examples shows at once. `python -m tests.conformance.test_fifty_steps NAME` stores those of a new model; without
-a name those of all, which only a declared break of equality may do.
+order of examples shows at once. `python -m tests.conformance.test_fifty_steps NAME` stores those of a new model;
+without a name those of all, which only a declared break of equality may do.
 """
 
 import platform
