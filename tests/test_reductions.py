@@ -32,6 +32,7 @@ from keras_vae.models import (
     BetaTCVAE,
     BetaVAE,
     FactorVAE,
+    FlowPriorVAE,
     FlowVAE,
     HierarchicalVAE,
     InfoVAE,
@@ -100,6 +101,7 @@ TO_VAE = {
 TO_SAMPLED_VAE = {
     "IWAE of one sample": (IWAE, {"importance_samples": 1}),
     "FlowVAE without flows": (FlowVAE, {"depth": 0}),
+    "FlowPriorVAE without flows": (FlowPriorVAE, {"depth": 0}),
     "BetaTCVAE stratified": (BetaTCVAE, {"beta": 1.0, "dataset_size": 100}),
     "BetaTCVAE weighted": (BetaTCVAE, {"beta": 1.0, "dataset_size": 100, "estimator": "weighted"}),
 }
@@ -156,6 +158,7 @@ def test_reduces_to(cls, arguments, simpler, dtype):
         (AnnealedVAE, {"gamma": 1.0, "capacity": 0.5}, VAE),
         (IWAE, {"importance_samples": 2}, SampledVAE),
         (FlowVAE, {"depth": 1}, SampledVAE),
+        (FlowPriorVAE, {"depth": 1}, SampledVAE),
         (HierarchicalVAE, {"latent_dims": (LATENT, 1), "latent_dim": None}, VAE),
         (BetaTCVAE, {"beta": 1.1, "dataset_size": 100}, SampledVAE),
         (BetaTCVAE, {"beta": 1.0, "alpha": 1.1, "dataset_size": 100}, SampledVAE),

@@ -1,8 +1,9 @@
 """Training around the step: compile, fit, evaluate and predict; running means, data checks and the first failure."""
 
+import contextlib
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import keras
@@ -77,6 +78,8 @@ class Trainer:
             }
             for optimizer_, player in zip(self.optimizers, players, strict=True):
                 optimizer_.build(player.variables)
+                # Keras's fit ends with this call, for all variables of the model: `use_averages` is for each player's.
+                optimizer_.finalize_variable_values = lambda variables: None
 
     def fit(
         self: "VAE",
@@ -122,16 +125,42 @@ class Trainer:
         self.set_steps_per_execution(steps_per_epoch or pipeline.batches_of(dataset))
         if self.jit_compile and kwargs.get("verbose", "auto") != 0 and self.train_function is None:
             print("Compiling the training step with XLA, which takes a while before the first step.", file=sys.stderr)
-        return keras.Model.fit(
+        history = keras.Model.fit(
             self,
             dataset,
             epochs=epochs,
             validation_data=validation_data,
-            callbacks=[StopOnBadData(self.watch, "the validation data"), stop, *(callbacks or ())],
+            callbacks=[StopOnBadData(self.watch, "the validation data"), stop, ValidateAverages(), *(callbacks or ())],
             steps_per_epoch=steps_per_epoch,
             shuffle=False,
             **kwargs,
         )
+        self.use_averages()
+        return history
+
+    def use_averages(self: "VAE") -> None:
+        """Replace the weights by their moving averages, where an optimizer has these: `use_ema` of Keras.
+
+        `fit` ends with it, and validates with the averages.
+        """
+        for optimizer, player in zip(self.optimizers, self.players(), strict=True):
+            if int(optimizer.iterations.numpy()):  # before the first step the averages are 0
+                type(optimizer).finalize_variable_values(optimizer, player.variables)
+
+    @contextlib.contextmanager
+    def averaged(self: "VAE") -> Iterator[None]:
+        """Inside, the weights are their moving averages, where an optimizer has these; afterwards they are back."""
+        optimizers = [getattr(optimizer, "inner_optimizer", optimizer) for optimizer in self.optimizers]
+        if not any(optimizer.use_ema for optimizer in optimizers):
+            yield
+            return
+        kept = [(variable, variable.numpy()) for variable in self.trainable_variables]
+        self.use_averages()
+        try:
+            yield
+        finally:
+            for variable, value in kept:
+                variable.assign(value)
 
     def set_steps_per_execution(self: "VAE", steps: int | None) -> None:
         """Set the steps of each call to the largest divisor of an epoch of `steps` up to the limit of `compile`.
@@ -176,6 +205,20 @@ class Trainer:
     def get_metrics_result(self: "VAE") -> dict[str, Any]:
         """Return the running means: loss, elbo, log_px, kl, beta, and those of `metric_names`."""
         return {name: mean.result() for name, mean in self.required_trackers().means.items()}
+
+
+class ValidateAverages(keras.callbacks.Callback):
+    """Validate with the moving averages of weights, where an optimizer has these."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._averaged = contextlib.ExitStack()
+
+    def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        self._averaged.enter_context(self.model.averaged())
+
+    def on_test_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        self._averaged.close()
 
 
 class StopOnFailure(keras.callbacks.Callback):

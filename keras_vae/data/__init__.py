@@ -27,6 +27,7 @@ def load(
     first_epoch: int = 0,
     data_dir: str | Path | None = None,
     labelled: int | None = None,
+    labelled_in_batch: int | None = None,
 ) -> "tf.data.Dataset":
     """A `tf.data.Dataset` of batches: dicts of "x", float32 in [0, 1] `(batch, height, width, channels)`, and "y".
 
@@ -46,6 +47,7 @@ def load(
       first_epoch: the epoch of the first iteration; each iteration is the next epoch.
       data_dir: where TFDS keeps prepared data.
       labelled: the number of labels to keep, drawn by `seed` and balanced over classes; the other examples get -1.
+      labelled_in_batch: as of `batches`: how many labelled examples each training batch has.
 
     Raises:
       UserError: an unknown dataset, split or option.
@@ -65,6 +67,7 @@ def load(
         seed=seed,
         first_epoch=first_epoch,
         render=split_images.render,
+        labelled_in_batch=labelled_in_batch,
     )
 
 

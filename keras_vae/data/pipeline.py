@@ -72,6 +72,7 @@ def batches(
     seed: int = 0,
     first_epoch: int = 0,
     render: Callable[[np.ndarray], np.ndarray] | None = None,
+    labelled_in_batch: int | None = None,
 ) -> "tf.data.Dataset":
     """A `tf.data.Dataset` of dicts: "x", float32 in [0, 1] `(batch, height, width, channels)`; "y" if there are labels.
 
@@ -92,6 +93,8 @@ def batches(
       first_epoch: the number of the first epoch.
       render: from rows of `images`, whatever these are, to binary images, uint8. They are rendered batch by batch, so
         that they take no memory.
+      labelled_in_batch: examples in each training batch whose label is not -1. An epoch is then one pass over the
+        others, and the labelled ones are repeated, or left out, as often as that takes; None: where chance puts them.
 
     Raises:
       UserError: arguments that contradict each other, or fewer examples than one training batch.
@@ -114,7 +117,8 @@ def batches(
     if labels is not None:
         columns["y"] = _checked_columns(labels, len(images))
     epoch = tf.Variable(tf.constant(first_epoch, "int64"))
-    marked: Any = _epochs(examples, columns, batch_size, training, seed, epoch)
+    parts = None if labelled_in_batch is None else _parts(columns.get("y"), labelled_in_batch, batch_size, training)
+    marked: Any = _epochs(examples, columns, batch_size, training, seed, epoch, parts)
     marked.keras_vae = Pixels(examples.shape, examples.example, columns.get("y"))
     marked.epoch = epoch  # the graph holds the variable's handle only
     return marked
@@ -172,18 +176,64 @@ def _stored(images: np.ndarray, binarize: str | None, dequantize: bool) -> _Exam
     return _Examples(images, shape, white, binary=binarize is not None, binarize=binarize is not None)
 
 
+class _Parts(NamedTuple):
+    """The indices of the labelled examples and of the others, of training data of which each batch has some of both."""
+
+    labelled: np.ndarray
+    others: np.ndarray
+    in_batch: int  # labelled ones in each batch
+
+    def order(self, seed: Tensor, steps: int, batch_size: int) -> Any:
+        """The indices of an epoch, batch by batch, each the labelled ones first."""
+        wanted, passes = steps * self.in_batch, -(-steps * self.in_batch // len(self.labelled))
+        # Every pass over the labelled examples is in an order of its own.
+        noise = backend.uniform((passes, len(self.labelled)), randomness.fold(seed, 0, 1))
+        first = tf.gather(self.labelled, tf.reshape(tf.argsort(noise, axis=-1, stable=True), (-1,))[:wanted])
+        rest = tf.argsort(backend.uniform((len(self.others),), randomness.fold(seed, 0, 2)), stable=True)
+        rest = tf.gather(self.others, rest[: steps * (batch_size - self.in_batch)])
+        batches = tf.concat([tf.reshape(first, (steps, -1)), tf.reshape(rest, (steps, -1))], axis=1)
+        return tf.reshape(batches, (-1,))
+
+
+def _parts(labels: object, in_batch: int, batch_size: int, training: bool) -> _Parts:
+    """The parts of the training data for batches that have `in_batch` labelled examples each.
+
+    Raises:
+      UserError: no single column of labels, or not enough of one part for a batch.
+    """
+    in_batch = checks.check_whole_number(in_batch, "labelled_in_batch")
+    known = labels >= 0 if isinstance(labels, np.ndarray) and labels.ndim == 1 else np.zeros(0, bool)
+    labelled, others = np.flatnonzero(known), np.flatnonzero(~known)
+    if not training or not len(labelled) or in_batch >= batch_size or len(others) < batch_size - in_batch:
+        raise UserError(
+            f"labelled_in_batch is for training data of which some have a label and others -1, and leaves room in the "
+            f"batch for these. Given: labelled_in_batch={in_batch}, batch_size={batch_size}, {len(labelled)} labelled "
+            f"examples and {len(others)} others{'' if training else ', for evaluation'}. Leave it out, or lower it."
+        )
+    return _Parts(labelled, others, in_batch)
+
+
 def _epochs(
-    examples: _Examples, columns: Mapping[str, Any], batch_size: int, training: bool, seed: int, epoch: "tf.Variable"
+    examples: _Examples,
+    columns: Mapping[str, Any],
+    batch_size: int,
+    training: bool,
+    seed: int,
+    epoch: "tf.Variable",
+    parts: "_Parts | None" = None,
 ) -> "tf.data.Dataset":
     """A dataset that is another epoch in each iteration, counted by `epoch`."""
     count, tensors = len(examples.rows), tf.nest.map_structure(tf.constant, dict(columns))
     steps = count // batch_size if training else -(-count // batch_size)
+    if parts is not None:
+        steps = len(parts.others) // (batch_size - parts.in_batch)
 
     def one_epoch(number: Any) -> "tf.data.Dataset":
         base = randomness.fold(randomness.seed_of(seed, randomness.DATA), number)
         ordered = tensors
         if training:
             order = tf.argsort(backend.uniform((count,), base), stable=True)
+            order = order if parts is None else parts.order(base, steps, batch_size)
             ordered = tf.nest.map_structure(lambda tensor: tf.gather(tensor, order), tensors)
 
         def one_batch(step: Any) -> dict[str, Any]:

@@ -113,3 +113,24 @@ MASKED = {
     "maf": (autoregressive_degrees, shifted_and_scaled),
     "realnvp": (coupling_degrees, coupled),
 }
+
+
+def masked_map(
+    name: str, network: Callable[[Tensor], Tensor], dimensions: int, layer: int, dtype: str
+) -> AffineAutoregressive:
+    """The map of one layer of a flow in `MASKED`, layers counted from 0.
+
+    Args:
+      name: of the flow.
+      network: masked by `masked_degrees`, with two outputs for each of the dimensions.
+      dimensions: of a code.
+      layer: its number.
+      dtype: of the codes.
+    """
+    degrees, interpret = masked_degrees(name, dimensions, layer), MASKED[name][1]
+    return AffineAutoregressive(lambda z: interpret(network(z), degrees), degrees, dtype)
+
+
+def masked_degrees(name: str, dimensions: int, layer: int) -> list[int]:
+    """The degrees of the dimensions in a layer of a flow in `MASKED`."""
+    return MASKED[name][0](dimensions, layer)

@@ -9,6 +9,7 @@ from keras_vae.models.beta_vae import BetaVAE as BetaVAE
 from keras_vae.models.cvae import CVAE as CVAE
 from keras_vae.models.dip_vae import DIPVAE as DIPVAE
 from keras_vae.models.factor_vae import FactorVAE as FactorVAE
+from keras_vae.models.flow_prior_vae import FlowPriorVAE as FlowPriorVAE
 from keras_vae.models.flow_vae import FlowVAE as FlowVAE
 from keras_vae.models.fsq_vae import FSQVAE as FSQVAE
 from keras_vae.models.hierarchical_vae import HierarchicalVAE as HierarchicalVAE
@@ -36,6 +37,7 @@ MODELS = {
         CVAE,
         DIPVAE,
         FactorVAE,
+        FlowPriorVAE,
         FlowVAE,
         FSQVAE,
         HierarchicalVAE,

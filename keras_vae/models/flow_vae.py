@@ -57,12 +57,14 @@ class FlowVAE(VAE):
             raise UserError("flow_hidden needs the size of one hidden layer or more. Given: none.")
         self.kl_axis = "total" if self.depth else "dimension"
         super().__init__(**kwargs)
-        self.flow_networks: list[Any] = []
+        self.flow_networks, size = [], self.latent_dim
         if self.flow in flows.MASKED:
             with randomness.initial_weights(self.seed, "flow"):
                 # In float32 under every policy: a change of variables must be exact.
                 self.flow_networks = [
-                    MaskedNetwork(self._degrees(layer), 2, self.latent_dim, self.flow_hidden, dtype=self.float_dtype)
+                    MaskedNetwork(
+                        flows.masked_degrees(flow, size, layer), 2, size, self.flow_hidden, dtype=self.float_dtype
+                    )
                     for layer in range(self.depth)
                 ]
 
@@ -93,9 +95,6 @@ class FlowVAE(VAE):
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "flow": self.flow, "depth": self.depth, "flow_hidden": self.flow_hidden}
 
-    def _degrees(self, layer: int) -> list[int]:
-        return flows.MASKED[self.flow][0](self.latent_dim, layer)
-
     def _outputs(self, x: Tensor, training: bool) -> tuple[Any, Any, Any]:
         outputs, size = self.apply_network(self.encoder, x, training), self.latent_dim
         log_var = soft_bound(outputs[:, size : 2 * size], -20.0, 20.0)
@@ -108,8 +107,7 @@ class FlowVAE(VAE):
             width = 2 * size + 1
             layers = [context[:, start : start + width] for start in range(0, self.depth * width, width)]
             return [flows.Planar(layer[:, :size], layer[:, size:-1], layer[:, -1]) for layer in layers]
-        return [self._map(layer, network, context) for layer, network in enumerate(self.flow_networks)]
-
-    def _map(self, layer: int, network: keras.Layer, context: Tensor) -> Any:
-        degrees, interpret = self._degrees(layer), flows.MASKED[self.flow][1]
-        return flows.AffineAutoregressive(lambda z: interpret(network(z, context), degrees), degrees, context.dtype)
+        return [
+            flows.masked_map(self.flow, lambda z, network=network: network(z, context), size, layer, context.dtype)
+            for layer, network in enumerate(self.flow_networks)
+        ]

@@ -23,7 +23,7 @@ from keras_vae.errors import UserError
 from keras_vae.models.parts.arguments import LevelArguments
 from keras_vae.models.parts.levels import Levels
 from keras_vae.models.parts.pseudo_inputs import images_of, initial_pseudo_inputs, mixture
-from keras_vae.networks.ladder import BETWEEN_LEVELS, between
+from keras_vae.networks.ladder import BETWEEN_LEVELS, standard
 from keras_vae.types import Condition, Latent, Spec, Tensor, Tensors
 
 
@@ -42,6 +42,8 @@ class HierarchicalVAE(VAE):
         `[(14, 14, 2), (7, 7, 4), 16]`. The residual networks, as encoder and decoder, keep the places of maps.
       hidden: the size of the hidden layer of each network between two levels, and of the bottom-up path: channels, of
         a map.
+      between: further arguments of the networks between two levels: `activation` (of vectors, "gated" too),
+        `batch_norm`, or `hidden`, the sizes of several layers.
       skip: x and every level depend on all levels above; false: each on the next one only, x on z_1.
       level_betas: a weight of each level's KL, times `beta`, a number or a schedule: the warm-up of each level.
       pseudo_inputs: K; if not 0, p(z_L) is the VampPrior, the mixture of q(z_L|u_k) at K learned images u_k, as in
@@ -57,6 +59,7 @@ class HierarchicalVAE(VAE):
         self,
         latent_dims: Sequence[Any] = (20, 10),
         hidden: int = 128,
+        between: Mapping[str, Any] | None = None,
         skip: bool = True,
         level_betas: Sequence[Any] | None = None,
         pseudo_inputs: int = 0,
@@ -65,6 +68,7 @@ class HierarchicalVAE(VAE):
         self.hidden, self.skip = checks.check_whole_number(hidden, "hidden"), bool(skip)
         self.levels, self.latent_dims = Levels(latent_dims, self.hidden, self.skip), tuple(latent_dims)
         self.pseudo_inputs = checks.check_whole_number(pseudo_inputs, "pseudo_inputs", minimum=0)
+        self.between = dict(between or {})
         super().__init__(latent_dim=int(np.prod(self.levels.shapes["z1"])), **kwargs)
         self.level_betas = None if level_betas is None else self.levels.schedules(level_betas)
         self.metric_names = tuple(f"kl_{name}" for name in self.levels.names)
@@ -73,7 +77,9 @@ class HierarchicalVAE(VAE):
             raise UserError("level_betas weigh levels apart, and free_bits_on='total' takes them together. Choose one.")
         self.rungs, self.prior_networks = (
             {
-                name: self.make_network(f"{role} of {name}", between(shapes[1], self.hidden), BETWEEN_LEVELS, *shapes)
+                name: self.make_network(
+                    f"{role} of {name}", {**standard(shapes[1], self.hidden), **self.between}, BETWEEN_LEVELS, *shapes
+                )
                 for name, shapes in networks.items()
             }
             for role, networks in (("rung", self.levels.rungs()), ("prior", self.levels.priors()))
@@ -159,7 +165,9 @@ class HierarchicalVAE(VAE):
         )
 
     def get_config(self) -> dict[str, Any]:
-        arguments = {name: getattr(self, name) for name in ("latent_dims", "hidden", "skip", "pseudo_inputs")}
+        arguments = {
+            name: getattr(self, name) for name in ("latent_dims", "hidden", "between", "skip", "pseudo_inputs")
+        }
         arguments["level_betas"] = self.level_betas and [beta.get_config() for beta in self.level_betas]
         return {**super().get_config(), **arguments}
 

@@ -8,11 +8,14 @@ import numpy as np
 
 from keras_vae.checks import check_whole_number
 from keras_vae.networks.arguments import LayerArguments
+from keras_vae.networks.mlp import activated
 from keras_vae.networks.stack import Stack, check_halving
 
 
 class _Convolutions(Stack):
     """Base of the encoder and the decoder: their arguments, and a layer with its activation."""
+
+    gated = True
 
     def __init__(
         self,
@@ -28,11 +31,8 @@ class _Convolutions(Stack):
 
     def activated(self, layer_class: type[keras.layers.Layer], *args: Any, **kwargs: Any) -> list[keras.layers.Layer]:
         """One layer of weights, normalised if asked, with its activation."""
-        dtype = self.dtype_policy
-        block: list[keras.layers.Layer] = [layer_class(*args, use_bias=not self.batch_norm, dtype=dtype, **kwargs)]
-        if self.batch_norm:
-            block.append(keras.layers.BatchNormalization(dtype=dtype))
-        return [*block, keras.layers.Activation(self.activation, dtype=dtype)]
+        options = {"activation": self.activation, "batch_norm": self.batch_norm, "dtype": self.dtype_policy}
+        return activated(layer_class, *args, **options, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "dense": self.dense, "batch_norm": self.batch_norm}
@@ -46,7 +46,7 @@ class ConvEncoder(_Convolutions):
       output_shape: the shape of one output, without the batch.
       filters: channels after each convolution; height and width halve each time.
       dense: the size of the dense layer.
-      activation: the Keras name of the activation.
+      activation: the Keras name of the activation, or `"gated"`, as of `MLP`.
       batch_norm: normalise before each activation.
     """
 
@@ -71,7 +71,7 @@ class ConvDecoder(_Convolutions):
       output_shape: the shape of one output, `(height, width, channels)`.
       filters: as given to the encoder: the last is the first that is used here.
       dense: the size of the dense layer.
-      activation: the Keras name of the activation.
+      activation: the Keras name of the activation, or `"gated"`, as of `MLP`.
       batch_norm: normalise before each activation.
     """
 

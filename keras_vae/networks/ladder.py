@@ -62,7 +62,7 @@ class MapNetwork(Stack):
 BETWEEN_LEVELS = {"mlp": MLP, "map": MapNetwork}
 
 
-def between(output_shape: Sequence[int], hidden: int) -> dict[str, Any]:
+def standard(output_shape: Sequence[int], hidden: int) -> dict[str, Any]:
     """The entry of `BETWEEN_LEVELS`, and its arguments, whose output is a vector or a map.
 
     Args:

@@ -26,6 +26,8 @@ class Stack(keras.layers.Layer):
       UserError: filters that are no positive integers, or an unknown activation.
     """
 
+    gated = False  # whether the activation may be "gated"
+
     def __init__(
         self,
         output_shape: Sequence[int],
@@ -37,7 +39,7 @@ class Stack(keras.layers.Layer):
         self.target_shape, self.filters = tuple(output_shape), check_sizes(filters, _FILTERS)
         if not self.filters:
             raise UserError(f"The {_FILTERS} are positive integers. Given: {filters!r}.")
-        self.activation = check_activation(activation)
+        self.activation = check_activation(activation, self.gated)
 
     def layers_for(self, input_shape: Sequence[int | None]) -> list[keras.layers.Layer]:
         raise NotImplementedError(f"{type(self).__name__} must define layers_for(input_shape)")

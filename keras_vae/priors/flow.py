@@ -96,17 +96,11 @@ class FlowPrior(FittedPrior):
             training.restore_into(network, {k.removeprefix(prefix): v for k, v in held.items() if k.startswith(prefix)})
 
     def _networks(self) -> list[MaskedNetwork]:
-        return [
-            MaskedNetwork(self._degrees(index), 2, hidden=self.hidden, dtype="float32") for index in range(self.depth)
-        ]
-
-    def _degrees(self, index: int) -> list[int]:
-        return flows.MASKED[self.flow][0](self.shape[0], index)
+        degrees = (flows.masked_degrees(self.flow, self.shape[0], index) for index in range(self.depth))
+        return [MaskedNetwork(of_one, 2, hidden=self.hidden, dtype="float32") for of_one in degrees]
 
     def _map(self, index: int, network: keras.Layer, dtype: str) -> tfb.Bijector:
-        degrees, interpret = self._degrees(index), flows.MASKED[self.flow][1]
+        def outputs(z: Tensor) -> Tensor:
+            return ops.cast(network(ops.cast(z, "float32")), dtype)
 
-        def shift_and_scale(z: Tensor) -> tuple[Tensor, Tensor]:
-            return interpret(ops.cast(network(ops.cast(z, "float32")), dtype), degrees)
-
-        return flows.AffineAutoregressive(shift_and_scale, degrees, backend.dtype_of(dtype))
+        return flows.masked_map(self.flow, outputs, self.shape[0], index, backend.dtype_of(dtype))

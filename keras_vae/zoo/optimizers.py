@@ -1,32 +1,44 @@
 """Keras optimizers from the names and tables of a recipe."""
 
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import keras
 
 from keras_vae.errors import UserError
-from keras_vae.registry import check_arguments, choose
+from keras_vae.registry import check_arguments, choose, named
 
 
-def from_spec(spec: str | Mapping[str, object]) -> keras.Optimizer | dict[str, keras.Optimizer]:
+def from_spec(
+    spec: str | Mapping[str, object], steps: Callable[[], int] = lambda: 1
+) -> keras.Optimizer | dict[str, keras.Optimizer]:
     """Return the optimizer of a name or of `{name, arguments}`, or a dict of them for `{player: ...}`.
+
+    Its learning rate is a number, or a schedule of Keras's as a table: `{name = "CosineDecay",
+    initial_learning_rate = 0.001, alpha = 0.01}`. The `decay_steps` of a schedule are those of the whole training,
+    unless the table has them.
+
+    Args:
+      spec: of a recipe.
+      steps: counts those of the whole training, if a schedule needs them; the default is for checking a spec.
 
     Raises:
       UserError: an optimizer that Keras does not have, or arguments that it does not take.
     """
     if isinstance(spec, Mapping) and spec and "name" not in spec:
-        return {player: _build_one(player_spec) for player, player_spec in spec.items()}
-    return _build_one(spec)
+        return {player: _build_one(player_spec, steps) for player, player_spec in spec.items()}
+    return _build_one(spec, steps)
 
 
-def _build_one(spec: object) -> keras.Optimizer:
+def _build_one(spec: object, steps: Callable[[], int]) -> keras.Optimizer:
     arguments = dict(spec) if isinstance(spec, Mapping) else {"name": spec}
     name = arguments.pop("name", None)
     if not isinstance(name, str):
         raise UserError(f"An optimizer is a name, or a table of 'name' and arguments. Given: {spec!r}.")
     kind = choose("optimizer", name.lower(), _OPTIMIZERS)
     check_arguments(f"optimizer {name!r}", kind, arguments)
+    if isinstance(arguments.get("learning_rate"), Mapping):
+        arguments["learning_rate"] = _learning_rate(arguments["learning_rate"], steps)
     words = [key for key, value in arguments.items() if isinstance(value, str | Mapping)]
     if words:
         raise UserError(f"The optimizer's argument {words[0]} must be a number. Given: {spec!r}.")
@@ -37,6 +49,25 @@ def _build_one(spec: object) -> keras.Optimizer:
         raise UserError(f"The arguments of the optimizer {name!r} do not fit: {reason}. Given: {spec!r}.") from error
 
 
+def _learning_rate(
+    spec: Mapping[str, object], steps: Callable[[], int]
+) -> keras.optimizers.schedules.LearningRateSchedule:
+    kind, name, arguments = named("learning rate schedule", spec, _SCHEDULES)
+    if "decay_steps" in inspect.signature(kind).parameters and "decay_steps" not in arguments:
+        arguments["decay_steps"] = steps()
+    check_arguments(f"learning rate schedule {name!r}", kind, arguments)
+    words = [key for key, value in arguments.items() if isinstance(value, str | Mapping)]
+    if words:
+        raise UserError(f"The schedule's argument {words[0]} must be a number. Given: {spec!r}.")
+    try:
+        schedule = kind(**arguments)
+        schedule(0)
+    except (TypeError, ValueError) as error:
+        reason = str(error).splitlines()[0].rstrip(".")
+        raise UserError(f"The arguments of the schedule {name!r} do not fit: {reason}. Given: {spec!r}.") from error
+    return schedule
+
+
 def _is_optimizer(value: object) -> bool:
     """Whether `value` is a class that optimizes by itself, and is no base class or wrapper."""
     wraps = (keras.optimizers.Optimizer, keras.optimizers.LossScaleOptimizer)
@@ -44,3 +75,7 @@ def _is_optimizer(value: object) -> bool:
 
 
 _OPTIMIZERS = {name.lower(): value for name, value in vars(keras.optimizers).items() if _is_optimizer(value)}
+_SCHEDULES = {
+    name: value for name, value in vars(keras.optimizers.schedules).items()
+    if inspect.isclass(value) and value is not keras.optimizers.schedules.LearningRateSchedule
+}  # fmt: skip

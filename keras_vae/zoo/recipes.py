@@ -32,6 +32,7 @@ class DataSection:
     binarize: str | None = None  # left out: grey levels
     dequantize: bool = False
     labelled: int | None = None  # the number of training examples that keep their label; left out: all
+    labelled_in_batch: int | None = None  # of each training batch; left out: where chance puts them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +46,7 @@ class TrainingSection:
     precision: str = "float32"
     jit_compile: bool = True
     steps_per_execution: int = 32
+    patience: int | None = None  # stop after so many epochs without a better validation ELBO, with the best weights
     grow: list[int] | None = None  # epochs after which "growing" networks and images double; left out: one size
 
 
@@ -195,9 +197,12 @@ def _check_ranges(recipe: Recipe, path: Path) -> None:
         "evaluation.samples": (evaluation.samples, 1),
     }
     minimums |= {} if data.labelled is None else {"data.labelled": (data.labelled, 0)}
+    minimums |= {} if training.patience is None else {"training.patience": (training.patience, 1)}
     for name, (value, minimum) in minimums.items():
         if value < minimum:
             raise UserError(f"{path}: {name} must be {minimum} or more. Given: {value}.")
+    if training.patience is not None and training.grow:
+        raise UserError(f"{path}: training.patience ends a training of one stage. Given: grow too. Leave one out.")
     if training.precision not in PRECISIONS:
         raise UserError(
             f"{path}: training.precision must be one of {', '.join(PRECISIONS)}. Given: {training.precision!r}."

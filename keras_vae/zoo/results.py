@@ -11,7 +11,7 @@ import numpy as np
 import keras_vae
 from keras_vae.evaluation.metrics import run
 from keras_vae.files import sha256
-from keras_vae.zoo import cards, checkpoints, evaluations, recipes, store, verifying
+from keras_vae.zoo import cards, checkpoints, evaluations, recipes, stopping, store, verifying
 from keras_vae.zoo.examples import Examples
 
 if TYPE_CHECKING:
@@ -52,6 +52,7 @@ def results_of(
         **evaluated(recipe, model, prior, examples),
         "training": {
             "epochs": progress.epochs,
+            **({} if recipe.training.patience is None else {"best_epoch": stopping.best_epoch(progress.history)}),
             "steps": int(model.step.numpy()),
             "seconds": round(progress.seconds, 1),
             "history": progress.history,

@@ -24,6 +24,7 @@ from keras_vae.zoo import (
     priors,
     recipes,
     results,
+    stopping,
     store,
     texts,
 )
@@ -78,6 +79,7 @@ def train(
         examples = examples_of(recipe)  # read before training: a split that does not exist is refused now
         progress = _fit(where, recipe, plan, overwrite, verbose, tensorboard)
         _finish(where, recipe, plan[-1].model, progress, examples)
+        (where.folder / stopping.NAME).unlink(missing_ok=True)
         if where.in_zoo:
             # The zoo keeps what is loaded, not what training resumes from.
             checkpoints.remove(where.folder)
@@ -103,7 +105,7 @@ def _check_folder(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -
 def _claim(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -> None:
     """Write the recipe into the folder. Called when nothing can be refused any more, before the first step."""
     if overwrite:
-        for name in (*store.FILES, *checkpoints.NAMES, priors.FILE, *cards.PICTURES):
+        for name in (*store.FILES, *checkpoints.NAMES, stopping.NAME, priors.FILE, *cards.PICTURES):
             (where.folder / name).unlink(missing_ok=True)
     files.write_text(where.folder / store.RECIPE, recipe.text)
 
@@ -118,10 +120,15 @@ def _stages(recipe: recipes.Recipe) -> list[Stage]:
     return stages(model, settings.grow, settings.epochs, len(_training_data(recipe, first_epoch=0)))
 
 
-def _compile(model: "VAE", settings: recipes.TrainingSection) -> None:
-    """Compile the model of a stage with optimizers of its own."""
-    model.compile(
-        optimizer=optimizers.from_spec(settings.optimizer),
+def _compile(stage: Stage, recipe: recipes.Recipe) -> None:
+    """Compile the model of a stage with optimizers of its own, their schedules as long as the stage."""
+    settings = recipe.training
+
+    def steps() -> int:
+        return (stage.end - stage.first_epoch) * len(_training_data(recipe, first_epoch=0))
+
+    stage.model.compile(
+        optimizer=optimizers.from_spec(settings.optimizer, steps),
         jit_compile=settings.jit_compile,
         steps_per_execution=settings.steps_per_execution,
     )
@@ -142,19 +149,20 @@ def _fit(
     if latest is not None:
         epochs = checkpoints.read(latest).epochs
         start = next((index for index, stage in enumerate(plan) if epochs <= stage.end), len(plan) - 1)
-        _compile(plan[start].model, recipe.training)
+        _compile(plan[start], recipe)
         progress = checkpoints.restore(plan[start].model, latest)
     else:
-        _compile(plan[start].model, recipe.training)
+        _compile(plan[start], recipe)
     claim = [keras.callbacks.LambdaCallback(on_train_begin=lambda logs: _claim(where, recipe, overwrite))]
     for index, stage in enumerate(plan[start:], start):
         if index > start:
             inherit(stage.model, plan[index - 1].model)
-            _compile(stage.model, recipe.training)
-        if progress.epochs < stage.end:
+            _compile(stage, recipe)
+        if progress.epochs < stage.end and not stopping.is_over(progress.history, recipe.training.patience):
             board = [] if tensorboard is None else [_tensorboard(tensorboard, recipe, stage)]
             progress = _fit_stage(recipe, stage, checkpoint, progress, [*claim, *board], verbose)
             claim = []  # once: it may remove the files of another run, among them a checkpoint
+        stage.model.use_averages()  # which fit has done, but for a stage that was finished before
     return progress
 
 
@@ -168,13 +176,16 @@ def _fit_stage(
 ) -> checkpoints.Progress:
     """Fit the compiled model of one stage, with a checkpoint after each epoch."""
     save = checkpoints.SaveProgress(checkpoint, progress, time.monotonic)
+    patience = recipe.training.patience
+    # Before the checkpoint, so that an epoch that counts has had its weights written.
+    stop = [] if patience is None else [stopping.StopEarly(checkpoint.parent, progress.history, patience)]
     try:
         stage.model.fit(
             stage.batches(_training_data(recipe, progress.epochs)),
             epochs=stage.end,
             initial_epoch=progress.epochs,
             validation_data=stage.batches(_validation_data(recipe)),
-            callbacks=[save, *callbacks],
+            callbacks=[*stop, save, *callbacks],
             verbose=verbose,
         )
     except DivergedError as error:
@@ -196,6 +207,7 @@ def _training_data(recipe: recipes.Recipe, first_epoch: int) -> Any:
         seed=settings.seed,
         first_epoch=first_epoch,
         labelled=source.labelled,
+        labelled_in_batch=source.labelled_in_batch,
     )
 
 
@@ -225,6 +237,8 @@ def _finish(
 ) -> None:
     """Write the weights of a trained model, fit its prior, measure both as stored, and write the rest of the folder."""
     training_examples = functools.cache(lambda: examples_of(recipe, recipe.data.train))  # read if anything needs them
+    if recipe.training.patience is not None:
+        weights.load(model, where.folder / stopping.NAME)
     model.after_training(lambda: training_examples().images)
     path = where.folder / store.WEIGHTS
     weights.save(path, weights.numpy_arrays(weights.named_variables(model), half=True))

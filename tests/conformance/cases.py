@@ -35,6 +35,7 @@ CASES: dict[str, dict[str, Any]] = {
     "CVAE": {**_TOY, "num_classes": 2, "learned_prior": True},
     "DIPVAE": _TOY,
     "FactorVAE": {**_TOY, "critic": mlp(batch_norm=True)},
+    "FlowPriorVAE": {**_TOY, "depth": 2, "flow_hidden": (6,)},
     "FlowVAE": {**_TOY, "depth": 2, "flow_hidden": (6,)},
     "FSQVAE": {**_PIXELS, "code_shape": (3,), "levels": (4, 3)},
     "HierarchicalVAE": {**_PIXELS, "latent_dims": (3, 2), "hidden": 6},

@@ -1,11 +1,12 @@
 """Every model after fifty steps has the weights that it had when they were stored: equations, noise and data order.
 
 The stored weights are of float64, where another processor rounds differently by 1e-13 and a changed draw, term or
-order of examples shows at once. `python -m tests.conformance.test_fifty_steps` stores them anew, which only a declared
-break of equality may do.
+order of examples shows at once. `python -m tests.conformance.test_fifty_steps NAME` stores those of a new model;
+without a name those of all, which only a declared break of equality may do.
 """
 
 import platform
+import sys
 from pathlib import Path
 
 import keras
@@ -44,7 +45,10 @@ def test_fifty_steps_end_where_they_did(stored, name):
 
 
 if __name__ == "__main__":
-    arrays = {f"{name}/{key}": array for name in sorted(MODELS) for key, array in after_fifty_steps(name).items()}
+    names = sys.argv[1:] or sorted(MODELS)
+    kept = dict(np.load(STORED)) if sys.argv[1:] else {}
+    arrays = {key: array for key, array in kept.items() if key.split("/")[0] not in names}
+    arrays |= {f"{name}/{key}": array for name in names for key, array in after_fifty_steps(name).items()}
     STORED.parent.mkdir(exist_ok=True)
     np.savez_compressed(STORED, **arrays)
-    print(f"{len(arrays)} arrays of {len(MODELS)} models on {platform.machine()}: {STORED.stat().st_size:,} bytes")
+    print(f"{len(arrays)} arrays, those of {', '.join(names)} on {platform.machine()}: {STORED.stat().st_size:,} bytes")

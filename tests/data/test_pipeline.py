@@ -232,3 +232,43 @@ def test_load_arrays_are_the_split_in_order():
     np.testing.assert_array_equal(x, epoch_of(data.load("mnist", "validation[:1500]", batch_size=7)))
     with pytest.raises(UserError, match=r"one dataset, so binarize is None or 'static'\. Given: 'dynamic'"):
         data.load_arrays("mnist", "test[:10]", binarize="dynamic")
+
+
+class TestLabelledInEachBatch:
+    """Of 40 examples 6 are labelled; each of x is its own number."""
+
+    LABELS = np.where(np.arange(40) % 7 == 3, np.arange(40) % 2, -1)
+
+    def epochs(self, count=2, in_batch=4, batch_size=10, first_epoch=0, seed=0):
+        images = (np.arange(40, dtype="float32") / 64).reshape(40, 1, 1, 1)
+        dataset = batches(images, self.LABELS, batch_size=batch_size, training=True, seed=seed,
+                          first_epoch=first_epoch, labelled_in_batch=in_batch)  # fmt: skip
+        return [
+            [(np.rint(batch["x"].ravel() * 64).astype(int), batch["y"]) for batch in dataset.as_numpy_iterator()]
+            for _ in range(count)
+        ]
+
+    def test_every_batch_has_as_many(self):
+        labelled = np.flatnonzero(self.LABELS >= 0)
+        for epoch in self.epochs():
+            assert len(epoch) == (40 - len(labelled)) // 6 == len(labelled) - 1
+            for numbers, labels in epoch:
+                assert (labels >= 0).sum() == 4
+                np.testing.assert_array_equal(labels, self.LABELS[numbers])
+            others = np.concatenate([numbers[labels < 0] for numbers, labels in epoch])
+            assert len(set(others)) == len(others), "an epoch is one pass over the others"
+            known = np.concatenate([numbers[labels >= 0] for numbers, labels in epoch])
+            counts = [int((known == each).sum()) for each in labelled]
+            assert sum(counts) == 20 and max(counts) - min(counts) <= 1, "and equally many over the labelled"
+
+    def test_it_is_a_function_of_the_seed_and_the_epoch(self):
+        first, second = self.epochs()
+        (again,) = self.epochs(1, first_epoch=1)
+        for mine, theirs in zip(second, again, strict=True):
+            np.testing.assert_array_equal(mine[0], theirs[0])
+        assert any((mine[0] != theirs[0]).any() for mine, theirs in zip(first, second, strict=True))
+
+    @pytest.mark.parametrize("wrong", [{"in_batch": 10}, {"in_batch": 0}, {"batch_size": 40, "in_batch": 1}])
+    def test_what_does_not_fit(self, wrong):
+        with pytest.raises(UserError, match=r"labelled_in_batch.*Given: "):
+            self.epochs(**wrong)

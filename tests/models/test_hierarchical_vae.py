@@ -69,6 +69,21 @@ class TestOneLevelIsAVAE:
         np.testing.assert_array_equal(one.sample(4, seed=3), plain.sample(4, seed=3))
 
 
+def test_networks_between_levels_take_arguments():
+    """Gated, normalised, of several layers; and all come back."""
+    model = ladder(between={"activation": "gated", "batch_norm": True, "hidden": [8, 6]})
+    plain = ladder()
+    for networks, others in ((model.rungs, plain.rungs), (model.prior_networks, plain.prior_networks)):
+        for name, network in networks.items():
+            assert (network.activation, network.batch_norm, network.hidden) == ("gated", True, (8, 6))
+            assert (others[name].activation, others[name].hidden) == ("relu", (8,))
+    again = HierarchicalVAE.from_config(json.loads(json.dumps(model.get_config())))
+    again.set_weights(model.get_weights())
+    np.testing.assert_array_equal(again.elbo(X), model.elbo(X))
+    with pytest.raises(UserError, match=r"has no argument 'activaton'.*'activation'"):
+        ladder(between={"activaton": "gated"})
+
+
 def test_the_merge_is_the_normalised_product_of_two_gaussians():
     own, prior = (np.array([0.3]), np.array([-0.7])), (np.array([-1.1]), np.array([0.4]))
     mean, log_var = merged(*((tf.constant(m), tf.constant(v)) for m, v in (own, prior)))

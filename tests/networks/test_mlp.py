@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_vae.errors import UserError
-from keras_vae.networks import DECODERS, ENCODERS, MLP
+from keras_vae.networks import DECODERS, ENCODERS, MLP, ConvDecoder, ConvEncoder
 
 X = np.random.default_rng(0).normal(size=(5, 3, 2, 1)).astype("float32")
 
@@ -19,6 +19,32 @@ def test_it_is_matrix_products_and_activations():
     for kernel, bias in ((w1, b1), (w2, b2)):
         h = np.tanh(h @ kernel + bias)
     np.testing.assert_allclose(outputs, (h @ w3 + b3).reshape(5, 2, 2), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("batch_norm", [False, True])
+def test_a_gated_layer_is_a_product_with_a_sigmoid(batch_norm):
+    """(W x + b) * sigmoid(V x + c): Tomczak and Welling 2018, section 5.2."""
+    network = MLP((2,), hidden=(4,), activation="gated", batch_norm=batch_norm)
+    outputs = network(X)
+    weights, h = [np.asarray(w) for w in network.weights], X.reshape(5, -1)
+    # Untrained: moving mean 0 and variance 1.
+    inner = h @ weights[0] / np.sqrt(1 + 1e-3) if batch_norm else h @ weights[0] + weights[1]
+    h = inner[:, :4] / (1 + np.exp(-inner[:, 4:]))
+    np.testing.assert_allclose(outputs, h @ weights[-2] + weights[-1], rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("cls", [ConvEncoder, ConvDecoder])
+def test_convolutions_may_be_gated(cls):
+    shape = (3,) if cls is ConvEncoder else (4, 4, 1)
+    plain, gated = (cls(shape, filters=(5,), dense=6, activation=name) for name in ("linear", "gated"))
+    x = np.random.default_rng(0).normal(size=(2, 4, 4, 1) if cls is ConvEncoder else (2, 3)).astype("float32")
+    assert plain(x).shape == gated(x).shape == (2, *shape)
+    assert gated.count_params() > plain.count_params()
+
+
+def test_a_network_that_cannot_be_gated_says_so():
+    with pytest.raises(UserError, match=r"Unknown activation 'gated'"):
+        ENCODERS["residual"]((3,), activation="gated")
 
 
 def test_no_hidden_layer_is_linear():

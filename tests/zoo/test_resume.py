@@ -264,3 +264,50 @@ def test_a_recipe_that_cannot_grow_is_refused_before_anything_is_written(tmp_pat
     with pytest.raises(UserError, match=message):
         zoo.train(recipe, tmp_path / "out", verbose=0)
     assert os.listdir(tmp_path) == ["toy.toml"]
+
+
+AVERAGED = {
+    "data.train": "train[:500]",
+    "training.epochs": 3,
+    "training.optimizer": {
+        "name": "adam",
+        "learning_rate": {"name": "CosineDecay", "initial_learning_rate": 0.003, "alpha": 0.01},
+        "use_ema": True,
+        "ema_momentum": 0.9,
+    },
+}
+
+
+@pytest.mark.parametrize("patience", [None, 1])
+def test_schedules_averages_and_early_stopping_resume_bit_equal(tmp_path, monkeypatch, patience):
+    """Killed after the checkpoint of every epoch in turn, the last one too."""
+    from keras_vae import zoo
+    from keras_vae.zoo import checkpoints
+
+    changes = dict(AVERAGED)
+    if patience:  # at a rate at which training gets worse
+        rate = {"name": "CosineDecay", "initial_learning_rate": 2.0}
+        optimizer = {**AVERAGED["training.optimizer"], "learning_rate": rate}
+        changes |= {"training.patience": patience, "training.epochs": 5, "training.optimizer": optimizer}
+    recipe = toy_runs.write_recipe(tmp_path / "toy.toml", changes)
+    whole = zoo.train(recipe, tmp_path / "whole", verbose=0)
+    done = zoo.card(tmp_path / "whole").results["training"]
+    write, folder = checkpoints.write, tmp_path / "killed"
+    for epoch in range(1, done["epochs"] + 1):
+        with monkeypatch.context() as patch:
+            patch.setattr(checkpoints, "write", lambda *arguments: (write(*arguments), 1 / 0))
+            with pytest.raises(ZeroDivisionError):
+                zoo.train(recipe, folder, verbose=0)
+        assert checkpoints.read(folder / checkpoints.NAME).epochs == epoch
+    again = zoo.train(recipe, folder, verbose=0)
+    assert (tmp_path / "whole/model.safetensors").read_bytes() == (folder / "model.safetensors").read_bytes()
+    first, second = (toy_runs.arrays_in(path / checkpoints.NAME) for path in (tmp_path / "whole", folder))
+    assert first.keys() == second.keys()
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+    assert zoo.card(folder).results["training"]["history"] == done["history"]
+    assert int(again.step) == int(whole.step)
+    assert not (folder / "best.safetensors").exists()
+    if patience:
+        assert done["epochs"] < 5 and done["epochs"] - done["best_epoch"] == patience
+        elbos = done["history"]["val_elbo"]
+        assert done["best_epoch"] == 1 + int(np.argmax(elbos))

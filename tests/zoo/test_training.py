@@ -39,6 +39,20 @@ REFUSED = {
     "optimizer argument": ({"training.optimizer.learning_rat": 1}, r"no argument 'learning_rat'.*'learning_rate'\?"),
     "learning rate": ({"training.optimizer.learning_rate": "x"}, r"argument learning_rate must be a number\. Given: "),
     "negative rate": ({"training.optimizer.learning_rate": -1}, r"The arguments of the optimizer 'adam' do not fit: "),
+    "schedule of the rate": (
+        {"training.optimizer.learning_rate": {"name": "CosinDecay", "initial_learning_rate": 0.1}},
+        r"Unknown learning rate schedule 'CosinDecay'\. Did you mean 'CosineDecay'",
+    ),
+    "argument of the rate": (
+        {"training.optimizer.learning_rate": {"name": "CosineDecay", "initial_rate": 0.1}},
+        r"schedule 'CosineDecay' has no argument 'initial_rate'",
+    ),
+    "word in the rate": (
+        {"training.optimizer.learning_rate": {"name": "CosineDecay", "initial_learning_rate": "x"}},
+        r"The schedule's argument initial_learning_rate must be a number",
+    ),
+    "patience": ({"training.patience": 0}, r"training\.patience must be 1 or more\. Given: 0\."),
+    "patience of stages": ({"training.patience": 1, "training.grow": [1]}, r"one stage\. Given: grow too\. Leave one"),
     "player": ({"training.optimizer": {"critic": "adam"}}, r"one optimizer for each of \['model'\]\. Given: \['crit"),
     "dataset": ({"data.name": "mnits"}, r"Unknown dataset 'mnits'\. Did you mean 'mnist'"),
     "grey digits": ({"data.binarize": toy_runs.REMOVED}, r"Bernoulli likelihood is .* Given: grey.*Binarise them"),

@@ -1,0 +1,70 @@
+"""Moving averages of weights, `use_ema` of Keras's optimizers: by hand, in validation, and of several players."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_vae.models import IWAE
+from tests.toys import binary, compiled, weights
+
+X = binary(64)
+
+
+class Recorder(keras.callbacks.Callback):
+    """The weights after each step, and those that validation saw."""
+
+    def __init__(self):
+        super().__init__()
+        self.steps, self.validated = [], []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.steps.append(weights(self.model))
+
+    def on_test_batch_end(self, batch, logs=None):
+        self.validated.append(weights(self.model))
+
+
+def trainable(model, arrays):
+    chosen = {id(variable) for variable in model.trainable_variables}
+    return [array for weight, array in zip(model.weights, arrays, strict=True) if id(weight) in chosen]
+
+
+@pytest.mark.parametrize("arguments", [{}, {"gradient": "dreg"}], ids=["one player", "two players"])
+def test_validation_and_the_result_are_of_the_averages(arguments):
+    """a_1 = w_1, a_t = m a_(t-1) + (1 - m) w_t, of every player's weights."""
+    momentum, seen = 0.7, Recorder()
+    model = compiled(IWAE, keras.optimizers.SGD(0.05, use_ema=True, ema_momentum=momentum), **arguments)
+    model.fit(X, batch_size=16, epochs=2, validation_data=X, verbose=0, callbacks=[seen])
+    steps = [trainable(model, arrays) for arrays in seen.steps]
+    averages = [steps[0]]
+    for arrays in steps[1:]:
+        averages.append([momentum * a + (1 - momentum) * w for a, w in zip(averages[-1], arrays, strict=True)])
+    for found, expected in (
+        (trainable(model, seen.validated[0]), averages[3]),
+        (trainable(model, seen.validated[-1]), averages[7]),
+        ([variable.numpy() for variable in model.trainable_variables], averages[7]),
+    ):
+        for mine, theirs in zip(found, expected, strict=True):
+            np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-7)
+    last = np.concatenate([array.ravel() for array in steps[-1]])
+    assert np.abs(last - np.concatenate([array.ravel() for array in averages[-1]])).max() > 1e-4
+
+
+def test_validation_gives_the_weights_back():
+    """With validation or without, training takes the same steps."""
+    ends = []
+    for validation in (None, X):
+        seen = Recorder()
+        model = compiled(optimizer=keras.optimizers.Adam(0.01, use_ema=True, ema_momentum=0.9))
+        model.fit(X, batch_size=16, epochs=3, validation_data=validation, verbose=0, callbacks=[seen])
+        ends.append(seen.steps[-1])
+    for first, second in zip(*ends, strict=True):
+        np.testing.assert_array_equal(first, second)
+
+
+def test_no_step_no_average():
+    model = compiled(optimizer=keras.optimizers.Adam(0.01, use_ema=True))
+    before = weights(model)
+    model.use_averages()
+    for first, second in zip(weights(model), before, strict=True):
+        np.testing.assert_array_equal(first, second)
