@@ -41,8 +41,8 @@ class Inference:
         """Return the likelihood's mean for each code: images `(batch, *image_shape)`, in [0, 1].
 
         Raises:
-          UserError: `z` is not a batch of finite codes of `latent_dim` numbers, or of the kind that the variant uses; or
-            a label is missing that the variant needs.
+          UserError: `z` is not a batch of finite codes of `latent_dim` numbers, or of the variant's kind; or a label is
+            missing that the variant needs.
         """
         z = self.check_latent(z)
         levels: Any = z if isinstance(z, Mapping) else {"z": z}
