@@ -343,7 +343,7 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         Raises:
           UserError: codes of another shape or dtype, or that are not finite.
         """
-        return checks.check_codes(z, (self.latent_dim,)).astype(self.float_dtype)
+        return checks.check_codes(z, (self.latent_dim,), dtype=self.float_dtype)
 
     def vectors(self, code: Latent) -> Latent:
         """Return the real vectors of a code, a tensor: the code itself, or the vectors that integers stand for."""

@@ -306,7 +306,10 @@ def _checked_columns(labels: ArrayLike | Mapping[str, ArrayLike], count: int) ->
 def _checked_labels(labels: ArrayLike, count: int) -> np.ndarray:
     labels = np.asarray(labels)
     if labels.dtype.kind not in "iubf":
-        raise UserError(f"Labels must be numbers. Given: dtype {labels.dtype}. Number the classes from 0.")
+        raise UserError(
+            f"Labels must be numbers. Given: dtype {labels.dtype}. Number the classes: "
+            f"numpy.unique(labels, return_inverse=True)[1]."
+        )
     if not labels.ndim:
         raise UserError(f"There must be one label for each image. Given: {labels}, and {count} images.")
     if len(labels) != count:

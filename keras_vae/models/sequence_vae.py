@@ -66,7 +66,11 @@ class SequenceVAE(VAE):
                 f"of keras_vae.networks.GRUDecoder. Given: a {type(decoder).__name__}. Add them."
             )
         super().__init__(
-            image_shape=(self.length,), encoder=encoder, decoder=decoder, likelihood=TokenSequences(self.vocabulary_size), **kwargs
+            image_shape=(self.length,),
+            encoder=encoder,
+            decoder=decoder,
+            likelihood=TokenSequences(self.vocabulary_size),
+            **kwargs,
         )
 
     def network_shapes(self) -> dict[str, tuple[Any, ...]]:

@@ -19,8 +19,8 @@ Loaded = TypeVar("Loaded")  # a graph, ready to be called
 _CHECKS: dict[str, Callable[[object, InputEntry, str], np.ndarray]] = {
     "image": lambda array, spec, name: checks.check_images(array, example_shape(spec), name),
     "tokens": lambda array, spec, name: checks.check_tokens(array, example_shape(spec), spec.get("classes", 0), name),
-    "code": lambda array, spec, name: checks.check_codes(array, example_shape(spec), name),
-    "level": lambda array, spec, name: checks.check_codes(array, example_shape(spec), name),
+    "code": lambda array, spec, name: checks.check_codes(array, example_shape(spec), name, dtype=spec["dtype"]),
+    "level": lambda array, spec, name: checks.check_codes(array, example_shape(spec), name, dtype=spec["dtype"]),
     "index": lambda array, spec, name: checks.check_indices(array, example_shape(spec), spec.get("classes", 0), name),
     "vector": lambda array, spec, name: checks.check_codes(array, example_shape(spec), name, "one vector an example"),
     "noise": lambda array, spec, name: checks.check_codes(array, example_shape(spec), name),

@@ -1,13 +1,16 @@
 """The watch: a batch that breaks a rule is found wherever it is, and its error names rule, batch and remedy."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_vae import backend
 from keras_vae.core import VAE
 from keras_vae.errors import DivergedError, UserError
-from keras_vae.models import CVAE, SequenceVAE, SemiSupervisedVAE
+from keras_vae.models import CVAE, SemiSupervisedVAE, SequenceVAE
 from tests import toys
 from tests.toys import PLAIN, binary, compiled, grey, same, toy
 
@@ -95,7 +98,7 @@ CASES = {  # what is wrong -> class, arguments, x, y, rule
         CVAE, {"num_classes": 3}, X, with_label(99), r"condition must lie from 0 to 2.*labels from 0 to 99\. Number",
     ),
     "a label below -1": (
-        SemiSupervisedVAE, {"num_classes": 3}, X, with_label(-2), r"condition must lie from 0 to 2.*labels from -2 to 2",
+        SemiSupervisedVAE, {"num_classes": 3}, X, with_label(-2), r"condition must lie from 0 to 2.*from -2 to 2",
     ),
     "a vector": (
         CVAE, {"condition_dim": 2}, X, spoiled(np.inf, np.ones((len(X), 2), "float32")), r"condition must be finite",
@@ -200,3 +203,20 @@ def test_our_autotuner_is_off_unless_the_users_options_say_otherwise():
         assert taken.options().autotune.enabled is enabled
         np.testing.assert_array_equal(first["x"], X[:SIZE])
         assert [len(batch["x"]) for batch in taken] == [SIZE] * BATCHES
+
+
+def test_bfloat16_on_a_processor_without_its_instructions_warns(monkeypatch):
+    for flags, slow in (
+        ({"avx2", "fma"}, True),
+        ({"avx2", "avx512_bf16"}, False),
+        ({"neon", "bf16"}, False),
+        (set(), False),
+    ):
+        monkeypatch.setattr(backend, "processor_flags", lambda flags=flags: flags)
+        for dtype in ("mixed_bfloat16", "float32"):
+            model = toy(dtype=dtype)
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                model.compile("adam", **PLAIN)
+            said = [str(warning.message) for warning in caught if "bfloat16 instructions" in str(warning.message)]
+            assert bool(said) == (slow and dtype == "mixed_bfloat16")
