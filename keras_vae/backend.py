@@ -8,6 +8,7 @@ here, in `keras_vae.data`, in `keras_vae.export` and in two runtimes, and nowher
 import contextlib
 import dataclasses
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any, ParamSpec, TypeAlias, TypeVar, cast
 
 import tensorflow as tf
@@ -83,6 +84,22 @@ def gradient_at(function: Callable[[Tensor], tuple[Tensor, _Result]], point: Ten
 def while_loop(condition: Callable[..., Tensor], body: Callable[..., Any], start: Sequence[Tensor]) -> Any:
     """Run `ops.while_loop` one iteration at a time: TensorFlow's parallel iterations would exhaust the memory."""
     return _tf.while_loop(condition, body, start, parallel_iterations=1)
+
+
+def processor_flags() -> set[str]:
+    """Return the instruction sets of this processor as Linux names them; empty on other systems."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return set()
+    return {flag for line in lines if line.startswith(("flags", "Features")) for flag in line.partition(":")[2].split()}
+
+
+def emulates_bfloat16() -> bool:
+    """Return whether products of bfloat16 are computed on a processor that is known to lack instructions for them."""
+    flags = processor_flags()
+    accelerated = any(device.device_type != "CPU" for device in _tf.config.list_physical_devices())
+    return not accelerated and bool(flags) and not flags & {"avx512_bf16", "amx_bf16", "bf16"}
 
 
 # --- Replicas ---

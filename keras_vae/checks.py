@@ -36,12 +36,23 @@ def check_images(
 
 
 def check_codes(
-    z: object, shape: Sequence[int], name: str = "z", source: str = "the model's latent size"
+    z: object,
+    shape: Sequence[int],
+    name: str = "z",
+    source: str = "the model's latent size",
+    dtype: str | None = None,
 ) -> np.ndarray:
-    """Return `z` as a finite float array of shape `(batch, *shape)`; `source` explains the shape in messages.
+    """Return `z` as a finite float array of shape `(batch, *shape)`.
+
+    Args:
+      z: codes, or other vectors of any size.
+      shape: of one of them.
+      name: of `z` in messages.
+      source: explains the shape in messages.
+      dtype: of the result, in which it is finite too; None: float64 stays, all else becomes float32.
 
     Raises:
-      UserError: wrong shape or dtype, NaN or infinity.
+      UserError: wrong shape or dtype, NaN or infinity, or a number too large for `dtype`.
     """
     array = _numbers(z, name)
     if array.ndim != len(shape) + 1 or array.shape[1:] != tuple(shape):
@@ -49,18 +60,23 @@ def check_codes(
             f"{name} must have shape (batch, {', '.join(map(str, shape))}), {source}. Given: "
             f"{array.shape}.{f' Add the batch axis: {name}[None].' if array.shape == tuple(shape) else ''}"
         )
-    if np.count_nonzero(np.isfinite(array)) < array.size:  # a third of the time of `all`, for one code
+    with np.errstate(over="ignore"):
+        result = array if dtype is None else array.astype(dtype, copy=False)
+    if np.count_nonzero(np.isfinite(result)) < result.size:  # a third of the time of `all`, for one code
+        if np.isfinite(array).all():
+            largest = float(np.abs(array).max())
+            raise UserError(f"{name} must be finite in {dtype}. Given: {largest:g}, which is not. Use smaller numbers.")
         raise UserError(f"{name} must be finite. Given: values that are NaN or infinite.")
-    return array
+    return result
 
 
-def check_directions(z: object, shape: Sequence[int], name: str = "z") -> np.ndarray:
+def check_directions(z: object, shape: Sequence[int], name: str = "z", dtype: str | None = None) -> np.ndarray:
     """Return `z` as `check_codes`, each code of length 1.
 
     Raises:
       UserError: as `check_codes`, or a length that differs from 1 by more than 0.01, more than rounding does.
     """
-    array = check_codes(z, shape, name)
+    array = check_codes(z, shape, name, dtype=dtype)
     lengths = np.linalg.norm(array, axis=-1)
     if (np.abs(lengths - 1.0) > LENGTH_TOLERANCE).any():
         raise UserError(
@@ -166,6 +182,30 @@ def check_indices(codes: object, shape: Sequence[int], classes: int, name: str =
             f"{array.max()}."
         )
     return array.astype("int32")
+
+
+def check_results(results: Any, what: str, infinite: bool = False) -> Any:
+    """Return `results`, an array or a mapping of arrays with a row for each example.
+
+    Args:
+      results: of a model.
+      what: computed them.
+      infinite: whether infinity is a result.
+
+    Raises:
+      UserError: a float is NaN, or infinite.
+    """
+    for array in results.values() if isinstance(results, Mapping) else [results]:
+        if array.dtype.kind == "f":
+            bad = np.isnan(array) if infinite else ~np.isfinite(array)
+            if bad.any():
+                rows = np.flatnonzero(bad.reshape(len(bad), -1).any(axis=-1))
+                raise UserError(
+                    f"{what} must give numbers. Given by the model: NaN or infinity for {len(rows)} of {len(bad)} "
+                    f"examples, the first of them number {rows[0]}. Look for NaN in its weights, for inputs much "
+                    f"larger than those of its training, and at what a layer of your own does to them."
+                )
+    return results
 
 
 def in_blocks(

@@ -97,7 +97,8 @@ def _pixel_remedy(facts: Facts) -> str:
     if low >= 0 and 127 < high <= 255:
         return "divide by 255"
     if low >= 0:
-        return f"divide by the largest value that they can have, {high:.7g} perhaps, or 255 for 8-bit levels"
+        bits = ", or 255 for 8-bit levels" if high < 255 else ""
+        return f"divide by the largest value that they can have, {high:.7g} perhaps{bits}"
     if low >= -1 and high <= 1:
         return "rescale them: (x + 1) / 2 takes [-1, 1] to [0, 1]"
     return "rescale them: (x - low) / (high - low), with the ends of all your data"

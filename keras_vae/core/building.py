@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 import keras
+import numpy as np
 
 from keras_vae import randomness
 from keras_vae.errors import UserError
@@ -73,6 +74,8 @@ class Configurable:
             if not isinstance(spec, keras.layers.Layer):
                 network = build(role, spec, named, output_shape=output_shape, dtype=self.dtype_policy, **arguments)
             actual = _output_shape(network, inputs)
+            if network is spec:
+                _try_out(role, network, inputs)
         if actual != tuple(output_shape):
             shapes = [", ".join(map(str, x.shape[1:])) for x in keras.tree.flatten(inputs)]
             raise UserError(
@@ -138,6 +141,36 @@ class Configurable:
         """Compile with the arguments that `get_compile_config` returned."""
         optimizers = {name: _deserialized(optimizer) for name, optimizer in config["optimizer"].items()}
         self.compile(**{**config, "optimizer": optimizers})
+
+
+def _try_out(role: str, network: Any, inputs: Any) -> None:
+    """Raise UserError unless a user's layer returns finite floats for each of some examples.
+
+    Shapes of Keras do not show what happens to the batch, and integers would be cast without a word.
+    """
+    count = 3
+    fill = {True: 0.5, False: 0}
+    examples = keras.tree.map_structure(
+        lambda part: keras.ops.full((count, *part.shape[1:]), fill["float" in part.dtype], part.dtype), inputs
+    )
+    for output in keras.tree.flatten(network(examples, training=False)):
+        dtype = keras.backend.standardize_dtype(output.dtype)
+        if tuple(output.shape)[:1] != (count,):
+            raise UserError(
+                f"The {role} must return one result for each example. Given: a layer that returns "
+                f"{tuple(output.shape)} for {count} examples. Let its reshapes keep the batch: the first axis is -1 "
+                f"there, and no other."
+            )
+        if "float" not in dtype:
+            raise UserError(
+                f"The {role} must return floats, which have gradients. Given: a layer that returns {dtype}. Leave out "
+                f"what rounds or counts, or cast before it."
+            )
+        if not np.isfinite(keras.ops.convert_to_numpy(keras.ops.cast(output, "float32"))).all():
+            raise UserError(
+                f"The {role} must return finite numbers. Given: a layer that returns NaN or infinity for examples of "
+                f"{fill[True]} everywhere. Look for logarithms, roots and divisions in it."
+            )
 
 
 def _output_shape(network: keras.Layer, inputs: object) -> tuple[int | None, ...]:

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from keras_vae import backend, divergences, randomness
 from keras_vae.backend import tfd
-from keras_vae.checks import BLOCK, check_images, check_whole_number, in_blocks
+from keras_vae.checks import BLOCK, check_images, check_results, check_whole_number, in_blocks
 from keras_vae.errors import NotApplicable
 from keras_vae.types import Batch, ConditionLike, Tensor, Tensors
 
@@ -37,7 +37,7 @@ def elbo_terms(model: "VAE", inputs: Mapping[str, np.ndarray], seed: int) -> dic
     def one_block(block: int, part: Mapping[str, np.ndarray]) -> Mapping[str, Any]:
         return model.functions.elbo_terms(model.batch_in(part), randomness.fold(base, block))
 
-    return in_blocks(one_block, inputs, pad=True)
+    return check_results(in_blocks(one_block, inputs, pad=True), "The ELBO", infinite=True)
 
 
 def own_terms(
@@ -117,7 +117,7 @@ def importance_weights(
             report(f"log p(x), {samples:,} samples each: {min((block + 1) * BLOCK, count):,} of {count:,}")
         return {"first": np.asarray(first), "second": np.asarray(second)}
 
-    sums = in_blocks(one_block, inputs, pad=True)
+    sums = check_results(in_blocks(one_block, inputs, pad=True), "log p(x)", infinite=True)
     effective = np.exp(2.0 * sums["first"] - sums["second"])
     return {
         "log_prob": sums["first"] - np.log(samples),

@@ -35,7 +35,7 @@ class Inference:
         def encoded(_: int, part: Mapping[str, Any]) -> Any:
             return self.code(self.functions.posterior_parameters(part["x"], self.condition_in(part)))
 
-        return checks.in_blocks(encoded, inputs)
+        return checks.check_results(checks.in_blocks(encoded, inputs), "encode")
 
     def decode(self: "VAE", z: Latent, condition: ConditionLike = None) -> np.ndarray:
         """Return the likelihood's mean for each code: images `(batch, *image_shape)`, in [0, 1].
@@ -55,7 +55,7 @@ class Inference:
             return self.functions.likelihood_parameters(code, self.condition_in(part))[self.output_name]
 
         arrays: dict[str, np.ndarray] = {**levels, **conditions}
-        return checks.in_blocks(decoded, arrays)
+        return checks.check_results(checks.in_blocks(decoded, arrays), "decode")
 
     def reconstruct(self: "VAE", x: ArrayLike, condition: ConditionLike = None) -> np.ndarray:
         """Return the mean image of each image's mean code: `(batch, *image_shape)`.

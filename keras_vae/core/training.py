@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from keras_vae import backend
 from keras_vae.core.watch import StopOnBadData
 from keras_vae.data import pipeline
 from keras_vae.errors import DivergedError, UserError
@@ -55,6 +56,12 @@ class Trainer:
             jit_compile, steps_per_execution = False, 1
         if run_eagerly:
             jit_compile, steps_per_execution = False, 1
+        if self.compute_dtype == "bfloat16" and backend.emulates_bfloat16():
+            warnings.warn(
+                "This processor has no bfloat16 instructions: mixed_bfloat16 is emulated, and slower than float32 "
+                "here. Train in float32, unless it is to try what runs elsewhere.",
+                stacklevel=2,
+            )
         players = self.players()
         check_players(players, self.trainable_variables)
         by_player = choose_optimizers(optimizer, [player.name for player in players])

@@ -345,7 +345,7 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         Raises:
           UserError: codes of another shape or dtype, or that are not finite.
         """
-        return checks.check_codes(z, (self.latent_dim,)).astype(self.float_dtype)
+        return checks.check_codes(z, (self.latent_dim,), dtype=self.float_dtype)
 
     def vectors(self, code: Latent) -> Latent:
         """Return the real vectors of a code, a tensor: the code itself, or the vectors that integers stand for."""
@@ -470,8 +470,7 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
     def train_step(self, data: object) -> dict[str, Any]:
         """Run one step for all players: one forward pass, each player's gradient for its variables, all updates."""
         batch, players, optimizers = self.as_batch(data, self.x_spec().dtype), self.players(), self.optimizers
-        replicas = backend.replica().count
-        self.watch.note(batch)
+        batch, replicas = self.watch.note(batch), backend.replica().count
         seed = backend.fold(backend.seed_of(self.seed, randomness.TRAINING), self.step)
 
         def forward() -> tuple[list[Tensor], tuple[Terms, list[Tensor]]]:
@@ -495,7 +494,7 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
     def test_step(self, data: object) -> dict[str, Any]:
         """Return the same terms and losses with the networks in inference mode; step and schedules do not advance."""
         batch, players = self.as_batch(data, self.x_spec().dtype), self.players()
-        self.watch.note(batch)
+        batch = self.watch.note(batch)
         seed = backend.seed_of(self.seed, randomness.EVALUATION)
         seed = backend.fold(seed, self.required_trackers().batches.total)
         with self.draws.using(seed):
@@ -505,9 +504,7 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
     @final
     def predict_step(self, data: object) -> Tensor:
         """Return the mean reconstruction of a batch."""
-        batch = self.as_batch(data, self.x_spec().dtype)
-        self.watch.note(batch, hull=True)
-        return self(batch)
+        return self(self.watch.note(self.as_batch(data, self.x_spec().dtype), hull=True))
 
     def call(self, inputs: Tensor | Batch, training: bool = False) -> Tensor:
         """Return the mean reconstruction of images, or of a batch dict: `(batch, *image_shape)`."""

@@ -31,8 +31,10 @@ class Watch:
             (0.0, 0.0, *_CLEAN), dtype="float64", trainable=False, aggregation="only_first_replica"
         )
 
-    def note(self, batch: Batch, hull: bool = False) -> None:
-        """Hold one batch to the rules, in a graph.
+    def note(self, batch: Batch, hull: bool = False) -> Batch:
+        """Hold one batch to the rules, in a graph, and return it; tokens of one that breaks a rule as 0.
+
+        A token that is in no table would end the execution before its report is read.
 
         Args:
           batch: x as networks read it, and y if there is one.
@@ -55,21 +57,28 @@ class Watch:
         first = ops.logical_and(self._report[2] < 0, row[0] >= 0)
         rest = ops.where(first, ops.concatenate([seen[None], row]), self._report[1:])
         self._report.assign(ops.concatenate([seen[None] + 1, rest]))
+        if "int" in str(batch["x"].dtype):
+            return {**batch, "x": ops.where(rest[1] < 0, batch["x"], 0)}
+        return batch
 
     def clear(self) -> None:
         """Start a pass: count from 0, and forget what was found."""
         self._report.assign((0.0, 0.0, *_CLEAN))
 
-    def require_clean(self, data: str) -> None:
-        """Raise UserError if a batch since `clear` broke a rule; `data` is what the message calls the data."""
+    def require_clean(self, data: str, ending: str = "") -> None:
+        """Raise UserError if a batch since `clear` broke a rule.
+
+        Args:
+          data: what the message calls the data.
+          ending: of the message.
+        """
         _, number, place, *facts = self._report.numpy().tolist()
         if place < 0:
             return
         for name, support, _ in self._columns({"x": None, "y": None}):
             if place < len(support.rules):
-                raise UserError(
-                    f"Batch {number:.0f} of {data}, counted from 0: {support.message([place, *facts], name)}"
-                )
+                message = support.message([place, *facts], name)
+                raise UserError(f"Batch {number:.0f} of {data}, counted from 0: {message}{ending}")
             place -= len(support.rules)
 
     def _columns(self, batch: Mapping[str, Any]) -> Iterator[tuple[str, Support, Any]]:
@@ -104,7 +113,8 @@ class StopOnBadData(keras.callbacks.Callback):
         self.watch.clear()
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        self.watch.require_clean("the training data")
+        remedy = " The model has trained on it: make it anew, or load its last weights."
+        self.watch.require_clean("the training data", remedy)
 
     def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         self.watch.clear()

@@ -23,7 +23,7 @@ class Pixels(NamedTuple):
     """A description of the examples of a dataset that `batches` made, without reading it."""
 
     image_shape: tuple[int, ...]
-    # One image with every value that matters to a likelihood: 0, 1, and 0.5 where there is grey. Tokens: all of them.
+    # Images of every value that a pixel has: of grey levels, each that occurs; of noise, some. Floats, tokens: all x.
     example: np.ndarray
     labels: np.ndarray | dict[str, np.ndarray] | None = None  # all of them, if there are any; or several by name
 
@@ -44,7 +44,15 @@ class _Examples:
     @property
     def example(self) -> np.ndarray:
         """`Pixels.example`."""
-        return self.rows if self.tokens else np.full((1, *self.shape), 1.0 if self.binary else 0.5, "float32")
+        if self.binary:
+            values = np.array([0.0, 1.0], "float32")
+        elif self.dequantize:
+            values = np.array([1.0 / np.pi, 1.0 / np.e], "float32")  # on no grid
+        elif self.rows.dtype == np.uint8:
+            values = (_levels_in(self.rows) / self.white).astype("float32")
+        else:
+            return self.rows
+        return np.resize(values, (-(-len(values) // int(np.prod(self.shape))), *self.shape))
 
     def x(self, rows: Any, seed: Tensor) -> Any:
         """The x of some rows; `seed` is that of the noise."""
@@ -155,6 +163,16 @@ def _check_count(count: int, batch_size: int, training: bool) -> None:
         raise UserError(
             f"Training needs at least one full batch: {batch_size} examples. Given: {count}. Lower batch_size."
         )
+
+
+def _levels_in(images: np.ndarray) -> np.ndarray:
+    """The grey levels of 256 that occur."""
+    seen = np.zeros(256, bool)
+    for piece in supports.pieces(images):
+        seen[piece.ravel()] = True
+        if seen.all():  # mostly after the first piece
+            break
+    return np.flatnonzero(seen)
 
 
 def _are_tokens(images: np.ndarray) -> bool:
@@ -338,7 +356,10 @@ def _checked_columns(labels: ArrayLike | Mapping[str, ArrayLike], count: int) ->
 def _checked_labels(labels: ArrayLike, count: int) -> np.ndarray:
     labels = np.asarray(labels)
     if labels.dtype.kind not in "iubf":
-        raise UserError(f"Labels must be numbers. Given: dtype {labels.dtype}. Number the classes from 0.")
+        raise UserError(
+            f"Labels must be numbers. Given: dtype {labels.dtype}. Number the classes: "
+            f"numpy.unique(labels, return_inverse=True)[1]."
+        )
     if not labels.ndim:
         raise UserError(f"There must be one label for each image. Given: {labels}, and {count} images.")
     if len(labels) != count:

@@ -110,9 +110,7 @@ class CVAE(VAE):
                 f"Given: {kind}."
             )
         return {
-            name: check_one(arrays[name], name, spec, count).astype(
-                self.float_dtype if spec.kind == "vector" else spec.dtype
-            )
+            name: check_one(arrays[name], name, spec, count, self.float_dtype)
             for name, spec in self._conditions.items()
         }
 

@@ -134,7 +134,7 @@ class FittedPrior:
         """Return codes as an array of the prior's shape and kind, or raise UserError."""
         if self.kind == "index":
             return checks.check_indices(codes, self.shape, self.classes)
-        return checks.check_codes(codes, self.shape, "codes", "what the prior was fitted to").astype("float32")
+        return checks.check_codes(codes, self.shape, "codes", "what the prior was fitted to", "float32")
 
     def spec_of(self, model: "VAE") -> Spec:
         """Return the spec of the model's code, which is one array.

@@ -21,13 +21,13 @@ Check = Callable[[object, str], np.ndarray]
 
 def _check_of(spec: InputEntry) -> Check:
     """Return the check of an input, by its kind."""
-    shape, classes, dtype = example_shape(spec), spec.get("classes", 0), np.dtype(spec["dtype"])
+    shape, classes, dtype = example_shape(spec), spec.get("classes", 0), spec["dtype"]
     kinds: dict[str, Check] = {
         "image": lambda array, name: checks.check_images(array, shape, name),
         "tokens": lambda array, name: checks.check_tokens(array, shape, classes, name),
-        "code": lambda array, name: checks.check_codes(array, shape, name),
-        "direction": lambda array, name: checks.check_directions(array, shape, name),
-        "level": lambda array, name: checks.check_codes(array, shape, name),
+        "code": lambda array, name: checks.check_codes(array, shape, name, dtype=dtype),
+        "direction": lambda array, name: checks.check_directions(array, shape, name, dtype),
+        "level": lambda array, name: checks.check_codes(array, shape, name, dtype=dtype),
         "index": lambda array, name: checks.check_indices(array, shape, classes, name),
         "vector": lambda array, name: checks.check_codes(array, shape, name, "one vector an example"),
         "noise": lambda array, name: checks.check_codes(array, shape, name),

@@ -45,7 +45,7 @@ def _build_one(spec: object, steps: Callable[[], int]) -> keras.Optimizer:
     try:
         return kind(**arguments)
     except (TypeError, ValueError) as error:
-        reason = str(error).splitlines()[0].rstrip(".")
+        reason = " ".join(str(error).split()).rstrip(".")
         raise UserError(f"The arguments of the optimizer {name!r} do not fit: {reason}. Given: {spec!r}.") from error
 
 

@@ -96,7 +96,7 @@ def read(path: str | Path) -> Recipe:
     """
     path = Path(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")  # editors of Windows begin a file with a mark
         table = tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"Cannot read the recipe {path}: {getattr(error, 'strerror', None) or error}.") from error

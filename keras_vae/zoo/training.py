@@ -95,7 +95,7 @@ def _check_folder(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -
     """Raise UserError unless the folder is new, or this recipe's, or may be overwritten."""
     folder = files.check_output_folder(where.folder, store.RECIPE, overwrite)
     present = folder / store.RECIPE
-    if present.is_file() and present.read_text(encoding="utf-8") != recipe.text and not overwrite:
+    if present.is_file() and present.read_text(encoding="utf-8-sig") != recipe.text and not overwrite:
         raise UserError(
             f"The folder {folder} holds a run of another recipe. Choose another folder, or say --overwrite to "
             f"replace it."

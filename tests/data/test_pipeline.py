@@ -170,17 +170,24 @@ def test_labels_are_integers_or_vectors():
 
 
 def test_what_a_dataset_says_of_its_pixels():
+    """Every value that a pixel has, so that a likelihood of any grid can tell whether it has a probability of them."""
+    even = LEVELS // 2 * 2
     for options, values in (
-        ({}, {0.5}),
-        ({"binarize": "dynamic"}, {1.0}),
-        ({"binarize": "static"}, {1.0}),
-        ({"dequantize": True}, {0.5}),
-        ({"images": np.where(LEVELS > 127, np.uint8(255), np.uint8(0))}, {1.0}),
-        ({"images": (LEVELS > 127).astype("uint8")}, {0.5}),  # levels 0 and 1 of 255 are grey
+        ({}, set(LEVELS.ravel() / np.float32(255))),
+        ({"images": even}, set(even.ravel() / np.float32(255))),
+        ({"binarize": "dynamic"}, {0.0, 1.0}),
+        ({"binarize": "static"}, {0.0, 1.0}),
+        ({"images": np.where(LEVELS > 127, np.uint8(255), np.uint8(0))}, {0.0, 1.0}),
+        ({"images": (LEVELS > 127).astype("uint8")}, {0.0, np.float32(1 / 255)}),  # grey levels
+        ({"images": LEVELS.astype("float32") / 256}, set(LEVELS.ravel() / np.float32(256))),
     ):
         pixels = pixels_of(made(**options))
-        assert pixels is not None and pixels.image_shape == (4, 4, 1)
+        assert pixels is not None and pixels.image_shape == pixels.example.shape[1:] == (4, 4, 1)
         assert set(np.unique(pixels.example)) == values, options
+    dequantised = pixels_of(made(dequantize=True))
+    assert dequantised is not None
+    levels = dequantised.example * 255
+    assert (np.abs(levels - np.round(levels)) > 0.1).all(), "on no grid"
     assert pixels_of(made().take(1)) is None
 
 

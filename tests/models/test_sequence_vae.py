@@ -108,7 +108,7 @@ def test_datasets_and_arrays_are_one():
         (np.zeros((3, 4)), "whole numbers .* Given: float64"),
         (np.full((1, 4), 3), "must lie from 0 to 2, .* Given: tokens from 3 to 3"),
         (np.full((1, 4), -1), "Given: tokens from -1 to -1"),
-        (np.array([[1, 1, 0, 0], [1, 0, 2, 0]]), r"Token 0 ends a sequence.* Given: x\[1\], \[1, 0, 2, 0\]"),
+        (np.array([[1, 1, 0, 0], [1, 0, 2, 0]]), r"Token 0 ends a sequence.* Given: x\[1\], which goes on with 2\."),
         (["cat"], "must be an array of"),
     ],
 )

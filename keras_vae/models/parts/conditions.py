@@ -75,14 +75,14 @@ def features(condition: Tensors, specs: Mapping[str, Spec], dtype: str) -> Tenso
     return parts[0] if len(parts) == 1 else ops.concatenate(parts, axis=-1)
 
 
-def check_one(condition: object, name: str, spec: Spec, count: int) -> np.ndarray:
-    """One condition of `count` examples as an array: labels int32 `(count,)`, or vectors `(count, *spec.shape)`.
+def check_one(condition: object, name: str, spec: Spec, count: int, dtype: str = "float32") -> np.ndarray:
+    """One condition of `count` examples: labels int32 `(count,)`, or vectors `(count, *spec.shape)` of `dtype`.
 
     Raises:
       UserError: of another shape or number, or labels out of range.
     """
     if spec.kind == "vector":
-        array = check_codes(condition, spec.shape, name, "one vector an example")
+        array = check_codes(condition, spec.shape, name, "one vector an example", dtype)
     else:
         array = check_labels(condition, spec.classes, name)
     return check_count(array, count, name)

@@ -117,11 +117,11 @@ class Levels:
             raise UserError(
                 f"A code is a mapping of the arrays {', '.join(self.names)}, as encode gives it. Given: {kind}."
             )
-        arrays = {name: checks.check_codes(z[name], shape, name) for name, shape in self.shapes.items()}
+        arrays = {name: checks.check_codes(z[name], shape, name, dtype=dtype) for name, shape in self.shapes.items()}
         if len({len(array) for array in arrays.values()}) > 1:
             counts = ", ".join(f"{name}: {len(array)}" for name, array in arrays.items())
             raise UserError(f"Every level of a code must have one batch size. Given: {counts}.")
-        return {name: array.astype(dtype) for name, array in arrays.items()}
+        return arrays
 
 
 def shapes_of(latent_dims: object) -> dict[str, tuple[int, ...]]:
