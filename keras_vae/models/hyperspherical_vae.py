@@ -82,7 +82,7 @@ class HypersphericalVAE(VAE):
         Raises:
           UserError: as `VAE.check_latent`, or a length that differs from 1 by more than 0.01.
         """
-        return checks.check_directions(z, (self.latent_dim,)).astype(self.float_dtype)
+        return checks.check_directions(z, (self.latent_dim,), dtype=self.float_dtype)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "maximum_concentration": self.maximum_concentration}
