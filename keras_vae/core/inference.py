@@ -41,8 +41,8 @@ class Inference:
         """Return the likelihood's mean for each code: images `(batch, *image_shape)`, in [0, 1].
 
         Raises:
-          UserError: `z` is not a batch of finite codes of `latent_dim` numbers, or of the kind that the variant uses; or
-            a label is missing that the variant needs.
+          UserError: `z` is not a batch of finite codes of `latent_dim` numbers, or of the kind that the variant uses.
+            Or a label is missing that the variant needs.
         """
         z = self.check_latent(z)
         levels: Any = z if isinstance(z, Mapping) else {"z": z}
@@ -87,6 +87,8 @@ class Inference:
         self: "VAE", x: ArrayLike, seed: int = 0, condition: ConditionLike = None, prior: "FittedPrior | None" = None
     ) -> np.ndarray:
         """Return the one-sample ELBO of each image, `(batch,)`, nats. Noise depends on the seed and the position only.
+
+        Of a variant that draws several times in a step, as an IWAE, it is the mean over these draws.
 
         Args:
           prior: of `keras_vae.priors`, fitted to this model, in place of p(z): then log p(x|z) + log p(z) - log q(z|x)
