@@ -35,14 +35,14 @@ class Inference:
         def encoded(_: int, part: Mapping[str, Any]) -> Any:
             return self.code(self.functions.posterior_parameters(part["x"], self.condition_in(part)))
 
-        return checks.check_results(checks.in_blocks(encoded, inputs), "encode")
+        return checks.in_blocks(encoded, inputs)
 
     def decode(self: "VAE", z: Latent, condition: ConditionLike = None) -> np.ndarray:
         """Return the likelihood's mean for each code: images `(batch, *image_shape)`, in [0, 1].
 
         Raises:
-          UserError: `z` is not a batch of finite codes of `latent_dim` numbers, or of the variant's kind; or a label is
-            missing that the variant needs.
+          UserError: `z` is not a batch of finite codes of `latent_dim` numbers, or of the kind that the variant uses.
+            Or a label is missing that the variant needs.
         """
         z = self.check_latent(z)
         levels: Any = z if isinstance(z, Mapping) else {"z": z}
@@ -55,7 +55,7 @@ class Inference:
             return self.functions.likelihood_parameters(code, self.condition_in(part))[self.output_name]
 
         arrays: dict[str, np.ndarray] = {**levels, **conditions}
-        return checks.check_results(checks.in_blocks(decoded, arrays), "decode")
+        return checks.in_blocks(decoded, arrays)
 
     def reconstruct(self: "VAE", x: ArrayLike, condition: ConditionLike = None) -> np.ndarray:
         """Return the mean image of each image's mean code: `(batch, *image_shape)`.
@@ -87,6 +87,8 @@ class Inference:
         self: "VAE", x: ArrayLike, seed: int = 0, condition: ConditionLike = None, prior: "FittedPrior | None" = None
     ) -> np.ndarray:
         """Return the one-sample ELBO of each image, `(batch,)`, nats. Noise depends on the seed and the position only.
+
+        Of a variant that draws several times in a step, as an IWAE, it is the mean over these draws.
 
         Args:
           prior: of `keras_vae.priors`, fitted to this model, in place of p(z): then log p(x|z) + log p(z) - log q(z|x)

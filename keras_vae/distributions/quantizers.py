@@ -143,7 +143,7 @@ def finite_levels(vectors: Tensor, levels: Sequence[int]) -> Tensor:
     shift = np.arctanh(np.where(count > 2, offset / half, 0.0))
     half_, offset_, shift_ = (ops.convert_to_tensor(array, vectors.dtype) for array in (half, offset, shift))
     bounded = ops.tanh(vectors + shift_) * half_ - offset_
-    # The tanh's range is 0.1 % wider than the levels: of more than 1,001 its ends would round to levels beyond them.
+    # The tanh's range is 0.1 % wider: of more than 1,001 levels its ends would round to levels that are not there.
     lowest, highest = (ops.convert_to_tensor(ends, vectors.dtype) for ends in (-(count // 2), count - 1 - count // 2))
     return straight_through(bounded, ops.minimum(ops.maximum(ops.round(bounded), lowest), highest))
 

@@ -1,8 +1,8 @@
 """Metrics of disentanglement, from codes and the true factors of their images.
 
 `codes` are `(n, dimensions)` numbers, such as `model.encode(x)`; `factors` are `(n, factors)` integers, one column a
-factor of variation. Every score is 1 for a code with one dimension for each factor. Docstrings state choices that the
-papers leave open: compare numbers of one implementation only.
+factor of variation. Every score but SAP is 1 for a code with one dimension for each factor. Docstrings state choices
+that the papers leave open: compare numbers of one implementation only.
 """
 
 from collections.abc import Callable
@@ -123,21 +123,25 @@ def explicitness(codes: np.ndarray, factors: ArrayLike, seed: int = 0) -> float:
 def sap(codes: np.ndarray, factors: ArrayLike, seed: int = 0) -> float:
     """Return SAP, separated attribute predictability: the mean gap between the two best predictors of a factor.
 
-    Section 3 of Kumar et al. 2018, https://arxiv.org/abs/1711.00848: for factors of classes, by thresholds on one
-    dimension alone (a decision tree with as many leaves as classes, classes weighted equally). Scored by balanced
-    accuracy on the half of the examples that the thresholds were not chosen on, rescaled so that chance is 0.
+    Section 3 of Kumar et al. 2018, https://arxiv.org/abs/1711.00848: a dimension's score for a factor of classes is the
+    balanced accuracy of thresholds on that dimension alone, chosen by a decision tree with as many leaves as classes,
+    classes weighted equally; of a constant dimension it is 0. So a dimension without information has the
+    accuracy of chance, 1 / classes, and the best SAP is 1 less that, where two dimensions or more vary. Accuracy is
+    here of the half of the examples that the thresholds were not chosen on.
     """
     codes, factors = checked(codes, factors, dimensions=2)
     first, second = halves(len(codes), seed)
     gaps = []
     for factor in factors.T:
-        classes = len(np.unique(factor[second]))
         scores = []
         for dimension in codes.T[:, :, None]:
+            if not np.ptp(dimension):
+                scores.append(0.0)
+                continue
             tree = DecisionTreeClassifier(max_leaf_nodes=max(2, len(np.unique(factor))), class_weight="balanced",
                                           random_state=seed)  # fmt: skip
             guesses = fitted(tree, dimension[first], factor[first]).predict(dimension[second])
-            scores.append(_balanced_accuracy(factor[second], guesses, classes))
+            scores.append(_balanced_accuracy(factor[second], guesses))
         scores.sort()
         gaps.append(scores[-1] - scores[-2])
     return float(np.mean(gaps))
@@ -174,7 +178,12 @@ def dci(
 
 
 def factor_vae_metric(
-    codes: np.ndarray, factors: ArrayLike, seed: int = 0, votes: int = 500, batch: int = 64, least_variance: float = 0.0
+    codes: np.ndarray,
+    factors: ArrayLike,
+    seed: int = 0,
+    votes: int = 500,
+    batch: int = 64,
+    least_variance: float = 0.05,
 ) -> float:
     """Return the FactorVAE metric: how often the dimension of least variance identifies the fixed factor.
 
@@ -186,7 +195,9 @@ def factor_vae_metric(
 
     Args:
       votes: in each of the two halves.
-      least_variance: dimensions below it are left out; 0 leaves out constant ones only. Locatello et al. 2019: 0.05.
+      least_variance: dimensions of less variance are left out, by default as in Locatello et al. 2019,
+        https://arxiv.org/abs/1811.12359: units that a VAE leaves at its prior. Codes of another scale than N(0, I) need
+        another; 0 leaves out constant ones only. Without any dimension left the score is 0.
     """
     codes, factors = checked(codes, factors)
     variances = codes.var(axis=0)
@@ -234,12 +245,12 @@ def _concentration(rows: np.ndarray) -> np.ndarray:
     return np.where(rows.sum(axis=1) > 0, 1.0 - entropy, 0.0)
 
 
-def _balanced_accuracy(truth: np.ndarray, guesses: np.ndarray, classes: int) -> float:
-    """Return the mean recall of the classes, rescaled: 0 for a constant guess, or for worse."""
-    if classes < 2:
+def _balanced_accuracy(truth: np.ndarray, guesses: np.ndarray) -> float:
+    """Return the mean recall of the classes."""
+    classes = np.unique(truth)
+    if len(classes) < 2:
         raise UserError("A factor has one value only in the half that is scored. Give more examples.")
-    recalls = [np.mean(guesses[truth == value] == value) for value in np.unique(truth)]
-    return max(0.0, float((np.mean(recalls) - 1 / classes) / (1 - 1 / classes)))
+    return float(np.mean([np.mean(guesses[truth == value] == value) for value in classes]))
 
 
 def _with_one_value(factors: np.ndarray, batch: int, generator: np.random.Generator) -> tuple[int, np.ndarray]:

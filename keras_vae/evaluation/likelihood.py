@@ -13,6 +13,7 @@ SUBSET = 1000  # images, for metrics that take long
 def nats_of(evaluation: Evaluation) -> dict[str, Estimate]:
     """Return `elbo`, `log_px`, `kl`, and `log_prob` where there are samples: means over images, nats.
 
+    `samples` are the draws of q(z|x) for each image in one pass of the model's equation, 1 but for an IWAE's K.
     `log_prob` also has its `monte_carlo_error`, that of the mean over draws, the median of `effective_samples`, and its
     `seconds`. With a fitted prior in place of p(z), `elbo` is estimated at the draw, and `kl` is missing.
 
@@ -22,10 +23,11 @@ def nats_of(evaluation: Evaluation) -> dict[str, Estimate]:
     """
     evaluation.require_distribution()
     terms, seed = evaluation.terms, evaluation.seed
-    names = ("elbo", "log_px", "kl")
+    draws = dict.fromkeys(("elbo", "log_px", "kl"), evaluation.model.draws_per_example)
     if evaluation.prior is not None:
-        terms, names = terms | {"elbo": evaluation.importance_weights(1)["log_prob"]}, ("elbo", "log_px")
-    estimates = {name: mean_of(terms[name], samples=1, seed=seed) for name in names}
+        terms, draws = terms | {"elbo": evaluation.importance_weights(1)["log_prob"]}, draws | {"elbo": 1}
+        del draws["kl"]
+    estimates = {name: mean_of(terms[name], samples=count, seed=seed) for name, count in draws.items()}
     if evaluation.samples and evaluation.model.latent_kind != "index":  # of a certain code log p(x) is the ELBO
         estimates["log_prob"] = log_prob_of(evaluation)
     return estimates

@@ -16,6 +16,7 @@ from keras_vae.evaluation import (
     latent,
     likelihood,
     representation,
+    spectra,
     summary,
 )
 from keras_vae.evaluation.evaluation import Evaluation, Options
@@ -74,6 +75,7 @@ METRICS: dict[str, Metric] = {
     "generation.reconstruction": Metric(generation.reconstruction_of),
     "generation.mnist_fd": Metric(generation.mnist_fd_of, ("reference",)),
     "generation.condition_accuracy": Metric(generation.condition_accuracy_of, ("reference",)),
+    "generation.sharpness": Metric(spectra.sharpness_of),
     "generation.memorisation": Metric(generation.memorisation_of),
     "representation.probes": Metric(representation.probes_of, ("labels",)),
     "representation.clustering": Metric(representation.clustering_of, ("labels",)),
@@ -96,7 +98,7 @@ def evaluate(
     * latent: `kl_per_dimension`, `kl_split` (first 1,000 images), `gaussian_total_correlation` of a draw for each
       image, `active_units`, `collapse`; or `codebook`;
     * disentanglement: every metric, with factors;
-    * generation: `reconstruction`; for digits `mnist_fd` and `condition_accuracy`, with reference digits;
+    * generation: `reconstruction`, `sharpness`; for digits `mnist_fd` and `condition_accuracy`, with reference digits;
       `memorisation`, with training images;
     * representation: `probes` and `clustering`, with labels. Probes are fitted to training images and their labels, or
       to the first half of `x` without them;

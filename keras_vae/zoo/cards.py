@@ -61,6 +61,8 @@ TITLES = {
     "generation.mnist_fd.floor_precision": "precision of real digits",
     "generation.mnist_fd.floor_recall": "recall of real digits",
     "generation.condition_accuracy": "draws that a classifier assigns to their label",
+    "generation.sharpness.reconstructions": "sharpness of reconstructions: high frequencies over those of real images",
+    "generation.sharpness.samples": "sharpness of draws",
     "generation.memorisation": "draws nearer to training images than held-out images are: 0.5 without copies",
     "representation.clustering.nmi": "NMI of k-means clusters and labels",
     "representation.clustering.ari": "ARI of k-means clusters and labels",

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from keras_vae.priors.base import FittedPrior
 
 _TRAIN = 10_000  # training images for probes, and for the search for copies
-# The contents of "overview" in results.json: all metrics but those of the summary, which are under "metrics".
+# The contents of "overview" in results.json: all metrics but nats, KL of dimensions and active units, which the summary
+# has too, and results.json under "metrics".
 RECORDED = (
     "likelihood.bits_per_dim",
     "likelihood.agreement",

@@ -32,14 +32,35 @@ CODES = PERFECT + 0.8 * NOISE
 FAST = {"dci": {"trees": 10}, "factor_vae_metric": {"votes": 200}, "beta_vae_metric": {"votes": 200}}
 
 
-def score(name, codes, factors=FACTORS, seed=0):
-    found = metrics.METRICS[name](codes, factors, seed=seed, **FAST.get(name, {}))
+def score(name, codes, factors=FACTORS, seed=0, **arguments):
+    found = metrics.METRICS[name](codes, factors, seed=seed, **FAST.get(name, {}), **arguments)
     return found["disentanglement"] if isinstance(found, dict) else found
 
 
 @pytest.mark.parametrize("name", metrics.METRICS)
 def test_a_perfect_code_scores_1(name):
-    assert score(name, PERFECT) == pytest.approx(1.0, abs=0.02 if name == "explicitness" else 1e-9)
+    """SAP, which is a difference of accuracies, 1 less chance's: of 3, 4 and 2 classes in turn."""
+    best = np.mean([2 / 3, 3 / 4, 1 / 2]) if name == "sap" else 1.0
+    assert score(name, PERFECT) == pytest.approx(best, abs={"explicitness": 0.02, "sap": 0.03}.get(name, 1e-9))
+
+
+def test_sap_of_two_classes_is_a_half_at_best_and_that_of_a_constant_dimension_0():
+    """Accuracies 1 and 1/2; and 1 and 0: equation and rule of Kumar et al. 2018, section 3."""
+    factors = np.array(list(itertools.product(range(2), range(2))) * 40)
+    assert metrics.sap(factors * 3.0, factors) == pytest.approx(0.5, abs=0.06)
+    one = np.stack([factors[:, 0], np.ones(160)], axis=1).astype(float)
+    by_factor = [metrics.sap(one, factors[:, [place, place]]) for place in (0, 1)]
+    assert by_factor[0] == 1.0 and by_factor[1] == pytest.approx(0.5, abs=0.12)
+
+
+def test_dimensions_at_the_prior_do_not_vote():
+    """A unit of variance 0.04 that follows factor 1 exactly: pruned by default, as by Locatello et al. 2019."""
+    codes = np.stack([FACTORS[:, 0], 0.2 * (FACTORS[:, 1] - 1.5) / np.std(FACTORS[:, 1])], axis=1).astype(float)
+    pruned, whole = (
+        metrics.factor_vae_metric(codes, FACTORS, votes=300, **least) for least in ({}, {"least_variance": 0.0})
+    )
+    assert pruned < 0.5 < 0.6 < whole
+    assert metrics.factor_vae_metric(0.01 * codes, FACTORS) == 0.0
 
 
 def test_a_perfect_code_is_complete_and_informative():
@@ -142,7 +163,7 @@ def test_sap_by_brute_force():
         zeros_below = (below & (factor[first] == 0)).sum() / (factor[first] == 0).sum()
         guess = (code[second] <= cut) == (ones_below > zeros_below)
         recalls = [np.mean(guess[factor[second] == value] == value) for value in (0, 1)]
-        return max(0.0, 2 * np.mean(recalls) - 1)
+        return np.mean(recalls)
 
     gaps = []
     for factor in factors.T:
@@ -270,7 +291,8 @@ def test_order_and_scale_of_dimensions_do_not_matter(order, exponents, name):
     """Scales are powers of two, which floats multiply exactly: bins and variances' order are then the same."""
     changed = CODES[:, list(order)] * 2.0 ** np.array(exponents)
     tolerance = 1e-3 if name == "explicitness" else 1e-9  # an optimiser that stops
-    assert score(name, changed) == pytest.approx(score(name, CODES), abs=tolerance)
+    least = {"least_variance": 0.0} if name == "factor_vae_metric" else {}
+    assert score(name, changed, **least) == pytest.approx(score(name, CODES), abs=tolerance)
 
 
 @settings(max_examples=4, deadline=None)
@@ -345,7 +367,8 @@ def test_one_dimension_has_no_second(name):
 
 def test_a_constant_dimension_among_others_is_no_trouble():
     codes = np.concatenate([PERFECT, np.ones((len(PERFECT), 1))], axis=1)
-    assert [score(name, codes) for name in ("mig", "sap", "factor_vae_metric")] == pytest.approx([1, 1, 1])
+    assert [score(name, codes) for name in ("mig", "factor_vae_metric")] == pytest.approx([1, 1])
+    assert score("sap", codes) == score("sap", PERFECT)
     assert score("modularity", codes) == pytest.approx(0.75), "it is no modular dimension"
     with pytest.raises(UserError, match="Unknown model 'forest'"):
         metrics.dci(PERFECT, FACTORS, model="forest")

@@ -39,6 +39,19 @@ def test_its_density_is_a_second_vaes():
     assert prior.log_prob(z).mean() == pytest.approx(quadrature(prior, z).mean(), abs=0.05)
 
 
+def test_it_warns_where_its_bound_is_loose():
+    """A fit of one epoch: the estimate is within a quarter of the gap to log p(z); of 2,000 samples none."""
+    prior, z = TwoStagePrior(**SMALL, samples=64).fit_codes(banana(200)), banana(300, seed=1)
+    with pytest.warns(UserWarning, match=r"is a lower bound, here some \d\.\d nats below log p\(z\)") as warned:
+        bound = prior.log_prob(z)
+    gap = (quadrature(prior, z) - bound).mean()
+    assert float(str(warned[0].message).split("some ")[1].split(" nats")[0]) == pytest.approx(gap, rel=0.25)
+    in_graph = prior.distribution().log_prob(z[:256].astype("float32"))  # a block, which shares its noise
+    np.testing.assert_allclose(bound[:256], in_graph, rtol=1e-5, atol=1e-5)
+    prior.samples = 2_000
+    assert (quadrature(prior, z) - prior.log_prob(z)).mean() < 0.1  # a warning would fail the test
+
+
 @pytest.mark.slow
 def test_its_bound_is_tight_and_below_the_density(fitted):
     """On the grid: the mean over 100 codes within 0.05 nats below log p(z), where 1 sample is far below."""
