@@ -1,6 +1,7 @@
 """Checks of arguments and arrays, on the host since XLA drops asserts; and calls in blocks of examples."""
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, TypeGuard
 
 import numpy as np
@@ -97,6 +98,30 @@ def check_whole_number(value: object, name: str, minimum: int = 1) -> int:
     if value >= 2**31:
         raise UserError(f"{name} must be a whole number, at most {2**31 - 1}. Given: {value!r}.")
     return int(value)
+
+
+def check_memory(count: int, size: int, name: str) -> None:
+    """Raise UserError if `count` examples of `size` bytes do not fit in the memory that is free.
+
+    Args:
+      name: of the argument that `count` is.
+    """
+    free = free_memory()
+    if count * size > free:
+        raise UserError(
+            f"{name} examples must fit in memory, of which {free / 1e9:.1f} GB are free. Given: {name}={count}, which "
+            f"takes {count * size / 1e9:,.1f} GB. Take {free // size} or fewer at a time."
+        )
+
+
+def free_memory() -> int:
+    """Return the bytes of memory that this process may still take, at most the limit of its container."""
+    import psutil
+
+    limit = Path("/sys/fs/cgroup/memory.max")
+    text = limit.read_text(encoding="ascii").strip() if limit.exists() else "max"
+    free = int(psutil.virtual_memory().available)
+    return min(free, int(text)) if text.isdecimal() else free
 
 
 def is_whole_number(value: object) -> TypeGuard[int]:

@@ -1,5 +1,6 @@
 """The rows of a benchmark: before anything is timed, and the figures that durations become."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +12,7 @@ from keras_vae.errors import UserError
 from keras_vae.export.parity import REDUCED
 from keras_vae.registry import choose
 from keras_vae.runtimes import registry
-from keras_vae.runtimes.bundle import Bundle
+from keras_vae.runtimes.bundle import Bundle, example_shape
 
 BATCH_SIZES = (1, 32, 256)
 
@@ -34,6 +35,9 @@ def sizes_for(bundle: Bundle, batch_sizes: Sequence[int] | None) -> list[int]:
             f"{bundle.path} takes batches of {bundle.batch} only. Given: {', '.join(map(str, sizes))}. Leave the batch "
             f"sizes out, or export it without a batch."
         )
+    for graph in bundle.graphs.values():
+        arrays = [*graph["inputs"].values(), *graph["outputs"].values()]
+        checks.check_memory(sizes[-1], 4 * sum(math.prod(example_shape(one)) for one in arrays), "batch_sizes")
     return sizes
 
 

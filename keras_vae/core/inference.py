@@ -1,5 +1,6 @@
 """Inference on a trained model: numpy in, numpy out, checked on the host, in blocks of bounded size."""
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -75,9 +76,10 @@ class Inference:
           prior: of `keras_vae.priors`, fitted to this model; None: the model's own.
 
         Raises:
-          UserError: `count` or `seed` is not a whole number of 0 or more, or the prior was not fitted to such codes.
+          UserError: `count` or `seed` is not a whole number of 0 or more, or the prior was not fitted to such codes; or
+            memory does not hold so many images.
         """
-        count = checks.check_whole_number(count, "count", minimum=0)
+        count = checked_count(self, count)
         checked = self.condition_in(self.check_condition(condition, count))
         noise = randomness.seed_of(checks.check_whole_number(seed, "seed", minimum=0), randomness.SAMPLING)
         z = draw_codes(self, count, noise, checked) if prior is None else fitted(self, prior).sample(count, seed=noise)
@@ -126,6 +128,14 @@ class Inference:
         samples = checks.check_whole_number(samples, "samples")
         seed = checks.check_whole_number(seed, "seed", minimum=0)
         return importance_weighted(self, inputs, samples, seed, None if prior is None else fitted(self, prior))
+
+
+def checked_count(model: "VAE", count: int) -> int:
+    """Return a number of samples for which memory has room: codes, images in blocks, and the images as one array."""
+    count = checks.check_whole_number(count, "count", minimum=0)
+    codes = sum(math.prod(spec.shape) for spec in model.latent_spec().values())
+    checks.check_memory(count, 4 * (codes + 2 * math.prod(model.x_spec().shape)), "count")
+    return count
 
 
 def draw_codes(model: "VAE", count: int, seed: Tensor, condition: Condition | None = None) -> Any:

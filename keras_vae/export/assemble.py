@@ -130,12 +130,13 @@ def export(
             "graphs": {traced.name: traced.description() for traced in graphs},
             "formats": {name: _written(name, work, temporary) for name in formats},
         }
+        held = trials.golden(graphs, cases)
         golden: dict[str, object] = {
             "about": f"Outputs of Keras on {source}, and on codes of the prior.",
-            "graphs": trials.golden(graphs, cases),
+            "graphs": held,
         }
         if real and real.labels is not None:
-            golden["labels"] = real.labels[: trials.GOLDEN_EXAMPLES].tolist()
+            golden["labels"] = real.labels[: held["encoder"]["inputs"]["x"]["shape"][0]].tolist()
         (temporary / GOLDEN).write_text(json.dumps(golden, separators=(",", ":")) + "\n", encoding="utf-8")
         manifest["examples"] = real.description() if real else None
         manifest["left_out"] = {} if real else dict(LEFT_OUT)

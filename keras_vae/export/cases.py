@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 
 EXAMPLES = 64
 GOLDEN_EXAMPLES = 16
-GOLDEN_NUMBERS = 20_000  # in one input of a prior's graph: states are large, so that fewer examples are stored
+# In one array of golden.json, a number of about 10 bytes: of large images fewer examples are stored, one at least.
+GOLDEN_NUMBERS = 100_000
+PRIOR_NUMBERS = 20_000  # of a prior's graphs, which are several, and have large states
 _SEED = 0
 
 Arrays = dict[str, np.ndarray]
@@ -202,17 +204,19 @@ class GoldenArray(TypedDict):
 def golden(
     graphs: Sequence[TracedGraph], cases: Mapping[str, Sequence[Case]]
 ) -> dict[str, dict[str, dict[str, GoldenArray]]]:
-    """Return `GOLDEN_EXAMPLES` examples of each graph's typical case, fewer for a prior, with Keras's outputs, as JSON.
+    """Return examples of each graph's typical case with Keras's outputs, as JSON.
 
-    Numbers are rounded to 7 decimals and 7 digits, a hundredth of the tolerance.
+    They are `GOLDEN_EXAMPLES`, or as many as have `GOLDEN_NUMBERS` in the largest array, but one at least. Numbers are
+    rounded to 7 decimals and 7 digits, a hundredth of the tolerance.
     """
     held = {}
     for traced in graphs:
         if traced.graph.own_file:
-            whole = cases[traced.name][0].inputs
-            fit = GOLDEN_NUMBERS // max(array[:1].size for array in whole.values())
-            count = GOLDEN_EXAMPLES if traced.graph.reduced else max(1, min(GOLDEN_EXAMPLES, fit))
-            inputs = {name: array[:count] for name, array in whole.items()}
+            case = cases[traced.name][0]
+            largest = max(array[:1].size for array in [*case.inputs.values(), *case.outputs.values()])
+            numbers = GOLDEN_NUMBERS if traced.graph.reduced else PRIOR_NUMBERS
+            count = max(1, min(GOLDEN_EXAMPLES, numbers // largest))
+            inputs = {name: array[:count] for name, array in case.inputs.items()}
             rounded = {name: _flat(array) for name, array in inputs.items()}
             exact = {name: np.array(a["data"], a["dtype"]).reshape(a["shape"]) for name, a in rounded.items()}
             outputs = {name: _flat(array) for name, array in traced.run(exact).items()}

@@ -28,7 +28,7 @@ IMAGES = {"mean": 0.02, "p99": 0.25}
 SPREAD = 0.5  # for other numbers, the average as a share of their mean absolute deviation over the examples
 INTEGERS = 0.25  # for integers, the share that may differ
 BATCHES = (1, 3, 64)
-GOLDEN_BATCHES = (1, 16)  # golden.json holds 16 examples
+GOLDEN_BATCHES = (1, 16)  # golden.json holds 16 examples, fewer if they are large
 GOLDEN_CASE = "golden"
 
 
@@ -143,7 +143,8 @@ def measure(runtime: "Runtime", cases: Mapping[str, Iterable[Case]], batches: Se
     for graph in runtime.graphs:
         described = runtime.bundle.graphs[graph]
         for case in cases.get(graph, ()):
-            for batch in batches:
+            examples = len(next(iter(case.inputs.values())))
+            for batch in sorted({min(batch, examples) for batch in batches}):
                 outputs = runtime.run(graph, {name: array[:batch] for name, array in case.inputs.items()})
                 for name in described["outputs"]:
                     stored = runtime.bundle.limits(graph, name, precision) if case.name == GOLDEN_CASE else {}

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from keras_vae import backend, checks, divergences, randomness
 from keras_vae.backend import base_of, tfd
 from keras_vae.core import VAE, Batch, Terms
-from keras_vae.core.inference import checked_inputs
+from keras_vae.core.inference import checked_count, checked_inputs
 from keras_vae.errors import NotApplicable, UserError
 from keras_vae.models.parts import conditions
 from keras_vae.models.parts.arguments import BetaArguments
@@ -171,7 +171,7 @@ class SemiSupervisedVAE(VAE):
         Raises:
           UserError: as `VAE.sample`.
         """
-        count, seed = (checks.check_whole_number(value, "count and seed", minimum=0) for value in (count, seed))
+        count, seed = checked_count(self, count), checks.check_whole_number(seed, "seed", minimum=0)
         labels = self.check_condition(condition, count)["condition"]
         drawn = np.random.default_rng(seed).choice(self.num_classes, count, p=np.exp(self.log_p))
         return super().sample(count, seed, np.where(labels < 0, drawn, labels), prior)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_vae import priors
-from keras_vae.checks import check_whole_number
+from keras_vae.core.inference import checked_count
 from keras_vae.registry import choose
 from keras_vae.zoo import cards
 from keras_vae.zoo.examples import condition_of, examples_of
@@ -48,9 +48,9 @@ def labels_to_draw(model: "VAE", count: int, label: int | None = None) -> np.nda
     None for a model that has no classes, where no label is asked for.
 
     Raises:
-      UserError: a negative count.
+      UserError: a negative count, or one of more images than memory holds.
     """
-    count, classes = check_whole_number(count, "count", minimum=0), model.condition_classes
+    count, classes = checked_count(model, count), model.condition_classes
     if label is not None:
         return np.full(count, label)
     return np.arange(count) * classes // max(count, 1) if classes else None

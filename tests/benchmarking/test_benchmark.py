@@ -169,6 +169,7 @@ def test_wrong_outputs_are_not_timed(tmp_path):
     ("arguments", "message"),
     [
         ({"batch_sizes": ()}, "at least one batch size"),
+        ({"batch_sizes": (1, 10**9)}, r"batch_sizes examples must fit in memory.*takes [\d,.]+ GB. Take \d+ or fewer"),
         ({"batch_sizes": (0,)}, "batch_sizes must be a whole number"),
         ({"threads": -1}, "threads must be a whole number"),
         ({"threads": 100_000}, r"threads must be at most \d+, the processors.*Given: 100000\. Leave it out"),

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from keras_vae import checks
 from keras_vae.checks import BLOCK
 from keras_vae.errors import UserError
 from tests.toys import LATENT, SHAPE, binary, compiled, grey, mlp, toy
@@ -53,6 +54,15 @@ def test_samples_are_decoded_prior_draws(model):
     assert not np.array_equal(images, model.sample(16, seed=4))
     assert len(np.unique(images.reshape(16, -1), axis=0)) == 16
     assert model.sample(0).shape == (0, *SHAPE)
+
+
+def test_samples_that_memory_cannot_hold_are_refused(model, monkeypatch):
+    """Codes and two images each, 4 bytes a number: the blocks, and what they are joined to."""
+    size = 4 * (LATENT + 2 * int(np.prod(SHAPE)))
+    monkeypatch.setattr(checks, "free_memory", lambda: 20 * size)
+    assert len(model.sample(20)) == 20
+    with pytest.raises(UserError, match=r"fit in memory, of which .* free. Given: count=21, .* GB. Take 20 or fewer"):
+        model.sample(21)
 
 
 def test_prior_samples_have_the_priors_mean_image(model):

@@ -8,7 +8,7 @@ import pytest
 
 from keras_vae import runtimes
 from keras_vae.errors import ExportError, UserError
-from keras_vae.export import Examples, export
+from keras_vae.export import Examples, cases, check, export
 from keras_vae.models import CVAE, VAE
 from keras_vae.types import Provenance
 from tests.export.bundles import DENSE, stirred
@@ -32,6 +32,21 @@ def test_a_model_of_the_shape_of_digits_is_not_taken_for_one_of_digits(tmp_path)
     golden = json.loads(bundle.read("golden.json"))
     assert "labels" not in golden and "MNIST" not in golden["about"] and "generated" in golden["about"]
     assert "digits" not in bundle.manifest["parity_inputs"]
+
+
+def test_of_large_images_fewer_golden_examples_are_stored(tmp_path, monkeypatch):
+    """As many as have `GOLDEN_NUMBERS` in the largest array; of 256x256 in colour, one, and not 60 MB of JSON."""
+    assert 16 * 64 * 64 <= cases.GOLDEN_NUMBERS < 2 * 256 * 256 * 3
+    x = binary(50)
+    monkeypatch.setattr(cases, "GOLDEN_NUMBERS", 3 * x[0].size + 1)
+    examples = Examples(x, origin="stripes of a test", labels=np.arange(50))
+    bundle = export(toy(), tmp_path / "few", "onnx", examples)
+    for parts in bundle.golden().values():
+        assert {len(array) for arrays in parts.values() for array in arrays.values()} == {3}
+    assert json.loads(bundle.read("golden.json"))["labels"] == [0, 1, 2]
+    assert {row.batch for row in check(bundle, ["onnxruntime"]).rows} == {1, 3}
+    monkeypatch.setattr(cases, "GOLDEN_NUMBERS", 1)
+    assert len(export(toy(), tmp_path / "one", "onnx", examples).golden()["encoder"]["inputs"]["x"]) == 1
 
 
 def test_golden_outputs_are_of_the_examples(tmp_path):
