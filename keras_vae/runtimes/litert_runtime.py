@@ -7,6 +7,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter, SignatureRunner
 
 from keras_vae.runtimes.base import Runtime
+from keras_vae.runtimes.safety.litert import require_harmless
 
 _Loaded = tuple[Interpreter, SignatureRunner]
 
@@ -21,7 +22,9 @@ class LiteRtRuntime(Runtime[_Loaded]):
         return {"delegate": "XNNPACK"}
 
     def load(self, graph: str, file: str) -> _Loaded:
-        interpreter = Interpreter(model_content=self.bundle.read(file), num_threads=self.threads)
+        content = self.bundle.read(file)
+        require_harmless(content, self.bundle.path / file)
+        interpreter = Interpreter(model_content=content, num_threads=self.threads)
         return interpreter, interpreter.get_signature_runner(self.bundle.graphs[graph]["signature"])
 
     def call(self, loaded: _Loaded, inputs: Mapping[str, np.ndarray]) -> Mapping[str, np.ndarray]:

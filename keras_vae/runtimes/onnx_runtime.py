@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 
 from keras_vae.runtimes.base import Runtime
-from keras_vae.runtimes.external_data import refuse_external_data
+from keras_vae.runtimes.safety.onnx_file import require_harmless
 
 _SPINNING = "session.intra_op.allow_spinning"
 
@@ -34,7 +34,7 @@ class OnnxRuntime(Runtime[_Loaded]):
 
     def load(self, graph: str, file: str) -> _Loaded:
         content = self.bundle.read(file)
-        refuse_external_data(content, self.bundle.path / file)
+        require_harmless(content, self.bundle.path / file)
         options = session_options(self.threads)
         session = onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
         return session, [output.name for output in session.get_outputs()]
