@@ -153,6 +153,17 @@ class Bundle:
         return self.formats[format_name].get("precision", "float32")
 
     @property
+    def digest(self) -> str:
+        """The SHA-256 of the whole bundle: of `bundle.json`, which has those of all other files."""
+        return self.manifest["digest"]
+
+    @property
+    def forced(self) -> list[str]:
+        """The formats in int8 that were exported although they lose more than the library allows."""
+        entries = self.formats.items()
+        return [name for name, entry in entries if name == "onnx_int8" and entry.get("quality", {}).get("forced")]
+
+    @property
     def parity(self) -> list[Parity]:
         """The comparisons with Keras that were made at the export."""
         return [Parity(*row) for row in self.manifest["parity"]]
@@ -201,7 +212,7 @@ class Bundle:
                 f"{self.path / name} must be readable. Given: {reason}. {_REPAIR} {self.path}."
             ) from error
         actual = hashlib.sha256(content).hexdigest()
-        if actual != entry["sha256"]:
+        if actual != entry["sha256"] or len(content) != entry["bytes"]:
             raise CorruptFileError(
                 f"{self.path / name} is not the file that was exported. Expected: sha256 {entry['sha256']}, "
                 f"{entry['bytes']} bytes. Given: sha256 {actual}, {len(content)} bytes. {_REPAIR} {self.path}."

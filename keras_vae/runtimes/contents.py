@@ -10,6 +10,7 @@ from typing import Any
 
 from keras_vae.errors import CorruptFileError
 
+PRECISIONS = {"onnx_fp16": "float16", "onnx_int8": "int8"}  # of formats that are not in float32
 _WORD = re.compile(r"\w+", re.ASCII)
 _PART = re.compile(r"\w[\w.-]*", re.ASCII)  # of a path
 
@@ -87,6 +88,12 @@ def _check_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
             f"Names in a bundle are made of letters, digits and underscores. Given: {odd[0]!r} in {path}. Do not use "
             f"this bundle."
         )
+    for name, entry in manifest["formats"].items():
+        if entry.get("precision", "float32") != PRECISIONS.get(name, "float32"):
+            raise CorruptFileError(
+                f"The format {name} is in {PRECISIONS.get(name, 'float32')}. Given: {entry['precision']!r} in {path}, "
+                f"with other limits. Do not use this bundle."
+            )
     named = list(_of_formats(manifest))
     for name in [*manifest["files"], *named]:
         place = PurePosixPath(name)

@@ -25,8 +25,8 @@ def write(work: Work, folder: Path) -> FormatEntry:
     if problems:
         raise ExportError(
             f"A SavedModel in a bundle may only compute: no files, no Python, no network. Given: "
-            f"{', '.join(problems)}, which would be refused wherever the bundle is opened. Write that part of the network with other "
-            f"operations, or leave 'saved_model' out of formats."
+            f"{', '.join(problems)}, which would be refused wherever the bundle is opened. Write that part of the "
+            f"network with other operations, or leave 'saved_model' out of formats."
         )
     return {"files": {traced.name: FOLDER for traced in work.graphs}}
 

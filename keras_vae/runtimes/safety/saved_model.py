@@ -22,7 +22,7 @@ _RESTORING = {"AssignVariableOp", "RestoreV2"}
 # TensorFlow would open others by itself: assets, warm-up requests, and the graph in three further spellings.
 _FILES = re.compile(r"saved_model\.pb|fingerprint\.pb|variables/variables\.(index|data-\d{5}-of-\d{5})")
 _HANDLES = {20, 21}  # DT_RESOURCE and DT_VARIANT: objects of the runtime
-_OBJECTS = {"user_object", "variable", "bare_concrete_function"}
+_OBJECTS = {"user_object", "variable", "bare_concrete_function", "captured_tensor"}  # the last: of custom gradients
 _CONTAINERS = {"_generic_user_object", "signature_map", "trackable_list_wrapper"}
 
 
