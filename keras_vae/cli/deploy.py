@@ -94,11 +94,12 @@ def export_command(
         names = entries.chosen_formats(formats)
         bundle = entries.export_entry(name, folder, names, prior, overwrite, examples, labels, **options)
     if json:
-        summary = {"path": str(bundle.path), "bytes": bundle.size, "formats": bundle.formats}
+        summary = {"path": str(bundle.path), "digest": bundle.digest, "bytes": bundle.size, "formats": bundle.formats}
         print_json({**summary, "parity": [row._asdict() for row in bundle.parity]})
         return
     title = f"Largest difference from Keras, on {bundle.manifest['parity_inputs']}"
     note = f"{len(bundle.parity)} comparisons, all within tolerance. {bundle.size / 1e6:.1f} MB in {bundle.path}"
+    note += f"\nDigest: {bundle.digest}"
     missing = [f"Left out: {part}, as {why}." for part, why in bundle.manifest["left_out"].items()]
     _print_parity(bundle.parity, title, "\n".join([*_qualities(bundle), *missing, note]))
 
@@ -151,22 +152,36 @@ def _qualities(bundle: "Bundle") -> list[str]:
     return sentences
 
 
-def check_command(bundle: _Bundle, runtimes: _Runtimes = None, json: Json = False) -> None:
+def check_command(
+    bundle: _Bundle,
+    runtimes: _Runtimes = None,
+    digest: Annotated[
+        str | None, typer.Option(help="What export printed of this bundle, learned from elsewhere than the bundle.")
+    ] = None,
+    json: Json = False,
+) -> None:
     """Verify the files of a bundle, and compare the runtimes of this machine with the stored outputs of Keras.
 
     Works on another machine, long after, and without TensorFlow if the runtime needs none: the inputs and the outputs
-    of Keras are in golden.json. Exits with a status other than 0 if a file was changed or an output differs.
+    of Keras are in golden.json. Exits with a status other than 0 if a file was changed or an output differs. A file
+    that could do more than compute is refused before a runtime opens it. Whoever changes a bundle can make the digests
+    in it fit; --digest HEX compares with one that came another way.
     """
     with working(f"Checking {bundle}", quiet=json):
         from keras_vae.export import check
 
-        report = check(bundle, runtimes)
+        report = check(bundle, runtimes, digest)
     if json:
         rows = [row._asdict() for row in report.rows]
-        print_json({"path": str(bundle), "passed": True, "rows": rows, "skipped": dict(report.skipped)})
+        summary = {"path": str(bundle), "digest": report.digest, "passed": True}
+        print_json({**summary, "rows": rows, "skipped": dict(report.skipped), "forced": list(report.forced)})
         return
-    proven = f"{bundle}: every file is the one that was exported, and every runtime above agrees with Keras."
-    _print_parity(report.rows, "Largest difference from golden.json", "\n".join([*report.skipped.values(), proven]))
+    forced = [f"{name} was exported with --force: its limits are not the library's." for name in report.forced]
+    whose = "the one of the digest given" if digest else "the one that bundle.json lists"
+    proven = f"{bundle}: every file is {whose}, and every runtime above agrees with Keras.\nDigest: {report.digest}"
+    _print_parity(
+        report.rows, "Largest difference from golden.json", "\n".join([*report.skipped.values(), *forced, proven])
+    )
 
 
 def bench_command(

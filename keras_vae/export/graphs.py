@@ -1,7 +1,7 @@
 """Traced graphs, checked to be functions of their inputs in float32."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,8 +9,9 @@ import tensorflow as tf
 
 from keras_vae import checks
 from keras_vae.core.graphs import compiled, tensor_specs
-from keras_vae.errors import ExportError
+from keras_vae.errors import ExportError, UserError
 from keras_vae.export.remedies import is_random, remedy
+from keras_vae.runtimes.contents import odd_words
 from keras_vae.types import Graph
 
 if TYPE_CHECKING:
@@ -74,10 +75,13 @@ def trace(graph: Graph, batch: int | None = None) -> TracedGraph:
       batch: a fixed batch size; None: open.
 
     Raises:
+      UserError: an input or output with a name that is no word.
       ExportError: the graph draws random numbers, or computes in half precision.
     """
+    _require_words(graph.inputs)
     function = compiled(graph)
     concrete = function.get_concrete_function(*tensor_specs(graph, batch))
+    _require_words(concrete.structured_outputs)
     definition = concrete.graph.as_graph_def()
     nodes = [*definition.node, *(node for inner in definition.library.function for node in inner.node_def)]
     random = sorted({node.op for node in nodes if is_random(node.op)})
@@ -93,6 +97,15 @@ def trace(graph: Graph, batch: int | None = None) -> TracedGraph:
             f"other operations compute in 16 bits. Build the networks that you pass to the model with dtype='float32'."
         )
     return TracedGraph(graph, function, concrete, batch)
+
+
+def _require_words(names: Iterable[str]) -> None:
+    odd = odd_words(names)
+    if odd:
+        raise UserError(
+            f"Names in a bundle are made of letters, digits and underscores. Given: {odd[0]!r}. Rename that latent, "
+            f"condition or parameter."
+        )
 
 
 def config_of(model: "VAE") -> dict[str, Any]:

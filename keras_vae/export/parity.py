@@ -1,6 +1,7 @@
 """The comparison of a runtime's outputs with Keras's, on arrays, without TensorFlow."""
 
 import dataclasses
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_vae.errors import ExportError, UnavailableError, UserError
+from keras_vae.errors import CorruptFileError, ExportError, UnavailableError, UserError
 from keras_vae.export.remedies import in_one_line, ops_in, remedy
 from keras_vae.runtimes import registry
 from keras_vae.runtimes.bundle import Bundle, GraphEntry, Parity, read_bundle
@@ -55,6 +56,8 @@ class Report:
 
     rows: Sequence[Parity]
     skipped: Mapping[str, str]  # runtime -> the reason
+    digest: str  # of the bundle
+    forced: Sequence[str] = ()  # formats that are compared with looser limits, which their export was told to accept
 
     def __repr__(self) -> str:
         runtimes = ", ".join(dict.fromkeys(row.runtime for row in self.rows))
@@ -131,7 +134,7 @@ def statistics(array: np.ndarray | None, expected: np.ndarray, precision: str = 
 def measure(runtime: "Runtime", cases: Mapping[str, Iterable[Case]], batches: Sequence[int] = BATCHES) -> list[Parity]:
     """Compare a runtime with Keras on the first examples of each case, at each batch size: a row for each limit.
 
-    On golden.json's case the limits are the bundle's, otherwise those of `limits`.
+    The limits are those of `limits`; on golden.json's case also the bundle's, where they are stricter.
 
     Args:
       runtime: a `Runtime`.
@@ -147,8 +150,9 @@ def measure(runtime: "Runtime", cases: Mapping[str, Iterable[Case]], batches: Se
             for batch in sorted({min(batch, examples) for batch in batches}):
                 outputs = runtime.run(graph, {name: array[:batch] for name, array in case.inputs.items()})
                 for name in described["outputs"]:
-                    stored = runtime.bundle.limits(graph, name, precision) if case.name == GOLDEN_CASE else {}
-                    allowed = stored or limits(described, name, case, precision)
+                    allowed = limits(described, name, case, precision)
+                    if case.name == GOLDEN_CASE:
+                        allowed = _stricter(runtime, graph, name, precision, allowed)
                     measured = statistics(outputs.get(name), case.outputs[name][:batch], precision)
                     rows += [
                         Parity(
@@ -165,6 +169,16 @@ def measure(runtime: "Runtime", cases: Mapping[str, Iterable[Case]], batches: Se
                         for statistic, limit in allowed.items()
                     ]
     return rows
+
+
+def _stricter(
+    runtime: "Runtime", graph: str, output: str, precision: str, allowed: dict[str, float]
+) -> dict[str, float]:
+    """Return the bundle's limits, none looser than those that are allowed but in int8 that was forced."""
+    stored = runtime.bundle.limits(graph, output, precision)
+    if stored and runtime.format_name in runtime.bundle.forced:
+        return stored
+    return {name: min(limit, allowed.get(name, limit)) for name, limit in {**allowed, **stored}.items()}
 
 
 def lifted(rows: Iterable[Parity]) -> list[Parity]:
@@ -279,7 +293,7 @@ def worst(rows: Iterable[Parity]) -> list[Parity]:
     return list(rows_by_key.values())
 
 
-def check(bundle: Bundle | str | Path, runtimes: Sequence[str] | None = None) -> Report:
+def check(bundle: Bundle | str | Path, runtimes: Sequence[str] | None = None, digest: str | None = None) -> Report:
     """Verify a bundle's files, and compare every installed runtime with `golden.json`, as Keras answered it.
 
     TensorFlow is imported only for runtimes that are TensorFlow.
@@ -287,16 +301,27 @@ def check(bundle: Bundle | str | Path, runtimes: Sequence[str] | None = None) ->
     Args:
       bundle: its folder, or the result of `export`.
       runtimes: names, all that are installed by default. One that is not installed is an error only if named.
+      digest: of the bundle, from elsewhere than the bundle: 64 hexadecimal digits, which `export` printed. Whoever
+        changes a bundle can make the digests inside of it fit, but not this one.
 
     Raises:
-      CorruptFileError: a file is not the one that was exported.
+      CorruptFileError: a file is not the one that was exported; it could do more than compute; or the bundle is
+        another than that of `digest`.
       ExportError: a runtime refuses its files, or its outputs differ by more than the tolerance; raised when all were
         tried.
       UnavailableError: a named runtime, or every one, is not installed or has no file in the bundle.
     """
     bundle = read_bundle(bundle)
+    if digest is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", digest):
+        raise UserError(f"A digest has 64 hexadecimal digits, as export prints them. Given: {digest!r}.")
+    if digest is not None and digest.lower() != bundle.digest:
+        raise CorruptFileError(
+            f"{bundle.path} is another bundle. Expected: digest {digest.lower()}. Given: {bundle.digest}. Fetch "
+            f"it again."
+        )
     bundle.verify()
     cases = golden_cases(bundle)
+    _require_complete(bundle, cases)
     rows: list[Parity] = []
     skipped: dict[str, str] = {}
     failed: list[str] = []
@@ -322,7 +347,23 @@ def check(bundle: Bundle | str | Path, runtimes: Sequence[str] | None = None) ->
         failed.insert(0, str(error))
     if failed:
         raise ExportError(" ".join(failed))
-    return Report(rows, skipped)
+    return Report(rows, skipped, bundle.digest, bundle.forced)
+
+
+def _require_complete(bundle: Bundle, cases: Mapping[str, Sequence[Case]]) -> None:
+    """Raise CorruptFileError unless golden.json has an example of every output: nothing compared is no agreement."""
+    for graph, described in bundle.graphs.items():
+        if described["signature"] == "reconstruct":  # the decoder of the encoder, which both are compared
+            continue
+        case = cases[graph][0] if graph in cases else Case("", True, {}, {})
+        whole = described["result"] in described["outputs"]
+        for part, arrays in ((described["inputs"], case.inputs), (described["outputs"], case.outputs)):
+            whole &= set(part) == set(arrays) and all(array.ndim and len(array) for array in arrays.values())
+        if not whole:
+            raise CorruptFileError(
+                f"golden.json must have examples of every input and output in {bundle.path}. Given: too little for the "
+                f"{graph}. Export the model again."
+            )
 
 
 def golden_cases(bundle: Bundle) -> dict[str, list[Case]]:

@@ -15,6 +15,7 @@ import numpy as np
 
 from keras_vae import files
 from keras_vae.errors import CorruptFileError, UserError
+from keras_vae.runtimes.contents import check_contents, require_file
 from keras_vae.runtimes.notebooks import html_table
 from keras_vae.types import InputEntry
 
@@ -152,6 +153,17 @@ class Bundle:
         return self.formats[format_name].get("precision", "float32")
 
     @property
+    def digest(self) -> str:
+        """The SHA-256 of the whole bundle: of `bundle.json`, which has those of all other files."""
+        return self.manifest["digest"]
+
+    @property
+    def forced(self) -> list[str]:
+        """The formats in int8 that were exported although they lose more than the library allows."""
+        entries = self.formats.items()
+        return [name for name, entry in entries if name == "onnx_int8" and entry.get("quality", {}).get("forced")]
+
+    @property
     def parity(self) -> list[Parity]:
         """The comparisons with Keras that were made at the export."""
         return [Parity(*row) for row in self.manifest["parity"]]
@@ -193,8 +205,6 @@ class Bundle:
         if entry is None:
             raise CorruptFileError(f"{self.path / MANIFEST} does not list the file {name}. {_REPAIR} {self.path}.")
         try:
-            if (self.path / name).is_symlink():
-                raise OSError("it is a symbolic link")
             content = (self.path / name).read_bytes()
         except OSError as error:
             reason = (error.strerror or str(error)).lower()
@@ -202,7 +212,7 @@ class Bundle:
                 f"{self.path / name} must be readable. Given: {reason}. {_REPAIR} {self.path}."
             ) from error
         actual = hashlib.sha256(content).hexdigest()
-        if actual != entry["sha256"]:
+        if actual != entry["sha256"] or len(content) != entry["bytes"]:
             raise CorruptFileError(
                 f"{self.path / name} is not the file that was exported. Expected: sha256 {entry['sha256']}, "
                 f"{entry['bytes']} bytes. Given: sha256 {actual}, {len(content)} bytes. {_REPAIR} {self.path}."
@@ -210,24 +220,17 @@ class Bundle:
         return content
 
     def verify(self, names: Iterable[str] | None = None) -> None:
-        """Verify the sha256 of files, by default of all in the manifest, and that their folders hold no others.
-
-        TensorFlow, OpenVINO and Keras open other files of a folder by themselves.
+        """Verify the sha256 of files, by default of all in the manifest, and that the folder holds no others.
 
         Raises:
-          CorruptFileError: a file is missing, truncated, or not the one that was exported; no file is listed; or a
-            folder within the bundle holds a file that is not listed.
+          CorruptFileError: a file is missing, truncated, not the one that was exported, or not listed; or none is.
         """
         names = list(self.manifest["files"] if names is None else names)
         if not names:
             raise CorruptFileError(f"{self.path / MANIFEST} lists no file to be verified. {_REPAIR} {self.path}.")
+        check_contents(self.path, self.manifest, MANIFEST)
         for name in names:
             self.read(name)
-        for folder in {PurePosixPath(name).parts[0] for name in names if len(PurePosixPath(name).parts) > 1}:
-            for path in sorted((self.path / folder).rglob("*")):
-                name = path.relative_to(self.path).as_posix()
-                if name not in self.manifest["files"] and (path.is_symlink() or not path.is_dir()):
-                    raise CorruptFileError(f"{path} is no file of this bundle, but a runtime may open it. Remove it.")
 
     def golden(self) -> dict[str, dict[str, dict[str, np.ndarray]]]:
         """Return graph -> "inputs" or "outputs" -> name -> array: inputs, and Keras's outputs for them.
@@ -246,16 +249,20 @@ class Bundle:
 
 
 def read_bundle(bundle: "Bundle | str | Path") -> Bundle:
-    """Return the bundle in a folder, with `bundle.json` checked; files are checked when they are opened.
+    """Return the bundle in a folder, checked to hold what `bundle.json` lists and nothing else.
+
+    The contents of a file are checked when it is opened.
 
     Raises:
       UserError: the folder is no bundle.
-      CorruptFileError: `bundle.json` is damaged, was edited, or is of another version of the format.
+      CorruptFileError: `bundle.json` is damaged, was edited, or is of another version of the format; or the folder
+        holds what it does not list, or links.
     """
     if isinstance(bundle, Bundle):
         return bundle
     path = Path(bundle)
     try:
+        require_file(path / MANIFEST)
         text = (path / MANIFEST).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         if isinstance(error, FileNotFoundError | NotADirectoryError):
@@ -277,40 +284,8 @@ def read_bundle(bundle: "Bundle | str | Path") -> Bundle:
     if missing or manifest["digest"] != digest(manifest):
         problem = f"{', '.join(missing)} missing" if missing else "its contents do not match its digest"
         raise CorruptFileError(f"{path / MANIFEST} was changed after the export: {problem}. {_REPAIR} {path}.")
-    _check_paths(path, manifest)
+    check_contents(path, manifest, MANIFEST)
     return Bundle(path, manifest)
-
-
-def _check_paths(path: Path, manifest: Mapping[str, Any]) -> None:
-    """Raise CorruptFileError unless every file of a format is listed with its sha256, and lies in the folder.
-
-    Symbolic links are refused too, as they may lead anywhere.
-    """
-    listed = {PurePosixPath(name) for name in manifest["files"]}
-    folders = {folder for name in listed for folder in name.parents}
-    named = [part for entry in manifest["formats"].values() for part in entry["files"].values()]
-    named += [
-        str(PurePosixPath(part).with_suffix(f".{suffix}"))
-        for entry in manifest["formats"].values()
-        for part in entry["files"].values()
-        for suffix in entry.get("with", [])
-        if PurePosixPath(part).name
-    ]
-    for name in [*manifest["files"], *named]:
-        relative = PurePosixPath(name)
-        if relative.is_absolute() or ".." in relative.parts or "\\" in name or not relative.parts:
-            raise CorruptFileError(
-                f"{path / MANIFEST} names a file outside the bundle: {name!r}. Do not use this bundle."
-            )
-    for name in named:
-        if PurePosixPath(name) not in listed | folders:
-            raise CorruptFileError(f"{path / MANIFEST} does not list the file {name}. Do not use this bundle.")
-    for relative in sorted(listed | folders):
-        if relative.parts and (path / relative).is_symlink():
-            raise CorruptFileError(
-                f"A bundle holds no symbolic links. Given: {path / relative}. Copy the bundle with their targets: "
-                f"cp -rL."
-            )
 
 
 def example_shape(entry: InputEntry | OutputEntry) -> tuple[int, ...]:

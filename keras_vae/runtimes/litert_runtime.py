@@ -8,6 +8,7 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
 from keras_vae.runtimes.base import Runtime
+from keras_vae.runtimes.safety.litert import require_harmless
 
 
 class _Loaded(NamedTuple):
@@ -31,7 +32,9 @@ class LiteRtRuntime(Runtime[_Loaded]):
         return {"delegate": "XNNPACK"}
 
     def load(self, graph: str, file: str) -> _Loaded:
-        interpreter = Interpreter(model_content=self.bundle.read(file), num_threads=self.threads)
+        content = self.bundle.read(file)
+        require_harmless(content, self.bundle.path / file)
+        interpreter = Interpreter(model_content=content, num_threads=self.threads)
         signature = interpreter.get_signature_runner(self.bundle.graphs[graph]["signature"])
         inputs = {name: one["index"] for name, one in signature.get_input_details().items()}
         outputs = {name: one["index"] for name, one in signature.get_output_details().items()}

@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime
 
 from keras_vae.runtimes.base import Runtime
-from keras_vae.runtimes.external_data import refuse_external_data
+from keras_vae.runtimes.safety.onnx_file import require_harmless
 
 _SPINNING = "session.intra_op.allow_spinning"
 
@@ -31,7 +31,7 @@ class OnnxRuntime(Runtime[onnxruntime.InferenceSession]):
 
     def load(self, graph: str, file: str) -> onnxruntime.InferenceSession:
         content = self.bundle.read(file)
-        refuse_external_data(content, self.bundle.path / file)
+        require_harmless(content, self.bundle.path / file)
         options = session_options(self.threads)
         return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 

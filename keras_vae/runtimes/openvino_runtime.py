@@ -2,13 +2,14 @@
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any
 
 import numpy as np
 import openvino
 
 from keras_vae.runtimes.base import Runtime
-from keras_vae.runtimes.external_data import refuse_external_data
+from keras_vae.runtimes.safety import onnx_file, openvino_ir
 
 _PRECISIONS = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}
 
@@ -25,6 +26,7 @@ class OpenVinoRuntime(Runtime[_Loaded]):
     """
 
     name = "openvino"
+    reads = True
 
     def setup(self, explicit: bool) -> dict[str, Any]:
         # Without the precision, OpenVINO computes in bfloat16 wherever the processor can: errors of 1e-3.
@@ -38,12 +40,15 @@ class OpenVinoRuntime(Runtime[_Loaded]):
         return {}
 
     def load(self, graph: str, file: str) -> _Loaded:
+        content, path = self.bundle.read(file), self.bundle.path / file
+        # Contents, not paths: OpenVINO would seek further files by the name of the first, and know it by its ending.
         if file.endswith(".onnx"):
-            content = self.bundle.read(file)
-            refuse_external_data(content, self.bundle.path / file)
+            onnx_file.require_harmless(content, path)
             model = self._core.read_model(model=content)
         else:
-            model = self._core.read_model(model=str(self.bundle.path / file))
+            weights = self.bundle.read(str(PurePosixPath(file).with_suffix(".bin")))
+            openvino_ir.require_harmless(content, weights, path)
+            model = self._core.read_model(model=content, weights=weights)
         compiled = self._core.compile_model(model, "CPU", self._properties)
         # The actual precision differs from the requested one if the processor does not support it.
         precision = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()

@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_vae.errors import UserError
 from keras_vae.runtimes.base import Runtime, available_processors
+from keras_vae.runtimes.safety.saved_model import require_harmless
 
 _Loaded = Callable[..., Mapping[str, Any]]
 
@@ -26,6 +27,8 @@ class SavedModelRuntime(Runtime[_Loaded]):
         import tensorflow as tf
 
         folder = next(iter(self.bundle.formats[self.format_name]["files"].values()))
+        files = [name.removeprefix(f"{folder}/") for name in self.bundle.files_of(self.format_name)]
+        require_harmless(self.bundle.read(f"{folder}/saved_model.pb"), self.bundle.path / folder, files)
         return tf.saved_model.load(str(self.bundle.path / folder))
 
     def load(self, graph: str, file: str) -> _Loaded:

@@ -1,6 +1,7 @@
 """Small models with weights that are not at their initial values, and their bundles, made once a session."""
 
 import functools
+import json
 import shutil
 import tempfile
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from keras_vae import data
 from keras_vae.export import Bundle, Examples, export
 from keras_vae.models import VAE, BetaVAE
+from keras_vae.runtimes.bundle import digest, fingerprints, manifest_text
 
 DENSE = {"name": "mlp", "hidden": (16,), "batch_norm": True}
 CONVOLUTIONS = {"name": "conv", "filters": (4, 8), "dense": 16, "batch_norm": True}
@@ -77,6 +79,16 @@ def bundle_of(kind: str) -> Bundle:
 def copied(kind: str, folder: Path) -> Path:
     """A copy of a bundle in `folder`."""
     return Path(shutil.copytree(bundle_of(kind).path, folder / kind))
+
+
+def sealed(folder: Path, **changes: Any) -> Path:
+    """The folder of a bundle with every digest made to fit its files, as a careful forger leaves it."""
+    manifest = json.loads((folder / "bundle.json").read_text()) | changes
+    listed = {name: entry for name, entry in fingerprints(folder).items() if name != "bundle.json"}
+    manifest = {**manifest, "files": listed, **changes}
+    manifest["digest"] = digest(manifest)
+    (folder / "bundle.json").write_text(manifest_text(manifest))
+    return folder
 
 
 @functools.cache

@@ -8,12 +8,12 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
-from keras_vae import runtimes
-from keras_vae.errors import CorruptFileError, ExportError, UnavailableError
+from keras_vae import cli, runtimes
+from keras_vae.errors import CorruptFileError, ExportError, UnavailableError, UserError
 from keras_vae.export import Parity, check, export, read_bundle
 from keras_vae.export.parity import GOLDEN_BATCHES, Case, golden_cases, limits, measure, require, worst
-from keras_vae.runtimes.bundle import digest, manifest_text
-from tests.export.bundles import bundle_of, copied, model_of
+from keras_vae.models import VAE
+from tests.export.bundles import DENSE, bundle_of, copied, model_of, sealed, stirred
 from tests.toys import grey
 
 RUNTIMES = {"keras", "saved_model", "onnxruntime", "openvino", "litert"}
@@ -202,17 +202,11 @@ def test_check_says_what_it_could_not_try():
 
 
 def resealed(folder, change):
-    """Change golden.json and make the manifest match it, as a careful forger would."""
-    import hashlib
-
+    """Change golden.json and make the manifest match it."""
     golden = json.loads((folder / "golden.json").read_text())
     change(golden["graphs"])
-    content = json.dumps(golden).encode()
-    (folder / "golden.json").write_bytes(content)
-    manifest = json.loads((folder / "bundle.json").read_text())
-    manifest["files"]["golden.json"] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
-    manifest["digest"] = digest(manifest)
-    (folder / "bundle.json").write_text(manifest_text(manifest))
+    (folder / "golden.json").write_text(json.dumps(golden))
+    sealed(folder)
 
 
 def test_check_finds_outputs_that_are_not_the_models(tmp_path):
@@ -226,6 +220,90 @@ def test_check_finds_outputs_that_are_not_the_models(tmp_path):
         ExportError, match=r"the decoder's 'mean' in onnx differs from Keras by (5e|4.99e)-05 in the case 'golden'"
     ):
         check(folder)
+
+
+def test_limits_in_a_bundle_are_no_looser_than_the_librarys(tmp_path):
+    folder = copied("colour", tmp_path)
+
+    def nudge(graphs):
+        graphs["decoder"]["outputs"]["mean"]["data"][7] += 5e-3
+
+    limits = json.loads(json.dumps(bundle_of("colour").manifest["limits"]))
+    resealed(folder, nudge)
+    for changed in ({"max": 1.0}, {"mean": 1.0}, {}):
+        limits["decoder"]["mean"]["float32"] = changed
+        sealed(folder, limits=limits)
+        with pytest.raises(ExportError, match=r"differs from Keras by 0\.005.*Allowed: 1e-05"):
+            check(folder, ["onnxruntime"])
+    sealed(folder, limits={})
+    with pytest.raises(ExportError, match=r"differs from Keras by 0\.005.*Allowed: 1e-05"):
+        check(folder, ["onnxruntime"])
+    formats = json.loads(json.dumps(bundle_of("colour").formats))
+    formats["onnx"]["precision"] = "int8"
+    with pytest.raises(CorruptFileError, match=r"The format onnx is in float32\. Given: 'int8'.*other limits"):
+        check(sealed(folder, formats=formats))
+
+
+def test_forced_int8_keeps_its_limits_and_the_report_says_so(tmp_path, capsys):
+    model = stirred(VAE(image_shape=(8, 8, 1), latent_dim=2, encoder=DENSE, decoder=DENSE,
+                        likelihood={"name": "gaussian", "scale": 0.01}), seed=2)  # fmt: skip
+    forced = export(model, tmp_path / "out", ("onnx", "onnx_int8"), grey(200, (8, 8, 1)), force=True)
+    assert check(forced.path, ["onnxruntime"]).forced == ["onnx_int8"]
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["check", str(forced.path), "--runtime", "onnxruntime"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "onnx_int8 was exported with --force: its limits are not the library's." in said and forced.digest in said
+
+
+def no_examples(graphs):
+    for array in (*graphs["decoder"]["inputs"].values(), *graphs["decoder"]["outputs"].values()):
+        array["shape"][0], array["data"] = 0, []
+
+
+@pytest.mark.parametrize(
+    "change", [no_examples, lambda graphs: graphs.pop("decoder"), lambda graphs: graphs["decoder"]["outputs"].clear()]
+)
+def test_nothing_to_compare_is_no_agreement(change, tmp_path):
+    resealed(folder := copied("colour", tmp_path), change)
+    with pytest.raises(
+        CorruptFileError, match=r"golden\.json must have examples of every .*too little for the decoder"
+    ):
+        check(folder, ["onnxruntime"])
+
+
+def test_a_graph_that_promises_nothing_is_refused(tmp_path):
+    graphs = json.loads(json.dumps(bundle_of("colour").graphs))
+    graphs["decoder"]["outputs"] = {}
+    folder = sealed(copied("colour", tmp_path), graphs=graphs)
+    resealed(folder, lambda golden: golden["decoder"]["outputs"].clear())
+    with pytest.raises(CorruptFileError, match="too little for the decoder"):
+        check(folder, ["onnxruntime"])
+
+
+def test_a_digest_from_elsewhere_is_that_of_every_file(tmp_path, capsys):
+    folder, digest = copied("colour", tmp_path), bundle_of("colour").digest
+    assert check(folder, ["onnxruntime"], digest.upper()).digest == digest
+    with pytest.raises(SystemExit, match="0"):
+        cli.main(["check", str(folder), "--runtime", "onnxruntime", "--digest", digest, "--json"])
+    assert json.loads(capsys.readouterr().out)["digest"] == digest
+    for wrong in ("", digest[:8], digest + "0", "g" * 64):
+        with pytest.raises(UserError, match=r"64 hexadecimal digits.*Given: "):
+            check(folder, digest=wrong)
+    (folder / "decoder.onnx").write_bytes((folder / "encoder.onnx").read_bytes())
+    sealed(folder)  # all digests inside fit
+    with pytest.raises(CorruptFileError, match=rf"another bundle\. Expected: digest {digest}\. Given: (?!{digest})"):
+        check(folder, digest=digest)
+    with pytest.raises(SystemExit, match="1"):
+        cli.main(["check", str(folder), "--digest", digest])
+    assert "is another bundle" in capsys.readouterr().err
+
+
+def test_a_size_that_the_manifest_lies_about(tmp_path):
+    folder = copied("colour", tmp_path)
+    files = json.loads(json.dumps(bundle_of("colour").manifest["files"]))
+    files["golden.json"]["bytes"] = 1
+    with pytest.raises(CorruptFileError, match=r"golden\.json is not the file .* 1 bytes"):
+        check(sealed(folder, files=files))
 
 
 def test_check_refuses_a_changed_golden_json(tmp_path):

@@ -26,7 +26,7 @@ _CHECK = "from keras_vae.cli import main; main(['check', *sys.argv[1:]])"
 def test_check_passes_where_tensorflow_cannot_be_imported(tmp_path):
     done = python(_CHECK, copied("mlp", tmp_path), "--runtime", "onnxruntime", "--runtime", "litert")
     assert done.returncode == 0, done.stderr
-    assert "every file is the one that was exported" in " ".join(done.stdout.split())
+    assert "every file is the one that bundle.json lists" in " ".join(done.stdout.split())
 
 
 def flip_a_bit(path):

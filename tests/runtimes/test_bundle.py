@@ -1,14 +1,18 @@
 """A bundle that was damaged, edited or is none: said before anything runs."""
 
 import json
+import os
+import re
 
 import pytest
 
 from keras_vae import runtimes
 from keras_vae.errors import CorruptFileError, UserError
-from keras_vae.export import read_bundle
+from keras_vae.export import export, read_bundle
+from keras_vae.models import CVAE
 from keras_vae.runtimes.bundle import digest, manifest_text
-from tests.export.bundles import bundle_of, copied
+from keras_vae.types import Spec
+from tests.export.bundles import DENSE, bundle_of, copied
 
 FILES = {
     "keras": ["keras/config.json", "keras/model.safetensors"],
@@ -144,8 +148,95 @@ def test_a_file_that_a_saved_model_would_open_unseen(tmp_path):
     (folder / "saved_model" / "assets.extra" / "tf_serving_warmup_requests").write_bytes(b"")
     with pytest.raises(CorruptFileError, match=r"tf_serving_warmup_requests is no file of this bundle"):
         runtimes.open(folder, "saved_model")
-    (folder / "notes.txt").write_text("beside the files, where no runtime looks")
-    runtimes.open(folder, "onnxruntime")
+
+
+@pytest.mark.parametrize("place", ["notes.txt", ".DS_Store", "keras/weights.pkl", "new/folder/a.bin", "a b\n.onnx"])
+def test_nothing_that_is_not_listed_is_accepted_anywhere(place, tmp_path):
+    folder = copied("mlp", tmp_path)
+    (folder / place).parent.mkdir(parents=True, exist_ok=True)
+    (folder / place).write_text("beside the files")
+    with pytest.raises(CorruptFileError, match=rf"{place} is no file of this bundle.*bundle\.json does not list it"):
+        read_bundle(folder)
+    with pytest.raises(CorruptFileError, match="is no file of this bundle"):
+        runtimes.open(folder, "onnxruntime")
+
+
+def test_links_and_special_files_are_refused_listed_or_not(tmp_path):
+    (tmp_path / "secret").write_text("a stranger's bundle may not publish this")
+    folder = copied("mlp", tmp_path)
+    (folder / "extra").symlink_to(tmp_path / "secret")
+    with pytest.raises(CorruptFileError, match=r"no symbolic links\. Given: .*extra"):
+        read_bundle(folder)
+    (folder / "extra").unlink()
+    (folder / "extra").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(CorruptFileError, match=r"no symbolic links\. Given: .*extra"):
+        read_bundle(folder)
+    (folder / "extra").unlink()
+    (folder / "golden.json").rename(tmp_path / "golden.json")
+    (folder / "golden.json").hardlink_to(tmp_path / "golden.json")
+    with pytest.raises(CorruptFileError, match=r"no names outside of it\. Given: .*golden\.json.*cp -r"):
+        read_bundle(folder)
+    (tmp_path / "golden.json").unlink()
+    read_bundle(folder).verify()
+    (folder / "golden.json").unlink()
+    os.mkfifo(folder / "golden.json")  # a reader would wait for its writer forever
+    with pytest.raises(CorruptFileError, match=r"files and folders only\. Given: .*golden\.json"):
+        read_bundle(folder)
+
+
+def test_a_manifest_is_a_file(tmp_path):
+    os.mkfifo(tmp_path / "bundle.json")
+    with pytest.raises(CorruptFileError, match="files and folders only"):
+        read_bundle(tmp_path)
+    (tmp_path / "bundle.json").unlink()
+    (tmp_path / "bundle.json").symlink_to(bundle_of("mlp").path / "bundle.json")
+    with pytest.raises(CorruptFileError, match="no symbolic links"):
+        read_bundle(tmp_path)
+
+
+def test_a_bundle_by_way_of_a_link_to_its_folder(tmp_path):
+    (tmp_path / "current").symlink_to(bundle_of("mlp").path)
+    read_bundle(tmp_path / "current").verify()
+
+
+ODD = ["../../../x", "a/b", "a b", "", "é", "x\n", "\x1b[2J"]
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("what", ["graph", "signature", "result", "inputs", "outputs", "format", "code"])
+def test_names_are_words(what, odd, tmp_path):
+    folder = copied("colour", tmp_path)
+    manifest = json.loads((folder / "bundle.json").read_text())
+    encoder = manifest["graphs"]["encoder"]
+    if what == "graph":
+        manifest["graphs"][odd] = encoder
+    elif what == "format":
+        manifest["formats"][odd] = manifest["formats"]["onnx"]
+    elif what == "code":
+        manifest["latent"]["codes"] = {odd: {}}
+    elif what in ("inputs", "outputs"):
+        encoder[what][odd] = next(iter(encoder[what].values()))
+    else:
+        encoder[what] = odd
+    edited(folder, reseal=True, **manifest)
+    with pytest.raises(CorruptFileError, match=f"letters, digits and underscores. Given: {re.escape(repr(odd))}"):
+        read_bundle(folder)
+
+
+def test_a_model_with_odd_names_is_not_exported(tmp_path):
+    model = CVAE(num_classes=2, latent_dim=2, encoder=DENSE, decoder=DENSE)
+    names = lambda: {"the class": Spec((), "int32", "label", 2)}  # noqa: E731
+    model.condition_spec = names
+    with pytest.raises(UserError, match=r"letters, digits and underscores\. Given: 'the class'.*Rename"):
+        export(model, tmp_path / "out", "onnx")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("change", [{"files": 3}, {"graphs": {"encoder": 3}}, {"formats": None}, {"latent": []}])
+def test_a_manifest_of_other_types(change, tmp_path):
+    edited(folder := copied("colour", tmp_path), reseal=True, **change)
+    with pytest.raises(CorruptFileError, match=r"bundle\.json must describe graphs, formats and files"):
+        read_bundle(folder)
 
 
 def test_nothing_to_verify_is_no_success(tmp_path):

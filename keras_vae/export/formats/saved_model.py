@@ -5,16 +5,29 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from keras_vae.errors import ExportError
 from keras_vae.export.graphs import TracedGraph
 from keras_vae.export.work import Work
 from keras_vae.runtimes.bundle import FormatEntry
+from keras_vae.runtimes.safety.saved_model import forbidden
 
 FOLDER = "saved_model"
 
 
 def write(work: Work, folder: Path) -> FormatEntry:
-    """Write `saved_model/` with the signatures encode, decode, reconstruct."""
+    """Write `saved_model/` with the signatures encode, decode, reconstruct.
+
+    Raises:
+      ExportError: an operation that no reader of a bundle would open.
+    """
     save(work.graphs, work, folder / FOLDER)
+    problems = forbidden((folder / FOLDER / "saved_model.pb").read_bytes())
+    if problems:
+        raise ExportError(
+            f"A SavedModel in a bundle may only compute: no files, no Python, no network. Given: "
+            f"{', '.join(problems)}, which would be refused wherever the bundle is opened. Write that part of the "
+            f"network with other operations, or leave 'saved_model' out of formats."
+        )
     return {"files": {traced.name: FOLDER for traced in work.graphs}}
 
 

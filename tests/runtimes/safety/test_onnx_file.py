@@ -1,4 +1,7 @@
-"""No spelling of an ONNX file makes a runtime read another file; what is refused here was read there before."""
+"""No spelling of an ONNX file makes a runtime read another file; what is refused here was read there before.
+
+Nor does one hold operations of others than ONNX.
+"""
 
 import subprocess
 import sys
@@ -9,7 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from keras_vae.errors import CorruptFileError
-from keras_vae.runtimes.external_data import refuse_external_data
+from keras_vae.runtimes.safety.onnx_file import require_harmless
 from tests.export.bundles import bundle_of
 
 
@@ -49,7 +52,7 @@ def branch(tensor):
 
 def in_a_function(tensor):
     return helper.make_function(
-        "own", "F", ["x"], ["y"], [helper.make_node("Constant", [], ["y"], value=tensor)], [helper.make_opsetid("", 18)]
+        "", "F", ["x"], ["y"], [helper.make_node("Constant", [], ["y"], value=tensor)], [helper.make_opsetid("", 18)]
     )
 
 
@@ -75,16 +78,28 @@ PLACES = {
 
 @pytest.mark.parametrize("place", PLACES)
 def test_wherever_a_tensor_lies(place):
-    refuse_external_data(PLACES[place](inside()).SerializeToString(), "in.onnx")
+    require_harmless(PLACES[place](inside()).SerializeToString(), "in.onnx")
     with pytest.raises(CorruptFileError, match=r"out\.onnx keeps its weights in another file"):
-        refuse_external_data(PLACES[place](elsewhere()).SerializeToString(), "out.onnx")
+        require_harmless(PLACES[place](elsewhere()).SerializeToString(), "out.onnx")
+
+
+@pytest.mark.parametrize("domain", ["com.microsoft", "org.openvinotoolkit", "ai.onnx.ml", "own", "x" * 200])
+def test_operations_that_are_not_onnxs_own(domain):
+    """Such as EPContext, of the first domain, which names a file; of others a library may be loaded."""
+    node = helper.make_node("EPContext", ["x"], ["y"], domain=domain)
+    inner = helper.make_node("If", ["c"], ["y"], then_branch=model(nodes=[node]).graph)
+    function = helper.make_function(domain, "F", ["x"], ["y"], [], [helper.make_opsetid("", 18)])
+    for forged in (model(nodes=[node]), model(nodes=[inner]), model(functions=[function])):
+        with pytest.raises(CorruptFileError, match=rf"x\.onnx may hold ONNX's own .*the domain b'{domain[:50]}'"):
+            require_harmless(forged.SerializeToString(), "x.onnx")
+    require_harmless(model(nodes=[helper.make_node("Relu", ["x"], ["y"], domain="ai.onnx")]).SerializeToString(), "x")
 
 
 def test_the_graph_of_a_training():
     made = model([inside()])
     made.training_info.add().initialization.CopyFrom(model([elsewhere()]).graph)
     with pytest.raises(CorruptFileError, match="another file"):
-        refuse_external_data(made.SerializeToString(), "out.onnx")
+        require_harmless(made.SerializeToString(), "out.onnx")
 
 
 def test_either_mark_is_enough():
@@ -92,7 +107,7 @@ def test_either_mark_is_enough():
         tensor = elsewhere()
         tensor.ClearField(field)
         with pytest.raises(CorruptFileError, match="another file"):
-            refuse_external_data(model([tensor]).SerializeToString(), "out.onnx")
+            require_harmless(model([tensor]).SerializeToString(), "out.onnx")
 
 
 def test_what_onnx_itself_saves(tmp_path):
@@ -101,7 +116,7 @@ def test_what_onnx_itself_saves(tmp_path):
         model([inside()]), path, save_as_external_data=True, location="w.bin", size_threshold=0, convert_attribute=True
     )
     with pytest.raises(CorruptFileError, match=r"outside\.onnx keeps its weights in another file"):
-        refuse_external_data(path.read_bytes(), path)
+        require_harmless(path.read_bytes(), path)
 
 
 def overlong():
@@ -120,7 +135,7 @@ def overlong():
 
 def test_an_overlong_length_hides_nothing():
     with pytest.raises(CorruptFileError, match="another file"):
-        refuse_external_data(overlong(), "out.onnx")
+        require_harmless(overlong(), "out.onnx")
 
 
 @pytest.mark.parametrize("spelled", [lambda: model([elsewhere()]).SerializeToString(), overlong])
@@ -158,7 +173,7 @@ def test_onnx_runtime_finds_no_other_file_either(spelled, tmp_path):
 )
 def test_what_no_writer_writes_is_refused(content, given):
     with pytest.raises(CorruptFileError, match=rf"x\.onnx must be an ONNX file.*Given: {given}"):
-        refuse_external_data(content, "x.onnx")
+        require_harmless(content, "x.onnx")
 
 
 def test_deep_nesting_is_read_to_its_end():
@@ -168,7 +183,7 @@ def test_deep_nesting_is_read_to_its_end():
         while size > 0x7F:
             length, size = length + bytes([size & 0x7F | 0x80]), size >> 7
         content = bytes([number]) + length + bytes([size]) + content
-    refuse_external_data(content, "x.onnx")
+    require_harmless(content, "x.onnx")
 
 
 def calls_of_refusing(content):
@@ -181,7 +196,7 @@ def calls_of_refusing(content):
 
     sys.setprofile(profile)
     try:
-        refuse_external_data(content, "x.onnx")
+        require_harmless(content, "x.onnx")
     finally:
         sys.setprofile(None)
     return count
@@ -191,7 +206,7 @@ def test_the_files_of_a_bundle_pass_at_a_cost_that_is_not_of_their_bytes():
     """2 MB of weights are stepped over: the work is of the number of fields."""
     bundle = bundle_of("conv")
     for file in bundle.formats["onnx"]["files"].values():
-        refuse_external_data(bundle.read(file), file)
+        require_harmless(bundle.read(file), file)
     small, large = (
         model([numpy_helper.from_array(np.ones(size, "float32"), "weight")]).SerializeToString()
         for size in (500, 500_000)

@@ -1,4 +1,4 @@
-"""A check that an ONNX file does not refer to other files, by reading its protobuf without onnx."""
+"""A check that an ONNX file refers to no other files and no custom operations, by reading its protobuf without onnx."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,13 +20,15 @@ _HOLDS: dict[str, dict[int, str]] = {
     "Tensor": {},
 }
 _EXTERNAL_DATA, _DATA_LOCATION = 13, 14  # of a Tensor: where its weights are, and whether they are external
+_DOMAINS = {b"", b"ai.onnx"}  # of operations: ONNX's own, which read no files; ONNX Runtime's contributed ones may
+_DOMAIN = {"Node": 7, "Function": 10}  # message -> the field with the domain of its operation
 _VARINT, _EIGHT_BYTES, _COUNTED, _FOUR_BYTES = 0, 1, 2, 5
 # The bytes of 32 bits, 7 in each. Readers disagree on longer numbers, and no writer writes them.
 _LONGEST = 5
 
 
-def refuse_external_data(content: bytes, path: str | Path) -> None:
-    """Raise CorruptFileError if an ONNX file keeps weights in another file.
+def require_harmless(content: bytes, path: str | Path) -> None:
+    """Raise CorruptFileError if an ONNX file keeps weights in another file, or has operations that are not ONNX's own.
 
     Every field that leads to a tensor is read as protobuf reads it, https://protobuf.dev/programming-guides/encoding/,
     so that no encoding hides one. Invalid protobuf, and encodings that no writer uses, are refused too.
@@ -46,6 +48,11 @@ def refuse_external_data(content: bytes, path: str | Path) -> None:
                 raise CorruptFileError(
                     f"{path} keeps its weights in another file (ONNX external data), which a bundle never does. Export "
                     f"the model again, and do not open this file."
+                )
+            if number == _DOMAIN.get(message) and (kind != _COUNTED or content[first:last] not in _DOMAINS):
+                raise CorruptFileError(
+                    f"{path} may hold ONNX's own operations only. Given: one of the domain "
+                    f"{content[first:last][:50]!r}. Do not open this file."
                 )
             if kind == _COUNTED and number in holds:
                 left.append((holds[number], first, last))
