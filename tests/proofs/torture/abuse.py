@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from tests.proofs.torture import pool
-from tests.proofs.torture.subjects import RUNTIMES, inputs
+from tests.proofs.torture.subjects import RUNTIMES
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL)
 THREADS = 8

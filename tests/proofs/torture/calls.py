@@ -44,7 +44,8 @@ def _bad(noise: np.random.Generator) -> list[Any]:
         np.full((2, 28, 28, 1), -1e-3, "float32"), np.full((2, 3), np.inf), np.full((2, 3), 1e38), np.zeros((2, 4)),
         np.zeros((2, 3), complex), np.array([[None, 1]]), np.array(["a", "b"]), np.array([b"a"]), np.zeros(2, "M8[s]"),
         np.zeros(2, [("a", "f4")]), np.zeros((1,) * 32), np.array([1, 2**40]), np.array([-2, 99]), np.float16(3),
-        np.int64(-7), np.bool_(True), np.ma.masked_array([1.0, 2.0], [0, 1]), np.broadcast_to(np.float32(0.5), (5, 28, 28, 1)),
+        np.int64(-7), np.bool_(True), np.ma.masked_array([1.0, 2.0], [0, 1]),
+        np.broadcast_to(np.float32(0.5), (5, 28, 28, 1)),
     ]  # fmt: skip
 
 
@@ -61,8 +62,14 @@ def targets(store: Path, out: Path) -> dict[str, Target]:
     grey = np.linspace(0, 1, 16 * 4, dtype="float32").reshape(4, 4, 4, 1)
     mixture = zoo.prior(store / "run")
     runtime = _models(store)["runtime"]
-    kinds: dict[str, Any] = {"image_shape": (4, 4, 1), "latent_dim": 2, "encoder": {"name": "mlp", "hidden": (4,)},
-                             "decoder": {"name": "mlp", "hidden": (4,)}, "likelihood": "bernoulli", "seed": 0}  # fmt: skip
+    kinds: dict[str, Any] = {
+        "image_shape": (4, 4, 1),
+        "latent_dim": 2,
+        "encoder": {"name": "mlp", "hidden": (4,)},
+        "decoder": {"name": "mlp", "hidden": (4,)},
+        "likelihood": "bernoulli",
+        "seed": 0,
+    }
     of_codes: dict[str, Any] = {"codes": np.random.default_rng(0).normal(size=(50, 3))}
     arrays: dict[str, Any] = {"images": grey, "labels": labels, "batch_size": 2, "training": False, "binarize": None,
                               "dequantize": False, "seed": 0, "first_epoch": 0}  # fmt: skip
@@ -90,8 +97,8 @@ def targets(store: Path, out: Path) -> dict[str, Target]:
         "zoo.names": (zoo.names, {"pattern": "*"}),
         "zoo.prior": (zoo.prior, {"name": str(store / "run")}),
         "zoo.verify": (zoo.verify, {"name": str(store / "run"), "log_prob": False}),
-        "data.load": (data.load, {"name": "words", "split": "test", "binarize": None, "dequantize": False, "batch_size": 8,
-                                  "training": False, "seed": 0, "first_epoch": 0, "labelled": None}),
+        "data.load": (data.load, {"name": "words", "split": "test", "binarize": None, "dequantize": False,
+                                  "batch_size": 8, "training": False, "seed": 0, "first_epoch": 0, "labelled": None}),
         "data.load_arrays": (data.load_arrays, {"name": "words", "split": "test[:4]", "binarize": None}),
         "data.batches": (data.batches, arrays),
         "read_bundle": (read_bundle, {"bundle": store / "bundle"}),
@@ -106,8 +113,8 @@ def targets(store: Path, out: Path) -> dict[str, Target]:
         "fit_codes": (priors.MixturePrior(components=2).fit_codes, of_codes),
         "prior.log_prob": (mixture.log_prob, {"codes": z}),
         "priors.load": (priors.load, {"path": store / "saved/prior.npz"}),
-        "interpolate": (tasks.interpolate, {"model": model, "first": x, "second": x[::-1], "steps": 3, "method": "linear",
-                                            "path": "codes", "seed": 0}),
+        "interpolate": (tasks.interpolate, {"model": model, "first": x, "second": x[::-1], "steps": 3,
+                                            "method": "linear", "path": "codes", "seed": 0}),
         "traverse": (tasks.traverse, {"model": model, "x": x, "start": 0, "steps": 3, "span": 1.0}),
         "impute": (tasks.impute, {"model": model, "x": x, "observed": np.ones_like(x), "steps": 2, "seed": 0}),
         "anomaly_scores": (tasks.anomaly_scores, {"model": model, "x": x, "score": "elbo", "samples": 2, "seed": 0}),
@@ -167,8 +174,8 @@ def _excluded(function: Callable[..., Any], name: str, value: Any) -> bool:
     """Whether the signature of a function, which documents its TypeError, takes no value of this type."""
     parameters = inspect.signature(function).parameters
     kinds = {part.strip(" \"'") for part in str(parameters[name].annotation if name in parameters else "").split("|")}
-    plain: dict[str, Any] = {"str": str, "Path": Path, "int": int, "float": int | float, "bool": bool, "None": type(None),
-                             "Bundle": str, "Sequence[str]": list | tuple}  # fmt: skip
+    plain: dict[str, Any] = {"str": str, "Path": Path, "int": int, "float": int | float, "bool": bool,
+                             "None": type(None), "Bundle": str, "Sequence[str]": list | tuple}  # fmt: skip
     return kinds <= plain.keys() and not any(isinstance(value, plain[kind]) for kind in kinds)
 
 

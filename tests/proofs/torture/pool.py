@@ -1,4 +1,4 @@
-"""Processes that answer one request at a time, forked from one that has imported everything, killed after 20 seconds."""
+"""Processes that answer a request at a time, forked from one that has imported everything, killed after 20 seconds."""
 
 import itertools
 import multiprocessing
@@ -21,7 +21,10 @@ context.set_forkserver_preload(list(_PRELOAD))
 def answers(
     store: Path, requests: Iterable[Any], processes: int = 2, patient: bool = False
 ) -> Iterator[tuple[Any, Any]]:
-    """Each request with its answer, as they come; an answer of `("hang", ...)` or `("crash", ...)` is of the pool itself."""
+    """Each request with its answer, as they come; `("hang", ...)` and `("crash", ...)` are answers of the pool itself.
+
+    A `patient` pool kills nothing.
+    """
     waiting = iter(requests)
     busy: dict[Connection, _Process] = {}
     idle = [_Process(store) for _ in range(processes)]
@@ -44,7 +47,7 @@ def answers(
                 process = busy.pop(connection)  # pyright: ignore[reportArgumentType]
                 answer = process.answer() if connection in ready else ("hang", f"no answer in {process.age:.0f} s")
                 yield process.request, answer
-                if isinstance(answer, tuple) and answer[0] in ("hang", "crash") or process.count >= _REQUESTS:
+                if (isinstance(answer, tuple) and answer[0] in ("hang", "crash")) or process.count >= _REQUESTS:
                     process.end()
                     process = _Process(store)
                 idle.append(process)

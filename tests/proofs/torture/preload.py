@@ -15,9 +15,9 @@ import onnxruntime  # noqa: E402, F401
 import openvino  # noqa: E402, F401
 import tensorflow  # noqa: E402, F401
 
-import keras_vae.cli  # noqa: E402, F401
-import keras_vae.data.sources  # noqa: E402, F401
-import keras_vae.export.assemble  # noqa: E402, F401
-import keras_vae.pages.demo  # noqa: E402, F401
-import keras_vae.priors  # noqa: E402, F401
+import keras_vae.cli  # noqa: E402
+import keras_vae.data.sources  # noqa: E402
+import keras_vae.export.assemble  # noqa: E402
+import keras_vae.pages.demo  # noqa: E402
+import keras_vae.priors  # noqa: E402
 import keras_vae.zoo.training  # noqa: E402, F401

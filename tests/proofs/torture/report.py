@@ -20,9 +20,9 @@ ROOT = Path(__file__).parents[3]
 RECORD, PAGE = ROOT / "benchmarks/torture.json", ROOT / "docs/torture.md"
 NOT_TRIED = (
     "Files that are changed while they are read, and failing disks: bits that differ from one reading to the next.",
-    "A file system that is full, read-only or over a quota: RLIMIT_FSIZE, a limit on the size of each file, stands for it.",
-    "An attacker who searches: mutations are blind draws, and a forged SavedModel that writes a file is the only program "
-    "among them.",
+    "A file system that is full, read-only or over a quota: RLIMIT_FSIZE, a limit on each file's size, stands for it.",
+    "An attacker who searches: mutations are blind draws, and a forged SavedModel that writes a file is the only "
+    "program among them.",
     "Files of TensorFlow Datasets, `bench.json`, the reduced precisions onnx_fp16 and onnx_int8, and checkpoints and "
     "bundles of earlier versions in HDF5.",
     "Objects that are no model, or no prior, where a function takes one: `make lint` finds those.",
@@ -109,10 +109,10 @@ def markdown(record: Mapping[str, Any]) -> str:
     lines = [
         "# What bad input does",
         "",
-        "`make proof-torture` wrote this page. It changes files of every kind that the library reads, at random, and reads",
-        "them; calls functions with arguments that they do not take; and interrupts, doubles and starves commands. "
-        "Whatever is",
-        "given, the answer is a correct one or an error of ours: never a wrong number, a traceback, a half-written file.",
+        "`make proof-torture` wrote this page. It changes files of every kind that the library reads, at random, and "
+        "reads them; calls functions with arguments that they do not take; and interrupts, doubles and starves "
+        "commands. Whatever it is given, the library answers rightly or with an error of its own: never with a wrong "
+        "number, a traceback or a half-written file.",
         "",
         f"{record['mutations']:,} mutations in {record['cells']} cells ({record['empty_cells']} are empty), of which "
         f"{record['sealed']:,} had every digest made to fit and {record['without_digest']:,} are of files without one; "
@@ -137,8 +137,8 @@ def markdown(record: Mapping[str, Any]) -> str:
         "",
         "## Readers",
         "",
-        "The bound is the largest rate of broken promises that such counts allow, at 95 % (Clopper and Pearson): 3/n where",
-        "none of n broke it. It is of mutations drawn as these are, and of no others.",
+        "The bound is the largest rate of broken promises that such counts allow, at 95 % (Clopper and Pearson): 3/n "
+        "where none of n broke it. It is of mutations drawn as these are, and of no others.",
         "",
         *_table(["reader", "cases", "broken", "bound"], _rows(record["readers"])),
         *_table(["calls", "cases", "broken", "bound"], _rows({"the public API": record["calls"]}))[2:],

@@ -59,10 +59,12 @@ def _of_bundle(name: str, file: str, form: Format, runtimes: Sequence[str], othe
 
 _RUN = ("zoo.load", "zoo.verify")
 KINDS: tuple[Kind, ...] = (
-    Kind("a run's weights, safetensors", "run", "model.safetensors", formats.Safetensors(), _RUN, ("run/results.json",)),
-    Kind("a run's weights, HDF5", "old", "model.weights.h5", formats.Hdf5(), ("zoo.load",), ("run/model.safetensors",)),
-    Kind("saved weights, safetensors", "saved", "model.safetensors", formats.Safetensors(), ("load_weights safetensors",),
-         ("run/model.safetensors", "interrupted/checkpoint.safetensors"), digests=False),
+    Kind("a run's weights, safetensors", "run", "model.safetensors", formats.Safetensors(), _RUN,
+         ("run/results.json",)),
+    Kind("a run's weights, HDF5", "old", "model.weights.h5", formats.Hdf5(), ("zoo.load",),
+         ("run/model.safetensors",)),
+    Kind("saved weights, safetensors", "saved", "model.safetensors", formats.Safetensors(),
+         ("load_weights safetensors",), ("run/model.safetensors", "interrupted/checkpoint.safetensors"), digests=False),
     Kind("saved weights, HDF5", "saved", "model.weights.h5", formats.Hdf5(), ("load_weights h5",),
          ("old/model.weights.h5",), digests=False),
     Kind("checkpoint", "interrupted", "checkpoint.safetensors", formats.Safetensors(), ("resume",),
@@ -81,13 +83,15 @@ KINDS: tuple[Kind, ...] = (
     _of_bundle("SavedModel, index", "saved_model/variables/variables.index", Format(), ("saved_model",)),
     _of_bundle("ONNX", "decoder.onnx", formats.Onnx(), ("onnxruntime",), ("bundle/encoder.onnx",)),
     _of_bundle("LiteRT", "decoder.tflite", Format(), ("litert",), ("bundle/encoder.tflite",)),
-    _of_bundle("OpenVINO, graph", "openvino/decoder.xml", formats.Xml(), ("openvino",), ("bundle/openvino/encoder.xml",)),
+    _of_bundle("OpenVINO, graph", "openvino/decoder.xml", formats.Xml(), ("openvino",),
+               ("bundle/openvino/encoder.xml",)),
     _of_bundle("OpenVINO, weights", "openvino/decoder.bin", Format(), ("openvino",), ("bundle/openvino/encoder.bin",)),
     _of_bundle("Keras, configuration", "keras/config.json", formats.Json(), ("keras",)),
     _of_bundle("Keras, weights", "keras/model.safetensors", formats.Safetensors(), ("keras",)),
     Kind("data, .npy", "saved", "images.npy", formats.Npy(), ("encode",), ("saved/codes.npy",), digests=False),
     Kind("data, .npz", "saved", "images.npz", formats.Npz(), ("read_array npz",), ("saved/prior.npz",), digests=False),
-    Kind("data, .csv", "saved", "images.csv", formats.Text(), ("read_array csv",), ("saved/images.npy",), digests=False),
+    Kind("data, .csv", "saved", "images.csv", formats.Text(), ("read_array csv",), ("saved/images.npy",),
+         digests=False),
 )  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""One case in a sandbox, in a process that the pool may kill: what happened, in one word of `OUTCOMES` and a sentence."""
+"""One case in a sandbox, in a process that the pool may kill: what happened, a word of `OUTCOMES` and a sentence."""
 
 import contextlib
 import gc
@@ -216,7 +216,7 @@ def sandbox(store: Path) -> Iterator[Path]:
 
 
 def _listing(place: Path) -> dict[str, tuple[int, int, str]]:
-    """Type, size and digest of everything in a sandbox but its output and its temporary files, without following links."""
+    """Type, size and digest of all in a sandbox but its output and its temporary files; links are not followed."""
     found = {}
     for path in place.rglob("*"):
         name = path.relative_to(place).as_posix()
