@@ -1,6 +1,11 @@
 """Errors that a user can correct. A message has the rule, the value received, and a remedy."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+_LONGEST = 300  # characters of a reason that another library gives
 
 
 class UserError(ValueError):
@@ -36,9 +41,47 @@ class ExportError(UserError):
     format_name: str | None = None
 
 
+class RefusedError(ExportError):
+    """An exported file that its runtime cannot open or run; the cause is the runtime's own error."""
+
+
 class UnavailableError(UserError):
     """An optional part, a runtime or a dataset, that is not installed or cannot be reached."""
 
 
 class NotApplicable(UserError):
     """A request that does not apply, since the model or the data have no such part."""
+
+
+@contextmanager
+def reading(path: str | Path, rule: str, remedy: str, kind: type[UserError] = CorruptFileError) -> Iterator[None]:
+    """Raise whatever the block raises as one error of ours, `PATH RULE: REASON. REMEDY`; errors of ours pass.
+
+    For the readers of files that may hold anything. json, zipfile, h5py, safetensors, Keras, TensorFlow and the
+    runtimes each raise errors of their own, and further ones: RecursionError, MemoryError, OverflowError, struct.error.
+
+    Args:
+      path: of the file.
+      rule: what it should be and is not, such as "is not a checkpoint of this model".
+      remedy: sentences that say what to do.
+      kind: the class of the error.
+    """
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise kind(f"{path} {rule}: {reason_of(error)}. {remedy}") from error
+
+
+def reason_of(error: BaseException) -> str:
+    """The reason that another library gives, in one line without its full stop."""
+    text = str(getattr(error, "strerror", None) or error).strip("'\" \n") or type(error).__name__
+    if isinstance(error, MemoryError | RecursionError):
+        text = (
+            "it would take more memory than there is" if isinstance(error, MemoryError) else "it is nested too deeply"
+        )
+    if isinstance(error, KeyError):
+        text = f"it has no {text}"
+    line = " ".join(text.splitlines()[0].split())
+    return (line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…").rstrip(".")

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keras_vae import locks
-from keras_vae.errors import UserError
+from keras_vae.errors import UserError, reason_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,7 +47,7 @@ def atomic(path: str | Path) -> Iterator[Path]:
             except Exception as error:
                 if isinstance(error, OSError) or any(words in str(error).lower() for words in _FULL):
                     raise UserError(
-                        f"Cannot write {path}: {_reason(error)}. Nothing was left behind; free some room or write "
+                        f"Cannot write {path}: {reason_of(error)}. Nothing was left behind; free some room or write "
                         f"elsewhere."
                     ) from error
                 raise
@@ -77,7 +77,7 @@ def _lock_of(scratch: Path, path: Path) -> AbstractContextManager[object]:
             return locks.take(scratch / _LOCK) or nullcontext()
         return nullcontext()
     except OSError as error:
-        raise UserError(f"Cannot write {path}: {_reason(error)}. Choose another folder.") from error
+        raise UserError(f"Cannot write {path}: {reason_of(error)}. Choose another folder.") from error
 
 
 def sweep(folder: Path) -> None:
@@ -159,8 +159,8 @@ def read_array(path: str | Path) -> "np.ndarray":
         # Opened here: np.load leaves an archive under this name open until it is collected.
         with open(path, "rb") as file:
             array = np.load(file, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
-        raise UserError(f"Cannot read an array of numbers from {path}: {str(error).splitlines()[0]}.") from error
+    except Exception as error:  # whatever NumPy makes of a header that may say anything
+        raise UserError(f"Cannot read an array of numbers from {path}: {reason_of(error)}.") from error
     if not isinstance(array, np.ndarray):
         raise UserError(f"Cannot read an array of numbers from {path}: it holds several. Save one with np.save.")
     return array
@@ -217,8 +217,3 @@ def _replace(source: Path, target: Path, aside: Path) -> None:
         if aside.exists() and not target.exists():
             os.replace(aside, target)
         raise
-
-
-def _reason(error: Exception) -> str:
-    reason = (getattr(error, "strerror", None) or str(error) or type(error).__name__).splitlines()[0]
-    return reason.rstrip(".")

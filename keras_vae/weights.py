@@ -4,7 +4,6 @@ A path is made of the names of attributes, of places in lists and of keys in map
 not on what was built before in the process, as `variable.path` of Keras does.
 """
 
-import contextlib
 import heapq
 import json
 import math
@@ -20,11 +19,12 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from keras_vae.errors import CorruptFileError, UserError
+from keras_vae.errors import CorruptFileError, UserError, reading
 from keras_vae.files import atomic, require_room
 
 SUFFIX, HDF5_SUFFIX = ".safetensors", ".weights.h5"
 REMEDY = "Use an intact copy of it, or save the weights again."
+_RULE = "does not hold weights"
 _METADATA = "keras_vae"  # the key of the header under which the caller's metadata stand, as JSON
 _HEADER = 256  # bytes for each array's entry in the header, at most
 _LONGEST_HEADER = 2**26  # bytes; metadata are the history of a training at most
@@ -127,7 +127,7 @@ def read(path: str | Path, limit: int, remedy: str = REMEDY) -> tuple[dict[str, 
     Raises:
       CorruptFileError: no such file, one that is not safetensors of this library, or one of more bytes.
     """
-    with _corrupt(path, remedy):
+    with reading(path, _RULE, remedy):
         _check_size(path, limit)
         with safe_open(path, framework="np") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
@@ -140,7 +140,7 @@ def read_metadata(path: str | Path, remedy: str = REMEDY) -> dict[str, Any]:
     Raises:
       CorruptFileError: no such file, or one that is not safetensors of this library.
     """
-    with _corrupt(path, remedy):
+    with reading(path, _RULE, remedy):
         _check_size(path, None)
         with safe_open(path, framework="np") as file:
             return _metadata(file)
@@ -175,8 +175,14 @@ def assign(
                 f"{path} does not hold the weights of this model: {name} is {array.dtype} of shape {array.shape}, not "
                 f"{variable.dtype} of {tuple(variable.shape)}. {remedy}"
             )
+        _check_finite(name, array, path, remedy)
     for name, variable in variables.items():
         variable.assign(arrays[name])
+
+
+def _check_finite(name: str, array: np.ndarray, path: str | Path, remedy: str) -> None:
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        raise CorruptFileError(f"{path} does not hold the weights of a model: {name} is not finite. {remedy}")
 
 
 def numpy_arrays(variables: Mapping[str, Any], half: bool = False) -> dict[str, np.ndarray]:
@@ -252,21 +258,6 @@ def _numpy_dtype(variable: Any) -> str:
     return "float32" if str(variable.dtype) == "bfloat16" else str(variable.dtype)
 
 
-def _first_line(error: BaseException) -> str:
-    return (str(error).strip("'\"").splitlines() or [type(error).__name__])[0].rstrip(".")
-
-
-@contextlib.contextmanager
-def _corrupt(path: str | Path, remedy: str) -> Iterator[None]:
-    """Raise whatever error the readers of a format raise as CorruptFileError."""
-    try:
-        yield
-    except CorruptFileError:
-        raise
-    except Exception as error:  # of h5py, safetensors, json, Keras and TensorFlow, about a file that may be anything
-        raise CorruptFileError(f"{path} does not hold weights: {_first_line(error)}. {remedy}") from error
-
-
 def _check_size(path: str | Path, limit: int | None) -> None:
     """Raise OSError unless the file is there, and its header and its arrays have no more bytes than they may."""
     if not Path(path).is_file():
@@ -317,8 +308,12 @@ def load_hdf5(model: keras.Model, path: str | Path, remedy: str = REMEDY, **kwar
     check_hdf5(path, _HDF5_TIMES * size(state) + _HDF5_COUNTERS, remedy)
     before = {name: keras.ops.convert_to_numpy(variable) for name, variable in state.items()}
     try:
-        with _corrupt(path, remedy):
+        with reading(path, _RULE, remedy):
             keras.Model.load_weights(model, path, **kwargs)
+        for variable in state.values():
+            _check_finite(
+                variable.path, np.asarray(keras.ops.convert_to_numpy(variable), _numpy_dtype(variable)), path, remedy
+            )
     except CorruptFileError:
         for name, variable in state.items():
             variable.assign(before[name])
@@ -343,7 +338,7 @@ def check_hdf5(path: str | Path, limit: int, remedy: str = REMEDY) -> None:
     Raises:
       CorruptFileError: no HDF5, links (soft or external), external or virtual storage, or more than `limit` bytes.
     """
-    with _corrupt(path, remedy):
+    with reading(path, _RULE, remedy):
         if not Path(path).is_file():
             raise OSError("there is no such file")
         with h5py.File(path, "r") as file:

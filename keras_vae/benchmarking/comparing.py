@@ -15,7 +15,7 @@ from keras_vae.benchmarking.results import (
     Signature,
 )
 from keras_vae.benchmarking.rows import label
-from keras_vae.errors import UserError
+from keras_vae.errors import UserError, reason_of
 from keras_vae.export.bounds import loses_too_much, losses
 from keras_vae.registry import choose
 
@@ -107,8 +107,8 @@ def read_results(path: str | Path) -> Results:
     """
     try:
         results = json.loads(Path(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise UserError(f"Cannot read a benchmark's results from {path}: {str(error).splitlines()[0]}.") from error
+    except Exception as error:
+        raise UserError(f"Cannot read a benchmark's results from {path}: {reason_of(error)}.") from error
     if not isinstance(results, dict) or results.get("schema") != SCHEMA or "bundle" not in results:
         schema = results.get("schema") if isinstance(results, dict) else type(results).__name__
         raise UserError(

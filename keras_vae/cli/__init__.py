@@ -14,7 +14,7 @@ import typer
 import typer.core
 
 from keras_vae.cli import anomaly, demo, deploy, labels, quickstart, report, tasks, use, zoo
-from keras_vae.errors import UserError
+from keras_vae.errors import UserError, reason_of
 
 
 class _Interrupted(Exception):
@@ -81,23 +81,29 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         app(args=[word for word in words if word != "--debug"], prog_name="keras-vae")
-    except (UserError, OSError) as error:
+    except Exception as error:
         if debug:
             raise
-        print(f"Error: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(1)
-    except ModuleNotFoundError as error:
-        if debug or (error.name or "keras_vae").startswith("keras_vae"):
-            raise
-        package = (error.name or "").split(".")[0]
-        print(
-            f"Error: this command needs the module {package}, which is not installed here. Install keras-vae with its "
-            f"dependencies: pip install keras-vae. Without them, list, show, check and bench work, on ONNX Runtime.",
-            file=sys.stderr,
-        )
+        print(f"Error: {' '.join(_sentence(error).split())}", file=sys.stderr)
         sys.exit(1)
     except (_Interrupted, KeyboardInterrupt):
         if debug:
             raise
         print("Interrupted. What was finished is kept; nothing is half-written.", file=sys.stderr)
         sys.exit(130)
+
+
+def _sentence(error: Exception) -> str:
+    """What the command line says of an error: of one that nothing foresaw, how to report it."""
+    if isinstance(error, UserError | OSError):
+        return str(error)
+    package = (getattr(error, "name", None) or "keras_vae").split(".")[0]
+    if isinstance(error, ModuleNotFoundError) and package != "keras_vae":
+        return (
+            f"this command needs the module {package}, which is not installed here. Install keras-vae with its "
+            f"dependencies: pip install keras-vae. Without them, list, show, check and bench work, on ONNX Runtime."
+        )
+    return (
+        f"keras-vae met what it does not know, {type(error).__name__}: {reason_of(error)}. Nothing is half-written. "
+        f"Please report it, with what the same command prints with --debug."
+    )

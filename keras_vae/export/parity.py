@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_vae.errors import CorruptFileError, ExportError, UnavailableError, UserError
+from keras_vae.errors import CorruptFileError, ExportError, RefusedError, UnavailableError, UserError
 from keras_vae.export.remedies import in_one_line, ops_in, remedy
 from keras_vae.runtimes import registry
 from keras_vae.runtimes.bundle import Bundle, GraphEntry, Parity, read_bundle
@@ -250,9 +250,10 @@ def refused(runtime: str, format_name: str, consequence: str) -> Iterator[None]:
     """
     try:
         yield
-    except UserError:
-        raise
-    except Exception as error:
+    except Exception as raised:
+        if isinstance(raised, UserError) and not isinstance(raised, RefusedError):
+            raise
+        error = (raised.__cause__ if isinstance(raised, RefusedError) else None) or raised
         ops = ops_in(str(error))
         named = f" Operations: {', '.join(ops)}." if ops else ""
         raise ExportError(

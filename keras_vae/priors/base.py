@@ -3,7 +3,6 @@
 import inspect
 import io
 import json
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypedDict
@@ -12,16 +11,17 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from keras_vae import backend, checks, files, randomness
+from keras_vae import backend, checks, files, randomness, schema
 from keras_vae.backend import tfd
 from keras_vae.core import inference
-from keras_vae.errors import CorruptFileError, ExportError, UserError
+from keras_vae.errors import CorruptFileError, ExportError, UserError, reading
 from keras_vae.types import ConditionLike, Graph, Spec, Tensor
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
 
 FORMAT = 1
+_REMEDY = "Save one with save."
 
 
 class Head(TypedDict):
@@ -207,13 +207,17 @@ class FittedPrior:
     @classmethod
     def from_data(cls, head: Head, held: Mapping[str, np.ndarray], path: str | Path) -> Self:
         """Return the fitted prior of a head and arrays, as `read` returns them."""
-        try:
-            prior = cls(**head["arguments"])
-            prior.shape, prior.classes = tuple(head["shape"]), int(head["classes"])
+        with reading(path, f"is not a whole {cls.__name__}", _REMEDY):
+            try:
+                prior = cls(**head["arguments"])
+            except UserError as error:
+                raise ValueError(str(error)) from error
+            prior.shape, prior.classes = tuple(head["shape"]), head["classes"]
             prior.restore(held)
-        except (KeyError, TypeError, ValueError) as error:
-            raise CorruptFileError(f"{path} is not a whole {cls.__name__}: {str(error).splitlines()[0]}.") from error
-        prior.fitted = True
+            if not all(np.isfinite(array).all() for array in held.values()):
+                raise ValueError("its numbers are not finite")
+            prior.fitted = True
+            prior.distribution()
         return prior
 
 
@@ -223,16 +227,15 @@ def read(path: str | Path) -> tuple[Head, dict[str, np.ndarray]]:
     Raises:
       CorruptFileError: not the file of a prior.
     """
-    try:
+    with reading(path, "is not the file of a fitted prior", _REMEDY):
         with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as file:
             head = json.loads(str(file["head"]))
             held = {name.removeprefix("array/"): file[name] for name in file.files if name.startswith("array/")}
-        if head["format"] != FORMAT or not {"prior", "arguments", "shape", "classes"} <= set(head):
-            raise KeyError("another format")
-    except (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        reason = (str(error) or type(error).__name__).splitlines()[0]
-        raise CorruptFileError(f"{path} is not the file of a fitted prior: {reason}. Save one with save.") from error
-    return head, held
+        if wrong := schema.fault(head, Head, "its head"):
+            raise ValueError(wrong)
+        if head["format"] != FORMAT:
+            raise ValueError(f"its format is {head['format']}, and this version reads {FORMAT}")
+        return head, held
 
 
 def codes_of(model: "VAE", x: ArrayLike, condition: ConditionLike = None, seed: int = 0) -> np.ndarray:

@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_vae import checks
-from keras_vae.errors import UserError
-from keras_vae.runtimes.bundle import Bundle, example_shape
+from keras_vae.errors import RefusedError, UserError, reading, reason_of
+from keras_vae.runtimes.bundle import MANIFEST, Bundle, example_shape
 from keras_vae.types import InputEntry
 
 Loaded = TypeVar("Loaded")  # a graph, ready to be called
+_REPAIR = "Export the model again: keras-vae export NAME OUTPUT."
 
 # an input's check: an array and the input's name in, an array of the input's dtype out
 Check = Callable[[object, str], np.ndarray]
@@ -59,6 +60,10 @@ def checked_threads(threads: int | None) -> int:
     return threads
 
 
+def _complete(array: np.ndarray, count: int) -> bool:
+    return len(array) == count and (array.dtype.kind != "f" or np.count_nonzero(np.isfinite(array)) == array.size)
+
+
 class Runtime(abc.ABC, Generic[Loaded]):
     """An opened bundle: `encode` and `decode` are those of the model, `run` returns every output of a graph.
 
@@ -85,12 +90,16 @@ class Runtime(abc.ABC, Generic[Loaded]):
             bundle.verify(bundle.files_of(format_name))
         self.graphs: dict[str, Loaded] = {}
         for graph, file in bundle.formats[format_name]["files"].items():
-            self.graphs[graph] = self.load(graph, file)
-        held = [(name, described) for name, described in bundle.graphs.items() if name in self.graphs]
-        # signature -> its graph, the name of the graph's first input, and the output that the signature returns
-        self.signatures = {one["signature"]: (name, next(iter(one["inputs"])), one["result"]) for name, one in held}
-        # graph -> input -> its check, read from the bundle once
-        self.expected = {graph: {name: _check_of(spec) for name, spec in one["inputs"].items()} for graph, one in held}
+            with reading(bundle.path / file, f"cannot be opened by {self.name}", _REPAIR, RefusedError):
+                self.graphs[graph] = self.load(graph, file)
+        with reading(bundle.path / MANIFEST, "does not describe the graphs of its files", _REPAIR):
+            held = [(name, described) for name, described in bundle.graphs.items() if name in self.graphs]
+            # signature -> its graph, the name of the graph's first input, and the output that the signature returns
+            self.signatures = {one["signature"]: (name, next(iter(one["inputs"])), one["result"]) for name, one in held}
+            # graph -> input -> its check, read from the bundle once
+            self.expected = {
+                graph: {name: _check_of(spec) for name, spec in one["inputs"].items()} for graph, one in held
+            }
 
     def setup(self, explicit: bool) -> dict[str, Any]:
         """Return further settings to record; called before the first `load`. `explicit`: `threads` was not None."""
@@ -147,11 +156,26 @@ class Runtime(abc.ABC, Generic[Loaded]):
             sizes = ", ".join(f"{name}: {len(array)}" for name, array in checked.items())
             raise UserError(f"The inputs of the {graph} must have one batch size. Given: {sizes}.")
         (count,), fixed, loaded = counts, self.bundle.batch, self.graphs[graph]
-        if count == fixed or (fixed is None and 0 < count <= checks.BLOCK):
-            return self.call(loaded, checked, outputs)  # one block: nothing to cut, to pad or to join
-        return checks.in_blocks(
-            lambda _, part: self.call(loaded, part, outputs), checked, fixed is not None, fixed or checks.BLOCK
-        )
+        try:
+            if count == fixed or (fixed is None and 0 < count <= checks.BLOCK):
+                results = self.call(loaded, checked, outputs)  # one block: nothing to cut, to pad or to join
+            else:
+                results = checks.in_blocks(
+                    lambda _, part: self.call(loaded, part, outputs), checked, fixed is not None, fixed or checks.BLOCK
+                )
+            wrong = [name for name in outputs if not _complete(results[name], count)]
+        except UserError:
+            raise
+        except Exception as error:  # each runtime has its own
+            raise RefusedError(
+                f"The {graph} of {self.bundle.path} cannot be run by {self.name}: {reason_of(error)}. {_REPAIR}"
+            ) from error
+        if wrong:
+            raise RefusedError(
+                f"The {graph} of {self.bundle.path} must give finite numbers for each example. Given: {self.name}'s "
+                f"{wrong[0]!r} of shape {np.shape(results[wrong[0]])}, or with numbers that are not finite. {_REPAIR}"
+            )
+        return results
 
     def _signature(self, signature: str, first: ArrayLike, others: Mapping[str, ArrayLike]) -> np.ndarray:
         if signature not in self.signatures:

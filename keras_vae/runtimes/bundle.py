@@ -13,8 +13,8 @@ from typing import Any, NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 
-from keras_vae import files
-from keras_vae.errors import CorruptFileError, UserError
+from keras_vae import files, schema
+from keras_vae.errors import CorruptFileError, UserError, reading
 from keras_vae.runtimes.contents import check_contents, require_file
 from keras_vae.runtimes.notebooks import html_table
 from keras_vae.types import InputEntry
@@ -73,6 +73,48 @@ class FileEntry(TypedDict):
 
     sha256: str
     bytes: int
+
+
+_ModelEntry = TypedDict(
+    "_ModelEntry", {"class": str, "zoo_name": str | None, "labels": NotRequired[Any], "likelihood": NotRequired[Any]}
+)
+
+
+class Manifest(TypedDict):
+    """`bundle.json`, as far as it is read in Python."""
+
+    schema: str
+    model: _ModelEntry
+    graphs: dict[str, GraphEntry]
+    formats: dict[str, FormatEntry]
+    files: dict[str, FileEntry]
+    parity: list[list[Any]]
+    versions: dict[str, str]
+    digest: str
+    batch: NotRequired[int | None]
+    limits: NotRequired[dict[str, dict[str, dict[str, dict[str, float]]]]]
+    left_out: NotRequired[dict[str, str]]
+
+
+class _Stored(TypedDict):
+    """An array in `golden.json`."""
+
+    shape: list[int]
+    dtype: str
+    data: list[Any]
+
+
+class _Answered(TypedDict):
+    """A graph in `golden.json`."""
+
+    inputs: dict[str, _Stored]
+    outputs: dict[str, _Stored]
+
+
+class Golden(TypedDict):
+    """`golden.json`."""
+
+    graphs: dict[str, _Answered]
 
 
 class Parity(NamedTuple):
@@ -238,14 +280,23 @@ class Bundle:
         Raises:
           CorruptFileError: `golden.json` is missing or was changed.
         """
-        graphs = json.loads(self.read(GOLDEN))["graphs"]
-        return {
-            graph: {
-                part: {name: np.array(a["data"], a["dtype"]).reshape(a["shape"]) for name, a in arrays.items()}
-                for part, arrays in parts.items()
+        content = self.read(GOLDEN)
+        with reading(self.path / GOLDEN, "does not hold the outputs of Keras", f"{_REPAIR} {self.path}."):
+            golden = json.loads(content)
+            if wrong := schema.fault(golden, Golden):
+                raise ValueError(wrong)
+            arrays = {
+                graph: {
+                    part: {name: np.array(a["data"], a["dtype"]).reshape(a["shape"]) for name, a in arrays.items()}
+                    for part, arrays in parts.items()
+                }
+                for graph, parts in golden["graphs"].items()
             }
-            for graph, parts in graphs.items()
-        }
+            named = [(name, a) for parts in arrays.values() for part in parts.values() for name, a in part.items()]
+            for name, array in named:
+                if array.dtype.kind not in "iuf" or not np.isfinite(array).all():
+                    raise ValueError(f"{name} has values that are no finite numbers")
+            return arrays
 
 
 def read_bundle(bundle: "Bundle | str | Path") -> Bundle:
@@ -271,10 +322,8 @@ def read_bundle(bundle: "Bundle | str | Path") -> Bundle:
                 f"export NAME {path}."
             ) from error
         raise CorruptFileError(f"{path / MANIFEST} cannot be read: {error}. {_REPAIR} {path}.") from error
-    try:
+    with reading(path / MANIFEST, "is not JSON", f"{_REPAIR} {path}."):
         manifest = json.loads(text)
-    except ValueError as error:
-        raise CorruptFileError(f"{path / MANIFEST} is not JSON: {error}. {_REPAIR} {path}.") from error
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
         schema = manifest.get("schema") if isinstance(manifest, dict) else type(manifest).__name__
         raise CorruptFileError(
@@ -284,8 +333,13 @@ def read_bundle(bundle: "Bundle | str | Path") -> Bundle:
     if missing or manifest["digest"] != digest(manifest):
         problem = f"{', '.join(missing)} missing" if missing else "its contents do not match its digest"
         raise CorruptFileError(f"{path / MANIFEST} was changed after the export: {problem}. {_REPAIR} {path}.")
-    check_contents(path, manifest, MANIFEST)
-    return Bundle(path, manifest)
+    with reading(path / MANIFEST, "does not describe a bundle", f"{_REPAIR} {path}."):
+        if wrong := schema.fault(manifest, Manifest):
+            raise ValueError(wrong)
+        check_contents(path, manifest, MANIFEST)
+        bundle = Bundle(path, manifest)
+        bundle.parity
+        return bundle
 
 
 def example_shape(entry: InputEntry | OutputEntry) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keras_vae import priors, weights
-from keras_vae.errors import CorruptFileError
+from keras_vae.errors import CorruptFileError, reading
 from keras_vae.models import MODELS
 from keras_vae.registry import nearest
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 FOLDER, CONFIG, WEIGHTS, PRIOR = "keras", "config.json", "model.safetensors", "prior.npz"
 OLD_WEIGHTS = "model.weights.h5"  # of bundles of earlier versions
+_REPAIR = "Export the model again."
 
 
 def read(folder: Path) -> "VAE":
@@ -25,18 +26,20 @@ def read(folder: Path) -> "VAE":
       CorruptFileError: the configuration names no registered class, or would let Keras build objects by name; or the
         weights are of another model.
     """
-    stored = json.loads((folder / FOLDER / CONFIG).read_text(encoding="utf-8"))
+    with reading(folder / FOLDER / CONFIG, "is not JSON", _REPAIR):
+        stored = json.loads((folder / FOLDER / CONFIG).read_text(encoding="utf-8"))
     if not isinstance(stored, dict) or stored.get("class") not in MODELS or objects_in(stored.get("config")):
         name = stored.get("class") if isinstance(stored, dict) else stored
         raise CorruptFileError(
             f"{folder / FOLDER / CONFIG} must name a class of keras_vae.models.MODELS, and plain arguments. Given: "
             f"{name!r}.{nearest(str(name), MODELS)} Export the model again."
         )
-    model = MODELS[stored["class"]].from_config(stored["config"])
+    with reading(folder / FOLDER / CONFIG, f"holds no arguments of {stored['class']}", _REPAIR):
+        model = MODELS[stored["class"]].from_config(stored["config"])
     path = folder / FOLDER / WEIGHTS
     if not path.exists() and (folder / FOLDER / OLD_WEIGHTS).exists():
         path = folder / FOLDER / OLD_WEIGHTS
-    weights.load(model, path, "Export the model again.")
+    weights.load(model, path, _REPAIR)
     return model
 
 
