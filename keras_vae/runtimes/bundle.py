@@ -325,9 +325,9 @@ def read_bundle(bundle: "Bundle | str | Path") -> Bundle:
     with reading(path / MANIFEST, "is not JSON", f"{_REPAIR} {path}."):
         manifest = json.loads(text)
     if not isinstance(manifest, dict) or manifest.get("schema") != SCHEMA:
-        schema = manifest.get("schema") if isinstance(manifest, dict) else type(manifest).__name__
+        version = manifest.get("schema") if isinstance(manifest, dict) else type(manifest).__name__
         raise CorruptFileError(
-            f"{path / MANIFEST} must have the schema {SCHEMA!r}. Given: {schema!r}. {_REPAIR} {path}."
+            f"{path / MANIFEST} must have the schema {SCHEMA!r}. Given: {version!r}. {_REPAIR} {path}."
         )
     missing = [key for key in _KEYS if key not in manifest]
     if missing or manifest["digest"] != digest(manifest):
@@ -338,7 +338,7 @@ def read_bundle(bundle: "Bundle | str | Path") -> Bundle:
             raise ValueError(wrong)
         check_contents(path, manifest, MANIFEST)
         bundle = Bundle(path, manifest)
-        bundle.parity
+        _ = bundle.parity  # its rows are read now
         return bundle
 
 

@@ -1,4 +1,4 @@
-"""What comes out of a user's layers is checked where it enters; NaN that a model computes is never returned silently."""
+"""What comes out of a user's layers is checked where it enters; NaN that a model computes is not returned silently."""
 
 import keras
 import numpy as np
@@ -37,8 +37,14 @@ def test_layers_that_fit_are_taken():
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        (lambda y: ops.reshape(y, (-1, 2 * LATENT)), r"one result for each example\. Given: .* returns \(6, 4\) for 3 "),
-        (lambda y: ops.mean(ops.reshape(y, (-1, 2 * LATENT)), axis=0, keepdims=True), r"one result .* Given: .* returns \(1, 4"),
+        (
+            lambda y: ops.reshape(y, (-1, 2 * LATENT)),
+            r"one result for each example\. Given: .* returns \(6, 4\) for 3 ",
+        ),
+        (
+            lambda y: ops.mean(ops.reshape(y, (-1, 2 * LATENT)), axis=0, keepdims=True),
+            r"one result .* Given: .* returns \(1, 4",
+        ),
         (lambda y: ops.cast(y[:, :4], "int32"), r"floats, which have gradients\. Given: .* int32"),
         (lambda y: ops.log(y[:, :4] * 0.0 - 1.0), r"finite numbers\. Given: .* NaN or infinity"),
         (lambda y: 1.0 / (y[:, :4] * 0.0), r"finite numbers\. Given: .* NaN or infinity"),
