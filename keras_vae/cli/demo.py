@@ -26,14 +26,14 @@ def demo_command(
     fetches it from a CDN. The folder is runs/demo/NAME. With --output it is only written, for any web server. Ctrl-C
     stops the server.
     """
-    from keras_vae.pages import demo
+    from keras_vae.pages import demo, serving
     from keras_vae.runtimes.bundle import MANIFEST
     from keras_vae.zoo import store
 
     folder = Path(output or Path("runs") / "demo" / Path(name).resolve().name).resolve()
     with contextlib.ExitStack() as stack:
         # First, so that a port that is taken is an error before the export and not after it.
-        server = None if output else stack.enter_context(demo.server(folder, port))
+        server = None if output else stack.enter_context(serving.server(folder, port))
         with working(f"Preparing the page of {name}", quiet=json):
             if not (Path(name) / MANIFEST).is_file():
                 store.entry(name)

@@ -1,12 +1,10 @@
-"""The demo: the page of `export/web` with a bundle in a folder for any web server, and a server for this machine.
+"""The demo: the page of `export/web` with a bundle, in a folder for any web server.
 
 A bundle is shown without TensorFlow; a model of the zoo is exported first.
 """
 
 import base64
-import functools
 import hashlib
-import http.server
 import json
 import shutil
 import subprocess
@@ -16,10 +14,10 @@ from typing import Any, NamedTuple
 
 from keras_vae import files
 from keras_vae.errors import UserError
+from keras_vae.pages.serving import MANIFEST
 from keras_vae.runtimes.bundle import MANIFEST as BUNDLE
 from keras_vae.runtimes.bundle import Bundle, read_bundle
 
-MANIFEST = "demo.json"
 _NPM_SECONDS = 300
 _FORMATS = ("onnx", "onnx_fp16", "onnx_int8")
 _SHOWN = ("image", "tokens")
@@ -62,44 +60,13 @@ def build(source: str | Path, folder: str | Path, overwrite: bool = False) -> Si
         if bundle is None:
             _export(source, temporary / "bundle")
         else:
-            shutil.copytree(bundle.path, temporary / "bundle")
+            _copy(bundle, temporary / "bundle")
         note = _put_runtime(temporary / "runtime", folder / "runtime")
         site = Site(folder, "cdn" if note else "local", note)
-        files.write_json(temporary / MANIFEST, {"schema": "keras_vae.demo/1", "runtime": site.runtime})
+        listed = sorted(path.relative_to(temporary).as_posix() for path in temporary.rglob("*") if path.is_file())
+        described = {"schema": "keras_vae.demo/1", "runtime": site.runtime, "files": listed}
+        files.write_json(temporary / MANIFEST, described)
     return site
-
-
-def server(folder: str | Path, port: int) -> http.server.ThreadingHTTPServer:
-    """Return a server of `folder`, on this machine only; it listens, and answers once `serve_forever` is called.
-
-    Raises:
-      UserError: the port is taken, or needs a privilege.
-    """
-    handler = functools.partial(_Handler, directory=str(folder))
-    try:
-        return http.server.ThreadingHTTPServer(("127.0.0.1", port), handler)
-    except (OSError, OverflowError) as error:
-        raise UserError(
-            f"The page needs a free port. Given: {port} ({getattr(error, 'strerror', None) or error}). Use --port 0 "
-            f"for any free one."
-        ) from error
-
-
-class _Handler(http.server.SimpleHTTPRequestHandler):
-    extensions_map = {  # noqa: RUF012 - as in the base class; the table of a system may have modules as text/plain
-        **http.server.SimpleHTTPRequestHandler.extensions_map,
-        ".js": "text/javascript",
-        ".mjs": "text/javascript",
-        ".wasm": "application/wasm",
-    }
-
-    def end_headers(self) -> None:
-        # Another demo may be served here next, and a browser would mix files of the two.
-        self.send_header("Cache-Control", "no-cache")
-        super().end_headers()
-
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
 
 
 def _existing(source: str | Path) -> Bundle | None:
@@ -112,7 +79,8 @@ def _existing(source: str | Path) -> Bundle | None:
         return None
     bundle = read_bundle(source)
     bundle.verify()
-    _require_shown(bundle.path, bundle.graphs["encoder"]["inputs"]["x"]["kind"])
+    inputs = [spec for graph in bundle.graphs.values() for name, spec in graph["inputs"].items() if name == "x"]
+    _require_shown(bundle.path, inputs[0]["kind"] if inputs else "missing")
     opened = next((name for name in _FORMATS if name in bundle.formats), None)  # by the page too
     if opened is None or not all(bundle.graph_of(opened, signature) for signature in ("encode", "decode")):
         raise UserError(
@@ -120,6 +88,14 @@ def _existing(source: str | Path) -> Bundle | None:
             f"the model again: keras-vae export NAME {bundle.path} --format onnx."
         )
     return bundle
+
+
+def _copy(bundle: Bundle, folder: Path) -> None:
+    """Write the files that a bundle lists to `folder`: what was read and compared, and nothing that lies beside it."""
+    for name in bundle.manifest["files"]:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(bundle.read(name))
+    shutil.copyfile(bundle.path / BUNDLE, folder / BUNDLE)
 
 
 def _require_shown(source: str | Path, kind: str) -> None:

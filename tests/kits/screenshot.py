@@ -9,7 +9,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from keras_vae.pages import demo
+from keras_vae.pages import demo, serving
 from tests import browser
 
 TARGET = Path(__file__).parents[2] / "export" / "web" / "screenshot.png"
@@ -23,7 +23,7 @@ SHOWN = "document.querySelector('main')?.hidden === false && document.querySelec
 
 def main(folder: Path, target: Path) -> None:
     """Take the picture of the demo in `folder`."""
-    with browser.served(demo.server(folder, 0)) as url, browser.page() as page:
+    with browser.served(serving.server(folder, 0)) as url, browser.page() as page:
         page.call("Page.addScriptToEvaluateOnNewDocument", source=SEEDED)
         page.call("Emulation.setScrollbarsHidden", hidden=True)
         page.size(WIDTH, WIDTH)

@@ -125,3 +125,18 @@ def test_it_has_fewer_than_forty_lines_and_imports_numpy_and_onnxruntime_only():
     }
     assert names == {"hashlib", "json", "sys", "pathlib", "numpy", "onnxruntime"}
     assert len(KIT.read_text().splitlines()) < 40
+
+
+@pytest.mark.parametrize("place", ["../encoder.onnx", "/dev/zero", "sub/encoder.onnx"])
+def test_a_file_of_another_folder_is_not_read(place, bundle, tmp_path):
+    np.save(tmp_path / "x.npy", toys.binary(1))
+    out = Path(shutil.copytree(bundle, tmp_path / "out"))
+    (out / "sub").mkdir()
+    for folder in (tmp_path, out / "sub"):
+        shutil.copyfile(bundle / "encoder.onnx", folder / "encoder.onnx")
+    manifest = json.loads((out / "bundle.json").read_text())
+    manifest["formats"]["onnx"]["files"]["encoder"] = place
+    manifest["files"][place] = manifest["files"]["encoder.onnx"]
+    (out / "bundle.json").write_text(json.dumps(manifest))
+    done = kit(out, "encoder", "x.npy", "z.npy", cwd=tmp_path)
+    assert f"{place} is not the file that was exported" in done.stderr and "Traceback" not in done.stderr

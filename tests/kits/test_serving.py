@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from tests.export.bundles import bundle_of
+from tests.export.bundles import bundle_of, copied
 
 pytestmark = pytest.mark.slow  # TensorFlow's command line, in processes of its own
 
@@ -160,3 +160,46 @@ def test_models_and_versions_stand_beside_each_other(bundle, tmp_path):
     for model in "ab":
         assert {path.name for path in (tmp_path / "requests" / model).iterdir()} == names
     assert {path.name for path in (tmp_path / "requests").iterdir()} == {"a", "b"}
+
+
+def odd_signature(folder, manifest):
+    manifest["graphs"]["encoder"]["signature"] = "../../../x"
+    return "Given: '../../../x'"
+
+
+def odd_graph(folder, manifest):
+    manifest["graphs"]["../x"] = manifest["graphs"]["encoder"]
+    return "Given: '../x'"
+
+
+def link(folder, manifest):
+    (folder / "saved_model" / "more").symlink_to(folder.parent / "secret")
+    return "no links"
+
+
+def folder_that_is_a_link(folder, manifest):
+    (folder / "saved_model" / "assets").rmdir()
+    (folder / "saved_model" / "assets").symlink_to(folder.parent)
+    return "no links"
+
+
+def unlisted(folder, manifest):
+    (folder / "saved_model" / "more").write_text("x")
+    return "is no file of this bundle"
+
+
+def changed(folder, manifest):
+    (folder / "saved_model" / "fingerprint.pb").write_bytes(b"x")
+    return "is not the file that was exported"
+
+
+@pytest.mark.parametrize("forge", [odd_signature, odd_graph, link, folder_that_is_a_link, unlisted, changed])
+def test_what_a_stranger_forged_writes_nothing(forge, tmp_path):
+    (tmp_path / "secret").write_text("secret")
+    folder = copied("mlp", tmp_path / "given")
+    manifest = json.loads((folder / "bundle.json").read_text())
+    said = forge(folder, manifest)
+    (folder / "bundle.json").write_text(json.dumps(manifest))
+    done = kit("layout.py", folder, tmp_path / "served", "toy")
+    assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "served").exists() and {path.name for path in tmp_path.iterdir()} == {"secret", "given"}

@@ -1,5 +1,6 @@
 """export/web and `keras-vae demo`: the folder they make, and the page in a real browser."""
 
+import contextlib
 import dataclasses
 import functools
 import http.server
@@ -20,7 +21,7 @@ import pytest
 from keras_vae import cli, data, export, runtimes, zoo
 from keras_vae.errors import CorruptFileError, UserError
 from keras_vae.models import CVAE, VQVAE, HierarchicalVAE
-from keras_vae.pages import demo
+from keras_vae.pages import demo, serving
 from keras_vae.priors import AutoregressivePrior
 from tests import browser
 from tests.browser import served
@@ -132,8 +133,28 @@ def test_what_cannot_be_shown_is_refused_and_leaves_nothing(no_npm, tmp_path):
     assert (tmp_path / "mine" / "index.html").read_text() == "mine"
 
 
+def test_only_listed_files_are_copied_and_links_are_not_followed(no_npm, tmp_path):
+    (tmp_path / "secret").write_text("of this machine")
+    for name in ("private", "notes.txt"):
+        folder = copied("colour", tmp_path / name)
+        if name == "private":
+            (folder / name).symlink_to(tmp_path / "secret")
+        else:
+            (folder / name).write_text("beside the bundle")
+        with pytest.raises(
+            CorruptFileError, match=rf"(no symbolic links|is no file of this bundle).*{name}|{name} is no"
+        ):
+            demo.build(folder, tmp_path / "site")
+        assert not (tmp_path / "site").exists()
+    site = demo.build(bundle_of("colour").path, tmp_path / "site")
+    held = {path.relative_to(site.folder / "bundle").as_posix() for path in (site.folder / "bundle").rglob("*")}
+    assert held == {"bundle.json", *bundle_of("colour").manifest["files"]}
+    described = json.loads((site.folder / "demo.json").read_text())
+    assert set(described["files"]) == {*TEXTS, *(f"bundle/{name}" for name in held)}
+
+
 def test_a_taken_port_is_said_before_anything_is_done(tmp_path, capsys):
-    with demo.server(tmp_path, 0) as taken, pytest.raises(SystemExit) as left:
+    with serving.server(tmp_path, 0) as taken, pytest.raises(SystemExit) as left:
         cli.main(["demo", "beta_vae_mnist", "--port", str(taken.server_port), "--no-browser"])
     assert left.value.code == 1
     assert re.match(r"Error: The page needs a free port.*--port 0", capsys.readouterr().err)
@@ -159,7 +180,10 @@ def test_the_command_serves_until_it_is_interrupted(tmp_path):
         said = json.loads(text)
         assert said["folder"] == str(tmp_path / "runs" / "demo" / "colour")
         with urllib.request.urlopen(said["url"] + "app.js") as answer:
-            assert answer.headers["Content-Type"] == "text/javascript" and answer.headers["Cache-Control"] == "no-cache"
+            assert (
+                answer.headers["Content-Type"] == "text/javascript; charset=utf-8"
+                and answer.headers["Cache-Control"] == "no-cache"
+            )
             assert answer.read().decode() == TEXTS["app.js"]
         with urllib.request.urlopen(said["url"] + "bundle/bundle.json") as answer:
             assert json.load(answer) == bundle_of("colour").manifest
@@ -189,9 +213,17 @@ def site(tmp_path_factory):
 
 
 def with_bundle(site, bundle, folder):
-    """A copy of the site around another bundle."""
+    """A copy of the site around the bundle in a folder."""
     shutil.copytree(site.folder, folder, ignore=shutil.ignore_patterns("bundle"))
-    shutil.copytree(bundle.path, folder / "bundle")
+    shutil.copytree(bundle, folder / "bundle")
+    return listed(folder)
+
+
+def listed(folder):
+    """The folder of a demo whose files were changed, all of them listed."""
+    described = json.loads((folder / "demo.json").read_text())
+    described["files"] = [path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()]
+    (folder / "demo.json").write_text(json.dumps(described))
     return folder
 
 
@@ -217,7 +249,7 @@ def assert_shows(page, canvas, image, seconds=10):
 
 @pytest.mark.slow
 def test_it_gives_what_keras_gave_and_asks_no_other_machine(site):
-    with served(demo.server(site.folder, 0)) as url, browser.page() as page:
+    with served(serving.server(site.folder, 0)) as url, browser.page() as page:
         page.open(url + "?selftest")
         result = json.loads(page.wait(SELFTEST))
         assert result["passed"] and result["runtime"] == "runtime/"
@@ -239,7 +271,7 @@ def test_sliders_by_keyboard_interpolation_and_drawing(site):
     runtime = runtimes.open(site.folder / "bundle", "onnxruntime")
     digits = data.load_arrays("mnist", "test[:16]", binarize="static")
     kl = np.array(runtime.bundle.manifest["latent"]["codes"]["z"]["kl"])
-    with served(demo.server(site.folder, 0)) as url, browser.page() as page:
+    with served(serving.server(site.folder, 0)) as url, browser.page() as page:
         page.size(1280, 900)
         page.open(url)
         page.wait(SHOWN)
@@ -287,7 +319,7 @@ def test_sliders_by_keyboard_interpolation_and_drawing(site):
 
 @pytest.mark.slow
 def test_names_for_a_screen_reader_and_a_phones_screen(site):
-    with served(demo.server(site.folder, 0)) as url, browser.page() as page:
+    with served(serving.server(site.folder, 0)) as url, browser.page() as page:
         page.size(390, 844, phone=True)
         page.open(url)
         page.wait(SHOWN)
@@ -321,7 +353,7 @@ def test_other_kinds_of_codes(model, site, tmp_path):
     bundle = export.export(model, tmp_path / "bundle", ("onnx",), real)
     x = data.load_arrays("mnist", "test[:1]", binarize="static")
     condition = np.array([2]) if model.conditional else None  # the class of that digit
-    with served(demo.server(with_bundle(site, bundle, tmp_path / "site"), 0)) as url, browser.page() as page:
+    with served(serving.server(with_bundle(site, bundle.path, tmp_path / "site"), 0)) as url, browser.page() as page:
         page.open(url + "?selftest")
         assert json.loads(page.wait(SELFTEST))["passed"]
         assert_shows(page, "#picture", model.reconstruct(x, condition))
@@ -360,7 +392,7 @@ def test_codes_are_drawn_from_a_prior_that_was_exported(site, tmp_path):
     last.kernel.assign(np.zeros(last.kernel.shape))
     last.bias.assign([0.0, 60.0, 0.0])  # exp(-60) that any other entry is drawn
     bundle = export.export(model, tmp_path / "bundle", ("onnx",), digits("mlp"), prior=prior)
-    with served(demo.server(with_bundle(site, bundle, tmp_path / "site"), 0)) as url, browser.page() as page:
+    with served(serving.server(with_bundle(site, bundle.path, tmp_path / "site"), 0)) as url, browser.page() as page:
         page.open(url + "?selftest")
         assert json.loads(page.wait(SELFTEST))["passed"]
         page.wait(SHOWN)
@@ -379,7 +411,7 @@ def test_words_are_encoded_written_drawn_and_interpolated(site, tmp_path):
     between = np.linspace(*model.encode(data.words.to_tokens(["paper", "stone"])), 9, dtype="float32")
     path = data.words.to_text(model.decode(between))
     assert path[0] == "paper" and path[-1] == "stone" and len(set(path)) > 3
-    with served(demo.server(with_bundle(site, bundle, tmp_path / "site"), 0)) as url, browser.page() as page:
+    with served(serving.server(with_bundle(site, bundle.path, tmp_path / "site"), 0)) as url, browser.page() as page:
         page.open(url + "?selftest")
         assert json.loads(page.wait(SELFTEST))["passed"]
         test_words = data.words.to_text(data.load_arrays("words", "test[:2]"))
@@ -425,10 +457,9 @@ def test_draws_of_a_mixture_are_of_its_components(site, tmp_path):
     means = [[1.0, -1.0, 0.5], [-2.0, 0.0, 1.5], [3.0, 3.0, 3.0]]
     latent["prior"] = {"name": "mixture", "weights": [0.25, 0.75, 0.0], "mean": means, "scale": [[1e-9] * 3] * 3}
     edited(folder, reseal=True, latent=latent)
-    shutil.copytree(site.folder, tmp_path / "site", ignore=shutil.ignore_patterns("bundle"))
-    shutil.copytree(folder, tmp_path / "site" / "bundle")
+    with_bundle(site, folder, tmp_path / "site")
     order = np.argsort([-kl for kl in latent["codes"]["z"]["kl"]], kind="stable")
-    with served(demo.server(tmp_path / "site", 0)) as url, browser.page() as page:
+    with served(serving.server(tmp_path / "site", 0)) as url, browser.page() as page:
         page.open(url)
         page.wait(SHOWN)
         assert page.run("document.querySelector('#about-draws').textContent") == ""
@@ -449,9 +480,8 @@ def test_the_bundles_own_limits_are_those_that_it_compares_with(site, tmp_path):
     limits = json.loads(json.dumps(bundle_of("mlp").manifest["limits"]))
     limits["decoder"]["mean"]["float32"] = {"max": 0.0, "mean": 1e-3, "p99": 1e-3}
     edited(folder, reseal=True, limits=limits)
-    shutil.copytree(site.folder, tmp_path / "site", ignore=shutil.ignore_patterns("bundle"))
-    shutil.copytree(folder, tmp_path / "site" / "bundle")
-    with served(demo.server(tmp_path / "site", 0)) as url, browser.page() as page:
+    with_bundle(site, folder, tmp_path / "site")
+    with served(serving.server(tmp_path / "site", 0)) as url, browser.page() as page:
         page.open(url + "?selftest")
         result = json.loads(page.wait(SELFTEST))
     rows = [row for row in result["rows"] if (row["graph"], row["output"]) == ("decoder", "mean")]
@@ -467,7 +497,7 @@ def test_a_bundle_of_a_reduced_precision_alone(name, precision, site, tmp_path):
     bundle = export.export(model, tmp_path / "bundle", (name,), digits("mlp"), force=True)
     made = demo.build(bundle.path, tmp_path / "made")
     assert made.runtime == "local"
-    with served(demo.server(made.folder, 0)) as url, browser.page() as page:
+    with served(serving.server(made.folder, 0)) as url, browser.page() as page:
         page.open(url + "?selftest")
         result = json.loads(page.wait(SELFTEST))
         assert result["passed"] and max(row["error"] for row in result["rows"]) > 1e-5
@@ -478,10 +508,9 @@ def test_a_bundle_of_a_reduced_precision_alone(name, precision, site, tmp_path):
 @pytest.mark.slow
 def test_a_page_that_came_over_plain_http_says_that_it_cannot_hash(site):
     """To this machine under another name, browsers give no more than to any other."""
-    server = demo.server(site.folder, 0)
     rules = "--host-resolver-rules=MAP elsewhere.test 127.0.0.1 , MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"
     said = "document.querySelector('#unverified').checkVisibility()"
-    with served(server) as url, browser.page(rules) as page:
+    with served(static(site.folder)) as url, browser.page(rules) as page:
         page.open(url)
         page.wait(SHOWN)
         assert page.run(said) is False
@@ -497,7 +526,7 @@ def test_another_bundle_is_opened_from_the_files_of_this_machine(site):
     model, folder = model_of("colour"), bundle_of("colour").path
     x = bundle_of("colour").golden()["encoder"]["inputs"]["x"]
     names = ["bundle.json", "golden.json", "encoder.onnx", "decoder.onnx"]
-    with served(demo.server(site.folder, 0)) as url, browser.page() as page:
+    with served(serving.server(site.folder, 0)) as url, browser.page() as page:
         page.open(url)
         page.wait(SHOWN)
         page.choose("#files", [folder / name for name in names[:3]])
@@ -514,7 +543,7 @@ def test_another_bundle_is_opened_from_the_files_of_this_machine(site):
 def test_what_is_wrong_with_a_bundle_is_said(site, tmp_path):
     folder = Path(shutil.copytree(site.folder, tmp_path / "site"))
     (folder / "bundle" / "decoder.onnx").write_bytes(b"damaged")
-    with served(demo.server(folder, 0)) as url, browser.page() as page:
+    with served(serving.server(folder, 0)) as url, browser.page() as page:
         page.open(url)
         status = "document.querySelector('#status.error')?.textContent"
         assert page.wait(status) == "decoder.onnx is not the file that was exported. Export the model again."
@@ -525,7 +554,22 @@ def test_what_is_wrong_with_a_bundle_is_said(site, tmp_path):
         assert "Run npm install in the kit" in page.wait(f"{status}?.includes('npm') && {status}")
 
 
-class _Cdn(http.server.SimpleHTTPRequestHandler):
+@pytest.mark.slow
+def test_a_file_that_is_not_in_the_bundles_folder_is_not_fetched(site, tmp_path):
+    formats = json.loads(json.dumps(bundle_of("mlp").formats))
+    folder = copied("mlp", tmp_path / "bundle")
+    for place in ("https://cdn.jsdelivr.net/x.onnx", "../index.html", "//127.0.0.1:1/x.onnx"):
+        formats["onnx"]["files"]["encoder"] = place
+        edited(folder, reseal=True, formats=formats)
+        shutil.rmtree(tmp_path / "site", ignore_errors=True)
+        with_bundle(site, folder, tmp_path / "site")
+        with served(serving.server(tmp_path / "site", 0)) as url, browser.page() as page:
+            page.open(url)
+            assert f"outside the bundle: {place}" in page.wait("document.querySelector('#status.error')?.textContent")
+            assert not any("x.onnx" in each for each in page.requests)
+
+
+class _Static(http.server.SimpleHTTPRequestHandler):
     def end_headers(self):
         self.send_header("Access-Control-Allow-Origin", "*")
         super().end_headers()
@@ -534,27 +578,76 @@ class _Cdn(http.server.SimpleHTTPRequestHandler):
         pass
 
 
+def static(folder):
+    """Any web server."""
+    return http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Static, directory=str(folder)))
+
+
+@contextlib.contextmanager
+def played_cdn(folder, scratch):
+    """A server of `folder` under the CDN's name, on this machine; yields the flags of a browser that is told so."""
+    browser.require(shutil.which("openssl"), "openssl, for the certificate of a server")
+    key, certificate = scratch / "key.pem", scratch / "certificate.pem"
+    words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=cdn.jsdelivr.net"]
+    subprocess.run([*words, "-keyout", key, "-out", certificate], check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    cdn = static(folder)
+    cdn.socket = context.wrap_socket(cdn.socket, server_side=True)
+    rules = f"MAP cdn.jsdelivr.net 127.0.0.1:{cdn.server_port} , MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"
+    with served(cdn):
+        yield f"--host-resolver-rules={rules}", "--ignore-certificate-errors"
+
+
+@pytest.mark.slow
+def test_a_bundle_of_another_server_is_opened_only_if_the_person_agrees(site, tmp_path):
+    shutil.copytree(bundle_of("mlp").path, tmp_path / "cdn" / "bundle")
+    there, status = "https://cdn.jsdelivr.net", "document.querySelector('#status').textContent"
+    agree = "document.querySelector('#agree')"
+    with (
+        played_cdn(tmp_path / "cdn", tmp_path) as flags,
+        served(static(tmp_path / "cdn")) as other,
+        served(serving.server(site.folder, 0)) as url,
+        browser.page(*flags) as page,
+    ):
+        page.open(f"{url}?bundle={there}/bundle/")
+        page.wait(f"{agree}?.checkVisibility()")
+        assert page.run(status) == (f"This address asks for a bundle of another server, {there}, so it was not opened.")
+        assert not any(each.startswith(there) for each in page.requests)
+        page.run(f"{agree}.click()")
+        page.wait(SHOWN)
+        assert any(each.startswith(f"{there}/bundle/") for each in page.requests)
+        assert page.run(f"{agree}.checkVisibility()") is False and "BetaVAE" in page.run(
+            "document.title + document.body.textContent"
+        )
+        # However it is spelled; and where the page's policy does not reach, agreeing does not help.
+        for spelled in (other, other.removeprefix("http:"), "data:application/json,"):
+            page.open(f"{url}?bundle={spelled}")
+            page.wait(f"{agree}?.checkVisibility() && {status}.includes('another server')")
+        page.open(f"{url}?bundle={other}bundle/")
+        page.wait(f"{agree}?.checkVisibility()")
+        page.run(f"{agree}.click()")
+        page.wait("document.querySelector('#status.error') !== null")
+        # Of its own server, nobody is asked.
+        page.open(f"{url}?bundle={url}bundle/")
+        page.wait(SHOWN)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("genuine", [True, False])
 def test_without_a_runtime_it_takes_the_cdns_if_its_hash_is_right(genuine, site, tmp_path):
     """The CDN is played by this machine, with npm's files: the browser is told that its name is here."""
-    browser.require(shutil.which("openssl"), "openssl, for the certificate of a server")
     dist = tmp_path / "cdn" / PINNED["cdn"].split("/", 3)[3]
     folder = Path(shutil.copytree(site.folder, tmp_path / "site"))
     shutil.move(folder / "runtime", dist)
     if not genuine:
         with open(dist / PINNED["script"], "a") as file:
             file.write("\n// one line more")
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    words = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "1", "-subj", "/CN=cdn.jsdelivr.net"]
-    subprocess.run([*words, "-keyout", key, "-out", certificate], check=True, capture_output=True)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    cdn = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Cdn, directory=str(tmp_path / "cdn")))
-    cdn.socket = context.wrap_socket(cdn.socket, server_side=True)
-    rules = f"MAP cdn.jsdelivr.net 127.0.0.1:{cdn.server_port} , MAP * ~NOTFOUND , EXCLUDE 127.0.0.1"
-    flags = (f"--host-resolver-rules={rules}", "--ignore-certificate-errors")
-    with served(cdn), served(demo.server(folder, 0)) as url, browser.page(*flags) as page:
+    with (
+        played_cdn(tmp_path / "cdn", tmp_path) as flags,
+        served(serving.server(folder, 0)) as url,
+        browser.page(*flags) as page,
+    ):
         page.open(url + "?selftest")
         result = json.loads(page.wait(SELFTEST))
         assert result["passed"] is genuine

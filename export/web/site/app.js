@@ -1,6 +1,7 @@
 // Opens the runtime and a bundle, fills the page, and checks itself when it is asked to: ?bundle=folder/ ?selftest
+// A bundle of another server is opened only when the person who reads the page says so: whoever made the link chose it.
 
-import { canVerify, chosen, folder, openBundle } from "./bundle.js";
+import { canVerify, chosen, folder, openBundle, placeOf } from "./bundle.js";
 import { compare } from "./check.js";
 import { Desk } from "./desk.js";
 import { drawing } from "./drawing.js";
@@ -75,6 +76,16 @@ function failed(error) {
   if (asked.has("selftest")) document.querySelector("#selftest").textContent = JSON.stringify({ passed: false, error: error.message });
 }
 
+/** Wait until the person agrees to open what this address asks for. */
+function agreement(place) {
+  const question = document.querySelector("#foreign");
+  question.hidden = false;
+  status.textContent = `This address asks for a bundle of another server, ${place.origin}, so it was not opened.`;
+  return new Promise((agreed) => document.querySelector("#agree").addEventListener("click", agreed, { once: true })).then(() => {
+    question.hidden = true;
+  });
+}
+
 let bundle = null;
 document.querySelector("#check").addEventListener("click", () => bundle && check(bundle).catch(failed));
 document.querySelector("#files").addEventListener("change", async ({ target }) => {
@@ -89,7 +100,9 @@ document.querySelector("#files").addEventListener("change", async ({ target }) =
 
 try {
   runtime = await openRuntime();
-  bundle = await open(folder(asked.get("bundle") ?? "bundle/"));
+  const place = placeOf(asked.get("bundle") ?? "bundle/");
+  if (place.origin !== location.origin) await agreement(place);
+  bundle = await open(folder(place));
   if (asked.has("selftest")) await check(bundle);
 } catch (error) {
   failed(error);

@@ -8,9 +8,13 @@ const SHOWN = ["image", "tokens"]; // the kinds of x that this page shows
 
 export const sizeOf = (shape) => shape.slice(1).reduce((product, size) => product * size, 1);
 
-/** Reads files of a folder on the page's own server. */
-export function folder(path) {
-  const base = new URL(path.endsWith("/") ? path : `${path}/`, document.baseURI);
+const NAME = /^\w[\w.-]*$/; // of a file: no folder, and no address
+
+/** The address of a folder: on the page's own server, unless the path says another. */
+export const placeOf = (path) => new URL(path.endsWith("/") ? path : `${path}/`, document.baseURI);
+
+/** Reads files of a folder. */
+export function folder(base) {
   return async (name) => {
     const response = await fetch(new URL(name, base));
     if (!response.ok) throw new Error(`${base.pathname}${name} is not there (HTTP ${response.status}).`);
@@ -39,6 +43,7 @@ export async function openBundle(ort, read) {
     throw new Error(`This page shows images and sequences. The model ${manifest.model.class} has neither.`);
   }
   const verified = async (name) => {
+    if (!NAME.test(name)) throw new Error(`bundle.json names a file outside the bundle: ${name}. Do not use this bundle.`);
     const content = await read(name);
     await verify(name, content, manifest.files[name]);
     return content;
