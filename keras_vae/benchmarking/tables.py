@@ -7,7 +7,7 @@ from keras_vae.benchmarking.results import SCHEMA, SIGNATURES, ResultsLike, Scen
 from keras_vae.benchmarking.rows import label
 
 ENOUGH = 1000  # calls: with fewer, p99 is one of the ten slowest, and unreliable
-_WORDS = ("model", "runtime", "call", "precision", "deploy")  # columns that are no numbers
+_WORDS = ("model", "runtime", "call", "precision", "deploy", "OpenVINO", "process")  # columns that are no numbers
 
 
 def cells(results: ResultsLike) -> tuple[list[str], list[list[str]]]:
