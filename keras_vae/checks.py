@@ -24,7 +24,7 @@ def check_images(
       UserError: one of these does not hold; the message has the rule, the value received, and a remedy.
     """
     expected = f"(batch, {', '.join(map(str, image_shape))})"
-    array = _numbers(x, name)
+    array = numbers(x, name)
     if array.shape[1:] != tuple(image_shape) or array.ndim != len(image_shape) + 1:
         remedy = "Reshape it."
         if array.shape == tuple(image_shape):
@@ -55,7 +55,7 @@ def check_codes(
     Raises:
       UserError: wrong shape or dtype, NaN or infinity, or a number too large for `dtype`.
     """
-    array = _numbers(z, name)
+    array = numbers(z, name)
     if array.ndim != len(shape) + 1 or array.shape[1:] != tuple(shape):
         raise UserError(
             f"{name} must have shape (batch, {', '.join(map(str, shape))}), {source}. Given: "
@@ -151,7 +151,7 @@ def check_labels(labels: object, classes: int, name: str = "condition", missing:
     Raises:
       UserError: not whole numbers, of another shape, or out of range.
     """
-    array = _numbers(labels, name, integers=True)
+    array = numbers(labels, name, integers=True)
     if array.dtype.kind not in "iu" or array.ndim != 1:
         raise UserError(
             f"{name} must be whole numbers, one label an example. Given: {array.dtype} of shape {array.shape}. "
@@ -177,7 +177,7 @@ def check_tokens(x: object, shape: Sequence[int], classes: int, name: str = "x")
     Raises:
       UserError: not whole numbers, of another shape, out of range, or a sequence that goes on after its end.
     """
-    array = _numbers(x, name, integers=True)
+    array = numbers(x, name, integers=True)
     if array.dtype.kind not in "iu" or array.shape[1:] != tuple(shape) or array.ndim != len(shape) + 1:
         remedy = f" Add the batch axis: {name}[None]." if array.shape == tuple(shape) else ""
         raise UserError(
@@ -194,7 +194,7 @@ def check_indices(codes: object, shape: Sequence[int], classes: int, name: str =
     Raises:
       UserError: not whole numbers, of another shape, or out of range.
     """
-    array = _numbers(codes, name, integers=True)
+    array = numbers(codes, name, integers=True)
     expected = f"(batch, {', '.join(map(str, shape))})"
     if array.dtype.kind not in "iu" or array.shape[1:] != tuple(shape) or array.ndim != len(shape) + 1:
         raise UserError(
@@ -316,7 +316,12 @@ def _filler(array: np.ndarray, count: int) -> np.ndarray:
     return np.repeat(array[:1], count, axis=0) if len(array) else np.zeros((count, *array.shape[1:]), array.dtype)
 
 
-def _numbers(value: object, name: str, integers: bool = False) -> np.ndarray:
+def numbers(value: object, name: str, integers: bool = False) -> np.ndarray:
+    """Return `value` as an array of floats, or with `integers` of any numbers.
+
+    Raises:
+      UserError: it is no array of numbers.
+    """
     try:
         array = np.asarray(value)
     except (ValueError, TypeError) as error:

@@ -354,7 +354,10 @@ def _checked_columns(labels: ArrayLike | Mapping[str, ArrayLike], count: int) ->
 
 
 def _checked_labels(labels: ArrayLike, count: int) -> np.ndarray:
-    labels = np.asarray(labels)
+    try:
+        labels = np.asarray(labels)
+    except ValueError as error:
+        raise UserError(f"Labels must be an array. Given: {type(labels).__name__}, {error}.") from error
     if labels.dtype.kind not in "iubf":
         raise UserError(
             f"Labels must be numbers. Given: dtype {labels.dtype}. Number the classes: "

@@ -156,9 +156,7 @@ def run(call: Call, place: Path, store: Path, debug: bool = False) -> tuple[str,
             traceback.print_exc()
         frames = traceback.extract_tb(error.__traceback__)
         ours = "keras_vae" in frames[-1].filename and (frames[-1].line or "").lstrip().startswith("raise ")
-        mistyped = isinstance(error, TypeError) and any(
-            _excluded(function, key, value) for key, value in replaced.items()
-        )
+        mistyped = any(_excluded(function, key, value) for key, value in replaced.items())
         if ours or mistyped:
             return "refused", f"{said}: {error}"[:400], name
         return "traceback", f"{said}: {_where(error)}", name
@@ -171,7 +169,7 @@ def run(call: Call, place: Path, store: Path, debug: bool = False) -> tuple[str,
 
 
 def _excluded(function: Callable[..., Any], name: str, value: Any) -> bool:
-    """Whether the signature of a function, which documents its TypeError, takes no value of this type."""
+    """Whether the signature of a function takes no value of this type: that documents a TypeError, or a ValueError."""
     parameters = inspect.signature(function).parameters
     kinds = {part.strip(" \"'") for part in str(parameters[name].annotation if name in parameters else "").split("|")}
     plain: dict[str, Any] = {"str": str, "Path": Path, "int": int, "float": int | float, "bool": bool,

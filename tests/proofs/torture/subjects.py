@@ -1,5 +1,6 @@
 """The rows of the table: files of every kind that the library reads, made once, and their digests made to fit."""
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -186,10 +187,8 @@ def _seal_run(folder: Path) -> None:
         if path.is_file() and not path.is_symlink():
             entry |= {"sha256": _sha256(path), "bytes": path.stat().st_size}
     if (folder / "recipe.toml").is_file() and not (folder / "recipe.toml").is_symlink():
-        try:
+        with contextlib.suppress(UserError):
             results["recipe_sha256"] = cards.recipe_sha256(recipes.read(folder / "recipe.toml"))
-        except UserError:
-            pass
     (folder / "results.json").write_text(json.dumps(results))
 
 
