@@ -40,7 +40,7 @@ def main() -> int:
         store.parent.mkdir(parents=True, exist_ok=True)
         if not store.exists():
             store.mkdir()
-            _once(store, (subjects.make, store))
+            _once(store, (subjects.make, store, words.quick))
         if words.case:
             return _one(store, words.case)
         print(f"Seeds: fixed 0, fresh {fresh}.", flush=True)
