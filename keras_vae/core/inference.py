@@ -12,15 +12,17 @@ from keras_vae import checks, randomness
 from keras_vae.backend import tfd
 from keras_vae.core import streams
 from keras_vae.core.estimators import elbo_terms, importance_weighted
-from keras_vae.core.streams import is_stream
+from keras_vae.data.pipeline import is_stream
 from keras_vae.errors import NotApplicable, UserError
 from keras_vae.types import Condition, ConditionLike, Latent, Tensor
 
 if TYPE_CHECKING:
-    from keras_vae.core.streams import Stream
+    import tensorflow as tf
+
     from keras_vae.core.vae import VAE
     from keras_vae.priors import FittedPrior
 
+Stream: TypeAlias = "tf.data.Dataset | keras.utils.PyDataset | Iterator[Any]"
 Out: TypeAlias = "np.ndarray | Mapping[str, np.ndarray] | None"  # to write a result into
 
 # A mixin's `self` is the whole model, which this rule does not allow for.
@@ -34,8 +36,8 @@ class Inference:
         """Return the code of each image: its posterior mean, `(batch, latent_dim)`, or the variant's `code`.
 
         Args:
-          x: images; or, where they are not all in memory, a `tf.data.Dataset` or an iterator of batches: arrays, pairs
-            of an array and its condition, or dicts of "x" and "y".
+          x: images; or, where they are not all in memory, a `tf.data.Dataset`, a `keras.utils.PyDataset` or an
+            iterator, such as a generator, of batches as `fit` takes them: images, (images, conditions), or dicts.
           condition: one for each image, where the model is conditional and `x` is an array.
           out: array to write the codes into, such as a `numpy.memmap`; of a hierarchy, a dict of arrays by level.
 
@@ -53,7 +55,7 @@ class Inference:
         """Return the likelihood's mean for each code: images `(batch, *image_shape)`, in [0, 1].
 
         Args:
-          z: codes, as `encode` returns them; or a dataset or an iterator of batches of them, as for `encode`.
+          z: codes, as `encode` returns them; or a stream, as for `encode`, of batches: codes, or (codes, conditions).
           condition: as for `encode`.
           out: array to write the images into, such as a `numpy.memmap`.
 
@@ -62,7 +64,7 @@ class Inference:
             missing that the variant needs; or `out` does not fit the images.
         """
 
-        def checked(z: Any, condition: Any) -> dict[str, np.ndarray]:
+        def checked(z: Any, condition: Any = None) -> dict[str, np.ndarray]:
             z = self.check_latent(z)
             levels = z if isinstance(z, Mapping) else {"z": z}
             conditions = self.check_condition(condition, len(next(iter(levels.values()))))
@@ -74,7 +76,10 @@ class Inference:
             code = part["z"] if "z" in part else {name: part[name] for name in self.latent_spec()}
             return self.functions.likelihood_parameters(code, self.condition_in(part))[self.output_name]
 
-        arrays = streams.blocks(z, checked, condition, "z") if is_stream(z) else checked(z, condition)
+        def of_batch(batch: Any) -> dict[str, np.ndarray]:
+            return checked(*batch) if isinstance(batch, tuple) else checked(batch)
+
+        arrays = streams.blocks(z, of_batch, condition) if is_stream(z) else checked(z, condition)
         return checks.in_blocks(decoded, arrays, out=out)
 
     def reconstruct(self: "VAE", x: ArrayLike, condition: ConditionLike = None) -> np.ndarray:
@@ -117,7 +122,7 @@ class Inference:
         Of a variant that draws several times in a step, as an IWAE, it is the mean over these draws.
 
         Args:
-          x: as for `encode`; it may be a dataset or an iterator.
+          x: images, or a stream of batches, as for `encode`.
           condition: as for `encode`.
           out: array to write the numbers into, such as a `numpy.memmap`.
           prior: of `keras_vae.priors`, fitted to this model, in place of p(z): then log p(x|z) + log p(z) - log q(z|x)
@@ -186,10 +191,11 @@ def inputs_of(
     if not is_stream(x):
         return checked_inputs(model, x, condition, likelihood)
 
-    def checked(part: Any, labels: Any) -> dict[str, np.ndarray]:
-        return checked_inputs(model, part, labels if model.conditional else None, likelihood)
+    def of_batch(element: Any) -> dict[str, np.ndarray]:
+        batch = model.as_batch(element)
+        return checked_inputs(model, batch["x"], batch.get("y") if model.conditional else None, likelihood)
 
-    return streams.blocks(x, checked, condition)
+    return streams.blocks(x, of_batch, condition)
 
 
 def checked_inputs(

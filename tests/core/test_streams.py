@@ -4,6 +4,7 @@ import subprocess
 import sys
 import textwrap
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -43,6 +44,17 @@ def test_a_dataset_brings_its_condition():
     np.testing.assert_array_equal(model.encode(dataset), codes)
     np.testing.assert_array_equal(model.elbo(dataset), model.elbo(X, condition=LABELS))
     np.testing.assert_array_equal(model.decode(batches(codes, LABELS)), model.decode(codes, LABELS))
+
+
+def test_a_dataset_of_keras(model):
+    class Halves(keras.utils.PyDataset):
+        def __len__(self):
+            return 2
+
+        def __getitem__(self, index):
+            return X[300 * index : 300 * (index + 1)]
+
+    np.testing.assert_array_equal(model.encode(Halves()), model.encode(X))
 
 
 def test_labels_of_a_dataset_are_nothing_to_a_model_without_condition(model):
