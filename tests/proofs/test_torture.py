@@ -16,5 +16,3 @@ def test_a_minute_of_torture(tmp_path):
     lines = [line for line in done.stdout.splitlines() if line and not line.startswith("  ")]
     assert done.returncode == 0, "\n".join(lines[-60:]) + done.stderr[-2000:]
     assert lines[-1].startswith("0 of ")
-    cases = next(line for line in lines if "mutations" in line)
-    assert "0 empty cells" in cases or "cells" in cases
