@@ -1,6 +1,6 @@
 """Checks of arguments and arrays, on the host since XLA drops asserts; and calls in blocks of examples."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -24,7 +24,7 @@ def check_images(
       UserError: one of these does not hold; the message has the rule, the value received, and a remedy.
     """
     expected = f"(batch, {', '.join(map(str, image_shape))})"
-    array = _numbers(x, name)
+    array = numbers(x, name)
     if array.shape[1:] != tuple(image_shape) or array.ndim != len(image_shape) + 1:
         remedy = "Reshape it."
         if array.shape == tuple(image_shape):
@@ -55,7 +55,7 @@ def check_codes(
     Raises:
       UserError: wrong shape or dtype, NaN or infinity, or a number too large for `dtype`.
     """
-    array = _numbers(z, name)
+    array = numbers(z, name)
     if array.ndim != len(shape) + 1 or array.shape[1:] != tuple(shape):
         raise UserError(
             f"{name} must have shape (batch, {', '.join(map(str, shape))}), {source}. Given: "
@@ -151,7 +151,7 @@ def check_labels(labels: object, classes: int, name: str = "condition", missing:
     Raises:
       UserError: not whole numbers, of another shape, or out of range.
     """
-    array = _numbers(labels, name, integers=True)
+    array = numbers(labels, name, integers=True)
     if array.dtype.kind not in "iu" or array.ndim != 1:
         raise UserError(
             f"{name} must be whole numbers, one label an example. Given: {array.dtype} of shape {array.shape}. "
@@ -177,7 +177,7 @@ def check_tokens(x: object, shape: Sequence[int], classes: int, name: str = "x")
     Raises:
       UserError: not whole numbers, of another shape, out of range, or a sequence that goes on after its end.
     """
-    array = _numbers(x, name, integers=True)
+    array = numbers(x, name, integers=True)
     if array.dtype.kind not in "iu" or array.shape[1:] != tuple(shape) or array.ndim != len(shape) + 1:
         remedy = f" Add the batch axis: {name}[None]." if array.shape == tuple(shape) else ""
         raise UserError(
@@ -194,7 +194,7 @@ def check_indices(codes: object, shape: Sequence[int], classes: int, name: str =
     Raises:
       UserError: not whole numbers, of another shape, or out of range.
     """
-    array = _numbers(codes, name, integers=True)
+    array = numbers(codes, name, integers=True)
     expected = f"(batch, {', '.join(map(str, shape))})"
     if array.dtype.kind not in "iu" or array.shape[1:] != tuple(shape) or array.ndim != len(shape) + 1:
         raise UserError(
@@ -234,37 +234,94 @@ def check_results(results: Any, what: str, infinite: bool = False) -> Any:
 
 
 def in_blocks(
-    function: Callable[..., Any], arrays: Mapping[str, np.ndarray], pad: bool = False, size: int = BLOCK
+    function: Callable[..., Any],
+    arrays: Mapping[str, np.ndarray] | Iterable[Mapping[str, np.ndarray]],
+    pad: bool = False,
+    size: int = BLOCK,
+    out: Mapping[str, np.ndarray] | np.ndarray | None = None,
 ) -> Any:
     """Call `function(block, arrays)` on blocks of `size` examples, and join the results along the batch.
 
     Args:
       function: from the number of the block and a mapping of arrays to an array, or a mapping of arrays.
-      arrays: at least one, of equal first axis, which may be 0.
+      arrays: at least one, of equal first axis, which may be 0; or such mappings of `size` examples each, in the last
+        perhaps fewer, where the whole is not in memory.
       pad: fill the last block with repetitions of its first example, so that noise of the shape of a block does not
         depend on the number of examples.
       size: of a block.
+      out: array to write the result into, such as a `numpy.memmap`, or a mapping of some of the results' names to such.
+
+    Raises:
+      UserError: `out` does not fit.
     """
-    count = len(next(iter(arrays.values())))
-    results = []
-    for block, start in enumerate(range(0, max(count, 1), size)):
-        part = {name: array[start : start + size] for name, array in arrays.items()}
+    whole = isinstance(arrays, Mapping)
+    count = len(next(iter(arrays.values()))) if whole else None
+    starts = range(0, max(count or 0, 1), size)
+    parts = ({name: a[start : start + size] for name, a in arrays.items()} for start in starts) if whole else arrays
+    outs, joined = {"": out} if isinstance(out, np.ndarray) else dict(out or {}), dict[str, _Joined]()
+    for block, part in enumerate(parts):
         length = len(next(iter(part.values())))
         missing = (size if pad else max(length, 1)) - length
         if missing:
             part = {name: np.concatenate([a, _filler(a, missing)]) for name, a in part.items()}
         result = function(block, part)
-        result = result if isinstance(result, Mapping) else {"": result}
-        results.append({name: np.asarray(value)[:length] for name, value in result.items()})
-    joined = {name: np.concatenate([result[name] for result in results]) for name in results[0]}
-    return joined.get("", joined)
+        for name, value in (result if isinstance(result, Mapping) else {"": result}).items():
+            value = np.asarray(value)[:length]
+            if name not in joined:
+                joined[name] = _Joined(value, count, outs.get(name))
+            joined[name].add(value)
+    results = {name: one.whole() for name, one in joined.items()}
+    if not results:
+        raise UserError("A stream must have a batch. Given: none. Make a new iterator: each can be read once.")
+    return results.get("", results)
+
+
+class _Joined:
+    """Blocks of results in one array, which grows in place: to join a list of them would take their memory twice."""
+
+    def __init__(self, first: np.ndarray, count: int | None, out: np.ndarray | None) -> None:
+        self.shape, self.count, self.fixed, self.done = first.shape[1:], count, out is not None, 0
+        self.array = (
+            np.empty((len(first) if count is None else count, *self.shape), first.dtype) if out is None else out
+        )
+        fits = self.array.shape[1:] == self.shape and np.can_cast(first.dtype, self.array.dtype, "same_kind")
+        if not fits or count not in (None, len(self.array)):
+            expected = (count or "examples", *self.shape)
+            raise UserError(
+                f"out must be an array of {first.dtype} of shape ({', '.join(map(str, expected))}). Given: "
+                f"{self.array.dtype} of shape {self.array.shape}."
+            )
+
+    def add(self, block: np.ndarray) -> None:
+        end = self.done + len(block)
+        if end > len(self.array):
+            if self.fixed:
+                raise UserError(
+                    f"out must have a row for each example. Given: {len(self.array)} rows, and more examples."
+                )
+            self._resize(end + end // 8)
+        self.array[self.done : end] = block
+        self.done = end
+
+    def whole(self) -> np.ndarray:
+        if self.done < len(self.array) and not self.fixed:
+            self._resize(self.done)
+        return self.array[: self.done] if self.done < len(self.array) else self.array
+
+    def _resize(self, rows: int) -> None:
+        self.array.resize((rows, *self.shape), refcheck=False)  # nobody else has it yet
 
 
 def _filler(array: np.ndarray, count: int) -> np.ndarray:
     return np.repeat(array[:1], count, axis=0) if len(array) else np.zeros((count, *array.shape[1:]), array.dtype)
 
 
-def _numbers(value: object, name: str, integers: bool = False) -> np.ndarray:
+def numbers(value: object, name: str, integers: bool = False) -> np.ndarray:
+    """Return `value` as an array of floats, or with `integers` of any numbers.
+
+    Raises:
+      UserError: it is no array of numbers.
+    """
     try:
         array = np.asarray(value)
     except (ValueError, TypeError) as error:

@@ -68,7 +68,7 @@ def reading(path: str | Path, rule: str, remedy: str, kind: type[UserError] = Co
     """
     try:
         yield
-    except UserError:
+    except (UserError, NameError, AssertionError):  # the last two are faults of this library, not of a file
         raise
     except Exception as error:
         raise kind(f"{path} {rule}: {reason_of(error)}. {remedy}") from error

@@ -11,6 +11,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 for _name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
     os.environ.setdefault(_name, _THREADS)
 
+import random  # noqa: E402
 from collections import Counter  # noqa: E402
 
 import hypothesis  # noqa: E402
@@ -22,6 +23,21 @@ hypothesis.settings.register_profile("thorough", deadline=None, max_examples=500
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
 _LEFT_OUT = pytest.StashKey[dict[str, bool]]()  # {test id: is it slow?} of every deselected test
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--shuffle", type=int, metavar="SEED", help="files, and the tests in each, in a random order")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Of one file together, whose fixtures are made once; the same order in every worker of pytest-xdist."""
+    seed = config.getoption("--shuffle")
+    if seed is not None:
+        noise = random.Random(seed)
+        files = sorted({item.path for item in items})
+        place = dict(zip(files, noise.sample(range(len(files)), len(files)), strict=True))
+        noise.shuffle(items)
+        items.sort(key=lambda item: place[item.path])
 
 
 def pytest_configure(config: pytest.Config) -> None:

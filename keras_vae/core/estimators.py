@@ -1,7 +1,7 @@
 """The ELBO and its terms, and importance-weighted log-likelihood: one value per example, in nats."""
 
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from keras import ops
@@ -20,24 +20,31 @@ if TYPE_CHECKING:
 # Draws in one pass of the compiled loop: enough rows, with a block of examples, to keep the matrix products busy. Fewer
 # where the decoder's output would have more than _NUMBERS elements, so that it stays in memory.
 _CHUNK, _NUMBERS = 32, 2**24
+Inputs: TypeAlias = Mapping[str, np.ndarray] | Iterator[Mapping[str, np.ndarray]]
 
 
-def elbo_terms(model: "VAE", inputs: Mapping[str, np.ndarray], seed: int) -> dict[str, np.ndarray]:
+def elbo_terms(
+    model: "VAE", inputs: Inputs, seed: int, only: str = "", out: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
     """Return `elbo`, `log_px` and `kl` of each example, `(batch,)`, and `kl_groups`, `(batch, groups)`.
 
     In nats, from one draw of q(z|x). `kl_groups` is the KL of each dimension or level.
 
     Args:
       model: a model of this library.
-      inputs: "x", checked images, and "condition" where the model has one.
+      inputs: "x", checked images, and "condition" where the model has one; or such mappings of `BLOCK` examples each.
       seed: of the noise, which depends on this and on the example's position, not on the number of examples.
+      only: keep this one of the four.
+      out: array to write it into.
     """
     base = randomness.seed_of(seed, randomness.EVALUATION)
 
     def one_block(block: int, part: Mapping[str, np.ndarray]) -> Mapping[str, Any]:
-        return model.functions.elbo_terms(model.batch_in(part), randomness.fold(base, block))
+        terms = model.functions.elbo_terms(model.batch_in(part), randomness.fold(base, block))
+        return {only: terms[only]} if only else terms
 
-    return check_results(in_blocks(one_block, inputs, pad=True), "The ELBO", infinite=True)
+    results = in_blocks(one_block, inputs, pad=True, out=None if out is None else {only: out})
+    return check_results(results, "The ELBO", infinite=True)
 
 
 def own_terms(
@@ -71,7 +78,7 @@ def own_terms(
 
 
 def importance_weighted(
-    model: "VAE", inputs: Mapping[str, np.ndarray], samples: int, seed: int, prior: tfd.Distribution | None = None
+    model: "VAE", inputs: Inputs, samples: int, seed: int, prior: tfd.Distribution | None = None
 ) -> np.ndarray:
     """Return `log_prob` of `importance_weights`: `(batch,)`, nats."""
     return importance_weights(model, inputs, samples, seed, prior)["log_prob"]
@@ -79,7 +86,7 @@ def importance_weighted(
 
 def importance_weights(
     model: "VAE",
-    inputs: Mapping[str, np.ndarray],
+    inputs: Inputs,
     samples: int,
     seed: int,
     prior: tfd.Distribution | None = None,
@@ -104,7 +111,7 @@ def importance_weights(
       https://artowen.su.domains/mc/Ch-var-is.pdf; `standard_error` of log_prob over draws, sqrt(1/ESS - 1/S) by the
       delta method, nats: too small where one weight dominates, and ESS is near 1.
     """
-    base, count = randomness.seed_of(seed, randomness.EVALUATION), len(inputs["x"])
+    base = randomness.seed_of(seed, randomness.EVALUATION)
     # With a prior, traced at each call: it may have been fitted again in the meantime.
     sums_of_weights = model.functions.sums_of_weights if prior is None else _sums_of_weights(model, prior)
     limit = chunk_limit(model)
@@ -113,7 +120,8 @@ def importance_weights(
     def one_block(block: int, part: Mapping[str, np.ndarray]) -> Mapping[str, Any]:
         tensors = {name: ops.convert_to_tensor(array) for name, array in part.items()}
         first, second = sums_of_weights(tensors, size, ops.convert_to_tensor(samples), randomness.fold(base, block))
-        if report is not None:
+        if report is not None and isinstance(inputs, Mapping):
+            count = len(inputs["x"])
             report(f"log p(x), {samples:,} samples each: {min((block + 1) * BLOCK, count):,} of {count:,}")
         return {"first": np.asarray(first), "second": np.asarray(second)}
 

@@ -1,8 +1,8 @@
 """Inference on a trained model: numpy in, numpy out, checked on the host, in blocks of bounded size."""
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import keras
 import numpy as np
@@ -10,13 +10,20 @@ from numpy.typing import ArrayLike
 
 from keras_vae import checks, randomness
 from keras_vae.backend import tfd
+from keras_vae.core import streams
 from keras_vae.core.estimators import elbo_terms, importance_weighted
+from keras_vae.data.pipeline import is_stream
 from keras_vae.errors import NotApplicable, UserError
 from keras_vae.types import Condition, ConditionLike, Latent, Tensor
 
 if TYPE_CHECKING:
+    import tensorflow as tf
+
     from keras_vae.core.vae import VAE
     from keras_vae.priors import FittedPrior
+
+Stream: TypeAlias = "tf.data.Dataset | keras.utils.PyDataset | Iterator[Any]"
+Out: TypeAlias = "np.ndarray | Mapping[str, np.ndarray] | None"  # to write a result into
 
 # A mixin's `self` is the whole model, which this rule does not allow for.
 # pyright: reportGeneralTypeIssues=false
@@ -25,38 +32,55 @@ if TYPE_CHECKING:
 class Inference:
     """The public methods of a trained `VAE`: encode, decode, reconstruct, sample, elbo, log_prob."""
 
-    def encode(self: "VAE", x: ArrayLike, condition: ConditionLike = None) -> np.ndarray:
+    def encode(self: "VAE", x: "ArrayLike | Stream", condition: ConditionLike = None, out: Out = None) -> np.ndarray:
         """Return the code of each image: its posterior mean, `(batch, latent_dim)`, or the variant's `code`.
 
+        Args:
+          x: images; or, where they are not all in memory, a `tf.data.Dataset`, a `keras.utils.PyDataset` or an
+            iterator, such as a generator, of batches as `fit` takes them: images, (images, conditions), or dicts.
+          condition: one for each image, where the model is conditional and `x` is an array.
+          out: array to write the codes into, such as a `numpy.memmap`; of a hierarchy, a dict of arrays by level.
+
         Raises:
-          UserError: `x` is not a batch of images in [0, 1] of the model's shape.
+          UserError: `x` is not a batch of images in [0, 1] of the model's shape, or `out` does not fit the codes.
         """
-        inputs = checked_inputs(self, x, condition)
+        inputs = inputs_of(self, x, condition)
 
         def encoded(_: int, part: Mapping[str, Any]) -> Any:
             return self.code(self.functions.posterior_parameters(part["x"], self.condition_in(part)))
 
-        return checks.in_blocks(encoded, inputs)
+        return checks.in_blocks(encoded, inputs, out=out)
 
-    def decode(self: "VAE", z: Latent, condition: ConditionLike = None) -> np.ndarray:
+    def decode(self: "VAE", z: "Latent | Stream", condition: ConditionLike = None, out: Out = None) -> np.ndarray:
         """Return the likelihood's mean for each code: images `(batch, *image_shape)`, in [0, 1].
 
+        Args:
+          z: codes, as `encode` returns them; or a stream, as for `encode`, of batches: codes, or (codes, conditions).
+          condition: as for `encode`.
+          out: array to write the images into, such as a `numpy.memmap`.
+
         Raises:
-          UserError: `z` is not a batch of finite codes of `latent_dim` numbers, or of the kind that the variant uses.
-            Or a label is missing that the variant needs.
+          UserError: `z` is not a batch of finite codes of `latent_dim` numbers, or of the variant's kind; a label is
+            missing that the variant needs; or `out` does not fit the images.
         """
-        z = self.check_latent(z)
-        levels: Any = z if isinstance(z, Mapping) else {"z": z}
-        conditions = self.check_condition(condition, len(next(iter(levels.values()))))
-        if not self.decodes_unlabelled and any((labels < 0).any() for labels in conditions.values()):
-            raise UserError("decode needs a label for each code. Given: none, or -1. Give condition=, from 0.")
+
+        def checked(z: Any, condition: Any = None) -> dict[str, np.ndarray]:
+            z = self.check_latent(z)
+            levels = z if isinstance(z, Mapping) else {"z": z}
+            conditions = self.check_condition(condition, len(next(iter(levels.values()))))
+            if not self.decodes_unlabelled and any((labels < 0).any() for labels in conditions.values()):
+                raise UserError("decode needs a label for each code. Given: none, or -1. Give condition=, from 0.")
+            return {**levels, **conditions}
 
         def decoded(_: int, part: Mapping[str, Any]) -> Any:
-            code = {name: part[name] for name in levels} if isinstance(z, Mapping) else part["z"]
+            code = part["z"] if "z" in part else {name: part[name] for name in self.latent_spec()}
             return self.functions.likelihood_parameters(code, self.condition_in(part))[self.output_name]
 
-        arrays: dict[str, np.ndarray] = {**levels, **conditions}
-        return checks.in_blocks(decoded, arrays)
+        def of_batch(batch: Any) -> dict[str, np.ndarray]:
+            return checked(*batch) if isinstance(batch, tuple) else checked(batch)
+
+        arrays = streams.blocks(z, of_batch, condition) if is_stream(z) else checked(z, condition)
+        return checks.in_blocks(decoded, arrays, out=out)
 
     def reconstruct(self: "VAE", x: ArrayLike, condition: ConditionLike = None) -> np.ndarray:
         """Return the mean image of each image's mean code: `(batch, *image_shape)`.
@@ -86,24 +110,33 @@ class Inference:
         return self.decode(keras.tree.map_structure(np.asarray, z), condition)
 
     def elbo(
-        self: "VAE", x: ArrayLike, seed: int = 0, condition: ConditionLike = None, prior: "FittedPrior | None" = None
+        self: "VAE",
+        x: "ArrayLike | Stream",
+        seed: int = 0,
+        condition: ConditionLike = None,
+        prior: "FittedPrior | None" = None,
+        out: np.ndarray | None = None,
     ) -> np.ndarray:
         """Return the one-sample ELBO of each image, `(batch,)`, nats. Noise depends on the seed and the position only.
 
         Of a variant that draws several times in a step, as an IWAE, it is the mean over these draws.
 
         Args:
+          x: images, or a stream of batches, as for `encode`.
+          condition: as for `encode`.
+          out: array to write the numbers into, such as a `numpy.memmap`.
           prior: of `keras_vae.priors`, fitted to this model, in place of p(z): then log p(x|z) + log p(z) - log q(z|x)
             at a draw z of q(z|x).
 
         Raises:
           UserError: as `encode`, or images outside the likelihood's support (grey levels under a Bernoulli).
         """
-        inputs = checked_inputs(self, x, condition, likelihood=True)
+        inputs = inputs_of(self, x, condition, likelihood=True)
         seed = checks.check_whole_number(seed, "seed", minimum=0)
-        if prior is not None:
-            return importance_weighted(self, inputs, 1, seed, fitted(self, prior))
-        return elbo_terms(self, inputs, seed)["elbo"]
+        if prior is None:
+            return elbo_terms(self, inputs, seed, "elbo", out)["elbo"]
+        numbers = importance_weighted(self, inputs, 1, seed, fitted(self, prior))
+        return numbers if out is None else checks.in_blocks(lambda _, part: part["elbo"], {"elbo": numbers}, out=out)
 
     def log_prob(
         self: "VAE",
@@ -149,6 +182,20 @@ def fitted(model: "VAE", prior: "FittedPrior") -> tfd.Distribution:
     if not hasattr(prior, "distribution_for"):
         raise UserError(f"prior is a fitted prior of keras_vae.priors, or None. Given: {type(prior).__name__}.")
     return prior.distribution_for(model)
+
+
+def inputs_of(
+    model: "VAE", x: "ArrayLike | Stream", condition: ConditionLike = None, likelihood: bool = False
+) -> "Mapping[str, np.ndarray] | Iterator[Mapping[str, np.ndarray]]":
+    """Return `checked_inputs` of an array; of a dataset or an iterator, those of its examples in blocks."""
+    if not is_stream(x):
+        return checked_inputs(model, x, condition, likelihood)
+
+    def of_batch(element: Any) -> dict[str, np.ndarray]:
+        batch = model.as_batch(element)
+        return checked_inputs(model, batch["x"], batch.get("y") if model.conditional else None, likelihood)
+
+    return streams.blocks(x, of_batch, condition)
 
 
 def checked_inputs(

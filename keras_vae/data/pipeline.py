@@ -2,7 +2,7 @@
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Generator, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 import keras
@@ -295,8 +295,15 @@ def shuffled(codes: np.ndarray, batch_size: int, seed: int) -> Any:
 
 
 def is_stream(data: object) -> bool:
-    """Whether `data` gives batches: a `tf.data.Dataset`, a `keras.utils.PyDataset` or a generator."""
-    return isinstance(data, tf.data.Dataset | keras.utils.PyDataset | Generator)
+    """Whether `data` gives batches: a `tf.data.Dataset`, a `keras.utils.PyDataset`, a generator or another iterator."""
+    return isinstance(data, tf.data.Dataset | keras.utils.PyDataset | Iterator)
+
+
+def elements(stream: Any) -> Iterator[Any]:
+    """The batches of a stream, once, with numpy arrays."""
+    if isinstance(stream, keras.utils.PyDataset):
+        return (stream[index] for index in range(stream.num_batches or 0))
+    return stream.as_numpy_iterator() if isinstance(stream, tf.data.Dataset) else stream
 
 
 def peeked(stream: Any, as_batch: Callable[[object], Batch]) -> tuple[Batch, Any]:
@@ -354,7 +361,10 @@ def _checked_columns(labels: ArrayLike | Mapping[str, ArrayLike], count: int) ->
 
 
 def _checked_labels(labels: ArrayLike, count: int) -> np.ndarray:
-    labels = np.asarray(labels)
+    try:
+        labels = np.asarray(labels)
+    except ValueError as error:
+        raise UserError(f"Labels must be an array. Given: {type(labels).__name__}, {error}.") from error
     if labels.dtype.kind not in "iubf":
         raise UserError(
             f"Labels must be numbers. Given: dtype {labels.dtype}. Number the classes: "

@@ -153,7 +153,7 @@ def select(metrics: Sequence[str]) -> list[str]:
     """
     names = []
     for metric in metrics:
-        section = metric.split(".")[0]
+        section = str(metric).split(".")[0]
         of_section = [name for name in METRICS if name.split(".")[0] == section]
         if not of_section:
             raise UserError(f"A section of metrics is one of {', '.join(SECTIONS)}, summary. Given: {metric!r}.")

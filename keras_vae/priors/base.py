@@ -11,10 +11,11 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from keras_vae import backend, checks, files, randomness, schema
+from keras_vae import backend, checks, files, randomness
 from keras_vae.backend import tfd
 from keras_vae.core import inference
 from keras_vae.errors import CorruptFileError, ExportError, UserError, reading
+from keras_vae.schema import fault
 from keras_vae.types import ConditionLike, Graph, Spec, Tensor
 
 if TYPE_CHECKING:
@@ -231,7 +232,7 @@ def read(path: str | Path) -> tuple[Head, dict[str, np.ndarray]]:
         with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as file:
             head = json.loads(str(file["head"]))
             held = {name.removeprefix("array/"): file[name] for name in file.files if name.startswith("array/")}
-        if wrong := schema.fault(head, Head, "its head"):
+        if wrong := fault(head, Head, "its head"):
             raise ValueError(wrong)
         if head["format"] != FORMAT:
             raise ValueError(f"its format is {head['format']}, and this version reads {FORMAT}")

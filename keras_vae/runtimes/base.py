@@ -146,10 +146,9 @@ class Runtime(abc.ABC, Generic[Loaded]):
                 f"{self.name} holds the graphs {', '.join(self.graphs)} of {self.bundle.path}. Given: {graph!r}."
             )
         expected = self.expected[graph]
-        if inputs.keys() != expected.keys():
-            raise UserError(
-                f"The {graph} takes the inputs {', '.join(expected)}. Given: {', '.join(inputs) or 'none'}."
-            )
+        if not isinstance(inputs, Mapping) or inputs.keys() != expected.keys():
+            listed = ", ".join(map(str, inputs)) if isinstance(inputs, Mapping) else type(inputs).__name__
+            raise UserError(f"The {graph} takes the inputs {', '.join(expected)}. Given: {listed or 'none'}.")
         checked = {name: check(inputs[name], name) for name, check in expected.items()}
         counts = {len(array) for array in checked.values()}
         if len(counts) > 1:

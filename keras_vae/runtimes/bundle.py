@@ -13,10 +13,11 @@ from typing import Any, NamedTuple, NotRequired, TypedDict
 
 import numpy as np
 
-from keras_vae import files, schema
+from keras_vae import files
 from keras_vae.errors import CorruptFileError, UserError, reading
 from keras_vae.runtimes.contents import check_contents, require_file
 from keras_vae.runtimes.notebooks import html_table
+from keras_vae.schema import fault
 from keras_vae.types import InputEntry
 
 MANIFEST, GOLDEN = "bundle.json", "golden.json"
@@ -283,7 +284,7 @@ class Bundle:
         content = self.read(GOLDEN)
         with reading(self.path / GOLDEN, "does not hold the outputs of Keras", f"{_REPAIR} {self.path}."):
             golden = json.loads(content)
-            if wrong := schema.fault(golden, Golden):
+            if wrong := fault(golden, Golden):
                 raise ValueError(wrong)
             arrays = {
                 graph: {
@@ -334,7 +335,7 @@ def read_bundle(bundle: "Bundle | str | Path") -> Bundle:
         problem = f"{', '.join(missing)} missing" if missing else "its contents do not match its digest"
         raise CorruptFileError(f"{path / MANIFEST} was changed after the export: {problem}. {_REPAIR} {path}.")
     with reading(path / MANIFEST, "does not describe a bundle", f"{_REPAIR} {path}."):
-        if wrong := schema.fault(manifest, Manifest):
+        if wrong := fault(manifest, Manifest):
             raise ValueError(wrong)
         check_contents(path, manifest, MANIFEST)
         bundle = Bundle(path, manifest)

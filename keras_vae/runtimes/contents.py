@@ -27,13 +27,7 @@ def check_contents(folder: Path, manifest: Mapping[str, Any], itself: str) -> No
       CorruptFileError: a name is no word; a file of a format is not listed; or the folder holds a file that is not
         listed, a link, or something that is neither file nor folder.
     """
-    try:
-        _check_manifest(folder / itself, manifest)
-    except (AttributeError, KeyError, TypeError) as error:
-        raise CorruptFileError(
-            f"{folder / itself} must describe graphs, formats and files as an export writes them. Given: "
-            f"{type(error).__name__}, {error}. Do not use this bundle."
-        ) from error
+    _check_manifest(folder / itself, manifest)
     held, links = Counter[tuple[int, int]](), {}
     try:
         for path in _files(folder):

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.metrics import average_precision_score, roc_auc_score
 
+from keras_vae import checks
 from keras_vae.errors import UserError
 from keras_vae.evaluation.distances import chance_above
 from keras_vae.evaluation.estimates import share_of
@@ -232,7 +233,7 @@ def average_precisions(labels: np.ndarray, scores: np.ndarray, weights: np.ndarr
 
 def _finite(scores: ArrayLike, name: str) -> np.ndarray:
     """Return scores as a float64 vector."""
-    array = np.asarray(scores, "float64").ravel()
+    array = np.asarray(checks.numbers(scores, f"The {name}"), "float64").ravel()
     if not array.size or not np.isfinite(array).all():
         reason = f"{np.sum(~np.isfinite(array))} that are not finite" if array.size else "none"
         raise UserError(f"The {name} are finite numbers, one or more. Given: {reason}.")

@@ -29,7 +29,7 @@ def attribute_vector(model: "VAE", x: ArrayLike, has: ArrayLike, condition: Cond
     Raises:
       UserError: no image with the attribute, or none without; numbers that do not pair; integer codes.
     """
-    images, mask = np.asarray(x), np.asarray(has)
+    images, mask = model.check_x(x), np.asarray(has)
     if mask.dtype != bool or mask.shape != images.shape[:1]:
         raise UserError(
             f"has is true or false for each of {len(images)} images. Given: {mask.dtype} of shape {mask.shape}."

@@ -77,10 +77,10 @@ def verify(name: str | Path, log_prob: bool = True) -> dict[str, Comparison]:
       CorruptFileError: weights that are not the card's, or a number that is outside its tolerance or no longer
         measured.
     """
-    entry = store.entry(name)
+    entry, model = store.entry(name), load(name)
     recorded = {key: row for key, row in entry.results["metrics"].items() if log_prob or key != "log_prob"}
     samples = None if log_prob else 0
-    evaluation = evaluations.evaluation_of(entry.recipe, load(name), samples=samples, prior=priors.prior(name))
+    evaluation = evaluations.evaluation_of(entry.recipe, model, samples=samples, prior=priors.prior(name))
     measured = card_metrics(evaluation)
     gone = sorted(recorded.keys() - measured.keys())
     if gone:

@@ -154,7 +154,7 @@ class TestFiles:
         for change, message in (
             ({"prior": "MixturPrior"}, r"Unknown prior 'MixturPrior'\. Did you mean 'MixturePrior'"),
             ({"arguments": {"components": 7}}, r"is not a whole MixturePrior: factors of shape \(2, 2, 2\)"),
-            ({"format": 2}, "not the file of a fitted prior: 'another format'"),
+            ({"format": 2}, "not the file of a fitted prior: its format is 2, and this version reads 1"),
         ):
             np.savez(path, **{**arrays, "head": np.array(json.dumps({**head, **change}))})
             with pytest.raises(UserError, match=message):

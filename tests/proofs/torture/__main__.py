@@ -22,7 +22,7 @@ from tests.proofs.torture.mutations import MUTATIONS
 _PER_CELL, _CALLS = 6, 500  # cases; half of a cell's have every digest made to fit
 _FRESH = 1_000  # where fresh seeds begin
 # Of the form of a minute: cases, calls, and the kinds whose readers are slow.
-_QUICK_CASES, _QUICK_CALLS, _SLOW = 150, 50, ("checkpoint",)
+_QUICK_CASES, _QUICK_CALLS, _SLOW = 90, 30, ("checkpoint",)
 
 
 def main() -> int:
@@ -40,7 +40,7 @@ def main() -> int:
         store.parent.mkdir(parents=True, exist_ok=True)
         if not store.exists():
             store.mkdir()
-            _once(store, (subjects.make, store))
+            _once(store, (subjects.make, store, words.quick))
         if words.case:
             return _one(store, words.case)
         print(f"Seeds: fixed 0, fresh {fresh}.", flush=True)
@@ -50,7 +50,7 @@ def main() -> int:
             counts.add(request, answer)
             _say(f"{request}", *answer[:2])
         if not words.only:
-            counts.events += _once(store, (abuse.threads, store, 20 if words.quick else 200, fresh))
+            counts.events += _once(store, (abuse.threads, store, 10 if words.quick else 200, fresh))
             if not words.quick:
                 for event in abuse.everything(store, fresh, moments=6, limits=8):
                     counts.events.append(event)

@@ -124,7 +124,7 @@ def targets(store: Path, out: Path) -> dict[str, Target]:
         "attribute_vector": (tasks.attribute_vector, {"model": model, "x": x, "has": np.array([1, 0, 1, 0], bool)}),
         "code_length": (tasks.code_length, {"model": model, "x": x}),
         "latent_plane": (tasks.latent_plane, {"model": _models(store)["plane"]}),
-        "half_observed": (tasks.half_observed, {"x": x}),
+        "half_observed": (tasks.half_observed, {"image_shape": (28, 28, 1), "missing": "bottom", "seed": 0}),
         "evaluate": (evaluation.evaluate, {"model": model, "x": x, "metrics": ("likelihood.nats",), "seed": 0}),
         "schedule": (schedules.schedule, {"spec": {"name": "linear", "final": 1.0, "steps": 5}}),
         "Linear": (schedules.Linear, {"final": 1.0, "steps": 5}),
@@ -156,9 +156,7 @@ def run(call: Call, place: Path, store: Path, debug: bool = False) -> tuple[str,
             traceback.print_exc()
         frames = traceback.extract_tb(error.__traceback__)
         ours = "keras_vae" in frames[-1].filename and (frames[-1].line or "").lstrip().startswith("raise ")
-        mistyped = isinstance(error, TypeError) and any(
-            _excluded(function, key, value) for key, value in replaced.items()
-        )
+        mistyped = any(_excluded(function, key, value) for key, value in replaced.items())
         if ours or mistyped:
             return "refused", f"{said}: {error}"[:400], name
         return "traceback", f"{said}: {_where(error)}", name
@@ -171,9 +169,11 @@ def run(call: Call, place: Path, store: Path, debug: bool = False) -> tuple[str,
 
 
 def _excluded(function: Callable[..., Any], name: str, value: Any) -> bool:
-    """Whether the signature of a function, which documents its TypeError, takes no value of this type."""
+    """Whether the signature of a function takes no value of this type: that documents a TypeError, or a ValueError."""
     parameters = inspect.signature(function).parameters
-    kinds = {part.strip(" \"'") for part in str(parameters[name].annotation if name in parameters else "").split("|")}
+    hint = parameters[name].annotation if name in parameters else ""
+    text = hint.__name__ if isinstance(hint, type) else str(hint).replace("pathlib.", "")
+    kinds = {part.strip(" \"'") for part in text.split("|")}
     plain: dict[str, Any] = {"str": str, "Path": Path, "int": int, "float": int | float, "bool": bool,
                              "None": type(None), "Bundle": str, "Sequence[str]": list | tuple}  # fmt: skip
     return kinds <= plain.keys() and not any(isinstance(value, plain[kind]) for kind in kinds)

@@ -30,8 +30,11 @@ def zoo_verify(folder: Path, out: Path) -> Numbers:
 def card(folder: Path, out: Path) -> Numbers:
     """The card, as `keras-vae show` and the README print it, and all numbers in it."""
     from keras_vae import zoo
+    from keras_vae.errors import UserError
 
     shown = zoo.card(folder)
+    if not shown.results:
+        raise UserError("The card says: not trained.")
     text = [shown.markdown(), repr(shown), shown._repr_html_()]
     parts = {key: value for key, value in shown.results.items() if "sha256" not in key and key != "digest"}
     for part in ("weights", "prior"):

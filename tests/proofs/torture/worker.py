@@ -105,8 +105,9 @@ def run(case: Case, debug: bool = False) -> Outcome:
         subject = Path(shutil.copytree(place / "store" / kind.subject, place / "subject"))
         others = [
             place / "store" / f"{kind.subject}_twin" / kind.file,
-            *(place / "store" / other for other in kind.others),
+            *(place / "store" / name for name in kind.others),
         ]
+        others = [path for path in others if path.exists()]
         MUTATIONS[case.mutation](subject / kind.file, noise, kind.form, others[noise.integers(len(others))])
         sealed = case.sealed and subjects.seal(subject)
         before = _listing(place)
