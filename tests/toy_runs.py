@@ -45,8 +45,8 @@ WORDS: dict[str, Any] = {
     "data.name": "words",
     "data.binarize": REMOVED,
 }
-FILES = ["README.md", "checkpoint.safetensors", "curves.png", "model.safetensors", "recipe.toml", "reconstructions.png",
-         "results.json", "samples.png", "traversal.png"]  # fmt: skip
+FILES = ["README.md", "checkpoint.safetensors", "curves.png", "log_prob.npy", "model.safetensors", "recipe.toml",
+         "reconstructions.png", "results.json", "samples.png", "traversal.png"]  # fmt: skip
 
 
 def recipe_text(changes: Mapping[str, Any] | None = None) -> str:

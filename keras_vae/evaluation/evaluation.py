@@ -42,6 +42,7 @@ class Options(TypedDict, total=False):
     repetitions: int
     prior: "FittedPrior | None"
     report: Callable[[str], None] | None
+    likelihood_examples: int | None
 
 
 class Evaluation:
@@ -65,6 +66,7 @@ class Evaluation:
       repetitions: of metrics that are repeated for a standard error; clusters have twice as many bootstraps.
       prior: of `keras_vae.priors`, fitted to the model, for likelihoods and generated images; None: the model's own.
       report: progress callback of slow metrics.
+      likelihood_examples: how many of the images, the first ones, log p(x) is measured on; None: all.
 
     Raises:
       UserError: images or conditions that do not fit the model, or labels or factors of another length.
@@ -87,6 +89,7 @@ class Evaluation:
         repetitions: int = 5,
         prior: "FittedPrior | None" = None,
         report: Callable[[str], None] | None = None,
+        likelihood_examples: int | None = None,
     ) -> None:
         self.seed, self.samples = check_whole_number(seed, "seed", 0), check_whole_number(samples, "samples", 0)
         self.model, self.prior, self.repetitions, self.report = model, prior, repetitions, report
@@ -96,6 +99,7 @@ class Evaluation:
         self.labels, self.factors = _rows(labels, "labels", len(self)), _rows(factors, "factors", len(self))
         self.reference, self.train_reference = _array(reference), _array(train_reference)
         self.train, self.train_labels = _array(train), _array(train_labels)
+        self._likelihood_examples = likelihood_examples or len(self)
         self._in_support = False  # not checked yet
         self._weights: dict[tuple[int, bool], dict[str, np.ndarray]] = {}
 
@@ -126,10 +130,11 @@ class Evaluation:
         if count >= len(self):
             return self
         part = copy.copy(self)
+        vars(part).pop("of_likelihood", None)
         part.inputs = {name: array[:count] for name, array in self.inputs.items()}
         part.labels, part.factors = (None if rows is None else rows[:count] for rows in (self.labels, self.factors))
         for name, values in vars(self).items():
-            if isinstance(getattr(type(self), name, None), cached_property):
+            if isinstance(getattr(type(self), name, None), cached_property) and name != "of_likelihood":
                 vars(part)[name] = keras.tree.map_structure(lambda array: array[:count], values)
         part._weights = {key: _head(weights, count) for key, weights in self._weights.items()}
         return part
@@ -143,6 +148,11 @@ class Evaluation:
         if (value := getattr(self, name)) is None:
             raise NotApplicable(f"This needs {_NEEDED[name]}. Given: none.")
         return value
+
+    @cached_property
+    def of_likelihood(self) -> "Evaluation":
+        """The evaluation of the images that log p(x) is measured on: the first `likelihood_examples`, or this one."""
+        return self.first(self._likelihood_examples)
 
     @cached_property
     def codes(self) -> Any:

@@ -36,7 +36,7 @@ def nats_of(evaluation: Evaluation) -> dict[str, Estimate]:
 def log_prob_of(evaluation: Evaluation) -> Estimate:
     """Return the mean of the importance-weighted log p(x), nats, with its errors and `seconds`."""
     start = time.perf_counter()
-    weights = evaluation.importance_weights(evaluation.samples)
+    weights = evaluation.of_likelihood.importance_weights(evaluation.samples)
     estimate = agreement.over_images(weights, evaluation.samples, evaluation.seed)
     estimate["seconds"] = round(time.perf_counter() - start, 1)
     return estimate

@@ -5,7 +5,7 @@ import numpy as np
 from keras_vae.core import estimators
 from keras_vae.errors import NotApplicable
 from keras_vae.evaluation import latent, sequences
-from keras_vae.evaluation.estimates import Estimate, mean_of
+from keras_vae.evaluation.estimates import Details, Estimate, mean_of
 from keras_vae.evaluation.evaluation import Evaluation
 
 BATCH = 128  # images in a batch, for terms that depend on the batch as a whole
@@ -37,7 +37,7 @@ def elbo_fitted_of(evaluation: Evaluation) -> Estimate:
 
 
 def log_prob_of(evaluation: Evaluation) -> Estimate:
-    """Return the importance-weighted log p(x) under the model's own prior, nats.
+    """Return the importance-weighted log p(x) under the model's own prior, nats, of `of_likelihood`'s images.
 
     Raises:
       NotApplicable: no samples, no distribution over codes, or integer codes, where the ELBO is log p(x).
@@ -45,8 +45,14 @@ def log_prob_of(evaluation: Evaluation) -> Estimate:
     evaluation.require_distribution()
     if not evaluation.samples or evaluation.model.latent_kind == "index":
         raise NotApplicable("log p(x) needs samples, and codes that are not certain. Given: none, or integer codes.")
-    weights = evaluation.importance_weights(evaluation.samples, with_prior=False)
-    return mean_of(weights["log_prob"], samples=evaluation.samples, unit="nats")
+    values = log_probs_of(evaluation)
+    fewer: Details = {"examples": len(values)} if len(values) < len(evaluation) else {}
+    return mean_of(values, samples=evaluation.samples, unit="nats", **fewer)
+
+
+def log_probs_of(evaluation: Evaluation) -> np.ndarray:
+    """Return the importance-weighted log p(x) of each of `of_likelihood`'s images, nats."""
+    return evaluation.of_likelihood.importance_weights(evaluation.samples, with_prior=False)["log_prob"]
 
 
 def squared_error_of(evaluation: Evaluation) -> Estimate:

@@ -19,10 +19,11 @@ from keras_vae.distributions.ladder import (
     posterior_ladder,
     prior_ladder,
 )
+from keras_vae.distributions.mixture import GaussianMixture
 from keras_vae.errors import UserError
 from keras_vae.models.parts.arguments import LevelArguments
 from keras_vae.models.parts.levels import Levels
-from keras_vae.models.parts.pseudo_inputs import images_of, initial_pseudo_inputs, mixture
+from keras_vae.models.parts.pseudo_inputs import images_of, initial_pseudo_inputs
 from keras_vae.networks.ladder import BETWEEN_LEVELS, standard
 from keras_vae.types import Condition, Latent, Spec, Tensor, Tensors
 
@@ -182,7 +183,7 @@ class HierarchicalVAE(VAE):
         top, shape = [*self.levels.shapes.items()][-1]
         zeros = ops.zeros(shape, self.float_dtype)
         highest = normal(pseudo.get(top, (zeros, zeros)), shape)
-        highest = mixture(highest, self.pseudo_inputs) if pseudo else highest
+        highest = GaussianMixture(highest, self.pseudo_inputs) if pseudo else highest
         return prior_ladder(self.levels.shapes, highest, self._prior_level, training)
 
     def _prior_level(self, name: str, above: Mapping[str, Any], training: bool) -> tuple[Any, Any]:

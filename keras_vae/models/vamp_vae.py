@@ -8,8 +8,9 @@ from keras import ops
 from keras_vae.backend import tfd
 from keras_vae.checks import check_whole_number
 from keras_vae.core import VAE
+from keras_vae.distributions.mixture import GaussianMixture
 from keras_vae.models.parts.arguments import VAEArguments
-from keras_vae.models.parts.pseudo_inputs import images_of, initial_pseudo_inputs, mixture
+from keras_vae.models.parts.pseudo_inputs import images_of, initial_pseudo_inputs
 from keras_vae.types import Condition, Tensor
 
 
@@ -38,9 +39,8 @@ class VampVAE(VAE):
 
     def prior(self, condition: Condition | None = None, training: bool = False) -> tfd.Distribution:
         """The mixture of the posteriors at the pseudo-inputs; batch shape `()`, event shape `(latent_dim,)`."""
-        return mixture(
-            self.posterior(images_of(self.raw_pseudo_inputs, self.float_dtype), condition, training), self.pseudo_inputs
-        )
+        components = self.posterior(images_of(self.raw_pseudo_inputs, self.float_dtype), condition, training)
+        return GaussianMixture(components, self.pseudo_inputs)
 
     def posterior_and_prior(
         self, x: Tensor, condition: Condition | None = None, training: bool = False
@@ -49,7 +49,7 @@ class VampVAE(VAE):
         both = self.posterior(
             ops.concatenate([images_of(self.raw_pseudo_inputs, self.float_dtype), x]), condition, training
         )
-        return both[self.pseudo_inputs :], mixture(both[: self.pseudo_inputs], self.pseudo_inputs)
+        return both[self.pseudo_inputs :], GaussianMixture(both[: self.pseudo_inputs], self.pseudo_inputs)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "pseudo_inputs": self.pseudo_inputs}

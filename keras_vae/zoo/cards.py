@@ -220,6 +220,7 @@ def _measured(card: Card) -> list[str]:
     ]
     for metric, row in results["metrics"].items():
         batch = f", mean over batches of {row['batch']}" if "batch" in row else ""
+        batch += f", of the first {row['examples']:,} {noun}s" if "examples" in row else ""
         name = f"{METRICS.get(metric, f'`{metric}`, a term of this model')}{batch}"
         unit, draws = row.get("unit", "nats"), row["samples"] or ""
         lines.append(f"| {name} | {number(row)} | {unit} | {draws} | {row.get('tolerance', 0):.2g} |")

@@ -95,6 +95,7 @@ def evaluation_of(
         "seed": recipe.evaluation.seed if seed is None else seed,
         "prior": prior,
         "report": report,
+        "likelihood_examples": recipe.evaluation.likelihood_examples,
     }
     first = recipe.data.train if "[" in recipe.data.train else f"{recipe.data.train}[:{_TRAIN}]"
     if {"generation", "representation"} & sections:

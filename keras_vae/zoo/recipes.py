@@ -57,6 +57,7 @@ class EvaluationSection:
     split: str = "test"
     seed: int = 0
     samples: int = 200  # importance samples of log_prob, for each example
+    likelihood_examples: int | None = None  # of log_prob, the first ones; left out: all
     overview: bool = True  # also record the metrics of `keras_vae.evaluation.evaluate`
 
 
@@ -197,6 +198,8 @@ def _check_ranges(recipe: Recipe, path: Path) -> None:
         "evaluation.samples": (evaluation.samples, 1),
     }
     minimums |= {} if data.labelled is None else {"data.labelled": (data.labelled, 0)}
+    fewer = evaluation.likelihood_examples
+    minimums |= {} if fewer is None else {"evaluation.likelihood_examples": (fewer, 2)}
     minimums |= {} if training.patience is None else {"training.patience": (training.patience, 1)}
     for name, (value, minimum) in minimums.items():
         if value < minimum:

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import keras_vae
+from keras_vae import files
 from keras_vae.evaluation.metrics import run
+from keras_vae.evaluation.summary import log_probs_of
 from keras_vae.files import sha256
 from keras_vae.zoo import cards, checkpoints, evaluations, recipes, stopping, store, verifying
 from keras_vae.zoo.examples import Examples
@@ -49,7 +51,7 @@ def results_of(
             "bytes": path.stat().st_size,
             "parameters": int(sum(np.prod(weight.shape) for weight in model.trainable_variables)),
         },
-        **evaluated(recipe, model, prior, examples),
+        **evaluated(entry, recipe, model, prior, examples),
         "training": {
             "epochs": progress.epochs,
             **({} if recipe.training.patience is None else {"best_epoch": stopping.best_epoch(progress.history)}),
@@ -67,11 +69,18 @@ def results_of(
 
 
 def evaluated(
-    recipe: recipes.Recipe, model: "VAE", prior: "FittedPrior | None" = None, examples: Examples | None = None
+    entry: store.Entry,
+    recipe: recipes.Recipe,
+    model: "VAE",
+    prior: "FittedPrior | None" = None,
+    examples: Examples | None = None,
 ) -> dict[str, Any]:
     """Return the parts of results.json that are measured: `evaluation`, `metrics` and `overview`.
 
+    log p(x) of each example is written beside it, so that models can be compared example by example.
+
     Args:
+      entry: the run.
       recipe: of the model.
       model: with the weights as stored.
       prior: fitted to the model, or None.
@@ -80,7 +89,9 @@ def evaluated(
     settings = recipe.evaluation
     names = evaluations.RECORDED if settings.overview else ()
     evaluation = evaluations.evaluation_of(recipe, model, names, prior=prior, examples=examples)
-    condition = evaluation.condition
+    condition, metrics = evaluation.condition, verifying.card_metrics(evaluation)
+    if "log_prob" in metrics:
+        files.write_array(entry.folder / store.LOG_PROBS, log_probs_of(evaluation).astype("float32"))
     return {
         "evaluation": {
             "split": settings.split,
@@ -92,7 +103,7 @@ def evaluated(
             "seed": settings.seed,
             "kind": model.x_spec().kind,
         },
-        "metrics": verifying.card_metrics(evaluation),
+        "metrics": metrics,
         "overview": {"split": settings.split, **run(evaluation, names)} if names else {},
     }
 

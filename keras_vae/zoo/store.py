@@ -11,9 +11,16 @@ from keras_vae.files import sha256
 from keras_vae.registry import nearest
 from keras_vae.zoo import recipes
 
+LOG_PROBS = "log_prob.npy"  # log p(x) of each example that the card's mean is of, nats, float32
 RECIPE, WEIGHTS, RESULTS, CARD = "recipe.toml", "model.safetensors", "results.json", "README.md"
 OLD_WEIGHTS = "model.weights.h5"  # of entries and runs of earlier versions
-FILES = (RESULTS, WEIGHTS, OLD_WEIGHTS, CARD)  # that training writes last, in an order in which they can be removed
+FILES = (
+    RESULTS,
+    WEIGHTS,
+    OLD_WEIGHTS,
+    CARD,
+    LOG_PROBS,
+)  # that training writes last, in an order in which they can be removed
 _PARTS = ("recipe_sha256", "weights", "evaluation", "metrics", "training", "versions", "machine")
 
 

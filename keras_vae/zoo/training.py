@@ -293,6 +293,6 @@ def measure_again(name: str | Path, metrics: Sequence[str] = ()) -> dict[str, An
             overview = evaluations.updated(where.results["overview"], run(evaluation, metrics))
             record = {**where.results, "overview": overview}
         else:
-            record = where.results | results.evaluated(recipe, model, prior, examples)
+            record = where.results | results.evaluated(where, recipe, model, prior, examples)
         _describe(where, model, record, prior, examples)
         return record

@@ -65,7 +65,7 @@ def test_every_fact_is_in_the_onnx_file_too():
         (CVAE(num_classes=2, learned_prior=True, **TOY), "Independent", ["0", "1"]),
         (CVAE(num_classes=2, **TOY), "standard normal", ["0", "1"]),
         (HypersphericalVAE(**TOY), "SphericalUniform", None),
-        (VampVAE(pseudo_inputs=2, **TOY), "MixtureSameFamily", None),
+        (VampVAE(pseudo_inputs=2, **TOY), "GaussianMixture", None),
         (AE(**TOY), None, None),
     ],
     ids=["VAE", "CVAE, learned prior", "CVAE", "HypersphericalVAE", "VampVAE", "AE"],

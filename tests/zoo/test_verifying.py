@@ -13,7 +13,7 @@ from keras_vae import data, weights, zoo
 from keras_vae.errors import CorruptFileError, UserError
 from keras_vae.evaluation import Evaluation
 from keras_vae.files import sha256
-from keras_vae.zoo import cards, evaluations
+from keras_vae.zoo import cards, evaluations, training, verifying
 from keras_vae.zoo.verifying import card_metrics
 from tests import toy_runs
 
@@ -164,3 +164,19 @@ def test_some_further_numbers_take_the_place_of_old_ones():
         "split": "test", "without": {"latent.codebook": "None.", "latent.kl_split": "A flow."},
         "latent": {"kept": 2, "collapse": 4}, "generation": {"mnist_fd": 3},
     }  # fmt: skip
+
+
+def test_log_prob_of_the_first_examples_only(own_run):
+    """The card says how many, the file has each, and verify measures the same ones."""
+    recipe = own_run / "recipe.toml"
+    recipe.write_text(recipe.read_text().replace("samples = 8", "samples = 8\nlikelihood_examples = 50"))
+    whole = np.load(own_run / "log_prob.npy")
+    assert whole.shape == (300,) and whole.dtype == "float32"
+    row = training.measure_again(own_run)["metrics"]["log_prob"]
+    values = np.load(own_run / "log_prob.npy")
+    np.testing.assert_array_equal(values, whole[:50])
+    assert row["examples"] == 50
+    assert row["value"] == pytest.approx(values.mean(dtype="float64"), abs=1e-4)
+    assert row["standard_error"] == pytest.approx(values.std(ddof=1) / 50**0.5, rel=1e-3)
+    assert verifying.verify(own_run)["log_prob"]["difference"] == 0
+    assert ", of the first 50 images |" in (own_run / "README.md").read_text()

@@ -8,16 +8,11 @@ which evaluation normalises both with, are of both and move once a step.
 """
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from keras import ops
 
-from keras_vae.backend import tfd
 from keras_vae.types import Tensor
-
-if TYPE_CHECKING:
-    pass
 
 
 def initial_pseudo_inputs(count: int, image_shape: Sequence[int], seed: int) -> np.ndarray:
@@ -28,9 +23,3 @@ def initial_pseudo_inputs(count: int, image_shape: Sequence[int], seed: int) -> 
 def images_of(raw: Tensor, dtype: str) -> Tensor:
     """The pseudo-inputs u_k, the sigmoid of the learned weight: `(count, *image_shape)`, in (0, 1)."""
     return ops.sigmoid(ops.cast(raw, dtype))
-
-
-def mixture(components: tfd.Distribution, count: int) -> tfd.Distribution:
-    """(1/K) sum_k q(z|u_k) of posteriors of batch shape `(count,)`; batch shape `()`."""
-    equal = tfd.Categorical(logits=ops.zeros((count,), components.dtype))
-    return tfd.MixtureSameFamily(equal, components)
