@@ -117,10 +117,10 @@ def updated(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
       new: results for some of the metrics, or the reasons why they do not apply.
     """
     sections = [name for name, value in new.items() if isinstance(value, Mapping) and name != "without"]
-    replaced = {f"{section}.{name}" for section in sections for name in new[section]} | set(new["without"])
+    replaced = {f"{section}.{name}" for section in sections for name in new[section]}
     result = {**old, "without": {path: why for path, why in old["without"].items() if path not in replaced}}
     result["without"] |= new["without"]
     for section in sections:
-        kept = {name: value for name, value in old.get(section, {}).items() if f"{section}.{name}" not in replaced}
-        result[section] = kept | new[section]
+        kept = {n: value for n, value in old.get(section, {}).items() if f"{section}.{n}" not in new["without"]}
+        result[section] = kept | new[section]  # in the order of old
     return result

@@ -1,5 +1,7 @@
 """Sharpness: pure frequencies, a Gaussian blur of known width, and models that blur."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from keras_vae.errors import NotApplicable, UserError
 from keras_vae.evaluation import sharpness
 from keras_vae.evaluation.spectra import high_frequency_shares
 from keras_vae.models import AE, VQVAE
+from keras_vae.zoo import evaluations
 from tests.sequences import VALID, tiny
 from tests.toys import SHAPE, binary, grey, mlp, toy
 
@@ -92,6 +95,19 @@ def test_of_models():
     }  # fmt: skip
     without = evaluation.evaluate(tiny(), VALID, metrics=["generation.sharpness"])["without"]
     assert "Sharpness is of images. Given: a SequenceVAE" in without["generation.sharpness"]
+
+
+@pytest.mark.slow
+def test_blur_falls_with_beta_and_is_less_for_vq():
+    """Digits of beta 4, 1 and of a VQ-VAE, each sharper than the one before by more than 5 standard errors."""
+    rows = [
+        evaluations.evaluate(name, ["generation.sharpness"], split="test[:1000]")["generation"]["sharpness"]
+        for name in ("beta_vae_mnist", "vae_mnist", "vq_vae_mnist")
+    ]
+    for kind in ("reconstructions", "samples"):
+        for blurred_one, sharper in itertools.pairwise(row[kind] for row in rows):
+            error = np.hypot(blurred_one["standard_error"], sharper["standard_error"])
+            assert blurred_one["value"] + 5 * error < sharper["value"] < 1
 
 
 @pytest.mark.parametrize(
