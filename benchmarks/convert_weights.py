@@ -1,10 +1,11 @@
-"""Convert the weights of the zoo's entries, and of the MNIST classifier, from Keras's HDF5 to safetensors.
+"""Convert the zoo's entries, and the MNIST classifier, to today's formats: weights from Keras's HDF5 to safetensors,
+and results.json with the recipe that it is of and digests of both.
 
     python benchmarks/convert_weights.py [FOLDER ...]
 
-By default all entries of the zoo, and the classifier; or the folders of runs. Each file is read by Keras, written, read
-again, and compared bit for bit; only then are results and card rewritten, and the old file removed. A folder that has
-been converted is left as it is.
+By default all entries of the zoo, and the classifier; or the folders of runs. Each file of weights is read by Keras,
+written, read again, and compared bit for bit; only then are results and card rewritten, and the old file removed. Of a
+recipe, the text must be that of the results' digest. A folder that has been converted is left as it is.
 """
 
 import json
@@ -53,16 +54,16 @@ def convert(old: Path, new: Path, model: keras.Model, other: keras.Model) -> dic
 def convert_run(folder: Path) -> bool:
     """Convert the weights of a zoo entry or run, with its results and card; false if there is nothing to do."""
     where = store.entry(folder)
-    old = where.folder / store.OLD_WEIGHTS
-    if not old.is_file():
+    old, results = where.folder / store.OLD_WEIGHTS, where.results
+    if not old.is_file() and ("recipe" in results or not results):
         return False
     store.checked_weights(where)
-    model, other = (loading.build(where.recipe, "float32") for _ in range(2))
-    results = where.results
-    results["weights"].update(convert(old, where.folder / store.WEIGHTS, model, other))
-    write_text(where.folder / store.CARD, cards.Card(where.name, where.recipe, results, where.reference).markdown())
-    write_json(where.folder / store.RESULTS, results)
-    old.unlink()
+    if old.is_file():
+        model, other = (loading.build(where.recipe, "float32") for _ in range(2))
+        results["weights"].update(convert(old, where.folder / store.WEIGHTS, model, other))
+        write_text(where.folder / store.CARD, cards.Card(where.name, where.recipe, results, where.reference).markdown())
+    store.write_results(where, results)
+    old.unlink(missing_ok=True)
     return True
 
 

@@ -25,7 +25,7 @@ def main() -> None:
             collapse["remedies"] = list(remedies(model, collapse["verdict"])) if collapse["dimensions"] else []
         card = zoo.Card(entry.name, entry.recipe, results, entry.reference)
         files.write_text(entry.folder / store.CARD, card.markdown())
-        files.write_json(entry.folder / store.RESULTS, results)
+        store.write_results(entry, results)
 
 
 if __name__ == "__main__":

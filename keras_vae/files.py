@@ -172,6 +172,11 @@ def sha256(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def digest(value: object) -> str:
+    """The SHA-256 of what JSON can hold, whatever its layout: against damage and edits, not against forgery."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+
+
 def check_output_folder(folder: str | Path, manifest: str, overwrite: bool = False) -> Path:
     """Return `folder`, after refusing one with contents of another origin.
 

@@ -98,12 +98,12 @@ def copy_of(folder: Path, target: Path) -> Path:
 
 
 def edit_results(folder: Path, change: Any) -> dict[str, Any]:
-    """Apply `change` to the contents of results.json in place."""
-    path = folder / "results.json"
-    results = json.loads(path.read_text(encoding="utf-8"))
+    """Apply `change` to the contents of results.json in place, its digests made to fit."""
+    from keras_vae.zoo import store
+
+    results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     change(results)
-    path.write_text(json.dumps(results), encoding="utf-8")
-    return results
+    return store.write_results(store.entry(folder), results)
 
 
 def arrays_in(path: Path) -> dict[str, np.ndarray]:

@@ -350,8 +350,7 @@ def example_shape(entry: InputEntry | OutputEntry) -> tuple[int, ...]:
 
 def digest(manifest: Mapping[str, Any]) -> str:
     """Return the SHA-256 of a manifest without `digest`: against damage and edits, not against forgery."""
-    rest = {key: value for key, value in manifest.items() if key != "digest"}
-    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()
+    return files.digest({key: value for key, value in manifest.items() if key != "digest"})
 
 
 def manifest_text(manifest: Mapping[str, Any]) -> str:

@@ -1,6 +1,5 @@
 """Cards: a model's page, written from its recipe and results. Needs no TensorFlow."""
 
-import hashlib
 import html
 import json
 import shlex
@@ -144,11 +143,6 @@ def card(name: str | Path) -> Card:
     """
     where = store.entry(name)
     return Card(where.name, where.recipe, where.results, where.reference)
-
-
-def recipe_sha256(recipe: recipes.Recipe) -> str:
-    """Return the SHA-256 of the recipe's text: it ties results to their configuration."""
-    return hashlib.sha256(recipe.text.encode()).hexdigest()
 
 
 def table(cards: list[Card]) -> str:

@@ -1,10 +1,11 @@
 """recipe.toml: the configuration of a training, written by a person. Data, never code."""
 
 import dataclasses
+import json
 import tomllib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,52 @@ class Recipe:
     published: PublishedSection | None
     text: str  # the file, word for word
     prior: ClassSection | None = None  # fitted to the codes of the finished model
+
+    @property
+    def content(self) -> dict[str, Any]:
+        """What weights and numbers depend on: all but `summary` and `published`, without keys that have their default.
+
+        Layout, comments and a key that a later version adds change nothing in it, nor does 4.0 for 4.
+        """
+        return {
+            name: _canonical(_written(section))
+            for name in ("model", "prior", "data", "training", "evaluation")
+            if (section := getattr(self, name)) is not None
+        }
+
+
+def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
+    """The first key in which two contents of recipes differ, with both values; empty if they are the same."""
+    before, after = dict(_leaves(old)), dict(_leaves(new))
+    for key in sorted(before | after):
+        if before.get(key) != after.get(key):
+            return f"{key} is {after.get(key, 'left out')}, and was {before.get(key, 'left out')}"
+    return ""
+
+
+def _written(section: Any) -> dict[str, Any]:
+    """The keys of a section that are not at their default."""
+    if isinstance(section, ClassSection):
+        return {"class": section.class_name, **section.arguments}
+    fields = {field.name: field.default for field in dataclasses.fields(section)}
+    return {name: value for name, value in vars(section).items() if value != fields[name]}
+
+
+def _canonical(value: Any) -> Any:
+    """A value of a recipe, its whole numbers without a point."""
+    if isinstance(value, dict):
+        return {key: _canonical(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_canonical(inner) for inner in value]
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _leaves(value: object, key: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict) and value:
+        for name, inner in value.items():
+            yield from _leaves(inner, f"{key}.{name}" if key else name)
+    else:
+        yield key, json.dumps(value)
 
 
 def read(path: str | Path) -> Recipe:

@@ -13,7 +13,7 @@ from keras_vae import files
 from keras_vae.evaluation.metrics import run
 from keras_vae.evaluation.summary import log_probs_of
 from keras_vae.files import sha256
-from keras_vae.zoo import cards, checkpoints, evaluations, recipes, stopping, store, verifying
+from keras_vae.zoo import checkpoints, evaluations, recipes, stopping, store, verifying
 from keras_vae.zoo.examples import Examples
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def results_of(
     prior: "FittedPrior | None" = None,
     examples: Examples | None = None,
 ) -> dict[str, Any]:
-    """Return the contents of results.json for a trained model, after its weights file was written.
+    """Return what `store.write_results` takes for a trained model, after its weights file was written.
 
     Args:
       entry: the run.
@@ -44,7 +44,6 @@ def results_of(
     path = entry.folder / store.WEIGHTS
     return {
         "name": entry.name,
-        "recipe_sha256": cards.recipe_sha256(recipe),
         "weights": {
             "file": store.WEIGHTS,
             "sha256": sha256(path),

@@ -1,13 +1,15 @@
 """The folders of the zoo's entries, and their files. Needs no TensorFlow."""
 
 import fnmatch
+import hashlib
 import json
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from keras_vae.errors import CorruptFileError, UserError
-from keras_vae.files import sha256
+from keras_vae.files import digest, sha256, write_json
 from keras_vae.registry import nearest
 from keras_vae.zoo import recipes
 
@@ -47,10 +49,12 @@ class Entry(NamedTuple):
 
     @property
     def results(self) -> dict[str, Any]:
-        """Return the contents of results.json; empty before training.
+        """Return the contents of results.json; empty before training. All that reads a trained model goes through here.
+
+        Accidental edits are found, no more: of this file, and of the recipe since.
 
         Raises:
-          CorruptFileError: the file is not what training wrote.
+          CorruptFileError: the file is not what training wrote, or the recipe is not what it was then.
         """
         path = self.folder / RESULTS
         if not path.is_file():
@@ -63,6 +67,24 @@ class Entry(NamedTuple):
         if missing:
             raise CorruptFileError(
                 f"{path} is not the JSON that training wrote: it has no {', '.join(missing)}. {repair(self)}"
+            )
+        sealed = bool(results.keys() & {"recipe", "sha256"})  # not those of earlier versions
+        if sealed and results.get("sha256") != _results_sha256(results):
+            raise CorruptFileError(
+                f"{path} is not the JSON that training wrote: its digest is another than it says. {repair(self)}"
+            )
+        recipe = self.recipe
+        if sealed:
+            changed = recipes.difference(results["recipe"], recipe.content)
+        else:
+            same = results["recipe_sha256"] == hashlib.sha256(recipe.text.encode()).hexdigest()
+            changed = "" if same else "its text has another SHA-256, and an earlier version wrote no more of it"
+        if changed:
+            path = self.folder / RECIPE
+            raise CorruptFileError(
+                f"{path} is not the recipe of the weights and numbers beside it: {changed}. Put that back; or train "
+                f"the new one: keras-vae train {shlex.quote(str(path))} --output FOLDER; or build it untrained: "
+                f"keras_vae.zoo.load({self.reference!r}, weights=False)."
             )
         return results
 
@@ -96,6 +118,19 @@ def entry(name: str | Path) -> Entry:
     )
 
 
+def write_results(where: Entry, results: Mapping[str, Any]) -> dict[str, Any]:
+    """Write results.json with the recipe that it is of, and with digests of both; return what was written."""
+    content = where.recipe.content
+    record = {**results, "recipe_sha256": digest(content), "recipe": content}
+    record["sha256"] = _results_sha256(record)
+    write_json(where.folder / RESULTS, record)
+    return record
+
+
+def _results_sha256(results: Mapping[str, Any]) -> str:
+    return digest({key: value for key, value in results.items() if key != "sha256"})
+
+
 def checked_weights(where: Entry) -> Path:
     """Return the path of the weights that results.json names, after comparing them with the SHA-256 in it.
 
@@ -107,7 +142,8 @@ def checked_weights(where: Entry) -> Path:
         raise CorruptFileError(
             f"{where.name} is not trained to its end: {where.folder / RESULTS} is missing. {repair(where)}"
         )
-    file, expected = (where.results["weights"].get(key) for key in ("file", "sha256"))
+    record = where.results["weights"]
+    file, expected = record.get("file"), record.get("sha256")
     if file not in (WEIGHTS, OLD_WEIGHTS):
         raise CorruptFileError(
             f"{where.folder / RESULTS} must name the weights file {WEIGHTS}, or {OLD_WEIGHTS} of earlier versions. "
@@ -120,7 +156,7 @@ def checked_weights(where: Entry) -> Path:
         )
     actual = sha256(path) if path.is_file() else "missing"
     if actual != expected:
-        size = f", {path.stat().st_size} of {where.results['weights']['bytes']} bytes" if path.is_file() else ""
+        size = f", {path.stat().st_size} of {record['bytes']} bytes" if path.is_file() else ""
         raise CorruptFileError(
             f"The weights {path} are not those of the card: expected sha256 {expected}, actual {actual}{size}. "
             f"{repair(where)}"

@@ -73,7 +73,7 @@ def train(
     where = store.Entry(folder.resolve().name, folder)
     _check_folder(where, recipe, overwrite)
     with _only_trainer(where):
-        if not overwrite and where.results.get("recipe_sha256") == cards.recipe_sha256(recipe):
+        if not overwrite and where.results:
             return load(where.folder)
         plan = _stages(recipe)
         examples = examples_of(recipe)  # read before training: a split that does not exist is refused now
@@ -95,10 +95,12 @@ def _check_folder(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -
     """Raise UserError unless the folder is new, or this recipe's, or may be overwritten."""
     folder = files.check_output_folder(where.folder, store.RECIPE, overwrite)
     present = folder / store.RECIPE
-    if present.is_file() and present.read_text(encoding="utf-8-sig") != recipe.text and not overwrite:
+    if overwrite or not present.is_file():
+        return
+    if changed := recipes.difference(recipes.read(present).content, recipe.content):
         raise UserError(
-            f"The folder {folder} holds a run of another recipe. Choose another folder, or say --overwrite to "
-            f"replace it."
+            f"The folder {folder} holds a run of another recipe: {changed}. Choose another folder, or say --overwrite "
+            f"to replace it."
         )
 
 
@@ -254,8 +256,8 @@ def _finish(
 
 def _describe(
     where: store.Entry, model: "VAE", results: dict[str, Any], prior: "FittedPrior | None", examples: Examples
-) -> None:
-    """Write pictures, card and results.json. `results` gains the names of the pictures and the texts."""
+) -> dict[str, Any]:
+    """Write pictures, card and results.json, and return its contents: with the names of the pictures and the texts."""
     recipe = where.recipe
     results["pictures"] = pictures.write(
         where.folder, model, recipe, results["training"]["history"], prior, examples=examples
@@ -264,7 +266,7 @@ def _describe(
     card = cards.Card(where.name, recipe, results, where.reference)
     files.write_text(where.folder / store.CARD, card.markdown())
     # Last: a run with results is finished.
-    files.write_json(where.folder / store.RESULTS, results)
+    return store.write_results(where, results)
 
 
 def measure_again(name: str | Path, metrics: Sequence[str] = ()) -> dict[str, Any]:
@@ -294,5 +296,4 @@ def measure_again(name: str | Path, metrics: Sequence[str] = ()) -> dict[str, An
             record = {**where.results, "overview": overview}
         else:
             record = where.results | results.evaluated(where, recipe, model, prior, examples)
-        _describe(where, model, record, prior, examples)
-        return record
+        return _describe(where, model, record, prior, examples)

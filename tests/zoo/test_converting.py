@@ -10,7 +10,7 @@ import pytest
 
 from keras_vae import weights, zoo
 from keras_vae.errors import CorruptFileError
-from keras_vae.files import sha256
+from keras_vae.files import sha256, write_json
 from keras_vae.zoo import store
 from tests import toys
 
@@ -39,9 +39,25 @@ def test_a_run_is_converted_once(program, old):
     assert after["weights"] == {
         **results["weights"], "file": path.name, "sha256": sha256(path), "bytes": path.stat().st_size
     }  # fmt: skip
-    assert {**after, "weights": None} == {**results, "weights": None}
+    added = {
+        "recipe": store.entry(old).recipe.content,
+        "recipe_sha256": after["recipe_sha256"],
+        "sha256": after["sha256"],
+    }
+    assert {**after, "weights": None} == {**results, **added, "weights": None}
     assert set(os.listdir(old)) == {*kept, store.WEIGHTS} and sha256(path) in (old / store.CARD).read_text()
     assert toys.same(toys.weights(zoo.load(old)), toys.weights(before))
+    assert program.main([str(old)]) == {str(old): False}
+
+
+def test_results_alone_are_converted(program, old):
+    """Of a run whose weights are of today, and whose results are not tied to its recipe."""
+    program.main([str(old)])
+    results = store.entry(old).results
+    before = {key: value for key, value in results.items() if key not in ("recipe", "sha256")}
+    write_json(old / store.RESULTS, {**before, "recipe_sha256": sha256(old / store.RECIPE)})
+    assert program.main([str(old)]) == {str(old): True}
+    assert store.entry(old).results == results
     assert program.main([str(old)]) == {str(old): False}
 
 

@@ -12,8 +12,8 @@ import keras_vae
 from keras_vae import data, weights, zoo
 from keras_vae.errors import CorruptFileError, UserError
 from keras_vae.evaluation import Evaluation
-from keras_vae.files import sha256
-from keras_vae.zoo import cards, evaluations, training, verifying
+from keras_vae.files import digest, sha256
+from keras_vae.zoo import evaluations, recipes, training, verifying
 from keras_vae.zoo.verifying import card_metrics
 from tests import toy_runs
 
@@ -21,7 +21,7 @@ from tests import toy_runs
 def test_every_number_has_its_split_seed_samples_and_standard_error(run):
     results = json.loads((run / "results.json").read_text())
     assert results["name"] == "toy"
-    assert results["recipe_sha256"] == sha256(run / "recipe.toml")
+    assert results["recipe_sha256"] == digest(recipes.read(run / "recipe.toml").content)
     assert results["weights"] == {
         "file": "model.safetensors",
         "sha256": sha256(run / "model.safetensors"),
@@ -143,7 +143,7 @@ def test_a_zoo_entry_is_whole(name):
     card, folder = zoo.card(name), store.root() / name
     assert card.results, f"{name} is not trained"
     assert card.results["name"] == name
-    assert card.results["recipe_sha256"] == cards.recipe_sha256(card.recipe)
+    assert card.results["recipe"] == card.recipe.content
     assert store.checked_weights(store.entry(name)) == folder / "model.safetensors"
     present = sorted(path.name for path in folder.iterdir())
     pictures = card.results["pictures"]
