@@ -26,8 +26,8 @@ class Facts(NamedTuple):
     count: float  # how many break it
     low: float  # of all that are finite
     high: float
-    value: float  # the first that breaks it
-    row: float  # the example that it is in
+    value: float  # the least that breaks it
+    row: float  # the first example that has one
 
 
 class Rule(NamedTuple):
@@ -63,15 +63,19 @@ class Support:
 
     def diagnosis(self, ops: Any, x: Any) -> list[Any]:
         """Return the place of the first broken rule and its `Facts`: scalars, of an `x` that breaks one."""
-        masks = ops.stack([rule.broken(ops, x) for rule in self.rules])
-        first = ops.argmax(ops.where(ops.any(masks, axis=tuple(range(1, len(masks.shape)))), 1, 0))
-        flat = ops.where(ops.reshape(masks[first], (-1,)), 1, 0)
-        place = ops.argmax(flat)
+        # Plain reductions: XLA takes minutes to compile argmax and gather over a batch of images.
+        *masks, mask = [rule.broken(ops, x) for rule in self.rules]
+        first: Any = len(masks)
+        for place, earlier in reversed(list(enumerate(masks))):
+            breaks = ops.any(earlier)
+            first, mask = ops.where(breaks, place, first), ops.where(breaks, earlier, mask)
         low = high = x
         if "float" in str(x.dtype):
             low, high = (ops.where(ops.isfinite(x), x, end) for end in (np.inf, -np.inf))
-        value = ops.take(ops.reshape(x, (-1,)), place)
-        return [first, ops.sum(flat), ops.min(low), ops.max(high), value, place // math.prod(x.shape[1:])]
+        low, high = ops.min(low), ops.max(high)
+        rows = ops.any(ops.reshape(mask, (-1, math.prod(x.shape[1:]))), axis=-1)
+        row = ops.min(ops.where(rows, ops.arange(ops.shape(x)[0]), ops.shape(x)[0]))
+        return [first, ops.sum(ops.where(mask, 1, 0)), low, high, ops.min(ops.where(mask, x, high)), row]
 
     def message(self, diagnosis: list[float], name: str = "x") -> str:
         """Return the message about a diagnosis, numbers on the host, of what is called `name`."""

@@ -41,10 +41,7 @@ def test_layers_that_fit_are_taken():
             lambda y: ops.reshape(y, (-1, 2 * LATENT)),
             r"one result for each example\. Given: .* returns \(6, 4\) for 3 ",
         ),
-        (
-            lambda y: ops.mean(ops.reshape(y, (-1, 2 * LATENT)), axis=0, keepdims=True),
-            r"one result .* Given: .* returns \(1, 4",
-        ),
+        (lambda y: ops.mean(y[:, : 2 * LATENT], axis=0, keepdims=True), r"one result .* Given: .* returns \(1, 4"),
         (lambda y: ops.cast(y[:, :4], "int32"), r"floats, which have gradients\. Given: .* int32"),
         (lambda y: ops.log(y[:, :4] * 0.0 - 1.0), r"finite numbers\. Given: .* NaN or infinity"),
         (lambda y: 1.0 / (y[:, :4] * 0.0), r"finite numbers\. Given: .* NaN or infinity"),
