@@ -324,10 +324,9 @@ def dtype_of(name: str) -> Any:
     return tf.as_dtype(name)
 
 
-def static_value(tensor: Tensor | int) -> int | None:
-    """Return the value of a scalar if it is static while a graph is traced, else None."""
-    value = _tf.get_static_value(tensor)
-    return None if value is None else int(value)
+def outside_of_graphs() -> contextlib.AbstractContextManager[None]:
+    """Return a context inside which operations run at once, also while a graph is traced."""
+    return _tf.init_scope()
 
 
 def broadcast_shape(first: tf.TensorShape, second: tf.TensorShape) -> tf.TensorShape:

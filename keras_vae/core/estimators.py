@@ -1,5 +1,6 @@
 """The ELBO and its terms, and importance-weighted log-likelihood: one value per example, in nats."""
 
+import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -11,7 +12,7 @@ from keras_vae import backend, divergences, randomness
 from keras_vae.backend import tfd
 from keras_vae.checks import BLOCK, check_images, check_results, check_whole_number, in_blocks
 from keras_vae.errors import NotApplicable
-from keras_vae.types import Batch, ConditionLike, Tensor, Tensors
+from keras_vae.types import Batch, Condition, ConditionLike, Tensor, Tensors
 
 if TYPE_CHECKING:
     from keras_vae.core.vae import VAE
@@ -112,8 +113,7 @@ def importance_weights(
       delta method, nats: too small where one weight dominates, and ESS is near 1.
     """
     base = randomness.seed_of(seed, randomness.EVALUATION)
-    # With a prior, traced at each call: it may have been fitted again in the meantime.
-    sums_of_weights = model.functions.sums_of_weights if prior is None else _sums_of_weights(model, prior)
+    sums_of_weights = model.functions.under(prior).sums_of_weights
     limit = chunk_limit(model)
     size = -(-samples // -(-samples // limit))  # chunks of equal size: little of the last one is discarded
 
@@ -212,6 +212,27 @@ def _sums_of_weights(model: "VAE", prior: tfd.Distribution | None = None) -> Any
     return sums_of_weights
 
 
+class FunctionsUnder:
+    """The graphs of a model that depend on the prior of its codes, traced on first use.
+
+    Args:
+      model: the model.
+      prior: a distribution; None: the model's own, which may depend on the condition.
+    """
+
+    def __init__(self, model: "VAE", prior: tfd.Distribution | None) -> None:
+        def codes(count: Tensor, seed: Tensor, condition: Condition | None) -> Any:
+            p = model.prior(condition) if prior is None else prior
+            return p.sample(seed=seed) if p.batch_shape.rank else p.sample(count, seed=seed)
+
+        def images(count: Tensor, seed: Tensor, condition: Condition | None) -> Tensor:
+            return model.likelihood_parameters(codes(count, seed, condition), condition)[model.output_name]
+
+        self.codes = backend.compiled(codes, reduce_retracing=True)
+        self.images = backend.compiled(images, reduce_retracing=True)
+        self.sums_of_weights = _sums_of_weights(model, prior)
+
+
 class CompiledFunctions:
     """The graphs that the public methods of one model call, traced on first use.
 
@@ -244,9 +265,10 @@ class CompiledFunctions:
         self.elbo_terms = backend.compiled(elbo_terms, reduce_retracing=True)
         self.own_terms = backend.compiled(own_terms, reduce_retracing=True)
         self.kl = backend.compiled(kl, reduce_retracing=True)
-        self.sums_of_weights = _sums_of_weights(model)
         # Without XLA, which is slower on a CPU for anything but a whole step: convolutions take 2.5 times as long.
         self.log_px_of = backend.compiled(model.log_px_of)
+        # A fitted prior has one distribution until it is fitted again. Of the last few, so that memory does not grow.
+        self.under = functools.lru_cache(maxsize=4)(functools.partial(FunctionsUnder, model))
         self._others: dict[Callable[..., Any], Any] = {}
 
     def of(self, method: Callable[..., Any]) -> Any:

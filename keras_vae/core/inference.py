@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import keras
 import numpy as np
+from keras import ops
 from numpy.typing import ArrayLike
 
 from keras_vae import checks, randomness
@@ -106,7 +107,10 @@ class Inference:
         count = checked_count(self, count)
         checked = self.condition_in(self.check_condition(condition, count))
         noise = randomness.seed_of(checks.check_whole_number(seed, "seed", minimum=0), randomness.SAMPLING)
-        z = draw_codes(self, count, noise, checked) if prior is None else fitted(self, prior).sample(count, seed=noise)
+        distribution = None if prior is None else fitted(self, prior)
+        if 0 < count <= checks.BLOCK:
+            return np.array(self.functions.under(distribution).images(ops.convert_to_tensor(count), noise, checked))
+        z = draw_codes(self, count, noise, checked, distribution)
         return self.decode(keras.tree.map_structure(np.asarray, z), condition)
 
     def elbo(
@@ -171,10 +175,18 @@ def checked_count(model: "VAE", count: int) -> int:
     return count
 
 
-def draw_codes(model: "VAE", count: int, seed: Tensor, condition: Condition | None = None) -> Any:
-    """Return `count` codes from the prior, which may depend on the condition. `seed` is stateless."""
-    prior = model.prior(condition)
-    return prior.sample(seed=seed) if prior.batch_shape.rank else prior.sample(count, seed=seed)
+def draw_codes(
+    model: "VAE",
+    count: int,
+    seed: Tensor,
+    condition: Condition | None = None,
+    prior: tfd.Distribution | None = None,
+) -> Any:
+    """Return `count` codes from the model's prior, which may depend on the condition, or from another one.
+
+    `seed` is stateless.
+    """
+    return model.functions.under(prior).codes(ops.convert_to_tensor(count), seed, condition)
 
 
 def fitted(model: "VAE", prior: "FittedPrior") -> tfd.Distribution:

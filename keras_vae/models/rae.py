@@ -85,7 +85,9 @@ class RAE(VAE):
         Raises:
           UserError: it was not fitted.
         """
-        if not np.any(self.density_factor):
+        with backend.outside_of_graphs():
+            fitted = np.any(self.density_factor)
+        if not fitted:
             raise NotApplicable(
                 "An RAE has a density of codes once one is fitted. Call model.fit_density(train_images)."
             )

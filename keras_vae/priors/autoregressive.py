@@ -111,6 +111,7 @@ class _Raster(tfd.Distribution):
 
     def __init__(self, network: PixelCNN, shape: tuple[int, ...], grid: tuple[int, int], dtype: str) -> None:
         self._network, self._shape, self._grid, self._float = network, shape, grid, dtype
+        self._drawn = backend.compiled(self._draw)  # traced once, whatever the number of codes
         super().__init__(backend.dtype_of("int32"), tfd.NOT_REPARAMETERIZED, validate_args=False, allow_nan_stats=True)
 
     def _log_prob(self, value: Tensor) -> Tensor:
@@ -119,18 +120,15 @@ class _Raster(tfd.Distribution):
         return ops.reshape(ops.cast(_log_prob(self._network, grid), self._float), leading)
 
     def _sample_n(self, n: Any, seed: Tensor) -> Any:
-        # One code at least: fused convolutions of an empty batch fail on processors with AVX-512.
-        static = backend.static_value(n)
-        count = n if static is None else max(static, 1)
+        return self._drawn(ops.convert_to_tensor(n, "int32"), ops.convert_to_tensor(seed, "int32"))
 
+    def _draw(self, n: Tensor, seed: Tensor) -> Tensor:
         def choose(logits: Tensor, position: Tensor) -> Tensor:
             return tfd.Categorical(logits=logits).sample(seed=randomness.fold(seed, position))
 
-        @backend.compiled
-        def all_places() -> Any:
-            return raster.draw(self._network, count, *self._grid, choose)
-
-        return ops.reshape(all_places()[:n], (n, *self._shape))
+        # One code at least: fused convolutions of an empty batch fail on processors with AVX-512.
+        codes = raster.draw(self._network, ops.maximum(n, 1), *self._grid, choose)
+        return ops.reshape(codes[:n], (n, *self._shape))
 
     def _batch_shape(self) -> Any:
         return backend.TensorShape([])

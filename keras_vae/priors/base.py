@@ -3,7 +3,7 @@
 import inspect
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypedDict
 
@@ -94,15 +94,29 @@ class FittedPrior:
         """Return the fitted distribution, with log probabilities of this dtype."""
         raise NotImplementedError(f"{type(self).__name__} must define make_distribution(dtype)")
 
+    @property
+    def fitted(self) -> bool:
+        """Whether it was fitted. Setting it forgets the distributions of an earlier fit, and their graphs."""
+        return self._fitted
+
+    @fitted.setter
+    def fitted(self, fitted: bool) -> None:
+        self._fitted = fitted
+        self._distributions: dict[str, tfd.Distribution] = {}
+        self._graphs: dict[str, Callable[[Tensor], Any]] = {}
+
     def distribution(self, dtype: str = "float32") -> tfd.Distribution:
-        """Return the distribution of one code: batch shape `()`, event shape `shape`; nats.
+        """Return the distribution of one code: batch shape `()`, event shape `shape`; nats. The same until the next fit.
 
         Raises:
           UserError: nothing was fitted.
         """
         if not self.fitted:
             raise UserError(f"This {type(self).__name__} was not fitted. Call prior.fit(model, train_images) first.")
-        return self.make_distribution(dtype)
+        if dtype not in self._distributions:
+            with backend.outside_of_graphs():
+                self._distributions[dtype] = self.make_distribution(dtype)
+        return self._distributions[dtype]
 
     def log_prob(self, codes: np.ndarray) -> np.ndarray:
         """Return log p of each code, `(count,)`, nats.
@@ -110,8 +124,7 @@ class FittedPrior:
         Raises:
           UserError: codes of another shape, or nothing was fitted.
         """
-        distribution = self.distribution()
-        function = backend.compiled(lambda part: distribution.log_prob(part))
+        function = self._graphs.setdefault("log_prob", backend.compiled(self.distribution().log_prob))
         return checks.in_blocks(lambda _, part: function(part["codes"]), {"codes": self.checked(codes)}, pad=True)
 
     @property

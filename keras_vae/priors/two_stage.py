@@ -81,7 +81,6 @@ class TwoStagePrior(FittedPrior):
         """
         distribution, count = cast(_SecondVAE, self.distribution()), self.samples
 
-        @backend.compiled
         def bounds(codes: Tensor) -> dict[str, Tensor]:
             log_weights = distribution.log_weights(codes)
             bound = ops.logsumexp(log_weights, axis=0)
@@ -89,7 +88,8 @@ class TwoStagePrior(FittedPrior):
             gap = (count - 1) * (np.log(max(count - 1, 1) / count) - ops.mean(ops.log(left), axis=0))
             return {"bound": bound - float(np.log(count)), "gap": gap}
 
-        found = checks.in_blocks(lambda _, part: bounds(**part), {"codes": self.checked(codes)}, pad=True)
+        function = self._graphs.setdefault("bounds", backend.compiled(bounds))
+        found = checks.in_blocks(lambda _, part: function(part["codes"]), {"codes": self.checked(codes)}, pad=True)
         if len(found["gap"]) and (gap := float(found["gap"].mean())) > LOOSE:
             warnings.warn(
                 f"log_prob of a TwoStagePrior is a lower bound, here some {gap:.2g} nats below log p(z) on average, by "
