@@ -173,7 +173,8 @@ def printed(record: Mapping[str, Any]) -> str:
     return "\n".join([
         *lines,
         f"{record['mutations']:,} mutations in {record['cells']} cells, {record['empty_cells']} empty; "
-        f"{record['sealed']:,} with every digest made to fit; {record['calls']['tried']} bad calls; {record['seconds']} s.",
+        f"{record['sealed']:,} with every digest made to fit; {record['calls']['tried']} bad calls; "
+        f"{record['seconds']} s.",
         f"Outcomes: {counts}.",
         f"Seeds: fixed {record['seeds']['fixed']}, fresh {record['seeds']['fresh']}.",
         f"{len(record['broken'])} of {sum(record['outcomes'].values()):,} broke the promise.",
