@@ -209,13 +209,14 @@ def check_indices(codes: object, shape: Sequence[int], classes: int, name: str =
     return array.astype("int32")
 
 
-def check_results(results: Any, what: str, infinite: bool = False) -> Any:
+def check_results(results: Any, what: str, infinite: bool = False, first: int = 0) -> Any:
     """Return `results`, an array or a mapping of arrays with a row for each example.
 
     Args:
       results: of a model.
       what: computed them.
       infinite: whether infinity is a result.
+      first: the number of the first example.
 
     Raises:
       UserError: a float is NaN, or infinite.
@@ -227,8 +228,8 @@ def check_results(results: Any, what: str, infinite: bool = False) -> Any:
                 rows = np.flatnonzero(bad.reshape(len(bad), -1).any(axis=-1))
                 raise UserError(
                     f"{what} must give numbers. Given by the model: NaN or infinity for {len(rows)} of {len(bad)} "
-                    f"examples, the first of them number {rows[0]}. Look for NaN in its weights, for inputs much "
-                    f"larger than those of its training, and at what a layer of your own does to them."
+                    f"examples, the first of them number {first + rows[0]}. Look for NaN in its weights, for inputs "
+                    f"much larger than those of its training, and at what a layer of your own does to them."
                 )
     return results
 
@@ -239,6 +240,7 @@ def in_blocks(
     pad: bool = False,
     size: int = BLOCK,
     out: Mapping[str, np.ndarray] | np.ndarray | None = None,
+    what: str = "",
 ) -> Any:
     """Call `function(block, arrays)` on blocks of `size` examples, and join the results along the batch.
 
@@ -250,9 +252,10 @@ def in_blocks(
         depend on the number of examples.
       size: of a block.
       out: array to write the result into, such as a `numpy.memmap`, or a mapping of some of the results' names to such.
+      what: computes the results, which must then be finite, as of `check_results`.
 
     Raises:
-      UserError: `out` does not fit.
+      UserError: `out` does not fit, or a result is not finite.
     """
     whole = isinstance(arrays, Mapping)
     count = len(next(iter(arrays.values()))) if whole else None
@@ -267,6 +270,8 @@ def in_blocks(
         result = function(block, part)
         for name, value in (result if isinstance(result, Mapping) else {"": result}).items():
             value = np.asarray(value)[:length]
+            if what:
+                check_results(value, what, first=block * size)
             if name not in joined:
                 joined[name] = _Joined(value, count, outs.get(name))
             joined[name].add(value)

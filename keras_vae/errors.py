@@ -76,12 +76,12 @@ def reading(path: str | Path, rule: str, remedy: str, kind: type[UserError] = Co
 
 def reason_of(error: BaseException) -> str:
     """The reason that another library gives, in one line without its full stop."""
-    text = str(getattr(error, "strerror", None) or error).strip("'\" \n") or type(error).__name__
-    if isinstance(error, MemoryError | RecursionError):
-        text = (
-            "it would take more memory than there is" if isinstance(error, MemoryError) else "it is nested too deeply"
-        )
-    if isinstance(error, KeyError):
-        text = f"it has no {text}"
+    text = str(getattr(error, "strerror", None) or error).strip() or type(error).__name__
+    if isinstance(error, RecursionError):
+        text = "it is nested too deeply"
+    elif isinstance(error, MemoryError):
+        text = "it would take more memory than there is"
+    elif isinstance(error, KeyError) and error.args:
+        text = f"it has no {error.args[0]}"
     line = " ".join(text.splitlines()[0].split())
     return (line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…").rstrip(".")

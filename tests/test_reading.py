@@ -95,7 +95,7 @@ def resealed(folder, change):
         (lambda one: one["graphs"]["decoder"].pop("result"), "it.graphs.decoder has no 'result'"),
         (lambda one: one["graphs"]["decoder"]["inputs"]["z"].update(kind="x"), "kind is not one of"),
         (lambda one: one["formats"]["onnx"].update(files=[]), "it.formats.onnx.files is not a mapping"),
-        (lambda one: one["files"].update(a=None), "it.files.a is not a mapping, but null"),
+        (lambda one: one["files"].update(a=None), "it.files.a is not a mapping, but None"),
         (lambda one: one["parity"].append([1]), "does not describe a bundle"),
     ],
 )

@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _sentence(error: Exception) -> str:
-    """What the command line says of an error: of one that nothing foresaw, how to report it."""
+    """The sentence that the command line prints of an error; of one that nothing foresaw, with the way to report it."""
     if isinstance(error, UserError | OSError):
         return str(error)
     package = (getattr(error, "name", None) or "keras_vae").split(".")[0]

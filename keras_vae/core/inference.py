@@ -50,7 +50,7 @@ class Inference:
         def encoded(_: int, part: Mapping[str, Any]) -> Any:
             return self.code(self.functions.posterior_parameters(part["x"], self.condition_in(part)))
 
-        return checks.in_blocks(encoded, inputs, out=out)
+        return checks.in_blocks(encoded, inputs, out=out, what="encode")
 
     def decode(self: "VAE", z: "Latent | Stream", condition: ConditionLike = None, out: Out = None) -> np.ndarray:
         """Return the likelihood's mean for each code: images `(batch, *image_shape)`, in [0, 1].
@@ -81,7 +81,7 @@ class Inference:
             return checked(*batch) if isinstance(batch, tuple) else checked(batch)
 
         arrays = streams.blocks(z, of_batch, condition) if is_stream(z) else checked(z, condition)
-        return checks.in_blocks(decoded, arrays, out=out)
+        return checks.in_blocks(decoded, arrays, out=out, what="decode")
 
     def reconstruct(self: "VAE", x: ArrayLike, condition: ConditionLike = None) -> np.ndarray:
         """Return the mean image of each image's mean code: `(batch, *image_shape)`.
@@ -90,7 +90,9 @@ class Inference:
           UserError: as `encode`.
         """
         inputs = checked_inputs(self, x, condition)
-        return checks.in_blocks(lambda _, part: self.functions.reconstruction(self.batch_in(part)), inputs)
+        return checks.in_blocks(
+            lambda _, part: self.functions.reconstruction(self.batch_in(part)), inputs, what="reconstruct"
+        )
 
     def sample(
         self: "VAE", count: int, seed: int = 0, condition: ConditionLike = None, prior: "FittedPrior | None" = None

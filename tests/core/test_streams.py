@@ -103,6 +103,20 @@ def test_what_does_not_fit(model):
         toy(CVAE, num_classes=3).encode(batches(X), LABELS)
 
 
+def test_what_is_no_number_is_said_with_the_example():
+    numbers = np.zeros((600, 2), "float32")
+    numbers[300] = np.inf
+    with pytest.raises(UserError, match=r"encode must give numbers\. .* for 1 of 256 examples, .* number 300\."):
+        checks.in_blocks(lambda _, part: part["x"], {"x": numbers}, what="encode")
+    broken = toy()
+    for weight in broken.weights:
+        if weight.name == "bias":
+            weight.assign(np.full(weight.shape, np.nan))
+    for method, array in ((broken.encode, X), (broken.reconstruct, X), (broken.decode, numbers[:200])):
+        with pytest.raises(UserError, match=rf"{method.__name__} must give numbers\."):
+            method(array)
+
+
 def test_joining_takes_no_second_copy():
     """Counted by tracemalloc, which numpy reports its arrays to: 16 MB of results take 16 MB and a block."""
     script = """

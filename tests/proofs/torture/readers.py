@@ -39,7 +39,7 @@ def card(folder: Path, out: Path) -> Numbers:
     parts = {key: value for key, value in shown.results.items() if "sha256" not in key and key != "digest"}
     for part in ("weights", "prior"):
         parts[part] = {key: value for key, value in (parts.get(part) or {}).items() if key not in ("sha256", "bytes")}
-    plain = json.dumps([text, parts], sort_keys=True)
+    plain = json.dumps([text, parts], sort_keys=True).replace(str(folder), "RUN")
     return {"text": np.frombuffer(plain.encode(), "uint8"), **_floats(parts)}
 
 

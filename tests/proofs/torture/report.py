@@ -172,8 +172,9 @@ def printed(record: Mapping[str, Any]) -> str:
     counts = ", ".join(f"{word} {count:,}" for word, count in sorted(record["outcomes"].items()))
     return "\n".join([
         *lines,
-        f"{record['mutations']:,} mutations in {record['cells']} cells, {record['empty_cells']} empty; {record['sealed']:,} "
-        f"with every digest made to fit; {record['calls']['tried']} bad calls; {record['seconds']} s.",
+        f"{record['mutations']:,} mutations in {record['cells']} cells, {record['empty_cells']} empty; "
+        f"{record['sealed']:,} with every digest made to fit; {record['calls']['tried']} bad calls; "
+        f"{record['seconds']} s.",
         f"Outcomes: {counts}.",
         f"Seeds: fixed {record['seeds']['fixed']}, fresh {record['seeds']['fresh']}.",
         f"{len(record['broken'])} of {sum(record['outcomes'].values()):,} broke the promise.",
