@@ -226,7 +226,8 @@ def _measured(card: Card) -> list[str]:
     lines += _kl_lines(results["metrics"].get("kl", {}))
     published = recipe.published
     if published:
-        lines += ["", f"Published: {published.metric} {published.value} ({published.source}, {published.url})."]
+        error = "" if published.standard_error is None else f" ± {published.standard_error}"
+        lines += ["", f"Published: {published.metric} {published.value}{error} ({published.source}, {published.url})."]
         lines += [published.differences] if published.differences else []
     else:
         lines += ["", "No published number is known for this configuration."]

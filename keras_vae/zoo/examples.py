@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 # By dataset. Sprites are drawn by this package.
 _LICENCES = {
     "mnist": "CC-BY-SA-3.0",
+    "fashion_mnist": "MIT",
     "sprites": "Apache-2.0",
     "words": "LicenseRef-SCOWL",  # permissive, with its notice: keras_vae/data/words/PROVENANCE.md
 }

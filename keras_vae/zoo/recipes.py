@@ -71,6 +71,7 @@ class PublishedSection:
     source: str
     url: str
     differences: str = ""
+    standard_error: float | None = None  # of what, `differences` says; left out: not published
 
 
 Section = typing.TypeVar("Section", DataSection, TrainingSection, EvaluationSection, PublishedSection)
