@@ -7,6 +7,7 @@ here, in `keras_vae.data`, in `keras_vae.export` and in two runtimes, and nowher
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeAlias, TypeVar, cast
@@ -135,6 +136,10 @@ def gather_over_replicas(value: Tensor) -> Tensor:
 
 # --- Noise ---
 
+# Named, since TensorFlow's choice depends on XLA: it draws other bits there, and computes all rounds of the generator
+# anew for each number.
+_ALGORITHM = "philox"
+
 
 def seed_of(seed: int, purpose: int) -> Tensor:
     """Return the stateless seed, an int32 pair, of one purpose under the user's `seed`."""
@@ -145,23 +150,64 @@ def fold(seed: Seed, *counts: int | Tensor) -> Tensor:
     """Return `seed` with counts folded in, one after the other: of a step, a draw, a block of examples."""
     folded: Any = seed
     for count in counts:
-        folded = _tf.random.experimental.stateless_fold_in(folded, _tf.cast(count, "int32"))
+        folded = _tf.random.experimental.stateless_fold_in(folded, _tf.cast(count, "int32"), _ALGORITHM)
     return folded
 
 
-def normal(shape: Sequence[int | Tensor], seed: Seed, dtype: str = "float32") -> Tensor:
-    """Return standard normal noise from a stateless seed."""
-    return _tf.random.stateless_normal(shape, seed, dtype=dtype)
+def normal(shape: Sequence[int | Tensor] | tf.Tensor, seed: Seed, dtype: str = "float32") -> Tensor:
+    """Return standard normal noise from a stateless seed: pairs by Box and Muller, the cosine after the sine.
+
+    That is the noise of `tf.random.stateless_normal` without XLA, to rounding, here with XLA too.
+    """
+    count = _size(shape)
+    unit = _unit((count + 1) // 2 * 2, seed, dtype)
+    first, second = _tf.unstack(_tf.reshape(unit, (-1, 2)), axis=1)
+    radius, angle = ops.sqrt(-2.0 * ops.log(ops.maximum(first, 1e-7))), 2.0 * math.pi * second
+    pairs = ops.stack([radius * ops.sin(angle), radius * ops.cos(angle)], axis=1)
+    return _tf.reshape(_tf.reshape(pairs, (-1,))[:count], shape)
 
 
 def uniform(shape: Sequence[int | Tensor] | tf.Tensor, seed: Seed) -> Tensor:
     """Return uniform noise in [0, 1), float32, from a stateless seed."""
-    return _tf.random.stateless_uniform(shape, seed)
+    return _tf.reshape(_unit(_size(shape), seed, "float32"), shape)
 
 
 def integers(shape: Sequence[int | Tensor], seed: Seed, below: int | Tensor) -> Tensor:
     """Return uniform integers in [0, below), int32, from a stateless seed."""
-    return _tf.random.stateless_uniform(shape, seed, 0, below, tf.int32)
+    return _tf.random.stateless_uniform(shape, seed, 0, below, tf.int32, alg=_ALGORITHM)
+
+
+def random_bits(shape: Sequence[int | Tensor] | tf.Tensor, seed: Seed) -> Tensor:
+    """Return integers of 32 random bits, int32, from a stateless seed."""
+    return _tf.random.stateless_uniform(shape, seed, None, None, tf.int32, alg=_ALGORITHM)
+
+
+def sample(distribution: tfd.Distribution, shape: Sequence[int | Tensor], seed: Seed) -> Any:
+    """Return draws as `distribution.sample(shape, seed=seed)` does; of Gaussians, with the noise of `normal`.
+
+    TFP leaves the algorithm to TensorFlow: XLA then draws other numbers than TensorFlow does, at twenty times the cost.
+    """
+    inner = base_of(distribution) if isinstance(distribution, tfd.Independent) else distribution
+    if type(inner) is not tfd.Normal:
+        return distribution.sample(shape, seed=seed)
+    loc, scale = ops.convert_to_tensor(inner.loc), ops.convert_to_tensor(inner.scale)
+    noise = normal((*shape, *ops.shape(loc + scale)), seed, loc.dtype.name)
+    return noise * scale + loc
+
+
+def _size(shape: Sequence[int | Tensor] | tf.Tensor) -> int | Tensor:
+    sizes = _tf.convert_to_tensor(shape, "int32")
+    static = _tf.get_static_value(sizes)
+    return _tf.reduce_prod(sizes) if static is None else math.prod(static.tolist())
+
+
+def _unit(count: int | Tensor, seed: Seed, dtype: str) -> Tensor:
+    """Return `count` uniform numbers in [0, 1) as TensorFlow makes them of bits: the low 23, or 52 of two integers."""
+    if dtype == "float32":
+        return _tf.cast(_tf.bitwise.bitwise_and(random_bits((count,), seed), 0x7FFFFF), dtype) * 2.0**-23
+    high, low = _tf.unstack(random_bits((count, 2), seed), axis=1)
+    high, low = _tf.bitwise.bitwise_and(high, 0xFFFFF), _tf.bitcast(low, "uint32")
+    return _tf.cast(high, dtype) * 2.0**-20 + _tf.cast(low, dtype) * 2.0**-52
 
 
 class Draws:
@@ -215,7 +261,7 @@ class Draws:
             # Returned as it is: TFP caches the input and the density by the bijector's result.
             return bijector.forward(self.sample(base_of(distribution), samples, examples, seed))
         before, after = (() if size is None else (size,) for size in (samples, examples))
-        return self._rows(lambda shape, seed: distribution.sample(shape, seed=seed), before, after, seed)
+        return self._rows(lambda shape, seed: sample(distribution, shape, seed), before, after, seed)
 
     def normal(self, shape: Sequence[int | Tensor], dtype: str = "float32") -> Tensor:
         """Return standard normal noise; the first axis of `shape` is the batch."""

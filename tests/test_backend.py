@@ -11,6 +11,7 @@ from keras import ops
 
 import keras_vae
 from keras_vae import backend
+from keras_vae.backend import tfd
 
 PACKAGE = Path(keras_vae.__file__).parent
 # Rooms that are about TensorFlow: its pipelines, its formats, its runtimes.
@@ -100,6 +101,46 @@ def test_noise_is_a_function_of_its_seed():
         assert not np.array_equal(draw((40, 2), seed), draw((40, 2), backend.fold(seed, 1)))
     whole = np.asarray(backend.integers((1000,), seed, 5))
     assert whole.dtype == "int32" and set(whole) == set(range(5))
+
+
+@pytest.mark.parametrize("xla", [False, True], ids=["plain", "xla"])
+def test_noise_is_that_of_tensorflow_without_xla(xla):
+    # XLA's own choice of an algorithm gives other numbers, and computes each of them twenty times as long.
+    def draws(seed):
+        folded, many = backend.fold(seed, 5), (3, 7, 5)
+        return (
+            backend.normal(many, folded),
+            backend.normal(many, folded, "float64"),
+            backend.uniform(many, folded),
+            backend.integers(many, folded, 1000),
+            backend.sample(tfd.Independent(tfd.Normal(np.full((7, 5), 2.0, "float32"), 3.0), 1), (3,), folded),
+        )
+
+    seed = backend.seed_of(3, 1)
+    folded = tf.random.experimental.stateless_fold_in(seed, 5)
+    expected = (
+        tf.random.stateless_normal((3, 7, 5), folded),
+        tf.random.stateless_normal((3, 7, 5), folded, dtype="float64"),
+        tf.random.stateless_uniform((3, 7, 5), folded),
+        tf.random.stateless_uniform((3, 7, 5), folded, 0, 1000, tf.int32),
+        tfd.Normal(np.full((7, 5), 2.0, "float32"), 3.0).sample(3, seed=folded),
+    )
+    for noise, plain, atol in zip(
+        backend.compiled(draws, jit_compile=xla)(seed), expected, (1e-5, 1e-14, 0, 0, 3e-5), strict=True
+    ):
+        assert noise.shape == plain.shape and noise.dtype == plain.dtype
+        np.testing.assert_allclose(noise, plain, rtol=0, atol=atol)
+
+
+def test_noise_of_a_shape_that_is_not_static():
+    sizes = backend.compiled(lambda rows: backend.normal(tf.shape(rows), (1, 2)), reduce_retracing=True)
+    for rows in (2, 3):
+        np.testing.assert_array_equal(sizes(tf.zeros((rows, 5))), backend.normal((rows, 5), (1, 2)))
+
+
+def test_samples_of_other_distributions_are_those_of_tfp():
+    laplace, seed = tfd.Independent(tfd.Laplace(np.zeros((4, 2), "float32"), 1.0), 1), backend.seed_of(3, 1)
+    np.testing.assert_array_equal(backend.sample(laplace, (3,), seed), laplace.sample(3, seed=seed))
 
 
 def test_outside_of_a_strategy_there_is_one_replica():
