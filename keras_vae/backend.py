@@ -188,7 +188,7 @@ def sample(distribution: tfd.Distribution, shape: Sequence[int | Tensor], seed: 
     TFP leaves the algorithm to TensorFlow: XLA then draws other numbers than TensorFlow does, at twenty times the cost.
     """
     inner = base_of(distribution) if isinstance(distribution, tfd.Independent) else distribution
-    if type(inner) is not tfd.Normal:
+    if not isinstance(inner, tfd.Normal):
         return distribution.sample(shape, seed=seed)
     loc, scale = ops.convert_to_tensor(inner.loc), ops.convert_to_tensor(inner.scale)
     noise = normal((*shape, *ops.shape(loc + scale)), seed, loc.dtype.name)

@@ -257,10 +257,15 @@ def in_blocks(
     Raises:
       UserError: `out` does not fit, or a result is not finite.
     """
-    whole = isinstance(arrays, Mapping)
-    count = len(next(iter(arrays.values()))) if whole else None
-    starts = range(0, max(count or 0, 1), size)
-    parts = ({name: a[start : start + size] for name, a in arrays.items()} for start in starts) if whole else arrays
+    count: int | None = None
+    parts: Iterable[Mapping[str, np.ndarray]]
+    if isinstance(arrays, Mapping):
+        whole: Mapping[str, np.ndarray] = arrays
+        count = len(next(iter(whole.values())))
+        starts = range(0, max(count, 1), size)
+        parts = ({name: array[start : start + size] for name, array in whole.items()} for start in starts)
+    else:
+        parts = arrays
     outs, joined = {"": out} if isinstance(out, np.ndarray) else dict(out or {}), dict[str, _Joined]()
     for block, part in enumerate(parts):
         length = len(next(iter(part.values())))

@@ -23,7 +23,7 @@ _ROUNDING = 1e-3
 class Facts(NamedTuple):
     """What a message may say of the numbers that break a rule."""
 
-    count: float  # how many break it
+    number: float  # how many break it
     low: float  # of all that are finite
     high: float
     value: float  # the least that breaks it
@@ -113,7 +113,7 @@ REALS = Support(
         Rule(
             lambda ops, x: ops.logical_not(ops.isfinite(x)),
             lambda name, facts: (
-                f"{name} must be finite. Given: {facts.count:.0f} values that are NaN or infinite. Remove those "
+                f"{name} must be finite. Given: {facts.number:.0f} values that are NaN or infinite. Remove those "
                 f"examples."
             ),
         ),

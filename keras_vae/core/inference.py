@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import keras
 import numpy as np
@@ -203,7 +203,7 @@ def inputs_of(
 ) -> "Mapping[str, np.ndarray] | Iterator[Mapping[str, np.ndarray]]":
     """Return `checked_inputs` of an array; of a dataset or an iterator, those of its examples in blocks."""
     if not is_stream(x):
-        return checked_inputs(model, x, condition, likelihood)
+        return checked_inputs(model, cast("ArrayLike", x), condition, likelihood)
 
     def of_batch(element: Any) -> dict[str, np.ndarray]:
         batch = model.as_batch(element)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from statistics import NormalDist
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -85,10 +85,10 @@ def _quantiles(model: "VAE", condition: ConditionLike, shares: Sequence[float]) 
     except NotApplicable:  # an autoencoder
         return np.tile(normal, (1, len(dimension_names(model))))
     inner = getattr(prior, "distribution", None)
-    if isinstance(prior, tfd.Independent) and isinstance(inner, tfd.Normal):
+    if isinstance(inner, tfd.Normal) and isinstance(prior, tfd.Independent):
         return np.reshape(inner.loc, (1, -1)) + np.reshape(inner.scale, (1, -1)) * normal
     noise = randomness.seed_of(0, randomness.SAMPLING)
-    conditions = map_condition(lambda values: np.repeat(values, BLOCK, axis=0), checked)
+    conditions: Any = map_condition(lambda values: np.repeat(values, BLOCK, axis=0), cast(ConditionLike, checked))
     blocks = [draw_codes(model, BLOCK, randomness.fold(noise, block), conditions) for block in range(_BLOCKS)]
     draws = [flatten({name: z[name] for name in model.latent_spec()} if isinstance(z, Mapping) else z) for z in blocks]
     return np.quantile(np.concatenate(draws), shares, axis=0)

@@ -23,7 +23,7 @@ def model():
     return toy()
 
 
-def batches(*arrays, size=70):
+def batches(*arrays: np.ndarray, size=70):
     for start in range(0, len(arrays[0]), size):
         parts = tuple(array[start : start + size] for array in arrays)
         yield parts if len(parts) > 1 else parts[0]

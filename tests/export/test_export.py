@@ -291,8 +291,8 @@ def test_a_graph_that_is_not_the_model_is_refused(tmp_path):
     class Other(VAE):
         """Whose graph of the encoder adds a hundredth to what the model gives."""
 
-        def encode(self, x, condition=None):
-            return super().encode(x, condition) + np.float32(0.01)
+        def encode(self, x, condition=None, out=None):
+            return super().encode(x, condition, out) + np.float32(0.01)
 
     model = stirred(Other(image_shape=(4, 4, 1), latent_dim=2, encoder=DENSE, decoder=DENSE))
     with pytest.raises(ExportError, match=r"must compute the same as the model.*'mean' of the encoder .* by 0\.01"):
