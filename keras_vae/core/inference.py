@@ -111,7 +111,8 @@ class Inference:
         noise = randomness.seed_of(checks.check_whole_number(seed, "seed", minimum=0), randomness.SAMPLING)
         distribution = None if prior is None else fitted(self, prior)
         if 0 < count <= checks.BLOCK:
-            return np.array(self.functions.under(distribution).images(ops.convert_to_tensor(count), noise, checked))
+            images = self.functions.under(distribution).images(ops.convert_to_tensor(count), noise, checked)
+            return checks.check_results(np.array(images), "sample")
         z = draw_codes(self, count, noise, checked, distribution)
         return self.decode(keras.tree.map_structure(np.asarray, z), condition)
 

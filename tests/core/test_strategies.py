@@ -42,6 +42,14 @@ SCRIPT = """
     report["losses"] = [history["loss"] for history in histories]
     report["evaluations"] = [model.evaluate(data(), verbose=0, return_dict=True) for model in (one, two)]
 
+    # The second replica alone sees it.
+    spoiled = x.copy()
+    spoiled[47, 0, 0, 0] = 3.0
+    try:
+        two.evaluate(tf.data.Dataset.from_tensor_slices({"x": spoiled}).batch(16), verbose=0)
+    except ValueError as error:
+        report["refusal"] = str(error)
+
     # Every way to draw, of four examples on one device, and of two on each replica.
     def drawn(examples):
         draws = backend.Draws()
@@ -124,6 +132,11 @@ def test_losses_and_evaluations_agree(report):
         assert two == pytest.approx(one, rel=1e-4)
     one, two = report["evaluations"]
     assert {name: pytest.approx(value, rel=1e-4) for name, value in one.items()} == two
+
+
+def test_each_replica_watches_its_part_of_a_batch(report):
+    message = "Batch 2 of the data, counted from 0: Pixels of x must lie in [0, 1]. Given: values from 0 to 3; "
+    assert report["refusal"].startswith(message)
 
 
 @pytest.mark.parametrize("what", ["capacity", "free bits"])
