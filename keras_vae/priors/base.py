@@ -106,7 +106,7 @@ class FittedPrior:
         self._graphs: dict[str, Callable[[Tensor], Any]] = {}
 
     def distribution(self, dtype: str = "float32") -> tfd.Distribution:
-        """Return the distribution of one code: of shape `shape`, in nats; one object until the next fit.
+        """Return the distribution of one code: batch shape `()`, event shape `shape`; nats. It changes with a fit only.
 
         Raises:
           UserError: nothing was fitted.
