@@ -17,7 +17,7 @@ ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test test-all proofs lint format clean
+.PHONY: help setup quickstart test test-all proofs lint format lock audit clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -69,6 +69,18 @@ lint: setup ## ruff check, ruff format --check, pyright, import-linter
 format: setup ## let ruff put layout and imports right
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+lock: setup ## write constraints-hashed.txt: constraints.txt with the sha256 of every file that the index has
+	@printf '# The versions of constraints.txt with the sha256 of every file: make lock\n# %s\n' \
+	    'pip install --require-hashes --no-deps -r constraints-hashed.txt, then pip install --no-deps keras-vae' > constraints-hashed.new
+	$(BIN)/uv pip compile --quiet --no-deps --generate-hashes --no-header --no-annotate constraints.txt >> constraints-hashed.new \
+	    || { rm -f constraints-hashed.new; exit 1; }
+	@mv constraints-hashed.new constraints-hashed.txt
+
+# Without --strict, pip-audit passes over what it cannot look up, and says of packages that nobody looked at that none is vulnerable.
+audit: setup ## ask for known vulnerabilities of the versions in constraints-hashed.txt; fails where it gets no answer
+	@$(BIN)/pip-audit --strict --disable-pip --require-hashes --progress-spinner off --requirement constraints-hashed.txt \
+	    || { echo "make audit: NOT passed: a package has a known vulnerability, or was not audited, as said above." >&2; exit 1; }
 
 clean: ## remove caches and built files; .venv, runs/ and zoo/ stay
 	rm -rf build dist .pytest_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""What the folder of a bundle may hold: the files that `bundle.json` lists, under plain names, and nothing else."""
+"""The contents of a bundle's folder: the files that `bundle.json` lists, under plain names, and nothing else."""
 
 import os
 import re
@@ -90,10 +90,10 @@ def _check_manifest(path: Path, manifest: Mapping[str, Any]) -> None:
             )
     named = list(_of_formats(manifest))
     for name in [*manifest["files"], *named]:
-        place = PurePosixPath(name)
-        if place.is_absolute() or ".." in place.parts or "\\" in name or not place.parts:
+        relative = PurePosixPath(name)
+        if relative.is_absolute() or ".." in relative.parts or "\\" in name or not relative.parts:
             raise CorruptFileError(f"{path} names a file outside the bundle: {name!r}. Do not use this bundle.")
-        if not all(_PART.fullmatch(part) for part in place.parts) or str(place) != name:
+        if not all(_PART.fullmatch(part) for part in relative.parts) or str(relative) != name:
             raise CorruptFileError(
                 f"Paths in a bundle are made of letters, digits, '_', '.' and '-'. Given: {name!r} in {path}. Do not "
                 f"use this bundle."

@@ -1,1 +1,1 @@
-"""What a stranger's file may hold, found by reading it before a runtime opens it: one file for each format."""
+"""Checks of a stranger's files, which are read before a runtime opens them: one module for each format."""

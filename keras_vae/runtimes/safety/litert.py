@@ -34,11 +34,11 @@ def _problem(content: bytes) -> str | None:
     # Not in every release of LiteRT: what does not know them does not open them.
     if any(getattr(model, name, int)() for name in ("ExternalBuffersLength", "ExternalBufferGroupsLength")):
         return "weights in other files"
-    for place in range(model.OperatorCodesLength()):
-        code = model.OperatorCodes(place)
+    for number in range(model.OperatorCodesLength()):
+        code = model.OperatorCodes(number)
         custom = schema.BuiltinOperator.CUSTOM in (code.BuiltinCode(), code.DeprecatedBuiltinCode())
         if custom or code.CustomCode():
             return f"the custom operation {code.CustomCode()!r}"
-    if any(model.Buffers(place).Offset() for place in range(model.BuffersLength())):
+    if any(model.Buffers(number).Offset() for number in range(model.BuffersLength())):
         return "weights behind its flatbuffer"
     return None

@@ -32,14 +32,14 @@ def _problem(content: bytes, size: int) -> str | None:
     except (ElementTree.ParseError, LookupError, ValueError) as error:
         return f"no XML ({error})"
     if net.tag != "net":
-        return f"the element {net.tag!r} in place of 'net'"
+        return f"the element {net.tag!r} in extent of 'net'"
     for layer in net.iter("layer"):
         version = layer.get("version", "")
         if not re.fullmatch(r"opset\d+", version):
             return f"the operation {layer.get('type')!r} of {version!r}"
         for data in layer.findall("data") if layer.get("type") == "Const" else ():
-            place = [data.get("offset", "0"), data.get("size", "0")]
+            extent = [data.get("offset", "0"), data.get("size", "0")]
             # OpenVINO adds the two in 64 bits, where a sum may come out small.
-            if not all(re.fullmatch(r"\d{1,18}", number) for number in place) or sum(map(int, place)) > size:
-                return f"a constant at {' + '.join(place)} of {size} bytes"
+            if not all(re.fullmatch(r"\d{1,18}", number) for number in extent) or sum(map(int, extent)) > size:
+                return f"a constant at {' + '.join(extent)} of {size} bytes"
     return None

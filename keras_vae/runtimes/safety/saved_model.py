@@ -66,8 +66,8 @@ def forbidden(content: bytes) -> list[str]:
     problems += _of_nodes(graph.graph_def.node, OPERATIONS)
     inside = [node for function in functions for node in function.node_def]
     outside = [node for node in graph.graph_def.node if node.name not in saver.nodes]
-    for node in [*graph.graph_def.node, *inside]:
-        problems += [f"a call of {name!r}, which is not in it" for name in _functions(node.attr) if name not in names]
+    called = dict.fromkeys(name for node in [*graph.graph_def.node, *inside] for name in _functions(node.attr))
+    problems += [f"a call of {name!r}, which is not in it" for name in called.keys() - set(names)]
     uses = [node.name for node in [*outside, *inside] if saver.operations.keys() & set(_functions(node.attr))]
     uses += [node.name for node in graph.graph_def.node if any(_node(name) in saver.nodes for name in node.input)]
     problems += [f"the node {name!r}, which saves or restores its variables" for name in uses]
@@ -75,7 +75,7 @@ def forbidden(content: bytes) -> list[str]:
 
 
 class _Saver(NamedTuple):
-    """What saves and what restores variables, where each does only that."""
+    """The parts that save and restore variables, where they do only that."""
 
     operations: dict[str, set[str]]  # function -> the operations that it may hold beside `OPERATIONS`
     nodes: set[str]  # of the graph, which call those functions
@@ -86,8 +86,8 @@ def _saver(graph: "meta_graph_pb2.MetaGraphDef") -> _Saver:
     nodes = {node.name: node for node in graph.graph_def.node}
     library = {function.signature.name: function for function in graph.graph_def.library.function}
     described, saver = graph.saver_def, _Saver({}, set())
-    for place, operations in ((described.save_tensor_name, _SAVING), (described.restore_op_name, _RESTORING)):
-        node = nodes.get(_node(place))
+    for tensor, operations in ((described.save_tensor_name, _SAVING), (described.restore_op_name, _RESTORING)):
+        node = nodes.get(_node(tensor))
         if node is None or list(node.input[:1]) != [_node(described.filename_tensor_name)]:
             continue
         for name in _functions(node.attr):
@@ -122,20 +122,21 @@ def _of_objects(graph: "meta_graph_pb2.MetaGraphDef", saver: _Saver) -> list[str
     problems = [f"the asset {asset.filename!r}" for asset in graph.asset_file_def]
     problems += [f"the collection {name!r}" for name in graph.collection_def if name != "saved_model_main_op"]
     objects = graph.object_graph_def
-    for each in objects.nodes:
-        kind = each.WhichOneof("kind")
-        if kind not in _OBJECTS or (kind == "user_object" and each.user_object.identifier not in _CONTAINERS):
-            problems.append(f"an object of the kind {each.user_object.identifier or kind!r}")
-        if each.registered_name or each.registered_saver or each.saveable_objects:
+    for item in objects.nodes:
+        kind = item.WhichOneof("kind")
+        if kind not in _OBJECTS or (kind == "user_object" and item.user_object.identifier not in _CONTAINERS):
+            problems.append(f"an object of the kind {item.user_object.identifier or kind!r}")
+        if item.registered_name or item.registered_saver or item.saveable_objects:
             problems.append("an object with a way of its own to be restored")
         problems += [
             f"an object named {child.local_name!r}"
-            for child in each.children
+            for child in item.children
             if not re.fullmatch(r"[A-Za-z0-9]\w*", child.local_name, re.ASCII)
         ]
     named = [
         *objects.concrete_functions,
-        *(each.bare_concrete_function.concrete_function_name for each in objects.nodes),
+        *(item.bare_concrete_function.concrete_function_name for item in objects.nodes),
+        *(item.captured_tensor.concrete_function for item in objects.nodes),
     ]
     uses = [f"the function {name!r}" for name in dict.fromkeys(named) if name in saver.operations]
     for name, signature in graph.signature_def.items():
