@@ -257,10 +257,11 @@ def in_blocks(
     Raises:
       UserError: `out` does not fit, or a result is not finite.
     """
-    whole = isinstance(arrays, Mapping)
-    count = len(next(iter(arrays.values()))) if whole else None
-    starts = range(0, max(count or 0, 1), size)
-    parts = ({name: a[start : start + size] for name, a in arrays.items()} for start in starts) if whole else arrays
+    count, parts = None, arrays
+    if isinstance(arrays, Mapping):
+        whole, count = arrays, len(next(iter(arrays.values())))
+        starts = range(0, max(count, 1), size)
+        parts = ({name: array[start : start + size] for name, array in whole.items()} for start in starts)
     outs, joined = {"": out} if isinstance(out, np.ndarray) else dict(out or {}), dict[str, _Joined]()
     for block, part in enumerate(parts):
         length = len(next(iter(part.values())))

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import keras
 import numpy as np
@@ -170,10 +170,10 @@ class Inference:
 
 
 def checked_count(model: "VAE", count: int) -> int:
-    """Return a number of samples for which memory has room: codes, images in blocks, and the images as one array."""
+    """Return a number of samples for which memory has room: codes, and the images, as one array each."""
     count = checks.check_whole_number(count, "count", minimum=0)
     codes = sum(math.prod(spec.shape) for spec in model.latent_spec().values())
-    checks.check_memory(count, 4 * (codes + 2 * math.prod(model.x_spec().shape)), "count")
+    checks.check_memory(count, 4 * (codes + math.prod(model.x_spec().shape)), "count")
     return count
 
 
@@ -203,7 +203,7 @@ def inputs_of(
 ) -> "Mapping[str, np.ndarray] | Iterator[Mapping[str, np.ndarray]]":
     """Return `checked_inputs` of an array; of a dataset or an iterator, those of its examples in blocks."""
     if not is_stream(x):
-        return checked_inputs(model, x, condition, likelihood)
+        return checked_inputs(model, cast("ArrayLike", x), condition, likelihood)
 
     def of_batch(element: Any) -> dict[str, np.ndarray]:
         batch = model.as_batch(element)

@@ -25,7 +25,7 @@ def blocks(stream: Any, check: Callable[[Any], Arrays], condition: object = None
     """
     if condition is not None:
         raise UserError("The condition of a stream comes with it: batches are pairs (x, condition). Leave it out here.")
-    held: list[Arrays] = []
+    held: list[Arrays] = []  # less than a block, and a batch
     count = 0
     for number, batch in enumerate(pipeline.elements(stream)):
         try:
@@ -36,7 +36,8 @@ def blocks(stream: Any, check: Callable[[Any], Arrays], condition: object = None
         while count >= BLOCK:
             joined = _joined(held)
             yield {name: array[:BLOCK] for name, array in joined.items()}
-            held, count = [{name: array[BLOCK:] for name, array in joined.items()}], count - BLOCK
+            rest: Arrays = {name: array[BLOCK:] for name, array in joined.items()}
+            held, count = [rest], count - BLOCK
     if count:
         yield _joined(held)
 
