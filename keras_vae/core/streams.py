@@ -36,8 +36,8 @@ def blocks(stream: Any, check: Callable[[Any], Arrays], condition: object = None
         while count >= BLOCK:
             joined = _joined(held)
             yield {name: array[:BLOCK] for name, array in joined.items()}
-            rest: Arrays = {name: array[BLOCK:] for name, array in joined.items()}
-            held, count = [rest], count - BLOCK
+            held[:] = [{name: array[BLOCK:] for name, array in joined.items()}]
+            count -= BLOCK
     if count:
         yield _joined(held)
 
