@@ -257,9 +257,8 @@ def in_blocks(
     Raises:
       UserError: `out` does not fit, or a result is not finite.
     """
-    count, parts = (
-        (len(next(iter(arrays.values()))), _cut(arrays, size)) if isinstance(arrays, Mapping) else (None, arrays)
-    )
+    count = len(next(iter(arrays.values()))) if isinstance(arrays, Mapping) else None
+    parts = _cut(arrays, size) if isinstance(arrays, Mapping) else arrays
     outs, joined = {"": out} if isinstance(out, np.ndarray) else dict(out or {}), dict[str, _Joined]()
     for block, part in enumerate(parts):
         length = len(next(iter(part.values())))
