@@ -52,7 +52,7 @@ def main() -> int:
         if not words.only:
             counts.events += _once(store, (abuse.threads, store, 10 if words.quick else 200, fresh))
             if not words.quick:
-                for event in abuse.everything(store, fresh, moments=6, limits=8):
+                for event in abuse.everything(store, fresh, moments=4, limits=6):
                     counts.events.append(event)
                     _say(f"{event.what}/{event.subject}", event.word, event.said)
     record = counts.record(time.monotonic() - start)
