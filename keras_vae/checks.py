@@ -1,6 +1,6 @@
 """Checks of arguments and arrays, on the host since XLA drops asserts; and calls in blocks of examples."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -236,7 +236,7 @@ def check_results(results: Any, what: str, infinite: bool = False, first: int = 
 
 def in_blocks(
     function: Callable[..., Any],
-    arrays: Mapping[str, np.ndarray] | Iterable[Mapping[str, np.ndarray]],
+    arrays: Mapping[str, np.ndarray] | Iterator[Mapping[str, np.ndarray]],
     pad: bool = False,
     size: int = BLOCK,
     out: Mapping[str, np.ndarray] | np.ndarray | None = None,
@@ -257,15 +257,8 @@ def in_blocks(
     Raises:
       UserError: `out` does not fit, or a result is not finite.
     """
-    count: int | None = None
-    parts: Iterable[Mapping[str, np.ndarray]]
-    if isinstance(arrays, Mapping):
-        whole: Mapping[str, np.ndarray] = arrays
-        count = len(next(iter(whole.values())))
-        starts = range(0, max(count, 1), size)
-        parts = ({name: array[start : start + size] for name, array in whole.items()} for start in starts)
-    else:
-        parts = arrays
+    count = len(next(iter(arrays.values()))) if isinstance(arrays, Mapping) else None
+    parts = _cut(arrays, size) if isinstance(arrays, Mapping) else arrays
     outs, joined = {"": out} if isinstance(out, np.ndarray) else dict(out or {}), dict[str, _Joined]()
     for block, part in enumerate(parts):
         length = len(next(iter(part.values())))
@@ -284,6 +277,11 @@ def in_blocks(
     if not results:
         raise UserError("A stream must have a batch. Given: none. Make a new iterator: each can be read once.")
     return results.get("", results)
+
+
+def _cut(arrays: Mapping[str, np.ndarray], size: int) -> Iterator[dict[str, np.ndarray]]:
+    for start in range(0, max(len(next(iter(arrays.values()))), 1), size):
+        yield {name: array[start : start + size] for name, array in arrays.items()}
 
 
 class _Joined:

@@ -171,10 +171,10 @@ class Inference:
 
 
 def checked_count(model: "VAE", count: int) -> int:
-    """Return a number of samples for which memory has room: codes, images in blocks, and the images as one array."""
+    """Return a number of samples for which memory has room: codes, and the images, as one array each."""
     count = checks.check_whole_number(count, "count", minimum=0)
     codes = sum(math.prod(spec.shape) for spec in model.latent_spec().values())
-    checks.check_memory(count, 4 * (codes + 2 * math.prod(model.x_spec().shape)), "count")
+    checks.check_memory(count, 4 * (codes + math.prod(model.x_spec().shape)), "count")
     return count
 
 

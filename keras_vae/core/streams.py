@@ -25,7 +25,7 @@ def blocks(stream: Any, check: Callable[[Any], Arrays], condition: object = None
     """
     if condition is not None:
         raise UserError("The condition of a stream comes with it: batches are pairs (x, condition). Leave it out here.")
-    held: list[Arrays] = []
+    held: list[Arrays] = []  # less than a block, and a batch
     count = 0
     for number, batch in enumerate(pipeline.elements(stream)):
         try:

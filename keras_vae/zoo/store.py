@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from keras_vae.errors import CorruptFileError, UserError
+from keras_vae.errors import CorruptFileError, UserError, reading
 from keras_vae.files import digest, sha256, write_json
 from keras_vae.registry import nearest
-from keras_vae.zoo import recipes
+from keras_vae.zoo import contents, recipes
 
 LOG_PROBS = "log_prob.npy"  # log p(x) of each example that the card's mean is of, nats, float32
 RECIPE, WEIGHTS, RESULTS, CARD = "recipe.toml", "model.safetensors", "results.json", "README.md"
@@ -59,10 +59,8 @@ class Entry(NamedTuple):
         path = self.folder / RESULTS
         if not path.is_file():
             return {}
-        try:
+        with reading(path, "is not the JSON that training wrote", repair(self)):
             results = json.loads(path.read_text(encoding="utf-8"))
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
-            raise CorruptFileError(f"{path} is not the JSON that training wrote: {error}. {repair(self)}") from error
         missing = _PARTS if not isinstance(results, dict) else [part for part in _PARTS if part not in results]
         if missing:
             raise CorruptFileError(
@@ -73,6 +71,8 @@ class Entry(NamedTuple):
             raise CorruptFileError(
                 f"{path} is not the JSON that training wrote: its digest is another than it says. {repair(self)}"
             )
+        if wrong := contents.fault_of(results):
+            raise CorruptFileError(f"{path} is not the JSON that training wrote: {wrong}. {repair(self)}")
         recipe = self.recipe
         if sealed:
             changed = recipes.difference(results["recipe"], recipe.content)

@@ -13,7 +13,7 @@ from tests import toy_runs
 # All that `list` needs from elsewhere: typer and rich, and pydantic for the recipes, each with its dependencies.
 LIGHT = {"annotated_doc", "annotated_types", "click", "colorama", "markdown_it", "mdurl", "pydantic", "pydantic_core",
          "pygments", "rich", "shellingham", "typer", "typing_extensions", "typing_inspection"}  # fmt: skip
-ROOMS = {"cli", "errors", "files", "lazy", "locks", "registry", "types", "zoo"}
+ROOMS = {"cli", "errors", "files", "lazy", "locks", "registry", "schema", "types", "zoo"}
 
 
 def test_list_imports_and_reads_little(tmp_path):

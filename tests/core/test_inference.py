@@ -57,8 +57,8 @@ def test_samples_are_decoded_prior_draws(model):
 
 
 def test_samples_that_memory_cannot_hold_are_refused(model, monkeypatch):
-    """Codes and two images each, 4 bytes a number: the blocks, and what they are joined to."""
-    size = 4 * (LATENT + 2 * int(np.prod(SHAPE)))
+    """A code and an image each, 4 bytes a number: blocks are joined in place."""
+    size = 4 * (LATENT + int(np.prod(SHAPE)))
     monkeypatch.setattr(checks, "free_memory", lambda: 20 * size)
     assert len(model.sample(20)) == 20
     with pytest.raises(UserError, match=r"fit in memory, of which .* free. Given: count=21, .* GB. Take 20 or fewer"):

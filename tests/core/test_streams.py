@@ -23,10 +23,10 @@ def model():
     return toy()
 
 
-def batches(*arrays: np.ndarray, size=70):
-    for start in range(0, len(arrays[0]), size):
-        parts = tuple(array[start : start + size] for array in arrays)
-        yield parts if len(parts) > 1 else parts[0]
+def batches(first, *others, size=70):
+    for start in range(0, len(first), size):
+        part = slice(start, start + size)
+        yield (first[part], *(array[part] for array in others)) if others else first[part]
 
 
 @pytest.mark.parametrize("size", [1000, 256, 70])

@@ -65,7 +65,7 @@ KINDS: tuple[Kind, ...] = (
     Kind("a run's weights, HDF5", "old", "model.weights.h5", formats.Hdf5(), ("zoo.load",),
          ("run/model.safetensors",)),
     Kind("saved weights, safetensors", "saved", "model.safetensors", formats.Safetensors(),
-         ("load_weights safetensors",), ("run/model.safetensors", "interrupted/checkpoint.safetensors"), digests=False),
+         ("load_weights safetensors",), ("run/model.safetensors", "interrupted/checkpoint.safetensors")),
     Kind("saved weights, HDF5", "saved", "model.weights.h5", formats.Hdf5(), ("load_weights h5",),
          ("old/model.weights.h5",), digests=False),
     Kind("checkpoint", "interrupted", "checkpoint.safetensors", formats.Safetensors(), ("resume",),
@@ -147,20 +147,26 @@ def inputs(count: int) -> dict[str, np.ndarray]:
     }
 
 
-def seal(folder: Path) -> bool:
-    """Make every digest in a subject fit its files as they are; False where a digest's own file is beyond repair."""
-    try:
+def seal(folder: Path, file: str) -> bool:
+    """Make every digest in a subject fit its files as they are; False where a digest's own file is beyond repair.
+
+    Args:
+      folder: the subject.
+      file: in it, that was mutated: one of safetensors has a digest of its own.
+    """
+    path, whole = folder / file, False
+    if file.endswith(".safetensors") and path.is_file() and not path.is_symlink():
+        with contextlib.suppress(Exception):  # what cannot be read
+            _seal_safetensors(path)
+            whole = True
+    with contextlib.suppress(Exception):
         if (folder / "bundle.json").is_file():
             _seal_bundle(folder)
+            whole = True
         elif (folder / "results.json").is_file():
             _seal_run(folder)
-        elif (folder / "checkpoint.safetensors").is_file():
-            return _seal_checkpoint(folder / "checkpoint.safetensors")
-        else:
-            return False
-    except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError, MemoryError):
-        return False
-    return True
+            whole = True
+    return whole
 
 
 def _seal_bundle(folder: Path) -> None:
@@ -185,7 +191,8 @@ def _seal_bundle(folder: Path) -> None:
 
 def _seal_run(folder: Path) -> None:
     from keras_vae.errors import UserError
-    from keras_vae.zoo import cards, recipes
+    from keras_vae.files import digest
+    from keras_vae.zoo import recipes
 
     results = json.loads((folder / "results.json").read_text())
     for part in ("weights", "prior"):
@@ -195,12 +202,30 @@ def _seal_run(folder: Path) -> None:
             entry |= {"sha256": _sha256(path), "bytes": path.stat().st_size}
     if (folder / "recipe.toml").is_file() and not (folder / "recipe.toml").is_symlink():
         with contextlib.suppress(UserError):
-            results["recipe_sha256"] = cards.recipe_sha256(recipes.read(folder / "recipe.toml"))
+            content = recipes.read(folder / "recipe.toml").content
+            results |= {"recipe_sha256": digest(content), "recipe": content}
+    results["sha256"] = digest({name: value for name, value in results.items() if name != "sha256"})
     (folder / "results.json").write_text(json.dumps(results))
 
 
-def _seal_checkpoint(path: Path) -> bool:
-    return False
+def _seal_safetensors(path: Path) -> None:
+    """Write the digest of the arrays and the metadata into the metadata; a header that cannot be read has none."""
+    from safetensors import safe_open
+
+    from keras_vae import weights
+
+    with safe_open(path, framework="np") as opened:
+        arrays = {name: opened.get_tensor(name) for name in opened.keys()}  # noqa: SIM118 - no mapping
+        metadata = json.loads(opened.metadata()["keras_vae"])
+    metadata.pop("sha256", None)
+    digest = weights._digest(arrays, metadata)
+    content = path.read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    header["__metadata__"]["keras_vae"] = json.dumps({**metadata, "sha256": digest})
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    path.write_bytes(len(text).to_bytes(8, "little") + text + content[8 + size :])
 
 
 def _sha256(path: Path) -> str:

@@ -109,7 +109,7 @@ def run(case: Case, debug: bool = False) -> Outcome:
         ]
         others = [path for path in others if path.exists()]
         MUTATIONS[case.mutation](subject / kind.file, noise, kind.form, others[noise.integers(len(others))])
-        sealed = case.sealed and subjects.seal(subject)
+        sealed = case.sealed and subjects.seal(subject, kind.file)
         before = _listing(place)
         _watched.update(root=str(place), seen=[])
         numbers, error = None, None

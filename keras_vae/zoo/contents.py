@@ -1,0 +1,119 @@
+"""The contents of results.json as types, which every reading is held to."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, NotRequired, TypedDict
+
+from keras_vae.schema import fault
+
+
+class Number(TypedDict):
+    """A number of `metrics` or `overview`, with how it was estimated."""
+
+    value: float
+    standard_error: NotRequired[float | None]
+    samples: NotRequired[int]
+    unit: NotRequired[str]
+    tolerance: NotRequired[float]
+    bound: NotRequired[Literal["lower", "upper"]]
+    parts: NotRequired[list[float]]
+    errors: NotRequired[list[float | None]]
+    names: NotRequired[list[str]]
+    examples: NotRequired[int]
+    repetitions: NotRequired[int]
+    chains: NotRequired[int]
+    temperatures: NotRequired[int]
+    effective_samples: NotRequired[float]
+    monte_carlo_error: NotRequired[float]
+    cap: NotRequired[float]
+    ceiling: NotRequired[float]
+
+
+class _File(TypedDict):
+    file: str
+    sha256: str
+    bytes: int
+
+
+class _Weights(_File):
+    parameters: int
+
+
+class _Evaluation(TypedDict):
+    split: str
+    examples: int
+    binarize: str | None
+    condition: str | None
+    seed: int
+    kind: NotRequired[Literal["image", "tokens"]]
+
+
+class _Training(TypedDict):
+    epochs: int
+    steps: int
+    seconds: float
+    history: dict[str, list[float]]
+
+
+class _Machine(TypedDict):
+    processor: str
+    cores: int | None
+
+
+class _Collapse(TypedDict):
+    verdict: str
+    summary: str
+    dimensions: list[Any]
+    remedies: list[str]
+    names: NotRequired[list[str]]
+
+
+class _Latent(TypedDict):
+    collapse: NotRequired[_Collapse]
+
+
+class _Agreement(TypedDict):
+    verdict: str
+    seconds: float
+
+
+class _Likelihood(TypedDict):
+    agreement: NotRequired[_Agreement]
+
+
+class _Overview(TypedDict):
+    seed: NotRequired[int]
+    latent: NotRequired[_Latent]
+    likelihood: NotRequired[_Likelihood]
+
+
+class Results(TypedDict):
+    """`results.json`, as far as it is read."""
+
+    weights: _Weights
+    evaluation: _Evaluation
+    metrics: dict[str, Number]
+    training: _Training
+    versions: dict[str, str]
+    machine: _Machine
+    prior: NotRequired[_File]
+    overview: NotRequired[_Overview]
+    pictures: NotRequired[list[str]]
+    texts: NotRequired[dict[str, list[list[str]]]]
+
+
+def fault_of(results: object) -> str:
+    """The first part of the contents of results.json that training does not write; empty if there is none."""
+    if wrong := fault(results, Results):
+        return wrong
+    contents: Any = results
+    return next(
+        (wrong for path, row in _numbers(contents.get("overview", {})) if (wrong := fault(row, Number, path))), ""
+    )
+
+
+def _numbers(part: Mapping[str, Any], path: str = "it.overview") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    for name, inner in part.items():
+        if isinstance(inner, Mapping) and "value" in inner:
+            yield f"{path}.{name}", inner
+        elif isinstance(inner, Mapping):
+            yield from _numbers(inner, f"{path}.{name}")
