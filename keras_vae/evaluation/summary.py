@@ -46,8 +46,10 @@ def log_prob_of(evaluation: Evaluation) -> Estimate:
     if not evaluation.samples or evaluation.model.latent_kind == "index":
         raise NotApplicable("log p(x) needs samples, and codes that are not certain. Given: none, or integer codes.")
     values = log_probs_of(evaluation)
-    fewer: Details = {"examples": len(values)} if len(values) < len(evaluation) else {}
-    return mean_of(values, samples=evaluation.samples, unit="nats", **fewer)
+    details: Details = {"samples": evaluation.samples, "unit": "nats"}
+    if len(values) < len(evaluation):
+        details["examples"] = len(values)
+    return mean_of(values, **details)
 
 
 def log_probs_of(evaluation: Evaluation) -> np.ndarray:

@@ -1,6 +1,6 @@
 """Multilayer perceptrons: any input shape to any output shape."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Unpack
 
 import keras
@@ -60,7 +60,12 @@ class Gate(keras.layers.Layer):
 
 
 def activated(
-    layer_class: type[keras.layers.Layer], size: int, *args: Any, activation: str, batch_norm: bool, **kwargs: Any
+    layer_class: Callable[..., keras.layers.Layer],
+    size: int,
+    *args: Any,
+    activation: str,
+    batch_norm: bool,
+    **kwargs: Any,
 ) -> list[keras.layers.Layer]:
     """One layer of weights with `size` channels, normalised if asked, and its activation, which may be "gated"."""
     dtype = kwargs["dtype"]

@@ -2,6 +2,7 @@
 
 import inspect
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import keras
 
@@ -37,8 +38,9 @@ def _build_one(spec: object, steps: Callable[[], int]) -> keras.Optimizer:
         raise UserError(f"An optimizer is a name, or a table of 'name' and arguments. Given: {spec!r}.")
     kind = choose("optimizer", name.lower(), _OPTIMIZERS)
     check_arguments(f"optimizer {name!r}", kind, arguments)
-    if isinstance(arguments.get("learning_rate"), Mapping):
-        arguments["learning_rate"] = _learning_rate(arguments["learning_rate"], steps)
+    rate = arguments.get("learning_rate")
+    if isinstance(rate, Mapping):
+        arguments["learning_rate"] = _learning_rate(rate, steps)
     words = [key for key, value in arguments.items() if isinstance(value, str | Mapping)]
     if words:
         raise UserError(f"The optimizer's argument {words[0]} must be a number. Given: {spec!r}.")
@@ -50,7 +52,7 @@ def _build_one(spec: object, steps: Callable[[], int]) -> keras.Optimizer:
 
 
 def _learning_rate(
-    spec: Mapping[str, object], steps: Callable[[], int]
+    spec: Mapping[Any, Any], steps: Callable[[], int]
 ) -> keras.optimizers.schedules.LearningRateSchedule:
     kind, name, arguments = named("learning rate schedule", spec, _SCHEDULES)
     if "decay_steps" in inspect.signature(kind).parameters and "decay_steps" not in arguments:
@@ -60,7 +62,7 @@ def _learning_rate(
     if words:
         raise UserError(f"The schedule's argument {words[0]} must be a number. Given: {spec!r}.")
     try:
-        schedule = kind(**arguments)
+        schedule: Any = kind(**arguments)
         schedule(0)
     except (TypeError, ValueError) as error:
         reason = str(error).splitlines()[0].rstrip(".")
