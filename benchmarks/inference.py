@@ -212,4 +212,7 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    import pause
+
+    with pause.paused():
+        main()

@@ -10,12 +10,16 @@ from keras_vae.errors import UserError
 
 
 def list_command(
-    pattern: Annotated[str, typer.Argument(help="A glob, such as '*mnist*'.")] = "*", json: Json = False
+    pattern: Annotated[str, typer.Argument(help="A glob, such as '*mnist*'.")] = "*",
+    sort: Annotated[str, typer.Option(help="By name, nll, parameters or squared_error, the smallest first.")] = "name",
+    data: Annotated[str | None, typer.Option(help="Only models of this dataset, such as mnist.")] = None,
+    max_parameters: Annotated[float | None, typer.Option(help="Only models of so many weights at most.")] = None,
+    json: Json = False,
 ) -> None:
     """List the trained models, with their ELBO in nats and their squared error per example."""
     from keras_vae import zoo
 
-    cards = [zoo.card(name) for name in zoo.names(pattern)]
+    cards = [zoo.card(name) for name in zoo.names(pattern, sort, data, max_parameters)]
     if json:
         print_json([{"name": card.name, "summary": card.recipe.summary, "metrics": card.results.get("metrics", {})}
                     for card in cards])  # fmt: skip

@@ -110,6 +110,7 @@ class Configurable:
             "free_bits_on": self.free_bits_on,
             "free_bits_group": self.free_bits_group,
             "seed": self.seed,
+            "active_dims": self.active_dims and self.active_dims.get_config(),
         }
         return {name: value for name, value in config.items() if name not in self.rejects}
 

@@ -95,6 +95,9 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         the paper; or of the `"total"`. By default for the finest parts that the variant's KL has.
       free_bits_group: how many consecutive dimensions are a group; it divides latent_dim. A level is one, undivided.
       seed: of the initial weights, and of the training noise, a pure function of seed and step.
+      active_dims: how many latent dimensions there are at a step, of a latent that grows while training goes on: a
+        number or a schedule. Of the others q(z|x) is the prior N(0, I), and the decoder sees 0; one that comes in is
+        scaled from 0 to 1, as 2.5 are two and a half. By default all from the start. For Gaussian posteriors.
 
     Raises:
       UserError: an invalid argument; the message names it, and the rule.
@@ -127,6 +130,7 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         free_bits_on: str | None = None,
         free_bits_group: int = 1,
         seed: int = 0,
+        active_dims: float | Mapping[str, Any] | Schedule | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(autocast=False, **kwargs)
@@ -139,6 +143,12 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
             free_bits, free_bits_on, free_bits_group, type(self).__name__, self.kl_axis, self.latent_dim
         )
         self.beta = schedule(beta, "beta")
+        self.active_dims = None if active_dims is None else schedule(active_dims, "active_dims")
+        if self.active_dims is not None and not (self.stochastic and self.has_sampler and self.latent_kind == "code"):
+            raise UserError(
+                f"active_dims is for one latent with a Gaussian posterior. Given: {active_dims!r}, for a "
+                f"{type(self).__name__}. Leave it out."
+            )
         self.specs = {"encoder": encoder, "decoder": decoder, "likelihood": likelihood}
         self.step = self.add_weight(
             shape=(), dtype="int64", initializer="zeros", trainable=False, aggregation="only_first_replica", name="step"
@@ -164,7 +174,7 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         if not self.stochastic:
             return {"mean": outputs}
         mean, log_var = ops.split(outputs, 2, axis=-1)
-        return {"mean": mean, "log_var": backend.soft_bound(log_var, -20.0, 20.0)}
+        return {"mean": self.active(mean), "log_var": self.active(backend.soft_bound(log_var, -20.0, 20.0))}
 
     def posterior(self, x: Tensor, condition: Condition | None = None, training: bool = False) -> tfd.Distribution:
         """q(z|x) = N(mean(x), diag(exp(log_var(x)))); batch shape `(batch,)`, event shape `(latent_dim,)`."""
@@ -188,7 +198,7 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         self, z: Latent, condition: Condition | None = None, training: bool = False
     ) -> dict[str, Any]:
         """Return the decoder's outputs by name, as exported: the likelihood's parameters and `mean`, an image."""
-        return self.likelihood_family.parameters(self.apply_network(self.decoder, z, training))
+        return self.likelihood_family.parameters(self.apply_network(self.decoder, self.active(z), training))
 
     def likelihood(self, z: Latent, condition: Condition | None = None, training: bool = False) -> tfd.Distribution:
         """p(x|z) for z of shape `(batch, latent_dim)`; batch shape `(batch,)`, event shape `image_shape`."""
@@ -427,6 +437,15 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         """Return the batch dict of named arrays: "x", and the conditions by the names of `condition_spec`."""
         condition = self.condition_in(arrays)
         return {"x": arrays["x"]} | ({} if condition is None else {"y": condition})
+
+    def active(self, values: Latent) -> Any:
+        """Return `values`, 0 in the dimensions that are not active at this step; further columns are left alone."""
+        if self.active_dims is None:
+            return values
+        active = ops.cast(self.active_dims(self.step), values.dtype)
+        place = np.arange(values.shape[-1])
+        shares = ops.clip(active - ops.convert_to_tensor(place, values.dtype), 0.0, 1.0)
+        return values * ops.where(place < self.latent_dim, shares, ops.ones_like(shares))
 
     def apply_network(self, network: keras.Layer, inputs: Latent, training: bool) -> Any:
         """Return the network's output in `float_dtype`, whatever it computes in. Tokens are not cast."""

@@ -52,7 +52,6 @@ def read(name: str, split: str, data_dir: str | Path | None = None) -> Images:
             raise UserError(f"The slice {split!r} of {name!r} holds no examples.")
         render = _DRAWN.get(name)
         return Images(rows, None if render is None else rows, render)
-    tfds.core.add_data_dir(BUNDLED)
     builder = _prepared(name, data_dir)
     features = builder.info.features
     image: Any = features["image"] if "image" in features else None  # noqa: SIM401 (a FeaturesDict has no get)

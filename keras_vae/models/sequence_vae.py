@@ -94,7 +94,7 @@ class SequenceVAE(VAE):
     def likelihood(self, z: Latent, condition: Condition | None = None, training: bool = False) -> tfd.Distribution:
         """p(x|z), a `TokenSequence` of batch shape `(batch,)`; in training it hides tokens from the decoder."""
         rate = self.word_dropout if training else 0.0
-        code = ops.cast(z, self.float_dtype)
+        code = self.active(ops.cast(z, self.float_dtype))
         noise = self.draws.uniform((ops.shape(code)[0], self.length - 1)) if rate else None
         return TokenSequence(self.decoder, code, self.length, self.vocabulary_size, training, rate, noise)
 
@@ -102,7 +102,7 @@ class SequenceVAE(VAE):
         self, z: Latent, condition: Condition | None = None, training: bool = False
     ) -> dict[str, Tensor]:
         """`tokens`, the greedy sequence `(batch, length)`, and the `logits` that each was the largest of."""
-        code = ops.cast(z, self.float_dtype)
+        code = self.active(ops.cast(z, self.float_dtype))
         tokens, logits = searches.rollout(self.decoder, code, self.length, self.vocabulary_size)
         return {"tokens": tokens, "logits": logits}
 

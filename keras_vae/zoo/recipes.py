@@ -47,7 +47,7 @@ class TrainingSection:
     precision: str = "float32"
     jit_compile: bool = True
     steps_per_execution: int = 32
-    patience: int | None = None  # stop after so many epochs without a better validation ELBO, with the best weights
+    patience: int | None = None  # stop after so many epochs without a better validation bound, with the best weights
     grow: list[int] | None = None  # epochs after which "growing" networks and images double; left out: one size
 
 

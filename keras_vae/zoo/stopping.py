@@ -12,11 +12,16 @@ import keras
 from keras_vae import weights
 
 NAME = "best.safetensors"
+BOUNDS = ("val_iw_bound", "val_elbo")  # an IWAE's own bound rises while its ELBO may fall
 
 
 def best_epoch(history: Mapping[str, Sequence[float]]) -> int:
-    """The epoch, from 1, of the highest validation ELBO so far; without an ELBO, of the lowest loss. 0: none yet."""
-    values = history["val_elbo"] if "val_elbo" in history else [-loss for loss in history.get("val_loss", ())]
+    """The epoch, from 1, of the highest bound of the validation data so far, or 0: of the first of `BOUNDS` there is.
+
+    Without a bound, of the lowest loss. Not of the loss of all: while beta rises, so does the loss.
+    """
+    bounds = [history[name] for name in BOUNDS if name in history]
+    values = bounds[0] if bounds else [-loss for loss in history.get("val_loss", ())]
     return max(range(len(values)), key=values.__getitem__) + 1 if values else 0
 
 

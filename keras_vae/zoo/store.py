@@ -4,25 +4,19 @@ import fnmatch
 import hashlib
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from keras_vae.errors import CorruptFileError, UserError, reading
 from keras_vae.files import digest, sha256, write_json
-from keras_vae.registry import nearest
+from keras_vae.registry import choose, nearest
 from keras_vae.zoo import contents, recipes
 
 LOG_PROBS = "log_prob.npy"  # log p(x) of each example that the card's mean is of, nats, float32
 RECIPE, WEIGHTS, RESULTS, CARD = "recipe.toml", "model.safetensors", "results.json", "README.md"
 OLD_WEIGHTS = "model.weights.h5"  # of entries and runs of earlier versions
-FILES = (
-    RESULTS,
-    WEIGHTS,
-    OLD_WEIGHTS,
-    CARD,
-    LOG_PROBS,
-)  # that training writes last, in an order in which they can be removed
+FILES = (RESULTS, WEIGHTS, OLD_WEIGHTS, CARD, LOG_PROBS)  # written last, in an order in which they can be removed
 _PARTS = ("recipe_sha256", "weights", "evaluation", "metrics", "training", "versions", "machine")
 
 
@@ -95,10 +89,49 @@ def root() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).parents[2] / "zoo"
 
 
-def names(pattern: str = "*") -> list[str]:
-    """Return the sorted names of the trained models that match a glob such as `"*mnist*"`."""
+def names(
+    pattern: str = "*", sort: str = "name", data: str | None = None, max_parameters: float | None = None
+) -> list[str]:
+    """Return the names of the trained models that match a glob such as `"*mnist*"`.
+
+    Args:
+      pattern: of names.
+      sort: "name"; or "nll", -log p(x) of held-out examples, "parameters", or "squared_error", the smallest first and
+        models without that number last. The NLL of a conditional model is that of x given its label.
+      data: only models of this dataset, named as in their recipes.
+      max_parameters: only models of so many trained numbers at most.
+
+    Raises:
+      UserError: an unknown order.
+    """
+    number = choose("order", sort, _ORDERS)
     folders = (path.parent.name for path in root().glob(f"*/{RECIPE}"))
-    return sorted(name for name in folders if fnmatch.fnmatchcase(name, pattern))
+    chosen = [Entry(name, root() / name) for name in sorted(folders) if fnmatch.fnmatchcase(name, pattern)]
+    if data is not None:
+        chosen = [where for where in chosen if where.recipe.data.name == data]
+    if max_parameters is not None:
+        chosen = [where for where in chosen if _parameters(where.results) <= max_parameters]
+    if sort != "name":
+        chosen.sort(key=lambda where: number(where.results))
+    return [where.name for where in chosen]
+
+
+def _metric(results: Mapping[str, Any], name: str, sign: float = 1.0) -> float:
+    """Return a metric of the card times `sign`; infinity where there is none."""
+    row = results.get("metrics", {}).get(name)
+    return float("inf") if row is None else sign * row["value"]
+
+
+def _parameters(results: Mapping[str, Any]) -> float:
+    return results["weights"]["parameters"] if results else float("inf")
+
+
+_ORDERS: dict[str, Callable[[Mapping[str, Any]], float]] = {
+    "name": lambda results: 0.0,
+    "nll": lambda results: _metric(results, "log_prob", -1.0),
+    "parameters": _parameters,
+    "squared_error": lambda results: _metric(results, "squared_error"),
+}
 
 
 def entry(name: str | Path) -> Entry:

@@ -1,6 +1,10 @@
 """Where images come from: the bundled MNIST and its splits, any TFDS dataset by name, and what is said without one."""
 
 import hashlib
+import os
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -220,3 +224,15 @@ def test_tfds_gives_up_soon_only_where_it_is_asked_to():
         assert downloader.MAX_RETRIES == 3 != before
         raise OSError("no network")
     assert before == downloader.MAX_RETRIES
+
+
+@pytest.mark.slow
+def test_mnist_prepared_in_the_users_folder_too(tmp_path):
+    """TFDS refuses a dataset that it finds in two folders: the bundled one is only for where there is no other."""
+    folder = tmp_path / "mnist"
+    shutil.copytree(sources.BUNDLED / "mnist", folder)
+    code = "from keras_vae.data import sources; print(len(sources.read('mnist', 'test').images))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "TFDS_DATA_DIR": str(tmp_path)}, capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "10000", done.stderr[-2000:]

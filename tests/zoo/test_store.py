@@ -255,3 +255,21 @@ def test_the_examples_of_a_recipe_are_read_when_they_are_asked_for(run, monkeypa
 def test_a_model_that_is_not_of_the_zoo_has_no_provenance(run):
     assert zoo.load(run, weights=False).provenance.weights_sha256 is None
     assert VAE(image_shape=(4, 4, 1), encoder={"name": "mlp"}, decoder={"name": "mlp"}).provenance is None
+
+
+def test_names_in_another_order_and_of_some_only():
+    """NLL ascends, models without one come last; filters are those of recipe and card."""
+    ordered = zoo.names(sort="nll")
+    assert sorted(ordered) == zoo.names()
+    values = [zoo.card(name).results["metrics"].get("log_prob", {"value": -np.inf})["value"] for name in ordered]
+    assert values == sorted(values, reverse=True) and values[0] > values[-1] == -np.inf
+    some = zoo.names(data="mnist", max_parameters=1e6)
+    assert 0 < len(some) < len(zoo.names())
+    for name in zoo.names():
+        card = zoo.card(name)
+        fits = card.recipe.data.name == "mnist" and card.results["weights"]["parameters"] <= 1e6
+        assert (name in some) == fits
+    sizes = [zoo.card(name).results["weights"]["parameters"] for name in zoo.names(sort="parameters")]
+    assert sizes == sorted(sizes)
+    with pytest.raises(UserError, match=r"Unknown order 'nlll'\. Did you mean 'nll'"):
+        zoo.names(sort="nlll")

@@ -20,6 +20,7 @@ class _Common(TypedDict, total=False):
 
 class _Latent(TypedDict, total=False):
     latent_dim: int
+    active_dims: ScheduleLike | None
 
 
 class _Beta(TypedDict, total=False):
