@@ -13,7 +13,7 @@ from keras_vae.runtimes.safety.litert import require_harmless
 
 class _Loaded(NamedTuple):
     interpreter: Interpreter
-    inputs: dict[str, int]  # name -> the place of its tensor
+    inputs: dict[str, int]  # name -> the index of its tensor
     outputs: dict[str, int]
     lock: threading.Lock
 

@@ -14,7 +14,7 @@ from keras_vae.runtimes.safety import onnx_file, openvino_ir
 _PRECISIONS = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}
 
 
-# the model, its idle requests, and the place of each output
+# the model, its idle requests, and the index of each output
 _Loaded = tuple[openvino.CompiledModel, deque[openvino.InferRequest], dict[str, int]]
 
 
@@ -59,16 +59,16 @@ class OpenVinoRuntime(Runtime[_Loaded]):
             "precision": _PRECISIONS.get(precision, precision),
         }
         described = self.bundle.graphs[graph]["outputs"]
-        places = {name: place for place, output in enumerate(compiled.outputs) for name in output.get_names()}
-        return compiled, deque(), {name: places[name] for name in described}
+        indices = {name: index for index, output in enumerate(compiled.outputs) for name in output.get_names()}
+        return compiled, deque(), {name: indices[name] for name in described}
 
     def call(self, loaded: _Loaded, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]) -> dict[str, np.ndarray]:
-        compiled, idle, places = loaded
+        compiled, idle, indices = loaded
         try:
             request = idle.pop()
         except IndexError:
             request = compiled.create_infer_request()
         request.infer(dict(inputs), share_inputs=True, share_outputs=True)
-        copies = {name: np.array(request.get_output_tensor(places[name]).data) for name in outputs}
+        copies = {name: np.array(request.get_output_tensor(indices[name]).data) for name in outputs}
         idle.append(request)  # from here on another call may overwrite its outputs
         return copies
