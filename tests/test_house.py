@@ -1,6 +1,7 @@
 """What must not grow back: circles, imports that run upwards, rooms at the top, and arguments typed `Any`."""
 
 import importlib.util
+import re
 from pathlib import Path
 
 import pytest
@@ -25,6 +26,9 @@ def numbers(house):
 def test_the_layout_lists_the_modules_of_each_room(house):
     text = house.CONTRIBUTING.read_text(encoding="utf-8")
     assert house.layout(text) == text, "python benchmarks/house.py --layout"
+    assert not {path.name for path in (house.ROOT / house.PACKAGE).glob("[!_]*.py")} - set(
+        re.findall(r"`(\w+\.py)`", text)
+    )
 
 
 def test_no_circle_and_nothing_upwards(numbers):
