@@ -76,7 +76,7 @@ class TwoStagePrior(FittedPrior):
     def log_prob(self, codes: np.ndarray) -> np.ndarray:
         """As `FittedPrior.log_prob`: the bound. Warns where it is loose, by more than 0.1 nats in the mean over codes.
 
-        The jackknife's estimate, of two samples or more: equation 9 of Nowozin 2018,
+        By the first-order jackknife, of two samples or more: Nowozin 2018,
         https://openreview.net/forum?id=HyZoi-WRb.
         """
         distribution, count = cast(_SecondVAE, self.distribution()), self.samples
