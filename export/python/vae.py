@@ -20,9 +20,8 @@ def run(bundle: Path, name: str, given: np.ndarray | dict, **named: np.ndarray) 
     for key, spec in graph["inputs"].items():
         if key not in feeds or [None, *feeds[key].shape[1:]] != spec["shape"]:
             raise SystemExit(f"{key} must have shape {spec['shape']}. Given: {getattr(feeds.get(key), 'shape', None)}.")
-        unlabelled = spec["kind"] == "label" and spec.get("missing", True)  # -1
-        allowed = range(-1 if unlabelled else 0, spec.get("classes", 0))
-        if allowed and not np.isin(feeds[key], allowed).all():
+        allowed = range(-1 if spec["kind"] == "label" and spec.get("missing", True) else 0, spec.get("classes", 0))
+        if allowed and not np.isin(feeds[key], allowed).all():  # -1 is unlabelled
             raise SystemExit(f"{key} must be whole numbers from {allowed[0]} to {allowed[-1]}.")
         feeds[key] = feeds[key].astype(spec["dtype"])
     options = onnxruntime.SessionOptions()  # weights in further files are sought below a file: nowhere
