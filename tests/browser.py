@@ -115,7 +115,7 @@ class Page:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def wait(self, expression: str, seconds: float = 60) -> Any:
+    def wait(self, expression: str, seconds: float = 300) -> Any:
         """Its value, once it is true."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
@@ -206,7 +206,7 @@ def page(*flags: str) -> Iterator[Page]:
         finally:
             process.terminate()
             try:
-                process.wait(timeout=20)
+                process.wait(timeout=120)
             except subprocess.TimeoutExpired:
                 process.kill()
                 process.wait()

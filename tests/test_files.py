@@ -147,7 +147,7 @@ def test_no_room_gives_a_user_error_and_leaves_nothing(tmp_path, writer):
     """
     done = subprocess.run(
         [sys.executable, "-c", textwrap.dedent(script)],
-        cwd=tmp_path, capture_output=True, text=True, timeout=60,
+        cwd=tmp_path, capture_output=True, text=True, timeout=300,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )  # fmt: skip
     assert "UserError: Cannot write target: " in done.stdout, done.stdout + done.stderr
@@ -176,7 +176,7 @@ def test_ctrl_c_while_writing(tmp_path):
         )  # fmt: skip
     assert process.stdout is not None and process.stdout.readline() == "writing\n"
     process.send_signal(signal.SIGINT)
-    _, errors = process.communicate(timeout=30)
+    _, errors = process.communicate(timeout=300)
     assert "KeyboardInterrupt" in errors
     assert (tmp_path / "target").read_text() == "old"
     assert os.listdir(tmp_path) == ["target"]
@@ -217,7 +217,7 @@ def test_leftovers_of_killed_writers_are_removed(tmp_path):
             os.kill(os.getpid(), signal.SIGKILL)
     """
     subprocess.run(
-        [sys.executable, "-c", textwrap.dedent(script)], cwd=tmp_path, timeout=60, check=False,
+        [sys.executable, "-c", textwrap.dedent(script)], cwd=tmp_path, timeout=300, check=False,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )  # fmt: skip
     assert len(os.listdir(tmp_path / "out")) == 1, "the test left something to remove"
@@ -276,7 +276,7 @@ def test_only_what_is_left_by_processes_that_are_gone_is_swept(tmp_path, end):
         process.wait()
     files.check_output_folder(tmp_path / "here", "a", overwrite=True)
     files.write_text(tmp_path / "here/b", "")
-    process.communicate("\n" if end == "goes on" else None, timeout=60)
+    process.communicate("\n" if end == "goes on" else None, timeout=300)
     assert sorted(os.listdir(tmp_path / "here")) == (["a", "b"] if end == "goes on" else ["b"])
     assert process.returncode == (0 if end == "goes on" else -signal.SIGKILL)
 

@@ -40,7 +40,7 @@ def test_the_second_is_refused_until_the_first_ends(tmp_path, holder):
         pass
     with locks.only_writer(tmp_path / "runs/b"):
         pass
-    holder.communicate("\n", timeout=60)
+    holder.communicate("\n", timeout=300)
     with locks.only_writer(tmp_path / "runs/a"):
         assert len(os.listdir(tmp_path / "runs")) == 1
     assert os.listdir(tmp_path) == []

@@ -73,6 +73,9 @@ def read(name: str, split: str, data_dir: str | Path | None = None) -> Images:
 def _prepared(name: str, data_dir: str | Path | None) -> tfds.core.DatasetBuilder:
     if not re.fullmatch(r"\w+(/[\w.-]+)?(:\d+\.\d+\.\d+)?", name):
         raise UserError(f"A dataset is named as TFDS names it: 'mnist', 'name/config', 'mnist:3.0.1'. Given: {name!r}.")
+    others = Path(data_dir or tfds.core.constants.DATA_DIR).expanduser() / name
+    if (BUNDLED / name).is_dir() and not others.is_dir():  # TFDS would ask the network, and leave a temporary folder
+        return tfds.builder(name, data_dir=BUNDLED)
     try:
         builder = tfds.builder(name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError as error:

@@ -59,7 +59,7 @@ def code_length(
             f"A lossless code needs a likelihood that is a probability of discrete pixels. Given: "
             f"{type(model.likelihood_family).__name__}, a density. Train with 'bernoulli' or 'logistic_mixture'."
         )
-    images = np.asarray(x)
+    images = model.check_x(x)
     if len(images) < 2:
         raise UserError(f"A standard error needs two images or more. Given: {len(images)}.")
     bits = -np.asarray(model.elbo(images, seed=seed, condition=condition, prior=prior), "float64") / np.log(2.0)

@@ -144,7 +144,7 @@ def test_a_worker_ends_with_its_input():
     process = subprocess.Popen(
         [sys.executable, "-m", "keras_vae.benchmarking.worker"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     assert process.returncode == 0
 
 

@@ -40,7 +40,7 @@ def listed(checkout):
     return queue(checkout, "--list", start=subprocess.run).stdout.split()
 
 
-def waited_for(condition, process, seconds=120):
+def waited_for(condition, process, seconds=600):
     deadline = time.monotonic() + seconds
     while not condition():
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()

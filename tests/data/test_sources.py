@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 
 import numpy as np
 import pytest
@@ -201,6 +202,14 @@ def test_a_dataset_that_is_not_prepared(monkeypatch, tmp_path):
 
 def test_the_bundled_digits_are_found_from_any_folder(tmp_path):
     assert len(sources.read("mnist", "test[:3]", tmp_path).images) == 3
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_bundled_digits_need_no_network_and_leave_nothing(tmp_path, monkeypatch):
+    """TFDS asks its bucket for a dataset that is not prepared, and leaves a temporary folder each time."""
+    monkeypatch.setattr(tfds.core.constants, "DATA_DIR", str(tmp_path / "nowhere"))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    assert len(sources.read("mnist", "test[:3]").images) == 3
     assert list(tmp_path.iterdir()) == []
 
 

@@ -188,7 +188,7 @@ def test_the_command_serves_until_it_is_interrupted(tmp_path):
         with urllib.request.urlopen(said["url"] + "bundle/bundle.json") as answer:
             assert json.load(answer) == bundle_of("colour").manifest
         process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=120) == 0
     finally:
         process.kill()
         process.wait()
@@ -236,7 +236,7 @@ def pixels(page, canvas):
     return np.array(values, "float64")
 
 
-def assert_shows(page, canvas, image, seconds=10):
+def assert_shows(page, canvas, image, seconds=60):
     """It comes to show the image. A canvas holds whole levels, and the browser's outputs differ by 1e-5: one level."""
     deadline = time.monotonic() + seconds
     while True:

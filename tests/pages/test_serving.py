@@ -41,7 +41,7 @@ def address(tmp_path_factory):
 
 def asked(address, target, method="GET", **headers):
     """Status, headers and body; the target is sent as it stands."""
-    connection = http.client.HTTPConnection(*address, timeout=10)
+    connection = http.client.HTTPConnection(*address, timeout=60)
     connection._validate_path = lambda url: None
     connection._encode_request = lambda request: request.encode("latin-1")
     connection.request(method, target, headers=headers)
@@ -53,7 +53,7 @@ def asked(address, target, method="GET", **headers):
 
 def sent(address, text):
     """What comes back for bytes that are no request of any library."""
-    with socket.create_connection(address, timeout=10) as connection:
+    with socket.create_connection(address, timeout=60) as connection:
         connection.sendall(text)
         connection.shutdown(socket.SHUT_WR)
         parts = iter(lambda: connection.recv(4096), b"")
