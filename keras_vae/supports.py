@@ -46,11 +46,13 @@ class Support:
       levels: how many values a number can take, k / (levels - 1); 0: no grid.
       within: the wider support that networks read, if it is not this one: they read grey levels that a Bernoulli has
         no probability of. Its rules are the first of `rules`.
+      implied: how many of the first rules are broken only where a later one is: to say what is wrong, not to find it.
     """
 
     rules: tuple[Rule, ...]
     levels: int = 0
     within: "Support | None" = None
+    implied: int = 0
 
     @property
     def hull(self) -> "Support":
@@ -59,7 +61,7 @@ class Support:
 
     def broken(self, ops: Any, x: Any) -> Any:
         """Return for each number of `x` whether it breaks a rule; `ops` is numpy or keras.ops."""
-        return functools.reduce(ops.logical_or, [rule.broken(ops, x) for rule in self.rules])
+        return functools.reduce(ops.logical_or, [rule.broken(ops, x) for rule in self.rules[self.implied :]])
 
     def diagnosis(self, ops: Any, x: Any) -> list[Any]:
         """Return the place of the first broken rule and its `Facts`: scalars, of an `x` that breaks one."""
@@ -123,13 +125,14 @@ PIXELS = Support(
     (
         *REALS.rules,
         Rule(
-            lambda ops, x: ops.logical_or(x < 0, x > 1),
+            lambda ops, x: ops.logical_not(ops.logical_and(x >= 0, x <= 1)),  # NaN too
             lambda name, facts: (
                 f"Pixels of {name} must lie in [0, 1]. Given: values from {facts.low:.7g} to {facts.high:.7g}; "
                 f"{_pixel_remedy(facts)}."
             ),
         ),
-    )
+    ),
+    implied=1,
 )
 
 
@@ -145,7 +148,7 @@ def grid(levels: int, message: Callable[[str, Facts], str]) -> Support:
         level = x * (levels - 1)
         return ops.abs(level - ops.round(level)) > _GRID
 
-    return Support((*PIXELS.rules, Rule(off, message)), levels, within=PIXELS)
+    return Support((*PIXELS.rules, Rule(off, message)), levels, within=PIXELS, implied=1)
 
 
 def _below(classes: int, least: int, message: Callable[[str, Facts], str]) -> Rule:
