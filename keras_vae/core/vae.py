@@ -440,7 +440,7 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
 
     def active(self, values: Latent) -> Any:
         """Return `values`, 0 in the dimensions that are not active at this step; further columns are left alone."""
-        if self.active_dims is None:
+        if self.active_dims is None or isinstance(values, Mapping):
             return values
         active = ops.cast(self.active_dims(self.step), values.dtype)
         place = np.arange(values.shape[-1])
