@@ -1,4 +1,4 @@
-"""What numbers may be: the rules of a support, which hold alike for an array on the host and for a batch in a graph.
+"""The rules that numbers keep: of a support, which hold alike for an array on the host and for a batch in a graph.
 
 A rule is written once, in operations that `numpy` and `keras.ops` share: `Support.check` holds arrays to it, and
 `keras_vae.core.watch` every batch of a training.
@@ -21,7 +21,7 @@ _ROUNDING = 1e-3
 
 
 class Facts(NamedTuple):
-    """What a message may say of the numbers that break a rule."""
+    """The facts in a message about numbers that break a rule."""
 
     number: float  # how many break it
     low: float  # of all that are finite
@@ -39,7 +39,7 @@ class Rule(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Support:
-    """What the numbers of an x, or of a condition, may be.
+    """The numbers that an x, or a condition, may have, as rules.
 
     Args:
       rules: of several that are broken, the first is reported.
@@ -56,7 +56,7 @@ class Support:
 
     @property
     def hull(self) -> "Support":
-        """What a network may read."""
+        """The support that a network may read."""
         return self.within or self
 
     def broken(self, ops: Any, x: Any) -> Any:
@@ -64,13 +64,13 @@ class Support:
         return functools.reduce(ops.logical_or, [rule.broken(ops, x) for rule in self.rules[self.implied :]])
 
     def diagnosis(self, ops: Any, x: Any) -> list[Any]:
-        """Return the place of the first broken rule and its `Facts`: scalars, of an `x` that breaks one."""
+        """Return the index of the first broken rule and its `Facts`: scalars, of an `x` that breaks one."""
         # Plain reductions: XLA takes minutes to compile argmax and gather over a batch of images.
         *masks, mask = [rule.broken(ops, x) for rule in self.rules]
         first: Any = len(masks)
-        for place, earlier in reversed(list(enumerate(masks))):
+        for index, earlier in reversed(list(enumerate(masks))):
             breaks = ops.any(earlier)
-            first, mask = ops.where(breaks, place, first), ops.where(breaks, earlier, mask)
+            first, mask = ops.where(breaks, index, first), ops.where(breaks, earlier, mask)
         low = high = x
         if "float" in str(x.dtype):
             low, high = (ops.where(ops.isfinite(x), x, end) for end in (np.inf, -np.inf))

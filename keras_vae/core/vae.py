@@ -443,9 +443,9 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         if self.active_dims is None or isinstance(values, Mapping):
             return values
         active = ops.cast(self.active_dims(self.step), values.dtype)
-        place = np.arange(values.shape[-1])
-        shares = ops.clip(active - ops.convert_to_tensor(place, values.dtype), 0.0, 1.0)
-        return values * ops.where(place < self.latent_dim, shares, ops.ones_like(shares))
+        dimension = np.arange(values.shape[-1])
+        shares = ops.clip(active - ops.convert_to_tensor(dimension, values.dtype), 0.0, 1.0)
+        return values * ops.where(dimension < self.latent_dim, shares, ops.ones_like(shares))
 
     def apply_network(self, network: keras.Layer, inputs: Latent, training: bool) -> Any:
         """Return the network's output in `float_dtype`, whatever it computes in. Tokens are not cast."""

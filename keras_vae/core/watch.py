@@ -72,14 +72,14 @@ class Watch:
           data: what the message calls the data.
           ending: of the message.
         """
-        _, number, place, *facts = self._report.numpy().tolist()
-        if place < 0:
+        _, number, rule, *facts = self._report.numpy().tolist()
+        if rule < 0:
             return
         for name, support, _ in self._columns({"x": None, "y": None}):
-            if place < len(support.rules):
-                message = support.message([place, *facts], name)
+            if rule < len(support.rules):
+                message = support.message([rule, *facts], name)
                 raise UserError(f"Batch {number:.0f} of {data}, counted from 0: {message}{ending}")
-            place -= len(support.rules)
+            rule -= len(support.rules)
 
     def _columns(self, batch: Mapping[str, Any]) -> Iterator[tuple[str, Support, Any]]:
         """Yield name, support and array of what the model reads of a batch."""

@@ -205,10 +205,10 @@ class _Parts(NamedTuple):
 
     def order(self, seed: Tensor, steps: int, batch_size: int) -> Any:
         """The indices of an epoch, batch by batch, each the labelled ones first."""
-        wanted, passes = steps * self.in_batch, -(-steps * self.in_batch // len(self.labelled))
+        count, passes = steps * self.in_batch, -(-steps * self.in_batch // len(self.labelled))
         # Every pass over the labelled examples is in an order of its own.
         noise = backend.uniform((passes, len(self.labelled)), randomness.fold(seed, 0, 1))
-        first = tf.gather(self.labelled, tf.reshape(tf.argsort(noise, axis=-1, stable=True), (-1,))[:wanted])
+        first = tf.gather(self.labelled, tf.reshape(tf.argsort(noise, axis=-1, stable=True), (-1,))[:count])
         rest = tf.argsort(backend.uniform((len(self.others),), randomness.fold(seed, 0, 2)), stable=True)
         rest = tf.gather(self.others, rest[: steps * (batch_size - self.in_batch)])
         batches = tf.concat([tf.reshape(first, (steps, -1)), tf.reshape(rest, (steps, -1))], axis=1)
@@ -222,8 +222,8 @@ def _parts(labels: object, in_batch: int, batch_size: int, training: bool) -> _P
       UserError: no single column of labels, or not enough of one part for a batch.
     """
     in_batch = checks.check_whole_number(in_batch, "labelled_in_batch")
-    known = labels >= 0 if isinstance(labels, np.ndarray) and labels.ndim == 1 else np.zeros(0, bool)
-    labelled, others = np.flatnonzero(known), np.flatnonzero(~known)
+    has_label = labels >= 0 if isinstance(labels, np.ndarray) and labels.ndim == 1 else np.zeros(0, bool)
+    labelled, others = np.flatnonzero(has_label), np.flatnonzero(~has_label)
     if not training or not len(labelled) or in_batch >= batch_size or len(others) < batch_size - in_batch:
         raise UserError(
             f"labelled_in_batch is for training data of which some have a label and others -1, and leaves room in the "

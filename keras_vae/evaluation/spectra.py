@@ -60,7 +60,7 @@ def sharpness(images: ArrayLike, real: ArrayLike, above: float = ABOVE) -> Estim
     """
     if np.shape(images)[1:] != np.shape(real)[1:]:
         raise UserError(f"Sharpness compares images of one size. Given: {np.shape(images)} and {np.shape(real)}.")
-    ours, theirs = (mean_of(high_frequency_shares(each, above)) for each in (images, real))
+    ours, theirs = (mean_of(high_frequency_shares(batch, above)) for batch in (images, real))
     if not theirs["value"]:
         raise NotApplicable(f"Sharpness is relative to real images, and these have no power above {above:g}.")
     ratio = ours["value"] / theirs["value"]
@@ -78,10 +78,10 @@ def sharpness_of(evaluation: Evaluation) -> dict[str, Estimate]:
     if model.x_spec().kind != "image":
         raise NotApplicable(f"Sharpness is of images. Given: a {type(model).__name__} of {model.x_spec().kind}.")
     real = evaluation.x if evaluation.reference is None else evaluation.reference
-    found = {"reconstructions": sharpness(evaluation.reconstructions, real)}
+    values = {"reconstructions": sharpness(evaluation.reconstructions, real)}
     count = min(_SAMPLES, len(evaluation))
     with contextlib.suppress(NotApplicable):  # no prior
         condition = rows_of(evaluation.condition, slice(count))
         drawn = model.sample(count, evaluation.seed, condition, evaluation.prior)
-        found["samples"] = {**sharpness(drawn, real), "seed": evaluation.seed}
-    return found
+        values["samples"] = {**sharpness(drawn, real), "seed": evaluation.seed}
+    return values

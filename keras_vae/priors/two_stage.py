@@ -89,14 +89,16 @@ class TwoStagePrior(FittedPrior):
             return {"bound": bound - float(np.log(count)), "gap": gap}
 
         function = self._graphs.setdefault("bounds", backend.compiled(bounds))
-        found = checks.in_blocks(lambda _, part: function(part["codes"]), {"codes": self.checked(codes)}, pad=True)
-        if len(found["gap"]) and (gap := float(found["gap"].mean())) > LOOSE:
+        bounds_and_gaps = checks.in_blocks(
+            lambda _, part: function(part["codes"]), {"codes": self.checked(codes)}, pad=True
+        )
+        if len(bounds_and_gaps["gap"]) and (gap := float(bounds_and_gaps["gap"].mean())) > LOOSE:
             warnings.warn(
                 f"log_prob of a TwoStagePrior is a lower bound, here some {gap:.2g} nats below log p(z) on average, by "
                 f"the jackknife's estimate. Fit it with more samples than samples={count}, or for more epochs.",
                 stacklevel=2,
             )
-        return found["bound"]
+        return bounds_and_gaps["bound"]
 
     def make_distribution(self, dtype: str) -> "_SecondVAE":
         return _SecondVAE(self, dtype)

@@ -92,7 +92,7 @@ class Recipe:
 
     @property
     def content(self) -> dict[str, Any]:
-        """What weights and numbers depend on: all but `summary` and `published`, without keys that have their default.
+        """The keys that weights and numbers depend on: without `summary`, `published`, and keys that have their default.
 
         Layout, comments and a key that a later version adds change nothing in it, nor does 4.0 for 4.
         """

@@ -106,14 +106,14 @@ def names(
     """
     number = choose("order", sort, _ORDERS)
     folders = (path.parent.name for path in root().glob(f"*/{RECIPE}"))
-    chosen = [Entry(name, root() / name) for name in sorted(folders) if fnmatch.fnmatchcase(name, pattern)]
+    selected = [Entry(name, root() / name) for name in sorted(folders) if fnmatch.fnmatchcase(name, pattern)]
     if data is not None:
-        chosen = [where for where in chosen if where.recipe.data.name == data]
+        selected = [where for where in selected if where.recipe.data.name == data]
     if max_parameters is not None:
-        chosen = [where for where in chosen if _parameters(where.results) <= max_parameters]
+        selected = [where for where in selected if _parameters(where.results) <= max_parameters]
     if sort != "name":
-        chosen.sort(key=lambda where: number(where.results))
-    return [where.name for where in chosen]
+        selected.sort(key=lambda where: number(where.results))
+    return [where.name for where in selected]
 
 
 def _metric(results: Mapping[str, Any], name: str, sign: float = 1.0) -> float:
