@@ -92,7 +92,7 @@ class Recipe:
 
     @property
     def content(self) -> dict[str, Any]:
-        """The keys that weights and numbers depend on: without `summary`, `published`, and keys that have their default.
+        """The keys that weights and numbers depend on: no `summary`, no `published`, and no key that has its default.
 
         Layout, comments and a key that a later version adds change nothing in it, nor does 4.0 for 4.
         """
