@@ -27,7 +27,7 @@ class Trainer:
     def compile(
         self: "VAE",
         optimizer: object = "adam",
-        jit_compile: bool = True,
+        jit_compile: bool | str = "auto",
         steps_per_execution: int = 32,
         run_eagerly: bool = False,
         **kwargs: object,
@@ -36,7 +36,8 @@ class Trainer:
 
         Args:
           optimizer: a Keras optimizer, or its name, cloned for each additional player; or `{player: optimizer}`.
-          jit_compile: compile the step with XLA. Turned off under a strategy of several devices.
+          jit_compile: compile the step with XLA, which draws the same noise; `"auto"`: where `gains_by_xla`. Turned off
+            under a strategy of several devices.
           steps_per_execution: optimizer steps in each call, at most: `fit` takes the largest number that divides the
             steps of an epoch. 1 under such a strategy.
           run_eagerly: run the step in Python, for debugging; turns the two above off.
@@ -56,6 +57,10 @@ class Trainer:
             jit_compile, steps_per_execution = False, 1
         if run_eagerly:
             jit_compile, steps_per_execution = False, 1
+        if jit_compile == "auto":
+            jit_compile = gains_by_xla(self.trainable_variables)
+        elif not isinstance(jit_compile, bool):
+            raise UserError(f"jit_compile is True, False or 'auto'. Given: {jit_compile!r}.")
         if self.compute_dtype == "bfloat16" and backend.emulates_bfloat16():
             warnings.warn(
                 "This processor has no bfloat16 instructions: mixed_bfloat16 is emulated, and slower than float32 "
@@ -266,6 +271,14 @@ class StopOnFailure(keras.callbacks.Callback):
             f"Training must stay finite: {what}. Lower the learning rate, clip gradients (the optimizer's clipnorm), "
             f"raise the likelihood's scale, or anneal beta from 0."
         )
+
+
+def gains_by_xla(variables: Sequence[Any]) -> bool:
+    """Return whether networks of these variables train at least as fast with XLA as without: all but convolutions.
+
+    TensorFlow's own kernels of these are faster on a CPU: benchmarks/engines.json has the times of every model.
+    """
+    return not any(variable.name.endswith("kernel") and len(variable.shape) > 2 for variable in variables)
 
 
 def choose_optimizers(optimizer: object, players: Sequence[str]) -> dict[str, Any]:

@@ -124,12 +124,14 @@ def batches(
         _check_count(len(images), batch_size, training)
         examples = _Examples(images, render(images[:1]).shape[1:], binary=True, render=render)
     columns: dict[str, Any] = {"x": examples.rows}
+    example = examples.example
+    examples = dataclasses.replace(examples, rows=np.empty(0))  # the dataset holds a tensor of them, and no second copy
     if labels is not None:
         columns["y"] = _checked_columns(labels, len(images))
     epoch = tf.Variable(tf.constant(first_epoch, "int64"))
     parts = None if labelled_in_batch is None else _parts(columns.get("y"), labelled_in_batch, batch_size, training)
     marked: Any = _epochs(examples, columns, batch_size, training, seed, epoch, parts)
-    marked.keras_vae = Pixels(examples.shape, examples.example, columns.get("y"))
+    marked.keras_vae = Pixels(examples.shape, example, columns.get("y"))
     marked.epoch = epoch  # the graph holds the variable's handle only
     return marked
 
@@ -192,7 +194,7 @@ def _stored(images: np.ndarray, binarize: str | None, dequantize: bool) -> _Exam
         images, white, binarize = _binarized_once(images, white), 1, None
     if all(((piece == 0) | (piece == white)).all() for piece in supports.pieces(images)):
         # A quarter of the bytes that floats would move in each epoch.
-        return _Examples((images == white).astype("uint8"), shape, binary=True)
+        return _Examples((images == white).view("uint8"), shape, binary=True)
     return _Examples(images, shape, white, binary=binarize is not None, binarize=binarize is not None)
 
 
@@ -243,22 +245,24 @@ def _epochs(
     parts: "_Parts | None" = None,
 ) -> "tf.data.Dataset":
     """A dataset that is another epoch in each iteration, counted by `epoch`."""
-    count, tensors = len(examples.rows), tf.nest.map_structure(tf.constant, dict(columns))
+    count, tensors = len(columns["x"]), tf.nest.map_structure(tf.constant, dict(columns))
     steps = count // batch_size if training else -(-count // batch_size)
     if parts is not None:
         steps = len(parts.others) // (batch_size - parts.in_batch)
 
     def one_epoch(number: Any) -> "tf.data.Dataset":
         base = randomness.fold(randomness.seed_of(seed, randomness.DATA), number)
-        ordered = tensors
+        order = None
         if training:
             order = tf.argsort(backend.uniform((count,), base), stable=True)
             order = order if parts is None else parts.order(base, steps, batch_size)
-            ordered = tf.nest.map_structure(lambda tensor: tf.gather(tensor, order), tensors)
 
         def one_batch(step: Any) -> dict[str, Any]:
             part = slice(step * batch_size, (step + 1) * batch_size)
-            batch = tf.nest.map_structure(lambda tensor: tensor[part], ordered)
+            # Batch by batch: a permuted copy for each epoch would be the whole data again, and no faster.
+            batch = tf.nest.map_structure(
+                lambda tensor: tensor[part] if order is None else tf.gather(tensor, order[part]), tensors
+            )
             x = examples.x(batch["x"], randomness.fold(base, step + 1))
             batch["x"] = tf.ensure_shape(x, (batch_size if training else None, *examples.shape))
             return batch
@@ -270,6 +274,7 @@ def _epochs(
     options = tf.data.Options()
     # The autotuner's thread sleeps in doubling periods, and the end of an epoch waits for it to wake.
     options.autotune.enabled = False
+    options.experimental_optimization.apply_default_optimizations = False  # for them, an iterator copies the data
     return dataset.with_options(options)
 
 

@@ -45,7 +45,7 @@ class TrainingSection:
     optimizer: str | dict[str, Any] = "adam"  # a name, {name, arguments}, or {player: {name, arguments}}
     seed: int = 0
     precision: str = "float32"
-    jit_compile: bool = True
+    jit_compile: bool | str = "auto"
     steps_per_execution: int = 32
     patience: int | None = None  # stop after so many epochs without a better validation bound, with the best weights
     grow: list[int] | None = None  # epochs after which "growing" networks and images double; left out: one size
@@ -258,6 +258,8 @@ def _check_ranges(recipe: Recipe, path: Path) -> None:
         raise UserError(
             f"{path}: training.precision must be one of {', '.join(PRECISIONS)}. Given: {training.precision!r}."
         )
+    if training.jit_compile not in (True, False, "auto"):
+        raise UserError(f"{path}: training.jit_compile must be true, false or 'auto'. Given: {training.jit_compile!r}.")
     if data.binarize not in (None, "dynamic", "static"):
         raise UserError(
             f"{path}: data.binarize must be 'dynamic' or 'static', or left out for grey levels. Given: "

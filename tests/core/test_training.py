@@ -53,6 +53,17 @@ class TestXla:
         options = model.get_compile_config()
         assert (options["jit_compile"], options["steps_per_execution"]) == (True, 32)
 
+    @pytest.mark.parametrize("network, xla", [("mlp", True), ("conv", False)])
+    def test_xla_is_for_networks_without_convolutions(self, network, xla):
+        model = toy(encoder=network, decoder=network)
+        model.compile()
+        assert model.jit_compile is xla
+        for choice in (False, True):
+            model.compile(jit_compile=choice)
+            assert model.jit_compile is choice
+        with pytest.raises(UserError, match=r"jit_compile is True, False or 'auto'\. Given: 'always'"):
+            model.compile(jit_compile="always")
+
     def test_xla_evaluates_the_last_partial_batch(self, fitted):
         """80 in batches of 48: the second has another shape, so a compilation of its own."""
         logs = [fitted[name][0].evaluate(X, batch_size=48, verbose=0, return_dict=True) for name in ("plain", "xla")]

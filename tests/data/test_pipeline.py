@@ -1,6 +1,8 @@
 """From pixels to batches: order, binarisation and dequantisation as functions of the seed, the epoch and the batch."""
 
 import gc
+import resource
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -279,3 +281,22 @@ class TestLabelledInEachBatch:
     def test_what_does_not_fit(self, wrong):
         with pytest.raises(UserError, match=r"labelled_in_batch.*Given: "):
             self.epochs(**wrong)
+
+
+def test_an_epoch_holds_the_data_once():
+    """Of 64 MB, an epoch takes the tensor that batches are gathered from, and nothing else of that size."""
+
+    def resident():
+        gc.collect()
+        return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+    def trained_on(count):
+        images = np.zeros((count, 32, 32, 1), "uint8")
+        images[0, 0] = 7  # grey, so kept as they are
+        iterator = iter(batches(images, batch_size=64, training=True, binarize="dynamic"))
+        next(iterator)
+        return iterator
+
+    iterators, before = [trained_on(64)], resident()
+    iterators.append(trained_on(2**16))
+    assert resident() - before < 1.5 * 2**26

@@ -43,7 +43,7 @@ def test_the_least_recipe(tmp_path):
     recipe = recipes.read(path)
     assert recipe.model == recipes.ClassSection("VAE", {})
     assert recipe.data == recipes.DataSection("mnist", "train", "validation", None, False)
-    assert recipe.training == recipes.TrainingSection(1, 128, "adam", 0, "float32", True, 32)
+    assert recipe.training == recipes.TrainingSection(1, 128, "adam", 0, "float32", "auto", 32)
     assert recipe.evaluation == recipes.EvaluationSection("test", 0, 200)
     assert recipe.published is None and recipe.prior is None
 
@@ -88,7 +88,7 @@ def test_a_published_number_has_a_source(tmp_path, key):
         ("training.epochs", 1.5, "a whole number"), ("training.epochs", True, "a whole number"),
         ("training.epochs", "2", "a whole number"), ("training.batch_size", 1e2, "a whole number"),
         ("training.optimizer", 0.1, "a string or a table"), ("training.seed", "0", "a whole number"),
-        ("training.precision", 32, "a string"), ("training.jit_compile", 0, "true or false"),
+        ("training.precision", 32, "a string"), ("training.jit_compile", 0, "true or false or a string"),
         ("training.steps_per_execution", "8", "a whole number"), ("evaluation.split", [], "a string"),
         ("evaluation.seed", 0.5, "a whole number"), ("evaluation.samples", "8", "a whole number"),
     ],
@@ -115,6 +115,7 @@ def test_numbers_out_of_range(tmp_path, key, least):
 
 def test_words_out_of_range(tmp_path):
     refused(tmp_path, {"training.precision": "float8"}, r"training\.precision must be one of float32, .*'float8'")
+    refused(tmp_path, {"training.jit_compile": "yes"}, r"jit_compile must be true, false or 'auto'\. Given: 'yes'")
     refused(tmp_path, {"data.binarize": "yes"}, r"data\.binarize must be 'dynamic' or 'static', or left out .*'yes'")
 
 
