@@ -140,7 +140,7 @@ def test_sample(call, run, tmp_path):
     assert "A picture needs at least one image" in error(call("sample", run, "--count", 0))
     assert "count must be a whole number, 0 or more. Given: -1." in error(call("sample", run, "--count", -1))
     assert "seed must be a whole number, 0 or more. Given: -1." in error(call("sample", run, "--seed", -1))
-    assert "Given: count=100000000, which takes 628.4 GB. Take " in error(call("sample", run, "--count", 10**8))
+    assert "Given: count=100000000, which takes 314.8 GB. Take " in error(call("sample", run, "--count", 10**8))
     assert sorted(os.listdir(tmp_path)) == ["a.npy", "runs"] and os.listdir(tmp_path / "runs/toy") == ["samples.png"]
 
 

@@ -19,7 +19,7 @@ from tests import toy_runs
 REFUSED = {
     "model class": ({"model.class": "BetaVEA"}, r"Unknown model class 'BetaVEA'\. Did you mean 'BetaVAE'"),
     "not a model": ({"model.class": "os.system"}, r"Unknown model class 'os\.system'\. Known: AAE, .*BetaVAE"),
-    "model argument": ({"model.latent_din": 3}, r"BetaVAE has no argument 'latent_din'\. Did you mean 'latent_dim'\?"),
+    "model argument": ({"model.latent_din": 3}, r"BetaVAE has no argument 'latent_din'\. Did you mean 'latent_dim'"),
     "image shape": ({"model.image_shape": 28}, r"image_shape is \(height, width, channels\)\. Given: 28\."),
     "other images": ({"model.image_shape": [28, 28, 3]}, r"must have shape \(batch, 28, 28, 3\)\. Given: .*28, 28, 1"),
     "latent size": ({"model.latent_dim": 2.5}, r"latent_dim must be a whole number, 1 or more\. Given: 2\.5\."),
