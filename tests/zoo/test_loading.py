@@ -37,7 +37,7 @@ print([name for name in new if name.startswith(("sklearn", "matplotlib"))])
 print([name for name in new if name.startswith(("keras_vae.zoo.", "keras_vae.tasks", "keras_vae.evaluation"))])
 print([name for name in ("keras_vae.callbacks", "keras_vae.plots") if name in new])
 """
-    rooms = [f"keras_vae.zoo.{name}" for name in ("cards", "examples", "loading", "recipes", "store")]
+    rooms = [f"keras_vae.zoo.{name}" for name in ("cards", "contents", "examples", "loading", "recipes", "store")]
     done = toy_runs.python(["-c", code], tmp_path)
     assert (done.returncode, done.stdout) == (0, f"[]\n{rooms}\n[]\n"), done.stderr[-2000:]
 
@@ -165,7 +165,7 @@ def test_the_text_of_a_recipe_of_an_earlier_version_is_compared(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "change", [{"file": "../other.safetensors"}, {"file": None}, {"file": "checkpoint.safetensors"}]
+    "change", [{"file": "../other.safetensors"}, {"file": ""}, {"file": "checkpoint.safetensors"}]
 )
 def test_results_that_name_another_file_are_refused(own_run, change):
     toy_runs.edit_results(own_run, lambda results: results["weights"].update(change))
