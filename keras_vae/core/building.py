@@ -33,10 +33,11 @@ class Configurable:
         Raises:
           UserError: an unknown argument, or one in `rejects` that is not at its default.
         """
-        defaults = {"beta": 1.0, "free_bits": 0.0}
+        defaults = {"beta": 1.0, "free_bits": 0.0, "active_dims": None}
         for name in kwargs.keys() & cls.rejects.keys():
             value = kwargs[name]
-            if name not in defaults or (value != defaults[name] and value != _constant(defaults[name])):
+            default = defaults.get(name, ())
+            if value != default and not (isinstance(default, float) and value == _constant(default)):
                 why = cls.rejects[name]
                 raise UserError(f"{cls.__name__} does not take {name}. {why}Given: {name}={value!r}. Leave it out.")
         check_arguments(

@@ -54,7 +54,9 @@ class HierarchicalVAE(VAE):
 
     analytic_kl = False  # it is closed given the levels above, which are drawn
     kl_axis = "group"
-    rejects = MappingProxyType({"latent_dim": "Its levels have a size each, latent_dims. "})
+    rejects = MappingProxyType(
+        dict.fromkeys(("latent_dim", "active_dims"), "Its levels have a size each, latent_dims. ")
+    )
 
     def __init__(
         self,

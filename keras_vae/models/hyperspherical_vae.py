@@ -1,5 +1,6 @@
 """VAE with codes on a sphere."""
 
+from types import MappingProxyType
 from typing import Any, Unpack
 
 import keras
@@ -35,6 +36,7 @@ class HypersphericalVAE(VAE):
       **kwargs: as `VAE`.
     """
 
+    rejects = MappingProxyType({"active_dims": "A direction has all of its dimensions. "})
     has_sampler = False
     kl_axis = "total"
 

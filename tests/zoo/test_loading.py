@@ -164,9 +164,7 @@ def test_the_text_of_a_recipe_of_an_earlier_version_is_compared(tmp_path):
         zoo.load(run)
 
 
-@pytest.mark.parametrize(
-    "change", [{"file": "../other.safetensors"}, {"file": ""}, {"file": "checkpoint.safetensors"}]
-)
+@pytest.mark.parametrize("change", [{"file": "../other.safetensors"}, {"file": ""}, {"file": "checkpoint.safetensors"}])
 def test_results_that_name_another_file_are_refused(own_run, change):
     toy_runs.edit_results(own_run, lambda results: results["weights"].update(change))
     with pytest.raises(

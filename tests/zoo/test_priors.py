@@ -27,7 +27,9 @@ def test_without_one_there_is_none(run):
 
 
 def test_a_prior_that_is_not_the_cards(own_run):
-    toy_runs.edit_results(own_run, lambda results: results.update(prior={"file": "prior.npz", "sha256": "0" * 64, "bytes": 7}))
+    toy_runs.edit_results(
+        own_run, lambda results: results.update(prior={"file": "prior.npz", "sha256": "0" * 64, "bytes": 7})
+    )
     with pytest.raises(CorruptFileError, match=r"prior\.npz is not that of the card: .*, actual missing\. To repair"):
         zoo.prior(own_run)
     (own_run / "prior.npz").write_bytes(b"spoilt")
