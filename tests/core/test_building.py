@@ -37,7 +37,7 @@ def test_an_encoder_of_another_size_is_refused_with_the_shape_of_both_outputs():
 @pytest.mark.parametrize(
     ("cls", "arguments", "message"),
     [
-        (VAE, {"latent_dims": 3}, r"^VAE has no argument 'latent_dims'\. Did you mean 'latent_dim'\?"),
+        (VAE, {"latent_dims": 3}, r"^VAE has no argument 'latent_dims'\. Did you mean 'latent_dim'"),
         (BetaVAE, {"bta": 2}, r"^BetaVAE has no argument 'bta'\. Did you mean 'beta'"),
         (
             VQVAE,
