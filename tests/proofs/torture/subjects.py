@@ -185,7 +185,8 @@ def _seal_bundle(folder: Path) -> None:
 
 def _seal_run(folder: Path) -> None:
     from keras_vae.errors import UserError
-    from keras_vae.zoo import cards, recipes
+    from keras_vae.files import digest
+    from keras_vae.zoo import recipes
 
     results = json.loads((folder / "results.json").read_text())
     for part in ("weights", "prior"):
@@ -195,12 +196,25 @@ def _seal_run(folder: Path) -> None:
             entry |= {"sha256": _sha256(path), "bytes": path.stat().st_size}
     if (folder / "recipe.toml").is_file() and not (folder / "recipe.toml").is_symlink():
         with contextlib.suppress(UserError):
-            results["recipe_sha256"] = cards.recipe_sha256(recipes.read(folder / "recipe.toml"))
+            content = recipes.read(folder / "recipe.toml").content
+            results |= {"recipe_sha256": digest(content), "recipe": content}
+    results["sha256"] = digest({name: value for name, value in results.items() if name != "sha256"})
     (folder / "results.json").write_text(json.dumps(results))
 
 
 def _seal_checkpoint(path: Path) -> bool:
-    return False
+    from safetensors import SafetensorError, safe_open
+
+    from keras_vae import weights
+
+    try:
+        with safe_open(path, framework="np") as file:
+            about = json.loads(file.metadata()["keras_vae"])
+            arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
+    except SafetensorError:
+        return False
+    weights.save(path, arrays, {name: value for name, value in about.items() if name != "sha256"})
+    return True
 
 
 def _sha256(path: Path) -> str:
