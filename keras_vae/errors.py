@@ -1,8 +1,10 @@
 """Errors that a user can correct. A message has the rule, the value received, and a remedy."""
 
+import os
 import re
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _LONGEST = 300  # characters of a reason that another library gives
@@ -67,11 +69,20 @@ def reading(path: str | Path, rule: str, remedy: str, kind: type[UserError] = Co
       kind: the class of the error.
     """
     try:
+        require_file(path)
         yield
     except (UserError, NameError, AssertionError):  # the last two are faults of this library, not of a file
         raise
     except Exception as error:
         raise kind(f"{path} {rule}: {reason_of(error)}. {remedy}") from error
+
+
+def require_file(path: str | Path) -> None:
+    """Raise OSError for a pipe, a socket or a device, which may never end. What is not there, the reader says."""
+    with suppress(FileNotFoundError):
+        mode = os.stat(path).st_mode
+        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+            raise OSError("it is no regular file")
 
 
 def reason_of(error: BaseException) -> str:

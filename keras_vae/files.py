@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keras_vae import locks
-from keras_vae.errors import UserError, reason_of
+from keras_vae.errors import UserError, reason_of, require_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -156,6 +156,7 @@ def read_array(path: str | Path) -> "np.ndarray":
     import numpy as np
 
     try:
+        require_file(path)
         # Opened here: np.load leaves an archive under this name open until it is collected.
         with open(path, "rb") as file:
             array = np.load(file, allow_pickle=False)

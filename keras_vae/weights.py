@@ -4,6 +4,7 @@ A path is made of the names of attributes, of places in lists and of keys in map
 not on what was built before in the process, as `variable.path` of Keras does.
 """
 
+import hashlib
 import heapq
 import json
 import math
@@ -25,6 +26,7 @@ from keras_vae.files import atomic, require_room
 SUFFIX, HDF5_SUFFIX = ".safetensors", ".weights.h5"
 REMEDY = "Use an intact copy of it, or save the weights again."
 _RULE = "does not hold weights"
+_DIGEST = "sha256"  # the key of metadata that is the digest of all else
 _METADATA = "keras_vae"  # the key of the header under which the caller's metadata stand, as JSON
 _HEADER = 256  # bytes for each array's entry in the header, at most
 _LONGEST_HEADER = 2**26  # bytes; metadata are the history of a training at most
@@ -97,53 +99,72 @@ def size(variables: Mapping[str, Any]) -> int:
     )
 
 
-def save(path: str | Path, arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any] | None = None) -> None:
-    """Write named arrays, and metadata as JSON, into one file; `path` holds the old contents or all of the new ones.
+def save(
+    path: str | Path,
+    arrays: Mapping[str, np.ndarray],
+    metadata: Mapping[str, Any] | None = None,
+    previous: Path | None = None,
+) -> None:
+    """Write named arrays, metadata as JSON, and the digest of both into one file, which is read back.
+
+    Until that is done `path` holds the old contents, and afterwards all of the new ones.
 
     Args:
       path: of the file.
       arrays: by name.
       metadata: what JSON can hold.
+      previous: where to keep the old file; by default it is not kept.
 
     Raises:
       UserError: no room for the file.
+      CorruptFileError: what was written is not what is read.
     """
     plain = {name: np.asarray(array, order="C") for name, array in arrays.items()}
-    text = json.dumps(dict(metadata or {}))
+    about = json.loads(json.dumps(dict(metadata or {})))
+    text = json.dumps({**about, _DIGEST: _digest(plain, about)})
     total = sum(array.nbytes + _HEADER + len(name) for name, array in plain.items()) + len(text)
     with atomic(path) as temporary:
         require_room(temporary, total)
         save_file(plain, temporary, {_METADATA: text})
+        read(temporary, None, sealed=True)
+        if previous is not None and Path(path).is_file():
+            os.replace(path, previous)
 
 
-def read(path: str | Path, limit: int, remedy: str = REMEDY) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+def read(
+    path: str | Path, limit: int | None, remedy: str = REMEDY, sealed: bool = False
+) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
     """The named arrays and the metadata of a file that `save` wrote. Nothing of it is executed.
 
     Args:
       path: of the file.
-      limit: bytes that its arrays may have, the `size` of the variables that they are for; more is not read.
+      limit: bytes that its arrays may have, the `size` of the variables that they are for; more is not read. None: the
+        size of the file.
       remedy: the last sentences of a message about the file.
+      sealed: refuse a file without a digest, which an earlier version wrote.
 
     Raises:
-      CorruptFileError: no such file, one that is not safetensors of this library, or one of more bytes.
+      CorruptFileError: no such file, one that is not safetensors of this library, one of more bytes, or one whose
+        contents have another digest than it says.
     """
     with reading(path, _RULE, remedy):
         _check_size(path, limit)
         with safe_open(path, framework="np") as file:
             arrays = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
-            return arrays, _metadata(file)
+            metadata = _metadata(file)
+        digest = metadata.pop(_DIGEST, None)
+        if (sealed or digest is not None) and digest != _digest(arrays, metadata):
+            raise OSError("its contents have another SHA-256 than it says" if digest else "it has no SHA-256 of itself")
+        return arrays, metadata
 
 
-def read_metadata(path: str | Path, remedy: str = REMEDY) -> dict[str, Any]:
-    """The metadata of a file that `save` wrote, without reading its arrays.
-
-    Raises:
-      CorruptFileError: no such file, or one that is not safetensors of this library.
-    """
-    with reading(path, _RULE, remedy):
-        _check_size(path, None)
-        with safe_open(path, framework="np") as file:
-            return _metadata(file)
+def _digest(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> str:
+    """The SHA-256 of arrays with their names, types and shapes, and of metadata."""
+    digest = hashlib.sha256(json.dumps(metadata, sort_keys=True).encode())
+    for name, array in sorted(arrays.items()):
+        digest.update(f"\0{name}\0{array.dtype.str}\0{array.shape}\0".encode())
+        digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def assign(

@@ -291,6 +291,25 @@ def test_a_scratch_folder_without_a_lock_is_swept_when_it_is_old(tmp_path):
     assert sorted(os.listdir(tmp_path)) == [".keras_vae-link", ".keras_vae-new", "a"]
 
 
+def test_a_pipe_is_not_waited_for(tmp_path):
+    """Whatever reads a path: an array, weights, a prior, results of a benchmark, a bundle, a checkpoint."""
+    from keras_vae import priors, weights
+    from keras_vae.benchmarking.comparing import read_results
+    from keras_vae.runtimes.bundle import read_bundle
+    from keras_vae.zoo import checkpoints
+
+    for name in ("a.npy", "bundle.json", checkpoints.NAME):
+        os.mkfifo(tmp_path / name)
+    readers = [
+        (files.read_array, "a.npy"), (lambda path: weights.read(path, None), "a.npy"), (priors.load, "a.npy"),
+        (read_results, "a.npy"), (lambda path: weights.check_hdf5(path, 1), "a.npy"), (read_bundle, "."),
+        (lambda path: checkpoints.latest(path, {"model": {}, "data": {}, "training": {}}), "."),
+    ]  # fmt: skip
+    for reader, name in readers:
+        with pytest.raises(UserError):
+            reader(tmp_path / name)
+
+
 def test_two_writers_of_one_folder(tmp_path):
     """Exports, demos, benchmarks: the second is refused at once, and the first is whole."""
     with files.atomic_folder(tmp_path / "bundle") as temporary:

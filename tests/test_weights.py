@@ -8,6 +8,7 @@ import h5py
 import keras
 import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from keras_vae import weights
 from keras_vae.errors import CorruptFileError, UserError
@@ -210,11 +211,49 @@ def test_more_bytes_than_the_model_has_are_refused_unread(file):
     with pytest.raises(CorruptFileError, match=r"its arrays have 5,\d+,\d+,\d+ bytes, and the model's \d,\d+\. Use an"):
         weights.load(model, file)
     with pytest.raises(CorruptFileError, match="does not hold weights"):
-        weights.read_metadata(file)
+        weights.read(file, None)
 
 
-def test_metadata_are_read_alone(file):
-    assert weights.read_metadata(file) == {"epochs": 3}
+def test_metadata_come_with_the_arrays(file):
+    assert weights.read(file, None, sealed=True)[1] == {"epochs": 3}
+
+
+SEALED = {
+    "a bit of an array": lambda file: file.write_bytes(file.read_bytes()[:-1] + bytes([file.read_bytes()[-1] ^ 1])),
+    "metadata": lambda file: file.write_bytes(file.read_bytes().replace(b'epochs\\": 3', b'epochs\\": 4')),
+    "the digest": lambda file: file.write_bytes(file.read_bytes().replace(b'sha256\\": \\"', b'sha256\\": \\"0')[:-1]),
+    "names": lambda file: file.write_bytes(file.read_bytes().replace(b"encoder/", b"anything")),
+}
+
+
+@pytest.mark.parametrize("what", SEALED)
+def test_what_is_no_longer_what_was_written_is_refused(file, what):
+    before = file.read_bytes()
+    SEALED[what](file)
+    assert file.read_bytes() != before
+    with pytest.raises(CorruptFileError, match=r"does not hold weights: .*\. Use an intact copy"):
+        weights.read(file, None)
+
+
+def test_a_file_without_a_digest_is_read_where_none_is_needed(tmp_path):
+    """Weights of an earlier version; a checkpoint is not gone on from without."""
+    save_file({"a": np.ones(2)}, tmp_path / "a.safetensors")
+    assert weights.read(tmp_path / "a.safetensors", None)[1] == {}
+    with pytest.raises(CorruptFileError, match=r"it has no SHA-256 of itself\. Use"):
+        weights.read(tmp_path / "a.safetensors", None, sealed=True)
+
+
+def test_a_write_that_went_wrong_leaves_the_old_file(file, monkeypatch):
+    """What was written is read back before it takes the name, and before the old one becomes the previous one."""
+    before, previous = file.read_bytes(), file.with_name("previous.safetensors")
+    weights.save(file, {"a": np.ones(2)}, previous=previous)
+    assert previous.read_bytes() == before and weights.read(file, None)[0].keys() == {"a"}
+    after = file.read_bytes()
+    monkeypatch.setattr(weights, "save_file", lambda arrays, *words: save_file({"a": arrays["a"] * 2}, *words))
+    with pytest.raises(CorruptFileError, match="another SHA-256"):
+        weights.save(file, {"a": np.ones(2)}, previous=previous)
+    assert (file.read_bytes(), previous.read_bytes()) == (after, before)
+    assert len(list(file.parent.iterdir())) == 2
 
 
 @pytest.mark.parametrize(

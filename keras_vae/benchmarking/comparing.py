@@ -15,7 +15,7 @@ from keras_vae.benchmarking.results import (
     Signature,
 )
 from keras_vae.benchmarking.rows import label
-from keras_vae.errors import UserError, reason_of
+from keras_vae.errors import UserError, reason_of, require_file
 from keras_vae.export.bounds import loses_too_much, losses
 from keras_vae.registry import choose
 
@@ -106,6 +106,7 @@ def read_results(path: str | Path) -> Results:
       UserError: the file is missing, of another version, or holds several bundles.
     """
     try:
+        require_file(path)
         results = json.loads(Path(path).read_text(encoding="utf-8"))
     except Exception as error:
         raise UserError(f"Cannot read a benchmark's results from {path}: {reason_of(error)}.") from error

@@ -4,10 +4,13 @@ The modules import TensorFlow only inside the commands that need it, so that `li
 where it is not installed, and answer at once.
 """
 
+import contextlib
 import inspect
 import os
+import signal
 import sys
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import typer
@@ -17,8 +20,12 @@ from keras_vae.cli import anomaly, demo, deploy, labels, quickstart, report, tas
 from keras_vae.errors import UserError, reason_of
 
 
-class _Interrupted(Exception):
-    """Ctrl-C, as an exception that typer does not catch."""
+class _Stopped(BaseException):
+    """Ctrl-C, SIGTERM or SIGHUP, raised where the main thread is, which cleans up. Typer does not catch it."""
+
+    def __init__(self, number: signal.Signals) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 class _Commands(typer.core.TyperGroup):
@@ -26,7 +33,7 @@ class _Commands(typer.core.TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
-            raise _Interrupted from error
+            raise _Stopped(signal.SIGINT) from error
 
 
 app = typer.Typer(
@@ -75,22 +82,48 @@ for _name, _command in COMMANDS.items():
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run a command and exit with status 0, with 1 after an error in one line, or with 2 after a usage error."""
+    """Run a command and exit: with 0, 1 after an error in one line, 2 after a usage error, 128 + n after signal n."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
-        app(args=[word for word in words if word != "--debug"], prog_name="keras-vae")
+        with _signals_raised():
+            app(args=[word for word in words if word != "--debug"], prog_name="keras-vae")
     except Exception as error:
         if debug:
             raise
         print(f"Error: {' '.join(_sentence(error).split())}", file=sys.stderr)
         sys.exit(1)
-    except (_Interrupted, KeyboardInterrupt):
+    except (_Stopped, KeyboardInterrupt) as error:
         if debug:
             raise
-        print("Interrupted. What was finished is kept; nothing is half-written.", file=sys.stderr)
-        sys.exit(130)
+        number = error.number if isinstance(error, _Stopped) else signal.SIGINT
+        how = "Interrupted" if number == signal.SIGINT else f"Ended by {number.name}"
+        print(f"{how}. What was finished is kept; nothing is half-written.", file=sys.stderr)
+        sys.exit(128 + number)
+
+
+@contextlib.contextmanager
+def _signals_raised() -> Iterator[None]:
+    """Let SIGTERM (docker stop, Slurm) and SIGHUP (a closed terminal) end the block as Ctrl-C does.
+
+    One that is ignored, as by nohup, stays so. Only the first counts: what follows must not stop the cleaning up.
+    """
+    numbers = [signal.SIGTERM, signal.SIGHUP] if threading.current_thread() is threading.main_thread() else []
+    before = {number: kept for number in numbers if (kept := signal.getsignal(number)) != signal.SIG_IGN}
+
+    def stop(number: int, frame: object) -> None:
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
+        raise _Stopped(signal.Signals(number))
+
+    try:
+        for number in before:
+            signal.signal(number, stop)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _sentence(error: Exception) -> str:

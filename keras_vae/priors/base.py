@@ -59,6 +59,11 @@ class FittedPrior:
         self.fitted = False
         self.history: dict[str, list[float]] = {}  # of the fit: a number after each epoch; none for a closed form
 
+    @property
+    def least_codes(self) -> int:
+        """The number of codes that a fit needs: one batch, or as many as components."""
+        return max(2, getattr(self, "batch_size", 2), getattr(self, "components", 2))
+
     def fit(self, model: "VAE", x: ArrayLike, condition: ConditionLike = None) -> Self:
         """Fit to the codes of images, one draw of q(z|x) each; a function of the seed, the images and the model.
 

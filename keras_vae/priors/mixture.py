@@ -36,7 +36,7 @@ class MixturePrior(FittedPrior):
         Raises:
           UserError: not finite vectors, or fewer of them than components (or than 2).
         """
-        codes = check_vectors(codes, max(2, self.components), "a mixture's components")
+        codes = check_vectors(codes, self.least_codes, "a mixture's components")
         mixture = GaussianMixture(
             self.components, reg_covar=self.regularisation, max_iter=500, random_state=self.seed
         ).fit(codes)

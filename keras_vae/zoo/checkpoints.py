@@ -1,25 +1,34 @@
-"""The checkpoint of a run: one file of weights, every optimizer, the step, the epoch and the history."""
+"""The checkpoints of a run: each is one file of weights, every optimizer, the step, the epoch and the history.
+
+The newest, and the one of the epoch before, which is taken if the newest is damaged. A checkpoint has a digest of all
+that is in it, and the recipe that it is of: it is gone on from as it was written, or refused.
+"""
 
 import contextlib
 import dataclasses
 import json
 import math
+import os
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import h5py
 import keras
+import numpy as np
 
 from keras_vae import weights
-from keras_vae.errors import CorruptFileError, DivergedError
+from keras_vae.errors import CorruptFileError, DivergedError, UserError
+from keras_vae.zoo import recipes
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
 
 NAME = "checkpoint.safetensors"
-OLD_NAME = "checkpoint.weights.h5"  # of earlier versions
-NAMES = (NAME, OLD_NAME)
+PREVIOUS = "checkpoint.previous.safetensors"
+OLD_NAME = "checkpoint.weights.h5"  # of earlier versions, without a digest
+NAMES = (NAME, PREVIOUS, OLD_NAME)
 _ATTRIBUTE = "keras_vae_run"  # of an old checkpoint, the progress
 _REMEDY = "To start again: remove it, or say --overwrite."
 
@@ -33,52 +42,98 @@ class Progress:
     seconds: float = 0.0  # spent training
 
 
-def find(folder: Path) -> Path | None:
-    """The checkpoint of a run, or None; that of an earlier version is read where it is the only one."""
-    return next((folder / name for name in NAMES if (folder / name).is_file()), None)
+class Checkpoint(NamedTuple):
+    """A checkpoint as it was read."""
+
+    path: Path
+    progress: Progress
+    arrays: Mapping[str, np.ndarray] | None  # None: Keras reads the file
+
+    def restore(self, model: "VAE") -> None:
+        """Load it into a compiled model.
+
+        Raises:
+          CorruptFileError: not a checkpoint of this model.
+        """
+        if self.arrays is None:
+            weights.load_hdf5(model, self.path, _REMEDY)
+        else:
+            weights.assign(_variables(model), self.arrays, self.path, _REMEDY)
+
+
+def latest(folder: Path, recipe: Mapping[str, Any]) -> Checkpoint | None:
+    """The newest checkpoint of a run that is whole, or None without any; if an older one is taken, a warning says so.
+
+    Args:
+      folder: of the run.
+      recipe: its `content`.
+
+    Raises:
+      UserError: a checkpoint of another recipe.
+      CorruptFileError: there are checkpoints, and all are damaged.
+    """
+    refused: list[CorruptFileError] = []
+    for path in (folder / name for name in NAMES):
+        if os.path.lexists(path):
+            try:
+                checkpoint = read(path, recipe)
+            except CorruptFileError as error:
+                refused.append(error)
+                continue
+            if refused:
+                warnings.warn(
+                    f"{str(refused[0]).removesuffix(_REMEDY)}Training goes on from the one before, {path}, after "
+                    f"{checkpoint.progress.epochs} epochs.",
+                    stacklevel=2,
+                )
+            return checkpoint
+    if refused:
+        raise refused[0]
+    return None
 
 
 def remove(folder: Path) -> None:
-    """Remove the checkpoint of a run, if there is one."""
+    """Remove the checkpoints of a run, if there are any."""
     for name in NAMES:
         (folder / name).unlink(missing_ok=True)
 
 
-def write(model: "VAE", path: str | Path, progress: Progress) -> None:
-    """Write a checkpoint of a compiled model; if it is interrupted, `path` still holds the old one."""
-    weights.save(path, weights.numpy_arrays(_variables(model)), dataclasses.asdict(progress))
+def write(
+    model: "VAE", path: str | Path, progress: Progress, recipe: Mapping[str, Any], previous: Path | None = None
+) -> None:
+    """Write a checkpoint of a compiled model, and read it back; until then, `path` holds the old one.
+
+    Args:
+      model: compiled.
+      path: of the file.
+      progress: of the run.
+      recipe: of the run, its `content`.
+      previous: where the old one is kept; by default it is not.
+    """
+    about = {**dataclasses.asdict(progress), "recipe": recipes.of_training(recipe)}
+    weights.save(path, weights.numpy_arrays(_variables(model)), about, previous)
 
 
-def restore(model: "VAE", path: str | Path) -> Progress:
-    """Load a checkpoint into a compiled model and return its progress.
+def read(path: str | Path, recipe: Mapping[str, Any]) -> Checkpoint:
+    """Return a checkpoint, of whichever model.
 
     Raises:
-      CorruptFileError: not a checkpoint of this model.
+      UserError: of another recipe.
+      CorruptFileError: not a checkpoint, or a damaged one.
     """
-    progress = read(path)
-    if Path(path).name.endswith(weights.HDF5_SUFFIX):
-        weights.load_hdf5(model, path, _REMEDY)
-        return progress
-    variables = _variables(model)
-    arrays, _ = weights.read(path, weights.size(variables), _REMEDY)
-    weights.assign(variables, arrays, path, _REMEDY)
-    return progress
-
-
-def read(path: str | Path) -> Progress:
-    """Return the progress of a checkpoint, of whichever model.
-
-    Raises:
-      CorruptFileError: not a checkpoint.
-    """
-    if Path(path).is_symlink():
+    path = Path(path)
+    if path.is_symlink():
         raise CorruptFileError(f"A checkpoint is no symbolic link. Given: {path}. Copy what it leads to: cp -L.")
-    if Path(path).name.endswith(weights.HDF5_SUFFIX):
+    if path.name.endswith(weights.HDF5_SUFFIX):
         with _checkpoint_errors(path), h5py.File(path, "r") as file:
-            return _progress(json.loads(str(file.attrs[_ATTRIBUTE])))
-    metadata = weights.read_metadata(path, _REMEDY)
+            return Checkpoint(path, _progress(json.loads(str(file.attrs[_ATTRIBUTE]))), None)
+    arrays, about = weights.read(path, None, _REMEDY, sealed=True)
+    changed = recipes.difference(about.pop("recipe", {}), recipes.of_training(recipe))
     with _checkpoint_errors(path):
-        return _progress(metadata)
+        progress = _progress(about)
+    if changed:
+        raise UserError(f"{path} is of another recipe: {changed}. Put that back. {_REMEDY}")
+    return Checkpoint(path, progress, arrays)
 
 
 def _variables(model: "VAE") -> dict[str, Any]:
@@ -119,11 +174,25 @@ def _checkpoint_errors(path: str | Path) -> Iterator[None]:
 
 
 class SaveProgress(keras.callbacks.Callback):
-    """Write a checkpoint after each epoch."""
+    """Write a checkpoint after each epoch, and keep the one before.
 
-    def __init__(self, path: str | Path, start: Progress, clock: Callable[[], float]) -> None:
+    Args:
+      folder: of the run.
+      recipe: of the run, its `content`.
+      clock: the time in seconds.
+      start: what is gone on from, or None.
+    """
+
+    def __init__(
+        self, folder: Path, recipe: Mapping[str, Any], clock: Callable[[], float], start: Checkpoint | None = None
+    ) -> None:
         super().__init__()
-        self.path, self.progress, self.clock, self._started = Path(path), start, clock, clock()
+        self.path, self.recipe, self.clock, self._started = folder / NAME, recipe, clock, clock()
+        self.progress = start.progress if start else Progress()
+        self._intact = start is None or start.path == self.path  # what is there, and may be kept as the one before
+
+    def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
+        self._started = self.clock()
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         history = {name: [*self.progress.history.get(name, []), float(value)] for name, value in (logs or {}).items()}
@@ -136,5 +205,7 @@ class SaveProgress(keras.callbacks.Callback):
         now = self.clock()
         self.progress = Progress(epoch + 1, history, self.progress.seconds + now - self._started)
         self._started = now
-        write(self.model, self.path, self.progress)
+        previous = self.path.with_name(PREVIOUS)
+        write(self.model, self.path, self.progress, self.recipe, previous if self._intact else None)
+        self._intact = True
         self.path.with_name(OLD_NAME).unlink(missing_ok=True)

@@ -56,7 +56,7 @@ def load(name: str | Path, weights: bool = True) -> "VAE":
     model = build(where.recipe, "float32")
     if weights:
         stored.load(model, store.checked_weights(where), store.repair(where))
-    digest = where.results["weights"]["sha256"] if weights else None
+    digest = where.trained["weights"]["sha256"] if weights else None
     read_examples = functools.partial(export_examples, where.recipe, model.conditional)
     model.record_provenance(Provenance(where.name, where.folder, digest, read_examples))
     return model

@@ -1,6 +1,7 @@
 """Keras optimizers from the names and tables of a recipe."""
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 
 import keras
@@ -40,9 +41,7 @@ def _build_one(spec: object, steps: Callable[[], int]) -> keras.Optimizer:
     rate = arguments.get("learning_rate")
     if isinstance(rate, Mapping):
         arguments["learning_rate"] = _learning_rate(rate, steps)
-    words = [key for key, value in arguments.items() if isinstance(value, str | Mapping)]
-    if words:
-        raise UserError(f"The optimizer's argument {words[0]} must be a number. Given: {spec!r}.")
+    _check_numbers("optimizer", arguments, spec)
     try:
         return kind(**arguments)
     except (TypeError, ValueError) as error:
@@ -57,9 +56,7 @@ def _learning_rate(
     if "decay_steps" in inspect.signature(kind).parameters and "decay_steps" not in arguments:
         arguments["decay_steps"] = steps()
     check_arguments(f"learning rate schedule {name!r}", kind, arguments)
-    words = [key for key, value in arguments.items() if isinstance(value, str | Mapping)]
-    if words:
-        raise UserError(f"The schedule's argument {words[0]} must be a number. Given: {spec!r}.")
+    _check_numbers("schedule", arguments, spec)
     try:
         schedule: keras.optimizers.schedules.LearningRateSchedule = kind(**arguments)
         schedule(0)
@@ -67,6 +64,35 @@ def _learning_rate(
         reason = str(error).splitlines()[0].rstrip(".")
         raise UserError(f"The arguments of the schedule {name!r} do not fit: {reason}. Given: {spec!r}.") from error
     return schedule
+
+
+def _check_numbers(what: str, arguments: Mapping[str, object], spec: object) -> None:
+    """Raise UserError for words, and for numbers that no training survives; Keras takes most of them."""
+    for name, value in arguments.items():
+        if isinstance(value, str | Mapping):
+            raise UserError(f"The {what}'s argument {name} must be a number. Given: {spec!r}.")
+        if isinstance(value, keras.optimizers.schedules.LearningRateSchedule):
+            continue
+        for rule, (names, holds) in _RANGES.items():
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            if name in names and not (number and holds(value)):
+                raise UserError(f"The {what}'s argument {name} must be {rule}. Given: {value!r}.")
+
+
+# What an argument must be: those that it is for, and whether a number is.
+_RANGES: dict[str, tuple[tuple[str, ...], Callable[[float], bool]]] = {
+    "a positive number": (
+        ("learning_rate", "initial_learning_rate", "decay_steps", "decay_rate", "first_decay_steps", "clipnorm",
+         "clipvalue", "global_clipnorm", "loss_scale_factor"),
+        lambda number: 0.0 < number < math.inf,
+    ),
+    "a number, 0 or more": (
+        ("weight_decay", "epsilon", "alpha", "warmup_steps"), lambda number: 0.0 <= number < math.inf
+    ),
+    "a number from 0 to below 1": (
+        ("momentum", "beta_1", "beta_2", "rho", "ema_momentum"), lambda number: 0.0 <= number < 1.0
+    ),
+}  # fmt: skip
 
 
 def _is_optimizer(value: object) -> bool:

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_vae import priors
-from keras_vae.errors import CorruptFileError
+from keras_vae import data, priors
+from keras_vae.errors import CorruptFileError, UserError
 from keras_vae.files import sha256
 from keras_vae.registry import check_arguments, choose
 from keras_vae.zoo import recipes, store
@@ -30,6 +30,19 @@ def build(recipe: recipes.Recipe, model: "VAE") -> "FittedPrior | None":
     prior = kind(**recipe.prior.arguments, seed=recipe.training.seed)
     prior.spec_of(model)
     return prior
+
+
+def check(recipe: recipes.Recipe, model: "VAE") -> None:
+    """Raise UserError, as `build`, or for a prior that needs more codes than there are training examples."""
+    prior, source = build(recipe, model), recipe.data
+    if prior is None:
+        return
+    count = len(data.load(source.name, source.train, source.binarize, batch_size=1, training=False))
+    if count < prior.least_codes:
+        raise UserError(
+            f"{type(prior).__name__} needs {prior.least_codes} codes or more, one of each training example. Given: "
+            f"{count}. Lower its batch_size or components, or train on more."
+        )
 
 
 def fit(where: store.Entry, prior: "FittedPrior", model: "VAE", examples: Examples) -> dict[str, Any]:
@@ -59,7 +72,7 @@ def prior(name: str | Path) -> "FittedPrior | None":
       CorruptFileError: a file that is missing, or not that of the card.
     """
     where = store.entry(name)
-    record = where.results.get("prior")
+    record = where.trained.get("prior")
     if record is None:
         return None
     path = where.folder / FILE

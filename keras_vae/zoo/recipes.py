@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import tomllib
 import types
 import typing
@@ -9,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from keras_vae.errors import UserError
+from keras_vae.errors import UserError, require_file
 from keras_vae.registry import nearest
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "float64")
@@ -103,6 +104,11 @@ class Recipe:
         }
 
 
+def of_training(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of a recipe's content that a checkpoint depends on."""
+    return {name: content[name] for name in ("model", "data", "training")}
+
+
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
     """The first key in which two contents of recipes differ, with both values; empty if they are the same."""
     before, after = dict(_leaves(old)), dict(_leaves(new))
@@ -145,11 +151,12 @@ def read(path: str | Path) -> Recipe:
     """
     path = Path(path)
     try:
+        require_file(path)
         text = path.read_text(encoding="utf-8-sig")  # editors of Windows begin a file with a mark
         table = tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"Cannot read the recipe {path}: {getattr(error, 'strerror', None) or error}.") from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise UserError(f"A recipe is a TOML file. Given: {path}: {error}.") from error
     sections = {"model", "data", "training", "evaluation", "published", "prior"}
     _check_keys(table, {"summary", *sections}, {"summary", "model", "data", "training"}, path, "")
@@ -193,11 +200,14 @@ def _section(kind: type[Section], table: Mapping[str, Any], path: Path, name: st
     return kind(**table)
 
 
-def _check_data_only(value: object, path: Path) -> None:
-    """Refuse serialised Keras objects at any depth: Keras would import the module that they name."""
+def _check_data_only(value: object, path: Path, name: str = "") -> None:
+    """Refuse what is no data at any depth: dates, numbers beyond 64 bits or not finite, serialised Keras objects.
+
+    Keras would import the module that the latter name.
+    """
     if isinstance(value, list):
         for element in value:
-            _check_data_only(element, path)
+            _check_data_only(element, path, name)
     elif isinstance(value, dict):
         for key, element in value.items():
             if key in ("class_name", "module", "registered_name"):
@@ -205,7 +215,11 @@ def _check_data_only(value: object, path: Path) -> None:
                     f"{path}: a recipe is data, and names things that keras_vae knows: {{ name = ... }}. Given: the "
                     f"key {key!r}, of a serialised Keras object."
                 )
-            _check_data_only(element, path)
+            _check_data_only(element, path, f"{name}.{key}" if name else key)
+    elif not isinstance(value, str | int | float):
+        raise UserError(f"{path}: {name} must be a string, a number, true or false. Given: {value}, a date or a time.")
+    elif not math.isfinite(value) if isinstance(value, float) else isinstance(value, int) and abs(value) >= 2**63:
+        raise UserError(f"{path}: {name} must be a finite number, within 64 bits if it is whole. Given: {value}.")
 
 
 def _check_keys(table: Mapping[str, object], allowed: set[str], required: set[str], path: Path, prefix: str) -> None:
@@ -250,8 +264,9 @@ def _check_ranges(recipe: Recipe, path: Path) -> None:
     minimums |= {} if fewer is None else {"evaluation.likelihood_examples": (fewer, 2)}
     minimums |= {} if training.patience is None else {"training.patience": (training.patience, 1)}
     for name, (value, minimum) in minimums.items():
-        if value < minimum:
-            raise UserError(f"{path}: {name} must be {minimum} or more. Given: {value}.")
+        if not minimum <= value < 2**31:
+            rule = f"{minimum} or more" if value < minimum else f"at most {2**31 - 1}"
+            raise UserError(f"{path}: {name} must be {rule}. Given: {value}.")
     if training.patience is not None and training.grow:
         raise UserError(f"{path}: training.patience ends a training of one stage. Given: grow too. Leave one out.")
     if training.precision not in PRECISIONS:

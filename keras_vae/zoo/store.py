@@ -16,7 +16,7 @@ from keras_vae.zoo import contents, recipes
 LOG_PROBS = "log_prob.npy"  # log p(x) of each example that the card's mean is of, nats, float32
 RECIPE, WEIGHTS, RESULTS, CARD = "recipe.toml", "model.safetensors", "results.json", "README.md"
 OLD_WEIGHTS = "model.weights.h5"  # of entries and runs of earlier versions
-FILES = (RESULTS, WEIGHTS, OLD_WEIGHTS, CARD, LOG_PROBS)  # written last, in an order in which they can be removed
+FILES = (RESULTS, WEIGHTS, OLD_WEIGHTS, CARD, LOG_PROBS)  # written last by training; can be removed in this order
 _PARTS = ("recipe_sha256", "weights", "evaluation", "metrics", "training", "versions", "machine")
 
 
@@ -43,12 +43,26 @@ class Entry(NamedTuple):
 
     @property
     def results(self) -> dict[str, Any]:
-        """Return the contents of results.json; empty before training. All that reads a trained model goes through here.
-
-        Accidental edits are found, no more: of this file, and of the recipe since.
+        """Return the contents of results.json; empty before training.
 
         Raises:
           CorruptFileError: the file is not what training wrote, or the recipe is not what it was then.
+        """
+        return self._checked({})
+
+    @property
+    def trained(self) -> dict[str, Any]:
+        """Return `results` for a reader of weights: the recipe may say otherwise what is measured, in [evaluation].
+
+        Raises:
+          CorruptFileError: as `results`.
+        """
+        return self._checked({"evaluation": {}})
+
+    def _checked(self, ignored: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the contents of results.json. All that reads a trained model goes through here.
+
+        Accidental edits are found, no more: of this file, and of the recipe since, but for the sections `ignored`.
         """
         path = self.folder / RESULTS
         if not path.is_file():
@@ -69,7 +83,7 @@ class Entry(NamedTuple):
             raise CorruptFileError(f"{path} is not the JSON that training wrote: {wrong}. {repair(self)}")
         recipe = self.recipe
         if sealed:
-            changed = recipes.difference(results["recipe"], recipe.content)
+            changed = recipes.difference({**results["recipe"], **ignored}, {**recipe.content, **ignored})
         else:
             same = results["recipe_sha256"] == hashlib.sha256(recipe.text.encode()).hexdigest()
             changed = "" if same else "its text has another SHA-256, and an earlier version wrote no more of it"
@@ -175,7 +189,7 @@ def checked_weights(where: Entry) -> Path:
         raise CorruptFileError(
             f"{where.name} is not trained to its end: {where.folder / RESULTS} is missing. {repair(where)}"
         )
-    record = where.results["weights"]
+    record = where.trained["weights"]
     file, expected = record.get("file"), record.get("sha256")
     if file not in (WEIGHTS, OLD_WEIGHTS):
         raise CorruptFileError(

@@ -76,10 +76,11 @@ def train(
         if not overwrite and where.results:
             return load(where.folder)
         plan = _stages(recipe)
-        examples = examples_of(recipe)  # read before training: a split that does not exist is refused now
+        examples = _measured(recipe)
         progress = _fit(where, recipe, plan, overwrite, verbose, tensorboard)
         _finish(where, recipe, plan[-1].model, progress, examples)
-        (where.folder / stopping.NAME).unlink(missing_ok=True)
+        for name in (stopping.NAME, checkpoints.PREVIOUS):
+            (where.folder / name).unlink(missing_ok=True)
         if where.in_zoo:
             # The zoo keeps what is loaded, not what training resumes from.
             checkpoints.remove(where.folder)
@@ -115,11 +116,22 @@ def _claim(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -> None:
 def _stages(recipe: recipes.Recipe) -> list[Stage]:
     """Return the stages of a recipe's training, the untrained models in them: one, or one more for each doubling."""
     settings, model = recipe.training, build(recipe)
-    priors.build(recipe, model)  # a prior that does not fit is refused now, not after the last epoch
+    priors.check(recipe, model)  # one that does not fit is refused now, not after the last epoch
     optimizers.from_spec(settings.optimizer)
     if not settings.grow:
         return [Stage(model, halvings=0, first_epoch=0, end=settings.epochs)]
     return stages(model, settings.grow, settings.epochs, len(_training_data(recipe, first_epoch=0)))
+
+
+def _measured(recipe: recipes.Recipe) -> Examples:
+    """Return the examples that the finished model is measured on, read now to refuse what could not be then."""
+    examples = examples_of(recipe)
+    if len(examples.images) < 2:
+        raise UserError(
+            f"A model is measured on two examples or more, for a standard error. Given: evaluation.split="
+            f"{recipe.evaluation.split!r}, with {len(examples.images)}. Take a larger split."
+        )
+    return examples
 
 
 def _compile(stage: Stage, recipe: recipes.Recipe) -> None:
@@ -145,42 +157,39 @@ def _fit(
     tensorboard: str | Path | None,
 ) -> checkpoints.Progress:
     """Fit the models of the stages in turn, from the checkpoint if there is one."""
-    checkpoint = where.folder / checkpoints.NAME
-    progress, start = checkpoints.Progress(), 0
-    latest = None if overwrite else checkpoints.find(where.folder)
+    latest = None if overwrite else checkpoints.latest(where.folder, recipe.content)
+    save = checkpoints.SaveProgress(where.folder, recipe.content, time.monotonic, latest)
+    start = next((index for index, stage in enumerate(plan) if save.progress.epochs <= stage.end), len(plan) - 1)
+    _compile(plan[start], recipe)
     if latest is not None:
-        epochs = checkpoints.read(latest).epochs
-        start = next((index for index, stage in enumerate(plan) if epochs <= stage.end), len(plan) - 1)
-        _compile(plan[start], recipe)
-        progress = checkpoints.restore(plan[start].model, latest)
-    else:
-        _compile(plan[start], recipe)
+        latest.restore(plan[start].model)
     claim = [keras.callbacks.LambdaCallback(on_train_begin=lambda logs: _claim(where, recipe, overwrite))]
     for index, stage in enumerate(plan[start:], start):
         if index > start:
             inherit(stage.model, plan[index - 1].model)
             _compile(stage, recipe)
+        progress = save.progress
         if progress.epochs < stage.end and not stopping.is_over(progress.history, recipe.training.patience):
             board = [] if tensorboard is None else [_tensorboard(tensorboard, recipe, stage)]
-            progress = _fit_stage(recipe, stage, checkpoint, progress, [*claim, *board], verbose)
+            _fit_stage(recipe, stage, save, [*claim, *board], verbose)
             claim = []  # once: it may remove the files of another run, among them a checkpoint
         stage.model.use_averages()  # which fit has done, but for a stage that was finished before
-    return progress
+    return save.progress
 
 
 def _fit_stage(
     recipe: recipes.Recipe,
     stage: Stage,
-    checkpoint: Path,
-    progress: checkpoints.Progress,
+    save: checkpoints.SaveProgress,
     callbacks: list[keras.callbacks.Callback],
     verbose: int | str,
-) -> checkpoints.Progress:
+) -> None:
     """Fit the compiled model of one stage, with a checkpoint after each epoch."""
-    save = checkpoints.SaveProgress(checkpoint, progress, time.monotonic)
-    patience = recipe.training.patience
+    progress, patience = save.progress, recipe.training.patience
     # Before the checkpoint, so that an epoch that counts has had its weights written.
-    stop = [] if patience is None else [stopping.StopEarly(checkpoint.parent, progress.history, patience)]
+    stop: list[keras.callbacks.Callback] = []
+    if patience is not None:
+        stop = [stopping.StopEarly(save.path.parent, progress.history, patience, recipe.content)]
     try:
         stage.model.fit(
             stage.batches(_training_data(recipe, progress.epochs)),
@@ -191,9 +200,8 @@ def _fit_stage(
             verbose=verbose,
         )
     except DivergedError as error:
-        kept = f"{checkpoint}, after {save.progress.epochs} epochs" if checkpoint.is_file() else "none was written yet"
+        kept = f"{save.path}, after {save.progress.epochs} epochs" if save.path.is_file() else "none was written yet"
         raise DivergedError(f"{error} The last good checkpoint: {kept}.") from error
-    return save.progress
 
 
 def _training_data(recipe: recipes.Recipe, first_epoch: int) -> Any:
@@ -240,7 +248,7 @@ def _finish(
     """Write the weights of a trained model, fit its prior, measure both as stored, and write the rest of the folder."""
     training_examples = functools.cache(lambda: examples_of(recipe, recipe.data.train))  # read if anything needs them
     if recipe.training.patience is not None:
-        weights.load(model, where.folder / stopping.NAME)
+        stopping.restore(model, where.folder, progress.history, recipe.content)
     model.after_training(lambda: training_examples().images)
     path = where.folder / store.WEIGHTS
     weights.save(path, weights.numpy_arrays(weights.named_variables(model), half=True))
@@ -295,5 +303,5 @@ def measure_again(name: str | Path, metrics: Sequence[str] = ()) -> dict[str, An
             overview = evaluations.updated(where.results["overview"], run(evaluation, metrics))
             record = {**where.results, "overview": overview}
         else:
-            record = where.results | results.evaluated(where, recipe, model, prior, examples)
+            record = where.trained | results.evaluated(where, recipe, model, prior, examples)
         return _describe(where, model, record, prior, examples)

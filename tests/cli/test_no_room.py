@@ -15,6 +15,8 @@ DRIVER = """
 import contextlib, io, json, os, resource, shutil, sys
 from keras_vae import files, plots, weights, zoo
 from keras_vae.cli import main
+from keras_vae.export import entries
+from keras_vae.pages import demo
 from keras_vae.zoo import checkpoints, pictures, results
 
 # Not what this is about, and seconds each time.
@@ -69,6 +71,10 @@ for suffix in ("png", "npy"):
     open(f"{suffix}/a.{suffix}", "w").write("old")
 attempt("png", ["sample", "run", "--output", "png/a.png"], lambda: limited(plots, "save", 1000), "png")
 attempt("npy", ["sample", "run", "--output", "npy/a.npy"], lambda: limited(files, "write_array", 1000), "npy")
+for size in (1000, 20_000, 60_000):
+    attempt(f"export {size}", ["export", "run", f"e{size}/bundle", "-f", "saved_model", "-f", "onnx", "-f", "keras"],
+            lambda: limited(entries, "export_entry", size), f"e{size}")
+attempt("demo", ["demo", "run", "--output", "d/page"], lambda: limited(demo, "build", 20_000), "d")
 print("OLD", open("png/a.png").read(), open("npy/a.npy").read())
 """
 # kind -> the file of the message, and what the folder then holds
@@ -108,6 +114,15 @@ def test_no_room_is_one_line_and_leaves_nothing_half_written(outcome, kind):
     )
     assert printed == ""
     assert found == listing, "nothing half-written, no hidden temporary folder, and what was there before"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits on the size of files are POSIX")
+@pytest.mark.parametrize("kind", ["export 1000", "export 20000", "export 60000", "demo"])
+def test_an_export_without_room_is_one_line_too(outcome, kind):
+    """Each format meets it in another library, in words of its own."""
+    code, errors, printed, found = outcome[0][kind]
+    assert (code, printed, found) == (1, "", []), errors
+    assert errors.startswith("Error: ") and errors.count("\n") == 1 and "large" in errors
 
 
 def test_old_files_stay(outcome):

@@ -98,14 +98,10 @@ def test_an_interrupted_run_of_the_version_before_resumes_from_its_checkpoint(tm
 EDITS = {
     "a model's size": ({"model.latent_dim": 2}, r"model\.latent_dim is 2, and was 3"),
     "a schedule": ({"model.beta.final": 1.0}, r"model\.beta\.final is 1, and was 4"),
-    "an argument more": (
-        {"model.activity_regularizer": "l2"},
-        r'model\.activity_regularizer is "l2", and was left out',
-    ),
+    "an argument": ({"model.free_bits": 0.5}, r"model\.free_bits is 0\.5, and was left out"),
     "the likelihood": ({"model.likelihood": "continuous_bernoulli"}, r"model\.likelihood is .*, and was left out"),
     "the data": ({"data.binarize": toy_runs.REMOVED}, r'data\.binarize is left out, and was "dynamic"'),
     "training": ({"training.seed": 1}, r"training\.seed is 1, and was left out"),
-    "what is measured": ({"evaluation.samples": 9}, r"evaluation\.samples is 9, and was 8"),
     "a prior": ({"prior.class": "MixturePrior"}, r'prior\.class is "MixturePrior", and was left out'),
 }
 
@@ -118,7 +114,7 @@ def test_an_edited_recipe_is_found_by_every_reader(run, tmp_path, capsys, what):
     folder = toy_runs.copy_of(run, tmp_path / "toy")
     changes, message = EDITS[what]
     toy_runs.write_recipe(folder / "recipe.toml", changes)
-    message = rf"recipe\.toml is not the recipe of .*: {message}\. Put that back; or train .*load\('.*toy', weights=Fa"
+    message = rf"recipe\.toml is not the recipe of .*{message}\. Put that back; or train .*load\('.*toy', weights=Fa"
     recipe = folder / "recipe.toml"
     readers = [
         zoo.card, zoo.load, zoo.prior, zoo.verify, HeldOut.of, lambda name: evaluate(name, ["summary"]),
@@ -142,6 +138,17 @@ def test_what_changes_no_weight_and_no_number_may_be_edited(own_run):
     (own_run / "recipe.toml").write_text(text)
     assert zoo.card(own_run).recipe.summary == "This is a toy that learns little."
     zoo.load(own_run)
+
+
+def test_another_evaluation_is_of_other_numbers_and_of_the_same_weights(own_run):
+    toy_runs.write_recipe(own_run / "recipe.toml", {"evaluation.samples": 9})
+    message = r"is not the recipe of .*: evaluation\.samples is 9, and was 8\. Put"
+    for reader in (zoo.card, zoo.verify, lambda run: training.measure_again(run, ["latent.kl_split"])):
+        with pytest.raises(CorruptFileError, match=message):
+            reader(own_run)
+    assert zoo.load(own_run).provenance.weights_sha256
+    training.measure_again(own_run)
+    assert zoo.card(own_run).results["recipe"]["evaluation"]["samples"] == 9
 
 
 @pytest.mark.parametrize("key", ["metrics", "weights", "training", "recipe", "recipe_sha256", "sha256", "versions"])

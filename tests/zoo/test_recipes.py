@@ -1,5 +1,8 @@
 """recipe.toml: what is read, and what is refused in words that say how to mend it. No TensorFlow is needed here."""
 
+import json
+import os
+
 import pytest
 
 from keras_vae.errors import UserError
@@ -167,3 +170,50 @@ def test_serialised_keras_objects_are_refused(tmp_path, key):
     refused(tmp_path, {key: SERIALISED}, rule)
     refused(tmp_path, {key: {"name": "mlp", "activation": SERIALISED}}, rule)
     refused(tmp_path, {key: {"name": "mlp", "hidden": [SERIALISED]}}, rule)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("model.beta.final", float("nan")), ("training.optimizer.learning_rate", float("inf")),
+     ("model.free_bits", float("-inf")), ("model.latent_dim", 2**63), ("model.encoder.hidden", [4, -(2**64)])],
+)  # fmt: skip
+def test_numbers_are_finite_and_have_64_bits(tmp_path, key, value):
+    refused(tmp_path, {key: value}, rf"{key} must be a finite number, within 64 bits if it is whole\. Given: ")
+
+
+@pytest.mark.parametrize("key", ["training.seed", "training.epochs", "training.batch_size", "evaluation.samples"])
+def test_sizes_and_seeds_have_32_bits(tmp_path, key):
+    refused(tmp_path, {key: 2**31}, rf"{key} must be at most 2147483647\. Given: 2147483648")
+
+
+def test_a_date_is_no_value_of_a_recipe(tmp_path):
+    path = tmp_path / "r.toml"
+    path.write_text(recipe_text().replace("latent_dim = 3", "latent_dim = 1979-05-27"))
+    with pytest.raises(UserError, match=r"model\.latent_dim must be a string, a number, .* Given: 1979-05-27, a date"):
+        recipes.read(path)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "r.toml")
+    with pytest.raises(UserError, match=r"Cannot read the recipe .*r\.toml: it is no regular file\."):
+        recipes.read(tmp_path / "r.toml")
+
+
+def test_a_nest_without_end(tmp_path):
+    (tmp_path / "r.toml").write_text("summary = " + "[" * 10_000)
+    with pytest.raises(UserError, match=r"r\.toml"):
+        recipes.read(tmp_path / "r.toml")
+
+
+def test_the_content_of_a_recipe_is_what_its_numbers_depend_on(tmp_path):
+    """Not its layout, comments, summary, defaults that are written out, nor 4.0 for 4."""
+    plain = recipes.read(write_recipe(tmp_path / "a.toml")).content
+    text = recipe_text({"summary": "Another.", "training.seed": 0, "model.beta.final": 4, "model.latent_dim": 3})
+    (tmp_path / "b.toml").write_text(text.replace("[data]", "# Digits.\n[data]"))
+    assert recipes.read(tmp_path / "b.toml").content == plain == json.loads(json.dumps(plain))
+    assert recipes.difference(plain, plain) == ""
+    published = {f"published.{key}": value for key, value in PUBLISHED.items()}
+    assert recipes.read(write_recipe(tmp_path / "c.toml", published)).content == plain
+    other = recipes.read(write_recipe(tmp_path / "d.toml", {"model.encoder.hidden": [16, 8], "data.labelled": 5}))
+    assert recipes.difference(plain, other.content) == "data.labelled is 5, and was left out"
+    assert recipes.difference(other.content, plain) == "data.labelled is left out, and was 5"

@@ -65,6 +65,20 @@ REFUSED = {
     "prior": ({"prior.class": "MixtruePrior"}, r"Unknown prior class 'MixtruePrior'\. Did you mean 'MixturePrior'"),
     "prior's argument": ({"prior": {"class": "FlowPrior", "dept": 1}}, r"FlowPrior has no argument 'dept'\."),
     "prior of other codes": ({"prior.class": "AutoregressivePrior"}, r"codes that are an array of integers\. Given: "),
+    "prior of more components": ({"prior": {"class": "MixturePrior", "components": 1001}}, r"needs 1001 codes or more"),
+    "prior of larger batches": ({"prior": {"class": "FlowPrior", "batch_size": 1001}}, r"1001 codes .* Given: 1000\."),
+    "one example": ({"evaluation.split": "test[:1]"}, r"measured on two examples or more.*'test\[:1\]', with 1\."),
+    **{
+        f"{key} of {value}": ({f"training.optimizer.{key}": value}, rf"argument {key} must be a.* Given: {value}\.")
+        for key, value in [
+            ("learning_rate", -0.001), ("learning_rate", 0), ("learning_rate", True), ("beta_1", 1.0), ("beta_2", -0.1),
+            ("epsilon", -1), ("weight_decay", -0.1), ("clipnorm", 0), ("ema_momentum", 1.5),
+        ]
+    },
+    "a schedule's rate": (
+        {"training.optimizer.learning_rate": {"name": "CosineDecay", "initial_learning_rate": -1.0}},
+        r"schedule's argument initial_learning_rate must be a positive number\. Given: -1\.0\.",
+    ),
     "unknown key": ({"training.epoch": 3}, r"unknown key training\.epoch\. Did you mean 'epochs'\?"),
 }  # fmt: skip
 
@@ -230,16 +244,18 @@ def test_diverged_after_good_epochs(tmp_path, monkeypatch):
     assert str(caught.value).endswith("checkpoint.safetensors, after 2 epochs.")
     checkpoint = tmp_path / "out/checkpoint.safetensors"
     finite_after(checkpoint, str(caught.value))
-    assert sorted(os.listdir(tmp_path / "out")) == ["checkpoint.safetensors", "recipe.toml"]
+    assert sorted(os.listdir(tmp_path / "out")) == [checkpoints.PREVIOUS, checkpoints.NAME, "recipe.toml"]
     model = loading.build(recipes.read(recipe))
     model.compile(keras.optimizers.SGD(), jit_compile=False)
-    assert checkpoints.restore(model, checkpoint).epochs == 2
+    kept = checkpoints.read(checkpoint, recipes.read(recipe).content)
+    kept.restore(model)
+    assert kept.progress.epochs == 2
     assert int(model.step.numpy()) == 20
 
 
 def test_a_held_out_number_that_is_not_finite_is_no_good_checkpoint(tmp_path):
     """JSON has no NaN either: results.json could not be written, after all the epochs."""
-    save = checkpoints.SaveProgress(tmp_path / "c.safetensors", checkpoints.Progress(), lambda: 0.0)
+    save = checkpoints.SaveProgress(tmp_path, {}, lambda: 0.0)
     with pytest.raises(DivergedError, match=r"val_loss is nan after epoch 3\."):
         save.on_epoch_end(2, {"loss": 1.0, "val_loss": float("nan")})
     assert os.listdir(tmp_path) == []
