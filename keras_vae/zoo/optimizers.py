@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 import keras
 
+from keras_vae.checks import is_number
 from keras_vae.errors import UserError
 from keras_vae.registry import check_arguments, choose, named
 
@@ -74,8 +75,7 @@ def _check_numbers(what: str, arguments: Mapping[str, object], spec: object) -> 
         if isinstance(value, keras.optimizers.schedules.LearningRateSchedule):
             continue
         for rule, (names, holds) in _RANGES.items():
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            if name in names and not (number and holds(value)):
+            if name in names and not (is_number(value) and holds(value)):
                 raise UserError(f"The {what}'s argument {name} must be {rule}. Given: {value!r}.")
 
 
