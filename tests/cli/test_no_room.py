@@ -47,7 +47,7 @@ def attempt(kind, words, patch, folder):
         except SystemExit as left:
             code = left.code
     restore()
-    found = sorted(os.listdir(folder)) if os.path.isdir(folder) else None
+    found = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
     print("RESULT", json.dumps([kind, code, err.getvalue(), out.getvalue(), found]), flush=True)
 
 def unfinished(name):

@@ -24,7 +24,10 @@ def test_every_gaussian_vae_takes_it_and_others_refuse(name):
     """With no dimension active the code is 0 and the decoder is deaf to it; with all, the model is as without."""
     probe = cases.make(name)
     if not (probe.stochastic and probe.has_sampler and probe.latent_kind == "code"):
-        with pytest.raises(UserError, match=r"active_dims is for one latent with a Gaussian posterior\. Given: 1"):
+        with pytest.raises(
+            UserError,
+            match=r"(active_dims is for one latent with a Gaussian posterior\. |does not take active_dims\. .*)Given: ",
+        ):
             cases.make(name, active_dims=1)
         return
     none, every = cases.make(name, active_dims=0), cases.make(name, active_dims=probe.latent_dim)
