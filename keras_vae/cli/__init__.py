@@ -113,8 +113,8 @@ def _signals_raised() -> Iterator[None]:
     before = {number: kept for number in numbers if (kept := signal.getsignal(number)) != signal.SIG_IGN}
 
     def stop(number: int, frame: object) -> None:
-        for each in before:
-            signal.signal(each, signal.SIG_IGN)
+        for caught in before:
+            signal.signal(caught, signal.SIG_IGN)
         raise _Stopped(signal.Signals(number))
 
     try:

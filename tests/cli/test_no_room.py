@@ -17,7 +17,7 @@ from keras_vae import files, plots, weights, zoo
 from keras_vae.cli import main
 from keras_vae.export import entries
 from keras_vae.pages import demo
-from keras_vae.zoo import checkpoints, pictures, results
+from keras_vae.zoo import checkpoints, pictures, results, store
 
 # Not what this is about, and seconds each time.
 results.results_of = lambda *_, **__: json.load(open("run/results.json"))
@@ -63,7 +63,7 @@ attempt("weights", unfinished("w"), lambda: limited(weights, "save", small, lamb
 attempt("picture", unfinished("p"), lambda: limited(plots, "save", 1000), "p")
 pictures.write = lambda *_, **__: []
 attempt("card", unfinished("c"), lambda: limited(files, "write_text", 500, lambda p: "README" in p), "c")
-attempt("results", unfinished("r"), lambda: limited(files, "write_json", 500), "r")
+attempt("results", unfinished("r"), lambda: limited(store, "write_json", 500), "r")
 attempt("recipe", ["train", "toy.toml", "--output", "t", "--json"],
         lambda: limited(files, "write_text", 20, lambda p: "recipe" in p), "t")
 for suffix in ("png", "npy"):

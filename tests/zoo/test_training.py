@@ -38,7 +38,7 @@ REFUSED = {
     "optimizer of nothing": ({"training.optimizer": {}}, r"a table of 'name' and arguments\. Given: \{\}"),
     "optimizer argument": ({"training.optimizer.learning_rat": 1}, r"no argument 'learning_rat'.*'learning_rate'\?"),
     "learning rate": ({"training.optimizer.learning_rate": "x"}, r"argument learning_rate must be a number\. Given: "),
-    "negative rate": ({"training.optimizer.learning_rate": -1}, r"argument learning_rate must be a positive number\. Given: -1"),
+    "negative rate": ({"training.optimizer.learning_rate": -1}, r"learning_rate must be a positive number\. Given: -1"),
     "schedule of the rate": (
         {"training.optimizer.learning_rate": {"name": "CosinDecay", "initial_learning_rate": 0.1}},
         r"Unknown learning rate schedule 'CosinDecay'\. Did you mean 'CosineDecay'",
