@@ -42,7 +42,9 @@ def atomic(path: str | Path) -> Iterator[Path]:
                 yield scratch / path.name
                 _flush_to_disk(scratch / path.name)
                 _replace(scratch / path.name, path, scratch / _ASIDE)
-            except UserError:
+            except UserError as error:  # of a file in the folder: it is that of `path`, to the user
+                if str(scratch) in str(error):
+                    raise type(error)(str(error).replace(str(scratch / path.name), str(path))) from error
                 raise
             except Exception as error:
                 if isinstance(error, OSError) or any(words in str(error).lower() for words in _FULL):
