@@ -84,7 +84,8 @@ def batch_of(model: VAE) -> dict[str, Any]:
 
 def measure(make: Callable[[], VAE], rounds: int) -> dict[str, Any]:
     """CPU seconds of a step with XLA and without, and of the first step, with its compilation."""
-    steps, first = {}, {}
+    steps: dict[bool, tuple[Any, Any]] = {}
+    first: dict[bool, float] = {}
     for xla in (True, False):
         model = make()
         model.compile(keras.optimizers.Adam(), jit_compile=xla, steps_per_execution=1)

@@ -1,6 +1,7 @@
 """What a training step costs, as far as it can be counted: matrix products, generators of noise, traces."""
 
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ PRODUCTS = 3 * 4 - 1
 
 def hlo(model):
     """The step as TensorFlow gives it to XLA."""
-    step = backend.compiled(model.train_step, jit_compile=True)
+    step: Any = backend.compiled(model.train_step, jit_compile=True)
     return step.experimental_get_compiler_ir({"x": tf.constant(binary(8))})(stage="hlo")
 
 
