@@ -165,7 +165,7 @@ def test_bench_writes_table_json_and_picture(tmp_path, capsys):
     assert f"{results['rows'][0]['encode']['1']['p50_us']:,.0f}" in out
     written = tmp_path / "bench" / "bench.json"
     status, out, _ = run(capsys, "bench", written, written, "--output", tmp_path / "two")
-    assert status == 0 and out.count("encode") == 2
+    assert status == 0 and out.count("encode") >= 2, "both files"
     status, out, _ = run(capsys, *words, "--output", tmp_path / "bench", "--recommend", "latency")
     said = "For latency: encode with onnxruntime, the file format onnx, float32: single_stream p90 "
     assert status == 0 and said in " ".join(out.split())
