@@ -76,7 +76,11 @@ def _lock_of(scratch: Path, path: Path) -> AbstractContextManager[object]:
         sweep(path.parent)
         scratch.mkdir(mode=0o700)
         with suppress(OSError):  # a file system without locks
-            return locks.take(scratch / _LOCK) or nullcontext()
+            # Renamed when it is held: between its making and its locking, `sweep` would hold it to be of a writer that
+            # is gone.
+            lock = locks.take(scratch / f"{_LOCK}.new")
+            os.rename(scratch / f"{_LOCK}.new", scratch / _LOCK)
+            return lock or nullcontext()
         return nullcontext()
     except OSError as error:
         raise UserError(f"Cannot write {path}: {reason_of(error)}. Choose another folder.") from error

@@ -15,7 +15,7 @@ from keras_vae.backend import tfd
 
 PACKAGE = Path(keras_vae.__file__).parent
 # Rooms that are about TensorFlow: its pipelines, its formats, its runtimes.
-ROOMS = ("backend.py", "data/", "export/", "runtimes/keras_model.py", "runtimes/saved_model.py")
+ROOMS = ("backend.py", "data/", "export/", "runtimes/keras_model.py", "runtimes/saved_model.py", "runtimes/safety/")
 
 
 def imported(path):

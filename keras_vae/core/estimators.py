@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import keras
 import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
@@ -261,7 +262,19 @@ class CompiledFunctions:
                 return divergences.kl(posterior, prior)
             return divergences.sampled_kl(posterior, prior, posterior.sample(seed=seed))
 
-        self.reconstruction = backend.compiled(model.call, reduce_retracing=True)
+        def reconstruction(batch: Batch) -> Tensor:
+            # ReLU may turn NaN into 0, so a decoder hides what the encoder gave.
+            condition = model.condition_of(batch)
+            parameters = model.posterior_parameters(batch["x"], condition)
+            images = model.likelihood_parameters(model.code(parameters), condition)[model.output_name]
+            good = [
+                ops.all(ops.reshape(ops.isfinite(array), (ops.shape(array)[0], -1)), axis=-1)
+                for array in keras.tree.flatten(parameters)
+            ]
+            rows = ops.reshape(functools.reduce(ops.logical_and, good), (-1,) + (1,) * (len(images.shape) - 1))
+            return ops.where(rows, images, float("nan"))
+
+        self.reconstruction = backend.compiled(reconstruction, reduce_retracing=True)
         self.elbo_terms = backend.compiled(elbo_terms, reduce_retracing=True)
         self.own_terms = backend.compiled(own_terms, reduce_retracing=True)
         self.kl = backend.compiled(kl, reduce_retracing=True)

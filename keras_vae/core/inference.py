@@ -13,17 +13,14 @@ from keras_vae import checks, randomness
 from keras_vae.backend import tfd
 from keras_vae.core import streams
 from keras_vae.core.estimators import elbo_terms, importance_weighted
-from keras_vae.data.pipeline import is_stream
+from keras_vae.data.pipeline import Stream, is_stream
 from keras_vae.errors import NotApplicable, UserError
 from keras_vae.types import Condition, ConditionLike, Latent, Tensor
 
 if TYPE_CHECKING:
-    import tensorflow as tf
-
     from keras_vae.core.vae import VAE
     from keras_vae.priors import FittedPrior
 
-Stream: TypeAlias = "tf.data.Dataset | keras.utils.PyDataset | Iterator[Any]"
 Out: TypeAlias = "np.ndarray | Mapping[str, np.ndarray] | None"  # to write a result into
 
 # A mixin's `self` is the whole model, which this rule does not allow for.

@@ -3,7 +3,7 @@
 import dataclasses
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import keras
 import numpy as np
@@ -14,6 +14,7 @@ from keras_vae import backend, checks, randomness, supports
 from keras_vae.errors import UserError
 from keras_vae.types import Batch, Tensor
 
+Stream: TypeAlias = tf.data.Dataset | keras.utils.PyDataset | Iterator[Any]
 BINARIZE = ("dynamic", "static")
 # The static binarisation is one dataset, the same for everybody, whatever the seed of a run.
 _STATIC_SEED = 2008

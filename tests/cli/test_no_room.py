@@ -48,7 +48,7 @@ def attempt(kind, words, patch, folder):
         except SystemExit as left:
             code = left.code
     restore()
-    found = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+    found = sorted(os.listdir(folder)) if os.path.isdir(folder) else None
     print("RESULT", json.dumps([kind, code, err.getvalue(), out.getvalue(), found]), flush=True)
 
 def unfinished(name):

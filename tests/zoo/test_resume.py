@@ -292,7 +292,7 @@ def test_schedules_averages_and_early_stopping_resume_bit_equal(tmp_path, monkey
 
     changes = dict(AVERAGED)
     if patience:  # at a rate at which training gets worse
-        rate = {"name": "CosineDecay", "initial_learning_rate": 2.0}
+        rate = {"name": "CosineDecay", "initial_learning_rate": 0.003, "warmup_target": 2.0, "warmup_steps": 20}
         optimizer = {**AVERAGED["training.optimizer"], "learning_rate": rate}
         changes |= {"training.patience": patience, "training.epochs": 5, "training.optimizer": optimizer}
     recipe = toy_runs.write_recipe(tmp_path / "toy.toml", changes)
