@@ -18,7 +18,7 @@ from tests import toy_runs
 
 ROOT = Path(__file__).resolve().parents[1]
 NEEDS_INDEX = pytest.mark.skipif("KERAS_VAE_OFFLINE" in os.environ, reason="KERAS_VAE_OFFLINE is set: no package index")
-LIGHT = ("numpy", "onnxruntime", "typer", "rich")  # what list, show, check and bench need
+LIGHT = ("numpy", "onnxruntime", "psutil", "typer", "rich")  # what list, show, check and bench need
 
 
 def run_checked(words, folder, **kwargs):

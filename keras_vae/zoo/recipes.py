@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from keras_vae.errors import UserError, require_file
+from keras_vae.errors import UserError, reason_of, require_file
 from keras_vae.registry import nearest
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "float64")
@@ -156,8 +156,8 @@ def read(path: str | Path) -> Recipe:
         table = tomllib.loads(text)
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"Cannot read the recipe {path}: {getattr(error, 'strerror', None) or error}.") from error
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise UserError(f"A recipe is a TOML file. Given: {path}: {error}.") from error
+    except (ValueError, RecursionError) as error:  # of an integer of too many digits, a plain ValueError
+        raise UserError(f"A recipe is a TOML file. Given: {path}: {reason_of(error)}.") from error
     sections = {"model", "data", "training", "evaluation", "published", "prior"}
     _check_keys(table, {"summary", *sections}, {"summary", "model", "data", "training"}, path, "")
     for name in sections & set(table):

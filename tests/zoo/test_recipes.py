@@ -146,6 +146,9 @@ def test_no_toml_and_no_file(tmp_path):
     path.write_text("summary = \n")
     with pytest.raises(UserError, match=r"A recipe is a TOML file\. Given: .*r\.toml: .*line 1, column"):
         recipes.read(path)
+    path.write_text(f"summary = {'1' * 5000}\n")
+    with pytest.raises(UserError, match=r"A recipe is a TOML file\. Given: .*r\.toml: Exceeds the limit"):
+        recipes.read(path)
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(UserError, match=r"Cannot read the recipe .*r\.toml: .*utf-8"):
         recipes.read(path)
