@@ -263,12 +263,15 @@ class CompiledFunctions:
             return divergences.sampled_kl(posterior, prior, posterior.sample(seed=seed))
 
         def reconstruction(batch: Batch) -> Tensor:
-            # ReLU may turn NaN into 0, so a decoder hides what the encoder gave.
+            # ReLU may turn NaN into 0, so a decoder hides what the encoder gave. The cast: Keras's isfinite takes no
+            # integers of an open batch.
             condition = model.condition_of(batch)
             parameters = model.posterior_parameters(batch["x"], condition)
             images = model.likelihood_parameters(model.code(parameters), condition)[model.output_name]
             good = [
-                ops.all(ops.reshape(ops.isfinite(array), (ops.shape(array)[0], -1)), axis=-1)
+                ops.all(
+                    ops.reshape(ops.isfinite(ops.cast(array, model.float_dtype)), (ops.shape(array)[0], -1)), axis=-1
+                )
                 for array in keras.tree.flatten(parameters)
             ]
             rows = ops.reshape(functools.reduce(ops.logical_and, good), (-1,) + (1,) * (len(images.shape) - 1))

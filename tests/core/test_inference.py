@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras_vae import checks
 from keras_vae.checks import BLOCK
 from keras_vae.errors import UserError
+from keras_vae.models import FSQVAE, VQVAE
 from tests.toys import LATENT, SHAPE, binary, compiled, grey, mlp, toy
 
 X = binary(2 * BLOCK + 30)
@@ -120,6 +121,16 @@ def test_log_prob_is_the_sum_over_codes_of_a_tiny_model():
     estimate = np.exp(model.log_prob(x, samples=5_000))
     assert (np.abs(estimate - exact) < 5 * weights.std(0) / np.sqrt(5_000)).all()
     assert (model.elbo(np.repeat(x, 100, axis=0)).reshape(4, 100).mean(1) < np.log(exact)).all(), "a lower bound"
+
+
+@pytest.mark.parametrize("kind", [VQVAE, FSQVAE])
+def test_integer_codes_are_reconstructed_in_batches_of_any_size(kind):
+    arguments = {"code_shape": (2,), **({"entries": 4, "embedding_dim": 2} if kind is VQVAE else {"levels": (2, 2)})}
+    discrete = toy(kind, latent_dim=None, **arguments)
+    for count in (3, 5, 7):  # from the second size on, the graph's batch is open
+        np.testing.assert_allclose(
+            discrete.reconstruct(X[:count]), discrete.decode(discrete.encode(X[:count])), atol=1e-6
+        )
 
 
 def test_none_and_one(model):
