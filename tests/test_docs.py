@@ -1,6 +1,8 @@
-"""The documentation: its Python runs, its tables and glossary are complete, its lessons prove what they teach, and it builds."""
+"""The documentation: its Python runs, its tables are whole, its lessons prove what they teach, and the site builds."""
 
 import ast
+import functools
+import http.server
 import importlib.util
 import json
 import os
@@ -10,6 +12,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+from tests import browser
 
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
@@ -95,6 +99,26 @@ def test_the_glossary_has_every_name_that_is_logged():
     assert not [name for name in sorted(names) if f"`{name}`" not in glossary]
 
 
+def test_what_a_page_says_of_the_zoo_is_so():
+    """The three claims below the table of docs/use/which-model.md."""
+    tables = program("tables")
+
+    def log_prob(name):
+        return tables.results_of(name)["metrics"]["log_prob"]["value"]
+
+    def distance(name):
+        return tables.overview(name, "generation.mnist_fd.mnist_fd")["value"]
+
+    def error(name):
+        return tables.results_of(name)["metrics"]["squared_error"]["value"]
+
+    assert log_prob("vamp_vae_mnist") > log_prob("vae_mnist") + 1 and error("vamp_vae_mnist") < error("vae_mnist")
+    assert distance("vamp_vae_mnist") < distance("vae_mnist")
+    for name in ("beta_vae_mnist", "factor_vae_mnist", "beta_tc_vae_mnist"):
+        assert log_prob(name) < log_prob("vae_mnist") - 1
+    assert distance("beta_vae_mnist") < distance("vae_mnist")
+
+
 def test_every_question_has_a_page():
     rows = re.findall(r"^\| (\d+) \| .* \| (.*) \|$", (DOCS / "questions.md").read_text(encoding="utf-8"), re.M)
     assert [int(number) for number, _ in rows] == list(range(1, 31))
@@ -120,22 +144,54 @@ def test_recipe_keys_are_those_of_the_code():
         assert all(f"| `{name}` |" in text for name in section.__dataclass_fields__)
 
 
-@NEEDS_MKDOCS
-@pytest.mark.slow
-def test_the_site_builds_strictly(tmp_path):
-    words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The built site, of a build that stops at a broken link."""
+    pytest.importorskip("mkdocs", reason="the extra docs is not installed")
+    folder = tmp_path_factory.mktemp("site")
+    words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
     environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT)}
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
-    pages = sorted(tmp_path.rglob("*.html"))
+    return folder
+
+
+@pytest.mark.slow
+def test_the_site_needs_no_other_machine_and_can_be_searched(site):
+    pages = sorted(site.rglob("*.html"))
     assert len(pages) > 50
     for page in pages:
         text = page.read_text(encoding="utf-8")
         fetched = re.findall(r'<(?:script|img|iframe)[^>]*\bsrc="(https?:[^"]+)"', text)
         fetched += re.findall(r'<link[^>]*rel="(?:stylesheet|icon|preload)"[^>]*href="(https?:[^"]+)"', text)
         assert not fetched, f"{page.name} asks other machines"
-    index = json.loads((tmp_path / "search/search_index.json").read_text(encoding="utf-8"))
+    index = json.loads((site / "search/search_index.json").read_text(encoding="utf-8"))
     assert any("posterior collapse" in entry["text"].lower() for entry in index["docs"])
+
+
+@pytest.mark.slow
+def test_pages_fit_a_phone_and_search_answers(site):
+    browser.require(browser.chromium(), "Chromium")
+    handler = functools.partial(QuietHandler, directory=str(site))
+    with browser.served(http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)) as address, browser.page() as tab:
+        tab.size(390, 844, phone=True)
+        for path in sorted(site.rglob("*.html")):
+            tab.open(f"{address}{path.relative_to(site)}")
+            tab.wait("document.readyState == 'complete'", 30)
+            wide = tab.run("document.scrollingElement.scrollWidth")
+            assert wide <= 390, f"{path.relative_to(site)} is {wide} pixels wide"
+        tab.size(1280, 900)
+        tab.open(f"{address}index.html?q=collapse")
+        tab.wait("document.querySelectorAll('.md-search-result__item').length > 3", 30)
+        assert not tab.errors
+        assert not [url for url in tab.requests if not url.startswith((address, "data:", "blob:", "about:"))]
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    """Serves a folder, and prints nothing."""
+
+    def log_message(self, format, *args):
+        pass
 
 
 @NEEDS_MKDOCS

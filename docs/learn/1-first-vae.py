@@ -30,7 +30,12 @@ from keras_vae.models import VAE
 train = data.load("mnist", "train", binarize="dynamic")  # bundled; pixels are drawn anew in each epoch
 test = data.load_arrays("mnist", "test", binarize="static")
 
-model = VAE(latent_dim=20, encoder={"name": "mlp", "hidden": [200]}, decoder={"name": "mlp", "hidden": [200]}, likelihood="bernoulli")
+model = VAE(
+    latent_dim=20,
+    encoder={"name": "mlp", "hidden": [200]},
+    decoder={"name": "mlp", "hidden": [200]},
+    likelihood="bernoulli",
+)
 model.compile("adam")
 history = model.fit(train, epochs=5, verbose=0).history
 print("ELBO of the training digits, epoch by epoch:", np.round(history["elbo"], 1))
@@ -47,8 +52,8 @@ right.set(title="KL: what codes cost", xlabel="epoch", ylabel="nats")
 plt.show()
 
 # %% [markdown]
-# The KL **rises** while the model learns. It is the information in the code, about a nat and a half for each bit that would
-# be sent in a message; a model that learns to use its code pays more. A falling KL is no sign of progress.
+# The KL **rises** while the model learns. It is the information in the code, in nats (one is 1.44 bits), and a model that
+# learns to use its code pays more. A falling KL is no sign of progress.
 #
 # ## What it can do
 #
@@ -57,11 +62,9 @@ plt.show()
 # %%
 shown = test[:12]
 plots.reconstructions(shown, model.reconstruct(shown))
-plt.show()
 
 # %%
 plots.grid(model.sample(24, seed=0), columns=12)
-plt.show()
 
 # %% [markdown]
 # ## The number

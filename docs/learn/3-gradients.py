@@ -47,7 +47,11 @@ axes.loglog(dimensions, baseline, "s", color="tab:orange", label="score function
 axes.loglog(dimensions, closed_baseline, "-", color="tab:orange", alpha=0.5)
 axes.loglog(dimensions, path, "^", color="tab:blue", label="reparameterisation")
 axes.axhline(1, color="tab:blue", alpha=0.5)
-axes.set(xlabel="dimensions of the code", ylabel="variance of a component", title="Measured (points) and in closed form (lines)")
+axes.set(
+    xlabel="dimensions of the code",
+    ylabel="variance of a component",
+    title="Measured (points) and in closed form (lines)",
+)
 axes.legend()
 plt.show()
 
@@ -82,7 +86,9 @@ spread = {
     "score function": by_score[:, used].var(0).mean(),
 }
 for name, value in spread.items():
-    print(f"{name:20} variance {value:12,.1f}   draws for the error of one reparameterised draw: {value / spread['reparameterisation']:,.0f}")
+    print(
+        f"{name:20} variance {value:12,.1f}   draws for the error of one reparameterised draw: {value / spread['reparameterisation']:,.0f}"
+    )
 
 figure, axes = plt.subplots(figsize=(7, 3.2), layout="constrained")
 axes.barh(list(spread), list(spread.values()), color=["tab:blue", "tab:orange", "tab:red"])

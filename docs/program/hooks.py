@@ -87,14 +87,16 @@ def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
     source = next((source for source, target in ELSEWHERE.items() if target == path), f"docs/{path}")
     if path.startswith("gallery/") and path != "gallery/index.md":
         source = f"zoo/{Path(path).stem}/README.md"
-    return _LINK.sub(lambda match: _linked(match, source, path), tables.filled(markdown))
+    markdown = re.sub(r"(?<=\d) ± (?=\d)", "\u00a0±\u00a0", tables.filled(markdown))
+    return _LINK.sub(lambda match: _linked(match, source, path), markdown)
 
 
 def on_page_content(content: str, **_: Any) -> str:
     """Write formulas as MathML, which browsers show without a script."""
 
     def formula(match: re.Match[str]) -> str:
-        return convert(html.unescape(match[2]), display="block" if match[1] == "div" else "inline")
+        written = convert(html.unescape(match[2]), display="block" if match[1] == "div" else "inline")
+        return written.replace("<mi>log</mi>", '<mi>log</mi><mspace width="0.17em" />')
 
     return _FORMULA.sub(formula, content)
 
@@ -119,7 +121,9 @@ def _page_of(place: str) -> str | None:
         return ELSEWHERE[place]
     parts = place.split("/")
     if parts[0] == "zoo" and len(parts) > 1:
-        return f"gallery/{parts[1]}/{parts[2]}" if len(parts) > 2 and parts[2] != "README.md" else f"gallery/{parts[1]}.md"
+        return (
+            f"gallery/{parts[1]}/{parts[2]}" if len(parts) > 2 and parts[2] != "README.md" else f"gallery/{parts[1]}.md"
+        )
     if parts[0] == "export" and parts[-1].startswith("screenshot"):
         return f"use/{parts[-2]}-{parts[-1]}"
     return None

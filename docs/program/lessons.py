@@ -97,7 +97,7 @@ def _output(output: Any, name: str, pictures: dict[str, bytes]) -> list[str]:
         return []
     text = output.get("text") or data.get("text/plain") or ""
     text = re.sub(r"\x1b\[[\d;]*[a-zA-Z]|[\x08]", "", text).rstrip()
-    return [f'```text {{.output}}\n{text}\n```'] if text else []
+    return [f"```text {{.output}}\n{text}\n```"] if text else []
 
 
 def _notebook_text(source: Path) -> str:

@@ -49,12 +49,13 @@ def pages() -> dict[str, str]:
 
 def _index() -> str:
     rows = [f"| [`keras_vae.{name}`]({name}.md) | {words} |" for name, words in PACKAGES.items()]
-    return "\n".join(
-        ["# Reference", "", "`import keras_vae` imports no TensorFlow; each package does when it needs it.", ""]
-        + ["| package | what it holds |", "| --- | --- |", *rows, ""]
-        + ["Beside Python: the [keys of a recipe](recipe.md), the [format of a bundle](bundle.md) and the"]
-        + ["[command line](command-line.md).", ""]
-    )
+    lines = [
+        "# Reference", "", "`import keras_vae` imports no TensorFlow; each package does when it needs it.", "",
+        "| package | what it holds |", "| --- | --- |", *rows, "",
+        "Beside Python: the [keys of a recipe](recipe.md), the [format of a bundle](bundle.md) and the",
+        "[command line](command-line.md).", "",
+    ]  # fmt: skip
+    return "\n".join(lines)
 
 
 def public_names(name: str) -> list[str]:
@@ -105,12 +106,12 @@ def _recipe() -> str:
     }
     lines = [
         "# Keys of a recipe", "",
-        "A recipe is a TOML file: `keras-vae train RECIPE` trains it, and every entry of the [zoo](../gallery/index.md)",
+        "A recipe is a TOML file: `keras-vae train RECIPE` trains it, and each entry of the [zoo](../gallery/index.md)",
         "is one. `summary`, `[model]`, `[data]` and `[training]` are required. A recipe is data: it names classes and",
         "networks of keras_vae, and holds no code. Unknown keys are refused with the nearest that exists.", "",
-        "`[model]` has `class`, a name of [keras_vae.models](models.md), and that class's arguments; `seed` and `dtype`",
-        "are in `[training]`. `[prior]`, if there is one, has `class`, a name of [keras_vae.priors](priors.md), and its",
-        "arguments: it is fitted to the codes of the finished model.", "",
+        "`[model]` has `class`, a name of [keras_vae.models](models.md), and the arguments of that class; `seed` and",
+        "`dtype` are in `[training]`. `[prior]`, if it is there, has `class`, a name of [keras_vae.priors](priors.md),",
+        "and its arguments: it is fitted to the codes of the finished model.", "",
     ]  # fmt: skip
     for name, section in sections.items():
         comments = dict(re.findall(r"^    (\w+):[^#\n]*#\s*(.+)$", inspect.getsource(section), re.M))
@@ -118,7 +119,9 @@ def _recipe() -> str:
         lines += ["| --- | --- | --- | --- |"]
         for field in dataclasses.fields(section):
             required = field.default is dataclasses.MISSING
-            default = "required" if required else "left out" if field.default is None else f"`{json.dumps(field.default)}`"
+            default = (
+                "required" if required else "left out" if field.default is None else f"`{json.dumps(field.default)}`"
+            )
             kind = str(getattr(field.type, "__name__", field.type)).replace("typing.", "").replace(" | None", "")
             kind = kind.replace("|", "\\|")
             lines.append(f"| `{field.name}` | `{kind}` | {default} | {comments.get(field.name, '')} |")
@@ -138,7 +141,9 @@ def json_schema(hint: Any) -> dict[str, Any]:
     if origin is typing.Literal:
         return {"enum": list(arguments)}
     if typing.is_typeddict(hint):
-        properties = {name: json_schema(inner) for name, inner in typing.get_type_hints(hint, include_extras=True).items()}
+        properties = {
+            name: json_schema(inner) for name, inner in typing.get_type_hints(hint, include_extras=True).items()
+        }
         return {"type": "object", "properties": properties, "required": sorted(hint.__required_keys__)}
     if origin in (dict, Mapping):
         return {"type": "object", "additionalProperties": json_schema(arguments[1])}
@@ -162,7 +167,7 @@ def _command_line() -> str:
     from keras_vae.cli import app
 
     group: Any = typer.main.get_command(app)
-    lines = ["# Command line", "", f"{group.help}", "", f"{group.epilog}", ""]
+    lines = ["# Command line", "", _prose(group.help), "", _prose(group.epilog), ""]
     for name, command in group.commands.items():
         context = command.make_context(name, [], resilient_parsing=True)
         usage = " ".join(["keras-vae", name, *command.collect_usage_pieces(context)])
@@ -185,6 +190,7 @@ def _row(parameter: Any, context: Any) -> list[str]:
 
 
 def _prose(text: str) -> str:
-    """Help text without rich's marks, on one line a paragraph."""
+    """Help text as Markdown: without rich's marks, on one line a paragraph."""
     text = re.sub(r"\[/?(?:bold|dim|italic|cyan|green|yellow|red)\]", "", text.replace("\\[", "["))
+    text = re.sub(r"([*_<])", r"\\\1", text)
     return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))

@@ -25,7 +25,7 @@ def figure(row: Mapping[str, Any] | None) -> str:
     if row is None:
         return ""
     error = row.get("standard_error")
-    return f"{row['value']:.2f}" + (f" ± {error:.2f}" if error else "")
+    return f"{row['value']:.2f}".replace("-", "−") + (f"\u00a0±\u00a0{error:.2f}" if error else "")
 
 
 def overview(name: str, path: str) -> Mapping[str, Any] | None:
