@@ -119,6 +119,15 @@ def test_what_a_page_says_of_the_zoo_is_so():
     assert distance("beta_vae_mnist") < distance("vae_mnist")
 
 
+def test_errors_that_are_explained_are_raised():
+    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "keras_vae").rglob("*.py"))
+    symptoms = re.findall(
+        r"^\| `(?:\w+Error: )?([A-Za-z][^`]* [^`]*)` \|", (DOCS / "use/trouble.md").read_text("utf-8"), re.M
+    )
+    assert len(symptoms) >= 4
+    assert not [words for words in symptoms if not all(part in source for part in words.split(" of x "))]
+
+
 def test_every_question_has_a_page():
     rows = re.findall(r"^\| (\d+) \| .* \| (.*) \|$", (DOCS / "questions.md").read_text(encoding="utf-8"), re.M)
     assert [int(number) for number, _ in rows] == list(range(1, 31))
@@ -165,6 +174,8 @@ def test_the_site_needs_no_other_machine_and_can_be_searched(site):
         fetched = re.findall(r'<(?:script|img|iframe)[^>]*\bsrc="(https?:[^"]+)"', text)
         fetched += re.findall(r'<link[^>]*rel="(?:stylesheet|icon|preload)"[^>]*href="(https?:[^"]+)"', text)
         assert not fetched, f"{page.name} asks other machines"
+        pictures = {page.parent / source for source in re.findall(r'<img[^>]*\bsrc="([^":]+)"', text)}
+        assert sum(picture.stat().st_size for picture in pictures) <= 300_000, f"{page.name} has heavy pictures"
     index = json.loads((site / "search/search_index.json").read_text(encoding="utf-8"))
     assert any("posterior collapse" in entry["text"].lower() for entry in index["docs"])
 
