@@ -96,7 +96,7 @@ def _output(output: Any, name: str, pictures: dict[str, bytes]) -> list[str]:
     if output.output_type == "stream" and output.name == "stderr":
         return []
     text = output.get("text") or data.get("text/plain") or ""
-    text = re.sub(r"\x1b\[[\d;]*[a-zA-Z]|[\x08]", "", text).rstrip()
+    text = re.sub(r"\x1b\[[\d;]*[a-zA-Z]|[\x08]|^WARNING:tensorflow.*$", "", text, flags=re.M).strip("\n")
     return [f"```text {{.output}}\n{text}\n```"] if text else []
 
 
