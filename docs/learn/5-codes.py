@@ -15,8 +15,8 @@
 #
 # ## Entries that die
 #
-# An entry that no vector chooses is moved by nothing, and is chosen by nothing again. The **perplexity** says how many are in
-# use, as if equally often: $\exp(-\sum_k f_k \log f_k)$ for the share $f_k$ of each entry. Two ways to learn a codebook: by
+# An entry that no vector chooses is moved by nothing, and waits until the encoder's vectors come its way, if ever they do. The
+# **perplexity** says how many are in use, as if equally often: $\exp(-\sum_k f_k \log f_k)$ for the share $f_k$ of each entry. Two ways to learn a codebook: by
 # gradients, or as moving averages of the vectors that chose each entry, with a restart of those that hardly any does.
 
 # %%
@@ -53,7 +53,7 @@ plt.show()
 # ## Codes that nothing draws
 #
 # A Gaussian VAE is trained so that codes of the prior decode to pictures. Here nothing was said about which integers go
-# together: until a prior is fitted, all codes are equally likely, and draws are noise. The KL is a constant, $16 \log 64$.
+# together: until a prior is fitted, all codes are equally likely, and draws mix parts of different digits. The KL is a constant, $16 \log 64$.
 #
 # A prior over codes is a model of its own, fitted to the codes of the training set when the first is finished: here an
 # autoregressive one, each integer given those before.
@@ -68,7 +68,7 @@ rows = np.concatenate([by_averages.sample(12, seed=0), by_averages.sample(12, se
 plots.grid(rows, columns=12)
 
 # %% [markdown]
-# First row: draws with the uniform prior. Second: with the fitted one. Third: real digits. The decoder is the same in both; all that
+# First row: draws with the uniform prior. Second: with the fitted one, after a short training. Third: real digits. The decoder is the same in both; all that
 # changed is which codes it is asked for. The ELBO says the same in nats: a code costs fewer when the likely ones are known.
 #
 # ## Exercises

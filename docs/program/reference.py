@@ -123,7 +123,7 @@ def _recipe() -> str:
                 "required" if required else "left out" if field.default is None else f"`{json.dumps(field.default)}`"
             )
             kind = str(getattr(field.type, "__name__", field.type)).replace("typing.", "").replace(" | None", "")
-            kind = kind.replace("|", "\\|")
+            kind = kind.replace(" | ", " or ")
             lines.append(f"| `{field.name}` | `{kind}` | {default} | {comments.get(field.name, '')} |")
         lines += [""]
     return "\n".join(lines)
