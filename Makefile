@@ -17,7 +17,7 @@ ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test test-all proofs lint format lock audit clean
+.PHONY: help setup quickstart test test-all proofs docs docs-serve lint format lock audit clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -42,7 +42,7 @@ $(STAMP): pyproject.toml constraints.txt
 	fi; \
 	echo "Making $(VENV) with $$("$$found" --version)"; \
 	"$$found" -m venv --clear $(VENV)
-	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[all,dev]"
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[all,dev,docs]"
 	@printf '%s\n' '$(CURDIR)' > $@.new && mv $@.new $@
 
 quickstart: setup ## the main job: load, check, sample, export and benchmark beta_vae_mnist, with a report
@@ -59,6 +59,13 @@ proofs: setup ## list what takes longer than test-all, and when each last ran; m
 
 proof-%: setup
 	$(BIN)/python benchmarks/proof.py $*
+
+docs: setup ## run the lessons that changed, and build the documentation into build/site; a broken link fails
+	$(BIN)/python docs/program/lessons.py
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+docs-serve: setup ## the documentation at http://127.0.0.1:8000, built again as its files change
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
 
 lint: setup ## ruff check, ruff format --check, pyright, import-linter
 	$(BIN)/ruff check

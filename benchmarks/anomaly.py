@@ -47,7 +47,7 @@ def against_others(name: str, digits: int) -> dict:
 
 
 def markdown(results: dict) -> str:
-    """A table of the areas under the ROC curve, each with its standard error, for README.md."""
+    """A table of the areas under the ROC curve, each with its standard error, for the documentation."""
     lines = [f"| strange images | {' | '.join(f'AUROC by {score}' for score in SCORES)} |", "| --- |" + " ---: |" * 3]
     for other, scores in results["against"].items():
         cells = [f"{scores[score]['auroc']:.3f} ± {scores[score]['auroc_standard_error']:.3f}" for score in SCORES]

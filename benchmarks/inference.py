@@ -8,7 +8,7 @@ A format that cannot be exported is a row with the reason. What is recommended l
 
 Exports take most of the time and no quiet machine: first --bundles FOLDER --export-only, then --bundles FOLDER.
 --output is written after each model, and what it holds already, of the same bundle, machine and settings, is not timed
-again unless the machine was busy. Every mode of each runtime is timed for the model of the README, and the usual one
+again unless the machine was busy. Every mode of each runtime is timed for one model in full, and the usual one
 for the others.
 """
 

@@ -63,7 +63,7 @@ def check_quiet() -> None:
 
 
 def sentence(result: dict) -> str:
-    """The result in words, for README.md."""
+    """The result in words, for the documentation."""
     machine, kind = result["machine"], "extrapolated" if result["extrapolated"] else "measured"
     return (
         f"log p(x) of MNIST's {ALL:,} test digits by {result['samples']:,} importance samples each, of a "

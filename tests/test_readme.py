@@ -1,4 +1,4 @@
-"""What README.md says: its Python works when pasted, and its tables are what the programs wrote."""
+"""What README.md says: its Python works when pasted, its links lead somewhere, and it is short."""
 
 import re
 import subprocess
@@ -34,11 +34,8 @@ def test_links_and_pictures_lead_somewhere():
         assert target.startswith("https://") or (ROOT / target).exists(), target
 
 
-def test_tables_are_what_the_programs_wrote():
-    """`python benchmarks/readme.py` would change nothing."""
-    code = "import readme, sys; text = readme.filled(sys.argv[1]); sys.exit(text != sys.argv[1])"
-    done = subprocess.run([sys.executable, "-c", code, README], cwd=ROOT / "benchmarks", capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr[-2000:] or "run: python benchmarks/readme.py"
+def test_it_is_short():
+    assert len(README.split()) < 1200
 
 
 def test_every_model_is_named():

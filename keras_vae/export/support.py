@@ -1,4 +1,4 @@
-"""Which model can be exported to which format, and which runtimes prove it: the table of README.md.
+"""Which model can be exported to which format, and which runtimes prove it: the table of docs/benchmarks/formats.md.
 
 A plain "yes" needs no further arguments of `export`: tests/conformance/test_support.py exports every cell, and asserts
 every refusal. The only exceptions are `NEEDS`, and models with `has_sampler = False`.

@@ -1,0 +1,76 @@
+"""Write the tables of the documentation: the zoo's results, the last results in this folder, and what can be exported.
+
+python benchmarks/docs_tables.py
+"""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+# The page of each table, which stands there between `<!-- name -->` and `<!-- /name -->`.
+PAGES = {
+    "zoo": "gallery/index.md",
+    "support": "benchmarks/formats.md",
+    "runtimes": "benchmarks/runtimes.md",
+    "inference, decode": "benchmarks/runtimes.md",
+    "inference, encode": "benchmarks/runtimes.md",
+    "training": "benchmarks/training.md",
+    "likelihood": "benchmarks/training.md",
+    "anomaly": "benchmarks/anomalies.md",
+}
+sys.path.insert(0, str(Path(__file__).parent))
+
+
+def tables() -> dict[str, str]:
+    """The table of each name in `PAGES`, with links from its page."""
+    from keras_vae import runtimes, zoo
+    from keras_vae.export import support
+    from keras_vae.models import MODELS
+    from keras_vae.zoo import cards
+
+    results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in Path(__file__).parent.glob("*.json")}
+    import anomaly
+    import inference
+    from likelihood import sentence
+    from training import markdown
+
+    zoo_results = results["inference"]
+    written = {
+        "zoo": cards.table([zoo.card(name) for name in zoo.names()]),
+        "support": support.markdown(MODELS),
+        "runtimes": runtimes.markdown(zoo_results[inference.DETAILED]).rstrip(),
+        **{f"inference, {call}": inference.markdown(zoo_results, call) for call in ("decode", "encode")},
+        "training": markdown(results["training"]),
+        "anomaly": anomaly.markdown(results["anomaly"]),
+        "likelihood": sentence(results["likelihood"]),
+    }
+    return {name: table.replace("](zoo/", "](../../zoo/") for name, table in written.items()}
+
+
+def filled() -> dict[Path, str]:
+    """The pages of `PAGES` with their tables as the results have them, by path.
+
+    Raises:
+      ValueError: a table has no place in its page.
+    """
+    texts: dict[Path, str] = {}
+    for name, table in tables().items():
+        path = DOCS / PAGES[name]
+        text, count = re.subn(
+            rf"(<!-- {name} -->\n).*?(<!-- /{name} -->)",
+            lambda m, t=table: f"{m[1]}{t}\n{m[2]}",
+            texts.get(path) or path.read_text(encoding="utf-8"),
+            flags=re.S,
+        )
+        if count != 1:
+            raise ValueError(f"{path} must have <!-- {name} --> and <!-- /{name} --> once. Found: {count}.")
+        texts[path] = text
+    return texts
+
+
+if __name__ == "__main__":
+    for path, text in filled().items():
+        path.write_text(text, encoding="utf-8")

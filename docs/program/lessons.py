@@ -1,0 +1,112 @@
+"""The lessons: run as notebooks, kept in `runs/lessons`, and rendered as pages.
+
+`python docs/program/lessons.py` runs those that changed since they last ran, and prints the time of each.
+"""
+
+import base64
+import hashlib
+import os
+import re
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+CACHE = ROOT / "runs" / "lessons"
+LIMIT = 300_000  # bytes of pictures on a page
+
+
+def sources() -> list[Path]:
+    """The lessons in their order, Python files in jupytext's percent format."""
+    return sorted((ROOT / "docs" / "learn").glob("[0-9]*.py"))
+
+
+def kept(source: Path) -> Path:
+    """Where the notebook of a lesson is kept, as it ran with the source that it has now."""
+    return CACHE / f"{source.stem}-{hashlib.sha256(source.read_bytes()).hexdigest()[:16]}.ipynb"
+
+
+def run(source: Path) -> float:
+    """Run a lesson, keep its notebook, and return the seconds that it took.
+
+    Raises:
+      nbclient.exceptions.CellExecutionError: a cell failed: an assertion, as a rule.
+    """
+    import jupytext
+    import nbformat
+    from nbclient import NotebookClient
+
+    notebook = jupytext.read(source)
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    started = time.perf_counter()
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(ROOT)}}).execute()
+    seconds = time.perf_counter() - started
+    notebook.metadata["seconds"] = round(seconds, 1)
+    CACHE.mkdir(parents=True, exist_ok=True)
+    for old in CACHE.glob(f"{source.stem}-*.ipynb"):
+        old.unlink()
+    nbformat.write(notebook, kept(source))
+    return seconds
+
+
+def pages() -> dict[str, str | bytes]:
+    """Each lesson as a page with its pictures, by path; without outputs where it did not run."""
+    written: dict[str, str | bytes] = {}
+    for source in sources():
+        text, pictures = rendered(source)
+        written[f"learn/{source.stem}.md"] = text
+        written |= {f"learn/{name}": data for name, data in pictures.items()}
+        written[f"learn/{source.stem}.ipynb"] = _notebook_text(source)
+    return written
+
+
+def rendered(source: Path) -> tuple[str, dict[str, bytes]]:
+    """A lesson as Markdown, and its pictures by name."""
+    import jupytext
+    import nbformat
+
+    ran = kept(source).is_file()
+    notebook: Any = nbformat.read(kept(source), as_version=4) if ran else jupytext.read(source)
+    pictures: dict[str, bytes] = {}
+    parts = []
+    for cell in notebook.cells:
+        if cell.cell_type == "markdown":
+            parts.append(cell.source)
+            continue
+        parts.append(f"```python\n{cell.source}\n```")
+        for output in cell.get("outputs", []):
+            parts += _output(output, f"{source.stem}-{len(pictures)}.png", pictures)
+    size = sum(map(len, pictures.values()))
+    if size > LIMIT:
+        raise ValueError(f"A page has at most {LIMIT} bytes of pictures. {source.name} has {size}.")
+    end = f"Run it yourself: [{source.stem}.ipynb]({source.stem}.ipynb)."
+    end += f" It ran in {notebook.metadata['seconds']:.0f} s here." if ran else " It has not been run for this build."
+    return "\n\n".join([*parts, "---", end, ""]), pictures
+
+
+def _output(output: Any, name: str, pictures: dict[str, bytes]) -> list[str]:
+    """An output as Markdown: a picture, or text that Python printed. Progress on stderr is left out."""
+    data = output.get("data", {})
+    if "image/png" in data:
+        pictures[name] = base64.b64decode(data["image/png"])
+        return [f"![]({name})"]
+    if output.output_type == "stream" and output.name == "stderr":
+        return []
+    text = output.get("text") or data.get("text/plain") or ""
+    text = re.sub(r"\x1b\[[\d;]*[a-zA-Z]|[\x08]|^WARNING:tensorflow.*$", "", text, flags=re.M).strip("\n")
+    return [f"```text {{.output}}\n{text}\n```"] if text else []
+
+
+def _notebook_text(source: Path) -> str:
+    import jupytext
+
+    return jupytext.writes(jupytext.read(source), fmt="ipynb")
+
+
+if __name__ == "__main__":
+    for path in sources():
+        if "--all" in sys.argv or not kept(path).is_file():
+            print(f"{path.stem}: {run(path):.1f} s", flush=True)

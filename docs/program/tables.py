@@ -1,0 +1,60 @@
+"""Tables of the handwritten pages that are made of measured numbers: `<!-- table: NAME -->` in a page."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+_PLACE = re.compile(r"<!-- table: ([\w ,]+) -->")
+
+
+def filled(markdown: str) -> str:
+    """A page with each `<!-- table: NAME -->` replaced by the table of that name."""
+    return _PLACE.sub(lambda match: TABLES[match[1]](), markdown)
+
+
+def results_of(name: str) -> dict[str, Any]:
+    """results.json of an entry of the zoo."""
+    return json.loads((ROOT / "zoo" / name / "results.json").read_text(encoding="utf-8"))
+
+
+def figure(row: Mapping[str, Any] | None) -> str:
+    """A number with its standard error, or nothing."""
+    if row is None:
+        return ""
+    error = row.get("standard_error")
+    return f"{row['value']:.2f}".replace("-", "−") + (f"\u00a0±\u00a0{error:.2f}" if error else "")
+
+
+def overview(name: str, path: str) -> Mapping[str, Any] | None:
+    """The number at a dotted path of the overview of an entry of the zoo; None: it has none."""
+    part: Any = results_of(name).get("overview", {})
+    for key in path.split("."):
+        part = part.get(key) if isinstance(part, Mapping) else None
+    return part
+
+
+def _decisions() -> str:
+    """Models of digits: what each is good at, as measured."""
+    names = sorted(path.parent.name for path in ROOT.glob("zoo/*_mnist/results.json"))
+    lines = [
+        "| model | log p(x), nats | squared error | draws: `mnist_fd` | accuracy from 100 labels | training, s |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for name in names:
+        results = results_of(name)
+        cells = [
+            f"[{name}](../gallery/{name}.md)",
+            figure(results["metrics"].get("log_prob")),
+            figure(results["metrics"].get("squared_error")),
+            figure(overview(name, "generation.mnist_fd.mnist_fd")),
+            figure(overview(name, "representation.probes.linear.100")),
+            f"{results['training']['seconds']:.0f}",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+TABLES: dict[str, Callable[[], str]] = {"decisions": _decisions}

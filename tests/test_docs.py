@@ -1,0 +1,223 @@
+"""The documentation: its Python runs, its tables are whole, its lessons prove what they teach, and the site builds."""
+
+import ast
+import functools
+import http.server
+import importlib.util
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests import browser
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+WITH_PYTHON = [page for page in PAGES if "```python" in page.read_text(encoding="utf-8")]
+NEEDS_MKDOCS = pytest.mark.skipif(importlib.util.find_spec("mkdocs") is None, reason="the extra docs is not installed")
+
+
+def name_of(path):
+    return str(path.relative_to(DOCS))
+
+
+def python_of(page):
+    """The Python of a page, in its order."""
+    return "\n".join(re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.S))
+
+
+def program(name):
+    """A module of docs/program."""
+    sys.path.insert(0, str(DOCS / "program"))
+    try:
+        return importlib.import_module(name)
+    finally:
+        sys.path.pop(0)
+
+
+@pytest.mark.parametrize("page", WITH_PYTHON, ids=name_of)
+def test_python_is_python_and_imports_what_there_is(page):
+    for node in ast.walk(ast.parse(python_of(page))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("keras_vae"):
+            module = importlib.import_module(node.module)
+            assert all(hasattr(module, alias.name) for alias in node.names), ast.unparse(node)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", [page for page in WITH_PYTHON if page.name != "bundle.md"], ids=name_of)
+def test_python_runs(page, tmp_path):
+    code = python_of(page)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+@pytest.mark.slow
+def test_python_that_reads_a_bundle_runs_where_one_is(tmp_path):
+    from keras_vae import export
+    from tests.toys import toy
+
+    export.export(toy(), tmp_path / "out", formats=("onnx",))
+    code = python_of(DOCS / "reference/bundle.md") + "\nassert image.shape == (1, 4, 4, 1)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+def test_tables_are_what_the_programs_wrote():
+    """`python benchmarks/docs_tables.py` would change nothing."""
+    code = "import docs_tables, sys; sys.exit(any(p.read_text('utf-8') != t for p, t in docs_tables.filled().items()))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT / "benchmarks", capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:] or "run: python benchmarks/docs_tables.py"
+
+
+def test_links_lead_somewhere():
+    program_pages = program("reference").PAGES
+    generated = {
+        *program_pages, "reference/bundle.schema.json", "benchmarks/index.md", "design/index.md", "design/changelog.md",
+        "use/kits.md", "use/kit-web.md", "use/kit-python.md", "use/kit-serving.md", "assets/traversal.png",
+        *(f"gallery/{path.parent.name}.md" for path in ROOT.glob("zoo/*/README.md")),
+        *(f"learn/{path.stem}.md" for path in DOCS.glob("learn/*.py")),
+    }  # fmt: skip
+    for page in PAGES:
+        for target in re.findall(r"\]\(([^)#\s]+)\)", page.read_text(encoding="utf-8")):
+            place = os.path.normpath(page.parent / target)
+            written = os.path.relpath(place, DOCS) in generated
+            assert "://" in target or written or Path(place).exists(), f"{name_of(page)}: {target}"
+
+
+def test_the_glossary_has_every_name_that_is_logged():
+    from keras_vae.models import MODELS
+
+    glossary = (DOCS / "use/measure.md").read_text(encoding="utf-8")
+    names = {"loss", "elbo", "log_px", "kl", "beta", "critic_loss"}
+    names |= {name for model in MODELS.values() for name in model.metric_names}
+    assert not [name for name in sorted(names) if f"`{name}`" not in glossary]
+
+
+def test_what_a_page_says_of_the_zoo_is_so():
+    """The three claims below the table of docs/use/which-model.md."""
+    tables = program("tables")
+
+    def log_prob(name):
+        return tables.results_of(name)["metrics"]["log_prob"]["value"]
+
+    def distance(name):
+        return tables.overview(name, "generation.mnist_fd.mnist_fd")["value"]
+
+    def error(name):
+        return tables.results_of(name)["metrics"]["squared_error"]["value"]
+
+    assert log_prob("vamp_vae_mnist") > log_prob("vae_mnist") + 1 and error("vamp_vae_mnist") < error("vae_mnist")
+    assert distance("vamp_vae_mnist") < distance("vae_mnist")
+    for name in ("beta_vae_mnist", "factor_vae_mnist", "beta_tc_vae_mnist"):
+        assert log_prob(name) < log_prob("vae_mnist") - 1
+    assert distance("beta_vae_mnist") < distance("vae_mnist")
+
+
+def test_errors_that_are_explained_are_raised():
+    source = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "keras_vae").rglob("*.py"))
+    symptoms = re.findall(
+        r"^\| `(?:\w+Error: )?([A-Za-z][^`]* [^`]*)` \|", (DOCS / "use/trouble.md").read_text("utf-8"), re.M
+    )
+    assert len(symptoms) >= 4
+    assert not [words for words in symptoms if not all(part in source for part in words.split(" of x "))]
+
+
+def test_every_question_has_a_page():
+    rows = re.findall(r"^\| (\d+) \| .* \| (.*) \|$", (DOCS / "questions.md").read_text(encoding="utf-8"), re.M)
+    assert [int(number) for number, _ in rows] == list(range(1, 31))
+    assert not [number for number, page in rows if "](" not in page]
+
+
+def test_the_schema_of_a_bundle_is_of_the_types_that_read_it():
+    jsonschema = pytest.importorskip("jsonschema")
+    schema = program("reference").bundle_schema()
+    jsonschema.Draft202012Validator.check_schema(schema)
+    manifests = sorted((ROOT / "tests/fixtures").rglob("bundle.json"))
+    for path in manifests:
+        jsonschema.validate(json.loads(path.read_text(encoding="utf-8")), schema)
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate({"schema": "keras_vae.bundle/1"}, schema)
+
+
+def test_recipe_keys_are_those_of_the_code():
+    from keras_vae.zoo import recipes
+
+    text = program("reference").pages()["reference/recipe.md"]
+    for section in (recipes.DataSection, recipes.TrainingSection, recipes.EvaluationSection, recipes.PublishedSection):
+        assert all(f"| `{name}` |" in text for name in section.__dataclass_fields__)
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory):
+    """The built site, of a build that stops at a broken link."""
+    pytest.importorskip("mkdocs", reason="the extra docs is not installed")
+    folder = tmp_path_factory.mktemp("site")
+    words = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(folder)]
+    environment = {**os.environ, "NO_MKDOCS_2_WARNING": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    return folder
+
+
+@pytest.mark.slow
+def test_the_site_needs_no_other_machine_and_can_be_searched(site):
+    pages = sorted(site.rglob("*.html"))
+    assert len(pages) > 50
+    for page in pages:
+        text = page.read_text(encoding="utf-8")
+        fetched = re.findall(r'<(?:script|img|iframe)[^>]*\bsrc="(https?:[^"]+)"', text)
+        fetched += re.findall(r'<link[^>]*rel="(?:stylesheet|icon|preload)"[^>]*href="(https?:[^"]+)"', text)
+        assert not fetched, f"{page.name} asks other machines"
+        pictures = {page.parent / source for source in re.findall(r'<img[^>]*\bsrc="([^":]+)"', text)}
+        assert sum(picture.stat().st_size for picture in pictures) <= 300_000, f"{page.name} has heavy pictures"
+    index = json.loads((site / "search/search_index.json").read_text(encoding="utf-8"))
+    assert any("posterior collapse" in entry["text"].lower() for entry in index["docs"])
+
+
+@pytest.mark.slow
+def test_pages_fit_a_phone_and_search_answers(site):
+    browser.require(browser.chromium(), "Chromium")
+    handler = functools.partial(QuietHandler, directory=str(site))
+    with browser.served(http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)) as address, browser.page() as tab:
+        tab.size(390, 844, phone=True)
+        for path in sorted(site.rglob("*.html")):
+            tab.open(f"{address}{path.relative_to(site)}")
+            tab.wait("document.readyState == 'complete'", 30)
+            wide = tab.run("document.scrollingElement.scrollWidth")
+            assert wide <= 390, f"{path.relative_to(site)} is {wide} pixels wide"
+        tab.size(1280, 900)
+        tab.open(f"{address}index.html?q=collapse")
+        tab.wait("document.querySelectorAll('.md-search-result__item').length > 3", 30)
+        assert not tab.errors
+        assert not [url for url in tab.requests if not url.startswith((address, "data:", "blob:", "about:"))]
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    """Serves a folder, and prints nothing."""
+
+    def log_message(self, format, *args):
+        pass
+
+
+@NEEDS_MKDOCS
+@pytest.mark.slow
+@pytest.mark.parametrize("source", sorted(DOCS.glob("learn/[0-9]*.py")), ids=lambda path: path.stem)
+def test_a_lesson_proves_what_it_teaches(source):
+    """Its last cell asserts the number; the notebook is kept for the site."""
+    lessons = program("lessons")
+    print(f"{source.stem}: {lessons.run(source):.0f} s")
+    _, pictures = lessons.rendered(source)
+    assert pictures, "a picture that teaches"
+
+
+@pytest.mark.parametrize("source", sorted(DOCS.glob("learn/[0-9]*.py")), ids=lambda path: path.stem)
+def test_a_lesson_has_exercises_and_ends_with_an_assertion(source):
+    text = source.read_text(encoding="utf-8")
+    assert "## Exercises" in text and "<details>" in text
+    assert isinstance(ast.parse(text).body[-1], ast.Assert)
