@@ -16,7 +16,7 @@ from typing import Any
 import typer
 import typer.core
 
-from keras_vae.cli import anomaly, demo, deploy, labels, quickstart, report, tasks, use, zoo
+from keras_vae.cli import anomaly, demo, deploy, hub, labels, quickstart, report, tasks, use, zoo
 from keras_vae.errors import UserError, reason_of
 
 
@@ -67,6 +67,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "check": deploy.check_command,
     "bench": deploy.bench_command,
     "demo": demo.demo_command,
+    "push": hub.push_command,
     "quickstart": quickstart.quickstart_command,
 }
 
@@ -86,6 +87,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
         with _signals_raised():
             app(args=[word for word in words if word != "--debug"], prog_name="keras-vae")
