@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from keras_vae.errors import CorruptFileError, UserError, reading
 from keras_vae.files import digest, sha256, write_json
 from keras_vae.registry import choose, nearest
-from keras_vae.zoo import contents, hub_folders, recipes
+from keras_vae.zoo import contents, fetching, hub_folders, recipes
 
 LOG_PROBS = "log_prob.npy"  # log p(x) of each example that the card's mean is of, nats, float32
 RECIPE, WEIGHTS, RESULTS, CARD = "recipe.toml", "model.safetensors", "results.json", "README.md"
@@ -103,6 +103,11 @@ def root() -> Path:
     """Return the zoo's folder: the wheel's if there is one, else the checkout's."""
     packaged = Path(__file__).parents[1] / "_zoo"
     return packaged if packaged.is_dir() else Path(__file__).parents[2] / "zoo"
+
+
+def _packaged() -> bool:
+    """Return whether the zoo is a wheel's, which may lack weights, and not a checkout's."""
+    return root().name == "_zoo"
 
 
 def names(
@@ -201,6 +206,7 @@ def checked_weights(where: Entry) -> Path:
     Raises:
       CorruptFileError: missing, truncated, changed or a link; names the file, both hashes and the command that repairs
         it.
+      UnavailableError: the wheel came without them, and they cannot be fetched.
     """
     if not (where.folder / RESULTS).is_file():
         raise CorruptFileError(
@@ -223,6 +229,8 @@ def checked_prior(where: Entry) -> Path | None:
 
 def _checked_file(where: Entry, file: str, record: Mapping[str, Any], rule: str) -> Path:
     path = where.folder / file
+    if where.in_zoo and _packaged() and not path.exists():
+        return fetching.fetched(where.name, file, record)
     # An installer may link the files of a package, and huggingface_hub those of its cache.
     if path.is_symlink() and not where.in_zoo and not hub_folders.in_cache(where.folder, path):
         raise CorruptFileError(
@@ -250,7 +258,7 @@ def repair(where: Entry) -> str:
         if not (where.folder / RESULTS).is_file():
             return f"To finish it: {command}"
         command += " --overwrite"
-    elif root().name == "_zoo":
+    elif _packaged():
         command = "pip install --force-reinstall --no-deps keras_vae"
     else:
         command = f"git checkout -- zoo/{where.name}"
