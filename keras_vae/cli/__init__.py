@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 import typer.core
@@ -41,10 +41,28 @@ app = typer.Typer(
     help="Variational autoencoders: trained, measured, exported, timed. Begin with: keras-vae quickstart",
     epilog="Any command takes --debug, which shows the traceback of an error.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        import keras_vae
+
+        print(f"keras-vae {keras_vae.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Take the options of the program, before the name of a command."""
+
+
 COMMANDS: dict[str, Callable[..., None]] = {
     "list": zoo.list_command,
     "show": zoo.show_command,
