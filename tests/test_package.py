@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests import toy_runs
+from tests.hub.server import TOKEN, serving
 
 ROOT = Path(__file__).resolve().parents[1]
 NEEDS_INDEX = pytest.mark.skipif("KERAS_VAE_OFFLINE" in os.environ, reason="KERAS_VAE_OFFLINE is set: no package index")
@@ -169,6 +170,23 @@ def test_without_tensorflow_the_zoo_is_listed_and_shown(keras_vae, light, tmp_pa
     assert keras_vae("--version").stdout == f"keras-vae {version('keras_vae')}\n"
     where = run_checked([light / "python", "-c", "from keras_vae.zoo import store; print(store.root())"], tmp_path)
     assert where.strip().endswith(os.path.join("keras_vae", "_zoo"))
+
+
+@pytest.mark.slow
+@NEEDS_INDEX
+def test_without_tensorflow_a_model_goes_to_the_hub_and_comes_back(keras_vae, light, tmp_path, monkeypatch):
+    pip = [sys.executable, "-m", "pip", "--python", light / "python", "install", "--quiet"]
+    run_checked([*pip, "huggingface_hub>=2.4"], tmp_path, timeout=900)
+    with serving() as hub:
+        settings = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "HF_TOKEN": TOKEN}
+        for name, value in {**settings, "HF_HUB_DISABLE_XET": "1"}.items():
+            monkeypatch.setenv(name, value)
+        address = json.loads(keras_vae("push", "beta_vae_mnist", "hf://ann/digits", "--json").stdout)["address"]
+        shown = json.loads(keras_vae("show", "hf://ann/digits", "--json").stdout)
+        script = f"from keras_vae.zoo import store; print(store.checked_weights(store.entry({address!r})))"
+        path = run_checked([light / "python", "-c", script], tmp_path).strip()
+    assert shown["name"] == "digits" and address.split("@")[1] in path
+    assert Path(path).read_bytes() == (ROOT / "zoo/beta_vae_mnist/model.safetensors").read_bytes()
 
 
 @NEEDS_INDEX
