@@ -125,6 +125,7 @@ def test_manifest_describes_the_bundle():
         "weights_sha256": None,
         "likelihood": "bernoulli",
         "latent_dim": 3,
+        "latents": ["z0", "z1", "z2"],
         "prior": "standard normal",
         "labels": None,
         "image_shape": [28, 28, 1],
