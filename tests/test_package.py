@@ -4,20 +4,26 @@ Environments are filled from the package index that pip is configured with. Wher
 skips what needs it.
 """
 
+import functools
 import json
 import os
+import re
 import subprocess
 import sys
+import tomllib
 import venv
 import zipfile
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
 
 from tests import toy_runs
+from tests.hub.server import TOKEN, serving
 
 ROOT = Path(__file__).resolve().parents[1]
 NEEDS_INDEX = pytest.mark.skipif("KERAS_VAE_OFFLINE" in os.environ, reason="KERAS_VAE_OFFLINE is set: no package index")
+WEIGHTS = "model.safetensors"
 LIGHT = ("numpy", "onnxruntime", "psutil", "typer", "rich")  # what list, show, check and bench need
 
 
@@ -36,8 +42,9 @@ def clean():
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
+    """The wheel, built from the sdist, which lies beside it."""
     folder = tmp_path_factory.mktemp("wheel")
-    run_checked([sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", folder, ROOT], folder)
+    run_checked([sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT], folder)
     (built,) = folder.glob("*.whl")
     return built
 
@@ -104,6 +111,49 @@ def test_what_the_wheel_holds(wheel):
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
+def test_what_is_downloaded_stays_small(wheel):
+    (sdist,) = wheel.parent.glob("*.tar.gz")
+    assert wheel.stat().st_size <= 60e6 and sdist.stat().st_size <= 90e6
+    files = zipfile.ZipFile(wheel).infolist()
+    riding = {file.filename.split("/")[2]: file.file_size for file in files if file.filename.endswith(WEIGHTS)}
+    settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]["targets"]["wheel"]
+    assert set(settings["hooks"]["custom"]["weights"]) == riding.keys(), "each is an entry with weights"
+    assert sum(file.file_size for file in files if file.filename.endswith((WEIGHTS, "prior.npz"))) <= 30e6
+    cards = {file.filename.split("/")[2] for file in files if file.filename.endswith("recipe.toml")}
+    assert cards == {path.parent.name for path in ROOT.glob("zoo/*/recipe.toml")}, "every card rides"
+
+
+def test_the_metadata_say_what_is_true(wheel):
+    name = wheel.name.split("-py3")[0]
+    text = zipfile.ZipFile(wheel).read(f"{name}.dist-info/METADATA").decode()
+    assert "Classifier: Typing :: Typed" in text and "keras_vae/py.typed" in zipfile.ZipFile(wheel).namelist()
+    assert {"hub", "gpu", "openvino", "litert", "tensorboard"} <= set(re.findall("Provides-Extra: (.+)", text))
+    citation = (ROOT / "CITATION.cff").read_text()
+    assert re.search("^version: (.+)", citation, re.M)[1] == re.search("^Version: (.+)", text, re.M)[1]
+
+
+def test_what_the_workflows_call_is_there():
+    for path in (ROOT / ".github/workflows").glob("*.yml"):
+        text = path.read_text()
+        for target in re.findall(r"run: make ([\w-]+)", text):
+            assert f"\n{target}:" in (ROOT / "Makefile").read_text(), f"{path.name}: make {target}"
+        assert "permissions:\n  contents: read\n" in text, path.name
+    assert "run: .ci/run" in (ROOT / ".github/workflows/ci.yml").read_text()
+
+
+@NEEDS_INDEX
+def test_weights_that_did_not_ride_are_asked_for_by_name(light, tmp_path):
+    script = "from keras_vae.zoo import store; print(store.checked_weights(store.entry('beta_tc_vae_sprites')))"
+    environment_ = {**clean(), "XDG_CACHE_HOME": str(tmp_path), "KERAS_VAE_ZOO": ""}
+    run = functools.partial(
+        subprocess.run, [light / "python", "-c", script], cwd=tmp_path, capture_output=True, text=True
+    )
+    done = run(env=environment_, check=False)
+    assert "KERAS_VAE_ZOO is not set. Set KERAS_VAE_ZOO to the folder zoo of a checkout" in done.stderr
+    done = run(env={**environment_, "KERAS_VAE_ZOO": str(ROOT / "zoo")}, check=True)
+    assert done.stdout.strip() == str(ROOT / "zoo/beta_tc_vae_sprites/model.safetensors")
+
+
 @NEEDS_INDEX
 def test_without_tensorflow_the_zoo_is_listed_and_shown(keras_vae, light, tmp_path):
     from keras_vae import zoo
@@ -117,8 +167,26 @@ def test_without_tensorflow_the_zoo_is_listed_and_shown(keras_vae, light, tmp_pa
     assert shown["results"] == zoo.card("beta_vae_mnist").results
     assert "log p(x)" in keras_vae("show", "beta_vae_mnist").stdout
     assert "Did you mean 'beta_vae_mnist'" in keras_vae("show", "beta_vae_minst", code=1).stderr
+    assert keras_vae("--version").stdout == f"keras-vae {version('keras_vae')}\n"
     where = run_checked([light / "python", "-c", "from keras_vae.zoo import store; print(store.root())"], tmp_path)
     assert where.strip().endswith(os.path.join("keras_vae", "_zoo"))
+
+
+@pytest.mark.slow
+@NEEDS_INDEX
+def test_without_tensorflow_a_model_goes_to_the_hub_and_comes_back(keras_vae, light, tmp_path, monkeypatch):
+    pip = [sys.executable, "-m", "pip", "--python", light / "python", "install", "--quiet"]
+    run_checked([*pip, "huggingface_hub>=2.4"], tmp_path, timeout=900)
+    with serving() as hub:
+        settings = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "HF_TOKEN": TOKEN}
+        for name, value in {**settings, "HF_HUB_DISABLE_XET": "1"}.items():
+            monkeypatch.setenv(name, value)
+        address = json.loads(keras_vae("push", "beta_vae_mnist", "hf://ann/digits", "--json").stdout)["address"]
+        shown = json.loads(keras_vae("show", "hf://ann/digits", "--json").stdout)
+        script = f"from keras_vae.zoo import store; print(store.checked_weights(store.entry({address!r})))"
+        path = run_checked([light / "python", "-c", script], tmp_path).strip()
+    assert shown["name"] == "digits" and address.split("@")[1] in path
+    assert Path(path).read_bytes() == (ROOT / "zoo/beta_vae_mnist/model.safetensors").read_bytes()
 
 
 @NEEDS_INDEX

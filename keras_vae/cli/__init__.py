@@ -11,12 +11,12 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 import typer.core
 
-from keras_vae.cli import anomaly, demo, deploy, labels, quickstart, report, tasks, use, zoo
+from keras_vae.cli import anomaly, demo, deploy, hub, labels, quickstart, report, tasks, use, zoo
 from keras_vae.errors import UserError, reason_of
 
 
@@ -41,10 +41,28 @@ app = typer.Typer(
     help="Variational autoencoders: trained, measured, exported, timed. Begin with: keras-vae quickstart",
     epilog="Any command takes --debug, which shows the traceback of an error.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        import keras_vae
+
+        print(f"keras-vae {keras_vae.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Take the options of the program, before the name of a command."""
+
+
 COMMANDS: dict[str, Callable[..., None]] = {
     "list": zoo.list_command,
     "show": zoo.show_command,
@@ -67,6 +85,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "check": deploy.check_command,
     "bench": deploy.bench_command,
     "demo": demo.demo_command,
+    "push": hub.push_command,
     "quickstart": quickstart.quickstart_command,
 }
 
@@ -86,6 +105,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    if not sys.stderr.isatty():
+        os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
         with _signals_raised():
             app(args=[word for word in words if word != "--debug"], prog_name="keras-vae")

@@ -10,7 +10,21 @@ from typing import Annotated
 
 import typer
 
-Name = Annotated[str, typer.Argument(help="A model of the zoo (see: keras-vae list), or a folder that train wrote.")]
+
+def _names(incomplete: str) -> list[str]:
+    """Return the models of the zoo that a word may become, for the shell."""
+    from keras_vae import zoo
+
+    return zoo.names(f"{incomplete}*")
+
+
+Name = Annotated[
+    str,
+    typer.Argument(
+        help="A model of the zoo (see: keras-vae list), a folder that train wrote, or hf://USER/MODEL.",
+        autocompletion=_names,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for machines.")]
 Seed = Annotated[int, typer.Option(help="Seed of the noise: the same seed gives the same result.")]
 Picture = Annotated[str | None, typer.Option(help="A .png; by default in runs/NAME.")]

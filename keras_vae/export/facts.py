@@ -10,6 +10,7 @@ import numpy as np
 import keras_vae
 from keras_vae.backend import tfd
 from keras_vae.errors import UserError
+from keras_vae.evaluation.evaluation import dimension_names
 from keras_vae.export.cases import conditions_for, takes_grey
 from keras_vae.export.examples import CheckedExamples
 from keras_vae.zoo import store
@@ -36,9 +37,9 @@ class Facts(TypedDict):
 def facts_of(model: "VAE", prior: "FittedPrior | None" = None, examples: CheckedExamples | None = None) -> Facts:
     """Return `model`, `preprocessing`, `licences` and `versions`, as JSON.
 
-    `model`: class, zoo_name, weights_sha256, likelihood, latent_dim, prior, labels (the names of a condition's
-    classes), image_shape. `licences`: of the software, of the weights (None: not from the zoo), of the examples in
-    golden.json (None: unknown, or no examples).
+    `model`: class, zoo_name, weights_sha256, likelihood, latent_dim, latents (the names of a code's numbers), prior,
+    labels (the names of a condition's classes), image_shape. `licences`: of the software, of the weights (None: not
+    from the zoo), of the examples in golden.json (None: unknown, or no examples).
 
     Args:
       model: the model.
@@ -54,6 +55,7 @@ def facts_of(model: "VAE", prior: "FittedPrior | None" = None, examples: Checked
             "weights_sha256": origin.weights_sha256 if origin else None,
             "likelihood": type(model.likelihood_family).__name__.lower(),
             "latent_dim": model.latent_dim,
+            "latents": dimension_names(model),
             "prior": prior_of(model) if prior is None else type(prior).__name__,
             "labels": [str(label) for label in range(model.condition_classes)] or None,
             "image_shape": list(model.image_shape),

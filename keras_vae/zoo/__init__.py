@@ -1,6 +1,6 @@
 """Trained models by name, each with its recipe and its measured numbers.
 
-`names` and `card` need no TensorFlow; `load`, `prior`, `train` and `verify` import it when they are called.
+`names`, `card` and `push` need no TensorFlow; `load`, `prior`, `train` and `verify` import it when they are called.
 """
 
 from typing import TYPE_CHECKING
@@ -11,6 +11,7 @@ from keras_vae.zoo.cards import card as card
 from keras_vae.zoo.store import names as names
 
 if TYPE_CHECKING:
+    from keras_vae.hub.pushing import push as push
     from keras_vae.zoo.loading import load as load
     from keras_vae.zoo.priors import prior as prior
     from keras_vae.zoo.training import train as train

@@ -96,7 +96,7 @@ class Card(NamedTuple):
     def _repr_html_(self) -> str:
         """The card as a notebook shows it: its summary and its measured numbers."""
         rows = "".join(
-            f"<tr><td>{html.escape(_plain(str(METRICS.get(name, name))))}</td><td>{html.escape(number(row))}</td>"
+            f"<tr><td>{html.escape(metric_title(name))}</td><td>{html.escape(number(row))}</td>"
             f"<td>{html.escape(row.get('unit', 'nats'))}</td></tr>"
             for name, row in self.results.get("metrics", {}).items()
         )
@@ -181,9 +181,9 @@ LEGEND = (
 BOUNDS = {"lower": "at least", "upper": "at most"}
 
 
-def _plain(text: str) -> str:
-    """Return Markdown of a table's cell as plain text."""
-    return text.replace("\\|", "|")
+def metric_title(name: str) -> str:
+    """Return the title of a metric as plain text; `METRICS` has it as Markdown of a table's cell."""
+    return METRICS.get(name, name).replace("\\|", "|")
 
 
 def number(metric: Mapping[str, Any] | None) -> str:

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_vae import data, priors
-from keras_vae.errors import CorruptFileError, UserError
+from keras_vae.errors import UserError
 from keras_vae.files import sha256
 from keras_vae.registry import check_arguments, choose
 from keras_vae.zoo import recipes, store
@@ -13,8 +13,6 @@ from keras_vae.zoo.examples import Examples, condition_of
 if TYPE_CHECKING:
     from keras_vae.core import VAE
     from keras_vae.priors import FittedPrior
-
-FILE = "prior.npz"
 
 
 def build(recipe: recipes.Recipe, model: "VAE") -> "FittedPrior | None":
@@ -58,10 +56,10 @@ def fit(where: store.Entry, prior: "FittedPrior", model: "VAE", examples: Exampl
       Its record in results.json: file, sha256, bytes and the history of its fit.
     """
     prior.fit(model, examples.images, condition_of(model, examples))
-    path = where.folder / FILE
+    path = where.folder / store.PRIOR
     prior.save(path)
     history = {name: values for name, values in prior.history.items() if values}
-    return {"file": FILE, "sha256": sha256(path), "bytes": path.stat().st_size, "history": history}
+    return {"file": store.PRIOR, "sha256": sha256(path), "bytes": path.stat().st_size, "history": history}
 
 
 def prior(name: str | Path) -> "FittedPrior | None":
@@ -71,18 +69,8 @@ def prior(name: str | Path) -> "FittedPrior | None":
       UserError: an unknown name, with the nearest.
       CorruptFileError: a file that is missing, or not that of the card.
     """
-    where = store.entry(name)
-    record = where.trained.get("prior")
-    if record is None:
-        return None
-    path = where.folder / FILE
-    actual = sha256(path) if path.is_file() else "missing"
-    if actual != record["sha256"]:
-        raise CorruptFileError(
-            f"The prior {path} is not that of the card: expected sha256 {record['sha256']}, actual {actual}. "
-            f"{store.repair(where)}"
-        )
-    return priors.load(path)
+    path = store.checked_prior(store.entry(name))
+    return priors.load(path) if path else None
 
 
 def of(model: "VAE") -> "FittedPrior | None":

@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 from keras_vae.errors import CorruptFileError, UserError, reading
 from keras_vae.files import digest, sha256, write_json
 from keras_vae.registry import choose, nearest
-from keras_vae.zoo import contents, recipes
+from keras_vae.zoo import contents, fetching, hub_folders, recipes
 
 LOG_PROBS = "log_prob.npy"  # log p(x) of each example that the card's mean is of, nats, float32
 RECIPE, WEIGHTS, RESULTS, CARD = "recipe.toml", "model.safetensors", "results.json", "README.md"
 OLD_WEIGHTS = "model.weights.h5"  # of entries and runs of earlier versions
+PRIOR = "prior.npz"
+SHARED = (RECIPE, RESULTS, WEIGHTS, OLD_WEIGHTS, PRIOR, LOG_PROBS, CARD, "*.png")  # on the Hub, as globs
 FILES = (RESULTS, WEIGHTS, OLD_WEIGHTS, CARD, LOG_PROBS)  # written last by training; can be removed in this order
 _PARTS = ("recipe_sha256", "weights", "evaluation", "metrics", "training", "versions", "machine")
 
@@ -33,8 +35,8 @@ class Entry(NamedTuple):
 
     @property
     def reference(self) -> str:
-        """Return the argument for `load` and the commands: the name of a zoo entry, the folder of a run."""
-        return self.name if self.in_zoo else self.folder.as_posix()
+        """Return the argument for `load` and the commands: the name of a zoo entry, an address, a run's folder."""
+        return self.name if self.in_zoo else str(hub_folders.address_of(self.folder) or self.folder.as_posix())
 
     @property
     def recipe(self) -> recipes.Recipe:
@@ -103,6 +105,11 @@ def root() -> Path:
     return packaged if packaged.is_dir() else Path(__file__).parents[2] / "zoo"
 
 
+def _packaged() -> bool:
+    """Return whether the zoo is a wheel's, which may lack weights, and not a checkout's."""
+    return root().name == "_zoo"
+
+
 def names(
     pattern: str = "*", sort: str = "name", data: str | None = None, max_parameters: float | None = None
 ) -> list[str]:
@@ -149,20 +156,35 @@ _ORDERS: dict[str, Callable[[Mapping[str, Any]], float]] = {
 
 
 def entry(name: str | Path) -> Entry:
-    """Return the zoo entry `name`, or the run in the folder `name`; a `Path` is always a folder.
+    """Return the zoo entry `name`, the run in the folder `name`, or the model on the Hub at the address `name`.
+
+    A `Path` is always a folder. What is on the Hub is fetched, and then in the cache of huggingface_hub.
 
     Raises:
-      UserError: neither; the message has the nearest names.
+      UserError: none of these; the message has the nearest names.
+      UnavailableError: the Hub cannot be reached, and the cache does not have it.
     """
+    if isinstance(name, str) and name.startswith(hub_folders.SCHEME):
+        return _from_hub(hub_folders.parse(name))
     if isinstance(name, str) and name in names():
         return Entry(name, root() / name)
     folder = Path(name)
     if (folder / RECIPE).is_file():
-        return Entry(folder.resolve().name, folder)
+        address = hub_folders.address_of(folder)
+        return Entry(address.name if address else folder.resolve().name, folder)
     raise UserError(
         f"Unknown model {str(name)!r}.{nearest(str(name), names())} It is neither in the zoo, which `keras-vae list` "
         f"shows, nor a folder with a {RECIPE}."
     )
+
+
+def _from_hub(address: hub_folders.Address) -> Entry:
+    folder = hub_folders.fetch(address, SHARED)
+    if not (folder / RECIPE).is_file():
+        raise UserError(
+            f"{address} is no model of keras_vae: it has no {RECIPE}. Such models are what keras-vae push wrote."
+        )
+    return Entry(address.name, folder)
 
 
 def write_results(where: Entry, results: Mapping[str, Any]) -> dict[str, Any]:
@@ -184,29 +206,41 @@ def checked_weights(where: Entry) -> Path:
     Raises:
       CorruptFileError: missing, truncated, changed or a link; names the file, both hashes and the command that repairs
         it.
+      UnavailableError: the wheel came without them, and they cannot be fetched.
     """
     if not (where.folder / RESULTS).is_file():
         raise CorruptFileError(
             f"{where.name} is not trained to its end: {where.folder / RESULTS} is missing. {repair(where)}"
         )
     record = where.trained["weights"]
-    file, expected = record.get("file"), record.get("sha256")
-    if file not in (WEIGHTS, OLD_WEIGHTS):
+    if record["file"] not in (WEIGHTS, OLD_WEIGHTS):
         raise CorruptFileError(
             f"{where.folder / RESULTS} must name the weights file {WEIGHTS}, or {OLD_WEIGHTS} of earlier versions. "
-            f"Given: {file!r}. {repair(where)}"
+            f"Given: {record['file']!r}. {repair(where)}"
         )
+    return _checked_file(where, record["file"], record, "The weights {} are not those")
+
+
+def checked_prior(where: Entry) -> Path | None:
+    """Return the path of the fitted prior, compared as `checked_weights`; None without one."""
+    record = where.trained.get("prior")
+    return None if record is None else _checked_file(where, PRIOR, record, "The prior {} is not that")
+
+
+def _checked_file(where: Entry, file: str, record: Mapping[str, Any], rule: str) -> Path:
     path = where.folder / file
-    if path.is_symlink() and not where.in_zoo:  # an installer may link the files of a package
+    if where.in_zoo and _packaged() and not path.exists():
+        return fetching.fetched(where.name, file, record)
+    # An installer may link the files of a package, and huggingface_hub those of its cache.
+    if path.is_symlink() and not where.in_zoo and not hub_folders.in_cache(where.folder, path):
         raise CorruptFileError(
-            f"The weights of a run are no symbolic link. Given: {path}. Copy the run with what it leads to: cp -rL."
+            f"A file of a run is no symbolic link. Given: {path}. Copy the run with what it leads to: cp -rL."
         )
-    actual = sha256(path) if path.is_file() else "missing"
+    actual, expected = sha256(path) if path.is_file() else "missing", record["sha256"]
     if actual != expected:
         size = f", {path.stat().st_size} of {record['bytes']} bytes" if path.is_file() else ""
         raise CorruptFileError(
-            f"The weights {path} are not those of the card: expected sha256 {expected}, actual {actual}{size}. "
-            f"{repair(where)}"
+            f"{rule.format(path)} of the card: expected sha256 {expected}, actual {actual}{size}. {repair(where)}"
         )
     return path
 
@@ -216,13 +250,15 @@ def repair(where: Entry) -> str:
 
     A run without results is trained on: its checkpoint has the weights, which `--overwrite` would discard.
     """
+    if hub_folders.address_of(where.folder):
+        return hub_folders.repair(where.folder)
     if not where.in_zoo:
         recipe, folder = (shlex.quote(str(path)) for path in (where.folder / RECIPE, where.folder))
         command = f"keras-vae train {recipe} --output {folder}"
         if not (where.folder / RESULTS).is_file():
             return f"To finish it: {command}"
         command += " --overwrite"
-    elif root().name == "_zoo":
+    elif _packaged():
         command = "pip install --force-reinstall --no-deps keras_vae"
     else:
         command = f"git checkout -- zoo/{where.name}"

@@ -108,7 +108,7 @@ def _check_folder(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -
 def _claim(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -> None:
     """Write the recipe into the folder. Called when nothing can be refused any more, before the first step."""
     if overwrite:
-        for name in (*store.FILES, *checkpoints.NAMES, stopping.NAME, priors.FILE, *cards.PICTURES):
+        for name in (*store.FILES, *checkpoints.NAMES, stopping.NAME, store.PRIOR, *cards.PICTURES):
             (where.folder / name).unlink(missing_ok=True)
     files.write_text(where.folder / store.RECIPE, recipe.text)
 

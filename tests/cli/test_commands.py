@@ -261,6 +261,7 @@ COMMANDS = {
     "export": ["NAME", "OUTPUT", "--format", "--overwrite", "--json"],
     "check": ["BUNDLE", "--runtime", "--json"],
     "bench": ["BUNDLE", "--runtime", "--batch", "--threads", "--output", "--json"],
+    "push": ["RUN", "ADDRESS", "--bundle", "--license", "--private", "--json", "HF_TOKEN"],
     "quickstart": ["--train", "--output", "--overwrite", "--json"],
 }
 

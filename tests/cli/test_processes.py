@@ -83,3 +83,14 @@ def test_help_is_shown_in_whole_paragraphs(name, monkeypatch, capsys):
     shown = [line.strip() for line in capsys.readouterr().out.splitlines()]
     for paragraph in (inspect.getdoc(cli.COMMANDS[name]) or "").split("\n\n"):
         assert " ".join(paragraph.split()) in shown
+
+
+@pytest.mark.parametrize(
+    ("words", "answer"), [("keras-vae tra", ["train", "traverse"]), ("keras-vae show vq", ["vq_vae_mnist"])]
+)
+def test_the_shell_completes_commands_and_names(tmp_path, monkeypatch, words, answer):
+    for name, value in {"_KERAS_VAE_COMPLETE": "complete_bash", "COMP_WORDS": words}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split()) - 1))
+    done = toy_runs.cli([], tmp_path)
+    assert done.stdout.split() == answer, done.stderr

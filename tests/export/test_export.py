@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 import tensorflow as tf
 
-from keras_vae import data
+from keras_vae import data, zoo
 from keras_vae.errors import ExportError, UserError
 from keras_vae.export import Examples, export, read_bundle
 from keras_vae.export.formats import FORMATS
@@ -54,8 +54,21 @@ def test_onnx_metadata_describe_the_model():
     assert metadata["keras_vae.class"] == "VAE"
     assert metadata["keras_vae.likelihood"] == "gaussian"
     assert metadata["keras_vae.latent_dim"] == "4"
+    assert json.loads(metadata["keras_vae.latents"]) == ["z0", "z1", "z2", "z3"]
     assert json.loads(metadata["keras_vae.preprocessing"])["range"] == [0, 1]
     assert metadata["version.tensorflow"] == tf.__version__
+
+
+def test_onnx_metadata_name_the_entry_its_weights_and_its_licence(tmp_path):
+    model = zoo.load("rae_mnist")
+    bundle = export(model, tmp_path / "out", formats=["onnx", "onnx_fp16"])
+    for file in ("encoder.onnx", "decoder.onnx", "decoder.fp16.onnx"):
+        held = {each.key: each.value for each in onnx.load(bundle.path / file).metadata_props}
+        assert held["keras_vae.zoo_name"] == "rae_mnist" and held["version.keras_vae"]
+        assert held["keras_vae.weights_sha256"] == zoo.card("rae_mnist").results["weights"]["sha256"]
+        assert json.loads(held["keras_vae.licences"])["weights"] == "Apache-2.0"
+        assert len(json.loads(held["keras_vae.latents"])) == model.latent_dim
+        assert {"keras_vae.preprocessing", "keras_vae.likelihood", "keras_vae.inputs"} <= held.keys()
 
 
 def test_no_random_operation_in_any_file(kind):
@@ -112,6 +125,7 @@ def test_manifest_describes_the_bundle():
         "weights_sha256": None,
         "likelihood": "bernoulli",
         "latent_dim": 3,
+        "latents": ["z0", "z1", "z2"],
         "prior": "standard normal",
         "labels": None,
         "image_shape": [28, 28, 1],

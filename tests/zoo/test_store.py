@@ -169,7 +169,7 @@ def test_the_repair_of_a_wheel_is_pip(own_run, monkeypatch, tmp_path):
     packaged = tmp_path / "site-packages/keras_vae/_zoo"
     monkeypatch.setattr(store, "root", lambda: packaged)
     toy_runs.copy_of(own_run, packaged / "toy")
-    (packaged / "toy/model.safetensors").unlink()
+    (packaged / "toy/model.safetensors").write_bytes(b"spoilt")
     with pytest.raises(CorruptFileError, match=r"To repair it: pip install --force-reinstall --no-deps keras_vae$"):
         zoo.load("toy")
 
