@@ -100,14 +100,15 @@ def reads_vectors(network: keras.Layer) -> bool:
 
 
 def joined(network: keras.Layer, x: Tensor, features: Tensor) -> Tensor:
-    """Images `(batch, height, width, channels)` and features `(batch, size)` as the one input of `network`.
+    """x `(batch, ..., channels)` and features `(batch, size)` as the one input of `network`.
 
     One that reads vectors takes all pixels and then the features, `(batch, pixels + size)`: repeated on each pixel they
     would have as many weights as there are pixels. Any other takes each feature as one more channel.
     """
     if reads_vectors(network):
         return ops.concatenate([ops.reshape(x, (-1, math.prod(x.shape[1:]))), features], axis=-1)
-    planes = ops.broadcast_to(features[:, None, None], (*ops.shape(x)[:3], features.shape[-1]))
+    planes = features[(slice(None), *(None,) * (len(x.shape) - 2))]
+    planes = ops.broadcast_to(planes, (*ops.shape(x)[:-1], features.shape[-1]))
     return ops.concatenate([x, planes], axis=-1)
 
 
