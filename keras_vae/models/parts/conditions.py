@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # Other inputs of graphs, and outputs, which tf2onnx cannot tell from inputs of the same name; and what Keras reads.
 _TAKEN = ("x", "y", "z", "eps", "mean", "log_var", "logits", "log_scale", "mixture_logits", "means", "log_scales",
-          "class_name")  # fmt: skip
+          "loc", "log_rate", "log_mean", "log_dispersion", "zero_logits", "class_name")  # fmt: skip
 
 
 def one_hot(labels: Condition | None, classes: int, dtype: str, count: Tensor | int | None = None) -> Tensor:
