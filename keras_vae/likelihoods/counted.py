@@ -45,6 +45,8 @@ class Binomial(Likelihood):
       trials: n, the most that can be counted.
     """
 
+    support = counts()
+
     def __init__(self, trials: int, **kwargs: Unpack[LayerArguments]) -> None:
         super().__init__(**kwargs)
         self.trials = check_whole_number(trials, "trials")
