@@ -11,6 +11,7 @@ from keras_vae.data.others import other_images as other_images
 from keras_vae.data.pictures import read_folder as read_folder
 from keras_vae.data.pipeline import batches as batches
 from keras_vae.data.pipeline import pixels_of as pixels_of
+from keras_vae.data.tables import table as table
 from keras_vae.errors import UserError
 
 if TYPE_CHECKING:

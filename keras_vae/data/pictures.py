@@ -36,14 +36,15 @@ def read_folder(
 ) -> Pictures:
     """Return the pictures of a split of `folder`, sorted by name: args and errors as `keras_vae.data.folder`."""
     shape = None if size is None else _checked_size(size)
-    wanted, start, stop = parsed(split)
+    part, start, stop = parsed(split)
     root, classes, names = _listed(Path(folder))
-    held = [name for name in names if _part_of(name) in wanted.split("+")][start:stop]
+    held = [name for name in names if _part_of(name) in part.split("+")][start:stop]
     if not held:
         raise UserError(f"The split {split!r} of {root} holds no pictures: {len(names)} are in all of it. Add some.")
     if shape is None:
         with _opened(root / held[0]) as picture:
-            shape = ImageOps.exif_transpose(picture).size[::-1]
+            width, height = ImageOps.exif_transpose(picture).size
+            shape = height, width
     channels = 1 if grey else 3
     check_memory(len(held), shape[0] * shape[1] * channels, "pictures")
     images = np.empty((len(held), *shape, channels), "uint8")
