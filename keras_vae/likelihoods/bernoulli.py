@@ -23,7 +23,7 @@ class BernoulliImages(tfd.Distribution):
     def __init__(self, logits: Tensor) -> None:
         self.logits = logits
         pixels = tfd.Bernoulli(logits=logits, dtype=logits.dtype)
-        self._images = over_x(pixels)
+        self._images = tfd.Independent(pixels, reinterpreted_batch_ndims=len(logits.shape) - 1)
         super().__init__(logits.dtype, tfd.NOT_REPARAMETERIZED, validate_args=False, allow_nan_stats=True)
 
     def _log_prob(self, value: Tensor) -> Tensor:
