@@ -37,6 +37,10 @@ class Rule(NamedTuple):
     message: Callable[[str, Facts], str]  # (what x is called, facts) -> rule, what was given, remedy
 
 
+def _of_files(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    return np.round(generator.random(shape, dtype="float32") * 255) / np.float32(255)
+
+
 @dataclasses.dataclass(frozen=True)
 class Support:
     """The numbers that an x, or a condition, may have, as rules.
@@ -47,12 +51,20 @@ class Support:
       within: the wider support that networks read, if it is not this one: they read grey levels that a Bernoulli has
         no probability of. Its rules are the first of `rules`.
       implied: how many of the first rules are broken only where a later one is: to say what is wrong, not to find it.
+      name: by which `named` finds it, from the manifest of a bundle.
+      pixels: whether its numbers lie in [0, 1], as those of images do.
+      draw: random numbers in it, of a shape.
+      ends: the least and the greatest number to try a network on.
     """
 
     rules: tuple[Rule, ...]
     levels: int = 0
     within: "Support | None" = None
     implied: int = 0
+    name: str = ""
+    pixels: bool = True
+    draw: Callable[[np.random.Generator, tuple[int, ...]], np.ndarray] = _of_files
+    ends: tuple[float, float] = (0.0, 1.0)
 
     @property
     def hull(self) -> "Support":
@@ -107,7 +119,10 @@ def _pixel_remedy(facts: Facts) -> str:
         return f"divide by the largest value that they can have, {high:.7g} perhaps{bits}"
     if low >= -1 and high <= 1:
         return "rescale them: (x + 1) / 2 takes [-1, 1] to [0, 1]"
-    return "rescale them: (x - low) / (high - low), with the ends of all your data"
+    return (
+        "rescale them: (x - low) / (high - low), with the ends of all your data; or, for numbers that are no pixels, "
+        "use likelihood='normal', and x_shape for image_shape"
+    )
 
 
 REALS = Support(
@@ -119,7 +134,11 @@ REALS = Support(
                 f"examples."
             ),
         ),
-    )
+    ),
+    name="reals",
+    pixels=False,
+    draw=lambda generator, shape: generator.normal(size=shape).astype("float32"),
+    ends=(-6.0, 6.0),
 )
 PIXELS = Support(
     (
@@ -133,7 +152,77 @@ PIXELS = Support(
         ),
     ),
     implied=1,
+    name="pixels",
 )
+
+
+def _above_zero(name: str, facts: Facts) -> str:
+    remedy = (
+        "leave them out, add a small number to all, or use likelihood='normal'"
+        if facts.low == 0
+        else "use likelihood='normal', which is of all real numbers"
+    )
+    return (
+        f"{name} must be above 0, as it has a logarithm. Given: {facts.number:.0f} values that are not, from "
+        f"{facts.low:.7g}; {remedy}."
+    )
+
+
+POSITIVE = Support(
+    (*REALS.rules, Rule(lambda ops, x: ops.logical_not(x > 0), _above_zero)),
+    name="positive",
+    pixels=False,
+    draw=lambda generator, shape: np.exp(generator.normal(size=shape)).astype("float32"),
+    ends=(1e-3, 1e3),
+)
+
+
+def _not_counted(name: str, facts: Facts) -> str:
+    if facts.low < 0:
+        remedy = "counts are not below 0: take them as they were counted, or use likelihood='normal'"
+    elif facts.high <= 1:
+        remedy = "multiply shares by the number that they are of, or use likelihood='gaussian'"
+    else:
+        remedy = "take them before any scaling or logarithm, or use likelihood='normal'"
+    return (
+        f"{name} must be counts, whole numbers from 0. Given: values from {facts.low:.7g} to {facts.high:.7g}, such as "
+        f"{facts.value:.7g}; {remedy}."
+    )
+
+
+@functools.cache
+def counts(most: int = 0) -> Support:
+    """Return the support of counts, whole numbers from 0, in floats or integers.
+
+    Args:
+      most: the largest; 0: any.
+    """
+    below = _below(
+        most + 1,
+        0,
+        lambda name, facts: (
+            f"{name} must be counts of at most {most}, the trials of the likelihood. Given: values from "
+            f"{facts.low:.7g} to {facts.high:.7g}; set its trials to their number, {facts.high:.7g} or more."
+        ),
+    )
+    whole = Rule(lambda ops, x: ops.logical_not(ops.logical_and(x >= 0, x == ops.round(x))), _not_counted)  # NaN too
+    return Support(
+        (*REALS.rules, whole, *([below] if most else [])),
+        levels=most + 1 if most else 0,
+        name="counts",
+        pixels=False,
+        draw=lambda generator, shape: (
+            generator.integers(0, most + 1, shape) if most else generator.poisson(3.0, shape)
+        ).astype("float32"),
+        ends=(0.0, float(most or 1000)),
+    )
+
+
+def named(name: str, levels: int) -> Support:
+    """Return the support of the numbers of an x, from its `name` and `levels`; of a support without a name, `REALS`."""
+    if name == "counts":
+        return counts(max(levels - 1, 0))
+    return {"pixels": PIXELS, "positive": POSITIVE}.get(name, REALS)
 
 
 def grid(levels: int, message: Callable[[str, Facts], str]) -> Support:

@@ -45,7 +45,9 @@ Condition: TypeAlias = Tensor | Tensors  # y: an array, or a dict of named condi
 ConditionLike: TypeAlias = "ArrayLike | Mapping[str, ArrayLike] | None"  # y as a caller gives it
 Batch: TypeAlias = Mapping[str, Any]  # "x", and "y" where there are labels: each a Tensor, y perhaps a dict of them
 
-Kind: TypeAlias = Literal["image", "tokens", "code", "direction", "level", "index", "noise", "vector", "label"]
+Kind: TypeAlias = Literal[
+    "image", "numbers", "tokens", "code", "direction", "level", "index", "noise", "vector", "label"
+]  # fmt: skip
 
 
 class InputEntry(TypedDict):
@@ -56,6 +58,7 @@ class InputEntry(TypedDict):
     kind: Kind
     classes: NotRequired[int]
     missing: NotRequired[bool]
+    support: NotRequired[str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,11 +68,13 @@ class Spec:
     Args:
       shape: of one example, without the batch.
       dtype: its dtype.
-      kind: `"image"`; `"tokens"`, integers below `classes`; `"code"`, a latent that is one array; `"direction"`,
-        one of length 1; `"level"`, one array of a latent that has several; `"index"`, a latent of integers below
-        `classes`; `"noise"`; `"vector"`; or `"label"`, an integer below `classes`.
-      classes: of a label, an index or tokens: how many there are.
+      kind: `"image"`; `"numbers"`, an x of any shape in a `support`; `"tokens"`, integers below `classes`; `"code"`, a
+        latent that is one array; `"direction"`, one of length 1; `"level"`, one array of a latent that has several;
+        `"index"`, a latent of integers below `classes`; `"noise"`; `"vector"`; or `"label"`, an integer below
+        `classes`.
+      classes: of a label, an index or tokens: how many there are; of numbers, the levels of their support, or 0.
       missing: of a label: whether it may be -1, which stands for a missing one.
+      support: of numbers: the name of theirs, in `keras_vae.supports`.
     """
 
     shape: tuple[int, ...]
@@ -77,6 +82,7 @@ class Spec:
     kind: Kind
     classes: int = 0
     missing: bool = True
+    support: str = ""
 
     def description(self, batch: int | None) -> InputEntry:
         """The input as `bundle.json` describes it; None in a shape is an open batch."""
@@ -85,6 +91,8 @@ class Spec:
             entry["classes"] = self.classes
         if not self.missing:
             entry["missing"] = False
+        if self.support:
+            entry["support"] = self.support
         return entry
 
 

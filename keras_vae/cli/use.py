@@ -16,7 +16,7 @@ from keras_vae.cli.output import (
     working,
 )
 
-_SUFFIXES = {"image": ".png", "tokens": ".txt"}  # of samples, by the kind of the model's x
+_SUFFIXES = {"image": ".png", "numbers": ".npy", "tokens": ".txt"}  # of samples, by the kind of the model's x
 _RANKED = 1000  # test images that order the dimensions
 
 

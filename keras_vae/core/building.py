@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_vae import randomness
+from keras_vae.checks import check_whole_number
 from keras_vae.errors import UserError
 from keras_vae.registry import build, check_arguments
 from keras_vae.types import Tensor
@@ -33,7 +34,7 @@ class Configurable:
         Raises:
           UserError: an unknown argument, or one in `rejects` that is not at its default.
         """
-        defaults = {"beta": 1.0, "free_bits": 0.0, "active_dims": None}
+        defaults = {"beta": 1.0, "free_bits": 0.0, "active_dims": None, "x_shape": None}
         for name in kwargs.keys() & cls.rejects.keys():
             value = kwargs[name]
             default = defaults.get(name, ())
@@ -103,7 +104,7 @@ class Configurable:
         config = {
             "name": self.name,
             "dtype": self.dtype_policy.name,
-            "image_shape": self.image_shape,
+            **({"image_shape": self.x_shape} if self.of_images else {"x_shape": self.x_shape}),
             "latent_dim": self.latent_dim,
             **specs,
             "beta": self.beta.get_config(),
@@ -143,6 +144,22 @@ class Configurable:
         """Compile with the arguments that `get_compile_config` returned."""
         optimizers = {name: _deserialized(optimizer) for name, optimizer in config["optimizer"].items()}
         self.compile(**{**config, "optimizer": optimizers})
+
+
+def checked_shape(image_shape: Sequence[int], x_shape: Sequence[int] | None) -> tuple[int, ...]:
+    """Return the shape of one x, from the arguments of the constructor.
+
+    Raises:
+      UserError: no shape of an image, or none at all.
+    """
+    if x_shape is not None:
+        if not isinstance(x_shape, Sequence) or isinstance(x_shape, str) or not x_shape:
+            raise UserError(f"x_shape is the shape of one x, such as (30,) for a row. Given: {x_shape!r}.")
+        return tuple(check_whole_number(size, "x_shape") for size in x_shape)
+    if not isinstance(image_shape, Sequence) or len(image_shape) != 3:
+        rank = f" For x of other axes, x_shape={image_shape}." if isinstance(image_shape, Sequence) else ""
+        raise UserError(f"image_shape is (height, width, channels). Given: {image_shape!r}.{rank}")
+    return tuple(check_whole_number(size, "image_shape") for size in image_shape)
 
 
 def _try_out(role: str, network: Any, inputs: Any) -> None:

@@ -137,7 +137,7 @@ def importance_weights(
 
 def chunk_limit(model: "VAE") -> int:
     """Return how many codes of each example in a block are decoded at once."""
-    outputs = int(np.prod(model.image_shape)) * model.likelihood_family.channels_per_pixel
+    outputs = int(np.prod(model.x_shape)) * model.likelihood_family.channels_per_pixel
     return max(1, min(_CHUNK, _NUMBERS // (BLOCK * outputs)))
 
 
@@ -178,14 +178,14 @@ def bits_per_dim(
             f"Bits per dimension need a density, or a probability of 256 grey levels. Given: a "
             f"{type(family).__name__} of {family.levels} levels. Use likelihood='gaussian', or a mixture of logistics."
         )
-    images = check_images(x, model.image_shape)
+    images = check_images(x, model.x_shape)
     levels = np.rint(255.0 * images)
     if not np.allclose(255.0 * images, levels, rtol=0, atol=1e-2):
         raise NotApplicable(
             "Bits per dimension need 8-bit images, with pixels k / 255. Given: pixels between two levels. Pass the "
             "images before dequantisation, which happens here."
         )
-    pixels, offset = int(np.prod(model.image_shape)), 0.0
+    pixels, offset = int(np.prod(model.x_shape)), 0.0
     if not family.levels:
         noise = np.random.default_rng(check_whole_number(seed, "seed", minimum=0)).random(images.shape)
         images, offset = (levels + noise) / 256.0, 8.0

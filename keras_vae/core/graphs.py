@@ -53,6 +53,8 @@ def graphs_of(model: "VAE", sampler: bool = False, prior: "FittedPrior | None" =
         for name, spec in condition.items()
     }
     result = next((name for name in codes if name != "z"), "mean")
+    bounded = model.x_spec().kind != "numbers"  # numbers of any size agree relative to it
+    of_codes, of_x = (("mean", "log_var", *codes), (model.output_name,)) if bounded else ((), ())
 
     def encode(x: Tensor, **conditions: Tensor) -> Tensors:
         return model.posterior_parameters(x, model.condition_in(conditions), training=False)
@@ -66,15 +68,15 @@ def graphs_of(model: "VAE", sampler: bool = False, prior: "FittedPrior | None" =
         return {model.output_name: model.call(model.batch_in({"x": x, **conditions}))}
 
     graphs = [
-        Graph("encoder", "encode", images, encode, result, ("mean", "log_var", *codes)),
-        Graph("decoder", "decode", codes | labels, decode, model.output_name, (model.output_name,)),
+        Graph("encoder", "encode", images, encode, result, of_codes),
+        Graph("decoder", "decode", codes | labels, decode, model.output_name, of_x),
         Graph(
             "reconstruction",
             "reconstruct",
             images,
             reconstruct,
             model.output_name,
-            (model.output_name,),
+            of_x,
             own_file=False,
         ),
         *model.extra_graphs(),

@@ -333,7 +333,8 @@ def checked_dataset(
         if isinstance(x, Mapping):
             x, y = model.as_batch(x)["x"], x.get("y", y)
         examples, labels = model.check_x(x), y
-        dataset = pipeline.batches(examples, y, batch_size=batch_size, training=training, seed=model.seed)
+        kind = model.x_spec().kind
+        dataset = pipeline.batches(examples, y, batch_size=batch_size, training=training, seed=model.seed, kind=kind)
     if nats:
         model.likelihood_family.check(examples)
     columns = [] if labels is None else keras.tree.flatten(labels)

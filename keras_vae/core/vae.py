@@ -38,7 +38,7 @@ from numpy.typing import ArrayLike
 
 from keras_vae import backend, checks, likelihoods, randomness
 from keras_vae.backend import tfd
-from keras_vae.core.building import Configurable, NetworkSpec
+from keras_vae.core.building import Configurable, NetworkSpec, checked_shape
 from keras_vae.core.estimators import CompiledFunctions
 from keras_vae.core.free_bits import checked_free_bits
 from keras_vae.core.inference import Inference
@@ -86,7 +86,8 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         images to `2 * latent_dim` numbers, the posterior's mean and then its log variance, or to a list of these two.
       decoder: the same names, or a Keras layer from codes to images with `likelihood.channels_per_pixel` numbers for
         each channel.
-      likelihood: `"bernoulli"`, `"gaussian"`, a mapping of `name` and arguments, or a `Likelihood`.
+      likelihood: `"bernoulli"`, `"gaussian"`, a mapping of `name` and arguments, or a `Likelihood`. Its `support` says
+        which numbers x may hold.
       beta: the weight of the KL in the loss: a number, a mapping such as `{"name": "sigmoid", "final": 1.0}`, or a
         `Schedule`. The ELBO that is logged is never weighted.
       free_bits: kappa, in nats: the KL is not reduced below it. Kingma et al. 2016, equation 15,
@@ -98,6 +99,8 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
       active_dims: how many latent dimensions there are at a step, of a latent that grows while training goes on: a
         number or a schedule. Of the others q(z|x) is the prior N(0, I), and the decoder sees 0; one that comes in is
         scaled from 0 to 1, as 2.5 are two and a half. By default all from the start. For Gaussian posteriors.
+      x_shape: in place of image_shape, the shape of one x that is no image, of any number of axes: `(30,)` for the row
+        of a table. `"conv"`, `"residual"` and `"growing"` need three.
 
     Raises:
       UserError: an invalid argument; the message names it, and the rule.
@@ -109,7 +112,6 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
     analytic_kl: bool = True  # closed form through TFP; False: log q(z|x) - log p(z) at the sample
     has_sampler: bool = True  # the posterior is Gaussian, so that an exported graph draws from it; else False
     conditional: bool = False  # whether "y" of a batch is a condition
-    axes: tuple[str, ...] = ("height", "width", "channels")  # the axes of one x, in the order of `image_shape`
     output_name: str = "mean"  # which of `likelihood_parameters` stands for x: `decode` and `reconstruct` return it
     encoders: Mapping[str, Any] = ENCODERS  # the networks that have a name
     decoders: Mapping[str, Any] = DECODERS
@@ -131,12 +133,12 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         free_bits_group: int = 1,
         seed: int = 0,
         active_dims: float | Mapping[str, Any] | Schedule | None = None,
+        x_shape: Sequence[int] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(autocast=False, **kwargs)
-        if not isinstance(image_shape, Sequence) or len(image_shape) != len(self.axes):
-            raise UserError(f"image_shape is ({', '.join(self.axes)}). Given: {image_shape!r}.")
-        self.image_shape = tuple(checks.check_whole_number(size, "image_shape") for size in image_shape)
+        self.of_images = x_shape is None
+        self.x_shape = checked_shape(image_shape, x_shape)
         self.latent_dim = checks.check_whole_number(latent_dim, "latent_dim")
         self.seed = checks.check_whole_number(seed, "seed", minimum=0)
         self.free_bits, self.free_bits_on, self.free_bits_group = checked_free_bits(
@@ -155,6 +157,13 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         )
         self.draws = backend.Draws()
         self.likelihood_family = likelihoods.likelihood(likelihood, dtype=self.dtype_policy)
+        if not self.likelihood_family.built:
+            self.likelihood_family.build((None, *self.x_shape))
+        if self.of_images and not self.likelihood_family.support.hull.pixels:
+            raise UserError(
+                f"An image has pixels in [0, 1]. Given: image_shape, with a {type(self.likelihood_family).__name__} "
+                f"likelihood, which is of other numbers. Give the shape as x_shape={self.x_shape}."
+            )
         shapes = self.network_shapes()
         self.encoder = self.make_network("encoder", encoder, self.encoders, *shapes["encoder"])
         self.decoder = self.make_network("decoder", decoder, self.decoders, *shapes["decoder"])
@@ -201,7 +210,7 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         return self.likelihood_family.parameters(self.apply_network(self.decoder, self.active(z), training))
 
     def likelihood(self, z: Latent, condition: Condition | None = None, training: bool = False) -> tfd.Distribution:
-        """p(x|z) for z of shape `(batch, latent_dim)`; batch shape `(batch,)`, event shape `image_shape`."""
+        """p(x|z) for z of shape `(batch, latent_dim)`; batch shape `(batch,)`, event shape `x_shape`."""
         return self.likelihood_family.distribution(self.likelihood_parameters(z, condition, training))
 
     def terms(self, batch: Batch, training: bool) -> Terms:
@@ -304,16 +313,22 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
 
         Called by the constructor: a variant sets the attributes it reads here before `super().__init__`.
         """
-        height, width, channels = self.image_shape
-        pixels = (height, width, channels * self.likelihood_family.channels_per_pixel)
+        *others, channels = self.x_shape
+        numbers = (*others, channels * self.likelihood_family.channels_per_pixel)
         return {
-            "encoder": (self.image_shape, ((2 if self.stochastic else 1) * self.latent_dim,)),
-            "decoder": ((self.latent_dim,), pixels),
+            "encoder": (self.x_shape, ((2 if self.stochastic else 1) * self.latent_dim,)),
+            "decoder": ((self.latent_dim,), numbers),
         }
 
     def x_spec(self) -> Spec:
-        """Return the spec of one x, for data and for an exported encoder: an "image"; or "tokens", int32, not cast."""
-        return Spec(self.image_shape, self.float_dtype, "image")
+        """Return the spec of one x, for data and for an exported encoder.
+
+        The kind is "image"; "numbers", of any shape; or "tokens", int32, not cast.
+        """
+        if self.of_images:
+            return Spec(self.x_shape, self.float_dtype, "image")
+        hull = self.likelihood_family.support.hull
+        return Spec(self.x_shape, self.float_dtype, "numbers", hull.levels, support=hull.name)
 
     def check_x(self, x: ArrayLike, name: str = "x") -> np.ndarray:
         """Return `x` as the array that the model's graphs take.
@@ -324,7 +339,7 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         Raises:
           UserError: another shape or dtype, or numbers outside the model's domain.
         """
-        return checks.check_images(x, self.image_shape, name, self.likelihood_family.support.hull)
+        return checks.check_images(x, self.x_shape, name, self.likelihood_family.support.hull)
 
     def check_training_data(self, labelled: bool, batch_size: int) -> None:
         """Check that the model can learn from the training data, or warn: on the host, before the first step.
@@ -409,6 +424,11 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         self.provenance = provenance
 
     # --- What variants are written with ---
+
+    @property
+    def image_shape(self) -> tuple[int, ...]:
+        """The shape of one x, under the name that it has for images."""
+        return self.x_shape
 
     @property
     def float_dtype(self) -> str:

@@ -1,5 +1,6 @@
 """Datasets of TensorFlow Datasets; MNIST, a list of words, and rendered sprites need no network."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,8 +8,10 @@ from keras_vae.data import sprites as sprites
 from keras_vae.data import words as words
 from keras_vae.data.labels import keep_labels as keep_labels
 from keras_vae.data.others import other_images as other_images
+from keras_vae.data.pictures import read_folder as read_folder
 from keras_vae.data.pipeline import batches as batches
 from keras_vae.data.pipeline import pixels_of as pixels_of
+from keras_vae.data.tables import table as table
 from keras_vae.errors import UserError
 
 if TYPE_CHECKING:
@@ -68,6 +71,45 @@ def load(
         first_epoch=first_epoch,
         render=split_images.render,
         labelled_in_batch=labelled_in_batch,
+    )
+
+
+def folder(
+    path: str | Path,
+    size: int | Sequence[int] | None = None,
+    crop: bool = False,
+    split: str = "train",
+    grey: bool = False,
+    batch_size: int = 128,
+    training: bool | None = None,
+    seed: int = 0,
+    binarize: str | None = None,
+) -> "tf.data.Dataset":
+    """A `tf.data.Dataset` of batches of the pictures in a folder, as `load` gives them: "x", and "y" from subfolders.
+
+    The pictures are held in memory, a byte for each channel of a pixel. `read_folder` gives them as arrays, with the
+    names of classes and files.
+
+    Args:
+      path: a folder of pictures in any format that Pillow reads; or of subfolders with them: then the label of a
+        picture is the position of its subfolder among all, sorted.
+      size: the side, or (height, width), that pictures are resized to; None: all have one size already.
+      crop: cut what is beyond the shape of `size` off, at both ends; false squeezes it in.
+      split: `"train"`, 8 of 10 files by a hash of their names, so that a file stays in its split whatever others come;
+        `"validation"`, `"test"`, 1 of 10; `"train+validation"`; or a slice of these, `"train[:1000]"`.
+      grey: one channel in place of three. What is transparent lies on white.
+      batch_size: examples in a batch.
+      training: as of `load`.
+      seed: of order and noise.
+      binarize: as of `load`.
+
+    Raises:
+      UserError: no folder, no pictures, a file that is none, or pictures of several sizes.
+    """
+    pictures = read_folder(path, size, crop, split, grey)
+    training = split.startswith("train") if training is None else training
+    return batches(
+        pictures.images, pictures.labels, batch_size=batch_size, training=training, seed=seed, binarize=binarize
     )
 
 

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from keras_vae import backend, checks, randomness, supports
 from keras_vae.errors import UserError
-from keras_vae.types import Batch, Tensor
+from keras_vae.types import Batch, Kind, Tensor
 
 Stream: TypeAlias = tf.data.Dataset | keras.utils.PyDataset | Iterator[Any]
 BINARIZE = ("dynamic", "static")
@@ -84,6 +84,7 @@ def batches(
     first_epoch: int = 0,
     render: Callable[[np.ndarray], np.ndarray] | None = None,
     labelled_in_batch: int | None = None,
+    kind: Kind | None = None,
 ) -> "tf.data.Dataset":
     """A `tf.data.Dataset` of dicts: "x", float32 in [0, 1] `(batch, height, width, channels)`; "y" if there are labels.
 
@@ -104,6 +105,9 @@ def batches(
       first_epoch: the number of the first epoch.
       render: from rows of `images`, whatever these are, to binary images, uint8. They are rendered batch by batch, so
         that they take no memory.
+      kind: of x, as in a model's `x_spec`: `"image"`, `"tokens"`, or `"numbers"` of any shape, which stay what they
+        are, as float32, and which the model's likelihood is asked about; None: int32 `(examples, length)` are tokens,
+        all else images.
       labelled_in_batch: examples in each training batch whose label is not -1. An epoch is then one pass over the
         others, and the labelled ones are repeated, or left out, as often as that takes; None: where chance puts them.
 
@@ -115,9 +119,10 @@ def batches(
     checks.check_whole_number(first_epoch, "first_epoch", minimum=0)
     images = np.asarray(images)
     if render is None:
-        images = _checked_images(images, binarize, dequantize)
+        kind = kind or ("tokens" if images.dtype == np.int32 and images.ndim == 2 else "image")
+        images = _checked_images(images, binarize, dequantize, kind)
         _check_count(len(images), batch_size, training)
-        examples = _stored(images, binarize, dequantize)
+        examples = _stored(images, binarize, dequantize, kind)
     else:
         _check_noise(binarize, dequantize)  # rendered images are binary already
         if dequantize:
@@ -137,17 +142,18 @@ def batches(
     return marked
 
 
-def _checked_images(images: np.ndarray, binarize: str | None, dequantize: bool) -> np.ndarray:
-    """The images, floats or uint8, or tokens.
+def _checked_images(images: np.ndarray, binarize: str | None, dequantize: bool, kind: Kind) -> np.ndarray:
+    """The images, floats or uint8, or tokens, or other numbers.
 
     Raises:
       UserError: pixels outside [0, 1], or noise that does not apply to them.
     """
-    tokens = _are_tokens(images)
     _check_noise(binarize, dequantize)
-    if tokens and (binarize or dequantize):
-        raise UserError("binarize and dequantize are for grey levels. Given: tokens, int32. Leave them out.")
-    if images.dtype != np.uint8 and not tokens:
+    if kind != "image" and (binarize or dequantize):
+        raise UserError(f"binarize and dequantize are for grey levels. Given: {kind}, {images.dtype}. Leave them out.")
+    if kind == "numbers":
+        return checks.check_images(images, images.shape[1:], "x", supports.REALS)
+    if images.dtype != np.uint8 and kind == "image":
         images = checks.check_images(images, images.shape[1:], "images")
     if dequantize and images.dtype != np.uint8:
         raise UserError(f"dequantize needs grey levels 0 to 255 as uint8. Given: {images.dtype}.")
@@ -180,14 +186,10 @@ def _levels_in(images: np.ndarray) -> np.ndarray:
     return np.flatnonzero(seen)
 
 
-def _are_tokens(images: np.ndarray) -> bool:
-    return images.dtype == np.int32 and images.ndim == 2
-
-
-def _stored(images: np.ndarray, binarize: str | None, dequantize: bool) -> _Examples:
+def _stored(images: np.ndarray, binarize: str | None, dequantize: bool, kind: Kind) -> _Examples:
     """Images or tokens as they are kept in memory: binarised once, and binary ones as bytes."""
     shape, white = images.shape[1:], 255 if images.dtype == np.uint8 else 1
-    if _are_tokens(images):
+    if kind == "tokens":
         return _Examples(images, shape, tokens=True)
     if dequantize:
         return _Examples(images, shape, white, dequantize=True)

@@ -14,11 +14,11 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from keras_vae.data import sprites, words
+from keras_vae.data.splits import parsed
 from keras_vae.errors import UnavailableError, UserError
 from keras_vae.registry import nearest
 
 BUNDLED = Path(__file__).parent / "tfds"
-SPLITS = ("train", "validation", "train+validation", "test")
 # Of the examples that TFDS calls "train", the last sixth is for validation: 50,000 and 10,000 digits of MNIST.
 _VALIDATION_PART = 6
 
@@ -110,20 +110,6 @@ def _impatient() -> Iterator[None]:
         yield
     finally:
         downloader.MAX_RETRIES = retries
-
-
-def parsed(split: str) -> tuple[str, int, int | None]:
-    """Parse a split into its name, one of `SPLITS`, and the start and stop of its slice.
-
-    Raises:
-      UserError: an unknown split.
-    """
-    match = re.fullmatch(r"([a-z+]+)(?:\[(\d*):(\d*)\])?", split)
-    if match is None or match[1] not in SPLITS:
-        raise UserError(
-            f"split is one of {', '.join(SPLITS)}, or a slice of one such as 'train[:1000]'. Given: {split!r}."
-        )
-    return match[1], int(match[2] or 0), int(match[3]) if match[3] else None
 
 
 def _tfds_split(builder: tfds.core.DatasetBuilder, split: str) -> Any:

@@ -29,9 +29,8 @@ def reconstructed_tokens(model: "VAE", x: ArrayLike, condition: ConditionLike = 
       UserError: arrays that are not sequences of the model's tokens.
     """
     if model.x_spec().kind != "tokens":
-        raise NotApplicable(
-            f"These are errors of token sequences. Given: a {type(model).__name__} of {model.x_spec().kind}s."
-        )
+        kind = model.x_spec().kind.removesuffix("s")
+        raise NotApplicable(f"These are errors of token sequences. Given: a {type(model).__name__} of {kind}s.")
     return reconstructed_tokens_of(Evaluation(model, x, condition=condition))
 
 

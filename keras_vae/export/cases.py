@@ -42,6 +42,8 @@ def generated(model: "VAE") -> np.ndarray:
         tokens = generator.integers(1, spec.classes, shape, dtype="int32")
         ends = generator.integers(0, length + 1, (EXAMPLES, 1))
         return np.where(np.arange(length) < ends, tokens, 0).astype("int32")
+    if spec.kind == "numbers" and not model.likelihood_family.support.pixels:
+        return model.likelihood_family.support.draw(generator, shape)
     uniform = generator.random(shape, dtype="float32")
     if not takes_grey(model):
         return (uniform < 0.5).astype("float32")
@@ -148,13 +150,17 @@ def _repeated(arrays: Mapping[str, np.ndarray], count: int) -> Arrays:
 
 
 def _extremes_for(model: "VAE", x: np.ndarray) -> Trials:
-    """Return extreme inputs: noise, and every pixel, or token, at its lowest and its highest."""
+    """Return extreme inputs: noise, and every number, or token, at its lowest and its highest."""
     spec, generator = model.x_spec(), np.random.default_rng(_SEED + 1)
     if spec.kind == "tokens":
         highest, noise = spec.classes - 1, generator.integers(1, spec.classes, x.shape, dtype="int32")
+        lowest: float = 0
     else:
-        highest, noise = 1, generator.random(x.shape, dtype="float32")
-    extremes = {"noise": noise, "all 0": np.zeros_like(x), f"all {highest}": np.full_like(x, highest)}
+        lowest, highest = model.likelihood_family.support.ends
+        noise = generator.random(x.shape, dtype="float32")
+        if not model.likelihood_family.support.pixels:
+            noise = model.likelihood_family.support.draw(generator, x.shape)
+    extremes = {"noise": noise} | {f"all {value:g}": np.full_like(x, value) for value in (lowest, highest)}
     return {name: (False, array) for name, array in extremes.items()}
 
 

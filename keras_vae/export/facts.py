@@ -58,7 +58,7 @@ def facts_of(model: "VAE", prior: "FittedPrior | None" = None, examples: Checked
             "latents": dimension_names(model),
             "prior": prior_of(model) if prior is None else type(prior).__name__,
             "labels": [str(label) for label in range(model.condition_classes)] or None,
-            "image_shape": list(model.image_shape),
+            "image_shape": list(model.x_shape),
         },
         "preprocessing": _preprocessing(model, examples.alphabet if examples else None),
         "licences": {
@@ -78,6 +78,12 @@ def _preprocessing(model: "VAE", alphabet: str | None) -> dict[str, object]:
         if alphabet is None:
             return facts | {"rule": rule}
         return facts | {"alphabet": alphabet, "rule": f"{rule}; 1 is the first letter of the alphabet"}
+    if spec.kind == "numbers":
+        return {
+            "dtype": "float32",
+            "layout": f"batch, {', '.join(map(str, spec.shape))}",
+            "rule": f"{spec.support or 'reals'}, as the model was trained on",
+        }
     grey, rule = takes_grey(model), "grey levels divided by 255"
     return {
         "dtype": "float32",

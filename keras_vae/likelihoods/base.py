@@ -12,12 +12,13 @@ from keras_vae.types import Tensor
 
 
 class Likelihood(keras.layers.Layer):
-    """A family of distributions over images of shape `(height, width, channels)`, event dimensions included.
+    """A family of distributions over x of any shape, such as images, event dimensions included.
 
-    A subclass gives `parameters`, `distribution` and, if not every image in [0, 1] has a density, `support`.
+    A subclass gives `parameters`, `distribution` and, if not every number in [0, 1] has a density, or others have one
+    too, `support`. One with a weight for each number of an x makes it in `build`, of the shape of a batch of x.
     """
 
-    channels_per_pixel = 1
+    channels_per_pixel = 1  # numbers of the decoder for each number of x
     support: Support = PIXELS  # what x may be: arrays are checked on the host by it, and batches in the graph
 
     @property
@@ -26,16 +27,21 @@ class Likelihood(keras.layers.Layer):
         return self.support.levels
 
     def parameters(self, raw: Tensor) -> dict[str, Tensor]:
-        """Named parameters, `mean` among them, of `(batch, height, width, channels * channels_per_pixel)` numbers."""
+        """Named parameters, `mean` among them, of `(batch, ..., channels * channels_per_pixel)` numbers."""
         raise NotImplementedError(f"{type(self).__name__} must define parameters(raw)")
 
     def distribution(self, parameters: Mapping[str, Tensor]) -> tfd.Distribution:
-        """p(x|z) with batch shape `(batch,)`: log_prob sums over pixels, in nats."""
+        """p(x|z) with batch shape `(batch,)`: log_prob sums over the numbers of an x, in nats."""
         raise NotImplementedError(f"{type(self).__name__} must define distribution(parameters)")
 
     def check(self, x: np.ndarray) -> None:
         """Raise UserError if `x` is outside the distribution's support."""
         self.support.check(np.asarray(x))
+
+
+def over_x(numbers: tfd.Distribution) -> tfd.Distribution:
+    """Return the distribution of an x whose numbers are independent: all axes but the batch are of the event."""
+    return tfd.Independent(numbers, reinterpreted_batch_ndims=numbers.batch_shape.rank - 1)
 
 
 def grey_levels(levels: int, family: str) -> Support:

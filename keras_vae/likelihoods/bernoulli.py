@@ -8,13 +8,13 @@ import keras
 from keras import ops
 
 from keras_vae.backend import tfd
-from keras_vae.likelihoods.base import Likelihood
+from keras_vae.likelihoods.base import Likelihood, over_x
 from keras_vae.supports import grid
 from keras_vae.types import Tensor
 
 
 class BernoulliImages(tfd.Distribution):
-    """tfd.Independent(tfd.Bernoulli(logits), 3), log_prob along one axis: x l - softplus(l), one exponential a pixel.
+    """tfd.Independent(tfd.Bernoulli(logits)), log_prob along one axis: x l - softplus(l), one exponential a pixel.
 
     XLA on CPU takes twice the time for axes of which the last is 1, and TFP's formula has two exponentials. This is
     what importance-weighted likelihoods spend most of their time on, after matrix products.
@@ -23,11 +23,12 @@ class BernoulliImages(tfd.Distribution):
     def __init__(self, logits: Tensor) -> None:
         self.logits = logits
         pixels = tfd.Bernoulli(logits=logits, dtype=logits.dtype)
-        self._images = tfd.Independent(pixels, reinterpreted_batch_ndims=3)
+        self._images = tfd.Independent(pixels, reinterpreted_batch_ndims=len(logits.shape) - 1)
         super().__init__(logits.dtype, tfd.NOT_REPARAMETERIZED, validate_args=False, allow_nan_stats=True)
 
     def _log_prob(self, value: Tensor) -> Tensor:
-        x, logits = _flat(value), _flat(self.logits)
+        axes = len(self.logits.shape) - 1
+        x, logits = _flat(value, axes), _flat(self.logits, axes)
         return ops.sum(x * logits - ops.softplus(logits), axis=-1)
 
     def _sample_n(self, n: Tensor | int, seed: Tensor | None = None) -> Tensor:
@@ -58,9 +59,9 @@ class BernoulliImages(tfd.Distribution):
         return self._images.event_shape_tensor()
 
 
-def _flat(value: Tensor) -> Tensor:
-    """`(..., height, width, channels)` as `(..., pixels)`."""
-    return ops.reshape(value, (*ops.shape(value)[:-3], math.prod(value.shape[-3:])))
+def _flat(value: Tensor, axes: int) -> Tensor:
+    """The last `axes`, of one x, as one."""
+    return ops.reshape(value, (*ops.shape(value)[:-axes], math.prod(value.shape[-axes:])))
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -99,7 +100,7 @@ class ContinuousBernoulli(Likelihood):
         return {"logits": raw, "mean": _continuous_mean(raw)}
 
     def distribution(self, parameters: Mapping[str, Tensor]) -> tfd.Distribution:
-        return tfd.Independent(tfd.ContinuousBernoulli(logits=parameters["logits"]), reinterpreted_batch_ndims=3)
+        return over_x(tfd.ContinuousBernoulli(logits=parameters["logits"]))
 
 
 def _continuous_mean(logits: Tensor) -> Tensor:

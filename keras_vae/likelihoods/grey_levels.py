@@ -10,7 +10,7 @@ from keras import ops
 from keras_vae import backend
 from keras_vae.backend import soft_bound, tfd
 from keras_vae.checks import check_whole_number
-from keras_vae.likelihoods.base import Likelihood, grey_levels
+from keras_vae.likelihoods.base import Likelihood, grey_levels, over_x
 from keras_vae.networks.arguments import LayerArguments
 from keras_vae.types import Tensor
 
@@ -88,7 +88,7 @@ class LogisticMixture(Likelihood):
 
     def parameters(self, raw: Tensor) -> dict[str, Tensor]:
         channels = raw.shape[-1] // self.channels_per_pixel
-        parts = ops.reshape(raw, (-1, *raw.shape[1:3], channels, 3, self.components))
+        parts = ops.reshape(raw, (-1, *raw.shape[1:-1], channels, 3, self.components))
         # An untrained decoder gives zeros: means spread over [0, 1], scales of some ten levels.
         places = (np.arange(self.components) + 0.5) / self.components
         parameters = {
@@ -106,7 +106,7 @@ class LogisticMixture(Likelihood):
     def distribution(self, parameters: Mapping[str, Tensor]) -> tfd.Distribution:
         logistics = DiscretizedLogistic(parameters["means"], parameters["log_scales"])
         mixture = tfd.MixtureSameFamily(tfd.Categorical(logits=parameters["mixture_logits"]), logistics)
-        return tfd.Independent(mixture, reinterpreted_batch_ndims=3)
+        return over_x(mixture)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "components": self.components}
@@ -130,13 +130,13 @@ class Categorical(Likelihood):
         self.support = grey_levels(self.channels_per_pixel, "Categorical")
 
     def parameters(self, raw: Tensor) -> dict[str, Tensor]:
-        logits = ops.reshape(raw, (-1, *raw.shape[1:3], raw.shape[-1] // self.levels, self.levels))
+        logits = ops.reshape(raw, (-1, *raw.shape[1:-1], raw.shape[-1] // self.levels, self.levels))
         return {"logits": logits, "mean": ops.sum(ops.softmax(logits, axis=-1) * self._grid(raw.dtype), axis=-1)}
 
     def distribution(self, parameters: Mapping[str, Tensor]) -> tfd.Distribution:
         logits = parameters["logits"]
         levels = tfd.FiniteDiscrete(self._grid(logits.dtype), logits=logits, atol=1e-2 / (self.levels - 1))
-        return tfd.Independent(levels, reinterpreted_batch_ndims=3)
+        return over_x(levels)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "levels": self.levels}

@@ -88,7 +88,7 @@ class HierarchicalVAE(VAE):
             for role, networks in (("rung", self.levels.rungs()), ("prior", self.levels.priors()))
         )
         if self.pseudo_inputs:
-            start = initial_pseudo_inputs(self.pseudo_inputs, self.image_shape, self.seed)
+            start = initial_pseudo_inputs(self.pseudo_inputs, self.x_shape, self.seed)
             self.raw_pseudo_inputs = self.add_weight(shape=start.shape, initializer="zeros", name="pseudo_inputs")
             self.raw_pseudo_inputs.assign(start)
 

@@ -67,7 +67,7 @@ class SemiSupervisedVAE(VAE):
         super().__init__(**kwargs)
         self.log_p = conditions.log_shares(self.class_probabilities, self.num_classes).astype(self.float_dtype)
         self.specs["classifier"] = classifier
-        self.classifier = self.make_network("classifier", classifier, ENCODERS, self.image_shape, (self.num_classes,))
+        self.classifier = self.make_network("classifier", classifier, ENCODERS, self.x_shape, (self.num_classes,))
 
     def network_shapes(self) -> dict[str, tuple[Any, ...]]:
         return conditions.network_shapes(self, super().network_shapes(), self.num_classes)
@@ -94,7 +94,10 @@ class SemiSupervisedVAE(VAE):
 
     def terms(self, batch: Batch, training: bool) -> Terms:
         x, classes, count = batch["x"], self.num_classes, ops.shape(batch["x"])[0]
-        images, rows = ops.tile(x, (classes, 1, 1, 1)), ops.repeat(ops.eye(classes, dtype=x.dtype), count, axis=0)
+        images, rows = (
+            ops.tile(x, (classes, *(1,) * len(self.x_shape))),
+            ops.repeat(ops.eye(classes, dtype=x.dtype), count, axis=0),
+        )
         posterior = self.posterior(images, rows, training)
         # The same noise for each class: then the mean over q(y|x) has no more of it than one draw.
         noise = ops.tile(self.draws.sample(self.prior(), examples=count), (classes, 1))

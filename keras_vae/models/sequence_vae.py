@@ -36,13 +36,16 @@ class SequenceVAE(VAE):
       word_dropout: in training, the probability that the decoder reads an unknown token in place of a true one.
       encoder: `"gru"`, a mapping of `name` and arguments, or a Keras layer from tokens to `2 * latent_dim` numbers.
       decoder: the same, or a layer with the methods of `networks.GRUDecoder`.
-      **kwargs: as `VAE`, but for image_shape and likelihood.
+      **kwargs: as `VAE`, but for the shape of x and likelihood.
     """
 
-    axes = ("length",)
     output_name = "tokens"
     rejects = MappingProxyType(
-        {"image_shape": "The shape of its x is length. ", "likelihood": "Its likelihood is that of its tokens. "}
+        {
+            "image_shape": "The shape of its x is length. ",
+            "x_shape": "The shape of its x is length. ",
+            "likelihood": "Its likelihood is that of its tokens. ",
+        }
     )
     encoders, decoders = {"gru": GRUEncoder}, {"gru": GRUDecoder}
 
@@ -66,7 +69,7 @@ class SequenceVAE(VAE):
                 f"of keras_vae.networks.GRUDecoder. Given: a {type(decoder).__name__}. Add them."
             )
         super().__init__(
-            image_shape=(self.length,),
+            x_shape=(self.length,),
             encoder=encoder,
             decoder=decoder,
             likelihood=TokenSequences(self.vocabulary_size),

@@ -65,7 +65,7 @@ class VAEGAN(VAE):
                 f"Given: {self.specs['likelihood']!r}. Use 'bernoulli' or {{'name': 'gaussian', 'scale': 1.0}}."
             )
         self.specs |= {"critic": critic, "head": {"name": "mlp", "hidden": ()} if head is None else head}
-        self.critic = self.make_network("critic", critic, ENCODERS, self.image_shape, (self.features,))
+        self.critic = self.make_network("critic", critic, ENCODERS, self.x_shape, (self.features,))
         self.head = self.make_network("head", self.specs["head"], {"mlp": MLP}, (self.features,), (1,))
 
     def terms(self, batch: Batch, training: bool) -> Terms:

@@ -33,7 +33,7 @@ class VampVAE(VAE):
     def __init__(self, pseudo_inputs: int = 500, **kwargs: Unpack[VAEArguments]) -> None:
         super().__init__(**kwargs)
         self.pseudo_inputs = check_whole_number(pseudo_inputs, "pseudo_inputs")
-        start = initial_pseudo_inputs(self.pseudo_inputs, self.image_shape, self.seed)
+        start = initial_pseudo_inputs(self.pseudo_inputs, self.x_shape, self.seed)
         self.raw_pseudo_inputs = self.add_weight(shape=start.shape, initializer="zeros", name="pseudo_inputs")
         self.raw_pseudo_inputs.assign(start)
 

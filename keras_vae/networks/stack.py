@@ -66,7 +66,12 @@ def check_halving(filters: Sequence[int], image_shape: Sequence[int | None]) -> 
       UserError: they do not divide.
     """
     factor = 2 ** len(filters)
-    if len(image_shape) != 3 or any(size is None or size % factor for size in image_shape[:2]):
+    if len(image_shape) != 3:
+        raise UserError(
+            f"A convolutional network reads and writes (height, width, channels). Given: x of shape "
+            f"{tuple(image_shape)}. Use an 'mlp', or x of three axes."
+        )
+    if any(size is None or size % factor for size in image_shape[:2]):
         raise UserError(
             f"A convolutional network of {len(filters)} layers halves height and width {len(filters)} times, so both "
             f"must be multiples of {factor}. Given: an image of shape {tuple(image_shape)}. Use fewer layers, or "

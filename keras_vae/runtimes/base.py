@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_vae import checks
+from keras_vae import checks, supports
 from keras_vae.errors import RefusedError, UserError, reading, reason_of
 from keras_vae.runtimes.bundle import MANIFEST, Bundle, example_shape
 from keras_vae.types import InputEntry
@@ -23,8 +23,10 @@ Check = Callable[[object, str], np.ndarray]
 def _check_of(spec: InputEntry) -> Check:
     """Return the check of an input, by its kind."""
     shape, classes, dtype = example_shape(spec), spec.get("classes", 0), spec["dtype"]
+    support = spec.get("support", "")
     kinds: dict[str, Check] = {
         "image": lambda array, name: checks.check_images(array, shape, name),
+        "numbers": lambda array, name: checks.check_images(array, shape, name, supports.named(support, classes)),
         "tokens": lambda array, name: checks.check_tokens(array, shape, classes, name),
         "code": lambda array, name: checks.check_codes(array, shape, name, dtype=dtype),
         "direction": lambda array, name: checks.check_directions(array, shape, name, dtype),

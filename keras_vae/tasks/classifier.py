@@ -88,12 +88,12 @@ def classifier_on(model: "VAE", num_classes: int, seed: int = 0, trainable: bool
         condition, which would be the label.
     """
     num_classes = check_whole_number(num_classes, "num_classes", minimum=2)
-    if model.x_spec().kind != "image" or model.network_shapes()["encoder"][0] != model.image_shape:
+    if model.x_spec().kind != "image" or model.network_shapes()["encoder"][0] != model.x_shape:
         raise UserError(
             f"classifier_on needs an encoder that reads images and nothing else. Given: that of a "
             f"{type(model).__name__}. Use m1_classifier, or a model without a condition."
         )
-    images = keras.Input(model.image_shape)
+    images = keras.Input(model.x_shape)
     encoder = type(model.encoder).from_config(model.encoder.get_config())
     features = encoder(images)
     if len(features.shape) != 2:

@@ -23,7 +23,7 @@ METRICS = {
     "sequences_right": "share of sequences reconstructed without an error",
 }
 # The noun for x of a model, by the kind of its `x_spec`.
-NOUNS = {"image": "image", "tokens": "sequence"}
+NOUNS = {"image": "image", "numbers": "example", "tokens": "sequence"}
 # Sequences that are shown as text: a title, and the first and last column of a table.
 TEXTS = {
     "reconstructed": ("Test sequences, and the likeliest sequences at their codes", "sequence", "reconstruction"),

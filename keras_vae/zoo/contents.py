@@ -44,7 +44,7 @@ class _Evaluation(TypedDict):
     binarize: str | None
     condition: str | None
     seed: int
-    kind: NotRequired[Literal["image", "tokens"]]
+    kind: NotRequired[Literal["image", "numbers", "tokens"]]
 
 
 class _Training(TypedDict):

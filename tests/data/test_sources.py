@@ -13,6 +13,7 @@ import tensorflow_datasets as tfds
 
 from keras_vae import data
 from keras_vae.data import sources
+from keras_vae.data.splits import SPLITS
 from keras_vae.errors import UnavailableError, UserError
 
 
@@ -148,7 +149,7 @@ def test_empty_slices(split):
 
 
 def test_any_prepared_dataset_loads_by_name(prepared):
-    splits = {split: sources.read("toy_colour", split, prepared) for split in sources.SPLITS}
+    splits = {split: sources.read("toy_colour", split, prepared) for split in SPLITS}
     assert {split: len(read.images) for split, read in splits.items()} == {
         "train": 100, "validation": 20, "train+validation": 120, "test": 30,
     }  # fmt: skip

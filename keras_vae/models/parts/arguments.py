@@ -37,6 +37,7 @@ class ImageArguments(_Common, total=False):
     """Without a latent of one size, and without a KL to weigh: as of models with integer codes."""
 
     image_shape: Sequence[int]
+    x_shape: Sequence[int] | None
     encoder: NetworkSpec
     decoder: NetworkSpec
     likelihood: str | Mapping[str, Any] | Likelihood

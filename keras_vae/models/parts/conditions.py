@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # Other inputs of graphs, and outputs, which tf2onnx cannot tell from inputs of the same name; and what Keras reads.
 _TAKEN = ("x", "y", "z", "eps", "mean", "log_var", "logits", "log_scale", "mixture_logits", "means", "log_scales",
-          "class_name")  # fmt: skip
+          "loc", "log_rate", "log_mean", "log_dispersion", "zero_logits", "class_name")  # fmt: skip
 
 
 def one_hot(labels: Condition | None, classes: int, dtype: str, count: Tensor | int | None = None) -> Tensor:
@@ -100,14 +100,15 @@ def reads_vectors(network: keras.Layer) -> bool:
 
 
 def joined(network: keras.Layer, x: Tensor, features: Tensor) -> Tensor:
-    """Images `(batch, height, width, channels)` and features `(batch, size)` as the one input of `network`.
+    """x `(batch, ..., channels)` and features `(batch, size)` as the one input of `network`.
 
     One that reads vectors takes all pixels and then the features, `(batch, pixels + size)`: repeated on each pixel they
     would have as many weights as there are pixels. Any other takes each feature as one more channel.
     """
     if reads_vectors(network):
         return ops.concatenate([ops.reshape(x, (-1, math.prod(x.shape[1:]))), features], axis=-1)
-    planes = ops.broadcast_to(features[:, None, None], (*ops.shape(x)[:3], features.shape[-1]))
+    planes = features[(slice(None), *(None,) * (len(x.shape) - 2))]
+    planes = ops.broadcast_to(planes, (*ops.shape(x)[:-1], features.shape[-1]))
     return ops.concatenate([x, planes], axis=-1)
 
 

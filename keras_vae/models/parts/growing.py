@@ -171,7 +171,7 @@ def _without(model: "VAE", halvings: int, fading: bool) -> "VAE":
 
 def _resized(model: "VAE", image_shape: Sequence[int], filters: Mapping[str, Sequence[int]], fade_steps: int) -> "VAE":
     """A model with the configuration of `model`, but for the size of its images and the stages of its networks."""
-    config = {**model.get_config(), "image_shape": tuple(image_shape)}
+    config = {**model.get_config(), "image_shape" if model.of_images else "x_shape": tuple(image_shape)}
     for role, network in _growing_networks(model).items():
         config[role] = {
             "name": "growing",

@@ -1,0 +1,120 @@
+"""A folder of pictures as images of one size, with labels from its subfolders, and splits that never change."""
+
+import contextlib
+import hashlib
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from keras_vae.checks import check_memory, check_whole_number
+from keras_vae.data.splits import parsed
+from keras_vae.errors import UserError, reading
+
+# A tenth is for testing, a tenth for validation. By the name of a file, so that others that come move none.
+_PARTS = {"test": (0.0, 0.1), "validation": (0.1, 0.2), "train": (0.2, 1.0)}
+_REMEDY = "Take it out of the folder, or replace it."
+
+
+class Pictures(NamedTuple):
+    """A split of a folder, in memory."""
+
+    images: np.ndarray  # uint8 (examples, height, width, channels)
+    labels: np.ndarray | None  # int32 (examples,), positions in `classes`
+    classes: tuple[str, ...]  # the subfolders, sorted; none where the pictures lie in the folder itself
+    names: tuple[str, ...]  # of the files, from the folder
+
+
+def read_folder(
+    folder: str | Path,
+    size: int | Sequence[int] | None = None,
+    crop: bool = False,
+    split: str = "train",
+    grey: bool = False,
+) -> Pictures:
+    """Return the pictures of a split of `folder`, sorted by name: args and errors as `keras_vae.data.folder`."""
+    shape = None if size is None else _checked_size(size)
+    part, start, stop = parsed(split)
+    root, classes, names = _listed(Path(folder))
+    held = [name for name in names if _part_of(name) in part.split("+")][start:stop]
+    if not held:
+        raise UserError(f"The split {split!r} of {root} holds no pictures: {len(names)} are in all of it. Add some.")
+    if shape is None:
+        with _opened(root / held[0]) as picture:
+            width, height = ImageOps.exif_transpose(picture).size
+            shape = height, width
+    channels = 1 if grey else 3
+    check_memory(len(held), shape[0] * shape[1] * channels, "pictures")
+    images = np.empty((len(held), *shape, channels), "uint8")
+    for image, name in zip(images, held, strict=True):
+        with _opened(root / name) as file:
+            image[:] = _fitted(file, shape, crop, size is None, name, grey)
+    labels = np.array([classes.index(name.split("/")[0]) for name in held], "int32") if classes else None
+    return Pictures(images, labels, classes, tuple(held))
+
+
+def _checked_size(size: int | Sequence[int]) -> tuple[int, int]:
+    sides = tuple(size) if isinstance(size, Sequence) and not isinstance(size, str) else (size, size)
+    if len(sides) != 2:
+        raise UserError(f"size is one number, or (height, width). Given: {size!r}.")
+    height, width = (check_whole_number(side, "size") for side in sides)
+    return height, width
+
+
+def _listed(root: Path) -> tuple[Path, tuple[str, ...], list[str]]:
+    """The folder, its classes, and the names of its pictures."""
+    if not root.is_dir():
+        raise UserError(f"A folder of pictures is read from a folder. Given: {root}, which is none.")
+    suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    names = sorted(
+        path.relative_to(root).as_posix()
+        for path in root.rglob("*")
+        if path.suffix.lower() in suffixes and path.is_file() and not path.name.startswith(".")
+    )
+    inside = [name for name in names if "/" in name]
+    if not names:
+        raise UserError(
+            f"A folder of pictures holds files that Pillow reads, such as .png. Given: {root}, without any."
+        )
+    if inside and len(inside) < len(names):
+        loose = next(name for name in names if "/" not in name)
+        raise UserError(
+            f"Pictures lie in the folder itself, or all in subfolders, which are their labels. Given: {root} with "
+            f"{loose} and {inside[0]}. Move one kind."
+        )
+    return root, tuple(sorted({name.split("/")[0] for name in inside})), names
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
+    with reading(path, "is no picture that Pillow reads", _REMEDY, UserError), Image.open(path) as file:
+        yield file
+
+
+def _part_of(name: str) -> str:
+    share = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
+    return next(part for part, (low, high) in _PARTS.items() if low <= share < high)
+
+
+def _fitted(file: Image.Image, shape: tuple[int, int], crop: bool, exact: bool, name: str, grey: bool) -> np.ndarray:
+    """The pixels of a picture, `(height, width, channels)`, uint8: upright, on white, of the size asked for."""
+    if file.mode.startswith(("I", "F")):  # Pillow would cut what is above 255 off
+        raise UserError(f"A picture has 8 bits a channel. Given: {name}, of the mode {file.mode}. Convert it.")
+    picture = ImageOps.exif_transpose(file)
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    picture = picture.convert("L" if grey else "RGB")
+    height, width = shape
+    if picture.size != (width, height):
+        if exact:
+            raise UserError(
+                f"Without size=, all pictures have that of the first, {height} x {width}. Given: {name}, of "
+                f"{picture.size[1]} x {picture.size[0]}. Give size=."
+            )
+        # Both average over the area that becomes a pixel.
+        resize = ImageOps.fit if crop else Image.Image.resize
+        picture = resize(picture, (width, height), Image.Resampling.LANCZOS)
+    return np.asarray(picture).reshape(height, width, -1)

@@ -1,0 +1,89 @@
+"""Tables of numbers, from files and data frames: rows of float32, and the names of their columns in a known order."""
+
+import csv
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from keras_vae.errors import UserError, reading
+
+
+class Table(NamedTuple):
+    """The rows of a table, and what its columns are called."""
+
+    x: np.ndarray  # float32 (rows, columns)
+    columns: tuple[str, ...]
+
+
+def table(source: Any, columns: Sequence[str] | None = None) -> Table:
+    """Return the columns of numbers of a `.csv` file or a data frame: `x` for `fit` of a model with `x_shape`.
+
+    Args:
+      source: the path of a CSV file, whose first row names the columns; or a frame of pandas, or of another library
+        with its `columns` and `to_numpy`.
+      columns: the names of those to take, in this order, as `Table.columns` of the training data has them; None: all.
+
+    Raises:
+      UserError: a file that cannot be read; columns that are missing, named twice, or no numbers; an empty cell.
+    """
+    if isinstance(source, str | Path):
+        rule = "is no table", "Save it as CSV in UTF-8, its first row the names."
+        with reading(source, *rule, UserError), open(source, encoding="utf-8-sig", newline="") as file:
+            names, rows = _parsed(csv.reader(file, strict=True), str(source))
+    elif hasattr(source, "columns") and hasattr(source, "to_numpy"):
+        names, rows = [str(name) for name in source.columns], np.asarray(source.to_numpy(), object)
+    else:
+        raise UserError(
+            f"A table is the path of a CSV file, or a data frame. Given: {type(source).__name__}. An array is given to "
+            f"fit as it is."
+        )
+    twice = [name for name, same in itertools.groupby(sorted(names)) if len(list(same)) > 1]
+    if twice:
+        raise UserError(f"The columns of a table have different names. Given: {twice[0]!r} twice. Rename one.")
+    order = list(names if columns is None else columns)
+    for name in order:
+        if name not in names:
+            raise UserError(f"The table must have the column {name!r}. Given: {', '.join(names)}.")
+    x = np.empty((len(rows), len(order)), "float32")
+    for index, name in enumerate(order):
+        x[:, index] = list(_numbers(rows[:, names.index(name)], name))
+    return Table(x, tuple(order))
+
+
+def _parsed(reader: Iterable[list[str]], path: str) -> tuple[list[str], np.ndarray]:
+    rows = [row for row in reader if row]
+    if len(rows) < 2:
+        raise UserError(f"A table has a row of names, and rows of numbers. Given: {path}, of {len(rows)} rows.")
+    names = [name.strip() for name in rows[0]]
+    if any(_number(name) is not None for name in names):
+        raise UserError(
+            f"The first row of a CSV file names its columns. Given: {path}, which begins with {rows[0][0]!r}. Add a "
+            f"row of names."
+        )
+    for number, row in enumerate(rows[1:], 1):
+        if len(row) != len(names):
+            raise UserError(
+                f"Each row of a table has a cell for each column, {len(names)}. Given: {path}, row {number} with "
+                f"{len(row)}. Fill it up, or remove it."
+            )
+    return names, np.array(rows[1:], object)
+
+
+def _numbers(cells: np.ndarray, column: str) -> Iterator[float]:
+    for row, cell in enumerate(cells, 1):
+        number = _number(cell)
+        if number is None or not abs(number) <= float(np.finfo("float32").max):
+            text = number is None and str(cell).strip()
+            remedy = "Number its values, or leave the column out" if text else "Fill the cell, or remove the row"
+            raise UserError(f"A table holds finite numbers. Given: {cell!r} in row {row} of {column!r}. {remedy}.")
+        yield number
+
+
+def _number(cell: object) -> float | None:
+    try:
+        return float(cell)  # pyright: ignore[reportArgumentType]
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,143 @@
+"""Probabilities of counts: whole numbers from 0, such as reads of a gene in a cell."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Unpack
+
+import keras
+from keras import ops
+
+from keras_vae.backend import soft_bound, tfd
+from keras_vae.checks import check_whole_number, is_number
+from keras_vae.errors import UserError
+from keras_vae.likelihoods.base import Likelihood, over_x
+from keras_vae.networks.arguments import LayerArguments
+from keras_vae.supports import counts
+from keras_vae.types import Tensor
+
+_LOG_MEANS = (-20.0, 20.0)
+_LOG_DISPERSIONS = (-10.0, 10.0)  # beyond e**10 it is a Poisson to float32
+
+
+@keras.saving.register_keras_serializable(package="keras_vae")
+class Poisson(Likelihood):
+    """p(x|z) = mean**x exp(-mean) / x! for each count x. A probability mass, in nats.
+
+    Parameters: `mean`; `log_rate`, its logarithm.
+    """
+
+    support = counts()
+
+    def parameters(self, raw: Tensor) -> dict[str, Tensor]:
+        log_rate = soft_bound(raw, *_LOG_MEANS)
+        return {"log_rate": log_rate, "mean": ops.exp(log_rate)}
+
+    def distribution(self, parameters: Mapping[str, Tensor]) -> tfd.Distribution:
+        return over_x(tfd.Poisson(log_rate=parameters["log_rate"]))
+
+
+@keras.saving.register_keras_serializable(package="keras_vae")
+class Binomial(Likelihood):
+    """p(x|z) = C(n, x) p**x (1 - p)**(n - x), p = sigmoid(logits), for each count x. A probability mass, in nats.
+
+    Parameters: `logits`; `mean`, n p.
+
+    Args:
+      trials: n, the most that can be counted.
+    """
+
+    support = counts()
+
+    def __init__(self, trials: int, **kwargs: Unpack[LayerArguments]) -> None:
+        super().__init__(**kwargs)
+        self.trials = check_whole_number(trials, "trials")
+        self.support = counts(self.trials)
+
+    def parameters(self, raw: Tensor) -> dict[str, Tensor]:
+        return {"logits": raw, "mean": self.trials * ops.sigmoid(raw)}
+
+    def distribution(self, parameters: Mapping[str, Tensor]) -> tfd.Distribution:
+        logits = parameters["logits"]
+        return over_x(tfd.Binomial(ops.full_like(logits, self.trials), logits=logits))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "trials": self.trials}
+
+
+class Overdispersed(Likelihood):
+    """Negative binomial counts of mean m and variance m + m**2 / dispersion: base of the one with more zeros too.
+
+    Args:
+      dispersion: theta, a number (fixed), `"global"` (one learned number), `"feature"` (one learned for each number of
+        an x, as for each gene), or `"example"` (the decoder gives them for each example). The larger, the nearer to a
+        Poisson.
+    """
+
+    support = counts()
+    inflated = False  # whether the decoder gives logits of further zeros
+
+    def __init__(self, dispersion: float | str = "feature", **kwargs: Unpack[LayerArguments]) -> None:
+        super().__init__(**kwargs)
+        number = float(dispersion) if is_number(dispersion) else None
+        if not (number and 0 < number < float("inf")) and dispersion not in ("global", "feature", "example"):
+            raise UserError(
+                f"The dispersion of a {type(self).__name__} is a positive number, 'global', 'feature' or 'example'. "
+                f"Given: {dispersion!r}."
+            )
+        self.dispersion: float | str = dispersion if number is None else number
+        self.channels_per_pixel = 1 + self.inflated + (dispersion == "example")
+        self.learned: Any = None
+        self.built = dispersion not in ("global", "feature")
+
+    def build(self, x_shape: Sequence[int | None]) -> None:
+        shape = x_shape[1:] if self.dispersion == "feature" else ()
+        self.learned = self.add_weight(shape=shape, initializer="zeros", name="raw_log_dispersion")
+
+    def parameters(self, raw: Tensor) -> dict[str, Tensor]:
+        heads = ops.split(raw, self.channels_per_pixel, axis=-1)
+        log_mean = soft_bound(heads[0], *_LOG_MEANS)
+        parameters = {"log_mean": log_mean, "mean": ops.exp(log_mean)}
+        if self.inflated:
+            parameters |= {"zero_logits": heads[1], "mean": parameters["mean"] * ops.sigmoid(-heads[1])}
+        if isinstance(self.dispersion, str):
+            learned = heads[-1] if self.learned is None else ops.cast(self.learned, raw.dtype)
+            learned = soft_bound(learned, *_LOG_DISPERSIONS)
+            parameters["log_dispersion"] = ops.broadcast_to(learned, ops.shape(log_mean))
+        return parameters
+
+    def distribution(self, parameters: Mapping[str, Tensor]) -> tfd.Distribution:
+        log_mean = parameters["log_mean"]
+        log_dispersion = parameters.get("log_dispersion")
+        if log_dispersion is None:
+            log_dispersion = ops.log(ops.full_like(log_mean, self.dispersion))
+        family: Any = tfd.NegativeBinomial(ops.exp(log_dispersion), logits=log_mean - log_dispersion)
+        if self.inflated:
+            # TFP takes the softmax of (l, -l), which is sigmoid(2 l): its logits are half the logarithm of the odds.
+            family = tfd.Inflated(family, inflated_loc_logits=0.5 * parameters["zero_logits"])
+        return over_x(family)
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "dispersion": self.dispersion}
+
+
+@keras.saving.register_keras_serializable(package="keras_vae")
+class NegativeBinomial(Overdispersed):
+    """p(x|z) = C(x + theta - 1, x) (m / (m + theta))**x (theta / (m + theta))**theta for each count x. In nats.
+
+    A Poisson whose rate is drawn from a gamma distribution of mean m and shape theta. Grønbech et al. 2020,
+    https://doi.org/10.1093/bioinformatics/btaa293. Parameters: `mean`, `log_mean` and, if learned, `log_dispersion`.
+
+    Args: as `Overdispersed`.
+    """
+
+
+@keras.saving.register_keras_serializable(package="keras_vae")
+class ZeroInflatedNegativeBinomial(Overdispersed):
+    """p(x|z) = s(l) [x = 0] + (1 - s(l)) NegativeBinomial(x; m, theta) for each count x, s the sigmoid. In nats.
+
+    Lopez et al. 2018, https://doi.org/10.1038/s41592-018-0229-2. Parameters: `log_mean`, log m; `zero_logits`, l;
+    `mean`, (1 - s(l)) m; and, if learned, `log_dispersion`.
+
+    Args: as `Overdispersed`.
+    """
+
+    inflated = True

@@ -1,0 +1,79 @@
+"""Tables: the numbers of real CSV files and of frames, in the order that was asked for, and what is refused."""
+
+import numpy as np
+import pytest
+
+from keras_vae import data
+from keras_vae.errors import UserError
+from keras_vae.models import VAE
+from tests.toys import PLAIN, mlp
+
+TEXT = 'mass,"size, cm",name\n1.5,-2,a\n\n3e2,0.25,b\n'
+
+
+class Frame:
+    """What a frame of pandas has of this."""
+
+    columns = ("b", "a")
+
+    def to_numpy(self):
+        return np.array([[1, 2.5], [3, 4.5]])
+
+
+def written(path, text=TEXT, encoding="utf-8-sig"):
+    path.write_text(text, encoding=encoding)
+    return path
+
+
+def test_columns_come_in_the_order_that_is_asked_for(tmp_path):
+    path = written(tmp_path / "a.csv")
+    rows = data.table(path, ["size, cm", "mass"])
+    assert rows.columns == ("size, cm", "mass") and rows.x.dtype == np.float32
+    np.testing.assert_array_equal(rows.x, [[-2, 1.5], [0.25, 300]])
+    again = data.table(str(path), rows.columns)
+    np.testing.assert_array_equal(again.x, rows.x)
+    np.testing.assert_array_equal(data.table(Frame()).x, [[1, 2.5], [3, 4.5]])
+    assert data.table(Frame()).columns == ("b", "a")
+    np.testing.assert_array_equal(data.table(Frame(), ["a"]).x, [[2.5], [4.5]])
+
+
+def test_a_table_trains_a_model(tmp_path):
+    generator = np.random.default_rng(0)
+    rows = generator.normal(size=(32, 3))
+    text = "a,b,c\n" + "".join(",".join(map(repr, map(float, row))) + "\n" for row in rows)
+    x, columns = data.table(written(tmp_path / "a.csv", text))
+    np.testing.assert_array_equal(x, rows.astype("float32"))
+    model = VAE(x_shape=(len(columns),), latent_dim=2, encoder=mlp(), decoder=mlp(), likelihood="normal")
+    model.compile(**PLAIN)
+    history = model.fit(x, batch_size=8, verbose=0).history
+    assert np.isfinite(history["elbo"]).all()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (TEXT, r"finite numbers\. Given: 'a' in row 1 of 'name'\. Number its values, or leave the column out"),
+        ("a,b\n1,\n", r"Given: '' in row 1 of 'b'\. Fill the cell, or remove the row"),
+        ("a,b\n1,2\n1,nan\n", r"Given: 'nan' in row 2 of 'b'\. Fill the cell"),
+        ("a,b\n1,2\n1,-1e39\n", r"Given: '-1e39' in row 2 of 'b'"),
+        ("a,b\n1,2,3\n", r"a cell for each column, 2\. Given: .*row 1 with 3"),
+        ("1,2\n3,4\n", r"names its columns\. Given: .*begins with '1'\. Add a row of names"),
+        ("a,a\n1,2\n", r"different names\. Given: 'a' twice"),
+        ("a,b\n", r"rows of numbers\. Given: .*of 1 rows"),
+        ('a,b\n"1,2\n', r"is no table: .*Save it as CSV"),
+    ],
+)
+def test_what_is_no_table(tmp_path, text, message):
+    with pytest.raises(UserError, match=message):
+        data.table(written(tmp_path / "a.csv", text))
+
+
+def test_what_is_not_there(tmp_path):
+    with pytest.raises(UserError, match=r"is no table: No such file"):
+        data.table(tmp_path / "none.csv")
+    with pytest.raises(UserError, match=r"is no table"):
+        data.table(written(tmp_path / "a.csv", "a\nü", "utf-16"))
+    with pytest.raises(UserError, match=r"must have the column 'c'\. Given: b, a"):
+        data.table(Frame(), ["c"])
+    with pytest.raises(UserError, match=r"Given: ndarray\. An array is given to fit as it is"):
+        data.table(np.ones((2, 2)))

@@ -1,0 +1,232 @@
+"""The likelihoods of real numbers, positive ones and counts: scipy's formulas, sums and integrals to 1, and means."""
+
+import numpy as np
+import pytest
+import scipy.integrate
+import scipy.stats
+import tensorflow as tf
+
+from keras_vae.errors import UserError
+from keras_vae.likelihoods import (
+    Binomial,
+    LogNormal,
+    NegativeBinomial,
+    Normal,
+    Poisson,
+    StudentT,
+    ZeroInflatedNegativeBinomial,
+    likelihood,
+)
+from keras_vae.models import VAE
+from tests.toys import PLAIN, mlp
+
+SHAPE = (3,)
+RAW = np.random.default_rng(0).normal(size=(5, 9)).astype("float32")
+REAL = np.random.default_rng(1).normal(size=(5, 3)).astype("float32")
+COUNTS = np.random.default_rng(2).poisson(4.0, (5, 3)).astype("float32")
+
+
+def sigmoid(value):
+    return 1 / (1 + np.exp(-np.asarray(value, "float64")))
+
+
+def made(family, raw):
+    """The family's parameters for a decoder's output, in numpy, and its distribution."""
+    if not family.built:
+        family.build((None, *SHAPE))
+    if getattr(family, "learned", None) is not None:
+        family.learned.assign(np.array([-0.5, 0.2, 1.0]) if family.learned.shape.rank else 0.3)
+    parameters = family.parameters(tf.constant(raw[:, : 3 * family.channels_per_pixel]))
+    return {name: value.numpy().astype("float64") for name, value in parameters.items()}, family.distribution(
+        parameters
+    )
+
+
+# family -> from its parameters to the frozen distribution of scipy, x, the integral's ends or the largest count
+def normal(p, fixed):
+    return scipy.stats.norm(p["mean"], np.exp(0.5 * p["log_var"]) if "log_var" in p else fixed)
+
+
+def student(p, fixed):
+    return scipy.stats.t(4.0, p["mean"], np.exp(p["log_scale"]) if "log_scale" in p else fixed)
+
+
+def log_normal(p, fixed):
+    return scipy.stats.lognorm(np.exp(p["log_scale"]) if "log_scale" in p else fixed, scale=np.exp(p["loc"]))
+
+
+def negative_binomial(p, fixed):
+    theta, mean = np.exp(p["log_dispersion"]) if "log_dispersion" in p else fixed, np.exp(p["log_mean"])
+    return scipy.stats.nbinom(theta, theta / (theta + mean))
+
+
+SCALES = [0.7, "global", "feature", "example"]
+DENSITIES = {
+    **{f"normal-{scale}": (lambda scale=scale: Normal(scale), normal, REAL) for scale in SCALES},
+    **{f"student-{scale}": (lambda scale=scale: StudentT(4.0, scale=scale), student, REAL) for scale in SCALES},
+    **{f"log-{scale}": (lambda scale=scale: LogNormal(scale), log_normal, np.exp(REAL)) for scale in SCALES},
+}
+MASSES = {
+    "poisson": (Poisson, lambda p, _: scipy.stats.poisson(np.exp(p["log_rate"])), COUNTS),
+    "binomial": (lambda: Binomial(20), lambda p, _: scipy.stats.binom(20, sigmoid(p["logits"])), COUNTS),
+    **{f"nb-{one}": (lambda one=one: NegativeBinomial(one), negative_binomial, COUNTS) for one in SCALES},
+}
+
+
+@pytest.mark.parametrize("name", [*DENSITIES, *MASSES])
+def test_against_scipy(name):
+    make, of_scipy, x = {**DENSITIES, **MASSES}[name]
+    parameters, distribution = made(make(), RAW)
+    expected = of_scipy(parameters, 0.7)
+    log_p = expected.logpdf(x) if name in DENSITIES else expected.logpmf(x)
+    np.testing.assert_allclose(distribution.log_prob(x).numpy(), log_p.sum(-1), rtol=2e-5, atol=2e-5)
+    assert distribution.batch_shape == (5,) and distribution.event_shape == (3,)
+    np.testing.assert_allclose(parameters["mean"], np.broadcast_to(expected.mean(), (5, 3)), rtol=1e-4)
+    np.testing.assert_allclose(distribution.mean().numpy(), parameters["mean"], rtol=1e-4)
+
+
+def one_number(family, raw, values):
+    """log p of each value of a single number x."""
+    if not family.built:
+        family.build((None, 1))
+    raw = np.repeat(np.reshape(raw, (1, -1))[:, : family.channels_per_pixel], len(values), axis=0).astype("float32")
+    distribution = family.distribution(family.parameters(tf.constant(raw)))
+    return distribution.log_prob(values.astype("float32")[:, None]).numpy().astype("float64")
+
+
+@pytest.mark.parametrize("family", ["normal", {"name": "student_t", "degrees": 3}, "log_normal"])
+@pytest.mark.parametrize("scale", [0.3, "feature", "example"])
+def test_densities_integrate_to_one(family, scale):
+    spec = {"name": family, "scale": scale} if isinstance(family, str) else {**family, "scale": scale}
+    u = np.linspace(-1, 1, 40_001)[1:-1]
+    x = (np.exp(8 * u) if family == "log_normal" else 20 * u / (1 - u**2)).astype("float32").astype("float64")
+    density = np.exp(one_number(likelihood(spec), [0.4, -0.6], x))
+    assert scipy.integrate.trapezoid(density, x) == pytest.approx(1, abs=2e-3)
+
+
+@pytest.mark.parametrize(
+    "family",
+    [
+        "poisson",
+        {"name": "binomial", "trials": 30},
+        {"name": "negative_binomial", "dispersion": 0.4},
+        {"name": "negative_binomial", "dispersion": "example"},
+        {"name": "zero_inflated_negative_binomial", "dispersion": 3.0},
+        {"name": "zero_inflated_negative_binomial", "dispersion": "example"},
+    ],
+)
+def test_masses_sum_to_one_and_their_means_are_means(family):
+    made_of = likelihood(family)
+    raw, values = [1.5, 0.7, -0.3], np.arange(31 if isinstance(family, dict) and "trials" in family else 3000)
+    mass = np.exp(one_number(made_of, raw, values))
+    assert mass.sum() == pytest.approx(1, abs=1e-4)
+    raw = tf.constant([raw[: made_of.channels_per_pixel]])
+    assert (mass * values).sum() == pytest.approx(float(made_of.parameters(raw)["mean"][0, 0]), rel=1e-3)
+
+
+@pytest.mark.parametrize("logit", [-60.0, -2.0, 0.0, 0.7, 60.0])
+def test_zeros_beyond_those_of_the_counts(logit):
+    """s(l) [x = 0] + (1 - s(l)) NB(x), in float64: TFP's own logits are half of l."""
+    family = ZeroInflatedNegativeBinomial(2.5)
+    raw, x = np.array([[1.2, logit]], "float32"), np.array([0.0, 1.0, 7.0])
+    counts = scipy.stats.nbinom(2.5, 2.5 / (2.5 + np.exp(1.2)))
+    expected = np.logaddexp(
+        np.where(x == 0, -np.logaddexp(0, -logit), -np.inf), -np.logaddexp(0, logit) + counts.logpmf(x)
+    )
+    np.testing.assert_allclose(one_number(family, raw, x), expected, rtol=1e-5, atol=1e-5)
+    with tf.GradientTape() as tape:
+        variable = tf.Variable(np.repeat(raw, 3, axis=0))
+        loss = tf.reduce_sum(family.distribution(family.parameters(variable)).log_prob(x.astype("float32")[:, None]))
+    assert np.isfinite(tape.gradient(loss, variable).numpy()).all()
+
+
+def test_a_large_dispersion_is_a_poisson_and_extreme_outputs_stay_finite():
+    x = np.arange(12.0)
+    poisson = one_number(Poisson(), [1.1], x)
+    np.testing.assert_allclose(one_number(NegativeBinomial(1e6), [1.1], x), poisson, atol=1e-3)
+    for family in ("poisson", "negative_binomial", "log_normal", "student_t", "normal"):
+        for raw in (-1e4, 1e4):
+            one = likelihood(family)
+            assert np.isfinite(one_number(one, [raw], np.array([1.0, 100.0]))).all(), family
+            assert np.isfinite(one.parameters(tf.constant([[raw]]))["mean"].numpy()).all(), family
+
+
+@pytest.mark.parametrize(
+    ("spec", "message"),
+    [
+        ({"name": "normal", "scale": "pixel"}, r"positive number, 'global', 'feature' or 'example'\. Given: 'pixel'"),
+        ({"name": "gaussian", "scale": "feature"}, r"positive number, 'global' or 'pixel'\. Given: 'feature'"),
+        ({"name": "student_t", "degrees": 1}, r"above 1, so that there is a mean\. Given: 1"),
+        ({"name": "log_normal", "scale": 30}, r"at most e, a factor of 15\. Given: 30"),
+        ({"name": "binomial", "trials": 0}, r"trials must be a whole number, 1 or more"),
+        ("binomial", r"needs the argument trials"),
+        ({"name": "negative_binomial", "dispersion": -1}, r"dispersion of a NegativeBinomial.*Given: -1"),
+    ],
+)
+def test_arguments_that_do_not_fit(spec, message):
+    with pytest.raises(UserError, match=message):
+        likelihood(spec)
+
+
+@pytest.mark.parametrize(
+    ("spec", "x", "message"),
+    [
+        ("normal", [np.nan, 1.0], r"x must be finite"),
+        (
+            "log_normal",
+            [0.0, 1.0],
+            r"above 0, as it has a logarithm\. Given: 4 values that are not, from 0; leave them out, add a small",
+        ),
+        (
+            "log_normal",
+            [-2.0, 0.0],
+            r"Given: 8 values that are not, from -2; use likelihood='normal', which is of all real",
+        ),
+        ("poisson", [0.5, 1.0], r"counts, whole numbers from 0\. Given: .* such as 0\.5; multiply shares"),
+        ("poisson", [0.5, 3.0], r"take them before any scaling or logarithm"),
+        ("negative_binomial", [-1.0, 3.0], r"counts are not below 0"),
+        ({"name": "binomial", "trials": 9}, [1.0, 12.0], r"at most 9, .*Given: values from 1 to 12; .*12 or more"),
+    ],
+)
+def test_what_x_may_be(spec, x, message):
+    """On the host before a step, and in every batch of a user's dataset: keras_vae/core/watch.py."""
+    model = VAE(x_shape=(2,), latent_dim=1, encoder=mlp(), decoder=mlp(), likelihood=spec)
+    good, bad = np.ones((4, 2), "float32"), np.repeat([x], 4, axis=0)
+    model.compile(**PLAIN)
+    with pytest.raises(UserError, match=message):
+        model.fit(bad, batch_size=2, verbose=0)
+    dataset = tf.data.Dataset.from_tensor_slices(np.concatenate([good, bad.astype("float32")])).batch(4)
+    with pytest.raises(UserError, match=r"Batch 1 of the training data, .*" + message):
+        model.fit(dataset, verbose=0)
+
+
+def test_images_have_pixels():
+    with pytest.raises(
+        UserError, match=r"pixels in \[0, 1\].*Normal likelihood.*Give the shape as x_shape=\(4, 4, 1\)"
+    ):
+        VAE(image_shape=(4, 4, 1), likelihood="normal")
+
+
+@pytest.mark.parametrize(
+    ("name", "jit_compile"),
+    [
+        ("normal", False),
+        ("zero_inflated_negative_binomial", False),
+        *(
+            pytest.param(name, True, marks=pytest.mark.slow)
+            for name in ("normal", "student_t", "log_normal", "poisson", "zero_inflated_negative_binomial")
+        ),
+    ],
+)
+def test_training_raises_the_bound(name, jit_compile):
+    x = {"normal": 5 * REAL, "student_t": REAL, "log_normal": np.exp(REAL)}.get(name, COUNTS)
+    x = np.tile(x, (8, 1))
+    model = VAE(x_shape=SHAPE, latent_dim=1, encoder=mlp(), decoder=mlp(), likelihood=name, seed=2)
+    model.compile("adam", jit_compile=jit_compile, steps_per_execution=1)
+    before = model.elbo(x).mean()
+    model.optimizer.learning_rate = 0.03
+    model.fit(x, batch_size=40, epochs=20, verbose=0)
+    assert model.elbo(x).mean() > before + 0.2
+    again = VAE.from_config(model.get_config())
+    again.set_weights(model.get_weights())
+    np.testing.assert_array_equal(again.elbo(x), model.elbo(x))
