@@ -56,7 +56,8 @@ def read(name: str, split: str, data_dir: str | Path | None = None) -> Images:
             raise UserError(f"The slice {split!r} of {name!r} holds no examples.")
         render = _DRAWN.get(name)
         return Images(rows, None if render is None else rows, render)
-    prepared = Path(data_dir or os.environ.get("TFDS_DATA_DIR") or "~/tensorflow_datasets").expanduser() / name
+    data_dir = data_dir or os.environ.get("TFDS_DATA_DIR") or None
+    prepared = Path(data_dir or "~/tensorflow_datasets").expanduser() / name
     if name in BUNDLED and not any(prepared.glob("*/dataset_info.json")):
         return _bundled(name, split)
     import tensorflow_datasets as tfds

@@ -19,10 +19,10 @@ class PowerSpherical(tfd.PowerSpherical):
 
     def _sample_n(self, n: Any, seed: Any = None) -> Any:
         """Return draws; of the first examples of a block, all of the block's, since they are rejected one by one."""
-        count = ops.shape(self.concentration)[0] if self.batch_shape.rank == 1 else None
-        block = None if count is None else block_of_noise()
+        block = block_of_noise() if self.batch_shape.rank == 1 else None
         if block is None:
             return super()._sample_n(n, seed=seed)
+        count: Any = ops.shape(self.concentration)[0]
         mean, concentration = (  # of a static shape: of an open one TFP draws other numbers
             ops.reshape(
                 ops.concatenate([value, ops.repeat(value[:1], block - count, axis=0)]), (block, *value.shape[1:])
