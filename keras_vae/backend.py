@@ -6,9 +6,10 @@ here, in `keras_vae.data`, in `keras_vae.export` and in two runtimes, and nowher
 """
 
 import contextlib
+import contextvars
 import dataclasses
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeAlias, TypeVar, cast
 
@@ -53,6 +54,27 @@ def compiled(
     return _tf.function(
         function, autograph=False, reduce_retracing=reduce_retracing, jit_compile=True if jit_compile else None
     )
+
+
+def compiled_for_batches(function: Callable[..., _Result]) -> Callable[..., _Result]:
+    """Return `function` as a graph, traced once whatever the number of examples: rounding does not depend on the calls.
+
+    Args:
+      function: its first argument is a dict of tensors of examples.
+    """
+    graph: Any = compiled(function, reduce_retracing=True)
+    traced: set[object] = set()
+
+    def call(examples: Mapping[str, Any], *others: Any) -> _Result:
+        tensors = _tf.nest.map_structure(_tf.convert_to_tensor, dict(examples))
+        specs = _tf.nest.map_structure(lambda one: TensorSpec((None, *one.shape[1:]), one.dtype), tensors)
+        kind = (str(specs), *(other for other in others if isinstance(other, int)))
+        if kind not in traced and not _tf.config.functions_run_eagerly():
+            graph.get_concrete_function(specs, *others)
+            traced.add(kind)
+        return graph(tensors, *others)
+
+    return call
 
 
 def gradients(
@@ -136,6 +158,28 @@ def gather_over_replicas(value: Tensor) -> Tensor:
 
 # --- Noise ---
 
+_block: contextvars.ContextVar[int | None] = contextvars.ContextVar("block", default=None)
+
+
+@contextlib.contextmanager
+def first_of_block(block: int | None) -> Iterator[None]:
+    """Inside, the noise that `sample` draws for a batch is that of the first examples of a batch of `block`.
+
+    Noise is in row-major order, so a shorter batch has the beginning of a longer one's only where no axis comes before
+    that of the examples. Of `block` examples the whole is drawn; None: of those that are there.
+    """
+    token = _block.set(block)
+    try:
+        yield
+    finally:
+        _block.reset(token)
+
+
+def block_of_noise() -> int | None:
+    """Return the `block` of the innermost `first_of_block`."""
+    return _block.get()
+
+
 # Named, since TensorFlow's choice depends on XLA: it draws other bits there, and computes all rounds of the generator
 # anew for each number.
 _ALGORITHM = "philox"
@@ -154,17 +198,29 @@ def fold(seed: Seed, *counts: int | Tensor) -> Tensor:
     return folded
 
 
-def normal(shape: Sequence[int | Tensor] | tf.Tensor, seed: Seed, dtype: str = "float32") -> Tensor:
+def normal(
+    shape: Sequence[int | Tensor] | tf.Tensor, seed: Seed, dtype: str = "float32", examples_axis: int = 0
+) -> Tensor:
     """Return standard normal noise from a stateless seed: pairs by Box and Muller, the cosine after the sine.
 
     That is the noise of `tf.random.stateless_normal` without XLA, to rounding, here with XLA too.
+
+    Args:
+      shape: of the noise.
+      seed: stateless.
+      dtype: float32 or float64.
+      examples_axis: of `shape`. Inside `first_of_block`, the axes before it are integers.
     """
-    count = _size(shape)
-    unit = _unit((count + 1) // 2 * 2, seed, dtype)
-    first, second = _tf.unstack(_tf.reshape(unit, (-1, 2)), axis=1)
+    block = _block.get()
+    runs = 1 if block is None else math.prod(int(cast(Any, size)) for size in shape[:examples_axis])
+    count = _size(shape) if runs == 1 else _size(shape[examples_axis:])
+    # Each run of examples is the beginning of one of `block` examples.
+    length = 0 if block is None else block * _size(shape[examples_axis + 1 :])
+    unit = ops.stack([_unit((count + 1) // 2 * 2, seed, dtype, run * length) for run in range(runs)])
+    first, second = _tf.unstack(_tf.reshape(unit, (runs, -1, 2)), axis=-1)
     radius, angle = ops.sqrt(-2.0 * ops.log(ops.maximum(first, 1e-7))), 2.0 * math.pi * second
-    pairs = ops.stack([radius * ops.sin(angle), radius * ops.cos(angle)], axis=1)
-    return _tf.reshape(_tf.reshape(pairs, (-1,))[:count], shape)
+    pairs = ops.stack([radius * ops.sin(angle), radius * ops.cos(angle)], axis=-1)
+    return _tf.reshape(_tf.reshape(pairs, (runs, -1))[:, :count], shape)
 
 
 def uniform(shape: Sequence[int | Tensor] | tf.Tensor, seed: Seed) -> Tensor:
@@ -189,10 +245,18 @@ def sample(distribution: tfd.Distribution, shape: Sequence[int | Tensor], seed: 
     """
     inner = base_of(distribution) if isinstance(distribution, tfd.Independent) else distribution
     if not isinstance(inner, tfd.Normal):
-        return distribution.sample(shape, seed=seed)
+        if _block.get() is None or not shape or not distribution.batch_shape.rank or is_by_position(distribution):
+            return distribution.sample(shape, seed=seed)
+        return ops.stack([distribution.sample(seed=fold(seed, run)) for run in range(int(cast(Any, shape[0])))])
     loc, scale = ops.convert_to_tensor(inner.loc), ops.convert_to_tensor(inner.scale)
-    noise = normal((*shape, *ops.shape(loc + scale)), seed, loc.dtype.name)
-    return noise * scale + loc
+    shape = (*shape, *ops.shape(loc + scale))
+    event_rank = distribution.event_shape.rank if isinstance(distribution, tfd.Independent) else 0
+    return normal(shape, seed, loc.dtype.name, len(shape) - event_rank - 1) * scale + loc
+
+
+def is_by_position(distribution: tfd.Distribution) -> bool:
+    """Return whether the distribution's own `sample` keeps to `first_of_block`."""
+    return getattr(distribution, "by_position", False)
 
 
 def _size(shape: Sequence[int | Tensor] | tf.Tensor) -> int | Tensor:
@@ -201,13 +265,24 @@ def _size(shape: Sequence[int | Tensor] | tf.Tensor) -> int | Tensor:
     return _tf.reduce_prod(sizes) if static is None else math.prod(static.tolist())
 
 
-def _unit(count: int | Tensor, seed: Seed, dtype: str) -> Tensor:
-    """Return `count` uniform numbers in [0, 1) as TensorFlow makes them of bits: the low 23, or 52 of two integers."""
+def _unit(count: int | Tensor, seed: Seed, dtype: str, start: int | Tensor = 0) -> Tensor:
+    """Return `count` uniform numbers in [0, 1) as TensorFlow makes them of bits: the low 23, or 52 of two integers.
+
+    They are those from number `start` on, a multiple of 4, of the stream of `seed`.
+    """
     if dtype == "float32":
-        return _tf.cast(_tf.bitwise.bitwise_and(random_bits((count,), seed), 0x7FFFFF), dtype) * 2.0**-23
-    high, low = _tf.unstack(random_bits((count, 2), seed), axis=1)
+        return _tf.cast(_tf.bitwise.bitwise_and(_bits_from(start, (count,), seed), 0x7FFFFF), dtype) * 2.0**-23
+    high, low = _tf.unstack(_bits_from(2 * start, (count, 2), seed), axis=1)
     high, low = _tf.bitwise.bitwise_and(high, 0xFFFFF), _tf.bitcast(low, "uint32")
     return _tf.cast(high, dtype) * 2.0**-20 + _tf.cast(low, dtype) * 2.0**-52
+
+
+def _bits_from(start: int | Tensor, shape: Sequence[int | Tensor], seed: Seed) -> Tensor:
+    if isinstance(start, int) and not start:
+        return random_bits(shape, seed)
+    key, counter = _tf.raw_ops.StatelessRandomGetKeyCounter(seed=seed)
+    counter += _tf.stack([_tf.cast(start // 4, "uint64"), _tf.constant(0, "uint64")])  # Philox counts in fours
+    return _tf.raw_ops.StatelessRandomUniformFullIntV2(shape=shape, key=key, counter=counter, alg=1, dtype=tf.int32)
 
 
 class Draws:

@@ -138,6 +138,30 @@ def test_noise_of_a_shape_that_is_not_static():
         np.testing.assert_array_equal(sizes(tf.zeros((rows, 5))), backend.normal((rows, 5), (1, 2)))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_noise_of_the_first_examples_of_a_block(dtype):
+    """Bit for bit that of the block, whatever axes come before the examples; in graphs of an open batch too."""
+    whole = backend.normal((3, 16, 5), (1, 2), dtype)
+
+    def first(count):
+        with backend.first_of_block(16):
+            return backend.normal((3, count, 5), (1, 2), dtype, 1)
+
+    graph = backend.compiled(first)
+    for count in (1, 3, 16):
+        np.testing.assert_array_equal(first(count), whole[:, :count])
+        np.testing.assert_array_equal(graph(tf.constant(count)), whole[:, :count])
+
+
+def test_samples_of_other_distributions_keep_to_a_block_too():
+    """Of one that TFP samples, the examples' numbers do not depend on their count."""
+    rates = np.linspace(0.1, 3.0, 8).astype("float32")
+    with backend.first_of_block(8):
+        few, many = (backend.sample(backend.tfd.Exponential(rates[:count]), (4,), (1, 2)) for count in (3, 8))
+    np.testing.assert_allclose(few, many[:, :3], rtol=1e-6)
+    assert len(np.unique(many)) == 32
+
+
 def test_samples_of_other_distributions_are_those_of_tfp():
     laplace, seed = tfd.Independent(tfd.Laplace(np.zeros((4, 2), "float32"), 1.0), 1), backend.seed_of(3, 1)
     np.testing.assert_array_equal(backend.sample(laplace, (3,), seed), laplace.sample(3, seed=seed))

@@ -33,6 +33,20 @@ def test_importing_the_package_imports_no_tensorflow():
     assert run(script) == "[]\n"
 
 
+def test_the_list_of_the_zoo_imports_few_modules():
+    """Most of the time of `keras-vae list` goes into imports: neither arrays nor what computes with them."""
+    script = """
+        import contextlib, io, sys
+        from keras_vae.cli import main
+        with contextlib.redirect_stdout(io.StringIO()) as shown, contextlib.suppress(SystemExit):
+            main(["list"])
+        assert "vae_mnist" in shown.getvalue()
+        print(len(sys.modules), [name for name in ("numpy", "keras", "tensorflow", "scipy") if name in sys.modules])
+    """
+    count, heavy = run(script).split(maxsplit=1)
+    assert int(count) < 450 and heavy == "[]\n"
+
+
 def test_lazy_names():
     for name in ("data", "divergences", "evaluation", "export", "likelihoods", "models", "networks", "priors",
                  "runtimes", "schedules", "zoo"):  # fmt: skip

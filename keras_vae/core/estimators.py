@@ -45,7 +45,7 @@ def elbo_terms(
         terms = model.functions.elbo_terms(model.batch_in(part), randomness.fold(base, block))
         return {only: terms[only]} if only else terms
 
-    results = in_blocks(one_block, inputs, pad=True, out=None if out is None else {only: out})
+    results = in_blocks(one_block, inputs, out=None if out is None else {only: out})
     return check_results(results, "The ELBO", infinite=True)
 
 
@@ -115,6 +115,8 @@ def importance_weights(
     """
     base = randomness.seed_of(seed, randomness.EVALUATION)
     sums_of_weights = model.functions.under(prior).sums_of_weights
+    # A density that is estimated by draws of its own has these for a whole block.
+    pad = is_estimated(prior)
     limit = chunk_limit(model)
     size = -(-samples // -(-samples // limit))  # chunks of equal size: little of the last one is discarded
 
@@ -126,13 +128,18 @@ def importance_weights(
             report(f"log p(x), {samples:,} samples each: {min((block + 1) * BLOCK, count):,} of {count:,}")
         return {"first": np.asarray(first), "second": np.asarray(second)}
 
-    sums = check_results(in_blocks(one_block, inputs, pad=True), "log p(x)", infinite=True)
+    sums = check_results(in_blocks(one_block, inputs, pad), "log p(x)", infinite=True)
     effective = np.exp(2.0 * sums["first"] - sums["second"])
     return {
         "log_prob": sums["first"] - np.log(samples),
         "effective_samples": effective,
         "standard_error": np.sqrt(np.maximum(1.0 / effective - 1.0 / samples, 0.0)),
     }
+
+
+def is_estimated(prior: tfd.Distribution | None) -> bool:
+    """Return whether the log density of a prior is an estimate, whose noise depends on the number of its codes."""
+    return getattr(prior, "estimated", False)
 
 
 def chunk_limit(model: "VAE") -> int:
@@ -193,14 +200,14 @@ def bits_per_dim(
 
 
 def _sums_of_weights(model: "VAE", prior: tfd.Distribution | None = None) -> Any:
-    @backend.compiled
     def sums_of_weights(inputs: Mapping[str, Any], size: int, samples: Tensor, seed: Tensor) -> Any:
         """Return log sum w and log sum w**2 of `samples` weights, in float64, in chunks of `size`. Encodes x once."""
         x, condition = inputs["x"], model.condition_in(inputs)
         posterior = model.proposal(x, condition)
 
         def one_chunk(chunk: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-            log_w = model.log_weights(x, size, randomness.fold(seed, chunk), condition, prior, posterior)
+            with backend.first_of_block(None if is_estimated(prior) else BLOCK):
+                log_w = model.log_weights(x, size, randomness.fold(seed, chunk), condition, prior, posterior)
             counted = chunk * size + ops.arange(size, dtype="int32") < samples
             log_w = ops.where(counted[:, None], ops.cast(log_w, "float64"), -np.inf)
             squared = ops.logsumexp(2.0 * log_w, axis=0)
@@ -210,7 +217,7 @@ def _sums_of_weights(model: "VAE", prior: tfd.Distribution | None = None) -> Any
         first = ops.convert_to_tensor(0), start, start
         return backend.while_loop(lambda chunk, *_: chunk * size < samples, one_chunk, first)[1:]
 
-    return sums_of_weights
+    return backend.compiled_for_batches(sums_of_weights)
 
 
 class FunctionsUnder:
@@ -245,7 +252,7 @@ class CompiledFunctions:
         self.likelihood_parameters = backend.compiled(model.likelihood_parameters, reduce_retracing=True)
 
         def elbo_terms(batch: Batch, seed: Tensor) -> dict[str, Any]:
-            with model.draws.using(seed):
+            with model.draws.using(seed), backend.first_of_block(BLOCK):
                 terms = model.terms(batch, training=False)
             kl = ops.sum(terms.kl, axis=-1)
             return {"elbo": terms.log_px - kl, "log_px": terms.log_px, "kl": kl, "kl_groups": terms.kl}
@@ -278,7 +285,7 @@ class CompiledFunctions:
             return ops.where(rows, images, float("nan"))
 
         self.reconstruction = backend.compiled(reconstruction, reduce_retracing=True)
-        self.elbo_terms = backend.compiled(elbo_terms, reduce_retracing=True)
+        self.elbo_terms = backend.compiled_for_batches(elbo_terms)
         self.own_terms = backend.compiled(own_terms, reduce_retracing=True)
         self.kl = backend.compiled(kl, reduce_retracing=True)
         # Without XLA, which is slower on a CPU for anything but a whole step: convolutions take 2.5 times as long.

@@ -252,7 +252,8 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         seed = randomness.seed_of(seed, randomness.EVALUATION) if isinstance(seed, int) else seed
         q = self.proposal(x, condition) if posterior is None else posterior
         p = self.prior(condition) if prior is None else prior
-        z = q.sample(samples, seed=seed)
+        in_block = backend.block_of_noise() is not None
+        z = self.draws.sample(q, samples, seed=seed) if in_block else q.sample(samples, seed=seed)
         return self.functions.log_px_of(x, z, condition) + p.log_prob(z) - q.log_prob(z)
 
     def proposal(self, x: Tensor, condition: Condition | None = None) -> tfd.Distribution:

@@ -18,6 +18,7 @@ Stream: TypeAlias = tf.data.Dataset | keras.utils.PyDataset | Iterator[Any]
 BINARIZE = ("dynamic", "static")
 # The static binarisation is one dataset, the same for everybody, whatever the seed of a run.
 _STATIC_SEED = 2008
+_ALIGNMENT = 64  # bytes, of TensorFlow's memory
 
 
 class Pixels(NamedTuple):
@@ -248,7 +249,7 @@ def _epochs(
     parts: "_Parts | None" = None,
 ) -> "tf.data.Dataset":
     """A dataset that is another epoch in each iteration, counted by `epoch`."""
-    count, tensors = len(columns["x"]), tf.nest.map_structure(tf.constant, dict(columns))
+    count, tensors = len(columns["x"]), tf.nest.map_structure(_tensor, dict(columns))
     steps = count // batch_size if training else -(-count // batch_size)
     if parts is not None:
         steps = len(parts.others) // (batch_size - parts.in_batch)
@@ -279,6 +280,15 @@ def _epochs(
     options.autotune.enabled = False
     options.experimental_optimization.apply_default_optimizations = False  # for them, an iterator copies the data
     return dataset.with_options(options)
+
+
+def _tensor(array: np.ndarray) -> Any:
+    """A tensor of a copy of the array, made once: `tf.constant` copies numpy's memory, and again to align it."""
+    memory = np.empty(array.nbytes + _ALIGNMENT, "uint8")
+    start = -memory.ctypes.data % _ALIGNMENT
+    aligned = memory[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    aligned[...] = array
+    return tf.experimental.dlpack.from_dlpack(aligned.__dlpack__())  # of no further copy
 
 
 def shuffled(codes: np.ndarray, batch_size: int, seed: int) -> Any:

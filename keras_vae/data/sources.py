@@ -5,20 +5,24 @@ All but the datasets of TFDS that are not prepared need no network.
 
 import contextlib
 import functools
+import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-import tensorflow_datasets as tfds
 
 from keras_vae.data import sprites, words
 from keras_vae.data.splits import parsed
 from keras_vae.errors import UnavailableError, UserError
 from keras_vae.registry import nearest
 
-BUNDLED = Path(__file__).parent / "tfds"
+if TYPE_CHECKING:
+    import tensorflow_datasets as tfds
+
+# Arrays, as TFDS gives them: to import it, and to decode 60,000 PNG files, takes seconds in every process.
+BUNDLED = {"mnist": Path(__file__).parent / "tfds" / "mnist.npz"}
 # Of the examples that TFDS calls "train", the last sixth is for validation: 50,000 and 10,000 digits of MNIST.
 _VALIDATION_PART = 6
 
@@ -52,6 +56,12 @@ def read(name: str, split: str, data_dir: str | Path | None = None) -> Images:
             raise UserError(f"The slice {split!r} of {name!r} holds no examples.")
         render = _DRAWN.get(name)
         return Images(rows, None if render is None else rows, render)
+    data_dir = data_dir or os.environ.get("TFDS_DATA_DIR") or None
+    prepared = Path(data_dir or "~/tensorflow_datasets").expanduser() / name
+    if name in BUNDLED and not any(prepared.glob("*/dataset_info.json")):
+        return _bundled(name, split)
+    import tensorflow_datasets as tfds
+
     builder = _prepared(name, data_dir)
     features = builder.info.features
     image: Any = features["image"] if "image" in features else None  # noqa: SIM401 (a FeaturesDict has no get)
@@ -63,19 +73,30 @@ def read(name: str, split: str, data_dir: str | Path | None = None) -> Images:
         )
     # One file after the other: by default TFDS takes 16 examples from each in turn, and a slice is in another order.
     in_order = tfds.ReadConfig(interleave_cycle_length=1)
-    part = builder.as_dataset(
-        split=_tfds_split(builder, split), batch_size=-1, shuffle_files=False, read_config=in_order
-    )
+    sizes = {part: info.num_examples for part, info in builder.info.splits.items()}
+    slices = [
+        tfds.core.ReadInstruction(part, from_=low, to=high, unit="abs")
+        for part, low, high in _slices(name, sizes, split)
+    ]
+    whole = sum(slices[1:], start=slices[0])
+    part = builder.as_dataset(split=whole, batch_size=-1, shuffle_files=False, read_config=in_order)
     labels = tfds.as_numpy(part["label"]) if "label" in features else None
     return Images(tfds.as_numpy(part["image"]), labels)
 
 
-def _prepared(name: str, data_dir: str | Path | None) -> tfds.core.DatasetBuilder:
+def _bundled(name: str, split: str) -> Images:
+    with np.load(BUNDLED[name], allow_pickle=False) as arrays:
+        sizes = {part: len(arrays[f"{part}_labels"]) for part in ("train", "test")}
+        slices = _slices(name, sizes, split)
+        part, low, high = slices[0][0], slices[0][1], slices[-1][2]  # without a split "validation" there is one run
+        return Images(arrays[f"{part}_images"][low:high], arrays[f"{part}_labels"][low:high].astype("int64"))
+
+
+def _prepared(name: str, data_dir: str | Path | None) -> "tfds.core.DatasetBuilder":
+    import tensorflow_datasets as tfds
+
     if not re.fullmatch(r"\w+(/[\w.-]+)?(:\d+\.\d+\.\d+)?", name):
         raise UserError(f"A dataset is named as TFDS names it: 'mnist', 'name/config', 'mnist:3.0.1'. Given: {name!r}.")
-    others = Path(data_dir or tfds.core.constants.DATA_DIR).expanduser() / name
-    if (BUNDLED / name).is_dir() and not others.is_dir():  # TFDS would ask the network, and leave a temporary folder
-        return tfds.builder(name, data_dir=BUNDLED)
     try:
         builder = tfds.builder(name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError as error:
@@ -83,8 +104,6 @@ def _prepared(name: str, data_dir: str | Path | None) -> tfds.core.DatasetBuilde
         raise UserError(f"Unknown dataset {name!r}.{suggestion} See tfds.list_builders().") from error
     if builder.data_path.exists():
         return builder
-    if (BUNDLED / name).is_dir():
-        return tfds.builder(name, data_dir=BUNDLED)
     try:
         with _impatient():
             builder.download_and_prepare()
@@ -92,7 +111,7 @@ def _prepared(name: str, data_dir: str | Path | None) -> tfds.core.DatasetBuilde
         reason = re.sub(r"\s+", " ", str(error))[:200]
         raise UnavailableError(
             f"The dataset {name!r} is not prepared in {builder.data_path}, nor among the bundled ones "
-            f"({', '.join(sorted(path.name for path in BUNDLED.iterdir() if path.is_dir()))}), and downloading it "
+            f"({', '.join(BUNDLED)}), and downloading it "
             f"failed: {reason}. Where there is a network, run `tfds build {name}`, and copy the folder "
             f"tensorflow_datasets/{name} into {builder.data_path.parent.parent} here, or set TFDS_DATA_DIR."
         ) from error
@@ -112,11 +131,11 @@ def _impatient() -> Iterator[None]:
         downloader.MAX_RETRIES = retries
 
 
-def _tfds_split(builder: tfds.core.DatasetBuilder, split: str) -> Any:
+def _slices(name: str, sizes: Mapping[str, int], split: str) -> list[tuple[str, int, int]]:
+    """The slices of the splits of TFDS, of these sizes, that one of ours consists of: name, start and stop."""
     part, start, stop = parsed(split)
-    sizes = {name: info.num_examples for name, info in builder.info.splits.items()}
     if "train" not in sizes or (part == "test" and "test" not in sizes):
-        raise UserError(f"The dataset {builder.name!r} has no split {part!r}. It has: {', '.join(sizes)}.")
+        raise UserError(f"The dataset {name!r} has no split {part!r}. It has: {', '.join(sizes)}.")
     cut = sizes["train"] - sizes["train"] // _VALIDATION_PART
     held_out = "validation" in sizes
     ranges = {
@@ -126,16 +145,16 @@ def _tfds_split(builder: tfds.core.DatasetBuilder, split: str) -> Any:
     }
     ranges["train+validation"] = ranges["train"] + ranges["validation"]
     stop = sum(sizes.values()) if stop is None else stop
-    parts = []
-    for name, low, high in ranges[part]:
+    slices = []
+    for split_of_tfds, low, high in ranges[part]:
         length = high - low
         first, last = min(start, length), min(stop, length)
         if first < last:
-            parts.append(tfds.core.ReadInstruction(name, from_=low + first, to=low + last, unit="abs"))
+            slices.append((split_of_tfds, low + first, low + last))
         start, stop = max(start - length, 0), max(stop - length, 0)
-    if not parts:
-        raise UserError(f"The slice {split!r} of {builder.name!r} holds no examples.")
-    return sum(parts[1:], start=parts[0])
+    if not slices:
+        raise UserError(f"The slice {split!r} of {name!r} holds no examples.")
+    return slices
 
 
 @functools.cache

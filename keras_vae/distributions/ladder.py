@@ -6,7 +6,7 @@ from typing import TypeAlias
 from keras import ops
 
 from keras_vae import divergences, randomness
-from keras_vae.backend import TensorShape, base_of, soft_bound, tfd
+from keras_vae.backend import TensorShape, base_of, block_of_noise, sample, soft_bound, tfd
 from keras_vae.types import Tensor, Tensors
 
 Shape: TypeAlias = tuple[int, ...]
@@ -24,6 +24,8 @@ class Ladder(tfd.Distribution):
       shapes: of one draw of each level, by name, the top level first.
       level: from a name, and the draws of the levels above it, to that level's distribution.
     """
+
+    by_position = True  # as of `backend.sample`, with which the levels are drawn
 
     def __init__(self, shapes: Shapes, level: Callable[[str, Tensors], tfd.Distribution]) -> None:
         self.names: tuple[str, ...] = tuple(shapes)
@@ -73,6 +75,11 @@ class Ladder(tfd.Distribution):
 
     def _sample_n(self, n: Tensor | int, seed: Tensor | None = None) -> dict[str, Tensor]:
         # Ancestral. The top level draws with `seed` itself, so that a ladder of one level is its distribution.
+        if seed is not None and block_of_noise() is not None:
+            z = {self.names[0]: sample(self.level(self.names[0], {}), (n,), seed)}
+            for index, name in enumerate(self.names[1:], start=1):
+                z[name] = sample(self.level(name, z), (), randomness.fold(seed, index))
+            return z
         z = {self.names[0]: self.level(self.names[0], {}).sample(n, seed=seed)}
         for index, name in enumerate(self.names[1:], start=1):
             z[name] = self.level(name, z).sample(seed=None if seed is None else randomness.fold(seed, index))

@@ -115,7 +115,7 @@ class _Raster(tfd.Distribution):
         super().__init__(backend.dtype_of("int32"), tfd.NOT_REPARAMETERIZED, validate_args=False, allow_nan_stats=True)
 
     def _log_prob(self, value: Tensor) -> Tensor:
-        leading = value.shape[: len(value.shape) - len(self._shape)]
+        leading = ops.shape(value)[: len(value.shape) - len(self._shape)]
         grid = ops.reshape(ops.cast(value, "int32"), (-1, *self._grid))
         return ops.reshape(ops.cast(_log_prob(self._network, grid), self._float), leading)
 

@@ -119,6 +119,8 @@ class TwoStagePrior(FittedPrior):
 class _SecondVAE(tfd.Distribution):
     """The distribution of one code, event shape `(dimensions,)`."""
 
+    estimated = True
+
     def __init__(self, prior: TwoStagePrior, dtype: str) -> None:
         self._prior, self._size = prior, prior.shape[0]
         super().__init__(backend.dtype_of(dtype), tfd.NOT_REPARAMETERIZED, validate_args=False, allow_nan_stats=True)
@@ -132,7 +134,7 @@ class _SecondVAE(tfd.Distribution):
         scaled = (value - prior.low) / prior.range
         images = ops.cast(ops.reshape(scaled, (-1, 1, 1, self._size)), "float32")
         log_weights = prior.model.log_weights(images, prior.samples, prior.seed) - float(np.log(prior.range).sum())
-        return ops.reshape(ops.cast(log_weights, value.dtype), (prior.samples, *value.shape[:-1]))
+        return ops.reshape(ops.cast(log_weights, value.dtype), (prior.samples, *ops.shape(value)[:-1]))
 
     def _sample_n(self, n: Any, seed: Tensor) -> Any:
         prior = self._prior

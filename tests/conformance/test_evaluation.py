@@ -2,10 +2,12 @@
 
 import json
 
+import numpy as np
 import pytest
 
+from keras_vae.checks import BLOCK
 from keras_vae.evaluation import evaluate
-from tests.conformance.cases import Y, every_model, examples, make
+from tests.conformance.cases import CASES, WITHOUT, Y, every_model, examples, labels, make
 
 
 @pytest.mark.slow
@@ -20,3 +22,29 @@ def test_evaluate(name):
     assert ("codebook" in found["latent"]) != ("active_units" in found["latent"])
     assert ("reconstruction" in found["generation"]) == image and "probes" in found["representation"]
     assert all(reason.endswith((".", "!")) for reason in found["without"].values())
+
+
+# Of the kinds of posterior: TFP's own sampler, several draws in a step, levels, bijectors, classes.
+@pytest.mark.parametrize(
+    "name",
+    ["HypersphericalVAE", "IWAE"]
+    + [pytest.param(name, marks=pytest.mark.slow) for name in CASES if name not in ("HypersphericalVAE", "IWAE")],
+)
+def test_the_noise_of_an_example_is_that_of_its_position(name):
+    """In a batch of one, of three, and of more than a block, whose last is a block of its own."""
+    if name in WITHOUT["elbo"]:
+        pytest.skip("it has no nats")
+    model = make(name)
+    x, y = (
+        None if all_ is None else np.resize(all_, (BLOCK + 3, *all_.shape[1:]))
+        for all_ in (examples(model), labels(model))
+    )
+
+    def numbers(count):
+        part = None if y is None else y[:count]
+        return model.elbo(x[:count], 5, part), model.log_prob(x[:count], 33, 5, part)  # a chunk, and one draw
+
+    whole = numbers(BLOCK + 3)
+    for count in (1, 3, BLOCK + 1):
+        for found, expected in zip(numbers(count), whole, strict=True):
+            np.testing.assert_allclose(found, expected[:count], rtol=0, atol=1e-5)

@@ -2,6 +2,9 @@
 
 import gc
 import resource
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -300,3 +303,26 @@ def test_an_epoch_holds_the_data_once():
     iterators, before = [trained_on(64)], resident()
     iterators.append(trained_on(2**16))
     assert resident() - before < 1.5 * 2**26
+
+
+def test_data_take_their_bytes_once():
+    """The peak of a process that makes a dataset of 256 MB grows by no more than a fifth above these."""
+    code = """
+        import resource
+        import numpy as np
+        from keras_vae import data
+        def peak():
+            return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        def made(count):
+            x = np.tile(np.arange(64, dtype="uint8"), (count, 16)).reshape(count, 32, 32, 1)
+            before = peak()
+            dataset = data.batches(x, batch_size=8, training=True)
+            next(iter(dataset))
+            return x.nbytes, peak() - before
+        made(512)
+        size, cost = made(2**18)
+        print(cost / size)
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert 0.9 < float(done.stdout) < 1.2

@@ -1,15 +1,15 @@
 """Where images come from: the bundled MNIST and its splits, any TFDS dataset by name, and what is said without one."""
 
 import hashlib
-import os
-import shutil
 import subprocess
 import sys
 import tempfile
+import textwrap
 
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+from tensorflow_datasets.core import registered
 
 from keras_vae import data
 from keras_vae.data import sources
@@ -85,13 +85,43 @@ def prepared(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def digits():
-    """Every split of the bundled MNIST as PNG bytes: decoding 70,000 of them would take ten seconds."""
-    whole = tfds.core.DatasetBuilder.as_dataset
-    with pytest.MonkeyPatch.context() as patch:
-        skip = {"image": tfds.decode.SkipDecoding()}
-        patch.setattr(tfds.core.DatasetBuilder, "as_dataset", lambda *a, **k: whole(*a, decoders=skip, **k))
-        read = {split: sources.read("mnist", split).images for split in ("train", "validation", "test")}
+    """A digest of each image of the bundled MNIST, by split."""
+    read = {split: sources.read("mnist", split).images for split in ("train", "validation", "test")}
     return {split: [hashlib.sha256(image).hexdigest() for image in images] for split, images in read.items()}
+
+
+@pytest.mark.parametrize(
+    ("split", "digest", "counts"),
+    [
+        (
+            "train+validation",
+            "fcbef7f0a39631249afe3af3b0a2df41c01592579450834cf6eb8d67655804fd",
+            [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949],
+        ),
+        (
+            "test",
+            "29bf46f62b56c145189735d86a64898e1dd066fcd59db368c0a0cbf4660114c2",
+            [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009],
+        ),
+    ],
+)
+def test_the_bundled_digits_are_those_of_tfds(split, digest, counts):
+    """The bytes that `tfds.load("mnist:3.0.1")` gives, in its order; and the published numbers of each digit."""
+    read = sources.read("mnist", split)
+    assert hashlib.sha256(read.images.tobytes() + read.labels.tobytes()).hexdigest() == digest
+    assert np.bincount(read.labels).tolist() == counts and read.labels.dtype == "int64"
+
+
+def test_the_bundled_digits_are_read_without_tfds():
+    """Neither its import nor any decoding of single images: one array each."""
+    code = """
+        import sys, zlib
+        from keras_vae.data import sources
+        assert len(sources.read("mnist", "train").images) == 50_000
+        assert "tensorflow_datasets" not in sys.modules
+    """
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 def test_mnist_splits_have_their_sizes(digits):
@@ -105,8 +135,6 @@ def test_mnist_splits_never_overlap(digits):
     assert not train & validation and not train & test and not validation & test
     # MNIST holds no digit twice, so these are all of what TFDS calls "train" and "test".
     assert len(train | validation) == 60_000 and len(test) == 10_000
-    sizes = tfds.builder("mnist", data_dir=sources.BUNDLED).info.splits
-    assert (sizes["train"].num_examples, sizes["test"].num_examples) == (60_000, 10_000)
 
 
 def test_decoded_digits_and_labels():
@@ -129,11 +157,11 @@ def test_decoded_digits_and_labels():
     ],
 )
 def test_slices_count_within_their_split(split, start, stop):
-    builder = tfds.builder("mnist", data_dir=sources.BUNDLED)
-    expected = builder.as_dataset(
-        split=tfds.core.ReadInstruction("train", from_=start, to=stop, unit="abs"), batch_size=-1, shuffle_files=False
-    )
-    np.testing.assert_array_equal(sources.read("mnist", split).images, expected["image"])
+    with np.load(sources.BUNDLED["mnist"]) as arrays:
+        images, labels = arrays["train_images"][start:stop], arrays["train_labels"][start:stop]
+    read = sources.read("mnist", split)
+    np.testing.assert_array_equal(read.images, images)
+    np.testing.assert_array_equal(read.labels, labels)
 
 
 @pytest.mark.parametrize("split", ["tset", "train[:10%]", "test[-5:]", "all", "train+test", "", "train[5]", "Train"])
@@ -208,7 +236,7 @@ def test_the_bundled_digits_are_found_from_any_folder(tmp_path):
 
 def test_bundled_digits_need_no_network_and_leave_nothing(tmp_path, monkeypatch):
     """TFDS asks its bucket for a dataset that is not prepared, and leaves a temporary folder each time."""
-    monkeypatch.setattr(tfds.core.constants, "DATA_DIR", str(tmp_path / "nowhere"))
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "nowhere"))
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     assert len(sources.read("mnist", "test[:3]").images) == 3
     assert list(tmp_path.iterdir()) == []
@@ -236,13 +264,30 @@ def test_tfds_gives_up_soon_only_where_it_is_asked_to():
     assert before == downloader.MAX_RETRIES
 
 
-@pytest.mark.slow
-def test_mnist_prepared_in_the_users_folder_too(tmp_path):
-    """TFDS refuses a dataset that it finds in two folders: the bundled one is only for where there is no other."""
-    folder = tmp_path / "mnist"
-    shutil.copytree(sources.BUNDLED / "mnist", folder)
-    code = "from keras_vae.data import sources; print(len(sources.read('mnist', 'test').images))"
-    done = subprocess.run(
-        [sys.executable, "-c", code], env={**os.environ, "TFDS_DATA_DIR": str(tmp_path)}, capture_output=True, text=True
-    )
-    assert done.stdout.strip() == "10000", done.stderr[-2000:]
+def test_mnist_prepared_in_the_users_folder_comes_first(tmp_path, monkeypatch):
+    with registered.skip_registration():
+
+        class Mnist(tfds.core.GeneratorBasedBuilder):
+            VERSION = tfds.core.Version("3.0.1")
+
+            def _info(self):
+                features = {
+                    "image": tfds.features.Image(shape=(28, 28, 1)),
+                    "label": tfds.features.ClassLabel(num_classes=10),
+                }
+                return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features))
+
+            def _split_generators(self, dl_manager):
+                return {"train": self._generate_examples(12), "test": self._generate_examples(3)}
+
+            def _generate_examples(self, count):
+                for index in range(count):
+                    yield index, {"image": np.full((28, 28, 1), index, "uint8"), "label": index % 10}
+
+    (tmp_path / "mnist").mkdir()
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path))
+    assert len(sources.read("mnist", "test[:7]").images) == 7, "an empty folder holds no dataset"
+    Mnist(data_dir=tmp_path).download_and_prepare()
+    for data_dir in (None, tmp_path):
+        read = sources.read("mnist", "train+validation", data_dir)
+        assert sorted(read.images[:, 0, 0, 0]) == list(range(12)) and read.labels is not None
