@@ -7,13 +7,14 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """What is started inside takes SIGINT as from a terminal, also where pytest was started with SIGINT ignored.
+    """What is started inside takes SIGINT and SIGHUP as from a terminal, also where pytest was started to ignore them.
 
-    A shell starts its jobs in the background so, and their children inherit it. A handler they do not inherit: a
-    process that is started while there is one has the default.
+    A shell starts its jobs in the background without SIGINT, nohup without SIGHUP, and their children inherit it. A
+    handler they do not inherit: a process that is started while there is one has the default.
     """
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGINT, signal.SIGHUP)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
