@@ -269,20 +269,16 @@ class CompiledFunctions:
                 return divergences.kl(posterior, prior)
             return divergences.sampled_kl(posterior, prior, posterior.sample(seed=seed))
 
-        def reconstruction(batch: Batch) -> Tensor:
-            # ReLU may turn NaN into 0, so a decoder hides what the encoder gave. The cast: Keras's isfinite takes no
-            # integers of an open batch.
+        def reconstruction(batch: Batch) -> Tensors:
             condition = model.condition_of(batch)
             parameters = model.posterior_parameters(batch["x"], condition)
-            images = model.likelihood_parameters(model.code(parameters), condition)[model.output_name]
-            good = [
-                ops.all(
-                    ops.reshape(ops.isfinite(ops.cast(array, model.float_dtype)), (ops.shape(array)[0], -1)), axis=-1
-                )
+            x = model.likelihood_parameters(model.code(parameters), condition)[model.output_name]
+            # ReLU may turn NaN into 0, so a decoder hides what the encoder gave; a sum does not.
+            sums = [
+                ops.sum(ops.reshape(ops.cast(array, model.float_dtype), (ops.shape(array)[0], -1)), axis=-1)
                 for array in keras.tree.flatten(parameters)
             ]
-            rows = ops.reshape(functools.reduce(ops.logical_and, good), (-1,) + (1,) * (len(images.shape) - 1))
-            return ops.where(rows, images, float("nan"))
+            return {"x": x, "sums": functools.reduce(ops.add, sums)}
 
         self.reconstruction = backend.compiled(reconstruction, reduce_retracing=True)
         self.elbo_terms = backend.compiled_for_batches(elbo_terms)

@@ -89,7 +89,7 @@ class Inference:
         inputs = checked_inputs(self, x, condition)
         return checks.in_blocks(
             lambda _, part: self.functions.reconstruction(self.batch_in(part)), inputs, what="reconstruct"
-        )
+        )["x"]
 
     def sample(
         self: "VAE", count: int, seed: int = 0, condition: ConditionLike = None, prior: "FittedPrior | None" = None
