@@ -42,6 +42,7 @@ class Kind:
       readers: names in `readers.READERS`, taken in turn.
       others: further valid files that can take its place, in the store; its twin's always can.
       digests: whether the library keeps a digest of it, so that there is one to be made to fit.
+      within: whether that digest is in the file itself, and nowhere else: another valid file has one that fits.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Kind:
     readers: tuple[str, ...]
     others: tuple[str, ...] = ()
     digests: bool = True
+    within: bool = False
 
 
 def _of_bundle(name: str, file: str, form: Format, runtimes: Sequence[str], others: Sequence[str] = ()) -> Kind:
@@ -65,11 +67,12 @@ KINDS: tuple[Kind, ...] = (
     Kind("a run's weights, HDF5", "old", "model.weights.h5", formats.Hdf5(), ("zoo.load",),
          ("run/model.safetensors",)),
     Kind("saved weights, safetensors", "saved", "model.safetensors", formats.Safetensors(),
-         ("load_weights safetensors",), ("run/model.safetensors", "interrupted/checkpoint.safetensors")),
+         ("load_weights safetensors",), ("run/model.safetensors", "interrupted/checkpoint.safetensors"),
+         within=True),
     Kind("saved weights, HDF5", "saved", "model.weights.h5", formats.Hdf5(), ("load_weights h5",),
          ("old/model.weights.h5",), digests=False),
     Kind("checkpoint", "interrupted", "checkpoint.safetensors", formats.Safetensors(), ("resume",),
-         ("run/model.safetensors", "run/checkpoint.safetensors")),
+         ("run/model.safetensors", "run/checkpoint.safetensors"), within=True),
     Kind("a run's recipe", "run", "recipe.toml", formats.Toml(), _RUN, ("other/recipe.toml",)),
     Kind("recipe to train", "new", "recipe.toml", formats.Toml(), ("recipe",), ("other/recipe.toml",), digests=False),
     Kind("results.json", "run", "results.json", formats.Json(), (*_RUN, "card"), ("old/results.json",)),

@@ -110,6 +110,7 @@ def run(case: Case, debug: bool = False) -> Outcome:
         others = [path for path in others if path.exists()]
         MUTATIONS[case.mutation](subject / kind.file, noise, kind.form, others[noise.integers(len(others))])
         sealed = case.sealed and subjects.seal(subject, kind.file)
+        sealed = sealed or (kind.within and case.mutation == "another valid file")
         before = _listing(place)
         _watched.update(root=str(place), seen=[])
         numbers, error = None, None
