@@ -37,7 +37,7 @@ class Rule(NamedTuple):
     message: Callable[[str, Facts], str]  # (what x is called, facts) -> rule, what was given, remedy
 
 
-def _of_files(generator: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+def _of_files(generator: "np.random.Generator", shape: tuple[int, ...]) -> np.ndarray:
     return np.round(generator.random(shape, dtype="float32") * 255) / np.float32(255)
 
 
@@ -63,7 +63,7 @@ class Support:
     implied: int = 0
     name: str = ""
     pixels: bool = True
-    draw: Callable[[np.random.Generator, tuple[int, ...]], np.ndarray] = _of_files
+    draw: "Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]" = _of_files
     ends: tuple[float, float] = (0.0, 1.0)
 
     @property
