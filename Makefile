@@ -17,7 +17,7 @@ ifneq ($(shell cat $(STAMP) 2>/dev/null),$(CURDIR))
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test test-all proofs docs docs-serve lint format lock audit clean
+.PHONY: help setup quickstart test test-all proofs docs docs-serve zoo-gpu lint format lock audit clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
@@ -66,6 +66,11 @@ docs: setup ## run the lessons that changed, and build the documentation into bu
 
 docs-serve: setup ## the documentation at http://127.0.0.1:8000, built again as its files change
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs serve
+
+zoo-gpu: setup ## train the zoo's queue on an NVIDIA card, with TensorFlow's CUDA libraries; no card has run it yet
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[gpu]"
+	$(BIN)/keras-vae doctor --strict
+	$(BIN)/python benchmarks/train_zoo.py
 
 lint: setup ## ruff check, ruff format --check, pyright, import-linter
 	$(BIN)/ruff check

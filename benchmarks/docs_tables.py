@@ -20,6 +20,9 @@ PAGES = {
     "training": "benchmarks/training.md",
     "likelihood": "benchmarks/training.md",
     "anomaly": "benchmarks/anomalies.md",
+    "fidelity": "benchmarks/fidelity.md",
+    "gaps": "benchmarks/fidelity.md",
+    "missed": "benchmarks/fidelity.md",
 }
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -33,6 +36,7 @@ def tables() -> dict[str, str]:
 
     results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in Path(__file__).parent.glob("*.json")}
     import anomaly
+    import fidelity
     import inference
     from likelihood import sentence
     from training import markdown
@@ -46,6 +50,9 @@ def tables() -> dict[str, str]:
         "training": markdown(results["training"]),
         "anomaly": anomaly.markdown(results["anomaly"]),
         "likelihood": sentence(results["likelihood"]),
+        "fidelity": fidelity.table(),
+        "gaps": fidelity.gaps(),
+        "missed": fidelity.reasons(),
     }
     return {name: table.replace("](zoo/", "](../../zoo/") for name, table in written.items()}
 

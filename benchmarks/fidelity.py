@@ -95,7 +95,12 @@ def gaps() -> str:
     return "\n".join(lines)
 
 
+def reasons() -> str:
+    """The targets that are missed, each with its reason, as a Markdown list."""
+    missed = plan()["missed"]
+    lines = [f"- {name}: {missed.get(name, 'no reason is given in fidelity.json.')}" for name in misses()]
+    return "\n".join(lines) or "None of those that were trained on this protocol."
+
+
 if __name__ == "__main__":
-    print(f"{table()}\n\n{gaps()}")
-    for name in misses():
-        print(f"Missed: {name}. {plan()['missed'].get(name, 'No reason is given in fidelity.json.')}")
+    print(f"{table()}\n\n{gaps()}\n\nMissed:\n{reasons()}")

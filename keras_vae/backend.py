@@ -118,6 +118,13 @@ def processor_flags() -> set[str]:
     return {flag for line in lines if line.startswith(("flags", "Features")) for flag in line.partition(":")[2].split()}
 
 
+def devices() -> list[dict[str, str]]:
+    """List what computes here: the kind of each device, "CPU" or "GPU", and its name."""
+    listed = _tf.config.list_physical_devices()
+    names = [_tf.config.experimental.get_device_details(device).get("device_name") for device in listed]
+    return [{"kind": row.device_type, "name": name or row.device_type} for row, name in zip(listed, names, strict=True)]
+
+
 def emulates_bfloat16() -> bool:
     """Return whether products of bfloat16 are computed on a processor that is known to lack instructions for them."""
     flags = processor_flags()
