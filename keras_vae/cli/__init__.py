@@ -16,7 +16,7 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from keras_vae.cli import anomaly, demo, deploy, doctor, hub, labels, quickstart, report, tasks, use, zoo
+from keras_vae.cli import anomaly, demo, deploy, doctor, hub, labels, quickstart, report, score, tasks, use, zoo
 from keras_vae.errors import UserError, reason_of
 
 
@@ -85,6 +85,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "check": deploy.check_command,
     "bench": deploy.bench_command,
     "demo": demo.demo_command,
+    "score": score.score_command,
     "push": hub.push_command,
     "doctor": doctor.doctor_command,
     "quickstart": quickstart.quickstart_command,

@@ -47,6 +47,9 @@ def export_command(
     sampler: Annotated[
         bool, typer.Option("--sampler", help="Also write the graph x, eps -> z, of a Gaussian posterior.")
     ] = False,
+    elbo: Annotated[
+        bool, typer.Option("--elbo", help="Also write the graph x, eps -> ELBO, of a Gaussian posterior: for score.")
+    ] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Write int8 that loses over 1 nat of ELBO, or 2% of error.")
     ] = False,
@@ -77,7 +80,7 @@ def export_command(
 
     With --all, a format that cannot hold a model is left out and named; the status is 1 only if something failed.
     """
-    options = {"opset": opset, "batch": batch, "sampler": sampler, "force": force}
+    options = {"opset": opset, "batch": batch, "sampler": sampler, "elbo": elbo, "force": force}
     if every:
         excluded = name or output or prior or examples or labels
         if excluded is not None:

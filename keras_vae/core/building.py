@@ -38,7 +38,8 @@ class Configurable:
         for name in kwargs.keys() & cls.rejects.keys():
             value = kwargs[name]
             default = defaults.get(name, ())
-            if value != default and not (isinstance(default, float) and value == _constant(default)):
+            same = not isinstance(value, np.ndarray) and value == default  # an array is compared number by number
+            if not same and not (isinstance(default, float) and value == _constant(default)):
                 why = cls.rejects[name]
                 raise UserError(f"{cls.__name__} does not take {name}. {why}Given: {name}={value!r}. Leave it out.")
         check_arguments(

@@ -30,18 +30,21 @@ def compiled(graph: Graph, jit_compile: bool = False) -> Any:
     return backend.compiled(positional, jit_compile=jit_compile)
 
 
-def graphs_of(model: "VAE", sampler: bool = False, prior: "FittedPrior | None" = None) -> list[Graph]:
+def graphs_of(
+    model: "VAE", sampler: bool = False, prior: "FittedPrior | None" = None, elbo: bool = False
+) -> list[Graph]:
     """Return the graphs of a model.
 
     `encoder`: x -> the posterior's parameters; `decoder`: the code -> the likelihood's parameters and `mean`;
     `reconstruction`: x -> the mean image of the mean code; then the model's `extra_graphs`; `sampler`, if asked for:
     x and eps, noise of N(0, I) -> the posterior's parameters and `z`, a draw; and the graphs of `prior`, one of
     `keras_vae.priors`. A hierarchy takes noise for each level, `eps_z1`, ..., in the sampler and in `prior_sampler`,
-    noise -> a draw of p(z1, ..., zL). All with training=False, and with an input `condition` where the model takes one.
+    noise -> a draw of p(z1, ..., zL). `elbo`, if asked for: x and eps -> `elbo`, `log_px` and `kl`. All with
+    training=False, and with an input `condition` where the model takes one.
 
     Raises:
-      ExportError: a sampler was asked for, and the posterior is not a Gaussian that the encoder's outputs describe; or
-        a prior that has no graph.
+      ExportError: a sampler or an ELBO was asked for, and the posterior is not a Gaussian that the encoder's outputs
+        describe; an ELBO of a conditional model; or a prior that has no graph.
       UserError: a prior that was not fitted to codes of this model.
     """
     of_prior = [] if prior is None else prior.export_graphs(model)
@@ -84,7 +87,8 @@ def graphs_of(model: "VAE", sampler: bool = False, prior: "FittedPrior | None" =
     if draws_by_levels(model) and prior is None:
         of_prior = [_ancestral(model)]
     drawing = [_sampler(model, encode, images, condition)] if sampler else []
-    return [*graphs, *drawing, *of_prior]
+    bounds = [_elbo(model)] if elbo else []
+    return [*graphs, *drawing, *bounds, *of_prior]
 
 
 def is_gaussian(model: "VAE") -> bool:
@@ -147,3 +151,22 @@ def _sampler(
 
     noise = {"eps": Spec((model.latent_dim,), "float32", "noise")}
     return Graph("sampler", "draw", {"x": images["x"], **noise, **condition}, draw, "z", ("mean", "log_var"))
+
+
+def _elbo(model: "VAE") -> Graph:
+    """The ELBO of one draw, whose noise is an input, so that bounds and anomaly scores need no Python."""
+    if not is_gaussian(model) or model.condition_spec():
+        raise ExportError(
+            f"The graph elbo is of a Gaussian posterior without conditions. Given: {type(model).__name__}, which has "
+            f"another. Leave it out."
+        )
+
+    def bound(x: Tensor, eps: Tensor) -> Tensors:
+        posterior, prior = model.posterior_and_prior(x, None, training=False)
+        z = backend.base_of(posterior).loc + backend.base_of(posterior).scale * eps
+        kl = backend.kl(posterior, prior) if model.analytic_kl else backend.sampled_kl(posterior, prior, z)
+        log_px, kl = model.likelihood(z).log_prob(x), ops.sum(kl, axis=-1)
+        return {"elbo": log_px - kl, "log_px": log_px, "kl": kl}
+
+    inputs = {"x": model.x_spec(), "eps": Spec((model.latent_dim,), "float32", "noise")}
+    return Graph("elbo", "elbo", inputs, bound, "elbo", (), reduced=False)

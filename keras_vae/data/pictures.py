@@ -50,7 +50,7 @@ def read_folder(
     images = np.empty((len(held), *shape, channels), "uint8")
     for image, name in zip(images, held, strict=True):
         with _opened(root / name) as file:
-            image[:] = _fitted(file, shape, crop, size is None, name, grey)
+            image[:] = fitted(file, shape, crop, size is None, name, grey)
     labels = np.array([classes.index(name.split("/")[0]) for name in held], "int32") if classes else None
     return Pictures(images, labels, classes, tuple(held))
 
@@ -98,7 +98,7 @@ def _part_of(name: str) -> str:
     return next(part for part, (low, high) in _PARTS.items() if low <= share < high)
 
 
-def _fitted(file: Image.Image, shape: tuple[int, int], crop: bool, exact: bool, name: str, grey: bool) -> np.ndarray:
+def fitted(file: Image.Image, shape: tuple[int, int], crop: bool, exact: bool, name: str, grey: bool) -> np.ndarray:
     """The pixels of a picture, `(height, width, channels)`, uint8: upright, on white, of the size asked for."""
     if file.mode.startswith(("I", "F")):  # Pillow would cut what is above 255 off
         raise UserError(f"A picture has 8 bits a channel. Given: {name}, of the mode {file.mode}. Convert it.")

@@ -149,8 +149,10 @@ def select(metrics: Sequence[str]) -> list[str]:
     """Return the metrics that sections and single metrics name, in their order.
 
     Raises:
-      UserError: an unknown name.
+      UserError: an unknown name, or no list of names.
     """
+    if isinstance(metrics, str) or not isinstance(metrics, Sequence):
+        raise UserError(f"metrics is a list of names, such as {list(SECTIONS[:2])}. Given: {metrics!r}.")
     names = []
     for metric in metrics:
         section = str(metric).split(".")[0]

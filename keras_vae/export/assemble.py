@@ -66,6 +66,7 @@ def export(
     opset: int = OPSET,
     batch: int | None = None,
     sampler: bool = False,
+    elbo: bool = False,
     force: bool = False,
     prior: "FittedPrior | None" = None,
 ) -> Bundle:
@@ -90,6 +91,8 @@ def export(
       opset: of the ONNX files, 13 to 21.
       batch: a fixed batch size of the files; by default it is open, the symbolic dimension `batch`.
       sampler: also write a graph `sampler`, x and eps -> a draw `z` of a Gaussian posterior.
+      elbo: also write a graph `elbo`, x and eps -> `elbo`, `log_px` and `kl` of each x, nats, from that draw; not for
+        conditional models.
       force: write int8 that loses more than 1 nat of ELBO or 2% of reconstruction error.
       prior: of `keras_vae.priors`, fitted to this model, to draw codes outside of Python: an autoregressive prior
         adds `prior_row` and `prior_step`, which cache activations, so that a draw costs as much as one pass of its
@@ -115,7 +118,7 @@ def export(
     if "onnx_int8" in formats:
         with _refusing("onnx_int8"):
             require_calibration(real)
-    graphs = [trace(graph, batch) for graph in graphs_of(model, sampler, prior)]
+    graphs = [trace(graph, batch) for graph in graphs_of(model, sampler, prior, elbo)]
     cases = trials.cases_for(graphs, model, real, prior)
     _require_public(model, graphs, cases)
     facts = facts_of(model, prior, real)

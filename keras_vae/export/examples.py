@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_vae import checks
 from keras_vae.errors import ExportError, UserError
 from keras_vae.types import Examples
 
@@ -68,7 +69,7 @@ def checked_examples(model: "VAE", examples: "Examples | ArrayLike | None") -> C
             return None
         examples = model.provenance.examples()
     if not isinstance(examples, Examples):
-        examples = Examples(np.asarray(examples))
+        examples = Examples(checks.numbers(examples, "examples", integers=True))
     x = model.check_x(examples.x, "examples").astype(model.x_spec().dtype, copy=False)
     if not len(x):
         raise UserError("An export takes at least one example. Given: none. Leave examples out to export without.")

@@ -312,6 +312,8 @@ def read_bundle(bundle: "Bundle | str | Path") -> Bundle:
     """
     if isinstance(bundle, Bundle):
         return bundle
+    if not isinstance(bundle, str | Path):
+        raise UserError(f"A bundle is a folder, by its path. Given: {type(bundle).__name__}. Give the path.")
     path = Path(bundle)
     try:
         require_file(path / MANIFEST)

@@ -27,7 +27,8 @@ class KerasRuntime(Runtime[_Loaded]):
         from keras_vae.runtimes import keras_bundle
 
         model, prior = keras_bundle.read(self.bundle.path), keras_bundle.read_prior(self.bundle.path)
-        return {graph.name: graph for graph in graphs_of(model, "sampler" in self.bundle.graphs, prior)}
+        sampler, elbo = (name in self.bundle.graphs for name in ("sampler", "elbo"))
+        return {graph.name: graph for graph in graphs_of(model, sampler, prior, elbo)}
 
     def load(self, graph: str, file: str) -> _Loaded:
         from keras_vae.core.graphs import compiled, tensor_specs

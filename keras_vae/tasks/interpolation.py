@@ -1,5 +1,6 @@
 """Interpolation between images, through codes or through posteriors."""
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -124,7 +125,7 @@ def _pair_of_conditions(condition: object) -> tuple[ConditionLike, ConditionLike
 
 def _between(method: str, first: np.ndarray, second: np.ndarray, share: float) -> np.ndarray:
     """Return one level's codes at a share of the path. A level that is a map is interpolated as one vector."""
-    vectors = [codes.reshape(len(codes), -1).astype("float64") for codes in (first, second)]
+    vectors = [codes.reshape(len(codes), math.prod(codes.shape[1:])).astype("float64") for codes in (first, second)]
     code = {"linear": linear, "spherical": spherical}[method](vectors[0], vectors[1], share)
     return code.reshape(first.shape)
 

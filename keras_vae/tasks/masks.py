@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from keras_vae.checks import check_whole_number
+from keras_vae.checks import check_memory, check_whole_number
+from keras_vae.errors import UserError
 from keras_vae.registry import choose
 
 
@@ -17,9 +18,13 @@ def half_observed(image_shape: Sequence[int], missing: str = "bottom", seed: int
       seed: of random pixels.
 
     Raises:
-      UserError: an unknown half.
+      UserError: an unknown half, or a shape that is none of an image.
     """
-    height, width = image_shape[:2]
+    sides = tuple(np.asarray(image_shape).tolist()) if np.ndim(image_shape) == 1 else ()
+    if len(sides) != 3:
+        raise UserError(f"image_shape is (height, width, channels). Given: {image_shape!r}.")
+    height, width, channels = (check_whole_number(side, "image_shape") for side in sides)
+    check_memory(height * width, channels + 17, "pixels")  # the indices of a pixel, and a random number
     row, column = np.indices((height, width))
     generator = np.random.default_rng(check_whole_number(seed, "seed", minimum=0))
     observed = {
@@ -29,4 +34,4 @@ def half_observed(image_shape: Sequence[int], missing: str = "bottom", seed: int
         "right": column < width // 2,
         "random": generator.random((height, width)) < 0.5,
     }
-    return choose("half", missing, observed)[..., None] & np.ones(tuple(image_shape), bool)
+    return choose("half", missing, observed)[..., None] & np.ones((height, width, channels), bool)

@@ -70,7 +70,7 @@ def traverse(
     Raises:
       UserError: arguments out of range, or a model with integer codes.
     """
-    images = np.asarray(x)
+    images = model.check_x(x)
     steps, start, span = _checked_walk(steps, start, span, len(images))
     if not traversable(model):
         raise UserError(

@@ -1,0 +1,154 @@
+"""Where shards are scored: in threads of this process, or by a pool of Ray's actors."""
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from keras_vae import checks, runtimes
+from keras_vae.errors import UnavailableError, UserError
+from keras_vae.registry import choose
+from keras_vae.runtimes.base import available_processors
+from keras_vae.runtimes.bundle import Bundle, example_shape, read_bundle
+from keras_vae.scoring import inputs, measures, plan
+from keras_vae.scoring.plan import Plan, Shard
+
+Progress = Callable[[int, int], None]  # rows that are done, of all
+SHARD_ROWS = 65536
+
+
+class Scored(NamedTuple):
+    """The result of `score`."""
+
+    folder: Path
+    rows: int  # that were scored
+    bad: int  # that could not be
+    done: int  # shards that this run scored; the others were there
+
+
+class Worker:
+    """A bundle opened once, which scores any number of shards.
+
+    Args:
+      work: the plan.
+      threads: of one call of ONNX Runtime.
+    """
+
+    def __init__(self, work: Plan, threads: int = 1) -> None:
+        runtime = runtimes.open(work.bundle, "onnxruntime", threads=threads)
+        if runtime.bundle.digest != work.document["bundle"]:
+            raise UserError(f"The bundle was exported anew while it is scored. Given: {work.bundle}. Begin anew.")
+        self.plan, self.measure = work, measures.measure_of(runtime, work.what, work.seed)
+        self.shape = example_shape(runtime.bundle.graphs["encoder"]["inputs"]["x"])
+
+    def score(self, shard: Shard) -> int:
+        """Write the file of a shard; return the number of its rows."""
+        plan.write_shard(self.plan, shard, self.measure, self.shape)
+        return shard.stop - shard.start
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Score the shards of a batch of Ray's: `number` -> `rows`."""
+        return {"rows": [self.score(self.plan.shards[int(number)]) for number in batch["number"]]}
+
+
+def local(work: Plan, shards: Sequence[Shard], workers: int) -> Iterator[int]:
+    """Score shards in threads of this process, which read, compute and write at the same time; yield rows done."""
+    worker = Worker(work)
+    with ThreadPoolExecutor(workers) as pool:
+        futures = [pool.submit(worker.score, shard) for shard in shards]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+
+
+def ray(work: Plan, shards: Sequence[Shard], workers: int) -> Iterator[int]:
+    """Score shards by a pool of actors of Ray Data, on the cluster of RAY_ADDRESS or on this machine; yield rows done.
+
+    An actor or a node that is lost is replaced, and its shard scored again. All nodes read the inputs and write the
+    output by the same paths.
+    """
+    try:
+        import ray as engine
+        import ray.data
+    except ImportError as error:
+        raise UnavailableError('The engine ray needs Ray: pip install "keras_vae[ray]".') from error
+    if not engine.is_initialized():
+        engine.init(log_to_driver=False, include_dashboard=False)
+    rows = ray.data.from_items([{"number": shard.number} for shard in shards], override_num_blocks=len(shards))
+    scored = rows.map_batches(
+        Worker,
+        fn_constructor_args=(work,),
+        batch_size=1,
+        compute=ray.data.ActorPoolStrategy(size=min(workers, len(shards))),
+        num_cpus=1,
+    )
+    for row in scored.iter_rows():
+        yield int(row["rows"])
+
+
+ENGINES: dict[str, Callable[[Plan, Sequence[Shard], int], Iterator[int]]] = {"local": local, "ray": ray}
+
+
+def score(
+    bundle: Bundle | str | Path,
+    data: str | Path,
+    output: str | Path,
+    what: str = "codes",
+    engine: str = "local",
+    workers: int | None = None,
+    seed: int = 0,
+    bad_share: float = 0.0,
+    shard_rows: int = SHARD_ROWS,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Scored:
+    """Score every example of `data` and write parquet files, one for each shard of rows; go on with what is missing.
+
+    Args:
+      bundle: exported with the format onnx.
+      data: a `.npy`, `.parquet` or ArrayRecord file, a folder of such files, or a folder of pictures.
+      output: the folder to write: `part-NNNNNN.parquet` with the columns `file`, `row` and those of the measure,
+        `part-NNNNNN.bad.jsonl` with the rows that could not be scored and why, and `scores.json`, which says of which
+        bundle and input they are.
+      what: `"codes"`, `"reconstruction_error"` (squared, summed over x), or `"elbo"` (with `log_px` and `kl`, nats;
+        of a bundle that was exported with elbo).
+      engine: `"local"`, or `"ray"`.
+      workers: threads, or actors; by default the processors of this machine.
+      seed: of the noise of an ELBO, which depends on this and on the row.
+      bad_share: the share of rows that may be bad.
+      shard_rows: rows of a file, and what is lost at most with a process.
+      overwrite: begin anew in a folder that holds other scores.
+      progress: called with the rows that are done, and all.
+
+    Raises:
+      UserError: an argument that does not fit; more bad rows than are allowed, after all others are written.
+      UnavailableError: Ray, pyarrow or a reader is not installed.
+    """
+    run, bundle = choose("engine", engine, ENGINES), read_bundle(bundle)
+    choose("measure", what, measures.MEASURES)
+    inputs.require_pyarrow()
+    workers = available_processors() if workers is None else checks.check_whole_number(workers, "workers")
+    seed = checks.check_whole_number(seed, "seed", minimum=0)
+    if not checks.is_number(bad_share) or not 0 <= bad_share <= 1:
+        raise UserError(f"bad_share must be a share, from 0 to 1. Given: {bad_share!r}.")
+    rows = checks.check_whole_number(shard_rows, "shard_rows")
+    runtime = runtimes.open(bundle, "onnxruntime", threads=1)
+    measures.measure_of(runtime, what, seed)  # refused before anything is written
+    work = plan.planned(bundle, inputs.listed(data), Path(output), what, seed, rows, overwrite)
+    pending = work.pending()
+    done = work.rows - sum(shard.stop - shard.start for shard in pending)
+    if pending:
+        for count in run(work, pending, workers):
+            done += count
+            if progress is not None:
+                progress(done, work.rows)
+    scored, bad, reasons = plan.totals(work)
+    if bad > bad_share * work.rows:
+        raise UserError(
+            f"At most {bad_share:.4%} of the rows may be bad. Given: {bad:,} of {work.rows:,}, such as {reasons[0]} "
+            f"All others are scored in {output}; *.bad.jsonl lists these. Allow them with --bad-share."
+        )
+    return Scored(Path(output), scored, bad, len(pending))

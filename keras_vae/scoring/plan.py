@@ -1,0 +1,202 @@
+"""What there is to score: the shards of the inputs, the parquet file of each, and the manifest that says both.
+
+A shard's file is written whole, and last: a shard is done when its file is there. So a run that was interrupted, or lost
+a process, goes on by scoring what is missing, and no row is written twice.
+"""
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_vae import files
+from keras_vae.errors import UserError, reading
+from keras_vae.runtimes.bundle import Bundle
+from keras_vae.scoring import inputs
+
+MANIFEST, SCHEMA = "scores.json", "keras_vae.scores/1"
+BLOCK = 1024  # rows in one call of the measure
+_BAD_SHOWN = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Shard:
+    """A range of rows of one input, which becomes one file.
+
+    Args:
+      number: of the shard, in the order of the inputs.
+      file: of the input.
+      start: its first row there.
+      stop: the row after its last.
+      before: rows of the inputs before this one, so that each row has a number of its own, for its noise.
+    """
+
+    number: int
+    file: str
+    start: int
+    stop: int
+    before: int
+
+    @property
+    def name(self) -> str:
+        """The name of its file."""
+        return f"part-{self.number:06d}.parquet"
+
+    @property
+    def bad_name(self) -> str:
+        """The name of the file of rows that could not be scored, where there are any."""
+        return f"part-{self.number:06d}.bad.jsonl"
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """All of a run's work, which is a function of its arguments: two runs of one plan write the same files.
+
+    Args:
+      bundle: its folder.
+      output: the folder that is written.
+      what: the name of a measure.
+      seed: of the noise.
+      shards: the work.
+      document: the manifest as JSON.
+    """
+
+    bundle: str
+    output: str
+    what: str
+    seed: int
+    shards: tuple[Shard, ...]
+    document: dict[str, Any]
+
+    @property
+    def rows(self) -> int:
+        """The number of rows in all inputs."""
+        return self.document["rows"]
+
+    def pending(self) -> list[Shard]:
+        """Return the shards whose file is not there."""
+        return [shard for shard in self.shards if not (Path(self.output) / shard.name).is_file()]
+
+
+def planned(
+    bundle: Bundle, paths: Sequence[Path], output: Path, what: str, seed: int, shard_rows: int, overwrite: bool
+) -> Plan:
+    """Return the plan, after its manifest was written; or that of an earlier run in the same folder, to go on with.
+
+    Raises:
+      UserError: the folder is of another plan, or holds something else; an input has no rows.
+    """
+    output = files.check_output_folder(output, MANIFEST, overwrite)
+    sources = [(path, inputs.opened(path).rows) for path in paths]
+    if empty := [path for path, rows in sources if not rows]:
+        raise UserError(f"An input must have a row. Given: {empty[0]}, without any. Take it out.")
+    shards: list[Shard] = []
+    before = 0
+    for path, rows in sources:
+        for start in range(0, rows, shard_rows):
+            shards.append(Shard(len(shards), str(path), start, min(start + shard_rows, rows), before))
+        before += rows
+    document = {
+        "schema": SCHEMA,
+        "bundle": bundle.digest,
+        "model": bundle.manifest["model"]["zoo_name"] or bundle.manifest["model"]["class"],
+        "what": what,
+        "seed": seed,
+        "shard_rows": shard_rows,
+        "inputs": [{"file": str(path), "bytes": _size(path), "rows": rows} for path, rows in sources],
+        "rows": before,
+        "shards": len(shards),
+    }
+    path = output / MANIFEST
+    if path.is_file() and not overwrite:
+        with reading(path, "is not the manifest of scores", "Score into another folder, or say --overwrite."):
+            earlier = json.loads(path.read_text(encoding="utf-8"))
+            changed = [key for key in document if earlier[key] != document[key]]
+        if changed:
+            raise UserError(
+                f"A folder of scores is of one bundle, one input and one measure. Given: {output}, whose "
+                f"{', '.join(changed)} {'differs' if len(changed) == 1 else 'differ'}. Score into another folder, or "
+                f"say --overwrite to begin anew."
+            )
+    else:
+        if output.is_dir():
+            for file in output.glob("part-*"):
+                file.unlink()
+        output.mkdir(parents=True, exist_ok=True)
+        files.write_json(path, document)
+    return Plan(str(bundle.path.resolve()), str(output.resolve()), what, seed, tuple(shards), document)
+
+
+def write_shard(plan: Plan, shard: Shard, measure: Any, shape: tuple[int, ...]) -> tuple[int, int]:
+    """Score the rows of a shard and write its file; return how many rows it has, and how many were bad.
+
+    The columns are `file`, `row` and those of the measure. The file of bad rows, JSON lines of `file`, `row` and
+    `reason`, is written before it.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    source, tables, bad = inputs.opened(shard.file), [], {}
+    for start in range(shard.start, shard.stop, BLOCK):
+        rows = source.read(start, min(start + BLOCK, shard.stop), shape)
+        scored, columns, refused = _scored(measure, rows, shard.before)
+        bad |= rows.bad | refused
+        if columns:
+            arrays = {"file": pa.array([shard.file] * len(scored)).dictionary_encode(), "row": pa.array(scored)}
+            tables.append(pa.table(arrays | {name: _column(values) for name, values in columns.items()}))
+    folder = Path(plan.output)
+    if bad:
+        lines = [json.dumps({"file": shard.file, "row": row, "reason": bad[row]}) for row in sorted(bad)]
+        files.write_text(folder / shard.bad_name, "\n".join(lines) + "\n")
+    empty = pa.table({"file": pa.array([], pa.string()).dictionary_encode(), "row": pa.array([], pa.int64())})
+    table = pa.concat_tables(tables) if tables else empty
+    with files.atomic(folder / shard.name) as temporary:
+        pq.write_table(table.unify_dictionaries(), temporary, compression="zstd")
+    return len(table), len(bad)
+
+
+def _scored(measure: Any, rows: inputs.Rows, before: int) -> tuple[np.ndarray, Any, dict[int, str]]:
+    """The rows that could be scored, their columns, and the reasons for the others: one by one only if some cannot."""
+    if not len(rows.x):
+        return rows.index, {}, {}
+    try:
+        return rows.index, measure(rows.x, rows.index + before), {}
+    except UserError:
+        bad, good = {}, []
+        for position, row in enumerate(rows.index):
+            try:
+                measure(rows.x[position : position + 1], rows.index[position : position + 1] + before)
+                good.append(position)
+            except UserError as error:
+                bad[int(row)] = str(error)
+        return rows.index[good], measure(rows.x[good], rows.index[good] + before) if good else {}, bad
+
+
+def _column(values: np.ndarray) -> Any:
+    import pyarrow as pa
+
+    if values.ndim == 1:
+        return pa.array(values)
+    return pa.FixedSizeListArray.from_arrays(pa.array(values.reshape(-1)), values.shape[1])
+
+
+def totals(plan: Plan) -> tuple[int, int, list[str]]:
+    """Return the rows that were scored, the bad ones, and the first reasons, from the files."""
+    import pyarrow.parquet as pq
+
+    folder, bad, reasons = Path(plan.output), 0, []
+    rows = sum(pq.read_metadata(folder / shard.name).num_rows for shard in plan.shards)
+    for shard in plan.shards:
+        if (file := folder / shard.bad_name).is_file():
+            lines = file.read_text(encoding="utf-8").splitlines()
+            bad += len(lines)
+            reasons += [json.loads(line) for line in lines[:_BAD_SHOWN]]
+    return rows, bad, [f"row {one['row']} of {one['file']}: {one['reason']}" for one in reasons[:_BAD_SHOWN]]
+
+
+def _size(path: Path) -> int | None:
+    """The bytes of a file; None for a folder, whose number of rows must be enough."""
+    return path.stat().st_size if path.is_file() else None
