@@ -56,6 +56,14 @@ def compiled(
     )
 
 
+def plain(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Result]:
+    """Return `function` so that a dataset traces it as it is.
+
+    AutoGraph would write the code of what it converts to files, which a killed process leaves behind.
+    """
+    return _tf.autograph.experimental.do_not_convert(function)
+
+
 def compiled_for_batches(function: Callable[..., _Result]) -> Callable[..., _Result]:
     """Return `function` as a graph, traced once whatever the number of examples: rounding does not depend on the calls.
 

@@ -75,6 +75,16 @@ def covariance(x: Tensor) -> Tensor:
     return ops.matmul(ops.transpose(centred), centred) / ops.cast(ops.shape(x)[0], x.dtype)
 
 
+def gaussian_kl(mean: Tensor, scale: Tensor, prior_mean: Tensor, prior_scale: Tensor) -> Tensor:
+    """KL(N(mean, scale^2) || N(prior_mean, prior_scale^2)) of each dimension, nats, in operations that ONNX has too.
+
+    Appendix B of Kingma & Welling 2014, https://arxiv.org/abs/1312.6114, for any Gaussian prior. TFP's own form has an
+    expm1, which ONNX lacks.
+    """
+    ratio, distance = scale / prior_scale, (mean - prior_mean) / prior_scale
+    return 0.5 * (ops.square(ratio) + ops.square(distance) - 1.0) - ops.log(ratio)
+
+
 ESTIMATORS = {"stratified": True, "weighted": False}
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from keras_vae.benchmarking import machine
-from keras_vae.zoo.results import PACKAGES
 
+_TRAINING = ("tensorflow", "keras", "tensorflow-probability", "numpy")
 _RUNTIMES = ("onnxruntime", "openvino", "ai-edge-litert")
 _THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
@@ -26,7 +26,7 @@ def diagnose() -> dict[str, Any]:
       training step is compiled for; `graphics`, NVIDIA's cards as their driver names them; `threads`, the variables
       that limit them; `problems`, a sentence with a remedy for whatever makes training fail or slow.
     """
-    versions = {name: _version(name) for name in (*PACKAGES, *_RUNTIMES)}
+    versions = {name: _version(name) for name in (*_TRAINING, *_RUNTIMES)}
     keras_backend = _keras_backend()
     devices, failure = _devices() if versions["tensorflow"] and keras_backend == "tensorflow" else (None, None)
     facts = {
@@ -45,7 +45,7 @@ def diagnose() -> dict[str, Any]:
 def problems(facts: Mapping[str, Any]) -> list[str]:
     """Return a sentence for each thing that is wrong, as `diagnose` found it, with its remedy."""
     of, sentences = facts["machine"], []
-    if missing := [name for name in PACKAGES if facts["versions"][name] is None]:
+    if missing := [name for name in _TRAINING if facts["versions"][name] is None]:
         sentences.append(f"Training needs {', '.join(missing)}: pip install keras_vae.")
     if facts["import_error"]:
         sentences.append(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras import ops
 
-from keras_vae import backend
+from keras_vae import backend, divergences
 from keras_vae.backend import TensorSpec, tfd
 from keras_vae.errors import ExportError
 from keras_vae.types import Graph, Spec, Tensor, Tensors
@@ -163,8 +163,13 @@ def _elbo(model: "VAE") -> Graph:
 
     def bound(x: Tensor, eps: Tensor) -> Tensors:
         posterior, prior = model.posterior_and_prior(x, None, training=False)
-        z = backend.base_of(posterior).loc + backend.base_of(posterior).scale * eps
-        kl = backend.kl(posterior, prior) if model.analytic_kl else backend.sampled_kl(posterior, prior, z)
+        q = backend.base_of(posterior)
+        z = q.loc + q.scale * eps
+        if model.analytic_kl:
+            p = backend.base_of(prior)
+            kl = divergences.gaussian_kl(q.loc, q.scale, p.loc, p.scale)
+        else:
+            kl = backend.sampled_kl(posterior, prior, z)
         log_px, kl = model.likelihood(z).log_prob(x), ops.sum(kl, axis=-1)
         return {"elbo": log_px - kl, "log_px": log_px, "kl": kl}
 

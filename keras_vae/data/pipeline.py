@@ -273,13 +273,19 @@ def _epochs(
 
         return tf.data.Dataset.range(steps).map(one_batch, num_parallel_calls=2, deterministic=True)
 
-    dataset = tf.data.Dataset.range(1).map(lambda _: epoch.assign_add(1) - 1).flat_map(one_epoch)
+    dataset = _one_epoch_at_a_time(epoch, one_epoch)
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(4)
     options = tf.data.Options()
     # The autotuner's thread sleeps in doubling periods, and the end of an epoch waits for it to wake.
     options.autotune.enabled = False
     options.experimental_optimization.apply_default_optimizations = False  # for them, an iterator copies the data
     return dataset.with_options(options)
+
+
+def _one_epoch_at_a_time(epoch: tf.Variable, one_epoch: Callable[[Any], "tf.data.Dataset"]) -> "tf.data.Dataset":
+    """The batches of the epoch that the variable counts, which is one more for each iterator."""
+    counted = tf.data.Dataset.range(1).map(backend.plain(lambda _: epoch.assign_add(1) - 1))
+    return counted.flat_map(backend.plain(one_epoch))
 
 
 def _tensor(array: np.ndarray) -> Any:
@@ -308,7 +314,7 @@ def shuffled(codes: np.ndarray, batch_size: int, seed: int) -> Any:
 
         return tf.data.Dataset.range(steps).map(one_batch)
 
-    dataset = tf.data.Dataset.range(1).map(lambda _: epoch.assign_add(1) - 1).flat_map(one_epoch)
+    dataset = _one_epoch_at_a_time(epoch, one_epoch)
     marked: Any = dataset.apply(tf.data.experimental.assert_cardinality(steps))
     marked.epoch = epoch  # the graph holds the variable's handle only
     return marked

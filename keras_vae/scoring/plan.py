@@ -1,7 +1,7 @@
 """What there is to score: the shards of the inputs, the parquet file of each, and the manifest that says both.
 
-A shard's file is written whole, and last: a shard is done when its file is there. So a run that was interrupted, or lost
-a process, goes on by scoring what is missing, and no row is written twice.
+A shard's file is written whole, and last: a shard is done when its file is there. So a run that was
+interrupted goes on with what is missing, and no row is written twice.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from keras_vae.runtimes.bundle import Bundle
 from keras_vae.scoring import inputs
 
 MANIFEST, SCHEMA = "scores.json", "keras_vae.scores/1"
-BLOCK = 1024  # rows in one call of the measure
+BLOCK = 256  # rows in one call of the measure
 _BAD_SHOWN = 3
 
 
@@ -145,7 +145,8 @@ def write_shard(plan: Plan, shard: Shard, measure: Any, shape: tuple[int, ...]) 
         scored, columns, refused = _scored(measure, rows, shard.before)
         bad |= rows.bad | refused
         if columns:
-            arrays = {"file": pa.array([shard.file] * len(scored)).dictionary_encode(), "row": pa.array(scored)}
+            names = pa.DictionaryArray.from_arrays(pa.array(np.zeros(len(scored), "int32")), [shard.file])
+            arrays = {"file": names, "row": pa.array(scored)}
             tables.append(pa.table(arrays | {name: _column(values) for name, values in columns.items()}))
     folder = Path(plan.output)
     if bad:
@@ -154,7 +155,7 @@ def write_shard(plan: Plan, shard: Shard, measure: Any, shape: tuple[int, ...]) 
     empty = pa.table({"file": pa.array([], pa.string()).dictionary_encode(), "row": pa.array([], pa.int64())})
     table = pa.concat_tables(tables) if tables else empty
     with files.atomic(folder / shard.name) as temporary:
-        pq.write_table(table.unify_dictionaries(), temporary, compression="zstd")
+        pq.write_table(table.unify_dictionaries(), temporary, compression="snappy")
     return len(table), len(bad)
 
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras import ops
 
+from keras_vae import backend
 from keras_vae.checks import check_whole_number
 from keras_vae.errors import UserError
 from keras_vae.networks.growing import GrowingDecoder, GrowingEncoder, GrowingNetwork
@@ -112,7 +113,7 @@ class Stage:
         """A `tf.data.Dataset` of dicts with "x", as of `keras_vae.data.load`, with its images at this stage's size."""
         if not self.halvings:
             return dataset
-        return dataset.map(lambda batch: {**batch, "x": self.images(batch["x"])})
+        return dataset.map(backend.plain(lambda batch: {**batch, "x": self.images(batch["x"])}))
 
 
 def stages(model: "VAE", grow_after: Sequence[int], epochs: int, steps_per_epoch: int) -> list[Stage]:

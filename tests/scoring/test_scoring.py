@@ -1,0 +1,269 @@
+"""`keras-vae score`: every row once, of every kind of input, the same numbers as the model's, whatever interrupts it."""
+
+import io
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from keras_vae import scoring
+from keras_vae.errors import CorruptFileError, UserError
+from keras_vae.export import export
+from keras_vae.models import VAE
+from keras_vae.scoring import engines, inputs, measures
+from tests import toy_runs
+
+SHAPE = (8, 8, 1)
+
+
+@pytest.fixture(scope="module")
+def model():
+    network = {"name": "mlp", "hidden": (6,)}
+    return VAE(image_shape=SHAPE, latent_dim=3, encoder=network, decoder=network, seed=1)
+
+
+@pytest.fixture(scope="module")
+def bundle(model, tmp_path_factory):
+    return export(model, tmp_path_factory.mktemp("bundle") / "out", ("onnx",), elbo=True).path
+
+
+def pixels(count, seed=0):
+    """Binary images, uint8: 0 or 255."""
+    return np.random.default_rng(seed).integers(0, 2, (count, *SHAPE), "uint8") * np.uint8(255)
+
+
+def rows_of(folder):
+    """All rows of a folder of scores, in order."""
+    return pa.concat_tables(pq.read_table(path) for path in sorted(folder.glob("part-*.parquet")))
+
+
+def column(table, name):
+    return np.array(table.column(name).to_pylist())
+
+
+def as_png(image):
+    stream = io.BytesIO()
+    Image.fromarray(image[..., 0]).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def write(kind, images, folder):
+    """The images as an input of a kind; returns its path."""
+    path = folder / f"images{kind}"
+    if kind == ".npy":
+        np.save(path, images)
+    elif kind == "lists.parquet":
+        pq.write_table(pa.table({"x": [image.reshape(-1).tolist() for image in images / 255.0]}), path)
+    elif kind == ".array_record":
+        from array_record.python.array_record_module import ArrayRecordWriter
+
+        writer = ArrayRecordWriter(str(path), "group_size:1")
+        for image in images:
+            writer.write(as_png(image))
+        writer.close()
+    else:
+        (path / "inside").mkdir(parents=True)
+        for number, image in enumerate(images):
+            (path / "inside" / f"{number:03}.png").write_bytes(as_png(image))
+    return path
+
+
+@pytest.mark.parametrize("kind", [".npy", ".array_record", ""])
+def test_codes_are_the_model_s_for_every_kind_of_input(kind, model, bundle, tmp_path):
+    images = pixels(20)
+    result = scoring.score(bundle, write(kind, images, tmp_path), tmp_path / "codes", shard_rows=7)
+    assert (result.rows, result.bad, result.done) == (20, 0, 3)
+    table = rows_of(tmp_path / "codes")
+    assert column(table, "row").tolist() == list(range(20))
+    np.testing.assert_allclose(column(table, "code"), model.encode(images / np.float32(255)), atol=1e-5)
+
+
+def test_a_table_has_one_column_for_each_number_or_one_of_lists(tmp_path):
+    numbers = np.random.default_rng(0).normal(size=(10, 3)).astype("float32")
+    pq.write_table(pa.table({"a": numbers[:, 0], "b": numbers[:, 1], "c": numbers[:, 2]}), tmp_path / "wide.parquet")
+    pq.write_table(pa.table({"x": numbers.tolist()}), tmp_path / "long.parquet", row_group_size=4)
+    for name in ("wide", "long"):
+        source = inputs.opened(tmp_path / f"{name}.parquet")
+        assert source.rows == 10
+        np.testing.assert_array_equal(source.read(3, 9, (3,)).x, numbers[3:9])
+    pq.write_table(pa.table({"a": ["word"]}), tmp_path / "words.parquet")
+    with pytest.raises(UserError, match="whose 'a' is not"):
+        inputs.opened(tmp_path / "words.parquet").read(0, 1, (1,))
+
+
+def test_reconstruction_errors_are_the_model_s(model, bundle, tmp_path):
+    images = pixels(10)
+    scoring.score(bundle, write(".npy", images, tmp_path), tmp_path / "out", "reconstruction_error")
+    x = images / np.float32(255)
+    expected = np.square(model.reconstruct(x) - x).sum(axis=(1, 2, 3))
+    np.testing.assert_allclose(column(rows_of(tmp_path / "out"), "reconstruction_error"), expected, rtol=1e-5)
+
+
+def test_the_elbo_is_that_of_its_draws(model, bundle, tmp_path):
+    """The mean over many seeds is the mean over many draws of the model, within five standard errors; log p(x) above."""
+    images = pixels(4)
+    path, draws = write(".npy", np.repeat(images, 500, axis=0), tmp_path), 500
+    scoring.score(bundle, path, tmp_path / "out", "elbo")
+    table = rows_of(tmp_path / "out")
+    ours = column(table, "elbo").reshape(4, draws)
+    np.testing.assert_allclose(column(table, "log_px") - column(table, "kl"), column(table, "elbo"), atol=1e-4)
+    theirs = model.elbo(np.repeat(images / np.float32(255), draws, axis=0), seed=3).reshape(4, draws)
+    error = np.sqrt((ours.var(axis=1) + theirs.var(axis=1)) / draws)
+    assert (np.abs(ours.mean(axis=1) - theirs.mean(axis=1)) < 5 * error).all()
+    assert (ours.mean(axis=1) <= model.log_prob(images / np.float32(255), samples=500) + 5 * error).all()
+
+
+def test_noise_belongs_to_the_row_not_to_the_shard(bundle, tmp_path):
+    path = write(".npy", pixels(30), tmp_path)
+    for rows in (7, 30):
+        scoring.score(bundle, path, tmp_path / str(rows), "elbo", shard_rows=rows)
+    first, second = (column(rows_of(tmp_path / str(rows)), "elbo") for rows in (7, 30))
+    np.testing.assert_allclose(first, second, rtol=1e-6)
+    assert len(set(first.round(4))) == 30
+
+
+def test_noise_is_standard_normal_and_of_its_row():
+    noise = measures.normal((5, 0), np.arange(20_000), 3)
+    assert abs(noise.mean()) < 5 / np.sqrt(60_000) and abs(noise.var() - 1) < 5 * np.sqrt(2 / 60_000)
+    assert np.abs(np.corrcoef(noise.T) - np.eye(3)).max() < 5 / np.sqrt(20_000)
+    few = np.array([3, 19_999, 7])
+    np.testing.assert_array_equal(measures.normal((5, 0), few, 3), noise[few])
+    assert (measures.normal((6, 0), few, 3) != noise[few]).all()
+
+
+def test_bad_rows_go_to_a_file_with_their_reason_and_the_others_are_scored(model, bundle, tmp_path):
+    x = pixels(12).astype("float32") / 255
+    x[3], x[8, 0, 0, 0] = np.nan, 7.0
+    np.save(tmp_path / "x.npy", x)
+    with pytest.raises(UserError, match=r"At most 0.0000% of the rows may be bad. Given: 2 of 12, such as row 3 of"):
+        scoring.score(bundle, tmp_path / "x.npy", tmp_path / "out", shard_rows=5)
+    result = scoring.score(bundle, tmp_path / "x.npy", tmp_path / "out", shard_rows=5, bad_share=0.2)
+    assert (result.rows, result.bad, result.done) == (10, 2, 0), "the second call has nothing left to score"
+    table = rows_of(tmp_path / "out")
+    kept = [row for row in range(12) if row not in (3, 8)]
+    assert column(table, "row").tolist() == kept
+    np.testing.assert_allclose(column(table, "code"), model.encode(x[kept]), atol=1e-5)
+    lines = [json.loads(line) for line in (tmp_path / "out/part-000000.bad.jsonl").read_text().splitlines()]
+    assert [line["row"] for line in lines] == [3] and "finite" in lines[0]["reason"]
+    assert not (tmp_path / "out/part-000002.bad.jsonl").exists()
+
+
+def test_files_that_are_no_pictures_are_bad_rows(bundle, tmp_path):
+    folder = write("", pixels(4), tmp_path)
+    (folder / "inside/001.png").write_bytes(b"no picture")
+    result = scoring.score(bundle, folder, tmp_path / "out", bad_share=0.5)
+    assert (result.rows, result.bad) == (3, 1)
+    assert column(rows_of(tmp_path / "out"), "row").tolist() == [0, 2, 3]
+    assert "Unidentified" in (tmp_path / "out/part-000000.bad.jsonl").read_text()
+
+
+def test_a_run_that_lost_shards_makes_those_again_and_equal(bundle, tmp_path):
+    path = write(".npy", pixels(40), tmp_path)
+    scoring.score(bundle, path, tmp_path / "out", "elbo", shard_rows=10)
+    whole = {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}
+    (tmp_path / "out/part-000001.parquet").unlink()
+    (tmp_path / "out/part-000003.parquet").unlink()
+    assert scoring.score(bundle, path, tmp_path / "out", "elbo", shard_rows=10).done == 2
+    assert {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()} == whole
+
+
+def test_a_folder_is_of_one_bundle_input_and_measure(bundle, tmp_path):
+    path = write(".npy", pixels(10), tmp_path)
+    scoring.score(bundle, path, tmp_path / "out", shard_rows=5)
+    with pytest.raises(UserError, match=r"whose what differs. Score into another folder, or say --overwrite"):
+        scoring.score(bundle, path, tmp_path / "out", "elbo", shard_rows=5)
+    with pytest.raises(UserError, match="whose shard_rows, shards differ"):
+        scoring.score(bundle, path, tmp_path / "out", shard_rows=3)
+    np.save(path, pixels(11))
+    with pytest.raises(UserError, match="whose inputs, rows, shards differ"):
+        scoring.score(bundle, path, tmp_path / "out", shard_rows=5)
+    scoring.score(bundle, path, tmp_path / "out", "elbo", shard_rows=11, overwrite=True)
+    assert len(list((tmp_path / "out").glob("part-*.parquet"))) == 1
+    (tmp_path / "out" / "scores.json").write_text("{")
+    with pytest.raises(CorruptFileError, match="is not the manifest of scores"):
+        scoring.score(bundle, path, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"what": "nothing"}, "Unknown measure 'nothing'"),
+        ({"engine": "spark"}, "Unknown engine 'spark'"),
+        ({"workers": 0}, "workers must be a whole number, 1 or more"),
+        ({"bad_share": 2}, "bad_share must be a share"),
+        ({"shard_rows": 0}, "shard_rows must be"),
+        ({"data": "nowhere.npy"}, "which is not there"),
+        ({"data": "x.txt"}, "Unknown ending of an input '.txt'"),
+        ({"data": "empty.npy"}, "An input must have a row"),
+        ({"data": "noise.npy"}, "is no array of numbers"),
+    ],
+)
+def test_what_is_refused_is_refused_before_anything_is_written(changes, message, bundle, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("x.npy", pixels(3))
+    np.save("empty.npy", pixels(0))
+    (tmp_path / "x.txt").write_text("1 2 3")
+    (tmp_path / "noise.npy").write_text("1 2 3")
+    with pytest.raises(UserError, match=message):
+        scoring.score(**{"bundle": bundle, "data": "x.npy", "output": "out", **changes})
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_bundle_without_the_graph_has_no_elbo(model, tmp_path):
+    plain = export(model, tmp_path / "plain", ("onnx",))
+    np.save(tmp_path / "x.npy", pixels(3))
+    with pytest.raises(UserError, match="Export the model again with --elbo"):
+        scoring.score(plain, tmp_path / "x.npy", tmp_path / "out", "elbo")
+
+
+def test_a_killed_process_is_gone_on_from_and_nothing_is_lost(bundle, tmp_path):
+    """A real process, killed after its first shards; the same command again ends with the files of a whole run."""
+    path = write(".npy", pixels(4000), tmp_path)
+    words = ["-m", "keras_vae", "score", str(bundle), str(path), "--what", "elbo", "--shard-rows", "20"]
+    command = [sys.executable, *words, "--output", str(tmp_path / "out"), "--workers", "1"]
+    process = subprocess.Popen(command, cwd=tmp_path, env=toy_runs.environment(), stdout=subprocess.DEVNULL)
+    while len(list((tmp_path / "out").glob("part-*.parquet"))) < 3:
+        assert process.poll() is None, "it ended before it was killed"
+        time.sleep(0.002)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    assert len(list((tmp_path / "out").glob("part-*.parquet"))) < 200
+    again = toy_runs.python([*words, "--output", str(tmp_path / "out"), "--json"], tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert json.loads(again.stdout)["rows"] == 4000 and json.loads(again.stdout)["done"] < 200
+    scoring.score(bundle, path, tmp_path / "whole", "elbo", shard_rows=20)
+    names = sorted(file.name for file in (tmp_path / "whole").iterdir())
+    assert names == sorted(file.name for file in (tmp_path / "out").iterdir()), "no leftover"
+    assert all((tmp_path / "whole" / name).read_bytes() == (tmp_path / "out" / name).read_bytes() for name in names)
+
+
+def test_it_needs_no_tensorflow(bundle, tmp_path):
+    np.save(tmp_path / "x.npy", pixels(3))
+    code = (
+        "import sys; from keras_vae import scoring; "
+        f"scoring.score({str(bundle)!r}, 'x.npy', 'out'); "
+        "assert not {'tensorflow', 'keras'} & set(sys.modules), 'imported'"
+    )
+    done = toy_runs.python(["-c", code], tmp_path)
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_engine_is_any_function_from_shards_to_counts(bundle, tmp_path, monkeypatch):
+    """What it is handed is what is missing, and what it yields is counted."""
+    path, seen = write(".npy", pixels(10), tmp_path), []
+
+    def engine(work, shards, workers):
+        for shard in shards:
+            yield engines.Worker(work).score(shard)
+
+    monkeypatch.setitem(engines.ENGINES, "mine", engine)
+    scoring.score(bundle, path, tmp_path / "out", engine="mine", shard_rows=4, progress=lambda *row: seen.append(row))
+    assert seen == [(4, 10), (8, 10), (10, 10)]
