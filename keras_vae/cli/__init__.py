@@ -11,6 +11,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +19,8 @@ import typer.core
 
 from keras_vae.cli import anomaly, demo, deploy, doctor, hub, labels, quickstart, report, score, tasks, use, zoo
 from keras_vae.errors import UserError, reason_of
+
+_MOMENT = 0.02  # seconds
 
 
 class _Stopped(BaseException):
@@ -128,14 +131,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 @contextlib.contextmanager
 def _signals_raised() -> Iterator[None]:
-    """Let SIGTERM (docker stop, Slurm) and SIGHUP (a closed terminal) end the block as Ctrl-C does.
+    """Let Ctrl-C, SIGTERM (docker stop, Slurm) and SIGHUP (a closed terminal) end the block by an exception.
 
-    One that is ignored, as by nohup, stays so. Only the first counts: what follows must not stop the cleaning up.
+    One that is ignored, as by nohup, stays so. Of the last two only the first counts: what follows must not stop the
+    cleaning up.
     """
-    numbers = [signal.SIGTERM, signal.SIGHUP] if threading.current_thread() is threading.main_thread() else []
+    in_main = threading.current_thread() is threading.main_thread()
+    numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP] if in_main else []
     before = {number: kept for number in numbers if (kept := signal.getsignal(number)) != signal.SIG_IGN}
 
-    def stop(number: int, frame: object) -> None:
+    def stop(number: int, frame: FrameType | None) -> None:
+        if _imports(frame):  # an extension that imports may lose what is raised there: a moment later
+            threading.Timer(_MOMENT, os.kill, (os.getpid(), number)).start()
+            return
+        if number == signal.SIGINT:
+            raise KeyboardInterrupt
         for caught in before:
             signal.signal(caught, signal.SIG_IGN)
         raise _Stopped(signal.Signals(number))
@@ -147,6 +157,15 @@ def _signals_raised() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _imports(frame: FrameType | None) -> bool:
+    """Whether a module is being imported on the stack that ends in `frame`."""
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _sentence(error: Exception) -> str:

@@ -64,6 +64,27 @@ def test_a_command_that_writes_leaves_nothing(tmp_path, number):
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_module_that_is_being_imported_is_imported_first(tmp_path, number):
+    """An extension may lose an exception that is raised meanwhile, and a module be half of itself."""
+    (tmp_path / "slow.py").write_text("import time; print('importing', flush=True); time.sleep(0.5); print('done')")
+    code = """
+        import sys, time
+        from keras_vae import cli
+        sys.path.insert(0, ".")
+        def command():
+            import slow
+            time.sleep(60)
+        cli.app.command("import")(command)
+        cli.main(["import"])
+    """
+    process = start(tmp_path, textwrap.dedent(code))
+    assert process.stdout.readline() == "importing\n"
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=60)
+    assert (process.returncode, output, errors) == (128 + number, "done\n", LINES[number])
+
+
 def test_a_signal_that_is_ignored_stays_ignored(tmp_path):
     """nohup keras-vae train ..."""
     process = start(tmp_path, textwrap.dedent(WRITING), "nohup")

@@ -1,4 +1,4 @@
-"""`keras-vae score`: every row once, of every kind of input, the same numbers as the model's, whatever interrupts it."""
+"""`keras-vae score`: every row once, of every kind of input, with the model's numbers, whatever interrupts it."""
 
 import io
 import json
@@ -108,7 +108,7 @@ def test_reconstruction_errors_are_the_model_s(model, bundle, tmp_path):
 
 
 def test_the_elbo_is_that_of_its_draws(model, bundle, tmp_path):
-    """The mean over many seeds is the mean over many draws of the model, within five standard errors; log p(x) above."""
+    """The mean over many seeds is the mean over many draws of the model, within five errors; log p(x) is above."""
     images = pixels(4)
     path, draws = write(".npy", np.repeat(images, 500, axis=0), tmp_path), 500
     scoring.score(bundle, path, tmp_path / "out", "elbo")

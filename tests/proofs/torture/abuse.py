@@ -215,8 +215,12 @@ def _half(place: Path, reference: _Reference) -> str | None:
         return reference.fault(place) if marker.is_file() else f"a folder without {marker.name}"
     if (place / "result.npy").exists():
         return reference.fault(place)
-    known = {Path(name).name for name in reference.written} | {"keras_vae.lock"}
-    strange = [path.name for path in result.rglob("*") if path.name not in known and "checkpoint" not in path.name]
+    known = {Path(name).name for name in reference.written}
+    # The lock of a killed process holds nobody up, and the same command again removes it.
+    of_the_killed = (".keras_vae-", "checkpoint")
+    strange = [
+        path.name for path in result.rglob("*") if path.name not in known and not path.name.startswith(of_the_killed)
+    ]
     return f"files that a whole run has not: {', '.join(strange)}" if strange else None
 
 
@@ -240,9 +244,8 @@ def _contents(place: Path) -> dict[str, str]:
 
 
 def _leftovers(place: Path) -> list[str]:
-    """Temporary files, less those that TensorFlow's AutoGraph removes when its process ends by itself."""
-    temporary = [path for path in (place / "tmp").iterdir() if not path.name.startswith("__autograph_generated_file")]
-    return [path.relative_to(place).as_posix() for path in (*place.rglob(".keras_vae-*"), *temporary)]
+    """Temporary files."""
+    return [path.relative_to(place).as_posix() for path in (*place.rglob(".keras_vae-*"), *(place / "tmp").iterdir())]
 
 
 class _place:

@@ -142,9 +142,7 @@ def _with_strays(place: Path, before: Any, outcome: Outcome, allowed: tuple[str,
     """The outcome, or that files were written where none belong."""
     word, said = outcome.word, outcome.said
     gc.collect()
-    # Less those that TensorFlow's AutoGraph removes when its process ends.
-    temporary = [path for path in (place / "tmp").iterdir() if not path.name.startswith("__autograph_generated_file")]
-    left = [*place.rglob(".keras_vae-*"), *temporary]
+    left = [*place.rglob(".keras_vae-*"), *(place / "tmp").iterdir()]
     if left:
         word, said = "leftover", f"{', '.join(map(str, left))}; {word}: {said}"
     escaped = [*_watched["seen"], *_strays(before, _listing(place), allowed)]
