@@ -100,7 +100,7 @@ def _prepared(name: str, data_dir: str | Path | None) -> "tfds.core.DatasetBuild
     try:
         builder = tfds.builder(name, data_dir=data_dir)
     except tfds.core.DatasetNotFoundError as error:
-        suggestion = nearest(name, [*OWN, *tfds.list_builders()])
+        suggestion = nearest(name, [*OWN, *tfds.list_builders(with_community_datasets=False)])
         raise UserError(f"Unknown dataset {name!r}.{suggestion} See tfds.list_builders().") from error
     if builder.data_path.exists():
         return builder
