@@ -23,6 +23,8 @@ def choose(kind: str, name: str, entries: Mapping[str, Entry]) -> Entry:
     Raises:
       UserError: no such entry; the message lists the names and suggests the nearest.
     """
+    if not isinstance(name, str):
+        raise UserError(f"A {kind} is a name: {', '.join(sorted(entries))}. Given: {type(name).__name__}.")
     if name not in entries:
         raise UserError(f"Unknown {kind} {name!r}.{nearest(name, entries)} Known: {', '.join(sorted(entries))}.")
     return entries[name]

@@ -38,8 +38,8 @@ class Configurable:
         for name in kwargs.keys() & cls.rejects.keys():
             value = kwargs[name]
             default = defaults.get(name, ())
-            same = not isinstance(value, np.ndarray) and value == default  # an array is compared number by number
-            if not same and not (isinstance(default, float) and value == _constant(default)):
+            same = [default, *([_constant(default)] if isinstance(default, float) else [])]
+            if isinstance(value, np.ndarray) or value not in same:  # an array is compared number by number
                 why = cls.rejects[name]
                 raise UserError(f"{cls.__name__} does not take {name}. {why}Given: {name}={value!r}. Leave it out.")
         check_arguments(

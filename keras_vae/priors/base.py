@@ -127,10 +127,13 @@ class FittedPrior:
         """Return log p of each code, `(count,)`, nats.
 
         Raises:
-          UserError: codes of another shape, or nothing was fitted.
+          UserError: codes of another shape, or so far away that float32 has no log p; or nothing was fitted.
         """
         function = self._graphs.setdefault("log_prob", backend.compiled(self.distribution().log_prob))
-        return checks.in_blocks(lambda _, part: function(part["codes"]), {"codes": self.checked(codes)}, pad=True)
+        inputs = {"codes": self.checked(codes)}
+        return checks.check_results(
+            checks.in_blocks(lambda _, part: function(part["codes"]), inputs, pad=True), "log p"
+        )
 
     @property
     def variables(self) -> list[Tensor]:

@@ -312,8 +312,8 @@ def read_bundle(bundle: "Bundle | str | Path") -> Bundle:
     """
     if isinstance(bundle, Bundle):
         return bundle
-    if not isinstance(bundle, str | Path):
-        raise UserError(f"A bundle is a folder, by its path. Given: {type(bundle).__name__}. Give the path.")
+    if not isinstance(bundle, str | Path) or "\0" in str(bundle):
+        raise UserError(f"A bundle is a folder, by its path. Given: {bundle!r}. Give the path.")
     path = Path(bundle)
     try:
         require_file(path / MANIFEST)

@@ -87,7 +87,7 @@ def interpolate(
     """
     steps, seed = check_whole_number(steps, "steps", minimum=2), check_whole_number(seed, "seed", minimum=0)
     _check_options(method, path, decoded_with)
-    ends, conditions = (np.asarray(first), np.asarray(second)), _pair_of_conditions(condition)
+    ends, conditions = (model.check_x(first, "first"), model.check_x(second, "second")), _pair_of_conditions(condition)
     if len(ends[0]) != len(ends[1]):
         raise UserError(f"Images pair one to one. Given: {len(ends[0])} and {len(ends[1])}.")
     conditions = [model.infer_condition(x, y) for x, y in zip(ends, conditions, strict=True)]
