@@ -324,16 +324,25 @@ def _filler(array: np.ndarray, count: int) -> np.ndarray:
     return np.repeat(array[:1], count, axis=0) if len(array) else np.zeros((count, *array.shape[1:]), array.dtype)
 
 
+def as_array(value: object, name: str) -> np.ndarray:
+    """Return `value` as an array of any dtype.
+
+    Raises:
+      UserError: it is none, such as rows of different lengths.
+    """
+    try:
+        return np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{name} must be an array of numbers. Given: {type(value).__name__}: {error}.") from error
+
+
 def numbers(value: object, name: str, integers: bool = False) -> np.ndarray:
     """Return `value` as an array of floats, or with `integers` of any numbers.
 
     Raises:
       UserError: it is no array of numbers.
     """
-    try:
-        array = np.asarray(value)
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{name} must be an array of numbers. Given: {type(value).__name__}: {error}.") from error
+    array = as_array(value, name)
     if array.dtype.kind not in "fbiu" and array.dtype.name != "bfloat16":
         raise UserError(f"{name} must be an array of floats. Given: dtype {array.dtype}. Convert it with astype.")
     return array if integers or array.dtype.char in "fd" else array.astype("float32", copy=False)

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from keras_vae import data, evaluation, tasks
+from keras_vae import data, evaluation, tasks, zoo
 from keras_vae.errors import UserError
-from keras_vae.export import export, read_bundle
+from keras_vae.export import check, export, read_bundle
 from keras_vae.models import VAE, VQVAE
 from keras_vae.priors import MixturePrior
 
@@ -78,6 +78,35 @@ def test_a_name_is_text():
 def test_an_unknown_dataset_leaves_nothing_in_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    with pytest.raises(UserError, match=r"Unknown dataset .mnits.\\. Did you mean .mnist."):
+    with pytest.raises(UserError, match=r"Unknown dataset 'mnits'\. Did you mean 'mnist'"):
         data.load("mnits")
     assert not list(tmp_path.rglob("tensorflow_datasets"))
+
+
+RAGGED = [[1, 2], [3]]
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda model: tasks.impute(model, RAGGED, np.ones(SHAPE, bool)),
+        lambda model: tasks.attribute_vector(model, np.zeros((2, *SHAPE)), RAGGED),
+        lambda model: MixturePrior(components=2).fit_codes(RAGGED),
+        lambda model: tasks.to_plane(RAGGED),
+    ],
+)
+def test_rows_of_different_lengths_are_no_array(model, call):
+    with pytest.raises(UserError, match="must be an array of numbers"):
+        call(model)
+
+
+@pytest.mark.parametrize("runtimes", [3.0, object(), "onnxruntime", np.zeros((2, 3))])
+def test_runtimes_are_a_list_of_names(runtimes, model, tmp_path):
+    bundle = export(model, tmp_path / "out", ("onnx",))
+    with pytest.raises(UserError, match="runtimes is a list of names"):
+        check(bundle, runtimes)
+
+
+def test_a_name_too_long_for_a_file_is_unknown():
+    with pytest.raises(UserError, match="Unknown model 'AAA"):
+        zoo.load("A" * 100_000)

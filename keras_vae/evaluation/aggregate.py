@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from keras_vae import backend, divergences
 from keras_vae.backend import base_of, tfd
-from keras_vae.checks import check_whole_number
+from keras_vae.checks import as_array, check_whole_number
 from keras_vae.errors import NotApplicable, UserError
 from keras_vae.evaluation.estimates import Details, Estimate, mean_of
 from keras_vae.evaluation.evaluation import Evaluation
@@ -196,7 +196,7 @@ def gaussian_total_correlation(codes: np.ndarray, repetitions: int = 100, seed: 
       NotApplicable: one dimension only, or one that is constant.
       UserError: codes that are not finite numbers `(n, dimensions)`, or not more codes than dimensions.
     """
-    codes = np.asarray(codes)
+    codes = as_array(codes, "codes")
     if codes.ndim != 2 or codes.dtype.kind not in "fiu" or not np.isfinite(codes).all():
         raise UserError(f"codes must be finite numbers (n, dimensions). Given: {codes.dtype} of shape {codes.shape}.")
     count, dimensions = codes.shape

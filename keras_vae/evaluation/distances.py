@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.neighbors import NearestNeighbors
 
-from keras_vae.checks import check_images, check_whole_number
+from keras_vae.checks import as_array, check_images, check_whole_number
 from keras_vae.errors import UserError
 from keras_vae.evaluation.estimates import Estimate, share_of
 
@@ -129,7 +129,7 @@ def _rank(ranked: np.ndarray, values: np.ndarray) -> np.ndarray:
 
 
 def _features(value: ArrayLike, least: int) -> np.ndarray:
-    array = np.asarray(value)
+    array = as_array(value, "Features")
     if array.ndim != 2 or array.dtype.kind not in "fiub" or len(array) < least:
         raise UserError(f"Features must be numbers (n, features), n {least} or more. Given: {array.dtype} of shape "
                         f"{array.shape}.")  # fmt: skip

@@ -9,6 +9,7 @@ from sklearn.metrics import mutual_info_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from keras_vae.checks import as_array
 from keras_vae.errors import NotApplicable, UserError
 
 LEAST = 20  # examples: too few for a histogram of 20 bins otherwise
@@ -22,7 +23,7 @@ def checked(codes: ArrayLike, factors: ArrayLike, dimensions: int = 1) -> tuple[
       UserError: arrays of other shapes or lengths; codes that are not finite, or all constant; too few examples or
         dimensions; fewer than two factors; a factor with one value only.
     """
-    codes, factors = np.asarray(codes), np.asarray(factors)
+    codes, factors = as_array(codes, "codes"), as_array(factors, "factors")
     if codes.dtype.kind not in "fiub" or codes.ndim < 2:
         raise UserError(f"codes must be numbers (n, dimensions). Given: {codes.dtype} of shape {codes.shape}.")
     codes = codes.reshape(len(codes), -1).astype("float64")

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_vae import backend
-from keras_vae.checks import check_whole_number, in_blocks
+from keras_vae.checks import as_array, check_whole_number, in_blocks
 from keras_vae.errors import NotApplicable, UserError
 from keras_vae.evaluation import mnist_classifier
 from keras_vae.evaluation.distances import frechet, memorisation, precision_recall
@@ -64,7 +64,7 @@ def mnist_fd(
       NotApplicable: fewer than 260 digits, 65 for each of four parts, or a model without a prior.
       UserError: images of another size, or conditions of another number than digits.
     """
-    real, seed = np.asarray(real), check_whole_number(seed, "seed", 0)
+    real, seed = as_array(real, "real"), check_whole_number(seed, "seed", 0)
     repetitions = check_whole_number(repetitions, "repetitions", 2)
     least = mnist_classifier.FEATURES + 1  # in a part: with fewer, a covariance is singular
     if len(real) < 4 * least:

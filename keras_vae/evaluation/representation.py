@@ -12,7 +12,7 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from keras_vae.checks import check_whole_number
+from keras_vae.checks import as_array, check_whole_number
 from keras_vae.errors import NotApplicable, UserError
 from keras_vae.evaluation.estimates import Details, Estimate, mean_of, seed_of_repetition, share_of
 from keras_vae.evaluation.evaluation import Evaluation, vectors_of
@@ -165,7 +165,7 @@ def _estimators(neighbours: int) -> dict[str, Any]:
 
 
 def _checked(codes: np.ndarray, labels: ArrayLike, name: str, one_class: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    codes, labels = np.asarray(codes), np.asarray(labels)
+    codes, labels = as_array(codes, name), as_array(labels, "labels")
     if codes.dtype.kind not in "fiub" or codes.ndim < 2 or not len(codes):
         raise UserError(f"{name} must be numbers (n, dimensions). Given: {codes.dtype} of shape {codes.shape}.")
     codes = codes.reshape(len(codes), -1).astype("float64")

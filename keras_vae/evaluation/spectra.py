@@ -5,7 +5,7 @@ import contextlib
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_vae.checks import check_number, in_blocks
+from keras_vae.checks import as_array, check_number, in_blocks
 from keras_vae.errors import NotApplicable, UserError
 from keras_vae.evaluation.estimates import Estimate, mean_of
 from keras_vae.evaluation.evaluation import Evaluation, rows_of
@@ -23,7 +23,7 @@ def high_frequency_shares(images: ArrayLike, above: float = ABOVE) -> np.ndarray
     Raises:
       UserError: no finite images `(batch, height, width, channels)`, or `above` that no frequency exceeds.
     """
-    array, above = np.asarray(images), check_number(above, "above")
+    array, above = as_array(images, "images"), check_number(above, "above")
     if array.ndim != 4 or array.dtype.kind not in "fiub" or not np.isfinite(array).all():
         raise UserError(
             f"images must be finite numbers (batch, height, width, channels). Given: {array.dtype} of {array.shape}."

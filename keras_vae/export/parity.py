@@ -323,6 +323,8 @@ def check(bundle: Bundle | str | Path, runtimes: Sequence[str] | None = None, di
     bundle.verify()
     cases = golden_cases(bundle)
     _require_complete(bundle, cases)
+    if isinstance(runtimes, str) or not isinstance(runtimes, Sequence | None):
+        raise UserError(f"runtimes is a list of names, such as ['onnxruntime']. Given: {runtimes!r}.")
     rows: list[Parity] = []
     skipped: dict[str, str] = {}
     failed: list[str] = []

@@ -62,7 +62,7 @@ class AutoregressivePrior(FittedPrior):
         Raises:
           UserError: other codes, or fewer than one batch.
         """
-        array = np.asarray(codes)
+        array = checks.as_array(codes, "codes")
         if array.ndim < 2 or not array.size:
             raise UserError(f"Codes must be (count, *shape), one or more. Given: shape {array.shape}.")
         checks.check_whole_number(classes, "classes")

@@ -67,7 +67,7 @@ def check_vectors(codes: np.ndarray, minimum: int, use: str) -> np.ndarray:
     Raises:
       UserError: of another shape, not finite, or fewer than `minimum`.
     """
-    array = np.asarray(codes)
+    array = checks.as_array(codes, "codes")
     if array.ndim != 2 or not array.shape[1]:
         raise UserError(f"Codes must be vectors, (count, dimensions). Given: shape {array.shape}.")
     array = checks.check_codes(array, array.shape[1:], "codes").astype("float64")

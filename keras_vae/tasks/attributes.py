@@ -6,6 +6,7 @@ import keras
 import numpy as np
 from numpy.typing import ArrayLike
 
+from keras_vae.checks import as_array
 from keras_vae.errors import UserError
 from keras_vae.tasks.codes import Codes, decode, map_codes, real_codes
 from keras_vae.types import ConditionLike
@@ -29,7 +30,7 @@ def attribute_vector(model: "VAE", x: ArrayLike, has: ArrayLike, condition: Cond
     Raises:
       UserError: no image with the attribute, or none without; numbers that do not pair; integer codes.
     """
-    images, mask = model.check_x(x), np.asarray(has)
+    images, mask = model.check_x(x), as_array(has, "has")
     if mask.dtype != bool or mask.shape != images.shape[:1]:
         raise UserError(
             f"has is true or false for each of {len(images)} images. Given: {mask.dtype} of shape {mask.shape}."
@@ -60,7 +61,7 @@ def with_attribute(
     Raises:
       UserError: a vector that is not of the code's shape, or amounts that are no list of finite numbers.
     """
-    shares = np.asarray(amounts)
+    shares = as_array(amounts, "amounts")
     if shares.ndim != 1 or not shares.size or shares.dtype.kind not in "fiu" or not np.isfinite(shares).all():
         raise UserError(f"amounts is a list of one finite number or more. Given: {amounts!r}.")
     condition = model.infer_condition(x, condition)

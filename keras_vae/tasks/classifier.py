@@ -11,7 +11,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from keras_vae import randomness
-from keras_vae.checks import check_number, check_whole_number
+from keras_vae.checks import as_array, check_number, check_whole_number
 from keras_vae.errors import UserError
 from keras_vae.tasks.codes import Codes, flatten, real_codes
 from keras_vae.types import ConditionLike
@@ -53,7 +53,7 @@ def m1_classifier(
     Raises:
       UserError: one class only, labels that do not pair with images or are missing, or a model of integer codes.
     """
-    images, labels = np.asarray(x), np.asarray(y)
+    images, labels = as_array(x, "x"), as_array(y, "y")
     if labels.shape != images.shape[:1]:
         raise UserError(
             f"There is one label for each image. Given: {len(images)} images, labels of shape {labels.shape}."

@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 
-from keras_vae.checks import check_codes, check_number, check_whole_number
+from keras_vae.checks import as_array, check_codes, check_number, check_whole_number
 from keras_vae.errors import NotApplicable, UserError
 
 METHODS = ("pca", "tsne")
@@ -28,7 +28,7 @@ def to_plane(codes: np.ndarray, method: str = "pca", seed: int = 0, perplexity: 
     """
     if method not in METHODS:
         raise UserError(f"method is one of {', '.join(METHODS)}. Given: {method!r}.")
-    array = np.asarray(codes)
+    array = as_array(codes, "codes")
     if array.ndim != 2:
         raise UserError(f"codes must have shape (examples, latent_dim). Given: {array.shape}.")
     array = check_codes(array, array.shape[1:], "codes")

@@ -44,7 +44,7 @@ def impute(
         raise UserError(
             f"Imputation needs a model of images. Given: a {type(model).__name__}, whose x is {model.x_spec().kind}."
         )
-    images = np.asarray(x)
+    images = checks.as_array(x, "x")
     mask = _checked_mask(observed, images.shape)
     # Before the first step a missing pixel is 0, which every likelihood of this library supports.
     inputs = checked_inputs(model, np.where(mask, images, 0.0), condition)
@@ -65,7 +65,7 @@ def impute(
 
 def _checked_mask(observed: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:
     """Return the mask of `(batch, *image_shape)`, repeated over the batch where there is one for all images."""
-    mask = np.asarray(observed)
+    mask = checks.as_array(observed, "observed")
     if mask.dtype != bool or mask.shape not in (shape, shape[1:]):
         raise UserError(
             f"observed is true or false for each pixel, of shape {shape} or {shape[1:]}. Given: {mask.dtype} of "

@@ -169,7 +169,11 @@ def entry(name: str | Path) -> Entry:
     if isinstance(name, str) and name in names():
         return Entry(name, root() / name)
     folder = Path(name)
-    if (folder / RECIPE).is_file():
+    try:
+        is_run = (folder / RECIPE).is_file()
+    except OSError:  # a name that is too long for a file
+        is_run = False
+    if is_run:
         address = hub_folders.address_of(folder)
         return Entry(address.name if address else folder.resolve().name, folder)
     raise UserError(
