@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from keras_vae import checks, runtimes
-from keras_vae.errors import UnavailableError, UserError
+from keras_vae.errors import UserError
 from keras_vae.registry import choose
 from keras_vae.runtimes.base import available_processors
 from keras_vae.runtimes.bundle import Bundle, example_shape, read_bundle
@@ -70,19 +70,15 @@ def ray(work: Plan, shards: Sequence[Shard], workers: int) -> Iterator[int]:
     An actor or a node that is lost is replaced, and its shard scored again. All nodes read the inputs and write the
     output by the same paths.
     """
-    try:
-        import ray as engine
-        import ray.data
-    except ImportError as error:
-        raise UnavailableError('The engine ray needs Ray: pip install "keras_vae[ray]".') from error
+    engine, data = (inputs.required(name, "keras_vae[ray]") for name in ("ray", "ray.data"))
     if not engine.is_initialized():
         engine.init(log_to_driver=False, include_dashboard=False)
-    rows = ray.data.from_items([{"number": shard.number} for shard in shards], override_num_blocks=len(shards))
+    rows = data.from_items([{"number": shard.number} for shard in shards], override_num_blocks=len(shards))
     scored = rows.map_batches(
         Worker,
         fn_constructor_args=(work,),
         batch_size=1,
-        compute=ray.data.ActorPoolStrategy(size=min(workers, len(shards))),
+        compute=data.ActorPoolStrategy(size=min(workers, len(shards))),
         num_cpus=1,
     )
     for row in scored.iter_rows():

@@ -1,6 +1,7 @@
 """Files of examples, read by ranges of rows: arrays, tables, records and folders of pictures."""
 
 import abc
+import importlib
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,7 +19,7 @@ class Rows(NamedTuple):
     """A range of rows as it was read: arrays of one example each, or the reason why a row is none."""
 
     x: np.ndarray  # (rows that could be read, *shape)
-    index: np.ndarray  # int64, the row of each in its file
+    numbers: np.ndarray  # int64, the row of each in its file
     bad: dict[int, str]  # row -> the reason
 
 
@@ -65,7 +66,7 @@ class Table(Input):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self.file: Any = _module("pyarrow.parquet", "pyarrow").ParquetFile(path)
+        self.file: Any = required("pyarrow.parquet", "pyarrow").ParquetFile(path)
         sizes = [self.file.metadata.row_group(i).num_rows for i in range(self.file.num_row_groups)]
         self.starts = np.concatenate([[0], np.cumsum(sizes, dtype="int64")])
 
@@ -93,7 +94,7 @@ class Records(Input):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self.reader: Any = _module("array_record.python.array_record_module", "array_record").ArrayRecordReader(
+        self.reader: Any = required("array_record.python.array_record_module", "array_record").ArrayRecordReader(
             str(path)
         )
 
@@ -208,13 +209,16 @@ def _picture(content: bytes, shape: tuple[int, ...]) -> np.ndarray:
 
 def require_pyarrow() -> None:
     """Raise UnavailableError if parquet files cannot be written here."""
-    _module("pyarrow.parquet", "pyarrow")
+    required("pyarrow.parquet", "pyarrow")
 
 
-def _module(name: str, package: str) -> Any:
-    import importlib
+def required(name: str, package: str) -> Any:
+    """Return a module of a package that only some installations have.
 
+    Raises:
+      UnavailableError: it is not installed.
+    """
     try:
-        return importlib.import_module(name)
+        return importlib.importrequired(name)
     except ImportError as error:
-        raise UnavailableError(f"Reading this needs {package}: pip install {package}.") from error
+        raise UnavailableError(f"This needs {package}: pip install {package}.") from error

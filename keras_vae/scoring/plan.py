@@ -162,18 +162,18 @@ def write_shard(plan: Plan, shard: Shard, measure: Any, shape: tuple[int, ...]) 
 def _scored(measure: Any, rows: inputs.Rows, before: int) -> tuple[np.ndarray, Any, dict[int, str]]:
     """The rows that could be scored, their columns, and the reasons for the others: one by one only if some cannot."""
     if not len(rows.x):
-        return rows.index, {}, {}
+        return rows.numbers, {}, {}
     try:
-        return rows.index, measure(rows.x, rows.index + before), {}
+        return rows.numbers, measure(rows.x, rows.numbers + before), {}
     except UserError:
         bad, good = {}, []
-        for position, row in enumerate(rows.index):
+        for position, row in enumerate(rows.numbers):
             try:
-                measure(rows.x[position : position + 1], rows.index[position : position + 1] + before)
+                measure(rows.x[position : position + 1], rows.numbers[position : position + 1] + before)
                 good.append(position)
             except UserError as error:
                 bad[int(row)] = str(error)
-        return rows.index[good], measure(rows.x[good], rows.index[good] + before) if good else {}, bad
+        return rows.numbers[good], measure(rows.x[good], rows.numbers[good] + before) if good else {}, bad
 
 
 def _column(values: np.ndarray) -> Any:
