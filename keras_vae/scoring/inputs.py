@@ -219,6 +219,6 @@ def required(name: str, package: str) -> Any:
       UnavailableError: it is not installed.
     """
     try:
-        return importlib.importrequired(name)
+        return importlib.import_module(name)
     except ImportError as error:
         raise UnavailableError(f"This needs {package}: pip install {package}.") from error
