@@ -1,4 +1,4 @@
-"""What a machine offers to training and inference, and what is wrong with it."""
+"""The devices, versions and settings that a machine trains and runs models with, and the faults among them."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What there is to score: the shards of the inputs, the parquet file of each, and the manifest that says both.
+"""The work of a scoring: the shards of the inputs, the parquet file of each, and the manifest that says both.
 
 A shard's file is written whole, and last: a shard is done when its file is there. So a run that was
 interrupted goes on with what is missing, and no row is written twice.
