@@ -40,6 +40,9 @@ $(STAMP): pyproject.toml constraints.txt
 	    echo "Install one, or name one: make setup PYTHON=/path/to/python3.12" >&2; \
 	    exit 1; \
 	fi; \
+	if [ -L $(VENV) ]; then \
+	    echo "$(VENV) is a link to $$(readlink $(VENV)), which is not of this folder and would be emptied: remove the link." >&2; exit 1; \
+	fi; \
 	echo "Making $(VENV) with $$("$$found" --version)"; \
 	"$$found" -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[all,dev,docs]"

@@ -25,6 +25,10 @@ PROOFS: dict[str, tuple[str, tuple[str, ...]]] = {
         "every entry of the zoo gives the numbers of its card, log p(x) too",
         ("-m", "pytest", "-m", "", "-p", "no:xdist", "tests/proofs/test_zoo.py"),
     ),
+    "score": (
+        "a million images scored on a cluster of Ray that loses an actor and a machine, as on this one undisturbed",
+        ("-m", "tests.proofs.score"),
+    ),
     "torture": (
         "bad input ends in a right answer or an error: mutated files, bad calls, signals, threads, a full disk",
         ("-m", "tests.proofs.torture"),

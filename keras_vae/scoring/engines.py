@@ -73,12 +73,13 @@ def ray(work: Plan, shards: Sequence[Shard], workers: int) -> Iterator[int]:
     engine, data = (inputs.required(name, "keras_vae[ray]") for name in ("ray", "ray.data"))
     if not engine.is_initialized():
         engine.init(log_to_driver=False, include_dashboard=False)
+    data.DataContext.get_current().enable_progress_bars = False  # `progress` reports
     rows = data.from_items([{"number": shard.number} for shard in shards], override_num_blocks=len(shards))
     scored = rows.map_batches(
         Worker,
         fn_constructor_args=(work,),
         batch_size=1,
-        compute=data.ActorPoolStrategy(size=min(workers, len(shards))),
+        compute=data.ActorPoolStrategy(min_size=1, max_size=min(workers, len(shards))),
         num_cpus=1,
     )
     for row in scored.iter_rows():
