@@ -81,7 +81,8 @@ plt.show()
 # * **Collapse is no failure of the bound.** Of these models the collapsed ones have the best ELBO: a code is worth its
 #   rate only if it saves more distortion than it costs. Whoever wants a code must ask for one, and pays in ELBO.
 # * **Free bits and a capacity ask for one**: below 8 nats the KL is not penalised, and the model takes what is free; a capacity penalises
-#   what is below 8 as well.
+#   what is below 8 as well. Here its code has the rate and, so far, saves no distortion: nats of KL are what a code *may* say, not
+#   what the decoder has learned to hear.
 #
 # ## The KL in the course of training
 
