@@ -58,6 +58,9 @@ plt.show()
 print(f"perplexity: averages {averages[-1]:.0f}, gradients {gradient[-1]:.0f}, FSQ {levels[-1]:.0f} of 64")
 
 # %% [markdown]
+# FSQ uses as few codes as if each number took two of its four levels: after so short a training the encoder hardly reaches the outer ones.
+# Its paper advises five levels or more for each number, and fewer numbers.
+#
 # ## Codes that nothing draws
 #
 # A Gaussian VAE is trained so that codes of the prior decode to pictures. Here nothing was said about which integers go
