@@ -35,8 +35,8 @@ def settings() -> list[dict]:
 
 def measured(learning_rate: float, batch: int, latent_dim: int, seed: int) -> dict:
     """The test ELBO, nats, and active units of one training; None where it diverged."""
-    networks = {"encoder": {"name": "mlp", "hidden": [200]}, "decoder": {"name": "mlp", "hidden": [200]}}
-    model = VAE(latent_dim=latent_dim, seed=seed, **networks)
+    network = {"name": "mlp", "hidden": [200]}
+    model = VAE(latent_dim=latent_dim, seed=seed, encoder=network, decoder=network)
     model.compile(keras.optimizers.Adam(learning_rate), jit_compile=False)
     train = data.load("mnist", f"train[:{TRAINED}]", binarize="dynamic", batch_size=batch, seed=seed)
     test = data.load_arrays("mnist", f"test[:{TESTED}]", binarize="static")
