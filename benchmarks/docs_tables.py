@@ -23,6 +23,7 @@ PAGES = {
     "fidelity": "benchmarks/fidelity.md",
     "gaps": "benchmarks/fidelity.md",
     "missed": "benchmarks/fidelity.md",
+    "tips": "benchmarks/tips.md",
 }
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -38,6 +39,7 @@ def tables() -> dict[str, str]:
     import anomaly
     import fidelity
     import inference
+    import tips
     from likelihood import sentence
     from training import markdown
 
@@ -49,6 +51,7 @@ def tables() -> dict[str, str]:
         **{f"inference, {call}": inference.markdown(zoo_results, call) for call in ("decode", "encode")},
         "training": markdown(results["training"]),
         "anomaly": anomaly.markdown(results["anomaly"]),
+        "tips": tips.markdown(results["tips"]),
         "likelihood": sentence(results["likelihood"]),
         "fidelity": fidelity.table(),
         "gaps": fidelity.gaps(),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 
@@ -56,6 +57,13 @@ def save(figure: Figure, path: str | Path) -> None:
     """Write a figure as PNG, atomically."""
     with atomic(path) as temporary:
         figure.savefig(temporary, format="png", dpi=100, bbox_inches="tight", metadata={"Software": None})
+
+
+def pixels(figure: Figure) -> np.ndarray:
+    """A figure as an image: uint8 `(height, width, 3)`."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return np.asarray(canvas.buffer_rgba())[..., :3]
 
 
 def mosaic(images: np.ndarray, columns: int, gap: int = 1) -> np.ndarray:

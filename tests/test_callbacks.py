@@ -11,8 +11,10 @@ from keras_vae import plots, zoo
 from keras_vae.callbacks import TensorBoard
 from keras_vae.cli import main
 from keras_vae.errors import UserError
+from keras_vae.evaluation.evaluation import Evaluation
 from keras_vae.evaluation.latent import active_units
 from keras_vae.models import AE, CVAE, VQVAE, HierarchicalVAE, SemiSupervisedVAE
+from keras_vae.tasks.embedding import to_plane
 from keras_vae.tasks.traversal import traverse
 from tests import toy_runs
 from tests.toys import PLAIN, SHAPE, binary, compiled, mlp
@@ -45,7 +47,7 @@ def test_every_kind_of_model_has_its_scalars_each_epoch_and_its_pictures_each_se
     model, x = KINDS[kind](), binary(20)
     model.compile("adam", **PLAIN)
     logs = model.evaluate(x, batch_size=20, verbose=0, return_dict=True)
-    callback = TensorBoard(tmp_path, x, every=2)
+    callback = TensorBoard(tmp_path, x, every=2, codes="pca", labels=np.arange(20) % 3)
     callback.set_model(model)
     callback.on_train_begin()
     for epoch in range(2):
@@ -53,7 +55,7 @@ def test_every_kind_of_model_has_its_scalars_each_epoch_and_its_pictures_each_se
     callback.on_train_end()
     found = written(tmp_path)
     scalars = {"loss", "elbo", "log_px", "kl", "beta"} | ({"perplexity"} if kind == "discrete" else {"active_units"})
-    pictures = {"reconstructions", "samples"} | (set() if kind == "discrete" else {"traversal"})
+    pictures = {"reconstructions", "samples", "codes"} | (set() if kind == "discrete" else {"traversal"})
     assert scalars <= {name for name, step in found if step == 1} and pictures.isdisjoint(
         name for name, step in found if step == 1
     )
@@ -62,11 +64,31 @@ def test_every_kind_of_model_has_its_scalars_each_epoch_and_its_pictures_each_se
         assert found[name, 1] == pytest.approx(value, rel=1e-6, nan_ok=True)
     expected = plots.mosaic(np.concatenate([x[:16], model.reconstruct(x[:16])]), 16)
     np.testing.assert_allclose(found["reconstructions", 2] / 255.0, expected, atol=1.01 / 255)
+    points = to_plane(Evaluation(model, x).vectors, "pca")
+    drawn = plots.pixels(plots.scatter(points, labels=np.arange(20) % 3, title="pca"))
+    np.testing.assert_array_equal(found["codes", 2], drawn)
     if kind != "discrete":
         assert found["active_units", 2] == active_units(model, x)["value"]
         rows = traverse(model, x).images
         expected = plots.mosaic(rows.reshape(-1, *SHAPE), rows.shape[1])
         np.testing.assert_allclose(found["traversal", 2] / 255.0, expected, atol=1.01 / 255)
+
+
+def test_codes_by_tsne_of_few_examples_and_no_picture_where_all_are_one(tmp_path):
+    model, x = compiled(), binary(5)
+    apart, same = (TensorBoard(tmp_path / name, x, codes="tsne") for name in ("apart", "same"))
+    for callback in (apart, same):
+        callback.set_model(model)
+        callback.on_train_begin()
+    apart.on_epoch_end(0)
+    for variable in model.encoder.variables:
+        variable.assign(np.zeros(variable.shape))
+    same.on_epoch_end(0)
+    assert found_pictures(tmp_path / "apart") == found_pictures(tmp_path / "same") | {"codes"}
+
+
+def found_pictures(folder):
+    return {name for name, _ in written(folder)} - {"active_units"}
 
 
 @pytest.mark.slow
@@ -147,3 +169,9 @@ def test_bad_arguments(tmp_path):
         TensorBoard(tmp_path, binary(1)[:0])
     with pytest.raises(UserError, match="every must be a whole number, 1 or more"):
         TensorBoard(tmp_path, binary(2), every=0)
+    with pytest.raises(UserError, match=r"method is one of pca, tsne\. Given: 'umap'"):
+        TensorBoard(tmp_path, binary(5), codes="umap")
+    with pytest.raises(UserError, match=r"pca needs 3 codes or more\. Given: 2"):
+        TensorBoard(tmp_path, binary(2), codes="pca")
+    with pytest.raises(UserError, match=r"labels has one for each x\. Given: 4 for 5"):
+        TensorBoard(tmp_path, binary(5), labels=[0, 1, 2, 3])

@@ -28,7 +28,7 @@
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
-from scipy.stats import multivariate_normal
+from scipy.stats import chi2, multivariate_normal
 
 from keras_vae.models import VAE
 
@@ -121,6 +121,65 @@ plt.show()
 print(f"K = 1: {bounds[0]:.2f}   K = 3000: {bounds[-1]:.2f}   exact: {truth:.2f}")
 
 # %% [markdown]
+# ## A divergence has a direction
+#
+# The gap is KL(q || p), with $q$ first, and not the other way round. It matters when $q$ cannot be $p$. Here $p$ has two peaks and $q$ is a
+# Gaussian: KL(q || p) punishes $q$ for being where $p$ is not, so the best $q$ keeps to one peak; KL(p || q) punishes it for not being where
+# $p$ is, so the best $q$ covers both and what lies between. A VAE's $q(z \mid x)$ is of the first kind, and too narrow as a rule; its
+# $p(x)$ is fitted to data by the second, and fills gaps ([lesson 7](7-priors.md)).
+
+# %%
+line = np.linspace(-6, 6, 1201)
+width = line[1] - line[0]
+
+
+def normal(mean, std):
+    """The density of a Gaussian on the line, above zero everywhere."""
+    return np.exp(-0.5 * ((line - mean) / std) ** 2) / (std * np.sqrt(2 * np.pi)) + 1e-300
+
+
+def kl(a, b):
+    """KL(a || b) of two densities on the line, in nats."""
+    return (a * np.log(a / b)).sum() * width
+
+
+p = 0.6 * normal(-2, 0.6) + 0.4 * normal(2, 0.6)
+settings = [(mean, std) for mean in np.arange(-3, 3.01, 0.1) for std in np.arange(0.3, 3.01, 0.1)]
+seeking = min(settings, key=lambda at: kl(normal(*at), p))
+covering = min(settings, key=lambda at: kl(p, normal(*at)))
+figure, axes = plt.subplots(figsize=(7, 3.2), layout="constrained")
+axes.fill_between(line, p, color="lightgrey", label="p")
+for (mean, std), name in ((seeking, "least KL(q || p)"), (covering, "least KL(p || q)")):
+    axes.plot(line, normal(mean, std), label=f"{name}: N({mean:.1f}, {std:.1f}²)")
+axes.set(xlabel="z", title="The best Gaussian, by each direction")
+axes.legend()
+plt.show()
+
+# %% [markdown]
+# ## What a nat is: 2N·KL and χ²
+#
+# A KL is also how fast data tell two distributions apart. Take $k$ = 10 classes with frequencies $p$, count $N$ draws, and let $\hat p$ be their
+# shares. Then $2 N\, \mathrm{KL}(\hat p \,\|\, p)$ is the likelihood-ratio statistic of "the draws are from $p$", and follows
+# $\chi^2$ with $k - 1$ degrees of freedom as $N$ grows. If they come from another $q$, it grows as $2 N\, \mathrm{KL}(q \,\|\, p)$.
+
+# %%
+classes = np.arange(1, 11) / 55
+statistics = {}
+for draws in (20, 2000):
+    shares = rng.multinomial(draws, classes, size=20_000) / draws
+    statistics[draws] = 2 * draws * np.where(shares > 0, shares * np.log(np.maximum(shares, 1e-12) / classes), 0).sum(1)
+figure, axes = plt.subplots(figsize=(7, 3.2), layout="constrained")
+for draws, values in statistics.items():
+    axes.hist(values, np.linspace(0, 35, 71), density=True, histtype="step", label=f"2N·KL, N = {draws:,}")
+at = np.linspace(0, 35, 300)
+axes.plot(at, chi2(9).pdf(at), color="black", linestyle="--", label="χ² with 9 degrees of freedom")
+axes.set(xlabel="nats, times two", ylabel="density")
+axes.legend()
+plt.show()
+beyond = {draws: (values > chi2(9).ppf(0.95)).mean() for draws, values in statistics.items()}
+print("beyond the 95 % point of χ²:", {draws: f"{share:.3f}" for draws, share in beyond.items()})
+
+# %% [markdown]
 # ## Exercises
 #
 # 1. The gap of the trained model is nearly zero, though $q$ has a diagonal covariance and the true posterior need not. How?
@@ -139,3 +198,6 @@ print(f"K = 1: {bounds[0]:.2f}   K = 3000: {bounds[-1]:.2f}   exact: {truth:.2f}
 assert (likelihood > bound - 0.2).all(), "the ELBO is a lower bound"
 assert np.allclose(likelihood - bound, gap, rtol=0.05, atol=0.1), "and what it lacks is KL(q(z|x) || p(z|x))"
 assert abs(bounds[-1] - truth) < 0.3 < truth - bounds[0], "3,000 draws close the gap"
+assert abs(seeking[0] + 2) < 0.15 and seeking[1] < 0.8, "one direction keeps to a peak"
+assert abs(covering[0] + 0.4) < 0.15 and covering[1] > 1.8, "the other covers both, by mean and variance"
+assert abs(beyond[2000] - 0.05) < 0.006 < abs(beyond[20] - 0.05), "2N·KL is χ², of many draws"

@@ -14,40 +14,48 @@
 # **posterior collapse**: $q(z \mid x) = p(z)$ for every $x$, and the code is noise.
 #
 # It comes where the decoder can do without a code. Here: English words, letter by letter, with a decoder that sees the letters
-# before. The weight $\beta$ of the KL, and what is said to help, are tried with the same networks.
+# before. The weight $\beta$ of the KL, and what is said to help, are tried with the same networks. One remedy is no option of the
+# model: a **capacity**, $|\mathrm{KL} - C|$ in place of the KL. `AnnealedVAE` has it for pictures; for words it is the objective written anew.
 
 # %%
 import keras
 import matplotlib.pyplot as plt
 import numpy as np
+from keras import ops
 
 from keras_vae import data
 from keras_vae.models import SequenceVAE
 
-train = data.load("words", "train[:10000]", batch_size=100)
+train = data.load("words", "train[:7500]", batch_size=100)
 words = data.load_arrays("words", "validation[:1000]")
 held_out = data.batches(words, training=False, batch_size=500)
 
 
-def trained(latent_dim=16, **options):
-    """A model after 400 steps, its rate and distortion on held-out words, and its KL by epoch."""
-    gru = {"name": "gru", "units": 48, "embedding_dim": 16}
-    model = SequenceVAE(16, 27, latent_dim=latent_dim, encoder=gru, decoder=gru, **options)
-    model.compile(keras.optimizers.Adam(4e-3), jit_compile=False)
+class WithCapacity(SequenceVAE):
+    """Equation 8 of Burgess et al. 2018 for words: the mean KL of the batch is drawn to 8 nats, from both sides."""
+
+    def objective(self, terms):
+        return ops.mean(-terms.log_px) + 5 * ops.abs(ops.mean(ops.sum(terms.kl, axis=-1)) - 8.0)
+
+
+def trained(variant=SequenceVAE, latent_dim=16, **options):
+    """A model after 300 steps, its rate and distortion on held-out words, and its KL by epoch."""
+    gru = {"name": "gru", "units": 40, "embedding_dim": 12}
+    model = variant(16, 27, latent_dim=latent_dim, encoder=gru, decoder=gru, **options)
+    model.compile(keras.optimizers.Adam(5e-3), jit_compile=False)
     history = model.fit(train, epochs=4, verbose=0).history
     numbers = model.evaluate(held_out, verbose=0, return_dict=True)
     return model, numbers["kl"], -numbers["log_px"], history["kl"]
 
 
-annealing = {"name": "linear", "final": 1.0, "steps": 300}
 runs = {
     "β = 1": trained(),
     "β = 4": trained(beta=4.0),
     "β = 1, 64 dimensions": trained(latent_dim=64),
-    "β rises to 1": trained(beta=annealing),
-    "β = 0.5": trained(beta=0.5),
+    "β rises to 1": trained(beta={"name": "linear", "final": 1.0, "steps": 225}),
     "β = 0.25": trained(beta=0.25),
     "8 nats free": trained(free_bits=8.0, free_bits_on="total"),
+    "capacity of 8 nats": trained(WithCapacity),
 }
 for name, (_, rate, distortion, _) in runs.items():
     print(f"{name:22} rate {rate:5.2f}   distortion {distortion:5.2f}   ELBO {-rate - distortion:6.2f}")
@@ -68,11 +76,13 @@ plt.show()
 # Read from the picture what is often said otherwise:
 #
 # * **The KL term does not prevent collapse; it is what collapse minimises.** At rate 0 the KL is as small as it can be.
-# * **A larger β is no cure.** It asks for less rate. A smaller one asks for more.
+# * **A larger β is no cure.** It asks for less rate. A smaller one asks for more, and `β = 0.25` has it.
 # * **A larger latent is no cure.** Sixty-four dimensions are as unused as sixteen.
 # * **Collapse is no failure of the bound.** Of these models the collapsed ones have the best ELBO: a code is worth its
 #   rate only if it saves more distortion than it costs. Whoever wants a code must ask for one, and pays in ELBO.
-# * **Free bits ask for one**: below 8 nats the KL is not penalised, and the model takes what is free.
+# * **Free bits and a capacity ask for one**: below 8 nats the KL is not penalised, and the model takes what is free; a capacity penalises
+#   what is below 8 as well. Here its code has the rate and, so far, saves no distortion: nats of KL are what a code *may* say, not
+#   what the decoder has learned to hear.
 #
 # ## The KL in the course of training
 
@@ -87,7 +97,7 @@ plt.show()
 # %% [markdown]
 # While β is small the code is nearly free, and the KL is high; as β rises the KL falls. It is no loss that should go down, nor a
 # measure of progress. Annealing gives the code a start; whether it stays depends on whether it pays at the end. Here β had its
-# full weight for the last hundred steps.
+# full weight for the last 75 steps.
 #
 # ## A collapsed VAE is no autoencoder
 #
@@ -119,6 +129,7 @@ for name in codes:
 rates = {name: rate for name, (_, rate, _, _) in runs.items()}
 assert rates["β = 1"] < 1, "collapsed"
 assert rates["β = 4"] < 1 and rates["β = 1, 64 dimensions"] < 1, "and neither of these is a cure"
-assert rates["8 nats free"] > 6 and rates["β = 0.25"] > rates["β = 0.5"] > rates["β = 1"], "these are"
+assert min(rates["8 nats free"], rates["capacity of 8 nats"]) > 6 and rates["β = 0.25"] > 2, "these are"
 assert rates[max(runs, key=lambda name: -runs[name][1] - runs[name][2])] < 1, "the best ELBO is that of a collapsed one"
+assert runs["β rises to 1"][3][0] > 3 * runs["β rises to 1"][3][-1], "under annealing the KL comes first, and goes"
 assert codes["8 nats free"].var(0).sum() > 10 * codes["β = 1"].var(0).sum(), "a code that knows its word"

@@ -26,6 +26,7 @@ ELSEWHERE = {
     "CONTRIBUTING.md": "design/index.md",
     "CHANGELOG.md": "design/changelog.md",
     "benchmarks/README.md": "benchmarks/index.md",
+    "benchmarks/deployment.md": "benchmarks/deployment.md",
     "export/README.md": "use/kits.md",
     "export/web/README.md": "use/kit-web.md",
     "export/python/README.md": "use/kit-python.md",
