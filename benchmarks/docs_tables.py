@@ -23,6 +23,7 @@ PAGES = {
     "fidelity": "benchmarks/fidelity.md",
     "gaps": "benchmarks/fidelity.md",
     "missed": "benchmarks/fidelity.md",
+    "growth": "benchmarks/growth.md",
 }
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -37,6 +38,7 @@ def tables() -> dict[str, str]:
     results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in Path(__file__).parent.glob("*.json")}
     import anomaly
     import fidelity
+    import growth
     import inference
     from likelihood import sentence
     from training import markdown
@@ -49,6 +51,7 @@ def tables() -> dict[str, str]:
         **{f"inference, {call}": inference.markdown(zoo_results, call) for call in ("decode", "encode")},
         "training": markdown(results["training"]),
         "anomaly": anomaly.markdown(results["anomaly"]),
+        "growth": growth.markdown(results["growth"]),
         "likelihood": sentence(results["likelihood"]),
         "fidelity": fidelity.table(),
         "gaps": fidelity.gaps(),
