@@ -71,7 +71,7 @@ class TestXla:
         """
         shapes, function = [], tf.function
 
-        def noting(python_function=None, **options):
+        def noting(python_function, **options):
             def traced(data):
                 shapes.append(tuple(data["x"].shape))
                 return python_function(data)
