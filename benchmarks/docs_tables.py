@@ -24,6 +24,7 @@ PAGES = {
     "gaps": "benchmarks/fidelity.md",
     "missed": "benchmarks/fidelity.md",
     "tips": "benchmarks/tips.md",
+    "growth": "benchmarks/growth.md",
 }
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -38,6 +39,7 @@ def tables() -> dict[str, str]:
     results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in Path(__file__).parent.glob("*.json")}
     import anomaly
     import fidelity
+    import growth
     import inference
     import tips
     from likelihood import sentence
@@ -52,6 +54,7 @@ def tables() -> dict[str, str]:
         "training": markdown(results["training"]),
         "anomaly": anomaly.markdown(results["anomaly"]),
         "tips": tips.markdown(results["tips"]),
+        "growth": growth.markdown(results["growth"]),
         "likelihood": sentence(results["likelihood"]),
         "fidelity": fidelity.table(),
         "gaps": fidelity.gaps(),

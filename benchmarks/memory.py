@@ -5,17 +5,22 @@
 `training data`: what the peak of one epoch of an MLP grows by with the examples, a share of the bytes that these are
 given as: grey levels as bytes, as `keras_vae.data.batches` takes them, or floats, as `fit` does. `decode`: what the
 peak grows by with the codes, a share of the bytes of the images. `training`: the peak of one epoch of an MLP on MNIST,
-a multiple of that of a process that has imported all it needs.
+a multiple of that of a process that has imported all it needs. Peaks hardly depend on what else the machine does, whose
+load the record has all the same.
 """
 
 import argparse
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from keras_vae import files
 from keras_vae.benchmarking import machine
+from keras_vae.zoo.results import PACKAGES
 
+SCHEMA = "keras_vae.memory/1"
 PIXELS = 28 * 28
 # What a process does, as source: it gets `count`, examples or codes.
 SETUP = """
@@ -50,8 +55,9 @@ def peak(case: str, count: int) -> int:
     return int(done.stdout.split()[-1]) * (1 if sys.platform == "darwin" else 1024)
 
 
-def measure() -> dict[str, dict[str, float]]:
-    """Return of each case its bytes, and the share."""
+def measure() -> dict[str, Any]:
+    """Return the record: of each case its bytes and the share; and the machine as it was before the first of them."""
+    described = machine.describe()
     imports, training = peak("imports", FEW), peak("training", FEW)
     rows: dict[str, dict[str, float]] = {
         "training": {"imports": imports, "peak": training, "share": training / imports}
@@ -60,17 +66,23 @@ def measure() -> dict[str, dict[str, float]]:
         few, whole = peak(case, FEW), peak(case, many)
         size = (many - FEW) * BYTES[case]
         rows[case] = {"few": few, "many": whole, "bytes": size, "share": (whole - few) / size}
-    return rows
+    return {
+        "schema": SCHEMA,
+        "machine": described,
+        "versions": {name: version(name) for name in PACKAGES},
+        "examples": {"few": FEW, "many": MANY},
+        "rows": rows,
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".json"))
     arguments = parser.parse_args()
-    rows = measure()
-    for case, row in rows.items():
+    result = measure()
+    for case, row in result["rows"].items():
         print(f"{case}: {row['share']:.2f}")
-    files.write_json(arguments.output, {"machine": machine.describe(), "rows": rows})
+    files.write_json(arguments.output, result)
 
 
 if __name__ == "__main__":

@@ -70,17 +70,19 @@ def compiled_for_batches(function: Callable[..., _Result]) -> Callable[..., _Res
     Args:
       function: its first argument is a dict of tensors of examples.
     """
-    graph: Any = compiled(function, reduce_retracing=True)
-    traced: set[object] = set()
+    graph: Any = compiled(function)
+    traced: dict[object, Any] = {}  # called as they are: a `tf.function` compares its arguments with all its traces
 
     def call(examples: Mapping[str, Any], *others: Any) -> _Result:
         tensors = _tf.nest.map_structure(_tf.convert_to_tensor, dict(examples))
-        specs = _tf.nest.map_structure(lambda one: TensorSpec((None, *one.shape[1:]), one.dtype), tensors)
-        kind = (str(specs), *(other for other in others if isinstance(other, int)))
-        if kind not in traced and not _tf.config.functions_run_eagerly():
-            graph.get_concrete_function(specs, *others)
-            traced.add(kind)
-        return graph(tensors, *others)
+        if _tf.config.functions_run_eagerly():
+            return graph(tensors, *others)
+        leaves = ((leaf.shape[1:], leaf.dtype) for leaf in _tf.nest.flatten(tensors))
+        kind = (*tensors, *leaves, *(other for other in others if isinstance(other, int)))
+        if kind not in traced:
+            specs = _tf.nest.map_structure(lambda one: TensorSpec((None, *one.shape[1:]), one.dtype), tensors)
+            traced[kind] = graph.get_concrete_function(specs, *others)
+        return traced[kind](tensors, *others)
 
     return call
 

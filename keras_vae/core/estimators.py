@@ -42,7 +42,7 @@ def elbo_terms(
     base = randomness.seed_of(seed, randomness.EVALUATION)
 
     def one_block(block: int, part: Mapping[str, np.ndarray]) -> Mapping[str, Any]:
-        terms = model.functions.elbo_terms(model.batch_in(part), randomness.fold(base, block))
+        terms = model.functions.elbo_terms(model.batch_in(part), base, ops.convert_to_tensor(block))
         return {only: terms[only]} if only else terms
 
     results = in_blocks(one_block, inputs, out=None if out is None else {only: out})
@@ -73,7 +73,8 @@ def own_terms(
         batch = model.batch_in(part)
         for metric in trackers.means.values():
             metric.reset_state()
-        means = trackers.update(model.functions.own_terms(batch, randomness.fold(base, index)), len(batch["x"]))
+        terms = model.functions.own_terms(batch, base, ops.convert_to_tensor(index))
+        means = trackers.update(terms, len(batch["x"]))
         for name, value in means.items():
             values[name].append(float(value))
     return {name: np.asarray(batches) for name, batches in values.items()}
@@ -122,7 +123,9 @@ def importance_weights(
 
     def one_block(block: int, part: Mapping[str, np.ndarray]) -> Mapping[str, Any]:
         tensors = {name: ops.convert_to_tensor(array) for name, array in part.items()}
-        first, second = sums_of_weights(tensors, size, ops.convert_to_tensor(samples), randomness.fold(base, block))
+        first, second = sums_of_weights(
+            tensors, size, ops.convert_to_tensor(samples), base, ops.convert_to_tensor(block)
+        )
         if report is not None and isinstance(inputs, Mapping):
             count = len(inputs["x"])
             report(f"log p(x), {samples:,} samples each: {min((block + 1) * BLOCK, count):,} of {count:,}")
@@ -200,9 +203,9 @@ def bits_per_dim(
 
 
 def _sums_of_weights(model: "VAE", prior: tfd.Distribution | None = None) -> Any:
-    def sums_of_weights(inputs: Mapping[str, Any], size: int, samples: Tensor, seed: Tensor) -> Any:
+    def sums_of_weights(inputs: Mapping[str, Any], size: int, samples: Tensor, base: Tensor, block: Tensor) -> Any:
         """Return log sum w and log sum w**2 of `samples` weights, in float64, in chunks of `size`. Encodes x once."""
-        x, condition = inputs["x"], model.condition_in(inputs)
+        x, condition, seed = inputs["x"], model.condition_in(inputs), randomness.fold(base, block)
         posterior = model.proposal(x, condition)
 
         def one_chunk(chunk: Tensor, first: Tensor, second: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -251,14 +254,15 @@ class CompiledFunctions:
         self.posterior_parameters = backend.compiled(model.posterior_parameters, reduce_retracing=True)
         self.likelihood_parameters = backend.compiled(model.likelihood_parameters, reduce_retracing=True)
 
-        def elbo_terms(batch: Batch, seed: Tensor) -> dict[str, Any]:
-            with model.draws.using(seed), backend.first_of_block(BLOCK):
+        # The seed is folded in the graph: by single operations it would take longer than one example does.
+        def elbo_terms(batch: Batch, seed: Tensor, block: Tensor) -> dict[str, Any]:
+            with model.draws.using(randomness.fold(seed, block)), backend.first_of_block(BLOCK):
                 terms = model.terms(batch, training=False)
             kl = ops.sum(terms.kl, axis=-1)
             return {"elbo": terms.log_px - kl, "log_px": terms.log_px, "kl": kl, "kl_groups": terms.kl}
 
-        def own_terms(batch: Batch, seed: Tensor) -> dict[str, Any]:
-            with model.draws.using(seed):
+        def own_terms(batch: Batch, seed: Tensor, block: Tensor) -> dict[str, Any]:
+            with model.draws.using(randomness.fold(seed, block)):
                 logs = model.terms(batch, training=False).logs
             return {name: logs[name] for name in model.metric_names}
 

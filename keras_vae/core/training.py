@@ -36,8 +36,8 @@ class Trainer:
 
         Args:
           optimizer: a Keras optimizer, or its name, cloned for each additional player; or `{player: optimizer}`.
-          jit_compile: compile the step with XLA, which draws the same noise; `"auto"`: where `gains_by_xla`. Turned off
-            under a strategy of several devices.
+          jit_compile: compile the training step with XLA, which draws the same noise; `"auto"`: where `gains_by_xla`.
+            Turned off under a strategy of several devices.
           steps_per_execution: optimizer steps in each call, at most: `fit` takes the largest number that divides the
             steps of an epoch. 1 under such a strategy.
           run_eagerly: run the step in Python, for debugging; turns the two above off.
@@ -208,6 +208,25 @@ class Trainer:
         dataset = checked_dataset(self, x, None, batch_size, training=False, nats=False)
         callbacks = [StopOnBadData(self.watch), *(kwargs.pop("callbacks", None) or ())]
         return keras.Model.predict(self, dataset, callbacks=callbacks, **kwargs)
+
+    def make_test_function(self: "VAE", force: bool = False) -> Any:
+        """Make the function that `evaluate` calls, without XLA."""
+        with self._without_xla():
+            return keras.Model.make_test_function(self, force)
+
+    def make_predict_function(self: "VAE", force: bool = False) -> Any:
+        """Make the function that `predict` calls, without XLA."""
+        with self._without_xla():
+            return keras.Model.make_predict_function(self, force)
+
+    @contextlib.contextmanager
+    def _without_xla(self: "VAE") -> Iterator[None]:
+        """Inside, functions are made without XLA, which would compile one for each size of a batch."""
+        jit_compile, self.jit_compile = self.jit_compile, False
+        try:
+            yield
+        finally:
+            self.jit_compile = jit_compile
 
     @property
     def metrics(self: "VAE") -> list[Any]:

@@ -64,8 +64,31 @@ class TestXla:
         with pytest.raises(UserError, match=r"jit_compile is True, False or 'auto'\. Given: 'always'"):
             model.compile(jit_compile="always")
 
-    def test_xla_evaluates_the_last_partial_batch(self, fitted):
-        """80 in batches of 48: the second has another shape, so a compilation of its own."""
+    def test_a_training_compiles_one_program(self, monkeypatch):
+        """XLA compiles a function for each shape it meets: here of the training step's batches, and of no others.
+
+        Validation, and what follows, is of 16 and 5 examples at a time.
+        """
+        shapes, function = [], tf.function
+
+        def noting(python_function, **options):
+            def traced(data):
+                shapes.append(tuple(data["x"].shape))
+                return python_function(data)
+
+            return function(traced if options.get("jit_compile") else python_function, **options)
+
+        monkeypatch.setattr(tf, "function", noting)
+        model = toy()
+        model.compile()
+        model.fit(X[:48], batch_size=16, epochs=2, validation_data=X[:21], verbose=0)
+        model.evaluate(X[:21], batch_size=16, verbose=0)
+        model.predict(X[:21], batch_size=16, verbose=0)
+        assert shapes == [(16, *SHAPE)]
+        assert model.jit_compile, "as compile set it"
+
+    def test_the_last_partial_batch_is_evaluated(self, fitted):
+        """80 in batches of 48: the second has another shape."""
         logs = [fitted[name][0].evaluate(X, batch_size=48, verbose=0, return_dict=True) for name in ("plain", "xla")]
         for name in logs[0]:
             assert logs[1][name] == pytest.approx(logs[0][name], rel=1e-4)
