@@ -337,6 +337,13 @@ def checked_dataset(
         dataset = pipeline.batches(examples, y, batch_size=batch_size, training=training, seed=model.seed, kind=kind)
     if nats:
         model.likelihood_family.check(examples)
+    if training and model.likelihood_family.standardizes and not int(model.step.numpy()):
+        if not whole:
+            raise UserError(
+                "What x is standardised by is the mean and spread of all training examples. Given: a stream of "
+                "batches. Call fit with the array; or leave standardize out, and standardise in the stream."
+            )
+        model.likelihood_family.adapt(examples)
     columns = [] if labels is None else keras.tree.flatten(labels)
     if model.conditional:
         model.check_condition(labels, len(columns[0]) if columns else len(examples))

@@ -157,7 +157,7 @@ def table(cards: list[Card]) -> str:
         cells = [
             f"[{card.name}](zoo/{card.name})",
             card.recipe.summary.replace("|", "\\|"),
-            f"{card.recipe.data.name}{', binarised' if card.recipe.data.binarize else ''}",
+            f"{card.recipe.data.title}{', binarised' if card.recipe.data.binarize else ''}",
             number(metrics.get("elbo_fitted") or metrics.get("elbo")),
             *(number(metrics.get(metric)) for metric in ("log_prob", "squared_error")),
             f"{number(used)} {used['unit']}" if used else "",
@@ -352,7 +352,7 @@ def _training(recipe: recipes.Recipe, results: Mapping[str, Any]) -> list[str]:
         "## Training",
         "",
         f"{training['epochs']} epochs, {training['steps']:,} steps, {training['seconds']:,.0f} s on {machine['cores']} "
-        f"cores ({machine['processor']}). Trained on the split `{recipe.data.train}` of `{recipe.data.name}`, "
+        f"cores ({machine['processor']}). Trained on the split `{recipe.data.train}` of `{recipe.data.title}`, "
         f"precision {recipe.training.precision}, seed {recipe.training.seed}.",
         "",
         f"{weights['parameters']:,} parameters; {weights['bytes']:,} bytes in float16, sha256 `{weights['sha256']}`.",

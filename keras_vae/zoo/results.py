@@ -101,6 +101,7 @@ def evaluated(
             **({} if condition is None or model.log_p_condition(condition) is None else {"joint": True}),
             "seed": settings.seed,
             "kind": model.x_spec().kind,
+            **({"columns": list(examples.columns)} if examples and examples.columns else {}),
         },
         "metrics": metrics,
         "overview": {"split": settings.split, **run(evaluation, names)} if names else {},

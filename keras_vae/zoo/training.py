@@ -28,7 +28,7 @@ from keras_vae.zoo import (
     store,
     texts,
 )
-from keras_vae.zoo.examples import Examples, condition_of, examples_of
+from keras_vae.zoo.examples import Examples, condition_of, examples_of, kind_of, source_of
 from keras_vae.zoo.loading import build, load
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def train(
         if not overwrite and where.results:
             return load(where.folder)
         plan = _stages(recipe)
-        examples = _measured(recipe)
+        examples = _measured(recipe, plan[-1].model)
         progress = _fit(where, recipe, plan, overwrite, verbose, tensorboard)
         _finish(where, recipe, plan[-1].model, progress, examples)
         for name in (stopping.NAME, checkpoints.PREVIOUS):
@@ -98,7 +98,11 @@ def _check_folder(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -
     present = folder / store.RECIPE
     if overwrite or not present.is_file():
         return
-    if changed := recipes.difference(recipes.read(present).content, recipe.content):
+    before = recipes.read(present)
+    changed = recipes.difference(before.content, recipe.content)
+    if before.data_path != recipe.data_path:
+        changed = f"data.path is {recipe.data_path}, and was {before.data_path}"
+    if changed:
         raise UserError(
             f"The folder {folder} holds a run of another recipe: {changed}. Choose another folder, or say --overwrite "
             f"to replace it."
@@ -110,7 +114,7 @@ def _claim(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -> None:
     if overwrite:
         for name in (*store.FILES, *checkpoints.NAMES, stopping.NAME, store.PRIOR, *cards.PICTURES):
             (where.folder / name).unlink(missing_ok=True)
-    files.write_text(where.folder / store.RECIPE, recipe.text)
+    files.write_text(where.folder / store.RECIPE, recipes.moved(recipe, where.folder))
 
 
 def _stages(recipe: recipes.Recipe) -> list[Stage]:
@@ -123,7 +127,7 @@ def _stages(recipe: recipes.Recipe) -> list[Stage]:
     return stages(model, settings.grow, settings.epochs, len(_training_data(recipe, first_epoch=0)))
 
 
-def _measured(recipe: recipes.Recipe) -> Examples:
+def _measured(recipe: recipes.Recipe, model: "VAE") -> Examples:
     """Return the examples that the finished model is measured on, read now to refuse what could not be then."""
     examples = examples_of(recipe)
     if len(examples.images) < 2:
@@ -131,6 +135,14 @@ def _measured(recipe: recipes.Recipe) -> Examples:
             f"A model is measured on two examples or more, for a standard error. Given: evaluation.split="
             f"{recipe.evaluation.split!r}, with {len(examples.images)}. Take a larger split."
         )
+    if recipe.data.source:
+        shape, key = list(examples.images.shape[1:]), "image_shape" if model.of_images else "x_shape"
+        if shape != list(model.x_shape):
+            raise UserError(
+                f"model.{key} must be the shape of the data. Given: {list(model.x_shape)}, and data.source = "
+                f"{recipe.data.source!r} with examples of {shape}. Set model.{key} = {shape}, or change what is read."
+            )
+        model.likelihood_family.check(model.check_x(examples.images, f"x of {recipe.evaluation.split!r}"))
     return examples
 
 
@@ -208,7 +220,7 @@ def _training_data(recipe: recipes.Recipe, first_epoch: int) -> Any:
     """Return the `tf.data.Dataset` of the training split from an epoch on."""
     source, settings = recipe.data, recipe.training
     return data.load(
-        source.name,
+        source_of(recipe),
         source.train,
         binarize=source.binarize,
         dequantize=source.dequantize,
@@ -218,6 +230,7 @@ def _training_data(recipe: recipes.Recipe, first_epoch: int) -> Any:
         first_epoch=first_epoch,
         labelled=source.labelled,
         labelled_in_batch=source.labelled_in_batch,
+        kind=kind_of(recipe),
     )
 
 
@@ -225,13 +238,14 @@ def _validation_data(recipe: recipes.Recipe) -> Any:
     """Return the `tf.data.Dataset` of the validation split, binarised once where training binarises."""
     source, settings = recipe.data, recipe.training
     return data.load(
-        source.name,
+        source_of(recipe),
         source.validation,
         binarize="static" if source.binarize else None,
         dequantize=source.dequantize,
         batch_size=settings.batch_size,
         training=False,
         seed=settings.seed,
+        kind=kind_of(recipe),
     )
 
 
