@@ -38,17 +38,17 @@ def read_folder(
     Args and errors: as `keras_vae.data.folder`; `split` is None for all pictures.
     """
     shape = None if size is None else _checked_size(size)
-    root, classes, names = _listed(Path(folder))
+    root, classes, names = listed(Path(folder))
     held = [names[index] for index in members(np.array([_share_of(name) for name in names]), split, fractions)]
     if shape is None:
-        with _opened(root / held[0]) as picture:
+        with opened(root / held[0]) as picture:
             width, height = ImageOps.exif_transpose(picture).size
             shape = height, width
     channels = 1 if grey else 3
     check_memory(len(held), shape[0] * shape[1] * channels, "pictures")
     images = np.empty((len(held), *shape, channels), "uint8")
     for image, name in zip(images, held, strict=True):
-        with _opened(root / name) as file:
+        with opened(root / name) as file:
             image[:] = fitted(file, shape, crop, size is None, name, grey)
     labels = np.array([classes.index(name.split("/")[0]) for name in held], "int32") if classes else None
     return Pictures(images, labels, classes, tuple(held))
@@ -62,7 +62,7 @@ def _checked_size(size: int | Sequence[int]) -> tuple[int, int]:
     return height, width
 
 
-def _listed(root: Path) -> tuple[Path, tuple[str, ...], list[str]]:
+def listed(root: Path) -> tuple[Path, tuple[str, ...], list[str]]:
     """The folder, its classes, and the names of its pictures."""
     if not root.is_dir():
         raise UserError(f"A folder of pictures is read from a folder. Given: {root}, which is none.")
@@ -87,7 +87,7 @@ def _listed(root: Path) -> tuple[Path, tuple[str, ...], list[str]]:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def opened(path: Path) -> Iterator[Image.Image]:
     with reading(path, "is no picture that Pillow reads", _REMEDY, UserError), Image.open(path) as file:
         yield file
 

@@ -6,7 +6,6 @@ gives counts from the recipe's file.
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,7 +15,7 @@ from keras_vae.data.pictures import read_folder
 from keras_vae.data.sources import Images
 from keras_vae.data.splits import FRACTIONS, members
 from keras_vae.errors import UserError, reading
-from keras_vae.registry import nearest
+from keras_vae.registry import Entries, nearest
 
 
 def folder(
@@ -118,4 +117,4 @@ def _numbered(cells: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     return np.array([order.get(word, -1) for word in words], "int32"), tuple(named)
 
 
-SOURCES: dict[str, Callable[..., Any]] = {"folder": folder, "table": table, "array": array}
+SOURCES: Entries[Callable[..., Images]] = Entries("sources", {"folder": folder, "table": table, "array": array})

@@ -81,7 +81,7 @@ def _parsed(reader: Iterable[list[str]], path: str) -> tuple[list[str], np.ndarr
     if len(rows) < 2:
         raise UserError(f"A table has a row of names, and rows of numbers. Given: {path}, of {len(rows)} rows.")
     names = [name.strip() for name in rows[0]]
-    if any(_number(name) is not None for name in names):
+    if any(number_of(name) is not None for name in names):
         raise UserError(
             f"The first row of a CSV file names its columns. Given: {path}, which begins with {rows[0][0]!r}. Add a "
             f"row of names."
@@ -97,7 +97,7 @@ def _parsed(reader: Iterable[list[str]], path: str) -> tuple[list[str], np.ndarr
 
 def _numbers(cells: np.ndarray, column: str) -> Iterator[float]:
     for row, cell in enumerate(cells, 1):
-        number = _number(cell)
+        number = number_of(cell)
         if number is None or not abs(number) <= float(np.finfo("float32").max):
             text = number is None and str(cell).strip()
             remedy = "Number its values, or leave the column out" if text else "Fill the cell, or remove the row"
@@ -105,7 +105,7 @@ def _numbers(cells: np.ndarray, column: str) -> Iterator[float]:
         yield number
 
 
-def _number(cell: object) -> float | None:
+def number_of(cell: object) -> float | None:
     try:
         return float(cell)  # pyright: ignore[reportArgumentType]
     except (TypeError, ValueError):

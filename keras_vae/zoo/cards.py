@@ -128,6 +128,8 @@ class Card(NamedTuple):
     def numbers(self) -> list[str]:
         """Return the measured numbers as lines of Markdown."""
         lines = _measured(self) + _overview(self.results.get("overview", {}), NOUNS[self.kind])
+        if left_out := self.results.get("evaluation", {}).get("left_out"):
+            lines += [f"Not measured, by `--quick`: {', '.join(left_out)}.", ""]
         return lines + [line for name, rows in self.results.get("texts", {}).items() for line in _texts(name, rows)]
 
     def origin(self) -> list[str]:

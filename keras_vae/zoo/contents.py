@@ -46,6 +46,7 @@ class _Evaluation(TypedDict):
     seed: int
     kind: NotRequired[Literal["image", "numbers", "tokens"]]
     columns: NotRequired[list[str]]
+    left_out: NotRequired[list[str]]
 
 
 class _Training(TypedDict):

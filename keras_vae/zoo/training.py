@@ -42,6 +42,7 @@ def train(
     overwrite: bool = False,
     verbose: int | str = "auto",
     tensorboard: str | Path | None = None,
+    quick: bool = False,
 ) -> "VAE":
     """Train a recipe, measure the result, and write weights, results, card and pictures into a folder.
 
@@ -55,6 +56,7 @@ def train(
       verbose: 0, 1 or 2, as `keras.Model.fit`.
       tensorboard: a folder for the event files of `keras_vae.callbacks.TensorBoard`, of validation images; by default
         there are none.
+      quick: leave log p(x) and the overview out of the results; the same call without it measures them later.
 
     Returns:
       The trained model, with the weights that were written.
@@ -74,11 +76,13 @@ def train(
     _check_folder(where, recipe, overwrite)
     with _only_trainer(where):
         if not overwrite and where.results:
+            if "left_out" in where.results["evaluation"] and not quick:
+                _measure_all_again(where)
             return load(where.folder)
         plan = _stages(recipe)
         examples = _measured(recipe, plan[-1].model)
         progress = _fit(where, recipe, plan, overwrite, verbose, tensorboard)
-        _finish(where, recipe, plan[-1].model, progress, examples)
+        _finish(where, recipe, plan[-1].model, progress, examples, quick)
         for name in (stopping.NAME, checkpoints.PREVIOUS):
             (where.folder / name).unlink(missing_ok=True)
         if where.in_zoo:
@@ -257,7 +261,12 @@ def _tensorboard(folder: str | Path, recipe: recipes.Recipe, stage: Stage) -> Te
 
 
 def _finish(
-    where: store.Entry, recipe: recipes.Recipe, model: "VAE", progress: checkpoints.Progress, examples: Examples
+    where: store.Entry,
+    recipe: recipes.Recipe,
+    model: "VAE",
+    progress: checkpoints.Progress,
+    examples: Examples,
+    quick: bool = False,
 ) -> None:
     """Write the weights of a trained model, fit its prior, measure both as stored, and write the rest of the folder."""
     training_examples = functools.cache(lambda: examples_of(recipe, recipe.data.train))  # read if anything needs them
@@ -272,7 +281,7 @@ def _finish(
     prior, record = priors.build(recipe, stored), {}
     if prior is not None:
         record = {"prior": priors.fit(where, prior, stored, training_examples())}
-    record = results.results_of(where, recipe, stored, progress, prior, examples) | record
+    record = results.results_of(where, recipe, stored, progress, prior, examples, quick) | record
     _describe(where, stored, record, prior, examples)
 
 
@@ -310,12 +319,17 @@ def measure_again(name: str | Path, metrics: Sequence[str] = ()) -> dict[str, An
     """
     where = store.entry(name)
     with _only_trainer(where):
+        if not metrics:
+            return _measure_all_again(where)
         recipe, model, prior = where.recipe, load(name), priors.prior(name)
         examples = examples_of(recipe)
-        if metrics:
-            evaluation = evaluations.evaluation_of(recipe, model, metrics, prior=prior, examples=examples)
-            overview = evaluations.updated(where.results["overview"], run(evaluation, metrics))
-            record = {**where.results, "overview": overview}
-        else:
-            record = where.trained | results.evaluated(where, recipe, model, prior, examples)
-        return _describe(where, model, record, prior, examples)
+        evaluation = evaluations.evaluation_of(recipe, model, metrics, prior=prior, examples=examples)
+        overview = evaluations.updated(where.results["overview"], run(evaluation, metrics))
+        return _describe(where, model, {**where.results, "overview": overview}, prior, examples)
+
+
+def _measure_all_again(where: store.Entry) -> dict[str, Any]:
+    recipe, model, prior = where.recipe, load(where.folder), priors.prior(where.folder)
+    examples = examples_of(recipe)
+    record = where.trained | results.evaluated(where, recipe, model, prior, examples)
+    return _describe(where, model, record, prior, examples)
