@@ -66,10 +66,11 @@ def _of_pictures(folder: Path) -> Draft:
     grey, cropped = set(modes) <= {"1", "L", "LA"}, any(width != height for width, height in sizes)
     (width, height), _ = sizes.most_common(1)[0]
     summary = f"{len(names)} pictures, most of them {width} x {height}"
-    model = {"class": "VAE", "image_shape": [side, side, 1 if grey else 3], "latent_dim": 32,
+    model: dict[str, object] = {"class": "VAE", "image_shape": [side, side, 1 if grey else 3], "latent_dim": 32,
              "encoder": {"name": "conv"}, "decoder": {"name": "conv"},
              "likelihood": {"name": "gaussian", "scale": "global"}}  # fmt: skip
-    data = {"source": "folder", "size": side} | ({"crop": True} if cropped else {}) | ({"grey": True} if grey else {})
+    data: dict[str, object] = {"source": "folder", "size": side}
+    data |= ({"crop": True} if cropped else {}) | ({"grey": True} if grey else {})
     comments = {
         "data": summary + (f", in the subfolders {', '.join(classes[:9])}, which are labels" if classes else ""),
         "data.size": "pictures are resized to this side, a multiple of 8 for the convolutions below",
@@ -99,7 +100,8 @@ def _of_table(path: Path) -> Draft:
         raise UserError(f"A table has a column of numbers without an empty cell. Given: {path}. Fill the cells.")
     x = tables.numbers_of(names, cells, columns).x
     model, comments = _of_numbers(x)
-    data: dict[str, object] = {"source": "table", "columns": columns} | ({"label": label} if label else {})
+    data: dict[str, object] = {"source": "table", "columns": columns}
+    data |= {"label": label} if label else {}
     others = "; ".join(f"{name} ({why})" for name, why in left_out.items() if name != label)
     comments |= {
         "data": f"{len(x)} rows. {f'Left out: {others}' if others else 'Every column of numbers is taken'}",
