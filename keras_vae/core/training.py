@@ -325,6 +325,7 @@ def split_off(x: Any, y: Any, share: Any, validation_data: object) -> tuple[Any,
         raise UserError(
             f"validation_split leaves examples on both sides. Given: {share} of {count} examples. Change it."
         )
+
     def part(array: Any, rows: slice) -> Any:
         return keras.tree.map_structure(lambda leaf: leaf[rows], array)
 
