@@ -68,9 +68,9 @@ def test_fit_takes_them(tmp_path):
     assert same(after[0], after[1]) and same(after[0], after[2])
     negative = scipy.sparse.csr_matrix(ROWS - 2 * (ROWS == 1))
     with pytest.raises(UserError, match=r"must be counts, whole numbers from 0"):
-        model.fit(negative, verbose=0)
+        model.fit(negative, batch_size=16, verbose=0)
     with pytest.raises(UserError, match=r"must be finite"):
-        model.fit(scipy.sparse.csr_matrix(np.where(ROWS == 1, np.nan, ROWS)), verbose=0)
+        model.fit(scipy.sparse.csr_matrix(np.where(ROWS == 1, np.nan, ROWS)), batch_size=16, verbose=0)
     with pytest.raises(UserError, match=r"sparse matrix are numbers"):
         data.batches(negative, training=False, binarize="static")
 
