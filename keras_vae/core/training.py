@@ -305,13 +305,13 @@ def check_players(players: Sequence["Player"], variables: Sequence[Any]) -> None
             )
 
 
-def split_off(x: Any, y: Any, share: Any, validation_data: object) -> tuple[Any, Any, Any]:
+def split_off(x: object, y: object, share: object, validation_data: object) -> tuple[Any, Any, Any]:
     """Return `x`, `y` and the validation data for Keras's `validation_split`: the last examples, before any shuffling.
 
     Raises:
       UserError: a share that is none, validation data too, or a stream.
     """
-    arrays = keras.tree.flatten([x] if y is None else [x, y])
+    arrays: list[Any] = keras.tree.flatten([x] if y is None else [x, y])
     sized = not pipeline.is_stream(x) and all(getattr(array, "shape", ()) for array in arrays)
     count = int(arrays[0].shape[0]) if sized else 0
     if not isinstance(share, float) or not sized or not 0 < share < 1 or validation_data is not None:
@@ -326,7 +326,7 @@ def split_off(x: Any, y: Any, share: Any, validation_data: object) -> tuple[Any,
             f"validation_split leaves examples on both sides. Given: {share} of {count} examples. Change it."
         )
 
-    def part(array: Any, rows: slice) -> Any:
+    def part(array: object, rows: slice) -> Any:
         return keras.tree.map_structure(lambda leaf: leaf[rows], array)
 
     first, last = slice(kept), slice(kept, None)

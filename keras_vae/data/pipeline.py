@@ -88,7 +88,7 @@ class _Examples:
 
 
 def batches(
-    images: Any,
+    images: np.ndarray,
     labels: ArrayLike | Mapping[str, ArrayLike] | None = None,
     *,
     batch_size: int = 128,
@@ -133,13 +133,14 @@ def batches(
     batch_size = checks.check_whole_number(batch_size, "batch_size")
     checks.check_whole_number(seed, "seed", minimum=0)
     checks.check_whole_number(first_epoch, "first_epoch", minimum=0)
-    sparse = is_sparse(images)
-    if sparse:
+    sparse: Any = images if is_sparse(images) else None
+    if sparse is not None:
         if binarize or dequantize or kind not in (None, "numbers"):
             raise UserError("The rows of a sparse matrix are numbers. Given: noise or a kind of pixels. Leave it out.")
-        supports.REALS.check(images.tocsr().data[:, None], "x")
-        _check_count(images.shape[0], batch_size, training)
-        examples = _Examples(np.arange(images.shape[0]), images.shape[1:], source=images.tocsr())
+        sparse = sparse.tocsr()
+        supports.REALS.check(sparse.data[:, None], "x")
+        _check_count(sparse.shape[0], batch_size, training)
+        examples = _Examples(np.arange(sparse.shape[0]), sparse.shape[1:], source=sparse)
     elif render is None:
         mapped, images = images, np.asarray(images)
         kind = kind or ("tokens" if images.dtype == np.int32 and images.ndim == 2 else "image")
@@ -162,7 +163,7 @@ def batches(
     epoch = tf.Variable(tf.constant(first_epoch, "int64"))
     parts = None if labelled_in_batch is None else _parts(columns.get("y"), labelled_in_batch, batch_size, training)
     marked: Any = _epochs(examples, columns, batch_size, training, seed, epoch, parts)
-    marked.keras_vae = Pixels(examples.shape, example, columns.get("y"), sparse)
+    marked.keras_vae = Pixels(examples.shape, example, columns.get("y"), sparse is not None)
     marked.epoch = epoch  # the graph holds the variable's handle only
     return marked
 

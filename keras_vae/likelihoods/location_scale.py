@@ -152,7 +152,7 @@ class Unbounded(LocationScale):
                 for name, initial in (("shift", "zeros"), ("spread", "ones"))
             )
 
-    def link(self, x: Any, ops: Any = ops) -> Any:
+    def link(self, x: Tensor, ops: Any = ops) -> Any:
         """Return the numbers whose location the decoder gives: here x; `ops` is numpy or keras.ops."""
         return x
 
@@ -236,7 +236,7 @@ class LogNormal(Unbounded):
         if not isinstance(self.scale, str) and self.scale > np.exp(self.highest):
             raise UserError(f"The scale of a logarithm is at most e, a factor of 15. Given: {scale!r}.")
 
-    def link(self, x: Any, ops: Any = ops) -> Any:
+    def link(self, x: Tensor, ops: Any = ops) -> Any:
         return ops.log(x)
 
     def parameters(self, raw: Tensor) -> dict[str, Tensor]:
