@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from keras_vae import schedules as schedules
     from keras_vae import tasks as tasks
     from keras_vae import zoo as zoo
+    from keras_vae.registry import register as register
 
 __version__: str
 _module, __dir__, _modules = lazy.attach(__name__)

@@ -13,7 +13,7 @@ from keras import ops
 
 from keras_vae import checks
 from keras_vae.errors import UserError
-from keras_vae.registry import build
+from keras_vae.registry import Entries, build
 from keras_vae.types import Tensor
 
 
@@ -106,7 +106,9 @@ class Cyclical(Schedule):
 
 
 ScheduleLike: TypeAlias = float | Mapping[str, Any] | Schedule
-SCHEDULES = {"constant": Constant, "linear": Linear, "sigmoid": Sigmoid, "cyclical": Cyclical}
+SCHEDULES: Entries[type[Schedule]] = Entries(
+    "schedules", {"constant": Constant, "linear": Linear, "sigmoid": Sigmoid, "cyclical": Cyclical}
+)
 
 
 def schedule(spec: ScheduleLike, name: str = "weight") -> Schedule:

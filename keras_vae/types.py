@@ -138,6 +138,7 @@ class Examples:
       licence: of the data, an SPDX identifier; None: not known.
       labels: a class for each, to be shown beside it; no model reads them.
       alphabet: of tokens that are letters: the letters, of which the first is token 1.
+      columns: of rows of a table: the names of their numbers.
     """
 
     x: "np.ndarray"
@@ -146,6 +147,7 @@ class Examples:
     licence: str | None = None
     labels: "np.ndarray | None" = None
     alphabet: str | None = None
+    columns: Sequence[str] = ()
 
 
 @dataclasses.dataclass(frozen=True)

@@ -154,7 +154,7 @@ def test_recipe_keys_are_those_of_the_code():
 
     text = program("reference").pages()["reference/recipe.md"]
     for section in (recipes.DataSection, recipes.TrainingSection, recipes.EvaluationSection, recipes.PublishedSection):
-        assert all(f"| `{name}` |" in text for name in section.__dataclass_fields__)
+        assert all(f"| `{name}` |" in text for name in section.__dataclass_fields__ if name != "arguments")
 
 
 @pytest.fixture(scope="module")

@@ -1,9 +1,13 @@
 """Things chosen by name: what is known, what is near, what is missing."""
 
+import sys
+
 import pytest
 
+from keras_vae import registry
 from keras_vae.errors import UserError
 from keras_vae.registry import build, check_arguments, choose, nearest
+from tests import plugins
 
 
 class Base:
@@ -77,3 +81,53 @@ def test_an_argument_given_twice():
     """What the library adds cannot also be in the mapping."""
     with pytest.raises(UserError, match=r"The thing 'base' is given 'size' by the model\. Given: .*Leave it out"):
         build("thing", {"name": "base", "size": 9}, KNOWN, size=3)
+
+
+# --- What others add ---
+
+
+@pytest.fixture
+def entries(monkeypatch):
+    """A kind of its own, so that no test sees what another has added."""
+    monkeypatch.setitem(registry._added, "models", {})
+    monkeypatch.setattr(registry, "_open", {})
+    return lambda: registry.Entries("models", KNOWN)
+
+
+def test_a_registered_thing_is_known_by_its_name(entries):
+    made = entries()
+    assert registry.register("models", "mine", str) is str
+    assert list(made) == ["base", "derived", "mine"] and len(made) == 3 and made["mine"] is str
+    assert registry.register("models", "mine", str) is str, "the same again, as a notebook runs a cell"
+    assert made.name_of(str) == "mine" and made.name_of(Base) == "base" and made.name_of(int) is None
+    with pytest.raises(UserError, match=r"Unknown model 'mime'\. Did you mean 'mine'"):
+        choose("model", "mime", made)
+
+
+def test_what_cannot_be_registered(entries):
+    registry.register("models", "early", int)
+    made = entries()
+    assert made["early"] is int, "registered before the first look"
+    for kind, name, message in (
+        ("model", "a", r"Unknown kind to register 'model'\. Did you mean 'models'"),
+        ("models", "a b", r"letters, digits and _\. Given: 'a b'"),
+        ("models", "base", r"Given: 'base', which is taken"),
+        ("models", "early", r"Given: 'early', which is taken"),
+    ):
+        with pytest.raises(UserError, match=message):
+            registry.register(kind, name, str)
+    registry._added["models"]["base"] = str
+    with pytest.raises(UserError, match=r"Given: 'base', which is taken"):
+        entries()
+
+
+def test_entry_points_of_installed_packages(entries, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(plugins.install(tmp_path / "site"))
+    made = entries()
+    assert {"TiltedVAE", "BrokenVAE"} <= set(made) and "stranger" not in sys.modules, "names are listed without imports"
+    with pytest.raises(UserError, match=r"'BrokenVAE' of the package stranger cannot be imported: No module named"):
+        made["BrokenVAE"]
+    assert made["TiltedVAE"].__module__ == "stranger" and made.name_of(made["TiltedVAE"]) == "TiltedVAE"
+    monkeypatch.delitem(sys.modules, "stranger")
+    with pytest.raises(UserError, match=r"'stranger:None_' cannot be imported: module 'stranger' has no attribute"):
+        registry.imported("model class", "stranger:None_")

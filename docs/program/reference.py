@@ -96,6 +96,7 @@ def _api(name: str) -> str:
 
 
 def _recipe() -> str:
+    from keras_vae.data import readers
     from keras_vae.zoo import recipes
 
     sections = {
@@ -112,12 +113,18 @@ def _recipe() -> str:
         "`[model]` has `class`, a name of [keras_vae.models](models.md), and the arguments of that class; `seed` and",
         "`dtype` are in `[training]`. `[prior]`, if it is there, has `class`, a name of [keras_vae.priors](priors.md),",
         "and its arguments: it is fitted to the codes of the finished model.", "",
+        "`[data]` names a dataset by `name`, or has your own by `source`, with these keys beside it. `path` counts",
+        "from the recipe's file, and the recipe that is kept in the run leads to the same data.", "",
+        *(f"* `source = \"{name}\"`: {(inspect.getdoc(read) or '').splitlines()[0]} Keys: {_keys(read)}."
+          for name, read in readers.SOURCES.items()), "",
     ]  # fmt: skip
     for name, section in sections.items():
         comments = dict(re.findall(r"^    (\w+):[^#\n]*#\s*(.+)$", inspect.getsource(section), re.M))
         lines += [f"## [{name}]", "", inspect.getdoc(section) or "", "", "| key | type | default | |"]
         lines += ["| --- | --- | --- | --- |"]
         for field in dataclasses.fields(section):
+            if field.name == "arguments":  # of a source, listed above
+                continue
             required = field.default is dataclasses.MISSING
             default = (
                 "required" if required else "left out" if field.default is None else f"`{json.dumps(field.default)}`"
@@ -127,6 +134,10 @@ def _recipe() -> str:
             lines.append(f"| `{field.name}` | `{kind}` | {default} | {comments.get(field.name, '')} |")
         lines += [""]
     return "\n".join(lines)
+
+
+def _keys(read: Any) -> str:
+    return ", ".join(f"`{name}`" for name in inspect.signature(read).parameters if name != "split")
 
 
 def json_schema(hint: Any) -> dict[str, Any]:

@@ -17,7 +17,22 @@ from typing import Annotated, Any
 import typer
 import typer.core
 
-from keras_vae.cli import anomaly, demo, deploy, doctor, hub, labels, quickstart, report, score, tasks, use, zoo
+from keras_vae.cli import (
+    anomaly,
+    demo,
+    deploy,
+    doctor,
+    hub,
+    labels,
+    new,
+    output,
+    quickstart,
+    report,
+    score,
+    tasks,
+    use,
+    zoo,
+)
 from keras_vae.errors import UserError, reason_of
 
 _MOMENT = 0.02  # seconds
@@ -42,7 +57,8 @@ class _Commands(typer.core.TyperGroup):
 app = typer.Typer(
     cls=_Commands,
     help="Variational autoencoders: trained, measured, exported, timed. Begin with: keras-vae quickstart",
-    epilog="Any command takes --debug, which shows the traceback of an error.",
+    epilog="Any command takes --debug, which shows the traceback of an error, and --allow-code, which lets a recipe "
+    "name a class as package.module:Class, whose code is run.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
@@ -69,6 +85,7 @@ def _program(
 COMMANDS: dict[str, Callable[..., None]] = {
     "list": zoo.list_command,
     "show": zoo.show_command,
+    "new": new.new_command,
     "train": zoo.train_command,
     "evaluate": zoo.evaluate_command,
     "verify": zoo.verify_command,
@@ -109,12 +126,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Run a command and exit: with 0, 1 after an error in one line, 2 after a usage error, 128 + n after signal n."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
+    if "--allow-code" in words:
+        output.load_tensorflow()
+        from keras_vae.zoo import loading
+
+        sys.path.append(os.getcwd())
+        loading.allow_code()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
     try:
         with _signals_raised():
-            app(args=[word for word in words if word != "--debug"], prog_name="keras-vae")
+            app(args=[word for word in words if word not in ("--debug", "--allow-code")], prog_name="keras-vae")
     except Exception as error:
         if debug:
             raise

@@ -9,6 +9,7 @@ import typer
 from keras_vae.cli.output import (
     Json,
     Name,
+    is_file,
     load_tensorflow,
     output_path,
     print_json,
@@ -31,7 +32,7 @@ def anomaly_command(
         str,
         typer.Option(
             help="The anomalies: upside_down, the model's own test images; sprites, photographs, small_digits or "
-            "noise, made here; or a .npy of images in [0, 1]."
+            "noise, made here; a .npy of images in [0, 1]; or a file or folder such as the recipe's data."
         ),
     ] = "upside_down",
     leave_out: Annotated[
@@ -55,15 +56,19 @@ def anomaly_command(
 
     path = output_path(name, output, "anomaly.png", (".png",))
     images = files.read_array(anomalies) if anomalies.endswith(".npy") else anomalies
-    if isinstance(images, str) and leave_out is None:
-        require_images(name, "The anomalies of this name are images; for other data, give --anomalies FILE.npy.")
+    in_file = isinstance(images, str) and is_file(images)
+    if isinstance(images, str) and leave_out is None and not in_file:
+        require_images(name, "The anomalies of this name are images; for other data, give --anomalies FILE.")
     load_tensorflow()
     from keras_vae import plots
     from keras_vae.pages.figures import SCORES
     from keras_vae.zoo.anomalies import detect
+    from keras_vae.zoo.encoding import read_file
     from keras_vae.zoo.held_out import HeldOut
     from keras_vae.zoo.one_class_out import leave_out as train_without
 
+    if in_file:
+        images = read_file(name, anomalies).x
     scores, facts = _scores(score), {"name": name, "samples": samples, "rate": rate, "seed": seed, "file": str(path)}
     if leave_out is not None:
         classes, epochs = _classes(leave_out), _epochs(epochs)

@@ -59,7 +59,7 @@ def export_command(
     ] = None,
     examples: Annotated[
         Path | None,
-        typer.Option(help="A .npy of real x, to calibrate and measure on. Default: the split that the card is of."),
+        typer.Option(help="A .npy of x to measure on, or a file such as the recipe's. Default: the split of the card."),
     ] = None,
     labels: Annotated[
         Path | None, typer.Option(help="Of a conditional model and --examples: a .npy of a condition for each.")

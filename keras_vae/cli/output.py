@@ -48,6 +48,11 @@ def output_path(name: str, output: str | None, default: str, suffixes: tuple[str
     return path
 
 
+def is_file(examples: str) -> bool:
+    """Return whether a word is a file or a folder of examples, and no name of a split or of a kind."""
+    return bool(Path(examples).suffix) or "/" in examples
+
+
 def require_images(name: str, rule: str) -> None:
     """Raise UserError with the rule in it, unless `name` is a model of images. Needs no TensorFlow."""
     from keras_vae.errors import UserError

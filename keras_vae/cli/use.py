@@ -9,6 +9,7 @@ from keras_vae.cli.output import (
     Json,
     Name,
     Seed,
+    is_file,
     load_tensorflow,
     output_path,
     print_written,
@@ -70,7 +71,10 @@ def encode_command(
     name: Name,
     images: Annotated[
         str,
-        typer.Argument(help="A .npy of images in [0, 1], or of tokens; or a split of the model's data such as 'test'."),
+        typer.Argument(
+            help="A .npy of images in [0, 1], or of tokens; a file or folder such as the recipe's data; or a split of "
+            "these such as 'test'."
+        ),
     ] = "test",
     labels: Annotated[
         str | None, typer.Option(help="A .npy with a label for each example, where a conditional model encodes a .npy.")
@@ -90,9 +94,11 @@ def encode_command(
     condition = files.read_array(labels) if labels else None
     load_tensorflow()
     from keras_vae import zoo
-    from keras_vae.zoo.encoding import inputs_of
+    from keras_vae.zoo.encoding import inputs_of, read_file
 
     with working(f"Encoding with {name}", quiet=json):
+        if isinstance(examples, str) and is_file(examples):
+            examples = read_file(name, examples).x
         model = zoo.load(name)
         suffix = ".npz" if len(model.latent_spec()) > 1 else ".npy"
         if output and path.suffix != suffix:

@@ -1,10 +1,12 @@
 """The commands `list`, `show`, `train`, `evaluate` and `verify`."""
 
+import fnmatch
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 
+from keras_vae import registry
 from keras_vae.cli.output import Json, Name, Overwrite, load_tensorflow, print_json, print_table, working
 from keras_vae.errors import UserError
 
@@ -14,9 +16,15 @@ def list_command(
     sort: Annotated[str, typer.Option(help="By name, nll, parameters or squared_error, the smallest first.")] = "name",
     data: Annotated[str | None, typer.Option(help="Only models of this dataset, such as mnist.")] = None,
     max_parameters: Annotated[float | None, typer.Option(help="Only models of so many weights at most.")] = None,
+    plugins: Annotated[
+        bool, typer.Option("--plugins", help="Instead, what installed packages add: classes, sources, runtimes.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """List the trained models, with their ELBO in nats and their squared error per example."""
+    if plugins:
+        _list_plugins(pattern, json)
+        return
     from keras_vae import zoo
 
     cards = [zoo.card(name) for name in zoo.names(pattern, sort, data, max_parameters)]
@@ -32,6 +40,20 @@ def list_command(
         rows.append([card.name, card.recipe.summary, elbo if metrics else "not trained", error])
     note = "No ELBO: the model has no distribution over codes. keras-vae show NAME has all numbers, with their errors."
     print_table("", ["name", "summary", "ELBO, nats", "squared, error"], rows, numbers_from=2, note=note)
+
+
+def _list_plugins(pattern: str, json: bool) -> None:
+    rows = [
+        {"kind": kind, "name": point.name, "code": point.value, "package": f"{point.dist.name} {point.dist.version}"}
+        for kind in registry.KINDS
+        for point in registry.installed(kind)
+        if fnmatch.fnmatchcase(point.name, pattern) and point.dist
+    ]
+    if json:
+        print_json(rows)
+        return
+    note = "" if rows else "No installed package adds any: docs/use/plugins.md says how one does."
+    print_table("", ["kind", "name", "code", "package"], [list(row.values()) for row in rows], 4, note)
 
 
 def show_command(name: Name, json: Json = False) -> None:
@@ -53,6 +75,9 @@ def train_command(
     output: Annotated[str | None, typer.Option(help="The folder of the run; by default runs/NAME.")] = None,
     overwrite: Overwrite = False,
     tensorboard: Annotated[str | None, typer.Option(help="A folder for curves and pictures in TensorBoard.")] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Leave the long measures out; the same without --quick adds them.")
+    ] = False,
     json: Json = False,
 ) -> None:
     """Train a recipe and measure the result. The same command resumes a run that was interrupted."""
@@ -60,7 +85,7 @@ def train_command(
     from keras_vae import zoo
     from keras_vae.zoo import store
 
-    model = zoo.train(name, output, overwrite, verbose=0 if json else "auto", tensorboard=tensorboard)
+    model = zoo.train(name, output, overwrite, verbose=0 if json else "auto", tensorboard=tensorboard, quick=quick)
     assert model.provenance is not None  # train loads what it has written
     folder = model.provenance.folder
     card = zoo.card(folder)
@@ -68,6 +93,8 @@ def train_command(
         print_json({"folder": str(folder), "results": card.results})
         return
     print_metrics(f"{card.name}, split {card.results['evaluation']['split']}", card.results["metrics"])
+    if left_out := card.results["evaluation"].get("left_out"):
+        print(f"Not measured, as --quick says: {', '.join(left_out)}. The same command without --quick measures them.")
     print(f"Written: {folder}/ ({store.WEIGHTS}, {store.RESULTS}, {store.CARD} and pictures)")
 
 

@@ -123,9 +123,8 @@ class Trainer:
             first step; every batch in the graph, and the error comes at the end of its execution.
           DivergedError: a loss or a weight is no longer finite; names the step.
         """
-        if kwargs.pop("validation_split", 0):
-            raise UserError("fit takes validation_data, not validation_split. Split the arrays, or load the split "
-                            "'validation'.")  # fmt: skip
+        if share := kwargs.pop("validation_split", 0):
+            x, y, validation_data = split_off(x, y, share, validation_data)
         refuse_weights(kwargs)
         dataset = checked_dataset(self, x, y, batch_size, training=True)
         if validation_data is not None:
@@ -325,6 +324,36 @@ def check_players(players: Sequence["Player"], variables: Sequence[Any]) -> None
             )
 
 
+def split_off(x: object, y: object, share: object, validation_data: object) -> tuple[Any, Any, Any]:
+    """Return `x`, `y` and the validation data for Keras's `validation_split`: the last examples, before any shuffling.
+
+    Raises:
+      UserError: a share that is none, validation data too, or a stream.
+    """
+    arrays: list[Any] = keras.tree.flatten([x] if y is None else [x, y])
+    sized = not pipeline.is_stream(x) and all(getattr(array, "shape", ()) for array in arrays)
+    count = int(arrays[0].shape[0]) if sized else 0
+    if not isinstance(share, float) or not sized or not 0 < share < 1 or validation_data is not None:
+        raise UserError(
+            f"validation_split is a share of arrays, between 0 and 1, in place of validation_data. Given: {share!r}, "
+            f"x of {type(x).__name__}{', and validation_data' if validation_data is not None else ''}. Give "
+            f"validation_data alone; keras_vae.data.load has a split 'validation'."
+        )
+    kept = int(count * (1.0 - share))
+    if not 0 < kept < count:
+        raise UserError(
+            f"validation_split leaves examples on both sides. Given: {share} of {count} examples. Change it."
+        )
+
+    def part(array: object, rows: slice) -> Any:
+        return keras.tree.map_structure(lambda leaf: leaf[rows], array)
+
+    first, last = slice(kept), slice(kept, None)
+    if y is None:
+        return part(x, first), None, part(x, last)
+    return part(x, first), part(y, first), (part(x, last), part(y, last))
+
+
 def checked_dataset(
     model: "VAE", x: Any, y: Any = None, batch_size: int = 128, *, training: bool, nats: bool = True
 ) -> Any:
@@ -339,6 +368,8 @@ def checked_dataset(
     Raises:
       UserError: images of another shape, outside [0, 1], or outside the likelihood's support.
     """
+    if pipeline.is_sparse(x):
+        x = pipeline.batches(x, y, batch_size=batch_size, training=training, seed=model.seed)
     pixels = pipeline.pixels_of(x)
     whole = pixels is not None or not pipeline.is_stream(x)
     if pixels is not None:
@@ -353,9 +384,17 @@ def checked_dataset(
             x, y = model.as_batch(x)["x"], x.get("y", y)
         examples, labels = model.check_x(x), y
         kind = model.x_spec().kind
-        dataset = pipeline.batches(examples, y, batch_size=batch_size, training=training, seed=model.seed, kind=kind)
+        rows = x if isinstance(x, np.memmap) else examples  # a map is read batch by batch
+        dataset = pipeline.batches(rows, y, batch_size=batch_size, training=training, seed=model.seed, kind=kind)
     if nats:
         model.likelihood_family.check(examples)
+    if training and model.likelihood_family.standardizes and not int(model.step.numpy()):
+        if not whole or (pixels is not None and pixels.sparse):
+            raise UserError(
+                "What x is standardised by is the mean and spread of all training examples. Given: a stream of "
+                "batches, or sparse rows. Call fit with the array; or leave standardize out, and standardise before."
+            )
+        model.likelihood_family.adapt(examples)
     columns = [] if labels is None else keras.tree.flatten(labels)
     if model.conditional:
         model.check_condition(labels, len(columns[0]) if columns else len(examples))

@@ -470,8 +470,10 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
 
     def apply_network(self, network: keras.Layer, inputs: Latent, training: bool) -> Any:
         """Return the network's output in `float_dtype`, whatever it computes in. Tokens are not cast."""
-        inputs = ops.cast(inputs, self.x_spec().dtype if network is self.encoder else self.float_dtype)
-        outputs = network(inputs, training=training)
+        tensor: Any = ops.cast(inputs, self.x_spec().dtype if network is self.encoder else self.float_dtype)
+        if network is self.encoder and tuple(tensor.shape[1:]) == self.x_shape:  # else a variant joined others to x
+            tensor = self.likelihood_family.standardized(tensor)
+        outputs = network(tensor, training=training)
         if isinstance(outputs, list | tuple):  # [mean, log_var], as Keras models often return them
             outputs = ops.concatenate(outputs, axis=-1)
         return ops.cast(outputs, self.float_dtype)

@@ -1,6 +1,6 @@
 """Datasets of TensorFlow Datasets; MNIST, a list of words, and rendered sprites need no network."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +11,7 @@ from keras_vae.data.others import other_images as other_images
 from keras_vae.data.pictures import read_folder as read_folder
 from keras_vae.data.pipeline import batches as batches
 from keras_vae.data.pipeline import pixels_of as pixels_of
+from keras_vae.data.splits import FRACTIONS
 from keras_vae.data.tables import table as table
 from keras_vae.errors import UserError
 
@@ -18,9 +19,12 @@ if TYPE_CHECKING:
     import numpy as np
     import tensorflow as tf
 
+    from keras_vae.data.sources import Images
+    from keras_vae.types import Kind
+
 
 def load(
-    name: str,
+    name: "str | Callable[[str], Images]",
     split: str = "train",
     binarize: str | None = None,
     dequantize: bool = False,
@@ -31,6 +35,7 @@ def load(
     data_dir: str | Path | None = None,
     labelled: int | None = None,
     labelled_in_batch: int | None = None,
+    kind: "Kind | None" = None,
 ) -> "tf.data.Dataset":
     """A `tf.data.Dataset` of batches: dicts of "x", float32 in [0, 1] `(batch, height, width, channels)`, and "y".
 
@@ -40,7 +45,8 @@ def load(
     `keras_vae.data.sprites`.
 
     Args:
-      name: a TFDS name of a dataset of images of one size, `"sprites"`, or `"words"`.
+      name: a TFDS name of a dataset of images of one size, `"sprites"`, or `"words"`; or a function from a split to its
+        `keras_vae.data.sources.Images`.
       split: `"train"`, `"validation"`, `"train+validation"` or `"test"`, or a slice of one, `"train[:1000]"`.
       binarize: `"dynamic"` (drawn in each epoch), `"static"` (always the same), or None: grey levels.
       dequantize: (level + u) / 256 with u uniform, drawn in each epoch.
@@ -51,6 +57,7 @@ def load(
       data_dir: where TFDS keeps prepared data.
       labelled: the number of labels to keep, drawn by `seed` and balanced over classes; the other examples get -1.
       labelled_in_batch: as of `batches`: how many labelled examples each training batch has.
+      kind: as of `batches`: of x.
 
     Raises:
       UserError: an unknown dataset, split or option.
@@ -58,7 +65,7 @@ def load(
     """
     from keras_vae.data import sources
 
-    split_images = sources.read(name, split, data_dir)
+    split_images = name(split) if callable(name) else sources.read(name, split, data_dir)
     labels = split_images.labels
     return batches(
         split_images.images,
@@ -71,6 +78,7 @@ def load(
         first_epoch=first_epoch,
         render=split_images.render,
         labelled_in_batch=labelled_in_batch,
+        kind=kind,
     )
 
 
@@ -84,6 +92,7 @@ def folder(
     training: bool | None = None,
     seed: int = 0,
     binarize: str | None = None,
+    fractions: Sequence[float] = FRACTIONS,
 ) -> "tf.data.Dataset":
     """A `tf.data.Dataset` of batches of the pictures in a folder, as `load` gives them: "x", and "y" from subfolders.
 
@@ -102,11 +111,12 @@ def folder(
       training: as of `load`.
       seed: of order and noise.
       binarize: as of `load`.
+      fractions: of the files in train, validation and test.
 
     Raises:
       UserError: no folder, no pictures, a file that is none, or pictures of several sizes.
     """
-    pictures = read_folder(path, size, crop, split, grey)
+    pictures = read_folder(path, size, crop, split, grey, fractions)
     training = split.startswith("train") if training is None else training
     return batches(
         pictures.images, pictures.labels, batch_size=batch_size, training=training, seed=seed, binarize=binarize

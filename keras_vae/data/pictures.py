@@ -10,11 +10,9 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from keras_vae.checks import check_memory, check_whole_number
-from keras_vae.data.splits import parsed
+from keras_vae.data.splits import FRACTIONS, members
 from keras_vae.errors import UserError, reading
 
-# A tenth is for testing, a tenth for validation. By the name of a file, so that others that come move none.
-_PARTS = {"test": (0.0, 0.1), "validation": (0.1, 0.2), "train": (0.2, 1.0)}
 _REMEDY = "Take it out of the folder, or replace it."
 
 
@@ -31,25 +29,26 @@ def read_folder(
     folder: str | Path,
     size: int | Sequence[int] | None = None,
     crop: bool = False,
-    split: str = "train",
+    split: str | None = "train",
     grey: bool = False,
+    fractions: Sequence[float] = FRACTIONS,
 ) -> Pictures:
-    """Return the pictures of a split of `folder`, sorted by name: args and errors as `keras_vae.data.folder`."""
+    """Return the pictures of a split of `folder`, or of all of it, sorted by name.
+
+    Args and errors: as `keras_vae.data.folder`; `split` is None for all pictures.
+    """
     shape = None if size is None else _checked_size(size)
-    part, start, stop = parsed(split)
-    root, classes, names = _listed(Path(folder))
-    held = [name for name in names if _part_of(name) in part.split("+")][start:stop]
-    if not held:
-        raise UserError(f"The split {split!r} of {root} holds no pictures: {len(names)} are in all of it. Add some.")
+    root, classes, names = listed(Path(folder))
+    held = [names[index] for index in members(np.array([_share_of(name) for name in names]), split, fractions)]
     if shape is None:
-        with _opened(root / held[0]) as picture:
+        with opened(root / held[0]) as picture:
             width, height = ImageOps.exif_transpose(picture).size
             shape = height, width
     channels = 1 if grey else 3
     check_memory(len(held), shape[0] * shape[1] * channels, "pictures")
     images = np.empty((len(held), *shape, channels), "uint8")
     for image, name in zip(images, held, strict=True):
-        with _opened(root / name) as file:
+        with opened(root / name) as file:
             image[:] = fitted(file, shape, crop, size is None, name, grey)
     labels = np.array([classes.index(name.split("/")[0]) for name in held], "int32") if classes else None
     return Pictures(images, labels, classes, tuple(held))
@@ -63,7 +62,7 @@ def _checked_size(size: int | Sequence[int]) -> tuple[int, int]:
     return height, width
 
 
-def _listed(root: Path) -> tuple[Path, tuple[str, ...], list[str]]:
+def listed(root: Path) -> tuple[Path, tuple[str, ...], list[str]]:
     """The folder, its classes, and the names of its pictures."""
     if not root.is_dir():
         raise UserError(f"A folder of pictures is read from a folder. Given: {root}, which is none.")
@@ -88,14 +87,14 @@ def _listed(root: Path) -> tuple[Path, tuple[str, ...], list[str]]:
 
 
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Image.Image]:
+def opened(path: Path) -> Iterator[Image.Image]:
     with reading(path, "is no picture that Pillow reads", _REMEDY, UserError), Image.open(path) as file:
         yield file
 
 
-def _part_of(name: str) -> str:
-    share = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
-    return next(part for part, (low, high) in _PARTS.items() if low <= share < high)
+def _share_of(name: str) -> float:
+    """A number in [0, 1) of the name of a file, so that others that come move none to another split."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
 
 
 def fitted(file: Image.Image, shape: tuple[int, int], crop: bool, exact: bool, name: str, grey: bool) -> np.ndarray:

@@ -28,6 +28,7 @@ class Pixels(NamedTuple):
     # Images of every value that a pixel has: of grey levels, each that occurs; of noise, some. Floats, tokens: all x.
     example: np.ndarray
     labels: np.ndarray | dict[str, np.ndarray] | None = None  # all of them, if there are any; or several by name
+    sparse: bool = False  # `example` has the values of sparse rows, not the rows
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,16 +43,23 @@ class _Examples:
     binarize: bool = False  # in each epoch
     dequantize: bool = False
     render: Callable[[np.ndarray], np.ndarray] | None = None
+    source: Any = (
+        None  # a memory map or a sparse matrix, of which `rows` are the numbers: a batch of it is read at a time
+    )
 
     @property
     def example(self) -> np.ndarray:
         """`Pixels.example`."""
-        if self.binary:
+        if is_sparse(self.source):
+            values = np.append(self.source.data, 0.0).astype("float32")
+        elif self.source is not None and self.source.dtype != np.uint8:
+            return self.source
+        elif self.binary:
             values = np.array([0.0, 1.0], "float32")
         elif self.dequantize:
             values = np.array([1.0 / np.pi, 1.0 / np.e], "float32")  # on no grid
-        elif self.rows.dtype == np.uint8:
-            values = (_levels_in(self.rows) / self.white).astype("float32")
+        elif (rows := self.rows if self.source is None else self.source).dtype == np.uint8:
+            values = (_levels_in(rows) / self.white).astype("float32")
         else:
             return self.rows
         return np.resize(values, (-(-len(values) // int(np.prod(self.shape))), *self.shape))
@@ -62,6 +70,8 @@ class _Examples:
             return rows
         if self.render is not None:
             rows = tf.numpy_function(self.render, [rows], tf.uint8, stateful=False)
+        if self.source is not None:
+            rows = tf.numpy_function(self._read, [rows], self.source.dtype, stateful=False)
         x: Any = tf.cast(rows, "float32")
         if self.dequantize:
             return (x + backend.uniform(tf.shape(x), seed)) / 256.0
@@ -71,6 +81,10 @@ class _Examples:
             noise = tf.reshape(tf.reshape(noise, (-1,))[: tf.size(x)], tf.shape(x))
             return tf.cast(tf.cast(noise, "float32") < x * (2.0**16 / self.white), "float32")
         return x / float(self.white) if self.white != 1 else x
+
+    def _read(self, numbers: np.ndarray) -> np.ndarray:
+        rows = self.source[numbers]
+        return rows.toarray() if is_sparse(rows) else np.ascontiguousarray(rows)
 
 
 def batches(
@@ -95,7 +109,8 @@ def batches(
 
     Args:
       images: `(examples, height, width, channels)`, uint8 grey levels or floats in [0, 1]; or tokens, int32
-        `(examples, length)`, which are not changed.
+        `(examples, length)`, which are not changed. Of a `numpy.memmap`, or a sparse matrix of scipy, whose rows are
+        numbers, a batch at a time is read, and made dense.
       labels: one for each example; or a mapping of such arrays: then "y" is a dict by these names.
       batch_size: examples in a batch.
       training: shuffle each epoch, and leave out the last partial batch; otherwise all examples in their order.
@@ -118,27 +133,37 @@ def batches(
     batch_size = checks.check_whole_number(batch_size, "batch_size")
     checks.check_whole_number(seed, "seed", minimum=0)
     checks.check_whole_number(first_epoch, "first_epoch", minimum=0)
-    images = np.asarray(images)
-    if render is None:
+    sparse: Any = images if is_sparse(images) else None
+    if sparse is not None:
+        if binarize or dequantize or kind not in (None, "numbers"):
+            raise UserError("The rows of a sparse matrix are numbers. Given: noise or a kind of pixels. Leave it out.")
+        sparse = sparse.tocsr()
+        supports.REALS.check(sparse.data[:, None], "x")
+        _check_count(sparse.shape[0], batch_size, training)
+        examples = _Examples(np.arange(sparse.shape[0]), sparse.shape[1:], source=sparse)
+    elif render is None:
+        mapped, images = images, np.asarray(images)
         kind = kind or ("tokens" if images.dtype == np.int32 and images.ndim == 2 else "image")
         images = _checked_images(images, binarize, dequantize, kind)
         _check_count(len(images), batch_size, training)
-        examples = _stored(images, binarize, dequantize, kind)
+        examples = _stored(mapped if isinstance(mapped, np.memmap) else images, binarize, dequantize, kind)
     else:
+        images = np.asarray(images)
         _check_noise(binarize, dequantize)  # rendered images are binary already
         if dequantize:
             raise UserError("dequantize needs grey levels. Given: rendered images, which are binary. Leave it out.")
         _check_count(len(images), batch_size, training)
         examples = _Examples(images, render(images[:1]).shape[1:], binary=True, render=render)
+    count = len(examples.rows)
     columns: dict[str, Any] = {"x": examples.rows}
     example = examples.example
     examples = dataclasses.replace(examples, rows=np.empty(0))  # the dataset holds a tensor of them, and no second copy
     if labels is not None:
-        columns["y"] = _checked_columns(labels, len(images))
+        columns["y"] = _checked_columns(labels, count)
     epoch = tf.Variable(tf.constant(first_epoch, "int64"))
     parts = None if labelled_in_batch is None else _parts(columns.get("y"), labelled_in_batch, batch_size, training)
     marked: Any = _epochs(examples, columns, batch_size, training, seed, epoch, parts)
-    marked.keras_vae = Pixels(examples.shape, example, columns.get("y"))
+    marked.keras_vae = Pixels(examples.shape, example, columns.get("y"), sparse is not None)
     marked.epoch = epoch  # the graph holds the variable's handle only
     return marked
 
@@ -177,6 +202,11 @@ def _check_count(count: int, batch_size: int, training: bool) -> None:
         )
 
 
+def is_sparse(array: object) -> bool:
+    """Whether an array is a sparse one of scipy, which is not imported here."""
+    return hasattr(array, "tocsr") and hasattr(array, "toarray")
+
+
 def _levels_in(images: np.ndarray) -> np.ndarray:
     """The grey levels of 256 that occur."""
     seen = np.zeros(256, bool)
@@ -192,6 +222,12 @@ def _stored(images: np.ndarray, binarize: str | None, dequantize: bool, kind: Ki
     shape, white = images.shape[1:], 255 if images.dtype == np.uint8 else 1
     if kind == "tokens":
         return _Examples(images, shape, tokens=True)
+    if isinstance(images, np.memmap) and binarize != "static":
+        noisy = binarize is not None
+        options = {"white": white, "binary": noisy, "binarize": noisy, "dequantize": dequantize}
+        return _Examples(np.arange(len(images)), shape, source=images, **options)
+    if kind == "numbers":
+        return _Examples(images, shape)
     if dequantize:
         return _Examples(images, shape, white, dequantize=True)
     if binarize == "static":

@@ -33,6 +33,8 @@ class Images(NamedTuple):
     images: np.ndarray  # uint8 (examples, height, width, channels); int32 (examples, length), tokens; what is rendered
     labels: np.ndarray | None  # int64 (examples,), the factors of images that are drawn, or none
     render: Callable[[np.ndarray], np.ndarray] | None = None  # from rows of `images` to pixels, 0 or 1
+    columns: tuple[str, ...] = ()  # of a table
+    classes: tuple[str, ...] = ()  # the names of the labels, where they have some
 
 
 def read(name: str, split: str, data_dir: str | Path | None = None) -> Images:

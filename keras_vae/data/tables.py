@@ -19,17 +19,35 @@ class Table(NamedTuple):
 
 
 def table(source: Any, columns: Sequence[str] | None = None) -> Table:
-    """Return the columns of numbers of a `.csv` file or a data frame: `x` for `fit` of a model with `x_shape`.
+    """Return the columns of numbers of a file or a data frame: `x` for `fit` of a model with `x_shape`.
 
     Args:
-      source: the path of a CSV file, whose first row names the columns; or a frame of pandas, or of another library
-        with its `columns` and `to_numpy`.
+      source: the path of a CSV file, whose first row names the columns, or of a `.parquet`; or a frame of pandas, or of
+        another library with its `columns` and `to_numpy`.
       columns: the names of those to take, in this order, as `Table.columns` of the training data has them; None: all.
 
     Raises:
       UserError: a file that cannot be read; columns that are missing, named twice, or no numbers; an empty cell.
     """
-    if isinstance(source, str | Path):
+    names, rows = cells_of(source)
+    return numbers_of(names, rows, names if columns is None else columns)
+
+
+def cells_of(source: Any) -> tuple[list[str], np.ndarray]:
+    """Return the names of the columns of a table, and its cells, `(rows, columns)`, whatever they are.
+
+    Args and errors: as `table`.
+    """
+    if isinstance(source, str | Path) and Path(source).suffix.lower() == ".parquet":
+        from pyarrow import parquet
+
+        with reading(source, "is no table", "Save it as Parquet, or as CSV in UTF-8.", UserError):
+            read = parquet.read_table(source)
+            names = [str(name) for name in read.column_names]
+            rows = np.empty((read.num_rows, len(names)), object)
+            for index, column in enumerate(read.columns):
+                rows[:, index] = column.to_pylist()
+    elif isinstance(source, str | Path):
         rule = "is no table", "Save it as CSV in UTF-8, its first row the names."
         with reading(source, *rule, UserError), open(source, encoding="utf-8-sig", newline="") as file:
             names, rows = _parsed(csv.reader(file, strict=True), str(source))
@@ -37,13 +55,18 @@ def table(source: Any, columns: Sequence[str] | None = None) -> Table:
         names, rows = [str(name) for name in source.columns], np.asarray(source.to_numpy(), object)
     else:
         raise UserError(
-            f"A table is the path of a CSV file, or a data frame. Given: {type(source).__name__}. An array is given to "
-            f"fit as it is."
+            f"A table is the path of a CSV or Parquet file, or a data frame. Given: {type(source).__name__}. An array "
+            f"is given to fit as it is."
         )
     twice = [name for name, same in itertools.groupby(sorted(names)) if len(list(same)) > 1]
     if twice:
         raise UserError(f"The columns of a table have different names. Given: {twice[0]!r} twice. Rename one.")
-    order = list(names if columns is None else columns)
+    return names, rows
+
+
+def numbers_of(names: Sequence[str], rows: np.ndarray, columns: Sequence[str]) -> Table:
+    """Return the columns of numbers among cells, in the order of `columns`: errors as `table`."""
+    names, order = list(names), list(columns)
     for name in order:
         if name not in names:
             raise UserError(f"The table must have the column {name!r}. Given: {', '.join(names)}.")
@@ -58,7 +81,7 @@ def _parsed(reader: Iterable[list[str]], path: str) -> tuple[list[str], np.ndarr
     if len(rows) < 2:
         raise UserError(f"A table has a row of names, and rows of numbers. Given: {path}, of {len(rows)} rows.")
     names = [name.strip() for name in rows[0]]
-    if any(_number(name) is not None for name in names):
+    if any(number_of(name) is not None for name in names):
         raise UserError(
             f"The first row of a CSV file names its columns. Given: {path}, which begins with {rows[0][0]!r}. Add a "
             f"row of names."
@@ -74,7 +97,7 @@ def _parsed(reader: Iterable[list[str]], path: str) -> tuple[list[str], np.ndarr
 
 def _numbers(cells: np.ndarray, column: str) -> Iterator[float]:
     for row, cell in enumerate(cells, 1):
-        number = _number(cell)
+        number = number_of(cell)
         if number is None or not abs(number) <= float(np.finfo("float32").max):
             text = number is None and str(cell).strip()
             remedy = "Number its values, or leave the column out" if text else "Fill the cell, or remove the row"
@@ -82,7 +105,7 @@ def _numbers(cells: np.ndarray, column: str) -> Iterator[float]:
         yield number
 
 
-def _number(cell: object) -> float | None:
+def number_of(cell: object) -> float | None:
     try:
         return float(cell)  # pyright: ignore[reportArgumentType]
     except (TypeError, ValueError):

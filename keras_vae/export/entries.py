@@ -12,6 +12,7 @@ from keras_vae.errors import ExportError, UserError
 from keras_vae.export.assemble import export
 from keras_vae.export.support import FORMATS
 from keras_vae.types import Examples
+from keras_vae.zoo.encoding import read_file
 from keras_vae.zoo.priors import exported
 
 if TYPE_CHECKING:
@@ -64,7 +65,8 @@ def export_entry(
       formats: as of `keras_vae.export.export`.
       prior: a file that an autoregressive prior's `save` wrote, in place of the model's.
       overwrite: replace a folder with other contents.
-      examples: a .npy of x to calibrate and measure on, in place of the split that the card was measured on.
+      examples: a .npy of x, or a file that the recipe's source reads, to calibrate and measure on, in place of the
+        split that the card was measured on.
       labels: a .npy of a condition for each of `examples`, for a conditional model.
       **options: of `keras_vae.export.export`.
 
@@ -72,20 +74,20 @@ def export_entry(
       UserError: an unknown name, or as `keras_vae.export.export`.
     """
     files.check_output_folder(folder, "bundle.json", overwrite)  # before the seconds that loading takes
-    read = _examples(examples, labels)
+    read = _examples(name, examples, labels)
     model = zoo.load(name)
     fitted_prior = exported(model) if prior is None else priors.load(prior)
     return export(model, folder, formats, read, overwrite, prior=fitted_prior, **options)
 
 
-def _examples(path: str | Path | None, labels: str | Path | None) -> Examples | None:
-    """Return the examples in a .npy, with conditions from another."""
+def _examples(name: str | Path, path: str | Path | None, labels: str | Path | None) -> Examples | None:
+    """Return the examples in a file, with conditions from a .npy."""
     if path is None:
         if labels is not None:
             raise UserError(f"--labels are the conditions of --examples. Given: {labels} alone. Give --examples too.")
         return None
     condition = None if labels is None else files.read_array(labels)
-    return Examples(files.read_array(path), condition, origin=f"the file {Path(path).name}")
+    return dataclasses.replace(read_file(name, path), condition=condition)
 
 
 def export_what_can_be(

@@ -37,6 +37,7 @@ class CheckedExamples:
       licence: of the data; None if unknown.
       labels: classes of the measured examples, for display.
       alphabet: the letters, if tokens are letters.
+      columns: the names of the numbers of x, if it is a row of a table.
     """
 
     measured: Mapping[str, np.ndarray]
@@ -45,6 +46,7 @@ class CheckedExamples:
     licence: str | None = None
     labels: np.ndarray | None = None
     alphabet: str | None = None
+    columns: tuple[str, ...] = ()
 
     def description(self) -> dict[str, str | int | None]:
         """Return the fields of `examples` in `bundle.json`."""
@@ -89,6 +91,7 @@ def checked_examples(model: "VAE", examples: "Examples | ArrayLike | None") -> C
         examples.licence,
         None if labels is None else np.asarray(labels)[:half],
         examples.alphabet,
+        tuple(examples.columns),
     )
 
 

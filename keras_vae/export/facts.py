@@ -60,7 +60,7 @@ def facts_of(model: "VAE", prior: "FittedPrior | None" = None, examples: Checked
             "labels": [str(label) for label in range(model.condition_classes)] or None,
             "image_shape": list(model.x_shape),
         },
-        "preprocessing": _preprocessing(model, examples.alphabet if examples else None),
+        "preprocessing": _preprocessing(model, examples),
         "licences": {
             "software": _LICENCE,
             "weights": _LICENCE if shipped else None,
@@ -70,8 +70,8 @@ def facts_of(model: "VAE", prior: "FittedPrior | None" = None, examples: Checked
     }
 
 
-def _preprocessing(model: "VAE", alphabet: str | None) -> dict[str, object]:
-    spec = model.x_spec()
+def _preprocessing(model: "VAE", examples: CheckedExamples | None) -> dict[str, object]:
+    spec, alphabet = model.x_spec(), examples.alphabet if examples else None
     if spec.kind == "tokens":
         rule = "token ids; 0 ends a sequence, and only 0 follows it"
         facts: dict[str, object] = {"dtype": "int32", "range": [0, spec.classes - 1], "layout": "batch, length"}
@@ -79,10 +79,12 @@ def _preprocessing(model: "VAE", alphabet: str | None) -> dict[str, object]:
             return facts | {"rule": rule}
         return facts | {"alphabet": alphabet, "rule": f"{rule}; 1 is the first letter of the alphabet"}
     if spec.kind == "numbers":
+        within = ", raw: the graphs standardise them" if model.likelihood_family.standardizes else ""
         return {
             "dtype": "float32",
             "layout": f"batch, {', '.join(map(str, spec.shape))}",
-            "rule": f"{spec.support or 'reals'}, as the model was trained on",
+            **({"columns": list(examples.columns)} if examples and examples.columns else {}),
+            "rule": f"{spec.support or 'reals'}, as the model was trained on{within}",
         }
     grey, rule = takes_grey(model), "grey levels divided by 255"
     return {

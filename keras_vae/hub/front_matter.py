@@ -24,13 +24,13 @@ def front_matter(card: cards.Card, licence: str | None = None) -> str:
     from huggingface_hub import EvalResult, ModelCardData
 
     data, how, metrics = card.recipe.data, card.results["evaluation"], card.results["metrics"]
-    title, dataset = _DATASETS.get(data.name, (data.name, None))
+    title, dataset = _DATASETS.get(data.name, (data.title, None))
     task = _TASKS[card.kind]
     kind = card.recipe.model.class_name
     results = [
         EvalResult(
             task_type=task,
-            dataset_type=dataset or data.name,
+            dataset_type=dataset or data.title,
             dataset_name=title,
             dataset_split=how["split"],
             metric_type=name,

@@ -24,23 +24,26 @@ from keras_vae.likelihoods.location_scale import Normal as Normal
 from keras_vae.likelihoods.location_scale import StudentT as StudentT
 from keras_vae.likelihoods.sequences import TokenSequence as TokenSequence
 from keras_vae.likelihoods.sequences import TokenSequences as TokenSequences
-from keras_vae.registry import build
+from keras_vae.registry import Entries, build
 
-LIKELIHOODS = {
-    "bernoulli": Bernoulli,
-    "binomial": Binomial,
-    "categorical": Categorical,
-    "continuous_bernoulli": ContinuousBernoulli,
-    "gaussian": Gaussian,
-    "laplace": Laplace,
-    "log_normal": LogNormal,
-    "logistic_mixture": LogisticMixture,
-    "negative_binomial": NegativeBinomial,
-    "normal": Normal,
-    "poisson": Poisson,
-    "student_t": StudentT,
-    "zero_inflated_negative_binomial": ZeroInflatedNegativeBinomial,
-}
+LIKELIHOODS: Entries[type[Likelihood]] = Entries(
+    "likelihoods",
+    {
+        "bernoulli": Bernoulli,
+        "binomial": Binomial,
+        "categorical": Categorical,
+        "continuous_bernoulli": ContinuousBernoulli,
+        "gaussian": Gaussian,
+        "laplace": Laplace,
+        "log_normal": LogNormal,
+        "logistic_mixture": LogisticMixture,
+        "negative_binomial": NegativeBinomial,
+        "normal": Normal,
+        "poisson": Poisson,
+        "student_t": StudentT,
+        "zero_inflated_negative_binomial": ZeroInflatedNegativeBinomial,
+    },
+)
 
 
 def likelihood(spec: str | Mapping[str, Any] | Likelihood, **arguments: Any) -> Likelihood:

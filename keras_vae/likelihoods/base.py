@@ -20,6 +20,7 @@ class Likelihood(keras.layers.Layer):
 
     channels_per_pixel = 1  # numbers of the decoder for each number of x
     support: Support = PIXELS  # what x may be: arrays are checked on the host by it, and batches in the graph
+    standardizes: bool = False  # whether networks read and give x standardised, and all else is of x as it is
 
     @property
     def levels(self) -> int:
@@ -33,6 +34,13 @@ class Likelihood(keras.layers.Layer):
     def distribution(self, parameters: Mapping[str, Tensor]) -> tfd.Distribution:
         """p(x|z) with batch shape `(batch,)`: log_prob sums over the numbers of an x, in nats."""
         raise NotImplementedError(f"{type(self).__name__} must define distribution(parameters)")
+
+    def standardized(self, x: Tensor) -> Tensor:
+        """Return x as the encoder reads it: here as it is."""
+        return x
+
+    def adapt(self, x: np.ndarray) -> None:
+        """Set what x is standardised by, from all training examples, where the family does that."""
 
     def check(self, x: np.ndarray) -> None:
         """Raise UserError if `x` is outside the distribution's support."""

@@ -125,17 +125,62 @@ class Unbounded(LocationScale):
       scale: a number (fixed), `"global"` (one learned number), `"feature"` (one learned for each number of an x, as for
         each column of a table), or `"example"` (the decoder gives them for each example).
       minimum_scale: what a learned scale stays above.
+      standardize: the networks read and give (x - shift) / spread, with the mean and standard deviation of each number
+        over the training examples. x itself, its density and all that is exported stay in the units of the data; scales
+        are in units of the spread. `VAE.fit` sets them before the first step, or `adapt`.
     """
 
     support, scales = REALS, ("global", "feature", "example")
 
     def __init__(
-        self, scale: float | str = "feature", minimum_scale: float = 0.01, **kwargs: Unpack[LayerArguments]
+        self,
+        scale: float | str = "feature",
+        minimum_scale: float = 0.01,
+        standardize: bool = False,
+        **kwargs: Unpack[LayerArguments],
     ) -> None:
         super().__init__(scale, minimum_scale, bounded_mean=False, **kwargs)
+        self.standardizes = standardize
+        self.built = self.built and not standardize
+
+    def build(self, x_shape: Sequence[int | None]) -> None:
+        if self.scale == "feature":
+            super().build(x_shape)
+        if self.standardizes:  # by these names, weights are stored in full precision
+            self.shift, self.spread = (
+                self.add_weight(shape=x_shape[1:], initializer=initial, trainable=False, name=f"normalisation_{name}")
+                for name, initial in (("shift", "zeros"), ("spread", "ones"))
+            )
+
+    def link(self, x: Tensor, ops: Any = ops) -> Any:
+        """Return the numbers whose location the decoder gives: here x; `ops` is numpy or keras.ops."""
+        return x
+
+    def standardized(self, x: Tensor) -> Tensor:
+        return (self.link(x) - self.shift) / self.spread if self.standardizes else x
+
+    def adapt(self, x: np.ndarray) -> None:
+        if self.standardizes:
+            numbers = np.asarray(self.link(x, np), "float64")
+            spread = numbers.std(axis=0)
+            self.shift.assign(numbers.mean(axis=0))
+            self.spread.assign(np.where(spread > 0, spread, 1.0))  # of a constant column, no unit
+
+    def parameters(self, raw: Tensor) -> dict[str, Tensor]:
+        parameters = super().parameters(raw)
+        if self.standardizes:
+            parameters[self.location] = self.shift + self.spread * parameters[self.location]
+            if self.parameter in parameters:
+                parameters[self.parameter] += self.power * ops.log(self.spread)
+        return parameters
+
+    def scale_of(self, parameters: Mapping[str, Tensor]) -> Tensor:
+        scale = super().scale_of(parameters)
+        return scale * self.spread if self.standardizes and self.parameter not in parameters else scale
 
     def get_config(self) -> dict[str, Any]:
-        return {name: value for name, value in super().get_config().items() if name != "bounded_mean"}
+        config = {name: value for name, value in super().get_config().items() if name != "bounded_mean"}
+        return config | ({"standardize": True} if self.standardizes else {})
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -190,6 +235,9 @@ class LogNormal(Unbounded):
         super().__init__(scale, **kwargs)
         if not isinstance(self.scale, str) and self.scale > np.exp(self.highest):
             raise UserError(f"The scale of a logarithm is at most e, a factor of 15. Given: {scale!r}.")
+
+    def link(self, x: Tensor, ops: Any = ops) -> Any:
+        return ops.log(x)
 
     def parameters(self, raw: Tensor) -> dict[str, Tensor]:
         parameters = super().parameters(raw)

@@ -24,33 +24,37 @@ from keras_vae.models.vae_gan import VAEGAN as VAEGAN
 from keras_vae.models.vamp_vae import VampVAE as VampVAE
 from keras_vae.models.vq_vae import VQVAE as VQVAE
 from keras_vae.models.wae import WAE as WAE
+from keras_vae.registry import Entries
 
-MODELS = {
-    model.__name__: model
-    for model in (
-        VAE,
-        AAE,
-        AE,
-        AnnealedVAE,
-        BetaTCVAE,
-        BetaVAE,
-        CVAE,
-        DIPVAE,
-        FactorVAE,
-        FlowPriorVAE,
-        FlowVAE,
-        FSQVAE,
-        HierarchicalVAE,
-        HypersphericalVAE,
-        InfoVAE,
-        IWAE,
-        RAE,
-        ResidualVQVAE,
-        SequenceVAE,
-        SemiSupervisedVAE,
-        VAEGAN,
-        VampVAE,
-        VQVAE,
-        WAE,
-    )
-}
+MODELS: Entries[type[VAE]] = Entries(
+    "models",
+    {
+        model.__name__: model
+        for model in (
+            VAE,
+            AAE,
+            AE,
+            AnnealedVAE,
+            BetaTCVAE,
+            BetaVAE,
+            CVAE,
+            DIPVAE,
+            FactorVAE,
+            FlowPriorVAE,
+            FlowVAE,
+            FSQVAE,
+            HierarchicalVAE,
+            HypersphericalVAE,
+            InfoVAE,
+            IWAE,
+            RAE,
+            ResidualVQVAE,
+            SequenceVAE,
+            SemiSupervisedVAE,
+            VAEGAN,
+            VampVAE,
+            VQVAE,
+            WAE,
+        )
+    },
+)

@@ -71,6 +71,7 @@ class CVAE(VAE):
     def posterior_parameters(
         self, x: Tensor, condition: Condition | None = None, training: bool = False
     ) -> dict[str, Tensor]:
+        x = self.likelihood_family.standardized(x)
         inputs = joined(self.encoder, x, self._features(condition))
         return super().posterior_parameters(inputs, condition, training)
 

@@ -76,7 +76,8 @@ class SemiSupervisedVAE(VAE):
         self, x: Tensor, condition: Condition | None = None, training: bool = False
     ) -> dict[str, Tensor]:
         """Those of q(z|x, y); the likeliest class stands for a missing label. A condition may be one-hot rows."""
-        joined = conditions.joined(self.encoder, x, self._known_or_likeliest(x, condition))
+        read = self.likelihood_family.standardized(x)
+        joined = conditions.joined(self.encoder, read, self._known_or_likeliest(x, condition))
         return super().posterior_parameters(joined, condition, training)
 
     def likelihood_parameters(
@@ -125,6 +126,7 @@ class SemiSupervisedVAE(VAE):
 
     def log_q(self, x: Tensor, training: bool = False) -> Tensor:
         """log q(y|x), `(batch, num_classes)`."""
+        x = self.likelihood_family.standardized(x)
         return ops.log_softmax(self.apply_network(self.classifier, x, training))
 
     def condition_spec(self) -> dict[str, Spec]:

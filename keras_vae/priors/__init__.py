@@ -9,11 +9,11 @@ from keras_vae.priors.base import read
 from keras_vae.priors.flow import FlowPrior as FlowPrior
 from keras_vae.priors.mixture import MixturePrior as MixturePrior
 from keras_vae.priors.two_stage import TwoStagePrior as TwoStagePrior
-from keras_vae.registry import choose
+from keras_vae.registry import Entries, choose
 
-PRIORS: dict[str, type[FittedPrior]] = {
-    prior.__name__: prior for prior in (AutoregressivePrior, FlowPrior, MixturePrior, TwoStagePrior)
-}
+PRIORS: Entries[type[FittedPrior]] = Entries(
+    "priors", {prior.__name__: prior for prior in (AutoregressivePrior, FlowPrior, MixturePrior, TwoStagePrior)}
+)
 
 
 def load(path: str | Path) -> FittedPrior:

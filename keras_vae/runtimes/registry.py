@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from keras_vae.errors import UnavailableError, UserError
-from keras_vae.registry import choose
+from keras_vae.registry import Entries, choose
 
 if TYPE_CHECKING:
     from keras_vae.runtimes.base import Runtime
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 class Known(NamedTuple):
     """A registered runtime: its module and requirements, so that listing runtimes imports none of them."""
 
-    home: str  # module and class
+    home: str  # module of this package and class, or another package's "package.module:Class"
     packages: tuple[str, ...]  # distributions; the version of the first is the runtime's
     modules: tuple[str, ...]  # modules that it imports
     formats: tuple[str, ...]  # of a bundle, the preferred one first
@@ -25,42 +25,45 @@ class Known(NamedTuple):
 
 
 _TENSORFLOW = "pip install keras-vae with its dependencies"
-KNOWN = {
-    "keras": Known(
-        "keras_model:KerasRuntime",
-        ("keras", "tensorflow"),
-        ("keras", "tensorflow", "tensorflow_probability"),
-        ("keras",),
-        _TENSORFLOW,
-        ("tf.function", "eager", "XLA"),
-    ),
-    "saved_model": Known(
-        "saved_model:SavedModelRuntime", ("tensorflow",), ("tensorflow",), ("saved_model",), _TENSORFLOW
-    ),
-    "onnxruntime": Known(
-        "onnx_runtime:OnnxRuntime",
-        ("onnxruntime",),
-        ("onnxruntime",),
-        ("onnx", "onnx_fp16", "onnx_int8"),
-        "pip install onnxruntime",
-    ),
-    "openvino": Known(
-        "openvino_runtime:OpenVinoRuntime",
-        ("openvino",),
-        ("openvino",),
-        ("openvino", "onnx"),
-        "pip install openvino",
-        (None, "bfloat16"),
-        ("bfloat16",),
-    ),
-    "litert": Known(
-        "litert_runtime:LiteRtRuntime",
-        ("ai-edge-litert",),
-        ("ai_edge_litert",),
-        ("litert",),
-        "pip install ai-edge-litert",
-    ),
-}
+KNOWN: Entries[Known] = Entries(
+    "runtimes",
+    {
+        "keras": Known(
+            "keras_model:KerasRuntime",
+            ("keras", "tensorflow"),
+            ("keras", "tensorflow", "tensorflow_probability"),
+            ("keras",),
+            _TENSORFLOW,
+            ("tf.function", "eager", "XLA"),
+        ),
+        "saved_model": Known(
+            "saved_model:SavedModelRuntime", ("tensorflow",), ("tensorflow",), ("saved_model",), _TENSORFLOW
+        ),
+        "onnxruntime": Known(
+            "onnx_runtime:OnnxRuntime",
+            ("onnxruntime",),
+            ("onnxruntime",),
+            ("onnx", "onnx_fp16", "onnx_int8"),
+            "pip install onnxruntime",
+        ),
+        "openvino": Known(
+            "openvino_runtime:OpenVinoRuntime",
+            ("openvino",),
+            ("openvino",),
+            ("openvino", "onnx"),
+            "pip install openvino",
+            (None, "bfloat16"),
+            ("bfloat16",),
+        ),
+        "litert": Known(
+            "litert_runtime:LiteRtRuntime",
+            ("ai-edge-litert",),
+            ("ai_edge_litert",),
+            ("litert",),
+            "pip install ai-edge-litert",
+        ),
+    },
+)
 
 
 class Installed(NamedTuple):
@@ -138,7 +141,8 @@ def open(
         raise UnavailableError(reason)
     module, _, class_name = runtime.home.partition(":")
     try:
-        kind = getattr(importlib.import_module(f"keras_vae.runtimes.{module}"), class_name)
+        home = module if "." in module else f"keras_vae.runtimes.{module}"
+        kind = getattr(importlib.import_module(home), class_name)
     except ImportError as error:
         raise UnavailableError(
             f"The runtime {name!r} is installed, but cannot be imported: {error}. {runtime.remedy}."

@@ -128,6 +128,8 @@ class Card(NamedTuple):
     def numbers(self) -> list[str]:
         """Return the measured numbers as lines of Markdown."""
         lines = _measured(self) + _overview(self.results.get("overview", {}), NOUNS[self.kind])
+        if left_out := self.results.get("evaluation", {}).get("left_out"):
+            lines += [f"Not measured, by `--quick`: {', '.join(left_out)}.", ""]
         return lines + [line for name, rows in self.results.get("texts", {}).items() for line in _texts(name, rows)]
 
     def origin(self) -> list[str]:
@@ -157,7 +159,7 @@ def table(cards: list[Card]) -> str:
         cells = [
             f"[{card.name}](zoo/{card.name})",
             card.recipe.summary.replace("|", "\\|"),
-            f"{card.recipe.data.name}{', binarised' if card.recipe.data.binarize else ''}",
+            f"{card.recipe.data.title}{', binarised' if card.recipe.data.binarize else ''}",
             number(metrics.get("elbo_fitted") or metrics.get("elbo")),
             *(number(metrics.get(metric)) for metric in ("log_prob", "squared_error")),
             f"{number(used)} {used['unit']}" if used else "",
@@ -352,7 +354,7 @@ def _training(recipe: recipes.Recipe, results: Mapping[str, Any]) -> list[str]:
         "## Training",
         "",
         f"{training['epochs']} epochs, {training['steps']:,} steps, {training['seconds']:,.0f} s on {machine['cores']} "
-        f"cores ({machine['processor']}). Trained on the split `{recipe.data.train}` of `{recipe.data.name}`, "
+        f"cores ({machine['processor']}). Trained on the split `{recipe.data.train}` of `{recipe.data.title}`, "
         f"precision {recipe.training.precision}, seed {recipe.training.seed}.",
         "",
         f"{weights['parameters']:,} parameters; {weights['bytes']:,} bytes in float16, sha256 `{weights['sha256']}`.",

@@ -45,6 +45,8 @@ class _Evaluation(TypedDict):
     condition: str | None
     seed: int
     kind: NotRequired[Literal["image", "numbers", "tokens"]]
+    columns: NotRequired[list[str]]
+    left_out: NotRequired[list[str]]
 
 
 class _Training(TypedDict):

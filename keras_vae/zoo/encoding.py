@@ -1,13 +1,16 @@
-"""The examples that a model of the zoo encodes: an array, or a split of the data of its recipe."""
+"""The examples that a model of the zoo encodes: an array, a file, or a split of the data of its recipe."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from keras_vae import files
 from keras_vae.errors import UserError
+from keras_vae.types import Examples
 from keras_vae.zoo import cards
-from keras_vae.zoo.examples import condition_of, examples_of
+from keras_vae.zoo.examples import condition_of, examples_of, kind_of, source_of
+from keras_vae.zoo.examples import read as read_split
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
@@ -33,3 +36,33 @@ def inputs_of(
         return examples, labels
     split = examples_of(cards.card(name).recipe, examples)
     return split.images, condition_of(model, split) if labels is None else labels
+
+
+def read_file(name: str | Path, path: str | Path) -> Examples:
+    """Return the examples in a file: a `.npy`; or another that the source of the model's recipe reads, as it does.
+
+    Of a table, that is its columns in the order that the model was trained on. No labels are read.
+
+    Args:
+      name: of the model, as `keras_vae.zoo.load` takes it.
+      path: of the file, or of a folder of pictures.
+
+    Raises:
+      UserError: a file that cannot be read, or of a kind that the model was not trained on.
+    """
+    origin = f"the file {Path(path).name}"
+    if Path(path).suffix.lower() == ".npy":
+        return Examples(files.read_array(path), origin=origin)
+    card = cards.card(name)
+    if not card.recipe.data.source:
+        raise UserError(f"Examples for {name} are a .npy of its x. Given: {path}. Save them with numpy.save.")
+    columns = card.results.get("evaluation", {}).get("columns")
+    changes = {"path": Path(path)} | ({"columns": columns} if columns else {})
+    if "label" in card.recipe.data.arguments:
+        changes["label"] = None
+    read = source_of(card.recipe, changes)
+    assert callable(read)  # of a recipe with a source
+    images = read(None)
+    binarize = "static" if card.recipe.data.binarize else None
+    examples = read_split(lambda _: images, "test", binarize, kind_of(card.recipe))
+    return Examples(examples.images, origin=origin, columns=examples.columns)

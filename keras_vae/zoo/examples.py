@@ -1,10 +1,15 @@
 """The data on which the results of a recipe are measured."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from keras_vae import data, types
+from keras_vae.data.readers import SOURCES
+from keras_vae.data.sources import Images
+from keras_vae.errors import UserError
+from keras_vae.registry import check_arguments, choose
 from keras_vae.zoo import recipes
 
 if TYPE_CHECKING:
@@ -18,6 +23,7 @@ _LICENCES = {
     "words": "LicenseRef-SCOWL",  # permissive, with its notice: keras_vae/data/words/PROVENANCE.md
 }
 _ALPHABETS = {"words": data.words.ALPHABET}
+Source: TypeAlias = str | Callable[[str | None], Images]  # a dataset by name, or what reads a split of one
 
 
 class Examples(NamedTuple):
@@ -25,6 +31,7 @@ class Examples(NamedTuple):
 
     images: np.ndarray  # (examples, height, width, channels), or whatever the model's x is
     labels: np.ndarray | None  # (examples,), or the factors of each example, (examples, factors)
+    columns: tuple[str, ...] = ()  # of a table
 
     @property
     def classes(self) -> np.ndarray | None:
@@ -38,16 +45,55 @@ class Examples(NamedTuple):
         return labels if labels is not None and labels.ndim == 2 and labels.dtype.kind in "iu" else None
 
 
+def source_of(recipe: recipes.Recipe, changes: Mapping[str, Any] | None = None) -> Source:
+    """Return the data of a recipe, as `keras_vae.data.load` takes them: a name, or a function from a split.
+
+    Args:
+      recipe: of a zoo entry or a run.
+      changes: arguments of a source of one's own in place of the recipe's.
+
+    Raises:
+      UserError: an unknown source, or arguments that it does not take.
+    """
+    section = recipe.data
+    if not section.source:
+        return section.name
+    read = choose("data.source", section.source, SOURCES)
+    if "split" in section.arguments:
+        raise UserError("data.split is set by data.train and data.validation. Given: data.split. Leave it out.")
+    path = {} if recipe.data_path is None else {"path": recipe.data_path}
+    arguments = {**section.arguments, **path, **(changes or {})}
+    check_arguments(f"[data] with source = {section.source!r}", read, {"split": None, **arguments})
+
+    def read_split(split: str | None) -> Images:
+        try:
+            return read(split=split, **arguments)
+        except UserError as error:
+            raise type(error)(f"[data] of the recipe: {error}") from error
+
+    return read_split
+
+
+def kind_of(recipe: recipes.Recipe) -> types.Kind | None:
+    """Return the kind of x for `keras_vae.data.batches`: numbers where the model has an `x_shape`; or by its rule."""
+    return "numbers" if "x_shape" in recipe.model.arguments else None
+
+
 def examples_of(recipe: recipes.Recipe, split: str | None = None) -> Examples:
     """Return the examples on which a recipe's results are measured, binarised once where training binarises."""
-    return read(recipe.data.name, split or recipe.evaluation.split, "static" if recipe.data.binarize else None)
+    binarize = "static" if recipe.data.binarize else None
+    return read(source_of(recipe), split or recipe.evaluation.split, binarize, kind_of(recipe))
 
 
-def read(name: str, split: str, binarize: str | None) -> Examples:
+def read(source: Source, split: str, binarize: str | None, kind: types.Kind | None = None) -> Examples:
     """Return the examples of a split; the arguments are those of `keras_vae.data.load`."""
-    batches = list(data.load(name, split, binarize, batch_size=1000, training=False).as_numpy_iterator())
+    images = None if isinstance(source, str) else source(split)
+    dataset = data.load(
+        source if images is None else lambda _: images, split, binarize, batch_size=1000, training=False, kind=kind
+    )
+    batches = list(dataset.as_numpy_iterator())
     labels = np.concatenate([batch["y"] for batch in batches]) if "y" in batches[0] else None
-    return Examples(np.concatenate([batch["x"] for batch in batches]), labels)
+    return Examples(np.concatenate([batch["x"] for batch in batches]), labels, images.columns if images else ())
 
 
 def images_of(recipe: recipes.Recipe, split: str | None = None) -> np.ndarray:
@@ -71,8 +117,9 @@ def export_examples(recipe: recipes.Recipe, conditional: bool) -> types.Examples
     return types.Examples(
         examples.images,
         examples.labels if conditional else None,
-        origin=f"the split {recipe.evaluation.split!r} of {source.name}{', binarised' if source.binarize else ''}",
+        origin=f"the split {recipe.evaluation.split!r} of {source.title}{', binarised' if source.binarize else ''}",
         licence=_LICENCES.get(source.name),
         labels=examples.classes,
         alphabet=_ALPHABETS.get(source.name),
+        columns=examples.columns,
     )

@@ -2,21 +2,17 @@
 
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from keras_vae import weights as stored
 from keras_vae.errors import UserError
-from keras_vae.models import MODELS
-from keras_vae.registry import check_arguments, choose
+from keras_vae.models import MODELS, VAE
+from keras_vae.registry import check_arguments, choose, imported
 from keras_vae.types import Provenance
 from keras_vae.zoo import recipes, store
 from keras_vae.zoo.examples import export_examples
 
-if TYPE_CHECKING:
-    from keras_vae.core import VAE
 
-
-def build(recipe: recipes.Recipe, precision: str | None = None) -> "VAE":
+def build(recipe: recipes.Recipe, precision: str | None = None) -> VAE:
     """Return the untrained model of a recipe.
 
     Args:
@@ -26,7 +22,7 @@ def build(recipe: recipes.Recipe, precision: str | None = None) -> "VAE":
     Raises:
       UserError: an unknown class, or arguments that it does not take.
     """
-    kind = choose("model class", recipe.model.class_name, MODELS)
+    kind = _class_of(recipe.model.class_name)
     common = {"seed": recipe.training.seed, "dtype": precision or recipe.training.precision}
     check_arguments(f"model class {recipe.model.class_name}", kind, recipe.model.arguments)
     try:
@@ -38,7 +34,30 @@ def build(recipe: recipes.Recipe, precision: str | None = None) -> "VAE":
         raise UserError(f"The arguments of the model class {recipe.model.class_name} do not fit: {reason}.") from error
 
 
-def load(name: str | Path, weights: bool = True) -> "VAE":
+def allow_code() -> None:
+    """Let recipes of this process name a class as "package.module:Class", which is imported: its code is run."""
+    _allowed.append(True)
+
+
+_allowed: list[bool] = []
+
+
+def _class_of(name: str) -> type[VAE]:
+    """Return the class that a recipe names: a registered one, or code that the user has allowed."""
+    if ":" not in name:
+        return choose("model class", name, MODELS)
+    if not _allowed:
+        raise UserError(
+            f"A recipe is data, and names registered classes. Given: model.class = {name!r}, code that would be run. "
+            f"If you trust it, add --allow-code to the command; in Python, call keras_vae.zoo.allow_code() before."
+        )
+    kind = imported("model class", name)
+    if not isinstance(kind, type) or not issubclass(kind, VAE):
+        raise UserError(f"model.class is a subclass of keras_vae.models.VAE. Given: {name!r}, {kind!r}.")
+    return kind
+
+
+def load(name: str | Path, weights: bool = True) -> VAE:
     """Return the model `name` of the zoo, or of a run's folder, in float32.
 
     Its weights are first compared with the SHA-256 of its card. Loading is data only: the recipe names a registered

@@ -60,7 +60,7 @@ def leave_out(
         raise UserError(f"leave_out needs an unconditional model. Given: {name}, whose model is conditional.")
     train, test = examples_of(recipe, recipe.data.train), examples_of(recipe)
     if train.classes is None or test.classes is None:
-        raise UserError(f"leave_out needs data with one label for each image. Given: {recipe.data.name}.")
+        raise UserError(f"leave_out needs data with one label for each image. Given: {recipe.data.title}.")
     return leave_one_class_out(
         make,
         (train.images, train.classes),

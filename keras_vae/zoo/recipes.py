@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import math
+import os
+import re
 import tomllib
 import types
 import typing
@@ -28,13 +30,20 @@ class ClassSection:
 class DataSection:
     """Arguments of `keras_vae.data.load` for training; `validation` and `test` never overlap `train`."""
 
-    name: str
+    name: str = ""  # of a dataset; left out: data of your own, from `source`
     train: str = "train"
     validation: str = "validation"
     binarize: str | None = None  # left out: grey levels
     dequantize: bool = False
     labelled: int | None = None  # the number of training examples that keep their label; left out: all
     labelled_in_batch: int | None = None  # of each training batch; left out: where chance puts them
+    source: str = ""  # of your own data, "folder", "table" or "array", whose arguments are keys beside it, as `path`
+    arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    @property
+    def title(self) -> str:
+        """Return the name of the dataset, or of the file or folder of a user's own data."""
+        return self.name or Path(str(self.arguments.get("path", self.source))).name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +99,13 @@ class Recipe:
     published: PublishedSection | None
     text: str  # the file, word for word
     prior: ClassSection | None = None  # fitted to the codes of the finished model
+    folder: Path = Path()  # of the file
+
+    @property
+    def data_path(self) -> Path | None:
+        """Return the path of a user's own data, which counts from the folder of the recipe; None of other data."""
+        path = self.data.arguments.get("path")
+        return None if path is None else (self.folder / Path(path).expanduser()).resolve()
 
     @property
     def content(self) -> dict[str, Any]:
@@ -119,11 +135,12 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
 
 
 def _written(section: Any) -> dict[str, Any]:
-    """The keys of a section that are not at their default."""
+    """The keys of a section that are not at their default; not where data are, which may be moved."""
     if isinstance(section, ClassSection):
         return {"class": section.class_name, **section.arguments}
     fields = {field.name: field.default for field in dataclasses.fields(section)}
-    return {name: value for name, value in vars(section).items() if value != fields[name]}
+    held = {name: value for name, value in vars(section).items() if value != fields[name]}
+    return held | {name: value for name, value in held.pop("arguments", {}).items() if name != "path"}
 
 
 def _canonical(value: Any) -> Any:
@@ -167,12 +184,13 @@ def read(path: str | Path) -> Recipe:
     recipe = Recipe(
         summary=table["summary"],
         model=_class_section(table["model"], path, "model", {"seed": "training.seed", "dtype": "training.precision"}),
-        data=_section(DataSection, table["data"], path, "data"),
+        data=_data_section(table["data"], path),
         training=_section(TrainingSection, table["training"], path, "training"),
         evaluation=_section(EvaluationSection, table.get("evaluation", {}), path, "evaluation"),
         published=_section(PublishedSection, table["published"], path, "published") if "published" in table else None,
         text=text,
         prior=_class_section(table["prior"], path, "prior", {"seed": "training.seed"}) if "prior" in table else None,
+        folder=path.parent,
     )
     _check_ranges(recipe, path)
     return recipe
@@ -189,9 +207,53 @@ def _class_section(table: Mapping[str, object], path: Path, name: str, reserved:
     return ClassSection(str(arguments.pop("class")), arguments)
 
 
+def _data_section(table: Mapping[str, Any], path: Path) -> DataSection:
+    """Return the section of the data: of a dataset by name, or of a source with arguments of its own."""
+    if "source" not in table:
+        if "name" not in table:
+            raise UserError(
+                f"{path}: the key data.name is missing. Required here: name, of a dataset; or source and path, for "
+                f"data of your own."
+            )
+        return _section(DataSection, table, path, "data")
+    if "name" in table:
+        raise UserError(
+            f"{path}: data.name is a dataset that keras_vae has, data.source is your own. Given: {table['name']!r} and "
+            f"{table['source']!r}. Leave one out."
+        )
+    names = {field.name for field in dataclasses.fields(DataSection)} - {"arguments"}
+    section = _section(DataSection, {key: table[key] for key in table if key in names}, path, "data")
+    arguments = {key: value for key, value in table.items() if key not in names}
+    if "path" in arguments:
+        _check_type(arguments["path"], str, path, "data.path")
+    return dataclasses.replace(section, arguments=arguments)
+
+
+def moved(recipe: Recipe, folder: Path) -> str:
+    """Return the text of a recipe as it stands in another folder: a relative `data.path` leads to the same data.
+
+    Raises:
+      UserError: the path is not on a line of its own.
+    """
+    written = recipe.data.arguments.get("path", "")
+    if (
+        recipe.data_path is None
+        or Path(written).expanduser().is_absolute()
+        or folder.resolve() == recipe.folder.resolve()
+    ):
+        return recipe.text
+    relative = Path(os.path.relpath(recipe.data_path, folder.resolve())).as_posix()
+    line = r"""(?m)^(\s*path\s*=\s*)("[^"\n]*"|'[^'\n]*')"""
+    for match in re.finditer(line, recipe.text):
+        text = f"{recipe.text[: match.start(2)]}{json.dumps(relative)}{recipe.text[match.end(2) :]}"
+        if tomllib.loads(text)["data"].get("path") == relative:
+            return text
+    raise UserError(f"data.path stands on a line of its own, below [data]. Given: {written!r}. Write it there.")
+
+
 def _section(kind: type[Section], table: Mapping[str, Any], path: Path, name: str) -> Section:
     """Return the section of a dataclass, with the types of its fields checked."""
-    fields = {field.name: field for field in dataclasses.fields(kind)}
+    fields = {field.name: field for field in dataclasses.fields(kind) if field.name != "arguments"}
     required = {field.name for field in fields.values() if field.default is dataclasses.MISSING}
     _check_keys(table, set(fields), required, path, f"{name}.")
     hints = typing.get_type_hints(kind)

@@ -30,6 +30,7 @@ def results_of(
     progress: checkpoints.Progress,
     prior: "FittedPrior | None" = None,
     examples: Examples | None = None,
+    quick: bool = False,
 ) -> dict[str, Any]:
     """Return what `store.write_results` takes for a trained model, after its weights file was written.
 
@@ -40,6 +41,7 @@ def results_of(
       progress: of the training.
       prior: fitted to the model, or None.
       examples: of the recipe's evaluation split; read by default.
+      quick: as of `evaluated`.
     """
     path = entry.folder / store.WEIGHTS
     return {
@@ -50,7 +52,7 @@ def results_of(
             "bytes": path.stat().st_size,
             "parameters": int(sum(np.prod(weight.shape) for weight in model.trainable_variables)),
         },
-        **evaluated(entry, recipe, model, prior, examples),
+        **evaluated(entry, recipe, model, prior, examples, quick),
         "training": {
             "epochs": progress.epochs,
             **({} if recipe.training.patience is None else {"best_epoch": stopping.best_epoch(progress.history)}),
@@ -73,6 +75,7 @@ def evaluated(
     model: "VAE",
     prior: "FittedPrior | None" = None,
     examples: Examples | None = None,
+    quick: bool = False,
 ) -> dict[str, Any]:
     """Return the parts of results.json that are measured: `evaluation`, `metrics` and `overview`.
 
@@ -84,10 +87,12 @@ def evaluated(
       model: with the weights as stored.
       prior: fitted to the model, or None.
       examples: of the recipe's evaluation split; read by default.
+      quick: leave log p(x) and the overview out, which take longest; `evaluation` names them.
     """
     settings = recipe.evaluation
-    names = evaluations.RECORDED if settings.overview else ()
-    evaluation = evaluations.evaluation_of(recipe, model, names, prior=prior, examples=examples)
+    recorded = evaluations.RECORDED if settings.overview else ()
+    names, samples = ((), 0) if quick else (recorded, None)
+    evaluation = evaluations.evaluation_of(recipe, model, names, samples=samples, prior=prior, examples=examples)
     condition, metrics = evaluation.condition, verifying.card_metrics(evaluation)
     if "log_prob" in metrics:
         files.write_array(entry.folder / store.LOG_PROBS, log_probs_of(evaluation).astype("float32"))
@@ -101,6 +106,8 @@ def evaluated(
             **({} if condition is None or model.log_p_condition(condition) is None else {"joint": True}),
             "seed": settings.seed,
             "kind": model.x_spec().kind,
+            **({"left_out": ["log_prob", *recorded]} if quick else {}),
+            **({"columns": list(examples.columns)} if examples and examples.columns else {}),
         },
         "metrics": metrics,
         "overview": {"split": settings.split, **run(evaluation, names)} if names else {},

@@ -129,7 +129,7 @@ def names(
     folders = (path.parent.name for path in root().glob(f"*/{RECIPE}"))
     selected = [Entry(name, root() / name) for name in sorted(folders) if fnmatch.fnmatchcase(name, pattern)]
     if data is not None:
-        selected = [where for where in selected if where.recipe.data.name == data]
+        selected = [where for where in selected if where.recipe.data.title == data]
     if max_parameters is not None:
         selected = [where for where in selected if _parameters(where.results) <= max_parameters]
     if sort != "name":

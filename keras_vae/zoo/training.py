@@ -28,7 +28,7 @@ from keras_vae.zoo import (
     store,
     texts,
 )
-from keras_vae.zoo.examples import Examples, condition_of, examples_of
+from keras_vae.zoo.examples import Examples, condition_of, examples_of, kind_of, source_of
 from keras_vae.zoo.loading import build, load
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def train(
     overwrite: bool = False,
     verbose: int | str = "auto",
     tensorboard: str | Path | None = None,
+    quick: bool = False,
 ) -> "VAE":
     """Train a recipe, measure the result, and write weights, results, card and pictures into a folder.
 
@@ -55,6 +56,7 @@ def train(
       verbose: 0, 1 or 2, as `keras.Model.fit`.
       tensorboard: a folder for the event files of `keras_vae.callbacks.TensorBoard`, of validation images; by default
         there are none.
+      quick: leave log p(x) and the overview out of the results; the same call without it measures them later.
 
     Returns:
       The trained model, with the weights that were written.
@@ -74,11 +76,13 @@ def train(
     _check_folder(where, recipe, overwrite)
     with _only_trainer(where):
         if not overwrite and where.results:
+            if "left_out" in where.results["evaluation"] and not quick:
+                _measure_all_again(where)
             return load(where.folder)
         plan = _stages(recipe)
-        examples = _measured(recipe)
+        examples = _measured(recipe, plan[-1].model)
         progress = _fit(where, recipe, plan, overwrite, verbose, tensorboard)
-        _finish(where, recipe, plan[-1].model, progress, examples)
+        _finish(where, recipe, plan[-1].model, progress, examples, quick)
         for name in (stopping.NAME, checkpoints.PREVIOUS):
             (where.folder / name).unlink(missing_ok=True)
         if where.in_zoo:
@@ -98,7 +102,11 @@ def _check_folder(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -
     present = folder / store.RECIPE
     if overwrite or not present.is_file():
         return
-    if changed := recipes.difference(recipes.read(present).content, recipe.content):
+    before = recipes.read(present)
+    changed = recipes.difference(before.content, recipe.content)
+    if before.data_path != recipe.data_path:
+        changed = f"data.path is {recipe.data_path}, and was {before.data_path}"
+    if changed:
         raise UserError(
             f"The folder {folder} holds a run of another recipe: {changed}. Choose another folder, or say --overwrite "
             f"to replace it."
@@ -110,7 +118,7 @@ def _claim(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -> None:
     if overwrite:
         for name in (*store.FILES, *checkpoints.NAMES, stopping.NAME, store.PRIOR, *cards.PICTURES):
             (where.folder / name).unlink(missing_ok=True)
-    files.write_text(where.folder / store.RECIPE, recipe.text)
+    files.write_text(where.folder / store.RECIPE, recipes.moved(recipe, where.folder))
 
 
 def _stages(recipe: recipes.Recipe) -> list[Stage]:
@@ -123,7 +131,7 @@ def _stages(recipe: recipes.Recipe) -> list[Stage]:
     return stages(model, settings.grow, settings.epochs, len(_training_data(recipe, first_epoch=0)))
 
 
-def _measured(recipe: recipes.Recipe) -> Examples:
+def _measured(recipe: recipes.Recipe, model: "VAE") -> Examples:
     """Return the examples that the finished model is measured on, read now to refuse what could not be then."""
     examples = examples_of(recipe)
     if len(examples.images) < 2:
@@ -131,6 +139,14 @@ def _measured(recipe: recipes.Recipe) -> Examples:
             f"A model is measured on two examples or more, for a standard error. Given: evaluation.split="
             f"{recipe.evaluation.split!r}, with {len(examples.images)}. Take a larger split."
         )
+    if recipe.data.source:
+        shape, key = list(examples.images.shape[1:]), "image_shape" if model.of_images else "x_shape"
+        if shape != list(model.x_shape):
+            raise UserError(
+                f"model.{key} must be the shape of the data. Given: {list(model.x_shape)}, and data.source = "
+                f"{recipe.data.source!r} with examples of {shape}. Set model.{key} = {shape}, or change what is read."
+            )
+        model.likelihood_family.check(model.check_x(examples.images, f"x of {recipe.evaluation.split!r}"))
     return examples
 
 
@@ -208,7 +224,7 @@ def _training_data(recipe: recipes.Recipe, first_epoch: int) -> Any:
     """Return the `tf.data.Dataset` of the training split from an epoch on."""
     source, settings = recipe.data, recipe.training
     return data.load(
-        source.name,
+        source_of(recipe),
         source.train,
         binarize=source.binarize,
         dequantize=source.dequantize,
@@ -218,6 +234,7 @@ def _training_data(recipe: recipes.Recipe, first_epoch: int) -> Any:
         first_epoch=first_epoch,
         labelled=source.labelled,
         labelled_in_batch=source.labelled_in_batch,
+        kind=kind_of(recipe),
     )
 
 
@@ -225,13 +242,14 @@ def _validation_data(recipe: recipes.Recipe) -> Any:
     """Return the `tf.data.Dataset` of the validation split, binarised once where training binarises."""
     source, settings = recipe.data, recipe.training
     return data.load(
-        source.name,
+        source_of(recipe),
         source.validation,
         binarize="static" if source.binarize else None,
         dequantize=source.dequantize,
         batch_size=settings.batch_size,
         training=False,
         seed=settings.seed,
+        kind=kind_of(recipe),
     )
 
 
@@ -243,7 +261,12 @@ def _tensorboard(folder: str | Path, recipe: recipes.Recipe, stage: Stage) -> Te
 
 
 def _finish(
-    where: store.Entry, recipe: recipes.Recipe, model: "VAE", progress: checkpoints.Progress, examples: Examples
+    where: store.Entry,
+    recipe: recipes.Recipe,
+    model: "VAE",
+    progress: checkpoints.Progress,
+    examples: Examples,
+    quick: bool = False,
 ) -> None:
     """Write the weights of a trained model, fit its prior, measure both as stored, and write the rest of the folder."""
     training_examples = functools.cache(lambda: examples_of(recipe, recipe.data.train))  # read if anything needs them
@@ -258,7 +281,7 @@ def _finish(
     prior, record = priors.build(recipe, stored), {}
     if prior is not None:
         record = {"prior": priors.fit(where, prior, stored, training_examples())}
-    record = results.results_of(where, recipe, stored, progress, prior, examples) | record
+    record = results.results_of(where, recipe, stored, progress, prior, examples, quick) | record
     _describe(where, stored, record, prior, examples)
 
 
@@ -296,12 +319,17 @@ def measure_again(name: str | Path, metrics: Sequence[str] = ()) -> dict[str, An
     """
     where = store.entry(name)
     with _only_trainer(where):
+        if not metrics:
+            return _measure_all_again(where)
         recipe, model, prior = where.recipe, load(name), priors.prior(name)
         examples = examples_of(recipe)
-        if metrics:
-            evaluation = evaluations.evaluation_of(recipe, model, metrics, prior=prior, examples=examples)
-            overview = evaluations.updated(where.results["overview"], run(evaluation, metrics))
-            record = {**where.results, "overview": overview}
-        else:
-            record = where.trained | results.evaluated(where, recipe, model, prior, examples)
-        return _describe(where, model, record, prior, examples)
+        evaluation = evaluations.evaluation_of(recipe, model, metrics, prior=prior, examples=examples)
+        overview = evaluations.updated(where.results["overview"], run(evaluation, metrics))
+        return _describe(where, model, {**where.results, "overview": overview}, prior, examples)
+
+
+def _measure_all_again(where: store.Entry) -> dict[str, Any]:
+    recipe, model, prior = where.recipe, load(where.folder), priors.prior(where.folder)
+    examples = examples_of(recipe)
+    record = where.trained | results.evaluated(where, recipe, model, prior, examples)
+    return _describe(where, model, record, prior, examples)

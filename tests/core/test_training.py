@@ -365,8 +365,8 @@ class TestBadArrays:
 
     def test_arguments_that_do_not_fit(self):
         model = shared("bernoulli")
-        with pytest.raises(UserError, match=r"fit takes validation_data, not validation_split"):
-            model.fit(X, batch_size=16, validation_split=0.1, verbose=0)
+        with pytest.raises(UserError, match=r"validation_split is a share of arrays, .*Given: 1\.5"):
+            model.fit(X, batch_size=16, validation_split=1.5, verbose=0)
         with pytest.raises(UserError, match=r"batch_size must be a whole number, 1 or more\. Given: 0"):
             model.fit(X, batch_size=0, verbose=0)
         with pytest.raises(UserError, match=r"one label for each image\. Given: 3 labels, 80 images"):

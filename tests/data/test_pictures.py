@@ -96,7 +96,7 @@ def test_what_is_refused(folder, tmp_path):
     refused(r"size is one number, or \(height, width\)\. Given: \(1, 2, 3\)", size=(1, 2, 3))
     refused(r"size must be a whole number, 1 or more", size=0)
     refused(r"split is one of train", split="all")
-    refused(r"holds no pictures", split="test[100:]")
+    refused(r"holds no examples", split="test[100:]")
     refused(r"one full batch: 500 examples", batch_size=500)
     (tmp_path / "empty").mkdir()
     refused(r"such as \.png\. Given: .*without any", tmp_path / "empty")

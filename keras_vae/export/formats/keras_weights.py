@@ -19,7 +19,7 @@ def write(work: Work, folder: Path) -> FormatEntry:
       ExportError: the class is not registered, or a network is a layer, which data cannot describe.
     """
     model = work.model
-    name = next((name for name, kind in MODELS.items() if kind is type(model)), None)
+    name = MODELS.name_of(type(model))
     if name is None:
         raise ExportError(
             f"The format 'keras' holds models of keras_vae.models.MODELS: {', '.join(MODELS)}. Given: "

@@ -1,0 +1,120 @@
+"""Data of a user's own, which a recipe names by `source` and `path`: functions from a split to its examples.
+
+A further one takes `split`, None for all examples, and whatever else its key in [data] needs; a `path` that a recipe
+gives counts from the recipe's file.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from keras_vae import files
+from keras_vae.data import tables
+from keras_vae.data.pictures import read_folder
+from keras_vae.data.sources import Images
+from keras_vae.data.splits import FRACTIONS, members
+from keras_vae.errors import UserError, reading
+from keras_vae.registry import Entries, nearest
+
+
+def folder(
+    path: str | Path,
+    split: str | None = None,
+    size: int | Sequence[int] | None = None,
+    crop: bool = False,
+    grey: bool = False,
+    fractions: Sequence[float] = FRACTIONS,
+) -> Images:
+    """Return the pictures of a folder; subfolders are their labels: as `keras_vae.data.folder`."""
+    pictures = read_folder(path, size, crop, split, grey, fractions)
+    return Images(pictures.images, pictures.labels, classes=pictures.classes)
+
+
+def table(
+    path: str | Path,
+    split: str | None = None,
+    columns: Sequence[str] | None = None,
+    label: str | None = None,
+    fractions: Sequence[float] = FRACTIONS,
+) -> Images:
+    """Return the rows of a `.csv` or `.parquet`, as `keras_vae.data.table` reads it.
+
+    A row stays in its split when others are added at the end.
+
+    Args:
+      path: of the file.
+      split: of `keras_vae.data.splits.SPLITS`, or a slice of one.
+      columns: the names of those to take, in this order; None: all but the label.
+      label: the column of the classes, which may be words; an empty cell is a missing label.
+      fractions: of the rows in train, validation and test.
+    """
+    if columns is not None and (isinstance(columns, str) or not all(isinstance(name, str) for name in columns)):
+        raise UserError(f"columns is a list of names. Given: {columns!r}. Write them in brackets.")
+    names, cells = tables.cells_of(path)
+    if label is not None and label not in names:
+        raise UserError(f"label is the name of a column. Given: {label!r}.{nearest(label, names)}")
+    order = [name for name in names if name != label] if columns is None else list(columns)
+    if not order or label in order:
+        raise UserError(f"columns are those of x, one or more, without the label. Given: {order}. Change columns.")
+    x = tables.numbers_of(names, cells, order).x
+    labels, classes = (None, ()) if label is None else _numbered(cells[:, names.index(label)])
+    return _split(x, labels, split, fractions)._replace(columns=tuple(order), classes=classes)
+
+
+def array(
+    path: str | Path,
+    split: str | None = None,
+    x: str = "x",
+    label: str | None = None,
+    fractions: Sequence[float] = FRACTIONS,
+) -> Images:
+    """Return the examples of a `.npy`, or of a `.npz`, along the first axis.
+
+    Args:
+      path: of the file.
+      split: as of `table`.
+      x: of a `.npz`, the name of the array.
+      label: of a `.npz`, the name of the array of classes, whole numbers from 0, -1 for a missing one.
+      fractions: as of `table`.
+    """
+    if Path(path).suffix.lower() != ".npz":
+        if label is not None:
+            raise UserError(f"label is the name of an array in a .npz. Given: {label!r}, for {path}. Leave it out.")
+        arrays: Mapping[str, np.ndarray] = {x: files.read_array(path)}
+    else:
+        with reading(path, "is no .npz", "Save it with numpy.savez.", UserError), np.load(path) as archive:
+            names = [x] if label is None else [x, label]
+            for name in names:
+                if name not in archive.files:
+                    raise UserError(f"{path} has no array {name!r}. It has: {', '.join(archive.files)}.")
+            arrays = {name: archive[name] for name in names}
+    rows, labels = arrays[x], None if label is None else arrays[label]
+    if rows.dtype.kind not in "fiub" or rows.ndim < 2:
+        raise UserError(
+            f"x is an array of numbers, one example along the first axis. Given: {rows.dtype} of shape {rows.shape}."
+        )
+    if labels is not None and (labels.dtype.kind not in "iu" or labels.shape != rows.shape[:1]):
+        raise UserError(
+            f"Labels are whole numbers, one for each of {len(rows)} examples. Given: {label}, {labels.dtype} of shape "
+            f"{labels.shape}."
+        )
+    return _split(rows, labels, split, fractions)
+
+
+def _split(x: np.ndarray, labels: np.ndarray | None, split: str | None, fractions: Sequence[float]) -> Images:
+    shares = np.random.default_rng(0).random(len(x))  # its first numbers are the same, however many follow
+    indices = members(shares, split, fractions)
+    return Images(x[indices], None if labels is None else labels[indices])
+
+
+def _numbered(cells: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return the classes of cells as numbers, -1 for an empty one, and their names: numbers in order, or words."""
+    words = ["" if cell is None else str(cell).strip() for cell in cells]
+    by_number = all(word.isdecimal() for word in words if word)
+    named = sorted({word for word in words if word}, key=lambda word: (int(word) if by_number else 0, word))
+    order = {word: index for index, word in enumerate(named)}
+    return np.array([order.get(word, -1) for word in words], "int32"), tuple(named)
+
+
+SOURCES: Entries[Callable[..., Images]] = Entries("sources", {"folder": folder, "table": table, "array": array})

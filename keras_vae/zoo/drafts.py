@@ -1,0 +1,204 @@
+"""Drafts of recipes: a look at a user's file or folder, and a commented recipe that fits it, to be changed by hand."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from keras_vae.data import pictures, readers, tables
+from keras_vae.errors import UserError, reading
+
+_LOOKED_AT = 200  # pictures whose sizes are read
+_STEPS, _EPOCHS = 4000, (10, 200)  # of a training, and the fewest and most epochs that it takes
+_CLASSES = 20  # a column of so many words at most may be a label
+_SIDE = 64  # pixels of a side, at most
+_HEAVY = 8.0  # the kurtosis from which a Student t fits better; a Gaussian's is 3
+
+
+class Draft(NamedTuple):
+    """The parts of a recipe: keys by section, and a comment for each as `section.key`, or for a section."""
+
+    sections: dict[str, dict[str, object]]
+    comments: dict[str, str]
+
+
+def draft(data: str | Path, recipe: str | Path) -> str:
+    """Return the text of a recipe for the data in a file or folder.
+
+    Args:
+      data: a folder of pictures, or a `.csv`, `.parquet`, `.npy` or `.npz`.
+      recipe: the path that the recipe will have, from which that of the data counts.
+
+    Raises:
+      UserError: data that no source reads.
+    """
+    data, suffix = Path(data), Path(data).suffix.lower()
+    if data.is_dir():
+        parts = _of_pictures(data)
+    elif suffix in (".csv", ".parquet"):
+        parts = _of_table(data)
+    elif suffix in (".npy", ".npz"):
+        parts = _of_array(data)
+    else:
+        raise UserError(
+            f"A recipe is drafted for a folder of pictures, or a .csv, .parquet, .npy or .npz. Given: {data}. Convert "
+            f"it, or register a source of your own."
+        )
+    relative = os.path.relpath(data.resolve(), Path(recipe).resolve().parent)
+    parts.sections["data"] |= {"path": Path(relative).as_posix()}
+    parts.comments["data.path"] = "counts from the folder of this file"
+    return _written(parts, data.name)
+
+
+def _of_pictures(folder: Path) -> Draft:
+    _, classes, names = pictures.listed(folder)
+    sizes, modes = Counter[tuple[int, int]](), Counter[str]()
+    for name in names[:: max(1, len(names) // _LOOKED_AT)]:
+        with pictures.opened(folder / name) as picture:
+            sizes[picture.size] += 1
+            modes[picture.mode] += 1
+    side = min(_SIDE, int(np.median([min(size) for size in sizes.elements()])))
+    side = max(8, side - side % 8)
+    grey, cropped = set(modes) <= {"1", "L", "LA"}, any(width != height for width, height in sizes)
+    (width, height), _ = sizes.most_common(1)[0]
+    summary = f"{len(names)} pictures, most of them {width} x {height}"
+    model: dict[str, object] = {"class": "VAE", "image_shape": [side, side, 1 if grey else 3], "latent_dim": 32,
+             "encoder": {"name": "conv"}, "decoder": {"name": "conv"},
+             "likelihood": {"name": "gaussian", "scale": "global"}}  # fmt: skip
+    data: dict[str, object] = {"source": "folder", "size": side}
+    data |= ({"crop": True} if cropped else {}) | ({"grey": True} if grey else {})
+    comments = {
+        "data": summary + (f", in the subfolders {', '.join(classes[:9])}, which are labels" if classes else ""),
+        "data.size": "pictures are resized to this side, a multiple of 8 for the convolutions below",
+        "data.crop": "cuts what is beyond the square; without it, pictures are squeezed in",
+        "model.image_shape": "height, width and channels, as data.size and data.grey make them",
+        "model.likelihood": 'grey levels and colours; of black and white, "bernoulli", and data.binarize = "dynamic"',
+    }
+    return Draft({"model": model, "data": data, "training": _training(len(names), 64)}, comments)
+
+
+def _of_table(path: Path) -> Draft:
+    names, cells = tables.cells_of(path)
+    columns, left_out, label = [], {}, None
+    for index, name in enumerate(names):
+        column = cells[:, index]
+        empty = sum(cell is None or not str(cell).strip() for cell in column)
+        if empty:
+            left_out[name] = f"{empty} empty cells"
+        elif all(tables.number_of(cell) is not None for cell in column):
+            columns.append(name)
+        else:
+            words = len({str(cell) for cell in column})
+            left_out[name] = f"words, {words} different ones"
+            if label is None and 1 < words <= _CLASSES:
+                label = name
+    if not columns:
+        raise UserError(f"A table has a column of numbers without an empty cell. Given: {path}. Fill the cells.")
+    x = tables.numbers_of(names, cells, columns).x
+    model, comments = _of_numbers(x)
+    data: dict[str, object] = {"source": "table", "columns": columns}
+    data |= {"label": label} if label else {}
+    others = "; ".join(f"{name} ({why})" for name, why in left_out.items() if name != label)
+    comments |= {
+        "data": f"{len(x)} rows. {f'Left out: {others}' if others else 'Every column of numbers is taken'}",
+        "data.columns": "in this order they are the numbers of x, whatever the order in a file",
+        "data.label": "words, of which measures and conditional models make use; it is no part of x",
+    }
+    return Draft({"model": model, "data": data, "training": _training(len(x), 128)}, comments)
+
+
+def _of_array(path: Path) -> Draft:
+    data: dict[str, object] = {"source": "array"}
+    if path.suffix.lower() == ".npz":
+        with reading(path, "is no .npz", "Save it with numpy.savez.", UserError), np.load(path) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+        ranked = sorted(arrays, key=lambda name: (name != "x", -arrays[name].size))
+        if not ranked:
+            raise UserError(f"{path} has no arrays. Save them with numpy.savez.")
+        labels = [name for name, array in arrays.items()
+                  if array.dtype.kind in "iu" and array.shape == arrays[ranked[0]].shape[:1]]  # fmt: skip
+        data |= {"x": ranked[0]} | ({"label": labels[0]} if labels else {})
+    x = readers.array(path, x=str(data.get("x", "x"))).images
+    if x.ndim == 4 and x.shape[-1] in (1, 3) and (x.dtype == np.uint8 or (x.min() >= 0 and x.max() <= 1)):
+        network = {"name": "conv" if not any(side % 8 for side in x.shape[1:3]) else "mlp"}
+        model: dict[str, object] = {"class": "VAE", "image_shape": list(x.shape[1:]), "latent_dim": 32,
+                                    "encoder": network, "decoder": network,
+                                    "likelihood": {"name": "gaussian", "scale": "global"}}  # fmt: skip
+        comments = {"model.likelihood": 'pixels in [0, 1]; "bernoulli" where they are 0 or 1'}
+    else:
+        model, comments = _of_numbers(x)
+    comments["data"] = f"{x.dtype} of shape {x.shape}"
+    return Draft({"model": model, "data": data, "training": _training(len(x), 128)}, comments)
+
+
+def _of_numbers(x: np.ndarray) -> tuple[dict[str, object], dict[str, str]]:
+    """Return the model of numbers that are no pixels, with comments: its likelihood by what they are."""
+    flat = np.asarray(x.reshape(len(x), -1), "float64")
+    size = flat.shape[1]
+    hidden = [64, 64] if size < 50 else [256, 256]
+    likelihood, why = _likelihood(flat)
+    network = {"name": "mlp", "hidden": hidden}
+    model = {"class": "VAE", "x_shape": list(x.shape[1:]), "latent_dim": int(np.clip(size // 2, 1, 16)),
+             "encoder": network, "decoder": network, "likelihood": likelihood}  # fmt: skip
+    return model, {
+        "model.likelihood": why,
+        "model.latent_dim": "how many numbers a code has; unused ones stay at the prior",
+    }
+
+
+def _likelihood(x: np.ndarray) -> tuple[dict[str, object], str]:
+    mean, variance = x.mean(axis=0), x.var(axis=0)
+    if (x >= 0).all() and (x == np.round(x)).all() and x.max() > 1:
+        if np.median(variance / np.maximum(mean, 1e-9)) > 1.5:
+            return {"name": "negative_binomial"}, "counts, most of them with a variance well above their mean"
+        return {"name": "poisson"}, 'counts; "negative_binomial" where they vary by more than their mean'
+    spread = np.where(variance > 0, np.sqrt(variance), 1.0)
+    kurtosis = (((x - mean) / spread) ** 4).mean(axis=0)
+    inside = "standardised inside the model, which takes and gives the units of the file"
+    if np.median(kurtosis) > _HEAVY:
+        return {"name": "student_t", "standardize": True}, f"real numbers with outliers, {inside}"
+    return {"name": "normal", "standardize": True}, f'real numbers, {inside}; "student_t" where there are outliers'
+
+
+def _training(count: int, batch_size: int) -> dict[str, object]:
+    batch = min(batch_size, max(1, count // 10))
+    epochs = int(np.clip(_STEPS * batch // max(count, 1), *_EPOCHS))
+    return {"epochs": epochs, "batch_size": batch, "optimizer": {"name": "adam", "learning_rate": 0.001}}
+
+
+def _written(parts: Draft, name: str) -> str:
+    comments = {
+        "training": "keras-vae train THIS_FILE --quick trains, and leaves the long measures for later",
+        "evaluation": "the split that is measured, which training never sees",
+        **parts.comments,
+    }
+    sections = parts.sections | {"evaluation": {"split": "test", "samples": 100}}
+    lines = [f"# Drafted from {_plain(name)}: change what you know better.", f"summary = {_toml(f'VAE of {name}')}"]
+    for section, keys in sections.items():
+        note = comments.get(section)
+        lines += ["", *([f"# {_plain(note)}"] if note else []), f"[{section}]"]
+        lines += [line for key, value in keys.items() for line in _line(key, value, comments.get(f"{section}.{key}"))]
+    return "\n".join(lines) + "\n"
+
+
+def _line(key: str, value: object, comment: str | None) -> Iterator[str]:
+    if comment:
+        yield f"# {key}: {_plain(comment)}"
+    yield f"{key} = {_toml(value)}"
+
+
+def _plain(text: str) -> str:
+    """A comment in one line, whatever names of files and columns hold."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, Mapping):
+        return "{ " + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + " }"
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value)  # of strings, numbers, true and false, which TOML writes alike
