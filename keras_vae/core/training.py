@@ -334,7 +334,15 @@ def checked_dataset(
             x, y = model.as_batch(x)["x"], x.get("y", y)
         examples, labels = model.check_x(x), y
         kind = model.x_spec().kind
-        dataset = pipeline.batches(examples, y, batch_size=batch_size, training=training, seed=model.seed, kind=kind)
+        dataset = pipeline.batches(
+            examples,
+            y,
+            batch_size=batch_size,
+            training=training,
+            seed=model.seed,
+            kind=kind,
+            missing=model.missing is not None,
+        )
     if nats:
         model.likelihood_family.check(examples)
     columns = [] if labels is None else keras.tree.flatten(labels)

@@ -199,9 +199,9 @@ class Evaluation:
 
     @cached_property
     def squared_errors(self) -> np.ndarray:
-        """The squared error of each reconstruction, summed over its pixels: `(n,)`, float64."""
+        """The squared error of each reconstruction, summed over its observed pixels: `(n,)`, float64."""
         difference = self.x.astype("float64") - self.reconstructions
-        return np.square(difference).sum(axis=tuple(range(1, difference.ndim)))
+        return np.nansum(np.square(difference), axis=tuple(range(1, difference.ndim)))
 
     @cached_property
     def terms(self) -> dict[str, np.ndarray]:

@@ -53,7 +53,7 @@ def facts_of(model: "VAE", prior: "FittedPrior | None" = None, examples: Checked
             "class": type(model).__name__,
             "zoo_name": origin.name if origin else None,
             "weights_sha256": origin.weights_sha256 if origin else None,
-            "likelihood": type(model.likelihood_family).__name__.lower(),
+            "likelihood": model.likelihood_family.title.lower(),
             "latent_dim": model.latent_dim,
             "latents": dimension_names(model),
             "prior": prior_of(model) if prior is None else type(prior).__name__,
