@@ -483,10 +483,10 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         """Return the network's output in `float_dtype`, whatever it computes in. Tokens are not cast."""
         inputs = ops.cast(inputs, self.x_spec().dtype if network is self.encoder else self.float_dtype)
         if self.missing and network is self.encoder:
-            observed = ops.equal(inputs, inputs)  # not NaN: LiteRT has no isnan
-            inputs = ops.where(observed, inputs, ops.zeros_like(inputs))
+            missing = ops.not_equal(inputs, inputs)  # NaN. LiteRT has no isnan, and ONNX multiplies at other conditions
+            inputs = ops.where(missing, ops.zeros_like(inputs), inputs)
             if self.missing == "mask":
-                inputs = ops.concatenate([inputs, ops.cast(observed, inputs.dtype)], axis=-1)
+                inputs = ops.concatenate([inputs, 1 - ops.cast(missing, inputs.dtype)], axis=-1)
         outputs = network(inputs, training=training)
         if isinstance(outputs, list | tuple):  # [mean, log_var], as Keras models often return them
             outputs = ops.concatenate(outputs, axis=-1)

@@ -78,11 +78,12 @@ def _preprocessing(model: "VAE", alphabet: str | None) -> dict[str, object]:
         if alphabet is None:
             return facts | {"rule": rule}
         return facts | {"alphabet": alphabet, "rule": f"{rule}; 1 is the first letter of the alphabet"}
+    missing = "; NaN is a missing number" if model.missing else ""
     if spec.kind == "numbers":
         return {
             "dtype": "float32",
             "layout": f"batch, {', '.join(map(str, spec.shape))}",
-            "rule": f"{spec.support or 'reals'}, as the model was trained on",
+            "rule": f"{spec.support or 'reals'}, as the model was trained on{missing}",
         }
     grey, rule = takes_grey(model), "grey levels divided by 255"
     return {
@@ -90,7 +91,7 @@ def _preprocessing(model: "VAE", alphabet: str | None) -> dict[str, object]:
         "range": [0, 1],
         "layout": "batch, height, width, channels",
         "binarized": not grey,
-        "rule": rule if grey else f"pixels are 0 or 1: {rule}, then binarised",
+        "rule": f"{rule if grey else f'pixels are 0 or 1: {rule}, then binarised'}{missing}",
     }
 
 
