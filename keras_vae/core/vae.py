@@ -486,7 +486,7 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
             missing = ops.not_equal(inputs, inputs)  # NaN. LiteRT has no isnan, and ONNX multiplies at other conditions
             inputs = ops.where(missing, ops.zeros_like(inputs), inputs)
             if self.missing == "mask":
-                inputs = ops.concatenate([inputs, 1 - ops.cast(missing, inputs.dtype)], axis=-1)
+                inputs = ops.concatenate([inputs, 1 - ops.cast(missing, self.float_dtype)], axis=-1)
         outputs = network(inputs, training=training)
         if isinstance(outputs, list | tuple):  # [mean, log_var], as Keras models often return them
             outputs = ops.concatenate(outputs, axis=-1)

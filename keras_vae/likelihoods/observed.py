@@ -24,11 +24,11 @@ class Marginal(Independent):
         super().__init__(joint)
 
     def _log_prob(self, value: Tensor) -> Tensor:
-        observed = ops.equal(value, value)
+        missing = ops.not_equal(value, value)  # as in `VAE.apply_network`
         # Not a zero weight: the gradient of a density at NaN is NaN, and 0 times NaN too.
-        log_p = base_of(self.independent).log_prob(ops.where(observed, value, ops.full_like(value, self._fill)))
+        log_p = base_of(self.independent).log_prob(ops.where(missing, ops.full_like(value, self._fill), value))
         axes = tuple(range(-self.event_shape.rank, 0))
-        return ops.sum(ops.where(observed, log_p, ops.zeros_like(log_p)), axis=axes)
+        return ops.sum(ops.where(missing, ops.zeros_like(log_p), log_p), axis=axes)
 
 
 class Observed(Likelihood):
