@@ -169,9 +169,9 @@ def main() -> None:
                            "chosen": [run["chosen"] for run in filled]},
         }  # fmt: skip
         if odd is not None:
-            told = [anomalies(rows, bunch.target, odd, arguments.epochs, seed) for seed in range(arguments.seeds)]
+            detected = [anomalies(rows, bunch.target, odd, arguments.epochs, seed) for seed in range(arguments.seeds)]
             tables[name]["anomalies"] = {
-                "class": odd, "auroc": summary(told, "auroc"), "chosen": [run["chosen"] for run in told],
+                "class": odd, "auroc": summary(detected, "auroc"), "chosen": [run["chosen"] for run in detected],
             }  # fmt: skip
         print(name, tables[name], flush=True)
     results = {
