@@ -339,9 +339,13 @@ def as_array(value: object, name: str) -> np.ndarray:
 def numbers(value: object, name: str, integers: bool = False) -> np.ndarray:
     """Return `value` as an array of floats, or with `integers` of any numbers.
 
+    What a `numpy.ma.MaskedArray` masks is NaN.
+
     Raises:
       UserError: it is no array of numbers.
     """
+    if isinstance(value, np.ma.MaskedArray):
+        value = np.ma.filled(value.astype(value.dtype if value.dtype.kind == "f" else "float32"), np.nan)
     array = as_array(value, name)
     if array.dtype.kind not in "fbiu" and array.dtype.name != "bfloat16":
         raise UserError(f"{name} must be an array of floats. Given: dtype {array.dtype}. Convert it with astype.")

@@ -18,6 +18,7 @@ from keras_vae.errors import UserError
 _GRID = 1e-3
 # How far past the ends of [0, 1] a pixel is called an error of rounding.
 _ROUNDING = 1e-3
+_OR_MISSING = ", or missing"  # ends the name of a support with NaN
 
 
 class Facts(NamedTuple):
@@ -53,6 +54,8 @@ class Support:
       implied: how many of the first rules are broken only where a later one is: to say what is wrong, not to find it.
       name: by which `named` finds it, from the manifest of a bundle.
       pixels: whether its numbers lie in [0, 1], as those of images do.
+      missing: whether NaN stands for a number that is missing.
+      fill: one of its numbers, to compute with where one is missing.
       draw: random numbers in it, of a shape.
       ends: the least and the greatest number to try a network on.
     """
@@ -63,6 +66,8 @@ class Support:
     implied: int = 0
     name: str = ""
     pixels: bool = True
+    missing: bool = False
+    fill: float = 0.0
     draw: "Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]" = _of_files
     ends: tuple[float, float] = (0.0, 1.0)
 
@@ -70,6 +75,24 @@ class Support:
     def hull(self) -> "Support":
         """The support that a network may read."""
         return self.within or self
+
+    def or_missing(self) -> "Support":
+        """Return this support with NaN, for a number that is missing. Nothing is asked of such a number."""
+
+        def holding(rule: Rule) -> Rule:
+            return rule._replace(broken=lambda ops, x: ops.logical_and(ops.equal(x, x), rule.broken(ops, x)))
+
+        def draw(generator: "np.random.Generator", shape: tuple[int, ...]) -> np.ndarray:
+            return np.where(generator.random(shape) < 0.2, np.float32(np.nan), self.draw(generator, shape))
+
+        return dataclasses.replace(
+            self,
+            rules=tuple(map(holding, self.rules)),
+            within=self.within and self.within.or_missing(),
+            name=f"{self.name}{_OR_MISSING}",
+            missing=True,
+            draw=draw,
+        )
 
     def broken(self, ops: Any, x: Any) -> Any:
         """Return for each number of `x` whether it breaks a rule; `ops` is numpy or keras.ops."""
@@ -172,6 +195,7 @@ POSITIVE = Support(
     (*REALS.rules, Rule(lambda ops, x: ops.logical_not(x > 0), _above_zero)),
     name="positive",
     pixels=False,
+    fill=1.0,
     draw=lambda generator, shape: np.exp(generator.normal(size=shape)).astype("float32"),
     ends=(1e-3, 1e3),
 )
@@ -220,6 +244,8 @@ def counts(most: int = 0) -> Support:
 
 def named(name: str, levels: int) -> Support:
     """Return the support of the numbers of an x, from its `name` and `levels`; of a support without a name, `REALS`."""
+    if name.endswith(_OR_MISSING):
+        return named(name.removesuffix(_OR_MISSING), levels).or_missing()
     if name == "counts":
         return counts(max(levels - 1, 0))
     return {"pixels": PIXELS, "positive": POSITIVE}.get(name, REALS)

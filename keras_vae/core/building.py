@@ -34,7 +34,7 @@ class Configurable:
         Raises:
           UserError: an unknown argument, or one in `rejects` that is not at its default.
         """
-        defaults = {"beta": 1.0, "free_bits": 0.0, "active_dims": None, "x_shape": None}
+        defaults = {"beta": 1.0, "free_bits": 0.0, "active_dims": None, "x_shape": None, "missing": None}
         for name in kwargs.keys() & cls.rejects.keys():
             value = kwargs[name]
             default = defaults.get(name, ())
@@ -114,6 +114,7 @@ class Configurable:
             "free_bits_group": self.free_bits_group,
             "seed": self.seed,
             "active_dims": self.active_dims and self.active_dims.get_config(),
+            "missing": self.missing,
         }
         return {name: value for name, value in config.items() if name not in self.rejects}
 
@@ -161,6 +162,20 @@ def checked_shape(image_shape: Sequence[int], x_shape: Sequence[int] | None) -> 
         rank = f" For x of other axes, x_shape={image_shape}." if isinstance(image_shape, Sequence) else ""
         raise UserError(f"image_shape is (height, width, channels). Given: {image_shape!r}.{rank}")
     return tuple(check_whole_number(size, "image_shape") for size in image_shape)
+
+
+def check_missing(missing: object) -> str | None:
+    """Return the argument `missing` of a model.
+
+    Raises:
+      UserError: none of its values.
+    """
+    if missing not in (None, "zero", "mask"):
+        raise UserError(
+            f"missing is 'zero' or 'mask', how the encoder reads NaN, a missing number; or None: NaN is refused. "
+            f"Given: {missing!r}."
+        )
+    return missing
 
 
 def _try_out(role: str, network: Any, inputs: Any) -> None:

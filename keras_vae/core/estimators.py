@@ -186,7 +186,7 @@ def bits_per_dim(
     if family.levels not in (0, 256):
         raise NotApplicable(
             f"Bits per dimension need a density, or a probability of 256 grey levels. Given: a "
-            f"{type(family).__name__} of {family.levels} levels. Use likelihood='gaussian', or a mixture of logistics."
+            f"{family.title} of {family.levels} levels. Use likelihood='gaussian', or a mixture of logistics."
         )
     images = check_images(x, model.x_shape)
     levels = np.rint(255.0 * images)

@@ -385,7 +385,15 @@ def checked_dataset(
         examples, labels = model.check_x(x), y
         kind = model.x_spec().kind
         rows = x if isinstance(x, np.memmap) else examples  # a map is read batch by batch
-        dataset = pipeline.batches(rows, y, batch_size=batch_size, training=training, seed=model.seed, kind=kind)
+        dataset = pipeline.batches(
+            rows,
+            y,
+            batch_size=batch_size,
+            training=training,
+            seed=model.seed,
+            kind=kind,
+            missing=model.missing is not None,
+        )
     if nats:
         model.likelihood_family.check(examples)
     if training and model.likelihood_family.standardizes and not int(model.step.numpy()):

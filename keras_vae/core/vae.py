@@ -38,7 +38,7 @@ from numpy.typing import ArrayLike
 
 from keras_vae import backend, checks, likelihoods, randomness
 from keras_vae.backend import tfd
-from keras_vae.core.building import Configurable, NetworkSpec, checked_shape
+from keras_vae.core.building import Configurable, NetworkSpec, check_missing, checked_shape
 from keras_vae.core.estimators import CompiledFunctions
 from keras_vae.core.free_bits import checked_free_bits
 from keras_vae.core.inference import Inference
@@ -101,6 +101,10 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         scaled from 0 to 1, as 2.5 are two and a half. By default all from the start. For Gaussian posteriors.
       x_shape: in place of image_shape, the shape of one x that is no image, of any number of axes: `(30,)` for the row
         of a table. `"conv"`, `"residual"` and `"growing"` need three.
+      missing: NaN in x is a number that is missing, and log p(x|z) sums over the others. The encoder reads 0 in its
+        place, `"zero"`: Nazabal et al. 2020, section 2.2, https://arxiv.org/abs/1807.03653, and Mattei and Frellsen
+        2019, https://arxiv.org/abs/1812.02633; or, `"mask"`, also whether each number is observed, 1 or 0, as further
+        channels: Collier et al. 2020, https://arxiv.org/abs/2006.05301. None: NaN is refused.
 
     Raises:
       UserError: an invalid argument; the message names it, and the rule.
@@ -134,6 +138,7 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         seed: int = 0,
         active_dims: float | Mapping[str, Any] | Schedule | None = None,
         x_shape: Sequence[int] | None = None,
+        missing: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(autocast=False, **kwargs)
@@ -164,7 +169,13 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
                 f"An image has pixels in [0, 1]. Given: image_shape, with a {type(self.likelihood_family).__name__} "
                 f"likelihood, which is of other numbers. Give the shape as x_shape={self.x_shape}."
             )
+        self.missing = check_missing(missing)
+        if missing:
+            self.likelihood_family = likelihoods.Observed(self.likelihood_family)
         shapes = self.network_shapes()
+        if missing == "mask":
+            (*others, channels), outputs = shapes["encoder"]
+            shapes["encoder"] = ((*others, 2 * channels), outputs)
         self.encoder = self.make_network("encoder", encoder, self.encoders, *shapes["encoder"])
         self.decoder = self.make_network("decoder", decoder, self.decoders, *shapes["decoder"])
         self.extra_optimizers: dict[str, Any] = {}
@@ -326,9 +337,9 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
 
         The kind is "image"; "numbers", of any shape; or "tokens", int32, not cast.
         """
-        if self.of_images:
-            return Spec(self.x_shape, self.float_dtype, "image")
         hull = self.likelihood_family.support.hull
+        if self.of_images:
+            return Spec(self.x_shape, self.float_dtype, "image", support=hull.name if hull.missing else "")
         return Spec(self.x_shape, self.float_dtype, "numbers", hull.levels, support=hull.name)
 
     def check_x(self, x: ArrayLike, name: str = "x") -> np.ndarray:
@@ -473,6 +484,11 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         tensor: Any = ops.cast(inputs, self.x_spec().dtype if network is self.encoder else self.float_dtype)
         if network is self.encoder and tuple(tensor.shape[1:]) == self.x_shape:  # else a variant joined others to x
             tensor = self.likelihood_family.standardized(tensor)
+        if self.missing and network is self.encoder:
+            missing = ops.not_equal(tensor, tensor)  # NaN. LiteRT has no isnan, and ONNX multiplies at other conditions
+            tensor = ops.where(missing, ops.zeros_like(tensor), tensor)
+            if self.missing == "mask":
+                tensor = ops.concatenate([tensor, 1 - ops.cast(missing, self.float_dtype)], axis=-1)
         outputs = network(tensor, training=training)
         if isinstance(outputs, list | tuple):  # [mean, log_var], as Keras models often return them
             outputs = ops.concatenate(outputs, axis=-1)

@@ -100,6 +100,7 @@ def batches(
     render: Callable[[np.ndarray], np.ndarray] | None = None,
     labelled_in_batch: int | None = None,
     kind: Kind | None = None,
+    missing: bool = False,
 ) -> "tf.data.Dataset":
     """A `tf.data.Dataset` of dicts: "x", float32 in [0, 1] `(batch, height, width, channels)`; "y" if there are labels.
 
@@ -124,6 +125,8 @@ def batches(
       kind: of x, as in a model's `x_spec`: `"image"`, `"tokens"`, or `"numbers"` of any shape, which stay what they
         are, as float32, and which the model's likelihood is asked about; None: int32 `(examples, length)` are tokens,
         all else images.
+      missing: NaN is a number that is missing, and so is what a `numpy.ma.MaskedArray` masks, for a model with the
+        argument `missing`; otherwise it is refused.
       labelled_in_batch: examples in each training batch whose label is not -1. An epoch is then one pass over the
         others, and the labelled ones are repeated, or left out, as often as that takes; None: where chance puts them.
 
@@ -142,9 +145,10 @@ def batches(
         _check_count(sparse.shape[0], batch_size, training)
         examples = _Examples(np.arange(sparse.shape[0]), sparse.shape[1:], source=sparse)
     elif render is None:
-        mapped, images = images, np.asarray(images)
+        masked = isinstance(images, np.ma.MaskedArray)
+        mapped, images = images, checks.numbers(images, "images") if masked else np.asarray(images)
         kind = kind or ("tokens" if images.dtype == np.int32 and images.ndim == 2 else "image")
-        images = _checked_images(images, binarize, dequantize, kind)
+        images = _checked_images(images, binarize, dequantize, kind, missing)
         _check_count(len(images), batch_size, training)
         examples = _stored(mapped if isinstance(mapped, np.memmap) else images, binarize, dequantize, kind)
     else:
@@ -168,7 +172,9 @@ def batches(
     return marked
 
 
-def _checked_images(images: np.ndarray, binarize: str | None, dequantize: bool, kind: Kind) -> np.ndarray:
+def _checked_images(
+    images: np.ndarray, binarize: str | None, dequantize: bool, kind: Kind, missing: bool
+) -> np.ndarray:
     """The images, floats or uint8, or tokens, or other numbers.
 
     Raises:
@@ -177,10 +183,13 @@ def _checked_images(images: np.ndarray, binarize: str | None, dequantize: bool, 
     _check_noise(binarize, dequantize)
     if kind != "image" and (binarize or dequantize):
         raise UserError(f"binarize and dequantize are for grey levels. Given: {kind}, {images.dtype}. Leave them out.")
+    reals, pixels = (one.or_missing() if missing else one for one in (supports.REALS, supports.PIXELS))
     if kind == "numbers":
-        return checks.check_images(images, images.shape[1:], "x", supports.REALS)
+        return checks.check_images(images, images.shape[1:], "x", reals)
     if images.dtype != np.uint8 and kind == "image":
-        images = checks.check_images(images, images.shape[1:], "images")
+        images = checks.check_images(images, images.shape[1:], "images", pixels)
+    if missing and (binarize or dequantize):
+        raise UserError("What is missing has no grey level to draw from. Given: missing and noise. Leave one out.")
     if dequantize and images.dtype != np.uint8:
         raise UserError(f"dequantize needs grey levels 0 to 255 as uint8. Given: {images.dtype}.")
     return images

@@ -18,19 +18,22 @@ class Table(NamedTuple):
     columns: tuple[str, ...]
 
 
-def table(source: Any, columns: Sequence[str] | None = None) -> Table:
+def table(source: Any, columns: Sequence[str] | None = None, missing: bool = False) -> Table:
     """Return the columns of numbers of a file or a data frame: `x` for `fit` of a model with `x_shape`.
 
     Args:
       source: the path of a CSV file, whose first row names the columns, or of a `.parquet`; or a frame of pandas, or of
         another library with its `columns` and `to_numpy`.
       columns: the names of those to take, in this order, as `Table.columns` of the training data has them; None: all.
+      missing: an empty cell is NaN, a number that is missing, for a model with the argument `missing`; and so is NaN,
+        or a frame's NA. False refuses both.
 
     Raises:
-      UserError: a file that cannot be read; columns that are missing, named twice, or no numbers; an empty cell.
+      UserError: a file that cannot be read; columns that are missing, named twice, or no numbers; an empty cell, unless
+        `missing`.
     """
     names, rows = cells_of(source)
-    return numbers_of(names, rows, names if columns is None else columns)
+    return numbers_of(names, rows, names if columns is None else columns, missing)
 
 
 def cells_of(source: Any) -> tuple[list[str], np.ndarray]:
@@ -64,7 +67,7 @@ def cells_of(source: Any) -> tuple[list[str], np.ndarray]:
     return names, rows
 
 
-def numbers_of(names: Sequence[str], rows: np.ndarray, columns: Sequence[str]) -> Table:
+def numbers_of(names: Sequence[str], rows: np.ndarray, columns: Sequence[str], missing: bool = False) -> Table:
     """Return the columns of numbers among cells, in the order of `columns`: errors as `table`."""
     names, order = list(names), list(columns)
     for name in order:
@@ -72,7 +75,7 @@ def numbers_of(names: Sequence[str], rows: np.ndarray, columns: Sequence[str]) -
             raise UserError(f"The table must have the column {name!r}. Given: {', '.join(names)}.")
     x = np.empty((len(rows), len(order)), "float32")
     for index, name in enumerate(order):
-        x[:, index] = list(_numbers(rows[:, names.index(name)], name))
+        x[:, index] = list(_numbers(rows[:, names.index(name)], name, missing))
     return Table(x, tuple(order))
 
 
@@ -95,12 +98,16 @@ def _parsed(reader: Iterable[list[str]], path: str) -> tuple[list[str], np.ndarr
     return names, np.array(rows[1:], object)
 
 
-def _numbers(cells: np.ndarray, column: str) -> Iterator[float]:
+def _numbers(cells: np.ndarray, column: str, missing: bool) -> Iterator[float]:
     for row, cell in enumerate(cells, 1):
+        if missing and (cell is None or str(cell).strip() in ("", "nan", "<NA>")):
+            yield float("nan")
+            continue
         number = number_of(cell)
         if number is None or not abs(number) <= float(np.finfo("float32").max):
             text = number is None and str(cell).strip()
-            remedy = "Number its values, or leave the column out" if text else "Fill the cell, or remove the row"
+            empty = "Fill the cell, remove the row, or read it as missing: table(..., missing=True)"
+            remedy = "Number its values, or leave the column out" if text else empty
             raise UserError(f"A table holds finite numbers. Given: {cell!r} in row {row} of {column!r}. {remedy}.")
         yield number
 

@@ -115,6 +115,17 @@ class Evaluation:
         return self.inputs["x"]
 
     @property
+    def whole_x(self) -> np.ndarray:
+        """The checked images, where none of them has missing values.
+
+        Raises:
+          NotApplicable: there are some.
+        """
+        if np.isnan(self.x).any():
+            raise NotApplicable("This needs whole images. Given: some with missing values. Leave those out.")
+        return self.x
+
+    @property
     def condition(self) -> np.ndarray | dict[str, np.ndarray] | None:
         """The checked condition, an array or a dict of named ones; None for a model that takes none."""
         condition: Any = self.model.condition_in(self.inputs)
@@ -199,8 +210,8 @@ class Evaluation:
 
     @cached_property
     def squared_errors(self) -> np.ndarray:
-        """The squared error of each reconstruction, summed over its pixels: `(n,)`, float64."""
-        difference = self.x.astype("float64") - self.reconstructions
+        """The squared error of each reconstruction, summed over its observed pixels: `(n,)`, float64."""
+        difference = np.where(np.isnan(self.x), 0.0, self.x.astype("float64") - self.reconstructions)
         return np.square(difference).sum(axis=tuple(range(1, difference.ndim)))
 
     @cached_property

@@ -157,7 +157,7 @@ def reconstruction_of(evaluation: Evaluation) -> dict[str, Estimate]:
     model = evaluation.model
     if model.x_spec().kind != "image":
         raise NotApplicable(f"These are errors of images. Given: a {type(model).__name__} of {model.x_spec().kind}.")
-    images = {"x": evaluation.x.astype("float32"), "y": evaluation.reconstructions.astype("float32")}
+    images = {"x": evaluation.whole_x.astype("float32"), "y": evaluation.reconstructions.astype("float32")}
     errors = evaluation.squared_errors / np.prod(model.image_shape)
     values = {"mse": errors, "psnr": -10.0 * np.log10(np.maximum(errors, 1e-10))}
     if min(model.image_shape[:2]) >= _SSIM_WINDOW:
@@ -170,7 +170,7 @@ def memorisation_of(evaluation: Evaluation) -> Memorised:
 
     They are compared with training and held-out images of the kind that the model draws, if the evaluation has them.
     """
-    model, x, train = evaluation.model, evaluation.x, evaluation.train_reference
+    model, x, train = evaluation.model, evaluation.whole_x, evaluation.train_reference
     if train is None or evaluation.reference is None:
         train = evaluation.required("train")
     else:

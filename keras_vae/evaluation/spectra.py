@@ -77,7 +77,7 @@ def sharpness_of(evaluation: Evaluation) -> dict[str, Estimate]:
     model = evaluation.model
     if model.x_spec().kind != "image":
         raise NotApplicable(f"Sharpness is of images. Given: a {type(model).__name__} of {model.x_spec().kind}.")
-    real = evaluation.x if evaluation.reference is None else evaluation.reference
+    real = evaluation.whole_x if evaluation.reference is None else evaluation.reference
     values = {"reconstructions": sharpness(evaluation.reconstructions, real)}
     count = min(_SAMPLES, len(evaluation))
     with contextlib.suppress(NotApplicable):  # no prior

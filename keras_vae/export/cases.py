@@ -42,13 +42,13 @@ def generated(model: "VAE") -> np.ndarray:
         tokens = generator.integers(1, spec.classes, shape, dtype="int32")
         ends = generator.integers(0, length + 1, (EXAMPLES, 1))
         return np.where(np.arange(length) < ends, tokens, 0).astype("int32")
-    if spec.kind == "numbers" and not model.likelihood_family.support.pixels:
-        return model.likelihood_family.support.draw(generator, shape)
+    support = model.likelihood_family.support
+    if spec.kind == "numbers" and not support.pixels:
+        return support.draw(generator, shape)
     uniform = generator.random(shape, dtype="float32")
-    if not takes_grey(model):
-        return (uniform < 0.5).astype("float32")
-    steps = (model.likelihood_family.levels or 256) - 1  # a grid of K levels, the likelihood's or that of files
-    return np.round(uniform * steps) / np.float32(steps)
+    steps = (support.levels or 256) - 1  # a grid of K levels, the likelihood's or that of files
+    pixels = np.round(uniform * steps) / np.float32(steps) if takes_grey(model) else (uniform < 0.5).astype("float32")
+    return np.where(generator.random(shape) < 0.2, np.float32(np.nan), pixels) if support.missing else pixels
 
 
 def conditions_for(model: "VAE") -> Arrays:
@@ -204,7 +204,7 @@ class GoldenArray(TypedDict):
 
     shape: list[int]
     dtype: str
-    data: list[float]
+    data: list[float | None]  # None: missing
 
 
 def golden(
@@ -230,11 +230,15 @@ def golden(
     return held
 
 
+def _short(value: float) -> float | None:
+    if value != value:
+        return None  # JSON has no NaN
+    return int(value) if value == int(value) else float(f"{value:.7g}")
+
+
 def _flat(array: np.ndarray) -> GoldenArray:
     if array.dtype.kind == "f":
-        data = [
-            int(value) if value == int(value) else float(f"{value:.7g}") for value in array.ravel().round(7).tolist()
-        ]
+        data = [_short(value) for value in array.ravel().round(7).tolist()]
     else:
         data = array.ravel().tolist()
     return {"shape": list(array.shape), "dtype": array.dtype.name, "data": data}

@@ -53,7 +53,7 @@ def facts_of(model: "VAE", prior: "FittedPrior | None" = None, examples: Checked
             "class": type(model).__name__,
             "zoo_name": origin.name if origin else None,
             "weights_sha256": origin.weights_sha256 if origin else None,
-            "likelihood": type(model.likelihood_family).__name__.lower(),
+            "likelihood": model.likelihood_family.title.lower(),
             "latent_dim": model.latent_dim,
             "latents": dimension_names(model),
             "prior": prior_of(model) if prior is None else type(prior).__name__,
@@ -78,13 +78,14 @@ def _preprocessing(model: "VAE", examples: CheckedExamples | None) -> dict[str, 
         if alphabet is None:
             return facts | {"rule": rule}
         return facts | {"alphabet": alphabet, "rule": f"{rule}; 1 is the first letter of the alphabet"}
+    missing = "; NaN is a missing number" if model.missing else ""
     if spec.kind == "numbers":
         within = ", raw: the graphs standardise them" if model.likelihood_family.standardizes else ""
         return {
             "dtype": "float32",
             "layout": f"batch, {', '.join(map(str, spec.shape))}",
             **({"columns": list(examples.columns)} if examples and examples.columns else {}),
-            "rule": f"{spec.support or 'reals'}, as the model was trained on{within}",
+            "rule": f"{spec.support or 'reals'}, as the model was trained on{within}{missing}",
         }
     grey, rule = takes_grey(model), "grey levels divided by 255"
     return {
@@ -92,7 +93,7 @@ def _preprocessing(model: "VAE", examples: CheckedExamples | None) -> dict[str, 
         "range": [0, 1],
         "layout": "batch, height, width, channels",
         "binarized": not grey,
-        "rule": rule if grey else f"pixels are 0 or 1: {rule}, then binarised",
+        "rule": f"{rule if grey else f'pixels are 0 or 1: {rule}, then binarised'}{missing}",
     }
 
 

@@ -97,7 +97,7 @@ def _measured(
     images = run("decoder", {**codes, **conditions}).get("mean")
     error = None
     if images is not None and images.shape == x.shape:
-        error = float(np.square(images - x, dtype="float64").sum() / len(x))
+        error = float(np.square(np.where(np.isnan(x), 0.0, images - x), dtype="float64").sum() / len(x))
     if not model.stochastic:
         return error, None
     if _are_integers(model):

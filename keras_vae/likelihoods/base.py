@@ -1,6 +1,7 @@
 """Base of the likelihoods: from a decoder's output to named parameters, a distribution, and its mean image."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import keras
 import numpy as np
@@ -21,6 +22,11 @@ class Likelihood(keras.layers.Layer):
     channels_per_pixel = 1  # numbers of the decoder for each number of x
     support: Support = PIXELS  # what x may be: arrays are checked on the host by it, and batches in the graph
     standardizes: bool = False  # whether networks read and give x standardised, and all else is of x as it is
+
+    @property
+    def title(self) -> str:
+        """The name of the family in messages and in what is written."""
+        return type(self).__name__
 
     @property
     def levels(self) -> int:
@@ -45,6 +51,41 @@ class Likelihood(keras.layers.Layer):
     def check(self, x: np.ndarray) -> None:
         """Raise UserError if `x` is outside the distribution's support."""
         self.support.check(np.asarray(x))
+
+
+class Independent(tfd.Distribution):
+    """A `tfd.Independent` in all but log_prob, which a subclass defines."""
+
+    def __init__(self, numbers: tfd.Distribution) -> None:
+        self.independent = numbers
+        super().__init__(numbers.dtype, numbers.reparameterization_type, validate_args=False, allow_nan_stats=True)
+
+    def _sample_n(self, n: Tensor | int, seed: Tensor | None = None) -> Tensor:
+        return self.independent.sample(n, seed=seed)
+
+    def _mean(self) -> Tensor:
+        return self.independent.mean()
+
+    def _mode(self) -> Tensor:
+        return self.independent.mode()
+
+    def _variance(self) -> Tensor:
+        return self.independent.variance()
+
+    def _entropy(self) -> Tensor:
+        return self.independent.entropy()
+
+    def _batch_shape(self) -> Any:
+        return self.independent.batch_shape
+
+    def _batch_shape_tensor(self) -> Any:
+        return self.independent.batch_shape_tensor()
+
+    def _event_shape(self) -> Any:
+        return self.independent.event_shape
+
+    def _event_shape_tensor(self) -> Any:
+        return self.independent.event_shape_tensor()
 
 
 def over_x(numbers: tfd.Distribution) -> tfd.Distribution:

@@ -2,18 +2,17 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
 
 import keras
 from keras import ops
 
 from keras_vae.backend import tfd
-from keras_vae.likelihoods.base import Likelihood, over_x
+from keras_vae.likelihoods.base import Independent, Likelihood, over_x
 from keras_vae.supports import grid
 from keras_vae.types import Tensor
 
 
-class BernoulliImages(tfd.Distribution):
+class BernoulliImages(Independent):
     """tfd.Independent(tfd.Bernoulli(logits)), log_prob along one axis: x l - softplus(l), one exponential a pixel.
 
     XLA on CPU takes twice the time for axes of which the last is 1, and TFP's formula has two exponentials. This is
@@ -23,40 +22,12 @@ class BernoulliImages(tfd.Distribution):
     def __init__(self, logits: Tensor) -> None:
         self.logits = logits
         pixels = tfd.Bernoulli(logits=logits, dtype=logits.dtype)
-        self._images = tfd.Independent(pixels, reinterpreted_batch_ndims=len(logits.shape) - 1)
-        super().__init__(logits.dtype, tfd.NOT_REPARAMETERIZED, validate_args=False, allow_nan_stats=True)
+        super().__init__(tfd.Independent(pixels, reinterpreted_batch_ndims=len(logits.shape) - 1))
 
     def _log_prob(self, value: Tensor) -> Tensor:
         axes = len(self.logits.shape) - 1
         x, logits = _flat(value, axes), _flat(self.logits, axes)
         return ops.sum(x * logits - ops.softplus(logits), axis=-1)
-
-    def _sample_n(self, n: Tensor | int, seed: Tensor | None = None) -> Tensor:
-        return self._images.sample(n, seed=seed)
-
-    def _mean(self) -> Tensor:
-        return self._images.mean()
-
-    def _mode(self) -> Tensor:
-        return self._images.mode()
-
-    def _variance(self) -> Tensor:
-        return self._images.variance()
-
-    def _entropy(self) -> Tensor:
-        return self._images.entropy()
-
-    def _batch_shape(self) -> Any:
-        return self._images.batch_shape
-
-    def _batch_shape_tensor(self) -> Any:
-        return self._images.batch_shape_tensor()
-
-    def _event_shape(self) -> Any:
-        return self._images.event_shape
-
-    def _event_shape_tensor(self) -> Any:
-        return self._images.event_shape_tensor()
 
 
 def _flat(value: Tensor, axes: int) -> Tensor:

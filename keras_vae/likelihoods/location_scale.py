@@ -161,9 +161,9 @@ class Unbounded(LocationScale):
 
     def adapt(self, x: np.ndarray) -> None:
         if self.standardizes:
-            numbers = np.asarray(self.link(x, np), "float64")
-            spread = numbers.std(axis=0)
-            self.shift.assign(numbers.mean(axis=0))
+            numbers = np.ma.masked_invalid(np.asarray(self.link(x, np), "float64"))  # NaN is a missing number
+            spread = numbers.std(axis=0).filled(1.0)
+            self.shift.assign(numbers.mean(axis=0).filled(0.0))
             self.spread.assign(np.where(spread > 0, spread, 1.0))  # of a constant column, no unit
 
     def parameters(self, raw: Tensor) -> dict[str, Tensor]:

@@ -50,7 +50,9 @@ class SemiSupervisedVAE(VAE):
 
     conditional = True
     decodes_unlabelled = False
-    rejects = MappingProxyType({"free_bits": "Its KL is a mean over classes. "})
+    rejects = MappingProxyType(
+        {"free_bits": "Its KL is a mean over classes. ", "missing": "Its classifier reads the whole of x. "}
+    )
     metric_names = ("accuracy",)
 
     def __init__(

@@ -45,6 +45,7 @@ class SequenceVAE(VAE):
             "image_shape": "The shape of its x is length. ",
             "x_shape": "The shape of its x is length. ",
             "likelihood": "Its likelihood is that of its tokens. ",
+            "missing": "A token depends on those before it. ",
         }
     )
     encoders, decoders = {"gru": GRUEncoder}, {"gru": GRUDecoder}

@@ -1,5 +1,6 @@
 """VAE/GAN: a VAE that reconstructs the features that a critic has of an image."""
 
+from types import MappingProxyType
 from typing import Any, Unpack
 
 import keras
@@ -46,6 +47,7 @@ class VAEGAN(VAE):
       UserError: an argument that does not fit.
     """
 
+    rejects = MappingProxyType({"missing": "Its critic reads the whole of x. "})
     metric_names = ("feature_log_px",)
 
     def __init__(

@@ -25,7 +25,7 @@ def _check_of(spec: InputEntry) -> Check:
     shape, classes, dtype = example_shape(spec), spec.get("classes", 0), spec["dtype"]
     support = spec.get("support", "")
     kinds: dict[str, Check] = {
-        "image": lambda array, name: checks.check_images(array, shape, name),
+        "image": lambda array, name: checks.check_images(array, shape, name, supports.named(support or "pixels", 0)),
         "numbers": lambda array, name: checks.check_images(array, shape, name, supports.named(support, classes)),
         "tokens": lambda array, name: checks.check_tokens(array, shape, classes, name),
         "code": lambda array, name: checks.check_codes(array, shape, name, dtype=dtype),

@@ -57,7 +57,7 @@ def code_length(
     if not levels:
         raise UserError(
             f"A lossless code needs a likelihood that is a probability of discrete pixels. Given: "
-            f"{type(model.likelihood_family).__name__}, a density. Train with 'bernoulli' or 'logistic_mixture'."
+            f"{model.likelihood_family.title}, a density. Train with 'bernoulli' or 'logistic_mixture'."
         )
     images = model.check_x(x)
     if len(images) < 2:

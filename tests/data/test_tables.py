@@ -53,7 +53,7 @@ def test_a_table_trains_a_model(tmp_path):
     ("text", "message"),
     [
         (TEXT, r"finite numbers\. Given: 'a' in row 1 of 'name'\. Number its values, or leave the column out"),
-        ("a,b\n1,\n", r"Given: '' in row 1 of 'b'\. Fill the cell, or remove the row"),
+        ("a,b\n1,\n", r"Given: '' in row 1 of 'b'\. Fill the cell, remove the row, or read it as missing"),
         ("a,b\n1,2\n1,nan\n", r"Given: 'nan' in row 2 of 'b'\. Fill the cell"),
         ("a,b\n1,2\n1,-1e39\n", r"Given: '-1e39' in row 2 of 'b'"),
         ("a,b\n1,2,3\n", r"a cell for each column, 2\. Given: .*row 1 with 3"),
@@ -77,3 +77,24 @@ def test_what_is_not_there(tmp_path):
         data.table(Frame(), ["c"])
     with pytest.raises(UserError, match=r"Given: ndarray\. An array is given to fit as it is"):
         data.table(np.ones((2, 2)))
+
+
+def test_empty_cells_are_missing_where_that_is_said(tmp_path):
+    file = tmp_path / "table.csv"
+    file.write_text("a,b\n1,\nnan,4\n", encoding="utf-8")
+
+    class Holed(Frame):
+        columns = ("a", "b")
+
+        def to_numpy(self):
+            return np.array([[1, None], [np.nan, 4.0]], object)
+
+    frame = Holed()
+    for source in (file, frame):
+        with pytest.raises(UserError, match="missing=True"):
+            data.table(source)
+        np.testing.assert_array_equal(data.table(source, missing=True).x, [[1, np.nan], [np.nan, 4]])
+    file.write_text("a,b\n1,inf\nx,4\n", encoding="utf-8")
+    for column, text in (("a", "'x'"), ("b", "'inf'")):
+        with pytest.raises(UserError, match=text):
+            data.table(file, [column], missing=True)

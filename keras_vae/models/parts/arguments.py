@@ -41,6 +41,7 @@ class ImageArguments(_Common, total=False):
     encoder: NetworkSpec
     decoder: NetworkSpec
     likelihood: str | Mapping[str, Any] | Likelihood
+    missing: str | None
 
 
 class PlainArguments(ImageArguments, _Latent):

@@ -1,0 +1,73 @@
+"""The likelihood of what is observed of an x, of which some numbers are missing."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from keras_vae.backend import base_of, tfd
+from keras_vae.errors import UserError
+from keras_vae.likelihoods.base import Independent, Likelihood
+from keras_vae.types import Tensor
+
+
+class Marginal(Independent):
+    """Independent numbers, of which log_prob sums over those that are not NaN: the marginal of what is observed.
+
+    Args:
+      joint: of all numbers, a `tfd.Independent`.
+      fill: a number in its support, to compute with in place of NaN.
+    """
+
+    def __init__(self, joint: tfd.Distribution, fill: float) -> None:
+        self._fill = fill
+        super().__init__(joint)
+
+    def _log_prob(self, value: Tensor) -> Tensor:
+        missing = ops.not_equal(value, value)  # as in `VAE.apply_network`
+        # Not a zero weight: the gradient of a density at NaN is NaN, and 0 times NaN too.
+        log_p = base_of(self.independent).log_prob(ops.where(missing, ops.full_like(value, self._fill), value))
+        axes = tuple(range(-self.event_shape.rank, 0))
+        return ops.sum(ops.where(missing, ops.zeros_like(log_p), log_p), axis=axes)
+
+
+class Observed(Likelihood):
+    """The family of p(x_o|z), x_o what is observed of x: a number that is NaN is missing, and has no term.
+
+    The integral of p(x|z) over what is missing, as the numbers of x are independent given z: Nazabal et al. 2020,
+    equation 2, https://arxiv.org/abs/1807.03653.
+
+    Args:
+      family: of the whole x, whose distribution is `tfd.Independent`.
+    """
+
+    def __init__(self, family: Likelihood) -> None:
+        super().__init__(dtype=family.dtype_policy)
+        self.family, self.channels_per_pixel = family, family.channels_per_pixel
+        self.support, self.standardizes = family.support.or_missing(), family.standardizes
+        self.built = True
+
+    @property
+    def title(self) -> str:
+        return self.family.title
+
+    def standardized(self, x: Tensor) -> Tensor:
+        return self.family.standardized(x)
+
+    def adapt(self, x: np.ndarray) -> None:
+        self.family.adapt(x)
+
+    def parameters(self, raw: Tensor) -> dict[str, Tensor]:
+        return self.family.parameters(raw)
+
+    def distribution(self, parameters: Mapping[str, Tensor]) -> tfd.Distribution:
+        joint: Any = self.family.distribution(parameters)
+        joint = getattr(joint, "independent", joint)
+        # By name: tfd.Independent returns another class for a base that TFP does not know.
+        if not hasattr(joint, "reinterpreted_batch_ndims") or joint.distribution.event_shape.rank:
+            raise UserError(
+                f"Values can be missing where the likelihood's numbers are independent: a tfd.Independent of scalars. "
+                f"Given: {self.title}, a {type(joint).__name__}. Leave missing out."
+            )
+        return Marginal(joint, self.support.fill)
