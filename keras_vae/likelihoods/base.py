@@ -6,8 +6,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from keras_vae.backend import base_of, tfd
 from keras_vae.backend import soft_bound as soft_bound
-from keras_vae.backend import tfd
 from keras_vae.supports import PIXELS, Facts, Support, grid
 from keras_vae.types import Tensor
 
@@ -59,6 +59,10 @@ class Independent(tfd.Distribution):
     def __init__(self, numbers: tfd.Distribution) -> None:
         self.independent = numbers
         super().__init__(numbers.dtype, numbers.reparameterization_type, validate_args=False, allow_nan_stats=True)
+
+    def number_log_prob(self, value: Tensor) -> Tensor:
+        """Return log p of each number of `value`, in its shape."""
+        return base_of(self.independent).log_prob(value)
 
     def _sample_n(self, n: Tensor | int, seed: Tensor | None = None) -> Tensor:
         return self.independent.sample(n, seed=seed)

@@ -24,6 +24,9 @@ class BernoulliImages(Independent):
         pixels = tfd.Bernoulli(logits=logits, dtype=logits.dtype)
         super().__init__(tfd.Independent(pixels, reinterpreted_batch_ndims=len(logits.shape) - 1))
 
+    def number_log_prob(self, value: Tensor) -> Tensor:
+        return value * self.logits - ops.softplus(self.logits)
+
     def _log_prob(self, value: Tensor) -> Tensor:
         axes = len(self.logits.shape) - 1
         x, logits = _flat(value, axes), _flat(self.logits, axes)

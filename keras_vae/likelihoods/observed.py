@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from keras_vae.backend import base_of, tfd
+from keras_vae.backend import tfd
 from keras_vae.errors import UserError
 from keras_vae.likelihoods.base import Independent, Likelihood
 from keras_vae.types import Tensor
@@ -16,18 +16,18 @@ class Marginal(Independent):
     """Independent numbers, of which log_prob sums over those that are not NaN: the marginal of what is observed.
 
     Args:
-      joint: of all numbers, a `tfd.Independent`.
+      joint: of all numbers.
       fill: a number in its support, to compute with in place of NaN.
     """
 
-    def __init__(self, joint: tfd.Distribution, fill: float) -> None:
-        self._fill = fill
-        super().__init__(joint)
+    def __init__(self, joint: Independent, fill: float) -> None:
+        self._joint, self._fill = joint, fill
+        super().__init__(joint.independent)
 
     def _log_prob(self, value: Tensor) -> Tensor:
         missing = ops.not_equal(value, value)  # as in `VAE.apply_network`
         # Not a zero weight: the gradient of a density at NaN is NaN, and 0 times NaN too.
-        log_p = base_of(self.independent).log_prob(ops.where(missing, ops.full_like(value, self._fill), value))
+        log_p = self._joint.number_log_prob(ops.where(missing, ops.full_like(value, self._fill), value))
         axes = tuple(range(-self.event_shape.rank, 0))
         return ops.sum(ops.where(missing, ops.zeros_like(log_p), log_p), axis=axes)
 
@@ -63,11 +63,11 @@ class Observed(Likelihood):
 
     def distribution(self, parameters: Mapping[str, Tensor]) -> tfd.Distribution:
         joint: Any = self.family.distribution(parameters)
-        joint = getattr(joint, "independent", joint)
+        numbers = getattr(joint, "independent", joint)
         # By name: tfd.Independent returns another class for a base that TFP does not know.
-        if not hasattr(joint, "reinterpreted_batch_ndims") or joint.distribution.event_shape.rank:
+        if not hasattr(numbers, "reinterpreted_batch_ndims") or numbers.distribution.event_shape.rank:
             raise UserError(
                 f"Values can be missing where the likelihood's numbers are independent: a tfd.Independent of scalars. "
                 f"Given: {self.title}, a {type(joint).__name__}. Leave missing out."
             )
-        return Marginal(joint, self.support.fill)
+        return Marginal(joint if isinstance(joint, Independent) else Independent(joint), self.support.fill)
