@@ -110,3 +110,15 @@ def test_runtimes_are_a_list_of_names(runtimes, model, tmp_path):
 def test_a_name_too_long_for_a_file_is_unknown():
     with pytest.raises(UserError, match="Unknown model 'AAA"):
         zoo.load("A" * 100_000)
+
+
+@pytest.mark.parametrize("name", [np.zeros(0), 3, ["mnist"]])
+def test_a_dataset_has_a_name(name):
+    with pytest.raises(UserError, match="A dataset is named as TFDS names it"):
+        data.load(name)
+
+
+@pytest.mark.parametrize("cutoff", [float("inf"), float("nan"), "a", np.zeros(2)])
+def test_a_cutoff_is_a_score(cutoff):
+    with pytest.raises(UserError, match="cutoff is a finite score"):
+        tasks.detection(np.arange(50.0), np.arange(20.0), cutoff=cutoff)

@@ -36,6 +36,7 @@ from keras_vae.cli import (
 from keras_vae.errors import UserError, reason_of
 
 _MOMENT = 0.02  # seconds
+_NESTS = os.path.join("tensorflow", "python", "util", "nest_util.py")  # calls C++ that imports at each call
 
 
 class _Stopped(BaseException):
@@ -183,9 +184,10 @@ def _signals_raised() -> Iterator[None]:
 
 
 def _imports(frame: FrameType | None) -> bool:
-    """Whether a module is being imported on the stack that ends in `frame`."""
+    """Whether a module is being imported on the stack that ends in `frame`, or may be in C++."""
+    nests = frame is not None and frame.f_code.co_filename.endswith(_NESTS)
     while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
+        if nests or frame.f_code.co_filename.startswith("<frozen importlib"):
             return True
         frame = frame.f_back
     return False

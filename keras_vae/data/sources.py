@@ -51,6 +51,8 @@ def read(name: str, split: str, data_dir: str | Path | None = None) -> Images:
       UserError: an unknown dataset or split, or images of differing sizes.
       UnavailableError: the data are not prepared, and cannot be downloaded; the message has a remedy.
     """
+    if not isinstance(name, str):
+        raise UserError(f"A dataset is named as TFDS names it: 'mnist'. Given: {type(name).__name__}.")
     if name in OWN:
         part, start, stop = parsed(split)
         rows = np.concatenate([OWN[name](split_name) for split_name in part.split("+")])[start:stop]

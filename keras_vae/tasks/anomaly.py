@@ -110,7 +110,10 @@ def detection(
     """
     negatives, positives = _finite(normal, "scores of normal images"), _finite(anomalous, "scores of anomalies")
     labels, scores = np.repeat([0, 1], [len(negatives), len(positives)]), np.concatenate([negatives, positives])
-    cutoff = threshold(normal, false_positive_rate) if cutoff is None else float(cutoff)
+    cutoff = threshold(normal, false_positive_rate) if cutoff is None else cutoff
+    if not checks.is_number(cutoff) or not np.isfinite(cutoff):
+        raise UserError(f"cutoff is a finite score. Given: {cutoff!r}. Leave it out, or take one of the scores.")
+    cutoff = float(cutoff)
     false_alarms, hits = negatives > cutoff, positives > cutoff
     return Detection(
         auroc=float(roc_auc_score(labels, scores)),

@@ -64,21 +64,28 @@ def test_a_command_that_writes_leaves_nothing(tmp_path, number):
     assert os.listdir(tmp_path) == []
 
 
-@pytest.mark.parametrize("number", SIGNALS)
-def test_a_module_that_is_being_imported_is_imported_first(tmp_path, number):
+IMPORTS = {
+    "a module": "import slow",
+    "TensorFlow's C++": "exec(compile(open('slow.py').read(), '/x/tensorflow/python/util/nest_util.py', 'exec'), {})",
+}
+
+
+@pytest.mark.parametrize(("number", "importing"), [*((n, "a module") for n in SIGNALS), (2, "TensorFlow's C++")])
+def test_a_module_that_is_being_imported_is_imported_first(tmp_path, number, importing):
     """An extension may lose an exception that is raised meanwhile, and a module be half of itself."""
     (tmp_path / "slow.py").write_text("import time; print('importing', flush=True); time.sleep(0.5); print('done')")
+    number = signal.Signals(number)
     code = """
         import sys, time
         from keras_vae import cli
         sys.path.insert(0, ".")
         def command():
-            import slow
+            IMPORT
             time.sleep(60)
         cli.app.command("import")(command)
         cli.main(["import"])
     """
-    process = start(tmp_path, textwrap.dedent(code))
+    process = start(tmp_path, textwrap.dedent(code).replace("IMPORT", IMPORTS[importing]))
     assert process.stdout.readline() == "importing\n"
     process.send_signal(number)
     output, errors = process.communicate(timeout=60)
