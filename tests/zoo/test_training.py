@@ -284,9 +284,9 @@ def test_each_split_is_read_once_for_all_that_is_measured_and_shown(tmp_path, mo
     """Metrics, pictures and texts are of the same held-out examples; a prior's codes are of the training ones."""
     splits, read = [], examples.read
 
-    def counted(name, split, binarize):
+    def counted(source, split, *rest):
         splits.append(split)
-        return read(name, split, binarize)
+        return read(source, split, *rest)
 
     monkeypatch.setattr(examples, "read", counted)
     changes = {"training.epochs": 1, "prior": {"class": "MixturePrior", "components": 2}}
