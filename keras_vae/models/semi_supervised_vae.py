@@ -15,7 +15,7 @@ from keras_vae.core import VAE, Batch, Terms
 from keras_vae.core.inference import checked_count, checked_inputs
 from keras_vae.errors import NotApplicable, UserError
 from keras_vae.models.parts import conditions
-from keras_vae.models.parts.arguments import BetaArguments
+from keras_vae.models.parts.arguments import WholeBetaArguments
 from keras_vae.networks import ENCODERS, NetworkSpec
 from keras_vae.types import Condition, ConditionLike, Latent, Spec, Tensor
 
@@ -61,7 +61,7 @@ class SemiSupervisedVAE(VAE):
         alpha: float = 50.0,
         classifier: NetworkSpec = "mlp",
         class_probabilities: Sequence[float] | None = None,
-        **kwargs: Unpack[BetaArguments],
+        **kwargs: Unpack[WholeBetaArguments],
     ) -> None:
         self.num_classes = checks.check_whole_number(num_classes, "num_classes")
         self.alpha = checks.check_number(alpha, "alpha")

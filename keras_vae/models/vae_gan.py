@@ -11,7 +11,7 @@ from keras_vae.backend import tfd
 from keras_vae.checks import check_number, check_whole_number
 from keras_vae.core import VAE, Batch, Player, Terms
 from keras_vae.errors import UserError
-from keras_vae.models.parts.arguments import VAEArguments
+from keras_vae.models.parts.arguments import WholeArguments
 from keras_vae.networks import ENCODERS, MLP, NetworkSpec
 from keras_vae.types import Tensor
 
@@ -56,7 +56,7 @@ class VAEGAN(VAE):
         features: int = 128,
         critic: NetworkSpec = "mlp",
         head: NetworkSpec | None = None,
-        **kwargs: Unpack[VAEArguments],
+        **kwargs: Unpack[WholeArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.gamma = check_number(gamma, "gamma")

@@ -33,14 +33,17 @@ class _FreeBits(TypedDict, total=False):
     free_bits_group: int
 
 
-class ImageArguments(_Common, total=False):
-    """Without a latent of one size, and without a KL to weigh: as of models with integer codes."""
-
+class _Images(_Common, total=False):
     image_shape: Sequence[int]
     x_shape: Sequence[int] | None
     encoder: NetworkSpec
     decoder: NetworkSpec
     likelihood: str | Mapping[str, Any] | Likelihood
+
+
+class ImageArguments(_Images, total=False):
+    """Without a latent of one size, and without a KL to weigh: as of models with integer codes."""
+
     missing: str | None
 
 
@@ -62,6 +65,14 @@ class LevelArguments(ImageArguments, _Beta, _FreeBits):
 
 class SequenceArguments(_Common, _Latent, _Beta, _FreeBits):
     """Without images, and the networks and likelihoods of images."""
+
+
+class WholeBetaArguments(_Images, _Latent, _Beta):
+    """Without free bits, and of an x of which nothing is missing."""
+
+
+class WholeArguments(WholeBetaArguments, _FreeBits):
+    """Of an x of which nothing is missing."""
 
 
 class VAEArguments(BetaArguments, _FreeBits):
