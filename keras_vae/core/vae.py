@@ -482,7 +482,8 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
     def apply_network(self, network: keras.Layer, inputs: Latent, training: bool) -> Any:
         """Return the network's output in `float_dtype`, whatever it computes in. Tokens are not cast."""
         tensor: Any = ops.cast(inputs, self.x_spec().dtype if network is self.encoder else self.float_dtype)
-        if network is self.encoder and tuple(tensor.shape[1:]) == self.x_shape:  # else a variant joined others to x
+        standardizes = network is self.encoder and self.likelihood_family.standardizes
+        if standardizes and tuple(tensor.shape[1:]) == self.x_shape:  # else a variant joined others to x
             tensor = self.likelihood_family.standardized(tensor)
         if self.missing and network is self.encoder:
             missing = ops.not_equal(tensor, tensor)  # NaN. LiteRT has no isnan, and ONNX multiplies at other conditions
