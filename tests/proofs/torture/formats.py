@@ -4,6 +4,7 @@ Every format has the same six: a value that is edited, an entry that is deleted,
 or place, numbers that are not finite, nesting without end, and a text without end.
 """
 
+import abc
 import io
 import json
 import tomllib
@@ -384,23 +385,28 @@ class Hdf5(Format):
         return buffer.getvalue()
 
 
-class Protobuf(Format):
+class Protobuf(Format, abc.ABC):
     """A graph of nodes as protobuf: ONNX, or a SavedModel."""
 
+    @abc.abstractmethod
     def read(self, content: bytes) -> Any:
-        raise NotImplementedError
+        """The message."""
 
+    @abc.abstractmethod
     def nodes(self, proto: Any) -> list[Any]:
-        raise NotImplementedError
+        """Its nodes, in branches and functions too."""
 
+    @abc.abstractmethod
     def constants(self, proto: Any) -> list[Any]:
-        raise NotImplementedError
+        """Its weights and constants."""
 
+    @abc.abstractmethod
     def set_operation(self, node: Any, name: str) -> None:
-        raise NotImplementedError
+        """Make a node another operation."""
 
+    @abc.abstractmethod
     def shapes(self, proto: Any) -> list[Any]:
-        raise NotImplementedError
+        """The shapes of its inputs and outputs."""
 
     def edit(self, content: bytes, noise: Noise) -> bytes:
         proto = self.read(content)
