@@ -4,9 +4,6 @@ import json
 
 import pytest
 
-from keras_vae import zoo
-from keras_vae.errors import UserError
-from keras_vae.zoo import loading, recipes
 from tests import plugins, toy_runs
 
 COMMANDS = """
@@ -53,22 +50,31 @@ def test_every_command_takes_a_model_of_another_package(tmp_path, monkeypatch):
     assert "of `rings`" in (tmp_path / "run/README.md").read_text()
 
 
+ALLOWED = """
+import pytest
+from keras_vae import zoo
+from keras_vae.errors import UserError
+from keras_vae.zoo import loading, recipes
+
+def build(name):
+    return loading.build(recipes.read(name + ".toml"))
+
+with pytest.raises(UserError, match=r"names registered classes\\. Given: .*add --allow-code to the command; in Py"):
+    build("TiltedVAE")
+zoo.allow_code()
+assert type(build("TiltedVAE")).__name__ == "TiltedVAE"
+with pytest.raises(UserError, match=r"model\\.class is a subclass of keras_vae\\.models\\.VAE"):
+    build("Cauchy")
+with pytest.raises(UserError, match="The model class 'stranger.nowhere:VAE' cannot be imported: No module named"):
+    build("VAE")
+"""
+
+
 def test_a_class_is_imported_only_where_code_is_allowed(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(plugins.install(tmp_path / "site"))
-    path = tmp_path / "rings.toml"
-    # A process looks for entry points once, and other tests may have: the recipe names none.
-    without = plugins.RECIPE.replace('beta = { name = "halved" }\n', "")
-    path.write_text(without.replace('"TiltedVAE"', '"stranger:TiltedVAE"'))
-    recipe = recipes.read(path)
-    with pytest.raises(UserError, match=r"names registered classes\. Given: .*add --allow-code to the command; in Py"):
-        loading.build(recipe)
-    monkeypatch.setattr(loading, "_allowed", [])
-    zoo.allow_code()
-    assert type(loading.build(recipe)).__name__ == "TiltedVAE"
-    for name, message in (
-        ("stranger:Cauchy", r"model\.class is a subclass of keras_vae\.models\.VAE"),
-        ("nowhere:VAE", r"The model class 'nowhere:VAE' cannot be imported: No module named 'nowhere'"),
-    ):
-        path.write_text(without.replace('"TiltedVAE"', f'"{name}"'))
-        with pytest.raises(UserError, match=message):
-            loading.build(recipes.read(path))
+    """In a process of its own: entry points are looked for once in each, and code that was allowed stays so."""
+    monkeypatch.setenv("PYTHONPATH", str(plugins.install(tmp_path / "site")))
+    for name in ("stranger:TiltedVAE", "stranger:Cauchy", "stranger.nowhere:VAE"):
+        path = tmp_path / f"{name.partition(':')[2]}.toml"
+        path.write_text(plugins.RECIPE.replace('"TiltedVAE"', f'"{name}"'))
+    done = toy_runs.python(["-c", ALLOWED], tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
