@@ -50,11 +50,17 @@ Kind: TypeAlias = Literal[
 ]  # fmt: skip
 
 
+# The name of a number's type in files.
+DtypeName = Literal[
+    "bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "float16", "float32", "float64"
+]
+
+
 class InputEntry(TypedDict):
     """A `Spec` as JSON, in `bundle.json`."""
 
     shape: list[int | None]  # the batch first, None where it is open
-    dtype: str
+    dtype: DtypeName
     kind: Kind
     classes: NotRequired[int]
     missing: NotRequired[bool]

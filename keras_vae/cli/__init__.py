@@ -36,15 +36,11 @@ from keras_vae.cli import (
 from keras_vae.errors import UserError, reason_of
 
 _MOMENT = 0.02  # seconds
-_NESTS = os.path.join("tensorflow", "python", "util", "nest_util.py")  # calls C++ that imports at each call
+_NESTS = os.path.join("tensorflow", "python", "util", "nest_util.py")  # calls C++ that imports, and that calls Python
 
 
 class _Stopped(BaseException):
     """Ctrl-C, SIGTERM or SIGHUP, raised where the main thread is, which cleans up. Typer does not catch it."""
-
-    def __init__(self, number: signal.Signals) -> None:
-        super().__init__(number)
-        self.number = number
 
 
 class _Commands(typer.core.TyperGroup):
@@ -52,7 +48,7 @@ class _Commands(typer.core.TyperGroup):
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt as error:
-            raise _Stopped(signal.SIGINT) from error
+            raise _Stopped from error
 
 
 app = typer.Typer(
@@ -136,26 +132,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    raised: list[signal.Signals] = []
     try:
-        with _signals_raised():
+        with _signals_raised(raised):
             app(args=[word for word in words if word not in ("--debug", "--allow-code")], prog_name="keras-vae")
-    except Exception as error:
+    except (Exception, _Stopped, KeyboardInterrupt) as error:
         if debug:
             raise
-        print(f"Error: {' '.join(_sentence(error).split())}", file=sys.stderr)
-        sys.exit(1)
-    except (_Stopped, KeyboardInterrupt) as error:
-        if debug:
-            raise
-        number = error.number if isinstance(error, _Stopped) else signal.SIGINT
+        if isinstance(error, Exception) and not raised:
+            print(f"Error: {' '.join(_sentence(error).split())}", file=sys.stderr)
+            sys.exit(1)
+        # After a signal, whatever error: an extension may have put its own in the place of what was raised.
+        number = raised[0] if raised else signal.SIGINT
         how = "Interrupted" if number == signal.SIGINT else f"Ended by {number.name}"
         print(f"{how}. What was finished is kept; nothing is half-written.", file=sys.stderr)
         sys.exit(128 + number)
 
 
 @contextlib.contextmanager
-def _signals_raised() -> Iterator[None]:
+def _signals_raised(raised: list[signal.Signals]) -> Iterator[None]:
     """Let Ctrl-C, SIGTERM (docker stop, Slurm) and SIGHUP (a closed terminal) end the block by an exception.
+
+    Each is put into `raised` as it is raised.
 
     One that is ignored, as by nohup, stays so. Of the last two only the first counts: what follows must not stop the
     cleaning up.
@@ -168,11 +166,12 @@ def _signals_raised() -> Iterator[None]:
         if _imports(frame):  # an extension that imports may lose what is raised there: a moment later
             threading.Timer(_MOMENT, os.kill, (os.getpid(), number)).start()
             return
+        raised.append(signal.Signals(number))
         if number == signal.SIGINT:
             raise KeyboardInterrupt
         for caught in before:
             signal.signal(caught, signal.SIG_IGN)
-        raise _Stopped(signal.Signals(number))
+        raise _Stopped
 
     try:
         for number in before:
@@ -185,9 +184,9 @@ def _signals_raised() -> Iterator[None]:
 
 def _imports(frame: FrameType | None) -> bool:
     """Whether a module is being imported on the stack that ends in `frame`, or may be in C++."""
-    nests = frame is not None and frame.f_code.co_filename.endswith(_NESTS)
     while frame is not None:
-        if nests or frame.f_code.co_filename.startswith("<frozen importlib"):
+        name = frame.f_code.co_filename
+        if name.startswith("<frozen importlib") or name.endswith(_NESTS):
             return True
         frame = frame.f_back
     return False

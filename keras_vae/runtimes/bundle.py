@@ -18,7 +18,7 @@ from keras_vae.errors import CorruptFileError, UserError, reading
 from keras_vae.runtimes.contents import check_contents, require_file
 from keras_vae.runtimes.notebooks import html_table
 from keras_vae.schema import fault
-from keras_vae.types import InputEntry
+from keras_vae.types import DtypeName, InputEntry
 
 MANIFEST, GOLDEN = "bundle.json", "golden.json"
 SCHEMA = "keras_vae.bundle/1"
@@ -30,7 +30,7 @@ class OutputEntry(TypedDict):
     """An output of a graph in `bundle.json`."""
 
     shape: list[int | None]
-    dtype: str
+    dtype: DtypeName
     tolerance: str  # "absolute" or "relative"
 
 
@@ -101,7 +101,7 @@ class _Stored(TypedDict):
     """An array in `golden.json`."""
 
     shape: list[int]
-    dtype: str
+    dtype: DtypeName
     data: list[Any]
 
 

@@ -66,7 +66,9 @@ def test_a_command_that_writes_leaves_nothing(tmp_path, number):
 
 IMPORTS = {
     "a module": "import slow",
-    "TensorFlow's C++": "exec(compile(open('slow.py').read(), '/x/tensorflow/python/util/nest_util.py', 'exec'), {})",
+    # That calls Python, of another file.
+    "TensorFlow's C++": "exec(compile('read()', '/x/tensorflow/python/util/nest_util.py', 'exec'), "
+    "{'read': lambda: exec(open('slow.py').read())})",
 }
 
 
@@ -90,6 +92,26 @@ def test_a_module_that_is_being_imported_is_imported_first(tmp_path, number, imp
     process.send_signal(number)
     output, errors = process.communicate(timeout=60)
     assert (process.returncode, output, errors) == (128 + number, "done\n", LINES[number])
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_an_error_in_the_place_of_a_signal_is_that_signal(tmp_path, number):
+    """An extension that calls Python may turn what is raised there into an error of its own."""
+    code = """
+        import time
+        from keras_vae import cli
+        def command():
+            try:
+                print("waiting", flush=True)
+                time.sleep(60)
+            except BaseException as error:
+                raise SystemError("returned a result with an exception set") from error
+        cli.app.command("extension")(command)
+        cli.main(["extension"])
+    """
+    process = start(tmp_path, textwrap.dedent(code))
+    assert process.stdout.readline() == "waiting\n"
+    ended(process, signal.Signals(number))
 
 
 def test_a_signal_that_is_ignored_stays_ignored(tmp_path):

@@ -239,6 +239,17 @@ def test_a_manifest_of_other_types(change, tmp_path):
         read_bundle(folder)
 
 
+@pytest.mark.parametrize("part", ["inputs", "outputs"])
+@pytest.mark.parametrize("dtype", ["nul\0l", "object", "<f4", "", 4])
+def test_an_array_has_numbers_of_a_type_by_name(part, dtype, tmp_path):
+    folder = copied("colour", tmp_path)
+    graphs = json.loads((folder / "bundle.json").read_text())["graphs"]
+    next(iter(graphs["encoder"][part].values()))["dtype"] = dtype
+    edited(folder, reseal=True, graphs=graphs)
+    with pytest.raises(CorruptFileError, match=rf"bundle\.json does not describe a bundle: .*{part}.*dtype"):
+        read_bundle(folder)
+
+
 def test_nothing_to_verify_is_no_success(tmp_path):
     with pytest.raises(CorruptFileError, match="no file to be verified"):
         read_bundle(copied("mlp", tmp_path)).verify([])
