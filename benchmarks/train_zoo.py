@@ -10,6 +10,7 @@ left for the next call, and the queue goes on. While a process holds a sign of `
 """
 
 import argparse
+import contextlib
 import datetime
 import fcntl
 import io
@@ -133,6 +134,8 @@ class EpochLines(io.TextIOBase):
 def train_one(name: str) -> None:
     """Train an entry in this process, at the lowest priority."""
     os.nice(19)
+    with contextlib.suppress(OSError):  # Linux shares processors between sessions first, if it groups them
+        Path("/proc/self/autogroup").write_text("19")
     from keras_vae import zoo
 
     output, sys.stdout = sys.stdout, EpochLines(sys.stdout)  # pyright: ignore[reportAttributeAccessIssue]

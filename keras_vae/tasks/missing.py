@@ -95,7 +95,7 @@ def _filled(
     rows = np.arange(len(x))
     top, total, squares = np.full(len(x), -np.inf), np.zeros(len(x)), np.zeros(len(x))
     mean, done, chunk = np.zeros(x.shape), 0, 0
-    best, winners = np.full((draws, len(x)), -np.inf), None
+    winners = None
     while done < samples:
         z, log_w, means = keras.tree.map_structure(np.asarray, weighted(tensors, randomness.fold(seed, 0, chunk)))
         log_w = log_w[: samples - done].astype("float64")
@@ -105,17 +105,14 @@ def _filled(
         top, total, squares = highest, kept * total + weights.sum(0), kept**2 * squares + np.square(weights).sum(0)
         mean = mean * _over(kept, mean) + np.einsum("sb,sb...->b...", weights, means[: len(log_w)])
         if draws:
-            # The largest of log w + Gumbel noise is a draw with probability w / sum of w, chunk after chunk.
-            scores = log_w[:, None] + generator.gumbel(size=(len(log_w), *best.shape))
-            index, score = scores.argmax(axis=0), scores.max(axis=0)
-            latest = keras.tree.map_structure(lambda array, index=index: array[index, rows], z)
-            better = score > best
-            winners = (
-                latest
-                if winners is None
-                else keras.tree.map_structure(lambda a, b, c=better: np.where(_over(c, a), a, b), latest, winners)
-            )
-            best = np.where(better, score, best)
+            # One of the chunk with probability w / sum of w, then that or the one before by the sums of their weights.
+            sums = weights.cumsum(axis=0)
+            aims = generator.random((draws, len(x))) * sums[-1]
+            index = np.stack([np.searchsorted(sums[:, row], aims[:, row], side="right") for row in rows], axis=1)
+            latest = keras.tree.map_structure(lambda a, i=index.clip(max=len(weights) - 1): a[i, rows], z)
+            taken = generator.random((draws, len(x))) < sums[-1] / total
+            before = latest if winners is None else winners
+            winners = keras.tree.map_structure(lambda a, b, c=taken: np.where(_over(c, a), a, b), latest, before)
     result = {"mean": np.where(np.isnan(x), mean / _over(total, mean), x).astype("float32")}
     result["effective_samples"] = np.square(total) / squares
     if draws:

@@ -4,10 +4,12 @@ import importlib.util
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 SCRIPT = Path(__file__).parents[2] / "examples" / "progressive_growing.py"
 
 
+@pytest.mark.slow
 def test_it_grows_twice_and_draws_its_stages(tmp_path, capsys):
     spec = importlib.util.spec_from_file_location("progressive_growing", SCRIPT)
     example = importlib.util.module_from_spec(spec)

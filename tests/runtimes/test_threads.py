@@ -22,11 +22,11 @@ def test_eight_threads_get_the_answers_of_one(name, mode):
     codes = [generator.normal(size=(1 + thread % 3, 4)).astype("float32") for thread in range(THREADS)]
     images = [generator.random((1 + thread % 2, 28, 28, 1)).astype("float32") for thread in range(THREADS)]
     alone = [(opened.decode(z), opened.encode(x)) for z, x in zip(codes, images, strict=True)]
-    start = threading.Barrier(THREADS)
+    start, calls = threading.Barrier(THREADS), CALLS // 4 if "eager" in (mode or "") else CALLS
 
     def answers(thread):
         start.wait()
-        return [(opened.decode(codes[thread]), opened.encode(images[thread])) for _ in range(CALLS)]
+        return [(opened.decode(codes[thread]), opened.encode(images[thread])) for _ in range(calls)]
 
     with ThreadPoolExecutor(THREADS) as pool:
         of_threads = list(pool.map(answers, range(THREADS)))

@@ -134,6 +134,7 @@ def test_another_recipe_is_refused_and_overwrite_starts_anew(own_run):
     assert zoo.card(own_run).results["training"]["epochs"] == 1
 
 
+@pytest.mark.slow  # of a lock in general: tests/test_locks.py
 def test_a_second_training_into_a_folder_is_refused(tmp_path, monkeypatch):
     """Real processes: the first ends as if it had been alone, and leaves no lock."""
     recipe = toy_runs.write_recipe(tmp_path / "toy.toml", {"training.epochs": 1})
