@@ -25,6 +25,10 @@ PAGES = {
     "missed": "benchmarks/fidelity.md",
     "tips": "benchmarks/tips.md",
     "growth": "benchmarks/growth.md",
+    "engines": "benchmarks/engine.md",
+    "first step": "benchmarks/engine.md",
+    "memory": "benchmarks/engine.md",
+    "slimming": "benchmarks/formats.md",
 }
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -38,9 +42,13 @@ def tables() -> dict[str, str]:
 
     results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in Path(__file__).parent.glob("*.json")}
     import anomaly
+    import engines
     import fidelity
+    import first_step
     import growth
     import inference
+    import memory
+    import slimming
     import tips
     from likelihood import sentence
     from training import markdown
@@ -55,6 +63,10 @@ def tables() -> dict[str, str]:
         "anomaly": anomaly.markdown(results["anomaly"]),
         "tips": tips.markdown(results["tips"]),
         "growth": growth.markdown(results["growth"]),
+        "engines": engines.markdown(results["engines"]),
+        "first step": first_step.markdown(results["first_step"]),
+        "memory": memory.markdown(results["memory"]),
+        "slimming": slimming.markdown(results["slimming"]),
         "likelihood": sentence(results["likelihood"]),
         "fidelity": fidelity.table(),
         "gaps": fidelity.gaps(),

@@ -68,6 +68,17 @@ def measure(options: dict[str, Any], cache: Path | None, dump: bool) -> dict[str
         return {"programs": dict(programs)} if dump else json.loads(done.stdout.splitlines()[-1])
 
 
+def markdown(result: dict[str, Any]) -> str:
+    """The result as a table."""
+    lines = ["| | first execution, CPU s | two epochs, CPU s | XLA programs |", "| --- | ---: | ---: | ---: |"]
+    for name, row in result["rows"].items():
+        programs = sum(row["programs"].values()) if "programs" in row else ""
+        lines.append(
+            f"| {name} | {row['first_execution_seconds']:.1f} | {row['training_seconds']:.1f} | {programs} |"
+        )
+    return "\n".join(lines)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=None, help="write the result here, as JSON")

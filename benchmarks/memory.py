@@ -75,13 +75,24 @@ def measure() -> dict[str, Any]:
     }
 
 
+def markdown(result: dict[str, Any]) -> str:
+    """The result as a table, in MB."""
+    rows, many = result["rows"], result["examples"]["many"]
+    training, lines = rows["training"], ["| | bytes, MB | peak grows by, MB | share |", "| --- | ---: | ---: | ---: |"]
+    for case, what in (("bytes", "training data as uint8"), ("floats", "training data as float32"), ("decode", "decode")):
+        row = rows[case]
+        grown, share = (row["many"] - row["few"]) / 1e6, row["share"]
+        lines.append(f"| {what}, {many[case]:,} images | {row['bytes'] / 1e6:,.0f} | {grown:,.0f} | {share:.2f} |")
+    peaks = f"{training['peak'] / 1e6:,.0f} MB, {training['share']:.2f} of the process after its imports"
+    return "\n".join([*lines, "", f"An epoch of the MLP on MNIST peaks at {peaks}."])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path(__file__).with_suffix(".json"))
     arguments = parser.parse_args()
     result = measure()
-    for case, row in result["rows"].items():
-        print(f"{case}: {row['share']:.2f}")
+    print(markdown(result))
     files.write_json(arguments.output, result)
 
 
