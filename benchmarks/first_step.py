@@ -73,9 +73,7 @@ def markdown(result: dict[str, Any]) -> str:
     lines = ["| | first execution, CPU s | two epochs, CPU s | XLA programs |", "| --- | ---: | ---: | ---: |"]
     for name, row in result["rows"].items():
         programs = sum(row["programs"].values()) if "programs" in row else ""
-        lines.append(
-            f"| {name} | {row['first_execution_seconds']:.1f} | {row['training_seconds']:.1f} | {programs} |"
-        )
+        lines.append(f"| {name} | {row['first_execution_seconds']:.1f} | {row['training_seconds']:.1f} | {programs} |")
     return "\n".join(lines)
 
 

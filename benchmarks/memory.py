@@ -79,7 +79,8 @@ def markdown(result: dict[str, Any]) -> str:
     """The result as a table, in MB."""
     rows, many = result["rows"], result["examples"]["many"]
     training, lines = rows["training"], ["| | bytes, MB | peak grows by, MB | share |", "| --- | ---: | ---: | ---: |"]
-    for case, what in (("bytes", "training data as uint8"), ("floats", "training data as float32"), ("decode", "decode")):
+    kinds = {"bytes": "training data as uint8", "floats": "training data as float32", "decode": "decode"}
+    for case, what in kinds.items():
         row = rows[case]
         grown, share = (row["many"] - row["few"]) / 1e6, row["share"]
         lines.append(f"| {what}, {many[case]:,} images | {row['bytes'] / 1e6:,.0f} | {grown:,.0f} | {share:.2f} |")

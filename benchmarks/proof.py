@@ -40,7 +40,8 @@ _LINES = 12  # of the output, that a record keeps
 def run(name: str) -> int:
     """Run a proof, with its output shown, and write its record; returns its exit status."""
     shows, arguments = PROOFS[name]
-    commit, changed = _git("rev-parse", "HEAD"), bool(_git("status", "--porcelain"))  # files that are not in that commit
+    commit = _git("rev-parse", "HEAD")
+    changed = bool(_git("status", "--porcelain"))  # files that are not in that commit
     started, start = datetime.datetime.now(datetime.UTC), time.monotonic()
     last: deque[str] = deque(maxlen=_LINES)
     with subprocess.Popen(

@@ -109,7 +109,8 @@ def _filled(
             sums = weights.cumsum(axis=0)
             aims = generator.random((draws, len(x))) * sums[-1]
             index = np.stack([np.searchsorted(sums[:, row], aims[:, row], side="right") for row in rows], axis=1)
-            latest = keras.tree.map_structure(lambda a, i=index.clip(max=len(weights) - 1): a[i, rows], z)
+            index = np.minimum(index, len(weights) - 1)
+            latest = keras.tree.map_structure(lambda array, index=index: array[index, rows], z)
             taken = generator.random((draws, len(x))) < sums[-1] / total
             before = latest if winners is None else winners
             winners = keras.tree.map_structure(lambda a, b, c=taken: np.where(_over(c, a), a, b), latest, before)
