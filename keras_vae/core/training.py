@@ -93,6 +93,7 @@ class Trainer:
                 # Keras's fit ends with this call, for all variables of the model: `use_averages` is for each player's.
                 optimizer_.finalize_variable_values = lambda variables: None
 
+    @pipeline.says_what_cannot_be_read
     def fit(
         self: "VAE",
         x: object = None,
@@ -185,6 +186,7 @@ class Trainer:
             self.steps_per_execution = divisor
             self.train_function = self.test_function = self.predict_function = None  # traced for another number
 
+    @pipeline.says_what_cannot_be_read
     def evaluate(self: "VAE", x: object = None, y: object = None, batch_size: int = 128, **kwargs: object) -> Any:
         """Return mean loss, elbo, log_px, kl and beta over a dataset or images, as `keras.Model.evaluate`..
 
@@ -198,6 +200,7 @@ class Trainer:
             kwargs["callbacks"] = [StopOnBadData(self.watch), *(kwargs.get("callbacks") or ())]
         return keras.Model.evaluate(self, x, y, **kwargs)
 
+    @pipeline.says_what_cannot_be_read
     def predict(self: "VAE", x: object, batch_size: int = 128, **kwargs: object) -> Any:
         """Return the mean reconstructions of a dataset or images, as `keras.Model.predict`; for arrays, `reconstruct`.
 
@@ -397,7 +400,7 @@ def checked_dataset(
     if nats:
         model.likelihood_family.check(examples)
     if training and model.likelihood_family.standardizes and not int(model.step.numpy()):
-        if not whole or (pixels is not None and pixels.sparse):
+        if not whole or (pixels is not None and pixels.partial):
             raise UserError(
                 "What x is standardised by is the mean and spread of all training examples. Given: a stream of "
                 "batches, or sparse rows. Call fit with the array; or leave standardize out, and standardise before."

@@ -1,16 +1,19 @@
 """Datasets of TensorFlow Datasets; MNIST, a list of words, and rendered sprites need no network."""
 
+import functools
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from keras_vae.data import sprites as sprites
 from keras_vae.data import words as words
 from keras_vae.data.labels import keep_labels as keep_labels
 from keras_vae.data.others import other_images as other_images
 from keras_vae.data.pictures import read_folder as read_folder
+from keras_vae.data.pictures import unread
 from keras_vae.data.pipeline import batches as batches
 from keras_vae.data.pipeline import pixels_of as pixels_of
+from keras_vae.data.shard_files import read_shards
 from keras_vae.data.splits import FRACTIONS
 from keras_vae.data.tables import table as table
 from keras_vae.errors import UserError
@@ -32,6 +35,9 @@ def load(
     training: bool | None = None,
     seed: int = 0,
     first_epoch: int = 0,
+    first_batch: int = 0,
+    worker: tuple[int, int] = (0, 1),
+    stream: bool = False,
     data_dir: str | Path | None = None,
     labelled: int | None = None,
     labelled_in_batch: int | None = None,
@@ -54,6 +60,10 @@ def load(
       training: shuffle each epoch and leave out the last partial batch; by default, for splits of "train".
       seed: of order and noise.
       first_epoch: the epoch of the first iteration; each iteration is the next epoch.
+      first_batch: as of `batches`: of the first epoch.
+      worker: as of `batches`: index and count of workers that share each batch.
+      stream: read images when a batch asks for them, in the same order: of a TFDS dataset that was prepared as
+        ArrayRecord. What the package holds itself is in memory all the same.
       data_dir: where TFDS keeps prepared data.
       labelled: the number of labels to keep, drawn by `seed` and balanced over classes; the other examples get -1.
       labelled_in_batch: as of `batches`: how many labelled examples each training batch has.
@@ -65,7 +75,7 @@ def load(
     """
     from keras_vae.data import sources
 
-    split_images = name(split) if callable(name) else sources.read(name, split, data_dir)
+    split_images = name(split) if callable(name) else sources.read(name, split, data_dir, stream)
     labels = split_images.labels
     return batches(
         split_images.images,
@@ -76,6 +86,8 @@ def load(
         dequantize=dequantize,
         seed=seed,
         first_epoch=first_epoch,
+        first_batch=first_batch,
+        worker=worker,
         render=split_images.render,
         labelled_in_batch=labelled_in_batch,
         kind=kind,
@@ -93,11 +105,12 @@ def folder(
     seed: int = 0,
     binarize: str | None = None,
     fractions: Sequence[float] = FRACTIONS,
+    stream: bool = False,
 ) -> "tf.data.Dataset":
     """A `tf.data.Dataset` of batches of the pictures in a folder, as `load` gives them: "x", and "y" from subfolders.
 
-    The pictures are held in memory, a byte for each channel of a pixel. `read_folder` gives them as arrays, with the
-    names of classes and files.
+    The pictures are held in memory, a byte for each channel of a pixel, or with `stream` read batch by batch.
+    `read_folder` gives them as arrays, with the names of classes and files.
 
     Args:
       path: a folder of pictures in any format that Pillow reads; or of subfolders with them: then the label of a
@@ -112,15 +125,30 @@ def folder(
       seed: of order and noise.
       binarize: as of `load`.
       fractions: of the files in train, validation and test.
+      stream: read pictures when a batch asks for them, in the same order.
 
     Raises:
       UserError: no folder, no pictures, a file that is none, or pictures of several sizes.
     """
-    pictures = read_folder(path, size, crop, split, grey, fractions)
+    read = unread if stream else read_folder
+    images, labels, *_ = read(path, size, crop, split, grey, fractions)
     training = split.startswith("train") if training is None else training
-    return batches(
-        pictures.images, pictures.labels, batch_size=batch_size, training=training, seed=seed, binarize=binarize
-    )
+    return batches(images, labels, batch_size=batch_size, training=training, seed=seed, binarize=binarize)
+
+
+def shards(path: str | Path, split: str = "train", **options: Any) -> "tf.data.Dataset":
+    """A `tf.data.Dataset` of batches of the examples in the folder of a `keras-vae data build`, read batch by batch.
+
+    Args:
+      path: of the folder.
+      split: as of `load`, by the fractions of the build.
+      **options: others of `load`, such as `batch_size`, `binarize`, `seed` and `worker`.
+
+    Raises:
+      UserError: no such folder, or one that is not finished.
+      CorruptFileError: a file that is missing, cut off or damaged; of a damaged row, when it is read.
+    """
+    return load(functools.partial(read_shards, path), split, **options)
 
 
 def load_arrays(

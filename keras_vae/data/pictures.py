@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -10,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from keras_vae.checks import check_memory, check_whole_number
+from keras_vae.data.rows import Rows
 from keras_vae.data.splits import FRACTIONS, members
 from keras_vae.errors import UserError, reading
 
@@ -37,21 +39,55 @@ def read_folder(
 
     Args and errors: as `keras_vae.data.folder`; `split` is None for all pictures.
     """
+    rows, labels, classes, names = unread(folder, size, crop, split, grey, fractions)
+    check_memory(len(rows), math.prod(rows.shape[1:]), "pictures")
+    return Pictures(rows[np.arange(len(rows))], labels, classes, names)
+
+
+class PictureFiles(Rows):
+    """The pixels of picture files, uint8, read when they are asked for.
+
+    Args:
+      root: the folder of the files.
+      names: of the files in it.
+      size: (height, width); None: all have the size of the first.
+      crop: as of `keras_vae.data.folder`, as is `grey`.
+      grey: one channel in place of three.
+    """
+
+    def __init__(self, root: Path, names: Sequence[str], size: tuple[int, int] | None, crop: bool, grey: bool) -> None:
+        self.root, self.names, self.crop, self.grey, self.exact = root, names, crop, grey, size is None
+        if size is None:
+            with opened(root / names[0]) as picture:
+                width, height = ImageOps.exif_transpose(picture).size
+                size = height, width
+        self.size = size
+        super().__init__((len(names), *size, 1 if grey else 3), "uint8")
+
+    def __getitem__(self, numbers: np.ndarray) -> np.ndarray:
+        images = np.empty((len(numbers), *self.shape[1:]), "uint8")
+        for image, number in zip(images, numbers, strict=True):
+            name = self.names[int(number)]
+            with opened(self.root / name) as file:
+                image[:] = fitted(file, self.size, self.crop, self.exact, name, self.grey)
+        return images
+
+
+def unread(
+    folder: str | Path,
+    size: int | Sequence[int] | None = None,
+    crop: bool = False,
+    split: str | None = "train",
+    grey: bool = False,
+    fractions: Sequence[float] = FRACTIONS,
+) -> tuple[PictureFiles, np.ndarray | None, tuple[str, ...], tuple[str, ...]]:
+    """Return what `read_folder` does of a folder, with pictures that are read when they are asked for."""
     shape = None if size is None else _checked_size(size)
     root, classes, names = listed(Path(folder))
-    held = [names[index] for index in members(np.array([_share_of(name) for name in names]), split, fractions)]
-    if shape is None:
-        with opened(root / held[0]) as picture:
-            width, height = ImageOps.exif_transpose(picture).size
-            shape = height, width
-    channels = 1 if grey else 3
-    check_memory(len(held), shape[0] * shape[1] * channels, "pictures")
-    images = np.empty((len(held), *shape, channels), "uint8")
-    for image, name in zip(images, held, strict=True):
-        with opened(root / name) as file:
-            image[:] = fitted(file, shape, crop, size is None, name, grey)
+    shares = np.array([share_of(name) for name in names])
+    held = tuple(names[index] for index in members(shares, split, fractions))
     labels = np.array([classes.index(name.split("/")[0]) for name in held], "int32") if classes else None
-    return Pictures(images, labels, classes, tuple(held))
+    return PictureFiles(root, held, shape, crop, grey), labels, classes, held
 
 
 def _checked_size(size: int | Sequence[int]) -> tuple[int, int]:
@@ -92,7 +128,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
         yield file
 
 
-def _share_of(name: str) -> float:
+def share_of(name: str) -> float:
     """A number in [0, 1) of the name of a file, so that others that come move none to another split."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
 

@@ -1,23 +1,28 @@
 """From arrays of pixels, or of tokens, to batches, as a pure function of the seed, the epoch and the batch."""
 
 import dataclasses
-import itertools
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple, TypeAlias
+import functools
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
-import keras
 import numpy as np
 import tensorflow as tf
 from numpy.typing import ArrayLike
 
 from keras_vae import backend, checks, randomness, supports
-from keras_vae.errors import UserError
-from keras_vae.types import Batch, Kind, Tensor
+from keras_vae.data import rows as lazily
+from keras_vae.data.iterators import Stream as Stream
+from keras_vae.data.iterators import batches_of as batches_of
+from keras_vae.data.iterators import elements as elements
+from keras_vae.data.iterators import is_stream as is_stream
+from keras_vae.data.iterators import peeked as peeked
+from keras_vae.data.rows import Rows
+from keras_vae.data.rows import is_sparse as is_sparse
+from keras_vae.errors import CorruptFileError, UserError
+from keras_vae.types import Kind, Tensor
 
-Stream: TypeAlias = tf.data.Dataset | keras.utils.PyDataset | Iterator[Any]
 BINARIZE = ("dynamic", "static")
-# The static binarisation is one dataset, the same for everybody, whatever the seed of a run.
-_STATIC_SEED = 2008
 _ALIGNMENT = 64  # bytes, of TensorFlow's memory
 
 
@@ -28,7 +33,7 @@ class Pixels(NamedTuple):
     # Images of every value that a pixel has: of grey levels, each that occurs; of noise, some. Floats, tokens: all x.
     example: np.ndarray
     labels: np.ndarray | dict[str, np.ndarray] | None = None  # all of them, if there are any; or several by name
-    sparse: bool = False  # `example` has the values of sparse rows, not the rows
+    partial: bool = False  # `example` has the values of rows, or some rows, and not all
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,52 +48,55 @@ class _Examples:
     binarize: bool = False  # in each epoch
     dequantize: bool = False
     render: Callable[[np.ndarray], np.ndarray] | None = None
-    source: Any = (
-        None  # a memory map or a sparse matrix, of which `rows` are the numbers: a batch of it is read at a time
-    )
+    source: Rows | None = None  # of which `rows` are the numbers: a batch of it is read at a time
 
     @property
     def example(self) -> np.ndarray:
         """`Pixels.example`."""
-        if is_sparse(self.source):
-            values = np.append(self.source.data, 0.0).astype("float32")
-        elif self.source is not None and self.source.dtype != np.uint8:
-            return self.source
-        elif self.binary:
+        if self.binary:
             values = np.array([0.0, 1.0], "float32")
         elif self.dequantize:
             values = np.array([1.0 / np.pi, 1.0 / np.e], "float32")  # on no grid
-        elif (rows := self.rows if self.source is None else self.source).dtype == np.uint8:
-            values = (_levels_in(rows) / self.white).astype("float32")
         else:
-            return self.rows
+            levels = self.rows.dtype == np.uint8
+            values = lazily.levels_in(self.rows) if levels else self.rows
+            values = values if self.source is None else self.source.values()
+            if values.ndim > 1:
+                return values
+            values = (values / self.white).astype("float32")
         return np.resize(values, (-(-len(values) // int(np.prod(self.shape))), *self.shape))
 
-    def x(self, rows: Any, seed: Tensor) -> Any:
-        """The x of some rows; `seed` is that of the noise."""
-        if self.tokens:
-            return rows
+    def x(self, rows: Any, seed: Tensor, part: "_Part") -> Any:
+        """The x of some rows, a part of a batch; `seed` is that of the batch's noise."""
         if self.render is not None:
             rows = tf.numpy_function(self.render, [rows], tf.uint8, stateful=False)
         if self.source is not None:
-            rows = tf.numpy_function(self._read, [rows], self.source.dtype, stateful=False)
+            rows = tf.numpy_function(self.source.__getitem__, [rows], self.source.dtype, stateful=False)
+        if self.tokens:
+            return rows
         x: Any = tf.cast(rows, "float32")
+        # Noise is of the whole batch, of which a worker may have a part.
+        shape = tf.concat([[tf.cast(part.of, "int32")], tf.shape(x)[1:]], axis=0)
         if self.dequantize:
-            return (x + backend.uniform(tf.shape(x), seed)) / 256.0
+            return (x + backend.uniform(shape, seed)[part.rows]) / 256.0
         if self.binarize:
             # 16 bits take half the time of 32. A 1 has the probability of its grey level to 2**-16.
-            noise = tf.bitcast(backend.random_bits(((tf.size(x) + 1) // 2,), seed), "uint16")
-            noise = tf.reshape(tf.reshape(noise, (-1,))[: tf.size(x)], tf.shape(x))
+            size: Any = tf.reduce_prod(shape)
+            noise: Any = tf.bitcast(backend.random_bits(((size + 1) // 2,), seed), "uint16")
+            noise = tf.reshape(tf.reshape(noise, (-1,))[:size], shape)[part.rows]
             return tf.cast(tf.cast(noise, "float32") < x * (2.0**16 / self.white), "float32")
         return x / float(self.white) if self.white != 1 else x
 
-    def _read(self, numbers: np.ndarray) -> np.ndarray:
-        rows = self.source[numbers]
-        return rows.toarray() if is_sparse(rows) else np.ascontiguousarray(rows)
+
+class _Part(NamedTuple):
+    """The rows of a batch that a worker has."""
+
+    rows: slice
+    of: Any  # the rows of the batch
 
 
 def batches(
-    images: np.ndarray,
+    images: np.ndarray | Rows,
     labels: ArrayLike | Mapping[str, ArrayLike] | None = None,
     *,
     batch_size: int = 128,
@@ -97,6 +105,8 @@ def batches(
     dequantize: bool = False,
     seed: int = 0,
     first_epoch: int = 0,
+    first_batch: int = 0,
+    worker: tuple[int, int] = (0, 1),
     render: Callable[[np.ndarray], np.ndarray] | None = None,
     labelled_in_batch: int | None = None,
     kind: Kind | None = None,
@@ -110,8 +120,8 @@ def batches(
 
     Args:
       images: `(examples, height, width, channels)`, uint8 grey levels or floats in [0, 1]; or tokens, int32
-        `(examples, length)`, which are not changed. Of a `numpy.memmap`, or a sparse matrix of scipy, whose rows are
-        numbers, a batch at a time is read, and made dense.
+        `(examples, length)`, which are not changed. Of a `numpy.memmap`, of `keras_vae.data.rows.Rows`, or a sparse
+        matrix of scipy, whose rows are numbers, a batch at a time is read, and made dense.
       labels: one for each example; or a mapping of such arrays: then "y" is a dict by these names.
       batch_size: examples in a batch.
       training: shuffle each epoch, and leave out the last partial batch; otherwise all examples in their order.
@@ -120,6 +130,9 @@ def batches(
       dequantize: add uniform noise of one grey level: (level + u) / 256, drawn in each epoch.
       seed: of order and noise.
       first_epoch: the number of the first epoch.
+      first_batch: of the first epoch; the batches before it are not read. The dataset then has no known length.
+      worker: index and count of workers that share each batch: this dataset has the part of one, in order, so that all
+        together have what one worker has. `batch_size` is of all.
       render: from rows of `images`, whatever these are, to binary images, uint8. They are rendered batch by batch, so
         that they take no memory.
       kind: of x, as in a model's `x_spec`: `"image"`, `"tokens"`, or `"numbers"` of any shape, which stay what they
@@ -136,28 +149,34 @@ def batches(
     batch_size = checks.check_whole_number(batch_size, "batch_size")
     checks.check_whole_number(seed, "seed", minimum=0)
     checks.check_whole_number(first_epoch, "first_epoch", minimum=0)
-    sparse: Any = images if is_sparse(images) else None
-    if sparse is not None:
+    checks.check_whole_number(first_batch, "first_batch", minimum=0)
+    _check_worker(worker, batch_size, training)
+    mapped = images
+    if is_sparse(images):
         if binarize or dequantize or kind not in (None, "numbers"):
             raise UserError("The rows of a sparse matrix are numbers. Given: noise or a kind of pixels. Leave it out.")
-        sparse = sparse.tocsr()
-        supports.REALS.check(sparse.data[:, None], "x")
-        _check_count(sparse.shape[0], batch_size, training)
-        examples = _Examples(np.arange(sparse.shape[0]), sparse.shape[1:], source=sparse)
+        source = lazily.Sparse(images)
+        supports.REALS.check(source.matrix.data[:, None], "x")
+        examples = _read_by_batches(source, None, False, "numbers")
     elif render is None:
-        masked = isinstance(images, np.ma.MaskedArray)
-        mapped, images = images, checks.numbers(images, "images") if masked else np.asarray(images)
+        images = checks.numbers(images, "images") if isinstance(images, np.ma.MaskedArray) else images
+        images = images if isinstance(images, Rows) else np.asarray(images)
         kind = kind or ("tokens" if images.dtype == np.int32 and images.ndim == 2 else "image")
-        images = _checked_images(images, binarize, dequantize, kind, missing)
-        _check_count(len(images), batch_size, training)
-        examples = _stored(mapped if isinstance(mapped, np.memmap) else images, binarize, dequantize, kind)
+        looked_at = images if isinstance(images, np.ndarray) else images[np.arange(min(1, len(images)))]
+        looked_at = _checked_images(looked_at, binarize, dequantize, kind, missing)
+        if isinstance(mapped, np.memmap):
+            images = lazily.Mapped(mapped)
+        if isinstance(images, Rows):
+            examples = _read_by_batches(images, binarize, dequantize, kind)
+        else:
+            examples = _stored(looked_at, binarize, dequantize, kind)
     else:
         images = np.asarray(images)
         _check_noise(binarize, dequantize)  # rendered images are binary already
         if dequantize:
             raise UserError("dequantize needs grey levels. Given: rendered images, which are binary. Leave it out.")
-        _check_count(len(images), batch_size, training)
         examples = _Examples(images, render(images[:1]).shape[1:], binary=True, render=render)
+    _check_count(len(examples.rows), batch_size, training)
     count = len(examples.rows)
     columns: dict[str, Any] = {"x": examples.rows}
     example = examples.example
@@ -166,8 +185,10 @@ def batches(
         columns["y"] = _checked_columns(labels, count)
     epoch = tf.Variable(tf.constant(first_epoch, "int64"))
     parts = None if labelled_in_batch is None else _parts(columns.get("y"), labelled_in_batch, batch_size, training)
-    marked: Any = _epochs(examples, columns, batch_size, training, seed, epoch, parts)
-    marked.keras_vae = Pixels(examples.shape, example, columns.get("y"), sparse is not None)
+    start = _Start(epoch, first_epoch, first_batch)
+    marked: Any = _epochs(examples, columns, batch_size, training, seed, start, worker, parts)
+    partial = examples.source is not None and not isinstance(examples.source, lazily.Mapped)
+    marked.keras_vae = Pixels(examples.shape, example, columns.get("y"), partial)
     marked.epoch = epoch  # the graph holds the variable's handle only
     return marked
 
@@ -211,19 +232,25 @@ def _check_count(count: int, batch_size: int, training: bool) -> None:
         )
 
 
-def is_sparse(array: object) -> bool:
-    """Whether an array is a sparse one of scipy, which is not imported here."""
-    return hasattr(array, "tocsr") and hasattr(array, "toarray")
+def _check_worker(worker: tuple[int, int], batch_size: int, training: bool) -> None:
+    index, count = worker
+    checks.check_whole_number(count, "the count of workers")
+    if not 0 <= checks.check_whole_number(index, "the index of a worker", minimum=0) < count:
+        raise UserError(f"worker is (index, count), the index from 0 and below the count. Given: {worker}.")
+    if training and batch_size % count:
+        raise UserError(
+            f"Workers share each batch evenly. Given: batch_size={batch_size} and {count} workers. Take a multiple."
+        )
 
 
-def _levels_in(images: np.ndarray) -> np.ndarray:
-    """The grey levels of 256 that occur."""
-    seen = np.zeros(256, bool)
-    for piece in supports.pieces(images):
-        seen[piece.ravel()] = True
-        if seen.all():  # mostly after the first piece
-            break
-    return np.flatnonzero(seen)
+def _read_by_batches(source: Rows, binarize: str | None, dequantize: bool, kind: Kind) -> _Examples:
+    """Rows of which a batch at a time is read."""
+    shape, white = source.shape[1:], 255 if source.dtype == np.uint8 and kind == "image" else 1
+    if binarize == "static":
+        source, white, binarize = lazily.StaticallyBinary(source, white), 1, None
+    numbers = np.arange(len(source), dtype="int32" if len(source) < 2**31 else "int64")
+    noisy = binarize is not None
+    return _Examples(numbers, shape, white, noisy, kind == "tokens", noisy, dequantize, source=source)
 
 
 def _stored(images: np.ndarray, binarize: str | None, dequantize: bool, kind: Kind) -> _Examples:
@@ -231,20 +258,24 @@ def _stored(images: np.ndarray, binarize: str | None, dequantize: bool, kind: Ki
     shape, white = images.shape[1:], 255 if images.dtype == np.uint8 else 1
     if kind == "tokens":
         return _Examples(images, shape, tokens=True)
-    if isinstance(images, np.memmap) and binarize != "static":
-        noisy = binarize is not None
-        options = {"white": white, "binary": noisy, "binarize": noisy, "dequantize": dequantize}
-        return _Examples(np.arange(len(images)), shape, source=images, **options)
     if kind == "numbers":
         return _Examples(images, shape)
     if dequantize:
         return _Examples(images, shape, white, dequantize=True)
     if binarize == "static":
-        images, white, binarize = _binarized_once(images, white), 1, None
+        images, white, binarize = lazily.binarized_once(images, white), 1, None
     if all(((piece == 0) | (piece == white)).all() for piece in supports.pieces(images)):
         # A quarter of the bytes that floats would move in each epoch.
         return _Examples((images == white).view("uint8"), shape, binary=True)
     return _Examples(images, shape, white, binary=binarize is not None, binarize=binarize is not None)
+
+
+class _Start(NamedTuple):
+    """The place in a training from which a dataset goes on."""
+
+    epoch: Any  # a variable, which counts
+    first_epoch: int
+    first_batch: int
 
 
 class _Parts(NamedTuple):
@@ -290,10 +321,11 @@ def _epochs(
     batch_size: int,
     training: bool,
     seed: int,
-    epoch: "tf.Variable",
+    start: "_Start",
+    worker: tuple[int, int],
     parts: "_Parts | None" = None,
 ) -> "tf.data.Dataset":
-    """A dataset that is another epoch in each iteration, counted by `epoch`."""
+    """A dataset that is another epoch in each iteration."""
     count, tensors = len(columns["x"]), tf.nest.map_structure(_tensor, dict(columns))
     steps = count // batch_size if training else -(-count // batch_size)
     if parts is not None:
@@ -307,19 +339,25 @@ def _epochs(
             order = order if parts is None else parts.order(base, steps, batch_size)
 
         def one_batch(step: Any) -> dict[str, Any]:
-            part = slice(step * batch_size, (step + 1) * batch_size)
+            first: Any = step * batch_size
+            size = batch_size if training else tf.minimum(count - first, batch_size)
+            low, high = (size * bound // worker[1] for bound in (worker[0], worker[0] + 1))
+            part = slice(first + low, first + high)
             # Batch by batch: a permuted copy for each epoch would be the whole data again, and no faster.
             batch = tf.nest.map_structure(
                 lambda tensor: tensor[part] if order is None else tf.gather(tensor, order[part]), tensors
             )
-            x = examples.x(batch["x"], randomness.fold(base, step + 1))
-            batch["x"] = tf.ensure_shape(x, (batch_size if training else None, *examples.shape))
+            x = examples.x(batch["x"], randomness.fold(base, step + 1), _Part(slice(low, high), size))
+            batch["x"] = tf.ensure_shape(x, (batch_size // worker[1] if training else None, *examples.shape))
             return batch
 
-        return tf.data.Dataset.range(steps).map(one_batch, num_parallel_calls=2, deterministic=True)
+        begin = tf.where(tf.equal(number, start.first_epoch), tf.constant(start.first_batch, "int64"), 0)
+        return tf.data.Dataset.range(begin, steps).map(one_batch, num_parallel_calls=2, deterministic=True)
 
-    dataset = _one_epoch_at_a_time(epoch, one_epoch)
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps)).prefetch(4)
+    dataset = _one_epoch_at_a_time(start.epoch, one_epoch)
+    if not start.first_batch:
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(steps))
+    dataset = dataset.prefetch(4)
     options = tf.data.Options()
     # The autotuner's thread sleeps in doubling periods, and the end of an epoch waits for it to wake.
     options.autotune.enabled = False
@@ -365,64 +403,9 @@ def shuffled(codes: np.ndarray, batch_size: int, seed: int) -> Any:
     return marked
 
 
-def is_stream(data: object) -> bool:
-    """Whether `data` gives batches: a `tf.data.Dataset`, a `keras.utils.PyDataset`, a generator or another iterator."""
-    return isinstance(data, tf.data.Dataset | keras.utils.PyDataset | Iterator)
-
-
-def elements(stream: Any) -> Iterator[Any]:
-    """The batches of a stream, once, with numpy arrays."""
-    if isinstance(stream, keras.utils.PyDataset):
-        return (stream[index] for index in range(stream.num_batches or 0))
-    return stream.as_numpy_iterator() if isinstance(stream, tf.data.Dataset) else stream
-
-
-def peeked(stream: Any, as_batch: Callable[[object], Batch]) -> tuple[Batch, Any]:
-    """The first batch of a user's stream, and the stream as Keras takes it, from that batch on.
-
-    Args:
-      stream: see `is_stream`.
-      as_batch: from an element to a batch dict; called with None for an empty stream.
-    """
-    if isinstance(stream, keras.utils.PyDataset):
-        return as_batch(stream[0] if stream.num_batches != 0 else None), stream
-    if isinstance(stream, tf.data.Dataset):
-        return as_batch(next(iter(stream.take(1).as_numpy_iterator()), None)), _without_autotuner(stream)
-    first = next(stream, None)
-
-    def restored() -> Iterator[tuple[Any, ...]]:
-        for element in itertools.chain([first], stream):
-            batch = as_batch(element)  # Keras takes tuples only
-            yield tuple(batch[name] for name in ("x", "y") if name in batch)
-
-    return as_batch(first), restored()
-
-
-def _without_autotuner(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
-    """The dataset without the waits of tf.data's autotuner, unless its options say otherwise."""
-    options = tf.data.Options()
-    if dataset.options().autotune.enabled is None:
-        options.autotune.enabled = False  # as in `_epochs`
-    return dataset.with_options(options)
-
-
-def batches_of(dataset: Any) -> int | None:
-    """The number of batches of a stream, if it knows it."""
-    if isinstance(dataset, keras.utils.PyDataset):
-        return dataset.num_batches
-    count = int(dataset.cardinality()) if isinstance(dataset, tf.data.Dataset) else 0
-    return count if count > 0 else None
-
-
 def pixels_of(dataset: object) -> Pixels | None:
     """The description of a dataset that `batches` made; None for any other."""
     return getattr(dataset, "keras_vae", None)
-
-
-def _binarized_once(images: np.ndarray, scale: int) -> np.ndarray:
-    generator = np.random.Generator(np.random.PCG64(_STATIC_SEED))
-    uniform = generator.random(images.shape, dtype="float32")
-    return (uniform * np.float32(scale) < images).astype("float32")
 
 
 def _checked_columns(labels: ArrayLike | Mapping[str, ArrayLike], count: int) -> np.ndarray | dict[str, np.ndarray]:
@@ -446,3 +429,27 @@ def _checked_labels(labels: ArrayLike, count: int) -> np.ndarray:
     if len(labels) != count:
         raise UserError(f"There must be one label for each image. Given: {len(labels)} labels, {count} images.")
     return labels.astype("int32" if labels.dtype.kind in "iub" else "float32")
+
+
+_Model = TypeVar("_Model")
+_Result = TypeVar("_Result")
+_Parameters = ParamSpec("_Parameters")
+
+
+def says_what_cannot_be_read(
+    method: Callable[Concatenate[_Model, _Parameters], _Result],
+) -> Callable[Concatenate[_Model, _Parameters], _Result]:
+    """Let a method raise our error, where TensorFlow raises one of its own about what `Rows` raised in its threads."""
+
+    @functools.wraps(method)
+    def wrapped(self: _Model, *args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:
+        try:
+            return method(self, *args, **kwargs)
+        except tf.errors.OpError as error:
+            said = re.search(r"\b(CorruptFile|User)Error: (.*?)\nTraceback", str(error), re.DOTALL)
+            if said is None:
+                raise
+            kind = CorruptFileError if said[1] == "CorruptFile" else UserError
+            raise kind(said[2]) from error
+
+    return wrapped

@@ -11,7 +11,10 @@ import numpy as np
 
 from keras_vae import files
 from keras_vae.data import tables
-from keras_vae.data.pictures import read_folder
+from keras_vae.data.pictures import read_folder, unread
+from keras_vae.data.row_files import Records
+from keras_vae.data.rows import ArrayFile, Rows, Selected
+from keras_vae.data.shard_files import read_shards
 from keras_vae.data.sources import Images
 from keras_vae.data.splits import FRACTIONS, members
 from keras_vae.errors import UserError, reading
@@ -25,8 +28,12 @@ def folder(
     crop: bool = False,
     grey: bool = False,
     fractions: Sequence[float] = FRACTIONS,
+    stream: bool = False,
 ) -> Images:
     """Return the pictures of a folder; subfolders are their labels: as `keras_vae.data.folder`."""
+    if stream:
+        rows, labels, classes, _ = unread(path, size, crop, split, grey, fractions)
+        return Images(rows, labels, classes=classes)
     pictures = read_folder(path, size, crop, split, grey, fractions)
     return Images(pictures.images, pictures.labels, classes=pictures.classes)
 
@@ -58,7 +65,7 @@ def table(
     if not order or label in order:
         raise UserError(f"columns are those of x, one or more, without the label. Given: {order}. Change columns.")
     x = tables.numbers_of(names, cells, order).x
-    labels, classes = (None, ()) if label is None else _numbered(cells[:, names.index(label)])
+    labels, classes = (None, ()) if label is None else numbered(cells[:, names.index(label)])
     return _split(x, labels, split, fractions)._replace(columns=tuple(order), classes=classes)
 
 
@@ -68,6 +75,7 @@ def array(
     x: str = "x",
     label: str | None = None,
     fractions: Sequence[float] = FRACTIONS,
+    stream: bool = False,
 ) -> Images:
     """Return the examples of a `.npy`, or of a `.npz`, along the first axis.
 
@@ -77,7 +85,12 @@ def array(
       x: of a `.npz`, the name of the array.
       label: of a `.npz`, the name of the array of classes, whole numbers from 0, -1 for a missing one.
       fractions: as of `table`.
+      stream: of a `.npy`: rows are read when they are asked for.
     """
+    if stream:
+        if Path(path).suffix.lower() != ".npy":
+            raise UserError(f"stream reads the rows of a .npy one by one. Given: {path}. Save x with numpy.save.")
+        return _split(ArrayFile(Path(path)), None, split, fractions)
     if Path(path).suffix.lower() != ".npz":
         if label is not None:
             raise UserError(f"label is the name of an array in a .npz. Given: {label!r}, for {path}. Leave it out.")
@@ -102,13 +115,26 @@ def array(
     return _split(rows, labels, split, fractions)
 
 
-def _split(x: np.ndarray, labels: np.ndarray | None, split: str | None, fractions: Sequence[float]) -> Images:
+def records(path: str | Path, split: str | None = None, fractions: Sequence[float] = FRACTIONS) -> Images:
+    """Return the records of an ArrayRecord file, pictures or arrays as `.npy` has them, read when they are asked for.
+
+    Args:
+      path: of the file.
+      split: as of `table`.
+      fractions: as of `table`.
+    """
+    return _split(Records(Path(path)), None, split, fractions)
+
+
+def _split(x: np.ndarray | Rows, labels: np.ndarray | None, split: str | None, fractions: Sequence[float]) -> Images:
     shares = np.random.default_rng(0).random(len(x))  # its first numbers are the same, however many follow
     indices = members(shares, split, fractions)
+    if isinstance(x, Rows):
+        return Images(Selected(x, indices), None if labels is None else labels[indices])
     return Images(x[indices], None if labels is None else labels[indices])
 
 
-def _numbered(cells: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+def numbered(cells: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return the classes of cells as numbers, -1 for an empty one, and their names: numbers in order, or words."""
     words = ["" if cell is None else str(cell).strip() for cell in cells]
     by_number = all(word.isdecimal() for word in words if word)
@@ -117,4 +143,6 @@ def _numbered(cells: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     return np.array([order.get(word, -1) for word in words], "int32"), tuple(named)
 
 
-SOURCES: Entries[Callable[..., Images]] = Entries("sources", {"folder": folder, "table": table, "array": array})
+SOURCES: Entries[Callable[..., Images]] = Entries(
+    "sources", {"folder": folder, "table": table, "array": array, "records": records, "shards": read_shards}
+)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from keras_vae.data import sprites, words
+from keras_vae.data.rows import Chained, Rows, Selected
 from keras_vae.data.splits import parsed
 from keras_vae.errors import UnavailableError, UserError
 from keras_vae.registry import nearest
@@ -28,16 +29,18 @@ _VALIDATION_PART = 6
 
 
 class Images(NamedTuple):
-    """A split, in memory."""
+    """A split, in memory, or rows that are read when they are asked for."""
 
-    images: np.ndarray  # uint8 (examples, height, width, channels); int32 (examples, length), tokens; what is rendered
+    images: (
+        np.ndarray | Rows
+    )  # uint8 (examples, height, width, channels); int32 (examples, length), tokens; what is rendered
     labels: np.ndarray | None  # int64 (examples,), the factors of images that are drawn, or none
     render: Callable[[np.ndarray], np.ndarray] | None = None  # from rows of `images` to pixels, 0 or 1
     columns: tuple[str, ...] = ()  # of a table
     classes: tuple[str, ...] = ()  # the names of the labels, where they have some
 
 
-def read(name: str, split: str, data_dir: str | Path | None = None) -> Images:
+def read(name: str, split: str, data_dir: str | Path | None = None, stream: bool = False) -> Images:
     """Return a split of a TFDS dataset of images, in the order of TFDS; or of sprites or words.
 
     Args:
@@ -46,6 +49,8 @@ def read(name: str, split: str, data_dir: str | Path | None = None) -> Images:
         The examples that TFDS calls "validation" where it has them, else the last sixth of its "train". A TFDS slice
         of these four, `"train[:1000]"`, counts within the split.
       data_dir: where TFDS looks for prepared data, and prepares them; None: the default of TFDS.
+      stream: images are read when they are asked for, from data that were prepared as ArrayRecord. What the package
+        holds itself is in memory all the same.
 
     Raises:
       UserError: an unknown dataset or split, or images of differing sizes.
@@ -75,17 +80,50 @@ def read(name: str, split: str, data_dir: str | Path | None = None) -> Images:
             f"A dataset needs a feature 'image' of one fixed size. Given: {name!r}, whose image shape is {shape}. "
             f"Resize the images and give them to fit as an array."
         )
+    slices = _slices(name, {part: info.num_examples for part, info in builder.info.splits.items()}, split)
+    if stream or builder.info.file_format == tfds.core.FileFormat.ARRAY_RECORD:  # the latter has no other reader
+        unread = _unread(builder, slices)
+        return unread if stream else unread._replace(images=unread.images[np.arange(len(unread.images))])
     # One file after the other: by default TFDS takes 16 examples from each in turn, and a slice is in another order.
     in_order = tfds.ReadConfig(interleave_cycle_length=1)
-    sizes = {part: info.num_examples for part, info in builder.info.splits.items()}
-    slices = [
-        tfds.core.ReadInstruction(part, from_=low, to=high, unit="abs")
-        for part, low, high in _slices(name, sizes, split)
-    ]
-    whole = sum(slices[1:], start=slices[0])
+    instructions = [tfds.core.ReadInstruction(part, from_=low, to=high, unit="abs") for part, low, high in slices]
+    whole = sum(instructions[1:], start=instructions[0])
     part = builder.as_dataset(split=whole, batch_size=-1, shuffle_files=False, read_config=in_order)
     labels = tfds.as_numpy(part["label"]) if "label" in features else None
     return Images(tfds.as_numpy(part["image"]), labels)
+
+
+class _DataSource(Rows):
+    """The images of a TFDS split that lies in ArrayRecord files."""
+
+    def __init__(self, builder: "tfds.core.DatasetBuilder", split: str) -> None:
+        try:
+            self.source: Any = builder.as_data_source(split=split)
+        except Exception as error:  # NotImplementedError or others, by the format
+            raise UnavailableError(
+                f"Images are read one by one from data that TFDS prepared as ArrayRecord. Given: {builder.data_path}, "
+                f"prepared as {builder.info.file_format}. Prepare them anew: tfds build {builder.name} "
+                f"--file_format=array_record, into another data_dir; or leave stream out."
+            ) from error
+        super().__init__((len(self.source), *builder.info.features["image"].shape), "uint8")
+
+    def __getitem__(self, numbers: np.ndarray) -> np.ndarray:
+        return np.stack([example["image"] for example in self.source.__getitems__([int(one) for one in numbers])])
+
+
+def _unread(builder: "tfds.core.DatasetBuilder", slices: list[tuple[str, int, int]]) -> Images:
+    import tensorflow_datasets as tfds
+
+    parts = [(_DataSource(builder, split), split, low, high) for split, low, high in slices]
+    labels = None
+    if "label" in builder.info.features:
+        # All of them, once: images are not decoded.
+        skipped = {"image": tfds.decode.SkipDecoding()}
+        sources: list[Any] = [builder.as_data_source(split=split, decoders=skipped) for _, split, _, _ in parts]
+        numbers = [range(low, high) for _, _, low, high in parts]
+        labels = np.array([source[i]["label"] for source, part in zip(sources, numbers, strict=True) for i in part])
+    selected = [Selected(rows, np.arange(low, high)) for rows, _, low, high in parts]
+    return Images(selected[0] if len(selected) == 1 else Chained(selected), labels)
 
 
 def _bundled(name: str, split: str) -> Images:

@@ -1,0 +1,61 @@
+"""A user's batches: TensorFlow's datasets, Keras's and Python's iterators, told apart and looked into."""
+
+import itertools
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+import keras
+import tensorflow as tf
+
+from keras_vae.types import Batch
+
+Stream: TypeAlias = tf.data.Dataset | keras.utils.PyDataset | Iterator[Any]
+
+
+def is_stream(data: object) -> bool:
+    """Whether `data` gives batches: a `tf.data.Dataset`, a `keras.utils.PyDataset`, a generator or another iterator."""
+    return isinstance(data, tf.data.Dataset | keras.utils.PyDataset | Iterator)
+
+
+def elements(stream: Any) -> Iterator[Any]:
+    """The batches of a stream, once, with numpy arrays."""
+    if isinstance(stream, keras.utils.PyDataset):
+        return (stream[index] for index in range(stream.num_batches or 0))
+    return stream.as_numpy_iterator() if isinstance(stream, tf.data.Dataset) else stream
+
+
+def peeked(stream: Any, as_batch: Callable[[object], Batch]) -> tuple[Batch, Any]:
+    """The first batch of a user's stream, and the stream as Keras takes it, from that batch on.
+
+    Args:
+      stream: see `is_stream`.
+      as_batch: from an element to a batch dict; called with None for an empty stream.
+    """
+    if isinstance(stream, keras.utils.PyDataset):
+        return as_batch(stream[0] if stream.num_batches != 0 else None), stream
+    if isinstance(stream, tf.data.Dataset):
+        return as_batch(next(iter(stream.take(1).as_numpy_iterator()), None)), _without_autotuner(stream)
+    first = next(stream, None)
+
+    def restored() -> Iterator[tuple[Any, ...]]:
+        for element in itertools.chain([first], stream):
+            batch = as_batch(element)  # Keras takes tuples only
+            yield tuple(batch[name] for name in ("x", "y") if name in batch)
+
+    return as_batch(first), restored()
+
+
+def _without_autotuner(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
+    """The dataset without the waits of tf.data's autotuner, unless its options say otherwise."""
+    options = tf.data.Options()
+    if dataset.options().autotune.enabled is None:
+        options.autotune.enabled = False  # its thread sleeps in doubling periods
+    return dataset.with_options(options)
+
+
+def batches_of(dataset: Any) -> int | None:
+    """The number of batches of a stream, if it knows it."""
+    if isinstance(dataset, keras.utils.PyDataset):
+        return dataset.num_batches
+    count = int(dataset.cardinality()) if isinstance(dataset, tf.data.Dataset) else 0
+    return count if count > 0 else None

@@ -1,0 +1,191 @@
+"""Rows that are read when a batch asks for them: of memory maps, of sparse matrices, of files of arrays."""
+
+import abc
+import math
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_vae import supports
+from keras_vae.errors import CorruptFileError, reading
+
+_FIRST = 256  # rows that stand for all, where nothing says more
+# The static binarisation is one dataset, the same for everybody, whatever the seed of a run.
+_STATIC_SEED = 2008
+REMEDY = "Copy it again from where it came, or write it again."
+
+
+class Rows(abc.ABC):
+    """Examples along a first axis, like an array that only reads: those that are asked for, by their numbers.
+
+    Several threads may read at once. A subclass that cannot read a row raises UserError.
+
+    Args:
+      shape: `(examples, ...)`.
+      dtype: of a number.
+    """
+
+    def __init__(self, shape: Sequence[int], dtype: Any) -> None:
+        self.shape = tuple(int(size) for size in shape)
+        self.dtype = np.dtype(dtype)
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    @property
+    def ndim(self) -> int:
+        """The number of axes."""
+        return len(self.shape)
+
+    @abc.abstractmethod
+    def __getitem__(self, numbers: np.ndarray) -> np.ndarray:
+        """Return the rows of these numbers, in their order."""
+
+    def values(self) -> np.ndarray:
+        """Return numbers that stand for all: the grey levels that occur, `(levels,)`, or else some rows."""
+        first = self[np.arange(min(len(self), _FIRST))]
+        return levels_in(first) if self.dtype == np.uint8 else first
+
+
+class Mapped(Rows):
+    """A memory map, whose every number can be looked at beforehand."""
+
+    def __init__(self, array: np.memmap) -> None:
+        super().__init__(array.shape, array.dtype)
+        self.array = array
+
+    def __getitem__(self, numbers: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(self.array[numbers])
+
+    def values(self) -> np.ndarray:
+        return levels_in(self.array) if self.dtype == np.uint8 else self.array
+
+
+class Sparse(Rows):
+    """A sparse matrix of scipy, whose rows are made dense."""
+
+    def __init__(self, matrix: Any) -> None:
+        self.matrix = matrix.tocsr()
+        super().__init__(self.matrix.shape, self.matrix.dtype)
+
+    def __getitem__(self, numbers: np.ndarray) -> np.ndarray:
+        return self.matrix[numbers].toarray()
+
+    def values(self) -> np.ndarray:
+        return np.append(self.matrix.data, 0.0).astype("float32")
+
+
+class ArrayFile(Rows):
+    """The rows of a `.npy`.
+
+    They are read, and not mapped: the memory of the process does not grow with what it has read, and a file that is cut
+    off meanwhile is an error of ours, where a map would end the process.
+
+    Args:
+      path: of the file.
+      checksums: CRC-32 of every row, which are then checked at reading.
+    """
+
+    def __init__(self, path: Path, checksums: np.ndarray | None = None) -> None:
+        with reading(path, "is no array of numbers", REMEDY):
+            array = np.load(path, mmap_mode="r", allow_pickle=False)  # its length is checked
+            if not isinstance(array, np.memmap) or array.ndim < 2 or array.dtype.kind not in "fiub":
+                raise ValueError("not one array of numbers with a row for each example")
+            if not array.flags.c_contiguous:
+                raise ValueError("its rows are not one after the other; save it after numpy.ascontiguousarray")
+        super().__init__(array.shape, array.dtype.newbyteorder("="))
+        self.path, self.checksums, self._start, self._stored = path, checksums, int(array.offset), array.dtype
+        self._size = array.dtype.itemsize * math.prod(array.shape[1:])
+
+    def __getitem__(self, numbers: np.ndarray) -> np.ndarray:
+        memory: Any = np.empty((len(numbers), self._size), "uint8")
+        # Opened for each batch: there may be more files than a process may hold open.
+        with reading(self.path, "cannot be read", REMEDY), open(self.path, "rb", buffering=0) as file:
+            for row, number in zip(memory, numbers.tolist(), strict=True):
+                file.seek(self._start + number * self._size)
+                if file.readinto(row) != self._size:
+                    raise CorruptFileError(f"{self.path} ends before its row {number}: it is cut off. {REMEDY}")
+                if self.checksums is not None and zlib.crc32(row) != self.checksums[number]:
+                    raise CorruptFileError(f"{self.path} is damaged: its row {number} is not as written. {REMEDY}")
+        rows = memory.view(self._stored).reshape(len(numbers), *self.shape[1:])
+        return rows.astype(self.dtype, copy=False)
+
+
+class Selected(Rows):
+    """Some rows of others, in an order of their own."""
+
+    def __init__(self, rows: Rows, numbers: np.ndarray) -> None:
+        super().__init__((len(numbers), *rows.shape[1:]), rows.dtype)
+        self.rows, self.numbers = rows, numbers
+
+    def __getitem__(self, numbers: np.ndarray) -> np.ndarray:
+        return self.rows[self.numbers[numbers]]
+
+    def values(self) -> np.ndarray:
+        return self.rows.values()
+
+
+class Chained(Rows):
+    """The rows of several, one after the other."""
+
+    def __init__(self, parts: Sequence[Rows]) -> None:
+        self.parts, self.starts = list(parts), np.cumsum([0, *map(len, parts)])
+        super().__init__((self.starts[-1], *parts[0].shape[1:]), parts[0].dtype)
+
+    def __getitem__(self, numbers: np.ndarray) -> np.ndarray:
+        rows = np.empty((len(numbers), *self.shape[1:]), self.dtype)
+        which = np.searchsorted(self.starts, numbers, side="right") - 1
+        for index in np.unique(which):
+            rows[which == index] = self.parts[index][numbers[which == index] - self.starts[index]]
+        return rows
+
+
+class StaticallyBinary(Rows):
+    """The rows of others, binarised once: those of `binarized_once` of all of them.
+
+    Args:
+      rows: of grey levels.
+      white: the level of a white pixel.
+    """
+
+    def __init__(self, rows: Rows, white: int) -> None:
+        super().__init__(rows.shape, "uint8")
+        self.rows, self.white = rows, white
+
+    def __getitem__(self, numbers: np.ndarray) -> np.ndarray:
+        size = math.prod(self.shape[1:])
+        uniform = np.empty((len(numbers), size), "float32")
+        for row, number in zip(uniform, numbers, strict=True):
+            # Two numbers come of each step of the generator.
+            before = int(number) * size
+            generator = np.random.Generator(np.random.PCG64(_STATIC_SEED).advance(before // 2))
+            row[:] = generator.random(size + before % 2, dtype="float32")[before % 2 :]
+        return (uniform.reshape(-1, *self.shape[1:]) * np.float32(self.white) < self.rows[numbers]).astype("uint8")
+
+    def values(self) -> np.ndarray:
+        return np.array([0, 1])
+
+
+def binarized_once(images: np.ndarray, white: int) -> np.ndarray:
+    """Return images of 0 and 1, each pixel drawn with the probability of its grey level: always the same."""
+    generator = np.random.Generator(np.random.PCG64(_STATIC_SEED))
+    uniform = generator.random(images.shape, dtype="float32")
+    return (uniform * np.float32(white) < images).astype("float32")
+
+
+def is_sparse(array: object) -> bool:
+    """Return whether an array is a sparse one of scipy, which is not imported here."""
+    return hasattr(array, "tocsr") and hasattr(array, "toarray")
+
+
+def levels_in(images: np.ndarray) -> np.ndarray:
+    """Return the grey levels of 256 that occur."""
+    seen = np.zeros(256, bool)
+    for piece in supports.pieces(images):
+        seen[piece.ravel()] = True
+        if seen.all():  # mostly after the first piece
+            break
+    return np.flatnonzero(seen)
