@@ -19,6 +19,7 @@ import typer.core
 
 from keras_vae.cli import (
     anomaly,
+    build,
     demo,
     deploy,
     doctor,
@@ -117,6 +118,9 @@ def _help(command: Callable[..., None]) -> str:
 
 for _name, _command in COMMANDS.items():
     app.command(_name, help=_help(_command))(_command)
+_data = typer.Typer(help="Data that do not fit in memory.", no_args_is_help=True, rich_markup_mode="rich")
+_data.command("build", help=_help(build.build_command))(build.build_command)
+app.add_typer(_data, name="data")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

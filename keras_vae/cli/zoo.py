@@ -78,6 +78,7 @@ def train_command(
     quick: Annotated[
         bool, typer.Option("--quick", help="Leave the long measures out; the same without --quick adds them.")
     ] = False,
+    checkpoint_minutes: Annotated[float, typer.Option(help="Minutes between checkpoints within an epoch.")] = 10.0,
     json: Json = False,
 ) -> None:
     """Train a recipe and measure the result. The same command resumes a run that was interrupted."""
@@ -85,7 +86,8 @@ def train_command(
     from keras_vae import zoo
     from keras_vae.zoo import store
 
-    model = zoo.train(name, output, overwrite, verbose=0 if json else "auto", tensorboard=tensorboard, quick=quick)
+    model = zoo.train(name, output, overwrite, verbose=0 if json else "auto", tensorboard=tensorboard, quick=quick,
+                      checkpoint_minutes=checkpoint_minutes)  # fmt: skip
     assert model.provenance is not None  # train loads what it has written
     folder = model.provenance.folder
     card = zoo.card(folder)

@@ -1,7 +1,8 @@
 """The checkpoints of a run: each is one file of weights, every optimizer, the step, the epoch and the history.
 
-The newest, and the one of the epoch before, which is taken if the newest is damaged. A checkpoint has a digest of all
-that is in it, and the recipe that it is of: it is gone on from as it was written, or refused.
+One is written after each epoch, and within an epoch from time to time: it then has the running means, too. The newest
+is kept, and the one before, which is taken if the newest is damaged. A checkpoint has a digest of all that is in it,
+and the recipe that it is of: it is gone on from as it was written, or refused.
 """
 
 import contextlib
@@ -30,6 +31,7 @@ PREVIOUS = "checkpoint.previous.safetensors"
 OLD_NAME = "checkpoint.weights.h5"  # of earlier versions, without a digest
 NAMES = (NAME, PREVIOUS, OLD_NAME)
 _ATTRIBUTE = "keras_vae_run"  # of an old checkpoint, the progress
+_MEANS = "means/"
 _REMEDY = "To start again: remove it, or say --overwrite."
 
 
@@ -40,6 +42,7 @@ class Progress:
     epochs: int = 0
     history: Mapping[str, list[float]] = dataclasses.field(default_factory=dict)  # metric -> one number an epoch
     seconds: float = 0.0  # spent training
+    steps: int = 0  # of the epoch after those, if the checkpoint was written within it
 
 
 class Checkpoint(NamedTuple):
@@ -48,6 +51,7 @@ class Checkpoint(NamedTuple):
     path: Path
     progress: Progress
     arrays: Mapping[str, np.ndarray] | None  # None: Keras reads the file
+    means: Mapping[str, np.ndarray] = {}  # of the epoch that is under way, as `_means` names them
 
     def restore(self, model: "VAE") -> None:
         """Load it into a compiled model.
@@ -83,7 +87,7 @@ def latest(folder: Path, recipe: Mapping[str, Any]) -> Checkpoint | None:
             if refused:
                 warnings.warn(
                     f"{str(refused[0]).removesuffix(_REMEDY)}Training goes on from the one before, {path}, after "
-                    f"{checkpoint.progress.epochs} epochs.",
+                    f"{checkpoint.progress.epochs} epochs{_and_steps(checkpoint.progress)}.",
                     stacklevel=2,
                 )
             return checkpoint
@@ -111,7 +115,8 @@ def write(
       previous: where the old one is kept; by default it is not.
     """
     about = {**dataclasses.asdict(progress), "recipe": recipes.of_training(recipe)}
-    weights.save(path, weights.numpy_arrays(_variables(model)), about, previous)
+    variables = {**_variables(model), **(_means(model) if progress.steps else {})}
+    weights.save(path, weights.numpy_arrays(variables), about, previous)
 
 
 def read(path: str | Path, recipe: Mapping[str, Any]) -> Checkpoint:
@@ -133,7 +138,8 @@ def read(path: str | Path, recipe: Mapping[str, Any]) -> Checkpoint:
         progress = _progress(about)
     if changed:
         raise UserError(f"{path} is of another recipe: {changed}. Put that back. {_REMEDY}")
-    return Checkpoint(path, progress, arrays)
+    means = {name: arrays.pop(name) for name in list(arrays) if name.startswith(_MEANS)}
+    return Checkpoint(path, progress, arrays, means)
 
 
 def _variables(model: "VAE") -> dict[str, Any]:
@@ -145,18 +151,33 @@ def _variables(model: "VAE") -> dict[str, Any]:
     return named
 
 
+def _means(model: "VAE") -> dict[str, Any]:
+    """The running means of an epoch, by name."""
+    return {
+        f"{_MEANS}{metric.name}/{index}": variable
+        for metric in model.metrics
+        for index, variable in enumerate(metric.variables)
+    }
+
+
+def _and_steps(progress: Progress) -> str:
+    return f" and {progress.steps} steps" if progress.steps else ""
+
+
 def _progress(stored: Any) -> Progress:
     """The progress as it was stored.
 
     Raises:
       TypeError, ValueError: it was not.
     """
+    stored = {"steps": 0, **stored}  # earlier versions wrote no checkpoints within epochs
     missing = [field.name for field in dataclasses.fields(Progress) if field.name not in stored]
     if missing:
         raise ValueError(f"it has no {', '.join(missing)}")
     progress = Progress(**stored)
-    if type(progress.epochs) is not int or progress.epochs < 0 or not math.isfinite(progress.seconds):
-        raise ValueError(f"it holds {progress.epochs!r} epochs and {progress.seconds!r} seconds")
+    counts = (progress.epochs, progress.steps)
+    if any(type(count) is not int or count < 0 for count in counts) or not math.isfinite(progress.seconds):
+        raise ValueError(f"it holds {counts[0]!r} epochs, {counts[1]!r} steps and {progress.seconds!r} seconds")
     for values in progress.history.values():
         if len(values) > progress.epochs or not all(map(math.isfinite, values)):
             raise ValueError(f"its history is not of {progress.epochs} epochs")
@@ -174,25 +195,44 @@ def _checkpoint_errors(path: str | Path) -> Iterator[None]:
 
 
 class SaveProgress(keras.callbacks.Callback):
-    """Write a checkpoint after each epoch, and keep the one before.
+    """Write a checkpoint after each epoch, and within it when some minutes have passed, and keep the one before.
 
     Args:
       folder: of the run.
       recipe: of the run, its `content`.
       clock: the time in seconds.
       start: what is gone on from, or None.
+      minutes: between two checkpoints within an epoch, at least; 0: one after each execution.
     """
 
     def __init__(
-        self, folder: Path, recipe: Mapping[str, Any], clock: Callable[[], float], start: Checkpoint | None = None
+        self,
+        folder: Path,
+        recipe: Mapping[str, Any],
+        clock: Callable[[], float],
+        start: Checkpoint | None = None,
+        minutes: float = math.inf,
     ) -> None:
         super().__init__()
         self.path, self.recipe, self.clock, self._started = folder / NAME, recipe, clock, clock()
-        self.progress = start.progress if start else Progress()
+        self.progress, self.minutes = start.progress if start else Progress(), minutes
+        self._means, self._before = start.means if start else {}, 0
         self._intact = start is None or start.path == self.path  # what is there, and may be kept as the one before
 
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
         self._started = self.clock()
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        self._before = self.progress.steps
+        if self._means:  # which Keras has just reset
+            weights.assign(_means(self.model), self._means, self.path, _REMEDY)
+            self._means = {}
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
+        due = batch + 1 != self.params["steps"] and self.clock() - self._started >= 60 * self.minutes
+        # A step may leave weights that are not finite, which the next one notices: they are not to be gone on from.
+        if due and _finite(self.model):
+            self._save(dataclasses.replace(self.progress, steps=self._before + batch + 1))
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         history = {name: [*self.progress.history.get(name, []), float(value)] for name, value in (logs or {}).items()}
@@ -202,10 +242,17 @@ class SaveProgress(keras.callbacks.Callback):
                     f"Training must stay finite: {name} is {values[-1]} after epoch {epoch + 1}. Lower the learning "
                     f"rate, or raise the likelihood's scale."
                 )
+        self._save(Progress(epoch + 1, history, self.progress.seconds))
+
+    def _save(self, progress: Progress) -> None:
         now = self.clock()
-        self.progress = Progress(epoch + 1, history, self.progress.seconds + now - self._started)
+        self.progress = dataclasses.replace(progress, seconds=progress.seconds + now - self._started)
         self._started = now
         previous = self.path.with_name(PREVIOUS)
         write(self.model, self.path, self.progress, self.recipe, previous if self._intact else None)
         self._intact = True
         self.path.with_name(OLD_NAME).unlink(missing_ok=True)
+
+
+def _finite(model: "VAE") -> bool:
+    return all(np.isfinite(np.asarray(weight.numpy(), "float64")).all() for weight in model.weights)

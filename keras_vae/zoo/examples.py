@@ -1,11 +1,13 @@
 """The data on which the results of a recipe are measured."""
 
+import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 import numpy as np
 
 from keras_vae import data, types
+from keras_vae.data import sources
 from keras_vae.data.readers import SOURCES
 from keras_vae.data.sources import Images
 from keras_vae.errors import UserError
@@ -57,12 +59,13 @@ def source_of(recipe: recipes.Recipe, changes: Mapping[str, Any] | None = None) 
     """
     section = recipe.data
     if not section.source:
-        return section.name
+        return functools.partial(sources.read, section.name, stream=True) if section.stream else section.name
     read = choose("data.source", section.source, SOURCES)
     if "split" in section.arguments:
         raise UserError("data.split is set by data.train and data.validation. Given: data.split. Leave it out.")
     path = {} if recipe.data_path is None else {"path": recipe.data_path}
-    arguments = {**section.arguments, **path, **(changes or {})}
+    stream = {"stream": True} if section.stream else {}
+    arguments = {**section.arguments, **path, **stream, **(changes or {})}
     check_arguments(f"[data] with source = {section.source!r}", read, {"split": None, **arguments})
 
     def read_split(split: str | None) -> Images:

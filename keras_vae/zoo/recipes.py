@@ -37,7 +37,8 @@ class DataSection:
     dequantize: bool = False
     labelled: int | None = None  # the number of training examples that keep their label; left out: all
     labelled_in_batch: int | None = None  # of each training batch; left out: where chance puts them
-    source: str = ""  # of your own data, "folder", "table" or "array", whose arguments are keys beside it, as `path`
+    stream: bool = False  # read examples when a batch needs them: of "folder", "array", and TFDS's ArrayRecord
+    source: str = ""  # of your own data, such as "folder" or "table", whose arguments are keys beside it, as `path`
     arguments: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
@@ -140,6 +141,7 @@ def _written(section: Any) -> dict[str, Any]:
         return {"class": section.class_name, **section.arguments}
     fields = {field.name: field.default for field in dataclasses.fields(section)}
     held = {name: value for name, value in vars(section).items() if value != fields[name]}
+    held.pop("stream", None)  # changes no number
     return held | {name: value for name, value in held.pop("arguments", {}).items() if name != "path"}
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from keras_vae import data, files, locks, weights
 from keras_vae.callbacks import TensorBoard
+from keras_vae.checks import check_number
 from keras_vae.errors import DivergedError, UserError
 from keras_vae.evaluation.metrics import run
 from keras_vae.models.parts.growing import Stage, inherit, stages
@@ -43,11 +44,12 @@ def train(
     verbose: int | str = "auto",
     tensorboard: str | Path | None = None,
     quick: bool = False,
+    checkpoint_minutes: float = 10.0,
 ) -> "VAE":
     """Train a recipe, measure the result, and write weights, results, card and pictures into a folder.
 
-    A checkpoint is written after each epoch. The same call again resumes an interrupted run, and ends with the weights
-    and optimizer of an uninterrupted one; a finished run is not repeated.
+    A checkpoint is written after each epoch, and in a long one every few minutes. The same call again resumes an
+    interrupted run, and ends with the weights and optimizer of an uninterrupted one; a finished run is not repeated.
 
     Args:
       name: a zoo name, a recipe.toml, or a folder with one.
@@ -57,6 +59,7 @@ def train(
       tensorboard: a folder for the event files of `keras_vae.callbacks.TensorBoard`, of validation images; by default
         there are none.
       quick: leave log p(x) and the overview out of the results; the same call without it measures them later.
+      checkpoint_minutes: between two checkpoints within an epoch, at least; 0: one after each call of TensorFlow.
 
     Returns:
       The trained model, with the weights that were written.
@@ -65,6 +68,7 @@ def train(
       UserError: a recipe that does not fit, a folder that is not this run's, or one that another process trains in.
       DivergedError: training became non-finite; the last good checkpoint is kept.
     """
+    check_number(checkpoint_minutes, "checkpoint_minutes")
     path = Path(name)
     if path.suffix == ".toml":
         recipe, stem = recipes.read(path), path.stem if path.name != store.RECIPE else path.resolve().parent.name
@@ -81,7 +85,7 @@ def train(
             return load(where.folder)
         plan = _stages(recipe)
         examples = _measured(recipe, plan[-1].model)
-        progress = _fit(where, recipe, plan, overwrite, verbose, tensorboard)
+        progress = _fit(where, recipe, plan, overwrite, verbose, tensorboard, checkpoint_minutes)
         _finish(where, recipe, plan[-1].model, progress, examples, quick)
         for name in (stopping.NAME, checkpoints.PREVIOUS):
             (where.folder / name).unlink(missing_ok=True)
@@ -171,11 +175,13 @@ def _fit(
     overwrite: bool,
     verbose: int | str,
     tensorboard: str | Path | None,
+    checkpoint_minutes: float,
 ) -> checkpoints.Progress:
     """Fit the models of the stages in turn, from the checkpoint if there is one."""
     latest = None if overwrite else checkpoints.latest(where.folder, recipe.content)
-    save = checkpoints.SaveProgress(where.folder, recipe.content, time.monotonic, latest)
-    start = next((index for index, stage in enumerate(plan) if save.progress.epochs <= stage.end), len(plan) - 1)
+    save = checkpoints.SaveProgress(where.folder, recipe.content, time.monotonic, latest, checkpoint_minutes)
+    begun = save.progress.epochs + bool(save.progress.steps)
+    start = next((index for index, stage in enumerate(plan) if begun <= stage.end), len(plan) - 1)
     _compile(plan[start], recipe)
     if latest is not None:
         latest.restore(plan[start].model)
@@ -184,11 +190,17 @@ def _fit(
         if index > start:
             inherit(stage.model, plan[index - 1].model)
             _compile(stage, recipe)
-        progress = save.progress
-        if progress.epochs < stage.end and not stopping.is_over(progress.history, recipe.training.patience):
+        rest = bool(save.progress.steps)  # an epoch that is under way is a fit of its own
+        while save.progress.epochs < stage.end and not stopping.is_over(
+            save.progress.history, recipe.training.patience
+        ):
             board = [] if tensorboard is None else [_tensorboard(tensorboard, recipe, stage)]
             _fit_stage(recipe, stage, save, [*claim, *board], verbose)
             claim = []  # once: it may remove the files of another run, among them a checkpoint
+            if not rest:
+                break
+            rest = False
+            checkpoints.read(save.path, recipe.content).restore(stage.model)  # fit ends with the averages of weights
         stage.model.use_averages()  # which fit has done, but for a stage that was finished before
     return save.progress
 
@@ -200,16 +212,18 @@ def _fit_stage(
     callbacks: list[keras.callbacks.Callback],
     verbose: int | str,
 ) -> None:
-    """Fit the compiled model of one stage, with a checkpoint after each epoch."""
+    """Fit the compiled model of one stage to its end, or to the end of an epoch that is under way."""
     progress, patience = save.progress, recipe.training.patience
     # Before the checkpoint, so that an epoch that counts has had its weights written.
     stop: list[keras.callbacks.Callback] = []
     if patience is not None:
         stop = [stopping.StopEarly(save.path.parent, progress.history, patience, recipe.content)]
+    rest = len(_training_data(recipe, first_epoch=0)) - progress.steps if progress.steps else None
     try:
         stage.model.fit(
-            stage.batches(_training_data(recipe, progress.epochs)),
-            epochs=stage.end,
+            stage.batches(_training_data(recipe, progress.epochs, progress.steps)),
+            epochs=progress.epochs + 1 if rest else stage.end,
+            steps_per_epoch=rest,
             initial_epoch=progress.epochs,
             validation_data=stage.batches(_validation_data(recipe)),
             callbacks=[*stop, save, *callbacks],
@@ -220,8 +234,8 @@ def _fit_stage(
         raise DivergedError(f"{error} The last good checkpoint: {kept}.") from error
 
 
-def _training_data(recipe: recipes.Recipe, first_epoch: int) -> Any:
-    """Return the `tf.data.Dataset` of the training split from an epoch on."""
+def _training_data(recipe: recipes.Recipe, first_epoch: int, first_batch: int = 0) -> Any:
+    """Return the `tf.data.Dataset` of the training split from an epoch, and a batch of it, on."""
     source, settings = recipe.data, recipe.training
     return data.load(
         source_of(recipe),
@@ -232,6 +246,7 @@ def _training_data(recipe: recipes.Recipe, first_epoch: int) -> Any:
         training=True,
         seed=settings.seed,
         first_epoch=first_epoch,
+        first_batch=first_batch,
         labelled=source.labelled,
         labelled_in_batch=source.labelled_in_batch,
         kind=kind_of(recipe),
