@@ -29,6 +29,10 @@ PROOFS: dict[str, tuple[str, tuple[str, ...]]] = {
         "a million images scored on a cluster of Ray that loses an actor and a machine, as on this one undisturbed",
         ("-m", "tests.proofs.score"),
     ),
+    "stream": (
+        "8 GB of pictures trained on in less than 1.5 GB, and the digits as fast from shards as in memory, or nearly",
+        ("-m", "tests.proofs.stream"),
+    ),
     "torture": (
         "bad input ends in a right answer or an error: mutated files, bad calls, signals, threads, a full disk",
         ("-m", "tests.proofs.torture"),

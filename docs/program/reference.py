@@ -179,7 +179,9 @@ def _command_line() -> str:
 
     group: Any = typer.main.get_command(app)
     lines = ["# Command line", "", _prose(group.help), "", _prose(group.epilog), ""]
-    for name, command in group.commands.items():
+    data = group.commands.pop("data")
+    nested = {f"data {name}": command for name, command in data.commands.items()}
+    for name, command in {**group.commands, **nested}.items():
         context = command.make_context(name, [], resilient_parsing=True)
         usage = " ".join(["keras-vae", name, *command.collect_usage_pieces(context)])
         lines += [f"## {name}", "", "```", usage, "```", "", _prose(command.help or ""), ""]

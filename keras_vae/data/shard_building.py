@@ -59,7 +59,9 @@ def build_shards(
     given = {name: value for name, value in arguments.items() if value}
     images, splits = _opened(str(source), given, fractions)
     row_bytes = images.images.dtype.itemsize * math.prod(images.images.shape[1:])
-    shard_rows = checks.check_whole_number(shard_rows or max(1, _BYTES // row_bytes), "shard_rows")
+    shard_rows = checks.check_whole_number(
+        max(1, _BYTES // row_bytes) if shard_rows is None else shard_rows, "shard_rows"
+    )
     manifest: Manifest = {
         "schema": SCHEMA,
         "source": str(source),

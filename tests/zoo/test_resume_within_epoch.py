@@ -68,7 +68,7 @@ def assert_as_uninterrupted(folder, run):
     assert (folder / "whole/model.safetensors").read_bytes() == (run / "model.safetensors").read_bytes()
 
 
-# After so many calls of a process, and the epochs and steps of the checkpoint then. The 8th ends an epoch: no checkpoint.
+# After so many calls of a process: the epochs and steps of the checkpoint. A call that ends an epoch writes none.
 TWO = [(2, (0, 6)), (8, (1, 6))]
 FOUR = [(1, (0, 3)), (3, (0, 12)), (4, (0, 21)), (3, (1, 6))]
 
