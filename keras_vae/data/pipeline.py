@@ -446,10 +446,10 @@ def says_what_cannot_be_read(
         try:
             return method(self, *args, **kwargs)
         except tf.errors.OpError as error:
-            said = re.search(r"\b(CorruptFile|User)Error: (.*?)\nTraceback", str(error), re.DOTALL)
-            if said is None:
+            reason = re.search(r"\b(CorruptFile|User)Error: (.*?)\nTraceback", str(error), re.DOTALL)
+            if reason is None:
                 raise
-            kind = CorruptFileError if said[1] == "CorruptFile" else UserError
-            raise kind(said[2]) from error
+            kind = CorruptFileError if reason[1] == "CorruptFile" else UserError
+            raise kind(reason[2]) from error
 
     return wrapped

@@ -56,8 +56,8 @@ def build_shards(
       UserError: a source that is none, arguments that do not fit it, a folder with contents, or with another build.
     """
     folder, arguments = Path(folder), {"label": label, "size": size, "crop": crop, "grey": grey}
-    given = {name: value for name, value in arguments.items() if value}
-    images, splits = _opened(str(source), given, fractions)
+    options = {name: value for name, value in arguments.items() if value}
+    images, splits = _opened(str(source), options, fractions)
     row_bytes = images.images.dtype.itemsize * math.prod(images.images.shape[1:])
     shard_rows = checks.check_whole_number(
         max(1, _BYTES // row_bytes) if shard_rows is None else shard_rows, "shard_rows"
@@ -65,7 +65,7 @@ def build_shards(
     manifest: Manifest = {
         "schema": SCHEMA,
         "source": str(source),
-        "arguments": {**given, "fractions": list(fractions)},
+        "arguments": {**options, "fractions": list(fractions)},
         "rows": len(images.images),
         "shape": list(images.images.shape[1:]),
         "dtype": str(images.images.dtype),

@@ -123,6 +123,7 @@ def _of_array(path: Path) -> Draft:
                   if array.dtype.kind in "iu" and array.shape == arrays[ranked[0]].shape[:1]]  # fmt: skip
         data |= {"x": ranked[0]} | ({"label": labels[0]} if labels else {})
     x = readers.array(path, x=str(data.get("x", "x"))).images
+    assert isinstance(x, np.ndarray)  # as it is not streamed
     if x.ndim == 4 and x.shape[-1] in (1, 3) and (x.dtype == np.uint8 or (x.min() >= 0 and x.max() <= 1)):
         network = {"name": "conv" if not any(side % 8 for side in x.shape[1:3]) else "mlp"}
         model: dict[str, object] = {"class": "VAE", "image_shape": list(x.shape[1:]), "latent_dim": 32,

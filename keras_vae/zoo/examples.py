@@ -1,6 +1,5 @@
 """The data on which the results of a recipe are measured."""
 
-import functools
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
@@ -59,7 +58,9 @@ def source_of(recipe: recipes.Recipe, changes: Mapping[str, Any] | None = None) 
     """
     section = recipe.data
     if not section.source:
-        return functools.partial(sources.read, section.name, stream=True) if section.stream else section.name
+        if section.stream:
+            return lambda split: sources.read(section.name, split or "train+validation", stream=True)
+        return section.name
     read = choose("data.source", section.source, SOURCES)
     if "split" in section.arguments:
         raise UserError("data.split is set by data.train and data.validation. Given: data.split. Leave it out.")

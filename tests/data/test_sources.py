@@ -86,7 +86,7 @@ def prepared(tmp_path_factory):
 @pytest.fixture(scope="module")
 def digits():
     """A digest of each image of the bundled MNIST, by split."""
-    read = {split: sources.read("mnist", split).images for split in ("train", "validation", "test")}
+    read = {split: np.asarray(sources.read("mnist", split).images) for split in ("train", "validation", "test")}
     return {split: [hashlib.sha256(image).hexdigest() for image in images] for split, images in read.items()}
 
 
