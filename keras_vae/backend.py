@@ -155,8 +155,86 @@ class Replica:
 
 def replica() -> Replica:
     """Return the replica that runs this code: outside of a strategy's replicas, the first of one."""
-    context = _tf.distribute.get_replica_context()
+    context = None if _alone.get() else _tf.distribute.get_replica_context()
     return Replica(0, 1) if context is None else Replica(context.replica_id_in_sync_group, context.num_replicas_in_sync)
+
+
+_alone: contextvars.ContextVar[bool] = contextvars.ContextVar("alone", default=False)
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Inside, `replica` is the first of one: every replica computes the same of a whole batch, and none waits."""
+    token = _alone.set(True)
+    try:
+        yield
+    finally:
+        _alone.reset(token)
+
+
+def strategy_in_scope() -> Any:
+    """Return the `tf.distribute` strategy in whose scope this runs, if it has several replicas, or None."""
+    strategy = _tf.distribute.get_strategy()
+    return strategy if strategy.num_replicas_in_sync > 1 else None
+
+
+def worker(strategy: Any) -> Replica:
+    """Return which of the processes of a strategy this is, and their number; the chief is the first."""
+    if strategy is None:
+        return Replica(0, 1)
+    local = len(strategy.extended.worker_devices)
+    numbers = strategy.experimental_distribute_values_from_function(lambda context: context.replica_id_in_sync_group)
+    first = int(strategy.experimental_local_results(numbers)[0])
+    return Replica(first // local, strategy.num_replicas_in_sync // local)
+
+
+def compiles_replicas(strategy: Any) -> bool:
+    """Return whether TensorFlow compiles what the replicas of a strategy run with XLA: where all devices are GPUs."""
+    return all("GPU" in device for device in strategy.extended.worker_devices)
+
+
+def on_replicas(
+    strategy: Any, step: Callable[[Any], Any], logs: Callable[[], _Result], steps: int, share: bool, jit: bool = False
+) -> Callable[[Any], _Result]:
+    """Return a function that runs `step` on the next `steps` batches of an iterator, in every replica, in one call.
+
+    Keras's own fails: it compiles all replicas as one, and reduces logs over workers as if they were no scalars.
+
+    Args:
+      strategy: of several replicas.
+      step: takes a batch.
+      logs: returns what a replica has logged after the last step.
+      steps: batches of a call. The iterator has so many left, or none: its end would cut a step of other workers off.
+      share: a batch is shared among the replicas of this process; otherwise each of them has the whole.
+      jit: compile the step with XLA.
+    """
+    local = len(strategy.extended.worker_devices)
+
+    def on_rows(batch: Any) -> None:
+        if share and local > 1:
+            index = _tf.distribute.get_replica_context().replica_id_in_sync_group % local
+
+            def rows(column: Any) -> Any:
+                size = -(-_tf.shape(column)[0] // local)
+                return column[index * size : (index + 1) * size]
+
+            batch = _tf.nest.map_structure(rows, batch)
+        step(batch)
+
+    in_replica = _tf.function(on_rows, autograph=False, jit_compile=True if jit else None)
+
+    def one(count: Any, iterator: Any) -> Any:
+        strategy.run(in_replica, (iterator.get_next(),))
+        return count + 1
+
+    def several(iterator: Any) -> Any:
+        if steps == 1:
+            one(0, iterator)
+        else:
+            _tf.while_loop(lambda count: count < steps, lambda count: one(count, iterator), [0], parallel_iterations=1)
+        return _tf.nest.map_structure(lambda log: strategy.experimental_local_results(log)[0], strategy.run(logs))
+
+    return _tf.function(several, autograph=False, reduce_retracing=True)
 
 
 def sum_over_replicas(values: Sequence[Tensor]) -> list[Tensor]:

@@ -37,9 +37,9 @@ class Trainer:
         Args:
           optimizer: a Keras optimizer, or its name, cloned for each additional player; or `{player: optimizer}`.
           jit_compile: compile the training step with XLA, which draws the same noise; `"auto"`: where `gains_by_xla`.
-            Turned off under a strategy of several devices.
+            Under a strategy of several devices or workers, only where all of them are GPUs.
           steps_per_execution: optimizer steps in each call, at most: `fit` takes the largest number that divides the
-            steps of an epoch. 1 under such a strategy.
+            steps of an epoch.
           run_eagerly: run the step in Python, for debugging; turns the two above off.
           **kwargs: other arguments of `keras.Model.compile`.
 
@@ -48,13 +48,13 @@ class Trainer:
         """
         if kwargs.get("loss") is not None or kwargs.get("metrics") is not None:
             raise UserError("A VAE has its own loss and metrics. Given: loss= or metrics=. Leave them out.")
-        if self.distribute_strategy.num_replicas_in_sync > 1 and (jit_compile or steps_per_execution > 1):
-            warnings.warn(
-                "Under a strategy of several devices TensorFlow can neither compile the step with XLA nor run several "
-                "steps in one call: both are turned off.",
-                stacklevel=2,
-            )
-            jit_compile, steps_per_execution = False, 1
+        if self.strategy is not None and jit_compile and not backend.compiles_replicas(self.strategy):
+            if jit_compile is True:
+                warnings.warn(
+                    "TensorFlow compiles the step of several devices with XLA where all are GPUs: it is turned off.",
+                    stacklevel=2,
+                )
+            jit_compile = False
         if run_eagerly:
             jit_compile, steps_per_execution = False, 1
         if jit_compile == "auto":
@@ -71,7 +71,7 @@ class Trainer:
         check_players(players, self.trainable_variables)
         by_player = choose_optimizers(optimizer, [player.name for player in players])
         self.steps_limit = steps_per_execution
-        with self.distribute_strategy.scope():
+        with (self.strategy or self.distribute_strategy).scope():
             self.trackers = self.make_trackers(self.logged_names(players))
             keras.Model.compile(
                 self,
@@ -133,7 +133,10 @@ class Trainer:
         stop = StopOnFailure(
             self.required_trackers(), [player.name for player in self.players()], lambda: int(self.step.numpy())
         )
-        self.set_steps_per_execution(steps_per_epoch or pipeline.batches_of(dataset))
+        steps = steps_per_epoch or pipeline.batches_of(dataset)
+        self.set_steps_per_execution(steps if self.strategy is None else steps or 1)
+        if self.strategy is not None:
+            dataset = pipeline.part_of(dataset, backend.worker(self.strategy))
         if self.jit_compile and kwargs.get("verbose", "auto") != 0 and self.train_function is None:
             print("Compiling the training step with XLA, which takes a while before the first step.", file=sys.stderr)
         history = keras.Model.fit(
@@ -208,10 +211,33 @@ class Trainer:
         callbacks = [StopOnBadData(self.watch), *(kwargs.pop("callbacks", None) or ())]
         return keras.Model.predict(self, dataset, callbacks=callbacks, **kwargs)
 
+    def make_train_function(self: "VAE", force: bool = False) -> Any:
+        """Make the function that `fit` calls: Keras's, or on several devices ours."""
+        if self.strategy is None:
+            return keras.Model.make_train_function(self, force)
+        if self.train_function is None or force:
+            self.train_function = backend.on_replicas(
+                self.strategy,
+                self.train_step,
+                self.get_metrics_result,
+                self.steps_per_execution,
+                True,
+                self.jit_compile,
+            )
+
     def make_test_function(self: "VAE", force: bool = False) -> Any:
-        """Make the function that `evaluate` calls, without XLA."""
-        with self._without_xla():
-            return keras.Model.make_test_function(self, force)
+        """Make the function that `evaluate` calls, without XLA. Of several processes each evaluates all of the data."""
+        if self.strategy is None:
+            with self._without_xla():
+                return keras.Model.make_test_function(self, force)
+        if self.test_function is None or force:
+            share = backend.worker(self.strategy).count == 1
+
+            def step(batch: Any) -> None:
+                with contextlib.nullcontext() if share else backend.alone():
+                    self.test_step(batch)
+
+            self.test_function = backend.on_replicas(self.strategy, step, self.get_metrics_result, 1, share)
 
     def make_predict_function(self: "VAE", force: bool = False) -> Any:
         """Make the function that `predict` calls, without XLA."""

@@ -406,6 +406,32 @@ def _without_autotuner(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
     return dataset.with_options(options)
 
 
+def part_of(dataset: Any, worker: backend.Replica) -> "tf.data.Dataset":
+    """The rows of each batch that one of several workers trains on, by their position in the batch.
+
+    Raises:
+      UserError: batches that cannot be divided among the workers.
+    """
+    if worker.count == 1:
+        return dataset
+    spec = dataset.element_spec if isinstance(dataset, tf.data.Dataset) else None
+    sizes = {column.shape[0] if column.shape.rank else None for column in tf.nest.flatten(spec)}
+    if sizes == {None} or any(size is None or size % worker.count for size in sizes):
+        raise UserError(
+            f"Workers train on equal parts of each batch of a tf.data.Dataset. Given: {worker.count} workers, and a "
+            f"{type(dataset).__name__} with batches of {', '.join(sorted(map(str, sizes)))} examples. Batch with "
+            f"drop_remainder=True, and a size that {worker.count} divides."
+        )
+
+    def rows(column: Any) -> Any:
+        size = column.shape[0] // worker.count
+        return column[worker.index * size : (worker.index + 1) * size]
+
+    return dataset.map(
+        backend.plain(lambda *batch: tf.nest.map_structure(rows, batch[0] if len(batch) == 1 else batch))
+    )
+
+
 def batches_of(dataset: Any) -> int | None:
     """The number of batches of a stream, if it knows it."""
     if isinstance(dataset, keras.utils.PyDataset):
