@@ -29,6 +29,10 @@ PROOFS: dict[str, tuple[str, tuple[str, ...]]] = {
         "a million images scored on a cluster of Ray that loses an actor and a machine, as on this one undisturbed",
         ("-m", "tests.proofs.score"),
     ),
+    "workers": (
+        "three workers train one model, each is killed once, and the run ends with the weights of an undisturbed one",
+        ("-m", "tests.proofs.workers"),
+    ),
     "torture": (
         "bad input ends in a right answer or an error: mutated files, bad calls, signals, threads, a full disk",
         ("-m", "tests.proofs.torture"),

@@ -8,7 +8,10 @@ here, in `keras_vae.data`, in `keras_vae.export` and in two runtimes, and nowher
 import contextlib
 import contextvars
 import dataclasses
+import functools
+import json
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeAlias, TypeVar, cast
@@ -178,11 +181,68 @@ def strategy_in_scope() -> Any:
     return strategy if strategy.num_replicas_in_sync > 1 else None
 
 
+@functools.cache
+def join_workers() -> Any:
+    """Return the strategy of the workers that the variable TF_CONFIG names, once all are there; None if it names none.
+
+    Raises:
+      UserError: TF_CONFIG is not of workers, or TensorFlow has worked before.
+    """
+    try:
+        config = json.loads(os.environ.get("TF_CONFIG") or "{}")
+        jobs = {str(job): len(hosts) for job, hosts in config.get("cluster", {}).items()}
+        task = (str(config["task"]["type"]), int(config["task"]["index"])) if jobs else ("", 0)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f'TF_CONFIG is JSON, {{"cluster": {{"worker": ["HOST:PORT", ...]}}, "task": {{"type": "worker", "index": '
+            f"0}}}}. Given: {os.environ['TF_CONFIG']}. Set it so on each worker, or unset it."
+        ) from error
+    if not jobs.keys() <= {"chief", "worker"} or (jobs and not 0 <= task[1] < jobs.get(task[0], 0)):
+        raise UserError(
+            f"TF_CONFIG has a cluster of workers, and a chief at most, and names one of them. Given: {jobs}, and the "
+            f"task {task[0]} {task[1]}. Change it, or unset it."
+        )
+    if sum(jobs.values()) < 2:
+        return None
+    try:
+        return _tf.distribute.MultiWorkerMirroredStrategy()
+    except RuntimeError as error:
+        raise UserError(
+            f"Workers meet before TensorFlow computes anything. Given: {str(error).splitlines()[0]} Begin the program "
+            f"with the call."
+        ) from error
+
+
+@contextlib.contextmanager
+def with_workers(strategy: Any) -> Iterator[None]:
+    """Raise what TensorFlow raises in the block where another process of a strategy has ended as a UserError."""
+    errors = _tf.errors
+    lost = (
+        *(errors.UnavailableError, errors.AbortedError, errors.CancelledError, errors.DeadlineExceededError),
+        *(errors.InternalError, errors.FailedPreconditionError),
+    )
+    try:
+        yield
+    except lost as error:
+        if worker(strategy).count == 1:
+            raise
+        raise UserError(
+            f"Workers go on together, and one of them has ended. Given: {type(error).__name__} here, in worker "
+            f"{worker(strategy).index}. Look into the output of the others, and start all of them again: keras-vae "
+            f"train goes on from the last checkpoint."
+        ) from error
+
+
+def of_workers(strategy: Any, number: int) -> list[int]:
+    """Return the numbers that all workers call this with, in their order."""
+    return [number] if strategy is None else strategy.gather(_tf.constant([number]), axis=0).numpy().tolist()
+
+
 def worker(strategy: Any) -> Replica:
     """Return which of the processes of a strategy this is, and their number; the chief is the first."""
-    if strategy is None:
+    local = 1 if strategy is None else len(strategy.extended.worker_devices)
+    if strategy is None or strategy.num_replicas_in_sync == local:
         return Replica(0, 1)
-    local = len(strategy.extended.worker_devices)
     numbers = strategy.experimental_distribute_values_from_function(lambda context: context.replica_id_in_sync_group)
     first = int(strategy.experimental_local_results(numbers)[0])
     return Replica(first // local, strategy.num_replicas_in_sync // local)
@@ -235,6 +295,19 @@ def on_replicas(
         return _tf.nest.map_structure(lambda log: strategy.experimental_local_results(log)[0], strategy.run(logs))
 
     return _tf.function(several, autograph=False, reduce_retracing=True)
+
+
+def repeated(function: Callable[[Any], _Result], times: int) -> Callable[[Any], _Result]:
+    """Return a function that calls `function` with an iterator several times, or until that has no more batches."""
+
+    def call(iterator: Any) -> _Result:
+        result = function(iterator)
+        with contextlib.suppress(_tf.errors.OutOfRangeError):
+            for _ in range(times - 1):
+                result = function(iterator)
+        return result
+
+    return call
 
 
 def sum_over_replicas(values: Sequence[Tensor]) -> list[Tensor]:

@@ -69,9 +69,9 @@ class Trainer:
             )
         players = self.players()
         check_players(players, self.trainable_variables)
-        by_player = choose_optimizers(optimizer, [player.name for player in players])
         self.steps_limit = steps_per_execution
         with (self.strategy or self.distribute_strategy).scope():
+            by_player = choose_optimizers(optimizer, [player.name for player in players])
             self.trackers = self.make_trackers(self.logged_names(players))
             keras.Model.compile(
                 self,
@@ -139,16 +139,22 @@ class Trainer:
             dataset = pipeline.part_of(dataset, backend.worker(self.strategy))
         if self.jit_compile and kwargs.get("verbose", "auto") != 0 and self.train_function is None:
             print("Compiling the training step with XLA, which takes a while before the first step.", file=sys.stderr)
-        history = keras.Model.fit(
-            self,
-            dataset,
-            epochs=epochs,
-            validation_data=validation_data,
-            callbacks=[StopOnBadData(self.watch, "the validation data"), stop, ValidateAverages(), *(callbacks or ())],
-            steps_per_epoch=steps_per_epoch,
-            shuffle=False,
-            **kwargs,
-        )
+        with backend.with_workers(self.strategy):
+            history = keras.Model.fit(
+                self,
+                dataset,
+                epochs=epochs,
+                validation_data=validation_data,
+                callbacks=[
+                    StopOnBadData(self.watch, "the validation data"),
+                    stop,
+                    ValidateAverages(),
+                    *(callbacks or ()),
+                ],
+                steps_per_epoch=steps_per_epoch,
+                shuffle=False,
+                **kwargs,
+            )
         self.use_averages()
         return history
 
@@ -237,7 +243,8 @@ class Trainer:
                 with contextlib.nullcontext() if share else backend.alone():
                     self.test_step(batch)
 
-            self.test_function = backend.on_replicas(self.strategy, step, self.get_metrics_result, 1, share)
+            one = backend.on_replicas(self.strategy, step, self.get_metrics_result, 1, share)
+            self.test_function = backend.repeated(one, self.steps_per_execution)
 
     def make_predict_function(self: "VAE", force: bool = False) -> Any:
         """Make the function that `predict` calls, without XLA."""

@@ -415,21 +415,21 @@ def part_of(dataset: Any, worker: backend.Replica) -> "tf.data.Dataset":
     if worker.count == 1:
         return dataset
     spec = dataset.element_spec if isinstance(dataset, tf.data.Dataset) else None
-    sizes = {column.shape[0] if column.shape.rank else None for column in tf.nest.flatten(spec)}
-    if sizes == {None} or any(size is None or size % worker.count for size in sizes):
+    sizes = {column.shape[0] for column in tf.nest.flatten(spec) if column is not None and column.shape.rank} - {None}
+    size = sizes.pop() if len(sizes) == 1 else 0  # a column that says none has as many
+    if not size or size % worker.count:
         raise UserError(
             f"Workers train on equal parts of each batch of a tf.data.Dataset. Given: {worker.count} workers, and a "
-            f"{type(dataset).__name__} with batches of {', '.join(sorted(map(str, sizes)))} examples. Batch with "
-            f"drop_remainder=True, and a size that {worker.count} divides."
+            f"{type(dataset).__name__} with batches of {size or 'unknown'} examples. Batch with drop_remainder=True, "
+            f"and a size that {worker.count} divides."
         )
+    first = worker.index * (size // worker.count)
 
-    def rows(column: Any) -> Any:
-        size = column.shape[0] // worker.count
-        return column[worker.index * size : (worker.index + 1) * size]
+    def part(*columns: Any) -> Any:
+        rows = tf.nest.map_structure(lambda column: column[first : first + size // worker.count], columns)
+        return rows[0] if len(rows) == 1 else rows
 
-    return dataset.map(
-        backend.plain(lambda *batch: tf.nest.map_structure(rows, batch[0] if len(batch) == 1 else batch))
-    )
+    return dataset.map(backend.plain(part))
 
 
 def batches_of(dataset: Any) -> int | None:

@@ -181,12 +181,19 @@ class SaveProgress(keras.callbacks.Callback):
       recipe: of the run, its `content`.
       clock: the time in seconds.
       start: what is gone on from, or None.
+      writes: of workers that train together, one does.
     """
 
     def __init__(
-        self, folder: Path, recipe: Mapping[str, Any], clock: Callable[[], float], start: Checkpoint | None = None
+        self,
+        folder: Path,
+        recipe: Mapping[str, Any],
+        clock: Callable[[], float],
+        start: Checkpoint | None = None,
+        writes: bool = True,
     ) -> None:
         super().__init__()
+        self.writes = writes
         self.path, self.recipe, self.clock, self._started = folder / NAME, recipe, clock, clock()
         self.progress = start.progress if start else Progress()
         self._intact = start is None or start.path == self.path  # what is there, and may be kept as the one before
@@ -205,6 +212,8 @@ class SaveProgress(keras.callbacks.Callback):
         now = self.clock()
         self.progress = Progress(epoch + 1, history, self.progress.seconds + now - self._started)
         self._started = now
+        if not self.writes:
+            return
         previous = self.path.with_name(PREVIOUS)
         write(self.model, self.path, self.progress, self.recipe, previous if self._intact else None)
         self._intact = True
