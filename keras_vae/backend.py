@@ -5,6 +5,7 @@ noise, replicas, and the substrate of TensorFlow Probability, as `tfd`, `tfb` an
 here, in `keras_vae.data`, in `keras_vae.export` and in two runtimes, and nowhere else.
 """
 
+import atexit
 import contextlib
 import contextvars
 import dataclasses
@@ -181,36 +182,49 @@ def strategy_in_scope() -> Any:
     return strategy if strategy.num_replicas_in_sync > 1 else None
 
 
-@functools.cache
-def join_workers() -> Any:
-    """Return the strategy of the workers that the variable TF_CONFIG names, once all are there; None if it names none.
+def worker_of_environment() -> Replica:
+    """Return which of the workers that the variable TF_CONFIG names this process is; without it, the only one.
 
     Raises:
-      UserError: TF_CONFIG is not of workers, or TensorFlow has worked before.
+      UserError: TF_CONFIG is not of workers.
     """
     try:
         config = json.loads(os.environ.get("TF_CONFIG") or "{}")
         jobs = {str(job): len(hosts) for job, hosts in config.get("cluster", {}).items()}
-        task = (str(config["task"]["type"]), int(config["task"]["index"])) if jobs else ("", 0)
+        job, index = (str(config["task"]["type"]), int(config["task"]["index"])) if jobs else ("worker", 0)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UserError(
             f'TF_CONFIG is JSON, {{"cluster": {{"worker": ["HOST:PORT", ...]}}, "task": {{"type": "worker", "index": '
             f"0}}}}. Given: {os.environ['TF_CONFIG']}. Set it so on each worker, or unset it."
         ) from error
-    if not jobs.keys() <= {"chief", "worker"} or (jobs and not 0 <= task[1] < jobs.get(task[0], 0)):
+    if jobs and (not jobs.keys() <= {"chief", "worker"} or not 0 <= index < jobs.get(job, 0)):
         raise UserError(
             f"TF_CONFIG has a cluster of workers, and a chief at most, and names one of them. Given: {jobs}, and the "
-            f"task {task[0]} {task[1]}. Change it, or unset it."
+            f"task {job} {index}. Change it, or unset it."
         )
-    if sum(jobs.values()) < 2:
+    return Replica(index + (jobs.get("chief", 0) if job == "worker" else 0), max(1, sum(jobs.values())))
+
+
+@functools.cache
+def join_workers() -> Any:
+    """Return the strategy of the workers of TF_CONFIG, once all of them are there; None for a process alone.
+
+    Raises:
+      UserError: TF_CONFIG is not of workers, or TensorFlow has computed something.
+    """
+    if worker_of_environment().count == 1:
         return None
     try:
-        return _tf.distribute.MultiWorkerMirroredStrategy()
+        strategy = _tf.distribute.MultiWorkerMirroredStrategy()
     except RuntimeError as error:
         raise UserError(
             f"Workers meet before TensorFlow computes anything. Given: {str(error).splitlines()[0]} Begin the program "
             f"with the call."
         ) from error
+    # Open pools of threads write to files that may be closed before them, with a traceback after the last line.
+    for operations in (strategy.extended._cross_device_ops, strategy.extended._host_cross_device_ops):
+        atexit.register(operations._pool.close)
+    return strategy
 
 
 @contextlib.contextmanager
@@ -235,7 +249,10 @@ def with_workers(strategy: Any) -> Iterator[None]:
 
 def of_workers(strategy: Any, number: int) -> list[int]:
     """Return the numbers that all workers call this with, in their order."""
-    return [number] if strategy is None else strategy.gather(_tf.constant([number]), axis=0).numpy().tolist()
+    if strategy is None:
+        return [number]
+    with with_workers(strategy):
+        return strategy.gather(_tf.constant([number]), axis=0).numpy().tolist()
 
 
 def worker(strategy: Any) -> Replica:

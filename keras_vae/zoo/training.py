@@ -78,9 +78,9 @@ def train(
     folder = Path(output) if output else Path("runs") / stem
     where = store.Entry(folder.resolve().name, folder)
     _check_folder(where, recipe, overwrite)
-    strategy = backend.join_workers()
-    if backend.worker(strategy).index:
-        return _help(where, recipe, strategy, overwrite)
+    if backend.worker_of_environment().index:
+        return _help(where, recipe, overwrite)
+    strategy = None if where.results and not overwrite else backend.join_workers()
     with _only_trainer(where):
         if not overwrite and where.results:
             if "left_out" in where.results["evaluation"] and not quick:
@@ -95,15 +95,19 @@ def train(
         if where.in_zoo:
             # The zoo keeps what is loaded, not what training resumes from.
             checkpoints.remove(where.folder)
+        with contextlib.suppress(UserError):  # of those who wait: nothing is lost with them
+            backend.of_workers(strategy, 0)
         return load(where.folder)
 
 
-def _help(where: store.Entry, recipe: recipes.Recipe, strategy: Any, overwrite: bool) -> "VAE":
-    """Train as a worker that is not the first: the same, without a word or a file."""
-    if not overwrite and where.results:
+def _help(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -> "VAE":
+    """Train as a worker that is not the first: the same, without a word or a file; and wait until that has finished."""
+    if where.results and not overwrite:
         return load(where.folder)
+    strategy = backend.join_workers()
     plan = _stages(recipe, strategy)
     _fit(where, recipe, plan, overwrite, verbose=0, tensorboard=None)
+    backend.of_workers(strategy, 0)
     return plan[-1].model
 
 
