@@ -5,7 +5,6 @@ noise, replicas, and the substrate of TensorFlow Probability, as `tfd`, `tfb` an
 here, in `keras_vae.data`, in `keras_vae.export` and in two runtimes, and nowhere else.
 """
 
-import atexit
 import contextlib
 import contextvars
 import dataclasses
@@ -13,6 +12,7 @@ import functools
 import json
 import math
 import os
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeAlias, TypeVar, cast
@@ -215,16 +215,12 @@ def join_workers() -> Any:
     if worker_of_environment().count == 1:
         return None
     try:
-        strategy = _tf.distribute.MultiWorkerMirroredStrategy()
+        return _tf.distribute.MultiWorkerMirroredStrategy()
     except RuntimeError as error:
         raise UserError(
             f"Workers meet before TensorFlow computes anything. Given: {str(error).splitlines()[0]} Begin the program "
             f"with the call."
         ) from error
-    # Open pools of threads write to files that may be closed before them, with a traceback after the last line.
-    for operations in (strategy.extended._cross_device_ops, strategy.extended._host_cross_device_ops):
-        atexit.register(operations._pool.close)
-    return strategy
 
 
 @contextlib.contextmanager
@@ -240,6 +236,8 @@ def with_workers(strategy: Any) -> Iterator[None]:
     except lost as error:
         if worker(strategy).count == 1:
             raise
+        # Where TensorFlow failed it left a pool of threads open, which prints a traceback if it goes with the process.
+        traceback.clear_frames(error.__traceback__)
         raise UserError(
             f"Workers go on together, and one of them has ended. Given: {type(error).__name__} here, in worker "
             f"{worker(strategy).index}. Look into the output of the others, and start all of them again: keras-vae "
