@@ -35,6 +35,7 @@ _tf = cast(Any, tf)
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
 
+Strategy: TypeAlias = tf.distribute.Strategy
 Seed: TypeAlias = "Tensor | Sequence[int]"  # stateless: an int32 pair
 
 TensorSpec = tf.TensorSpec  # an input that a graph is traced with
@@ -176,7 +177,7 @@ def alone() -> Iterator[None]:
         _alone.reset(token)
 
 
-def strategy_in_scope() -> Any:
+def strategy_in_scope() -> Strategy | None:
     """Return the `tf.distribute` strategy in whose scope this runs, if it has several replicas, or None."""
     strategy = _tf.distribute.get_strategy()
     return strategy if strategy.num_replicas_in_sync > 1 else None
@@ -206,7 +207,7 @@ def worker_of_environment() -> Replica:
 
 
 @functools.cache
-def join_workers() -> Any:
+def join_workers() -> Strategy | None:
     """Return the strategy of the workers of TF_CONFIG, once all of them are there; None for a process alone.
 
     Raises:
@@ -224,7 +225,7 @@ def join_workers() -> Any:
 
 
 @contextlib.contextmanager
-def with_workers(strategy: Any) -> Iterator[None]:
+def with_workers(strategy: Strategy | None) -> Iterator[None]:
     """Raise what TensorFlow raises in the block where another process of a strategy has ended as a UserError."""
     errors = _tf.errors
     lost = (
@@ -245,7 +246,7 @@ def with_workers(strategy: Any) -> Iterator[None]:
         ) from error
 
 
-def of_workers(strategy: Any, number: int) -> list[int]:
+def of_workers(strategy: Strategy | None, number: int) -> list[int]:
     """Return the numbers that all workers call this with, in their order."""
     if strategy is None:
         return [number]
@@ -253,7 +254,7 @@ def of_workers(strategy: Any, number: int) -> list[int]:
         return strategy.gather(_tf.constant([number]), axis=0).numpy().tolist()
 
 
-def worker(strategy: Any) -> Replica:
+def worker(strategy: Strategy | None) -> Replica:
     """Return which of the processes of a strategy this is, and their number; the chief is the first."""
     local = 1 if strategy is None else len(strategy.extended.worker_devices)
     if strategy is None or strategy.num_replicas_in_sync == local:
@@ -263,13 +264,18 @@ def worker(strategy: Any) -> Replica:
     return Replica(first // local, strategy.num_replicas_in_sync // local)
 
 
-def compiles_replicas(strategy: Any) -> bool:
+def compiles_replicas(strategy: Strategy) -> bool:
     """Return whether TensorFlow compiles what the replicas of a strategy run with XLA: where all devices are GPUs."""
     return all("GPU" in device for device in strategy.extended.worker_devices)
 
 
 def on_replicas(
-    strategy: Any, step: Callable[[Any], Any], logs: Callable[[], _Result], steps: int, share: bool, jit: bool = False
+    strategy: Strategy,
+    step: Callable[[Any], object],
+    logs: Callable[[], _Result],
+    steps: int,
+    share: bool,
+    jit: bool = False,
 ) -> Callable[[Any], _Result]:
     """Return a function that runs `step` on the next `steps` batches of an iterator, in every replica, in one call.
 
@@ -285,11 +291,11 @@ def on_replicas(
     """
     local = len(strategy.extended.worker_devices)
 
-    def on_rows(batch: Any) -> None:
+    def on_rows(batch: object) -> None:
         if share and local > 1:
             index = _tf.distribute.get_replica_context().replica_id_in_sync_group % local
 
-            def rows(column: Any) -> Any:
+            def rows(column: Tensor) -> Tensor:
                 size = -(-_tf.shape(column)[0] // local)
                 return column[index * size : (index + 1) * size]
 
@@ -298,11 +304,11 @@ def on_replicas(
 
     in_replica = _tf.function(on_rows, autograph=False, jit_compile=True if jit else None)
 
-    def one(count: Any, iterator: Any) -> Any:
+    def one(count: Tensor | int, iterator: tf.data.Iterator) -> Tensor | int:
         strategy.run(in_replica, (iterator.get_next(),))
         return count + 1
 
-    def several(iterator: Any) -> Any:
+    def several(iterator: tf.data.Iterator) -> Any:
         if steps == 1:
             one(0, iterator)
         else:
@@ -315,7 +321,7 @@ def on_replicas(
 def repeated(function: Callable[[Any], _Result], times: int) -> Callable[[Any], _Result]:
     """Return a function that calls `function` with an iterator several times, or until that has no more batches."""
 
-    def call(iterator: Any) -> _Result:
+    def call(iterator: tf.data.Iterator) -> _Result:
         result = function(iterator)
         with contextlib.suppress(_tf.errors.OutOfRangeError):
             for _ in range(times - 1):

@@ -223,7 +223,7 @@ class Trainer:
         if self.strategy is None:
             return keras.Model.make_train_function(self, force)
         if self.train_function is None or force:
-            self.train_function = backend.on_replicas(
+            function: Any = backend.on_replicas(
                 self.strategy,
                 self.train_step,
                 self.get_metrics_result,
@@ -231,6 +231,7 @@ class Trainer:
                 True,
                 self.jit_compile,
             )
+            self.train_function = function
 
     def make_test_function(self: "VAE", force: bool = False) -> Any:
         """Make the function that `evaluate` calls, without XLA. Of several processes each evaluates all of the data."""
@@ -240,12 +241,13 @@ class Trainer:
         if self.test_function is None or force:
             share = backend.worker(self.strategy).count == 1
 
-            def step(batch: Any) -> None:
+            def step(batch: object) -> None:
                 with contextlib.nullcontext() if share else backend.alone():
                     self.test_step(batch)
 
             one = backend.on_replicas(self.strategy, step, self.get_metrics_result, 1, share)
-            self.test_function = backend.repeated(one, self.steps_per_execution)
+            function: Any = backend.repeated(one, self.steps_per_execution)
+            self.test_function = function
 
     def make_predict_function(self: "VAE", force: bool = False) -> Any:
         """Make the function that `predict` calls, without XLA."""

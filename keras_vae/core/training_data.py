@@ -1,4 +1,4 @@
-"""What fit, evaluate and predict are given: a dataset of batches that is checked against the model, on the host."""
+"""The data of fit, evaluate and predict: a dataset of batches, checked against the model on the host."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any

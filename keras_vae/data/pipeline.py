@@ -406,7 +406,7 @@ def _without_autotuner(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
     return dataset.with_options(options)
 
 
-def part_of(dataset: Any, worker: backend.Replica) -> "tf.data.Dataset":
+def part_of(dataset: Stream, worker: backend.Replica) -> Stream:
     """The rows of each batch that one of several workers trains on, by their position in the batch.
 
     Raises:
@@ -417,7 +417,7 @@ def part_of(dataset: Any, worker: backend.Replica) -> "tf.data.Dataset":
     spec = dataset.element_spec if isinstance(dataset, tf.data.Dataset) else None
     sizes = {column.shape[0] for column in tf.nest.flatten(spec) if column is not None and column.shape.rank} - {None}
     size = sizes.pop() if len(sizes) == 1 else 0  # a column that says none has as many
-    if not size or size % worker.count:
+    if not isinstance(dataset, tf.data.Dataset) or not size or size % worker.count:
         raise UserError(
             f"Workers train on equal parts of each batch of a tf.data.Dataset. Given: {worker.count} workers, and a "
             f"{type(dataset).__name__} with batches of {size or 'unknown'} examples. Batch with drop_remainder=True, "
@@ -425,7 +425,7 @@ def part_of(dataset: Any, worker: backend.Replica) -> "tf.data.Dataset":
         )
     first = worker.index * (size // worker.count)
 
-    def part(*columns: Any) -> Any:
+    def part(*columns: object) -> Any:
         rows = tf.nest.map_structure(lambda column: column[first : first + size // worker.count], columns)
         return rows[0] if len(rows) == 1 else rows
 

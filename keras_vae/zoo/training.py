@@ -141,7 +141,7 @@ def _claim(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -> None:
     files.write_text(where.folder / store.RECIPE, recipes.moved(recipe, where.folder))
 
 
-def _stages(recipe: recipes.Recipe, strategy: Any = None) -> list[Stage]:
+def _stages(recipe: recipes.Recipe, strategy: backend.Strategy | None = None) -> list[Stage]:
     """Return the stages of a recipe's training, the untrained models in them: one, or one more for each doubling."""
     if strategy is not None:
         with backend.with_workers(strategy), strategy.scope():
