@@ -33,6 +33,10 @@ PROOFS: dict[str, tuple[str, tuple[str, ...]]] = {
         "8 GB of pictures trained on in less than 1.5 GB, and the digits as fast from shards as in memory, or nearly",
         ("-m", "tests.proofs.stream"),
     ),
+    "workers": (
+        "three workers train one model, each is killed once, and the run ends with the weights of an undisturbed one",
+        ("-m", "tests.proofs.workers"),
+    ),
     "torture": (
         "bad input ends in a right answer or an error: mutated files, bad calls, signals, threads, a full disk",
         ("-m", "tests.proofs.torture"),

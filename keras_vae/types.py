@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, NotRequired, Protocol, TypeAlias, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, NotRequired, Protocol, TypeAlias, TypedDict, cast
 
 if TYPE_CHECKING:
     import numpy as np
@@ -92,7 +92,8 @@ class Spec:
 
     def description(self, batch: int | None) -> InputEntry:
         """The input as `bundle.json` describes it; None in a shape is an open batch."""
-        entry: InputEntry = {"shape": [batch, *self.shape], "dtype": self.dtype, "kind": self.kind}
+        dtype = cast("DtypeName", self.dtype)  # an export has float32
+        entry: InputEntry = {"shape": [batch, *self.shape], "dtype": dtype, "kind": self.kind}
         if self.classes:
             entry["classes"] = self.classes
         if not self.missing:

@@ -88,7 +88,8 @@ def train_command(
 
     model = zoo.train(name, output, overwrite, verbose=0 if json else "auto", tensorboard=tensorboard, quick=quick,
                       checkpoint_minutes=checkpoint_minutes)  # fmt: skip
-    assert model.provenance is not None  # train loads what it has written
+    if model.provenance is None:  # of a worker that helps: the first one writes, and train loads that
+        return
     folder = model.provenance.folder
     card = zoo.card(folder)
     if json:

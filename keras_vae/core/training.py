@@ -1,4 +1,4 @@
-"""Training around the step: compile, fit, evaluate and predict; running means, data checks and the first failure."""
+"""Training around the step: compile, fit, evaluate and predict; running means and the first failure."""
 
 import contextlib
 import sys
@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_vae import backend
+from keras_vae.core.training_data import checked_dataset, refuse_weights, split_off
 from keras_vae.core.watch import StopOnBadData
 from keras_vae.data import pipeline
 from keras_vae.errors import DivergedError, UserError
@@ -37,9 +38,9 @@ class Trainer:
         Args:
           optimizer: a Keras optimizer, or its name, cloned for each additional player; or `{player: optimizer}`.
           jit_compile: compile the training step with XLA, which draws the same noise; `"auto"`: where `gains_by_xla`.
-            Turned off under a strategy of several devices.
+            Under a strategy of several devices or workers, only where all of them are GPUs.
           steps_per_execution: optimizer steps in each call, at most: `fit` takes the largest number that divides the
-            steps of an epoch. 1 under such a strategy.
+            steps of an epoch.
           run_eagerly: run the step in Python, for debugging; turns the two above off.
           **kwargs: other arguments of `keras.Model.compile`.
 
@@ -48,13 +49,13 @@ class Trainer:
         """
         if kwargs.get("loss") is not None or kwargs.get("metrics") is not None:
             raise UserError("A VAE has its own loss and metrics. Given: loss= or metrics=. Leave them out.")
-        if self.distribute_strategy.num_replicas_in_sync > 1 and (jit_compile or steps_per_execution > 1):
-            warnings.warn(
-                "Under a strategy of several devices TensorFlow can neither compile the step with XLA nor run several "
-                "steps in one call: both are turned off.",
-                stacklevel=2,
-            )
-            jit_compile, steps_per_execution = False, 1
+        if self.strategy is not None and jit_compile and not backend.compiles_replicas(self.strategy):
+            if jit_compile is True:
+                warnings.warn(
+                    "TensorFlow compiles the step of several devices with XLA where all are GPUs: it is turned off.",
+                    stacklevel=2,
+                )
+            jit_compile = False
         if run_eagerly:
             jit_compile, steps_per_execution = False, 1
         if jit_compile == "auto":
@@ -69,9 +70,9 @@ class Trainer:
             )
         players = self.players()
         check_players(players, self.trainable_variables)
-        by_player = choose_optimizers(optimizer, [player.name for player in players])
         self.steps_limit = steps_per_execution
-        with self.distribute_strategy.scope():
+        with (self.strategy or self.distribute_strategy).scope():
+            by_player = choose_optimizers(optimizer, [player.name for player in players])
             self.trackers = self.make_trackers(self.logged_names(players))
             keras.Model.compile(
                 self,
@@ -134,19 +135,28 @@ class Trainer:
         stop = StopOnFailure(
             self.required_trackers(), [player.name for player in self.players()], lambda: int(self.step.numpy())
         )
-        self.set_steps_per_execution(steps_per_epoch or pipeline.batches_of(dataset))
+        steps = steps_per_epoch or pipeline.batches_of(dataset)
+        self.set_steps_per_execution(steps if self.strategy is None else steps or 1)
+        if self.strategy is not None:
+            dataset = pipeline.part_of(dataset, backend.worker(self.strategy))
         if self.jit_compile and kwargs.get("verbose", "auto") != 0 and self.train_function is None:
             print("Compiling the training step with XLA, which takes a while before the first step.", file=sys.stderr)
-        history = keras.Model.fit(
-            self,
-            dataset,
-            epochs=epochs,
-            validation_data=validation_data,
-            callbacks=[StopOnBadData(self.watch, "the validation data"), stop, ValidateAverages(), *(callbacks or ())],
-            steps_per_epoch=steps_per_epoch,
-            shuffle=False,
-            **kwargs,
-        )
+        with backend.with_workers(self.strategy):
+            history = keras.Model.fit(
+                self,
+                dataset,
+                epochs=epochs,
+                validation_data=validation_data,
+                callbacks=[
+                    StopOnBadData(self.watch, "the validation data"),
+                    stop,
+                    ValidateAverages(),
+                    *(callbacks or ()),
+                ],
+                steps_per_epoch=steps_per_epoch,
+                shuffle=False,
+                **kwargs,
+            )
         self.use_averages()
         return history
 
@@ -211,10 +221,36 @@ class Trainer:
         callbacks = [StopOnBadData(self.watch), *(kwargs.pop("callbacks", None) or ())]
         return keras.Model.predict(self, dataset, callbacks=callbacks, **kwargs)
 
+    def make_train_function(self: "VAE", force: bool = False) -> Any:
+        """Make the function that `fit` calls: Keras's, or on several devices ours."""
+        if self.strategy is None:
+            return keras.Model.make_train_function(self, force)
+        if self.train_function is None or force:
+            function: Any = backend.on_replicas(
+                self.strategy,
+                self.train_step,
+                self.get_metrics_result,
+                self.steps_per_execution,
+                True,
+                self.jit_compile,
+            )
+            self.train_function = function
+
     def make_test_function(self: "VAE", force: bool = False) -> Any:
-        """Make the function that `evaluate` calls, without XLA."""
-        with self._without_xla():
-            return keras.Model.make_test_function(self, force)
+        """Make the function that `evaluate` calls, without XLA. Of several processes each evaluates all of the data."""
+        if self.strategy is None:
+            with self._without_xla():
+                return keras.Model.make_test_function(self, force)
+        if self.test_function is None or force:
+            share = backend.worker(self.strategy).count == 1
+
+            def step(batch: object) -> None:
+                with contextlib.nullcontext() if share else backend.alone():
+                    self.test_step(batch)
+
+            one = backend.on_replicas(self.strategy, step, self.get_metrics_result, 1, share)
+            function: Any = backend.repeated(one, self.steps_per_execution)
+            self.test_function = function
 
     def make_predict_function(self: "VAE", force: bool = False) -> Any:
         """Make the function that `predict` calls, without XLA."""
@@ -325,101 +361,3 @@ def check_players(players: Sequence["Player"], variables: Sequence[Any]) -> None
                 f"Every trainable variable belongs to exactly one player. Given: {variable.path}, which belongs to "
                 f"{' and '.join(owners) or 'none'}. Change players() of the model."
             )
-
-
-def split_off(x: object, y: object, share: object, validation_data: object) -> tuple[Any, Any, Any]:
-    """Return `x`, `y` and the validation data for Keras's `validation_split`: the last examples, before any shuffling.
-
-    Raises:
-      UserError: a share that is none, validation data too, or a stream.
-    """
-    arrays: list[Any] = keras.tree.flatten([x] if y is None else [x, y])
-    sized = not pipeline.is_stream(x) and all(getattr(array, "shape", ()) for array in arrays)
-    count = int(arrays[0].shape[0]) if sized else 0
-    if not isinstance(share, float) or not sized or not 0 < share < 1 or validation_data is not None:
-        raise UserError(
-            f"validation_split is a share of arrays, between 0 and 1, in place of validation_data. Given: {share!r}, "
-            f"x of {type(x).__name__}{', and validation_data' if validation_data is not None else ''}. Give "
-            f"validation_data alone; keras_vae.data.load has a split 'validation'."
-        )
-    kept = int(count * (1.0 - share))
-    if not 0 < kept < count:
-        raise UserError(
-            f"validation_split leaves examples on both sides. Given: {share} of {count} examples. Change it."
-        )
-
-    def part(array: object, rows: slice) -> Any:
-        return keras.tree.map_structure(lambda leaf: leaf[rows], array)
-
-    first, last = slice(kept), slice(kept, None)
-    if y is None:
-        return part(x, first), None, part(x, last)
-    return part(x, first), part(y, first), (part(x, last), part(y, last))
-
-
-def checked_dataset(
-    model: "VAE", x: Any, y: Any = None, batch_size: int = 128, *, training: bool, nats: bool = True
-) -> Any:
-    """Return a dataset of batches from a dataset, arrays, or a mapping of "x" and "y", checked against the model.
-
-    Checked here, on the host, before anything is traced. A dataset made by `keras_vae.data` describes its pixels; of
-    any other, the first batch is checked here, and all of them in the graph: `keras_vae.core.watch`.
-
-    Args:
-      nats: also require images in the likelihood's support.
-
-    Raises:
-      UserError: images of another shape, outside [0, 1], or outside the likelihood's support.
-    """
-    if pipeline.is_sparse(x):
-        x = pipeline.batches(x, y, batch_size=batch_size, training=training, seed=model.seed)
-    pixels = pipeline.pixels_of(x)
-    whole = pixels is not None or not pipeline.is_stream(x)
-    if pixels is not None:
-        dataset, examples = x, model.check_x(pixels.example, "x of the dataset")
-        labels, batch_size = pixels.labels, model.as_batch(x.element_spec)["x"].shape[0] or batch_size
-    elif not whole:
-        first, dataset = pipeline.peeked(x, model.as_batch)
-        examples, labels = model.check_x(first["x"], "x of the dataset's first batch"), first.get("y")
-        batch_size = len(examples)
-    else:
-        if isinstance(x, Mapping):
-            x, y = model.as_batch(x)["x"], x.get("y", y)
-        examples, labels = model.check_x(x), y
-        kind = model.x_spec().kind
-        rows = x if isinstance(x, np.memmap) else examples  # a map is read batch by batch
-        dataset = pipeline.batches(
-            rows,
-            y,
-            batch_size=batch_size,
-            training=training,
-            seed=model.seed,
-            kind=kind,
-            missing=model.missing is not None,
-        )
-    if nats:
-        model.likelihood_family.check(examples)
-    if training and model.likelihood_family.standardizes and not int(model.step.numpy()):
-        if not whole or (pixels is not None and pixels.partial):
-            raise UserError(
-                "What x is standardised by is the mean and spread of all training examples. Given: a stream of "
-                "batches, or sparse rows. Call fit with the array; or leave standardize out, and standardise before."
-            )
-        model.likelihood_family.adapt(examples)
-    columns = [] if labels is None else keras.tree.flatten(labels)
-    if model.conditional:
-        model.check_condition(labels, len(columns[0]) if columns else len(examples))
-    if training:
-        # Of a user's dataset only the first batch has been seen, which may lack labels by chance.
-        labelled = bool(columns) and (not whole or any(bool((np.asarray(column) >= 0).any()) for column in columns))
-        model.check_training_data(labelled, batch_size)
-    return dataset
-
-
-def refuse_weights(arguments: Mapping[str, Any]) -> None:
-    """Raise UserError for Keras's weights of examples or classes, which no term of the equation uses."""
-    names = [name for name in ("sample_weight", "class_weight") if arguments.get(name) is not None]
-    if names:
-        raise UserError(
-            f"A VAE weights all examples equally. Given: {names[0]}=. Leave it out, or repeat examples in the data."
-        )

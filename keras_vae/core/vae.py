@@ -142,6 +142,9 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         **kwargs: Any,
     ) -> None:
         super().__init__(autocast=False, **kwargs)
+        self.strategy = backend.strategy_in_scope()
+        if self.strategy is not None:
+            self._distribute_strategy = None  # to Keras's loops this is one device: `core.training` has the functions
         self.of_images = x_shape is None
         self.x_shape = checked_shape(image_shape, x_shape)
         self.latent_dim = checks.check_whole_number(latent_dim, "latent_dim")
@@ -544,7 +547,7 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         for optimizer, gradient, player in zip(optimizers, gradients, players, strict=True):
             optimizer.apply_gradients(zip(gradient, player.variables, strict=True))
         self.after_step(terms)
-        self.required_trackers().note_failures(losses, self.step)
+        self.required_trackers().note_failures(backend.sum_over_replicas(losses), self.step)
         logs = self._log(batch, terms, players, losses)
         self.step.assign_add(1)
         return logs

@@ -7,6 +7,8 @@ from typing import Any, TypeAlias
 import keras
 import tensorflow as tf
 
+from keras_vae import backend
+from keras_vae.errors import UserError
 from keras_vae.types import Batch
 
 Stream: TypeAlias = tf.data.Dataset | keras.utils.PyDataset | Iterator[Any]
@@ -51,6 +53,32 @@ def _without_autotuner(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
     if dataset.options().autotune.enabled is None:
         options.autotune.enabled = False  # its thread sleeps in doubling periods
     return dataset.with_options(options)
+
+
+def part_of(dataset: Stream, worker: backend.Replica) -> Stream:
+    """The rows of each batch that one of several workers trains on, by their position in the batch.
+
+    Raises:
+      UserError: batches that cannot be divided among the workers.
+    """
+    if worker.count == 1:
+        return dataset
+    spec = dataset.element_spec if isinstance(dataset, tf.data.Dataset) else None
+    sizes = {column.shape[0] for column in tf.nest.flatten(spec) if column is not None and column.shape.rank} - {None}
+    size = sizes.pop() if len(sizes) == 1 else 0  # a column that says none has as many
+    if not isinstance(dataset, tf.data.Dataset) or not size or size % worker.count:
+        raise UserError(
+            f"Workers train on equal parts of each batch of a tf.data.Dataset. Given: {worker.count} workers, and a "
+            f"{type(dataset).__name__} with batches of {size or 'unknown'} examples. Batch with drop_remainder=True, "
+            f"and a size that {worker.count} divides."
+        )
+    first = worker.index * (size // worker.count)
+
+    def part(*columns: object) -> Any:
+        rows = tf.nest.map_structure(lambda column: column[first : first + size // worker.count], columns)
+        return rows[0] if len(rows) == 1 else rows
+
+    return dataset.map(backend.plain(part))
 
 
 def batches_of(dataset: Any) -> int | None:

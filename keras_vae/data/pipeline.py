@@ -16,6 +16,7 @@ from keras_vae.data.iterators import Stream as Stream
 from keras_vae.data.iterators import batches_of as batches_of
 from keras_vae.data.iterators import elements as elements
 from keras_vae.data.iterators import is_stream as is_stream
+from keras_vae.data.iterators import part_of as part_of
 from keras_vae.data.iterators import peeked as peeked
 from keras_vae.data.rows import Rows
 from keras_vae.data.rows import is_sparse as is_sparse

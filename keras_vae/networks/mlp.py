@@ -7,6 +7,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from keras_vae import backend
 from keras_vae.checks import is_whole_number
 from keras_vae.errors import UserError
 from keras_vae.networks.arguments import LayerArguments
@@ -74,7 +75,10 @@ def activated(
         size, kwargs = 2 * size, {"kernel_initializer": "he_normal", **kwargs}
     layers: list[keras.layers.Layer] = [layer_class(size, *args, use_bias=not batch_norm, **kwargs)]
     if batch_norm:
-        layers.append(keras.layers.BatchNormalization(dtype=dtype))
+        # Of the whole batch also where replicas have parts of it. Keras then takes the variance as E x^2 - (E x)^2.
+        layers.append(
+            keras.layers.BatchNormalization(dtype=dtype, synchronized=backend.strategy_in_scope() is not None)
+        )
     last = Gate(dtype=dtype) if activation == GATED else keras.layers.Activation(activation, dtype=dtype)
     return [*layers, last]
 

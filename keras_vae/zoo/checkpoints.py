@@ -203,6 +203,7 @@ class SaveProgress(keras.callbacks.Callback):
       clock: the time in seconds.
       start: what is gone on from, or None.
       minutes: between two checkpoints within an epoch, at least; 0: one after each execution.
+      writes: of workers that train together, one does.
     """
 
     def __init__(
@@ -212,8 +213,10 @@ class SaveProgress(keras.callbacks.Callback):
         clock: Callable[[], float],
         start: Checkpoint | None = None,
         minutes: float = math.inf,
+        writes: bool = True,
     ) -> None:
         super().__init__()
+        self.writes = writes
         self.path, self.recipe, self.clock, self._started = folder / NAME, recipe, clock, clock()
         self.progress, self.minutes = start.progress if start else Progress(), minutes
         self._means, self._before = start.means if start else {}, 0
@@ -248,6 +251,8 @@ class SaveProgress(keras.callbacks.Callback):
         now = self.clock()
         self.progress = dataclasses.replace(progress, seconds=progress.seconds + now - self._started)
         self._started = now
+        if not self.writes:
+            return
         previous = self.path.with_name(PREVIOUS)
         write(self.model, self.path, self.progress, self.recipe, previous if self._intact else None)
         self._intact = True

@@ -62,19 +62,26 @@ class StopEarly(keras.callbacks.Callback):
       history: of the epochs before, one number each, by metric.
       patience: in epochs.
       recipe: of the run, its `content`.
+      writes: of workers that train together, one does.
     """
 
     def __init__(
-        self, folder: Path, history: Mapping[str, Sequence[float]], patience: int, recipe: Mapping[str, Any]
+        self,
+        folder: Path,
+        history: Mapping[str, Sequence[float]],
+        patience: int,
+        recipe: Mapping[str, Any],
+        writes: bool = True,
     ) -> None:
         super().__init__()
+        self.writes = writes
         self.path, self.patience, self.recipe = folder / NAME, patience, recipe
         self.history = {name: list(values) for name, values in history.items()}
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         for name, value in (logs or {}).items():
             self.history.setdefault(name, []).append(float(value))
-        if best_epoch(self.history) == epoch + 1:
+        if self.writes and best_epoch(self.history) == epoch + 1:
             with self.model.averaged():
                 arrays = weights.numpy_arrays(weights.named_variables(self.model))
                 weights.save(self.path, arrays, _about(self.history, self.recipe))

@@ -1,6 +1,8 @@
 """From a recipe to a trained, measured entry. An interrupted run resumes where it was."""
 
+import contextlib
 import functools
+import math
 import time
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from keras_vae import data, files, locks, weights
+from keras_vae import backend, data, files, locks, weights
 from keras_vae.callbacks import TensorBoard
 from keras_vae.checks import check_number
 from keras_vae.errors import DivergedError, UserError
@@ -59,10 +61,14 @@ def train(
       tensorboard: a folder for the event files of `keras_vae.callbacks.TensorBoard`, of validation images; by default
         there are none.
       quick: leave log p(x) and the overview out of the results; the same call without it measures them later.
-      checkpoint_minutes: between two checkpoints within an epoch, at least; 0: one after each call of TensorFlow.
+      checkpoint_minutes: between two checkpoints within an epoch, at least; 0: one after each call of TensorFlow. Of
+        several workers, there are those of epochs only.
+
+    Where the variable TF_CONFIG names several workers, they train one model, each on its part of every batch, and the
+    first of them alone writes, measures and prints. All of them see the folder.
 
     Returns:
-      The trained model, with the weights that were written.
+      The trained model, with the weights that were written; of a worker that does not write, its own.
 
     Raises:
       UserError: a recipe that does not fit, a folder that is not this run's, or one that another process trains in.
@@ -78,12 +84,15 @@ def train(
     folder = Path(output) if output else Path("runs") / stem
     where = store.Entry(folder.resolve().name, folder)
     _check_folder(where, recipe, overwrite)
+    if backend.worker_of_environment().index:
+        return _help(where, recipe, overwrite)
+    strategy = None if where.results and not overwrite else backend.join_workers()
     with _only_trainer(where):
         if not overwrite and where.results:
             if "left_out" in where.results["evaluation"] and not quick:
                 _measure_all_again(where)
             return load(where.folder)
-        plan = _stages(recipe)
+        plan = _stages(recipe, strategy)
         examples = _measured(recipe, plan[-1].model)
         progress = _fit(where, recipe, plan, overwrite, verbose, tensorboard, checkpoint_minutes)
         _finish(where, recipe, plan[-1].model, progress, examples, quick)
@@ -92,7 +101,20 @@ def train(
         if where.in_zoo:
             # The zoo keeps what is loaded, not what training resumes from.
             checkpoints.remove(where.folder)
+        with contextlib.suppress(UserError):  # of those who wait: nothing is lost with them
+            backend.of_workers(strategy, 0)
         return load(where.folder)
+
+
+def _help(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -> "VAE":
+    """Train as a worker that is not the first: the same, without a word or a file; and wait until that has finished."""
+    if where.results and not overwrite:
+        return load(where.folder)
+    strategy = backend.join_workers()
+    plan = _stages(recipe, strategy)
+    _fit(where, recipe, plan, overwrite, verbose=0, tensorboard=None)
+    backend.of_workers(strategy, 0)
+    return plan[-1].model
 
 
 def _only_trainer(where: store.Entry) -> AbstractContextManager[None]:
@@ -125,8 +147,11 @@ def _claim(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -> None:
     files.write_text(where.folder / store.RECIPE, recipes.moved(recipe, where.folder))
 
 
-def _stages(recipe: recipes.Recipe) -> list[Stage]:
+def _stages(recipe: recipes.Recipe, strategy: backend.Strategy | None = None) -> list[Stage]:
     """Return the stages of a recipe's training, the untrained models in them: one, or one more for each doubling."""
+    if strategy is not None:
+        with backend.with_workers(strategy), strategy.scope():
+            return _stages(recipe)
     settings, model = recipe.training, build(recipe)
     priors.check(recipe, model)  # one that does not fit is refused now, not after the last epoch
     optimizers.from_spec(settings.optimizer)
@@ -161,10 +186,10 @@ def _compile(stage: Stage, recipe: recipes.Recipe) -> None:
     def steps() -> int:
         return (stage.end - stage.first_epoch) * len(_training_data(recipe, first_epoch=0))
 
+    with contextlib.nullcontext() if stage.model.strategy is None else stage.model.strategy.scope():
+        optimizer = optimizers.from_spec(settings.optimizer, steps)
     stage.model.compile(
-        optimizer=optimizers.from_spec(settings.optimizer, steps),
-        jit_compile=settings.jit_compile,
-        steps_per_execution=settings.steps_per_execution,
+        optimizer=optimizer, jit_compile=settings.jit_compile, steps_per_execution=settings.steps_per_execution
     )
 
 
@@ -178,14 +203,23 @@ def _fit(
     checkpoint_minutes: float,
 ) -> checkpoints.Progress:
     """Fit the models of the stages in turn, from the checkpoint if there is one."""
-    latest = None if overwrite else checkpoints.latest(where.folder, recipe.content)
-    save = checkpoints.SaveProgress(where.folder, recipe.content, time.monotonic, latest, checkpoint_minutes)
+    latest, strategy = None if overwrite else checkpoints.latest(where.folder, recipe.content), plan[0].model.strategy
+    writes = not backend.worker(strategy).index
+    minutes = checkpoint_minutes if strategy is None else math.inf  # each process has a clock of its own
+    save = checkpoints.SaveProgress(where.folder, recipe.content, time.monotonic, latest, minutes, writes)
+    if len(set(backend.of_workers(strategy, save.progress.epochs))) > 1:
+        raise UserError(
+            f"Workers go on from one checkpoint. Given: {where.folder}, with {save.progress.epochs} epochs here, "
+            f"and not so for all of them. Choose a folder that all see."
+        )
     begun = save.progress.epochs + bool(save.progress.steps)
     start = next((index for index, stage in enumerate(plan) if begun <= stage.end), len(plan) - 1)
     _compile(plan[start], recipe)
     if latest is not None:
         latest.restore(plan[start].model)
-    claim = [keras.callbacks.LambdaCallback(on_train_begin=lambda logs: _claim(where, recipe, overwrite))]
+    claim: list[keras.callbacks.Callback] = []
+    if writes:
+        claim = [keras.callbacks.LambdaCallback(on_train_begin=lambda logs: _claim(where, recipe, overwrite))]
     for index, stage in enumerate(plan[start:], start):
         if index > start:
             inherit(stage.model, plan[index - 1].model)
@@ -217,7 +251,7 @@ def _fit_stage(
     # Before the checkpoint, so that an epoch that counts has had its weights written.
     stop: list[keras.callbacks.Callback] = []
     if patience is not None:
-        stop = [stopping.StopEarly(save.path.parent, progress.history, patience, recipe.content)]
+        stop = [stopping.StopEarly(save.path.parent, progress.history, patience, recipe.content, save.writes)]
     rest = len(_training_data(recipe, first_epoch=0)) - progress.steps if progress.steps else None
     try:
         stage.model.fit(

@@ -27,7 +27,7 @@ SCRIPT = """
             model = toy(likelihood=likelihood, dtype="float64")
             with warnings.catch_warnings(record=True) as caught:
                 warnings.simplefilter("always")
-                model.compile(keras.optimizers.SGD(0.05), steps_per_execution=4)
+                model.compile(keras.optimizers.SGD(0.05), jit_compile=True, steps_per_execution=4)
         report.setdefault("warnings", []).append([str(w.message) for w in caught if "devices" in str(w.message)])
         return model
 
@@ -150,10 +150,10 @@ def test_the_mean_kl_is_that_of_both_replicas(report, what):
     assert found["difference"] < 1e-12 < 1e-3 < found["moved"]
 
 
-def test_xla_and_several_steps_are_turned_off_and_said_once(report):
-    assert report["options"] == [False, 1]
-    assert len(report["warnings"][0]) == 1
-    assert "can neither compile the step with XLA nor run several steps" in report["warnings"][0][0]
+def test_several_steps_run_in_one_call_and_xla_is_for_gpus(report):
+    assert report["options"] == [False, 4]
+    (warning,) = report["warnings"][0]
+    assert "compiles the step of several devices with XLA where all are GPUs" in warning
 
 
 def test_replicas_draw_their_rows_of_the_noise_of_one_device(report):
