@@ -9,6 +9,7 @@ from keras_vae.data import sprites as sprites
 from keras_vae.data import words as words
 from keras_vae.data.labels import keep_labels as keep_labels
 from keras_vae.data.others import other_images as other_images
+from keras_vae.data.padding import series as series
 from keras_vae.data.pictures import read_folder as read_folder
 from keras_vae.data.pictures import unread
 from keras_vae.data.pipeline import batches as batches
