@@ -43,6 +43,7 @@ def load(
     labelled: int | None = None,
     labelled_in_batch: int | None = None,
     kind: "Kind | None" = None,
+    missing: bool = False,
 ) -> "tf.data.Dataset":
     """A `tf.data.Dataset` of batches: dicts of "x", float32 in [0, 1] `(batch, height, width, channels)`, and "y".
 
@@ -69,6 +70,7 @@ def load(
       labelled: the number of labels to keep, drawn by `seed` and balanced over classes; the other examples get -1.
       labelled_in_batch: as of `batches`: how many labelled examples each training batch has.
       kind: as of `batches`: of x.
+      missing: as of `batches`: NaN is a number that is missing.
 
     Raises:
       UserError: an unknown dataset, split or option.
@@ -92,6 +94,7 @@ def load(
         render=split_images.render,
         labelled_in_batch=labelled_in_batch,
         kind=kind,
+        missing=missing,
     )
 
 

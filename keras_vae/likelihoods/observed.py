@@ -64,7 +64,7 @@ class Observed(Likelihood):
     def parameters(self, raw: Tensor) -> dict[str, Tensor]:
         return self.family.parameters(raw)
 
-    def distribution(self, parameters: Mapping[str, Tensor]) -> tfd.Distribution:
+    def distribution(self, parameters: Mapping[str, Tensor]) -> Marginal:
         joint: Any = self.family.distribution(parameters)
         numbers = getattr(joint, "independent", joint)
         # By name: tfd.Independent returns another class for a base that TFP does not know.
