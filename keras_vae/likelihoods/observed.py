@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from keras_vae.backend import tfd
 from keras_vae.errors import UserError
 from keras_vae.likelihoods.base import Independent, Likelihood
 from keras_vae.types import Tensor
