@@ -151,12 +151,11 @@ def markdown(results: dict) -> str:
             f"{one['auroc']:.3f} ± {one['auroc_standard_error']:.3f} ({one['squared_error']:.2f})"
             for one in row["detectors"].values()
         ]
-        lines.append(
-            f"| {name}: {row['train']} series, {steps} steps, {row['channels']} channel{'s' * (row['channels'] > 1)} | {' | '.join(cells)} |"
-        )
+        channels = f"{row['channels']} channel{'s' * (row['channels'] > 1)}"
+        lines.append(f"| {name}: {row['train']} series, {steps} steps, {channels} | {' | '.join(cells)} |")
     return "\n".join(lines) + (
-        f"\n\nAUROC of a class that was left out of the training: its mean over classes, {CLASSES} at most, with the standard error over "
-        f"these; in brackets the squared error of normal test series, in units of the channels' "
+        f"\n\nAUROC of a class that was left out of the training: its mean over classes, {CLASSES} at most, with the "
+        f"standard error over these; in brackets the squared error of normal test series, in units of the channels' "
         f"variance: of the reconstruction from {LATENT} numbers, for the autoregression of the next step from the "
         f"{LAGS} before it. The VAEs were trained for {results['steps']:,} steps of {BATCH} series."
     )
