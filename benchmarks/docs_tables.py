@@ -20,6 +20,7 @@ PAGES = {
     "training": "benchmarks/training.md",
     "likelihood": "benchmarks/training.md",
     "anomaly": "benchmarks/anomalies.md",
+    "series": "benchmarks/series.md",
     "fidelity": "benchmarks/fidelity.md",
     "gaps": "benchmarks/fidelity.md",
     "missed": "benchmarks/fidelity.md",
@@ -48,6 +49,7 @@ def tables() -> dict[str, str]:
     import growth
     import inference
     import memory
+    import series
     import slimming
     import tips
     from likelihood import sentence
@@ -61,6 +63,7 @@ def tables() -> dict[str, str]:
         **{f"inference, {call}": inference.markdown(zoo_results, call) for call in ("decode", "encode")},
         "training": markdown(results["training"]),
         "anomaly": anomaly.markdown(results["anomaly"]),
+        "series": series.markdown(results["series"]),
         "tips": tips.markdown(results["tips"]),
         "growth": growth.markdown(results["growth"]),
         "engines": engines.markdown(results["engines"]),

@@ -49,6 +49,7 @@ from keras_vae.errors import UserError
 from keras_vae.likelihoods import Likelihood
 from keras_vae.networks import DECODERS, ENCODERS
 from keras_vae.networks.growing import GrowingNetwork
+from keras_vae.networks.series import within
 from keras_vae.schedules import Schedule, schedule
 from keras_vae.types import Batch, Condition, ConditionLike, Graph, Kind, Latent, Provenance, Spec, Tensor
 
@@ -82,8 +83,9 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
     Args:
       image_shape: `(height, width, channels)` of one image, its pixels in [0, 1].
       latent_dim: the number of latent dimensions.
-      encoder: `"mlp"`, `"conv"`, `"residual"`, `"growing"`, a mapping of `name` and arguments, or a Keras layer from
-        images to `2 * latent_dim` numbers, the posterior's mean and then its log variance, or to a list of these two.
+      encoder: `"mlp"`, `"conv"`, `"residual"`, `"growing"`, of series `"gru"` or `"causal"`, a mapping of `name` and
+        arguments, or a Keras layer from images to `2 * latent_dim` numbers, the posterior's mean and then its log
+        variance, or to a list of these two.
       decoder: the same names, or a Keras layer from codes to images with `likelihood.channels_per_pixel` numbers for
         each channel.
       likelihood: `"bernoulli"`, `"gaussian"`, a mapping of `name` and arguments, or a `Likelihood`. Its `support` says
@@ -100,11 +102,13 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         number or a schedule. Of the others q(z|x) is the prior N(0, I), and the decoder sees 0; one that comes in is
         scaled from 0 to 1, as 2.5 are two and a half. By default all from the start. For Gaussian posteriors.
       x_shape: in place of image_shape, the shape of one x that is no image, of any number of axes: `(30,)` for the row
-        of a table. `"conv"`, `"residual"` and `"growing"` need three.
+        of a table, `(steps, channels)` for a series. `"conv"`, `"residual"` and `"growing"` need three.
       missing: NaN in x is a number that is missing, and log p(x|z) sums over the others. The encoder reads 0 in its
         place, `"zero"`: Nazabal et al. 2020, section 2.2, https://arxiv.org/abs/1807.03653, and Mattei and Frellsen
         2019, https://arxiv.org/abs/1812.02633; or, `"mask"`, also whether each number is observed, 1 or 0, as further
-        channels: Collier et al. 2020, https://arxiv.org/abs/2006.05301. None: NaN is refused.
+        channels: Collier et al. 2020, https://arxiv.org/abs/2006.05301. None: NaN is refused. An encoder that has an
+        attribute `reads_steps`, as `"gru"` and `"causal"` have, is called with `steps`, bools `(batch, steps)`: false
+        beyond the last step of a series with an observed number, which is its end.
 
     Raises:
       UserError: an invalid argument; the message names it, and the rule.
@@ -488,12 +492,16 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         standardizes = network is self.encoder and self.likelihood_family.standardizes
         if standardizes and tuple(tensor.shape[1:]) == self.x_shape:  # else a variant joined others to x
             tensor = self.likelihood_family.standardized(tensor)
+        steps: dict[str, Any] = {}
         if self.missing and network is self.encoder:
             missing = ops.not_equal(tensor, tensor)  # NaN. LiteRT has no isnan, and ONNX multiplies at other conditions
             tensor = ops.where(missing, ops.zeros_like(tensor), tensor)
+            observed = 1 - ops.cast(missing, self.float_dtype)
+            if getattr(network, "reads_steps", False):  # of x alone, to which a variant joined others
+                steps = {"steps": within(observed[..., : self.x_shape[-1]])}
             if self.missing == "mask":
-                tensor = ops.concatenate([tensor, 1 - ops.cast(missing, self.float_dtype)], axis=-1)
-        outputs = network(tensor, training=training)
+                tensor = ops.concatenate([tensor, observed], axis=-1)
+        outputs = network(tensor, training=training, **steps)
         if isinstance(outputs, list | tuple):  # [mean, log_var], as Keras models often return them
             outputs = ops.concatenate(outputs, axis=-1)
         return ops.cast(outputs, self.float_dtype)

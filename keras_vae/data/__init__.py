@@ -9,6 +9,7 @@ from keras_vae.data import sprites as sprites
 from keras_vae.data import words as words
 from keras_vae.data.labels import keep_labels as keep_labels
 from keras_vae.data.others import other_images as other_images
+from keras_vae.data.padding import series as series
 from keras_vae.data.pictures import read_folder as read_folder
 from keras_vae.data.pictures import unread
 from keras_vae.data.pipeline import batches as batches
@@ -42,6 +43,7 @@ def load(
     labelled: int | None = None,
     labelled_in_batch: int | None = None,
     kind: "Kind | None" = None,
+    missing: bool = False,
 ) -> "tf.data.Dataset":
     """A `tf.data.Dataset` of batches: dicts of "x", float32 in [0, 1] `(batch, height, width, channels)`, and "y".
 
@@ -68,6 +70,7 @@ def load(
       labelled: the number of labels to keep, drawn by `seed` and balanced over classes; the other examples get -1.
       labelled_in_batch: as of `batches`: how many labelled examples each training batch has.
       kind: as of `batches`: of x.
+      missing: as of `batches`: NaN is a number that is missing.
 
     Raises:
       UserError: an unknown dataset, split or option.
@@ -91,6 +94,7 @@ def load(
         render=split_images.render,
         labelled_in_batch=labelled_in_batch,
         kind=kind,
+        missing=missing,
     )
 
 

@@ -15,6 +15,7 @@ from keras_vae.supports import counts
 from keras_vae.types import Tensor
 
 _LOG_MEANS = (-20.0, 20.0)
+_LEARNED = ("global", "feature", "channel")  # dispersions that are weights
 _LOG_DISPERSIONS = (-10.0, 10.0)  # beyond e**10 it is a Poisson to float32
 
 
@@ -68,8 +69,8 @@ class Overdispersed(Likelihood):
 
     Args:
       dispersion: theta, a number (fixed), `"global"` (one learned number), `"feature"` (one learned for each number of
-        an x, as for each gene), or `"example"` (the decoder gives them for each example). The larger, the nearer to a
-        Poisson.
+        an x, as for each gene), `"channel"` (for each along the last axis, as for each channel of a series), or
+        `"example"` (the decoder gives them for each example). The larger, the nearer to a Poisson.
     """
 
     support = counts()
@@ -78,18 +79,18 @@ class Overdispersed(Likelihood):
     def __init__(self, dispersion: float | str = "feature", **kwargs: Unpack[LayerArguments]) -> None:
         super().__init__(**kwargs)
         number = float(dispersion) if is_number(dispersion) else None
-        if not (number and 0 < number < float("inf")) and dispersion not in ("global", "feature", "example"):
+        if not (number and 0 < number < float("inf")) and dispersion not in (*_LEARNED, "example"):
             raise UserError(
-                f"The dispersion of a {type(self).__name__} is a positive number, 'global', 'feature' or 'example'. "
-                f"Given: {dispersion!r}."
+                f"The dispersion of a {type(self).__name__} is a positive number, 'global', 'feature', 'channel' or "
+                f"'example'. Given: {dispersion!r}."
             )
         self.dispersion: float | str = dispersion if number is None else number
         self.channels_per_pixel = 1 + self.inflated + (dispersion == "example")
         self.learned: Any = None
-        self.built = dispersion not in ("global", "feature")
+        self.built = dispersion not in _LEARNED
 
     def build(self, x_shape: Sequence[int | None]) -> None:
-        shape = x_shape[1:] if self.dispersion == "feature" else ()
+        shape = {"feature": x_shape[1:], "channel": x_shape[-1:]}.get(str(self.dispersion), ())
         self.learned = self.add_weight(shape=shape, initializer="zeros", name="raw_log_dispersion")
 
     def parameters(self, raw: Tensor) -> dict[str, Tensor]:

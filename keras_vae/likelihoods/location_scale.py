@@ -58,7 +58,7 @@ class LocationScale(Likelihood):
         self.learned: Any = None
         if scale == "global":
             self._learn(())
-        self.built = scale != "feature"
+        self.built = scale not in ("feature", "channel")
 
     def parameters(self, raw: Tensor) -> dict[str, Tensor]:
         mean, learned = ops.split(raw, 2, axis=-1) if self.channels_per_pixel == 2 else (raw, self.learned)
@@ -79,7 +79,7 @@ class LocationScale(Likelihood):
         return ops.convert_to_tensor(self.scale, parameters[self.location].dtype)
 
     def build(self, x_shape: Sequence[int | None]) -> None:
-        self._learn(x_shape[1:])
+        self._learn(x_shape[1:] if self.scale == "feature" else x_shape[-1:])
 
     def _learn(self, shape: Sequence[int | None]) -> None:
         self.learned = self.add_weight(shape=shape, initializer="zeros", name=f"raw_{self.parameter}")
@@ -123,32 +123,37 @@ class Unbounded(LocationScale):
 
     Args:
       scale: a number (fixed), `"global"` (one learned number), `"feature"` (one learned for each number of an x, as for
-        each column of a table), or `"example"` (the decoder gives them for each example).
+        each column of a table), `"channel"` (for each along the last axis, as for each channel of a series), or
+        `"example"` (the decoder gives them for each example).
       minimum_scale: what a learned scale stays above.
       standardize: the networks read and give (x - shift) / spread, with the mean and standard deviation of each number
-        over the training examples. x itself, its density and all that is exported stay in the units of the data; scales
-        are in units of the spread. `VAE.fit` sets them before the first step, or `adapt`.
+        over the training examples; or `"channel"`, of each channel, over the steps of a series too. x itself, its
+        density and all that is exported stay in the units of the data; scales are in units of the spread. `VAE.fit`
+        sets them before the first step, or `adapt`. What is missing does not count.
     """
 
-    support, scales = REALS, ("global", "feature", "example")
+    support, scales = REALS, ("global", "feature", "channel", "example")
 
     def __init__(
         self,
         scale: float | str = "feature",
         minimum_scale: float = 0.01,
-        standardize: bool = False,
+        standardize: bool | str = False,
         **kwargs: Unpack[LayerArguments],
     ) -> None:
         super().__init__(scale, minimum_scale, bounded_mean=False, **kwargs)
-        self.standardizes = standardize
+        if standardize not in (False, True, "channel"):
+            raise UserError(f"standardize is true, false or 'channel'. Given: {standardize!r}.")
+        self.standardize, self.standardizes = standardize, bool(standardize)
         self.built = self.built and not standardize
 
     def build(self, x_shape: Sequence[int | None]) -> None:
-        if self.scale == "feature":
+        if self.scale in ("feature", "channel"):
             super().build(x_shape)
         if self.standardizes:  # by these names, weights are stored in full precision
+            shape = x_shape[-1:] if self.standardize == "channel" else x_shape[1:]
             self.shift, self.spread = (
-                self.add_weight(shape=x_shape[1:], initializer=initial, trainable=False, name=f"normalisation_{name}")
+                self.add_weight(shape=shape, initializer=initial, trainable=False, name=f"normalisation_{name}")
                 for name, initial in (("shift", "zeros"), ("spread", "ones"))
             )
 
@@ -162,6 +167,7 @@ class Unbounded(LocationScale):
     def adapt(self, x: np.ndarray) -> None:
         if self.standardizes:
             numbers = np.ma.masked_invalid(np.asarray(self.link(x, np), "float64"))  # NaN is a missing number
+            numbers = numbers.reshape(-1, *self.shift.shape)
             spread = numbers.std(axis=0).filled(1.0)
             self.shift.assign(numbers.mean(axis=0).filled(0.0))
             self.spread.assign(np.where(spread > 0, spread, 1.0))  # of a constant column, no unit
@@ -180,7 +186,7 @@ class Unbounded(LocationScale):
 
     def get_config(self) -> dict[str, Any]:
         config = {name: value for name, value in super().get_config().items() if name != "bounded_mean"}
-        return config | ({"standardize": True} if self.standardizes else {})
+        return config | ({"standardize": self.standardize} if self.standardizes else {})
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from keras_vae.backend import tfd
 from keras_vae.errors import UserError
 from keras_vae.likelihoods.base import Independent, Likelihood
 from keras_vae.types import Tensor
@@ -24,12 +23,15 @@ class Marginal(Independent):
         self._joint, self._fill = joint, fill
         super().__init__(joint.independent)
 
-    def _log_prob(self, value: Tensor) -> Tensor:
+    def number_log_prob(self, value: Tensor) -> Any:
+        """Return log p of each number of `value`, in its shape; 0 where it is missing."""
         missing = ops.not_equal(value, value)  # as in `VAE.apply_network`
         # Not a zero weight: the gradient of a density at NaN is NaN, and 0 times NaN too.
         log_p = self._joint.number_log_prob(ops.where(missing, ops.full_like(value, self._fill), value))
-        axes = tuple(range(-self.event_shape.rank, 0))
-        return ops.sum(ops.where(missing, ops.zeros_like(log_p), log_p), axis=axes)
+        return ops.where(missing, ops.zeros_like(log_p), log_p)
+
+    def _log_prob(self, value: Tensor) -> Tensor:
+        return ops.sum(self.number_log_prob(value), axis=tuple(range(-self.event_shape.rank, 0)))
 
 
 class Observed(Likelihood):
@@ -61,7 +63,7 @@ class Observed(Likelihood):
     def parameters(self, raw: Tensor) -> dict[str, Tensor]:
         return self.family.parameters(raw)
 
-    def distribution(self, parameters: Mapping[str, Tensor]) -> tfd.Distribution:
+    def distribution(self, parameters: Mapping[str, Tensor]) -> Marginal:
         joint: Any = self.family.distribution(parameters)
         numbers = getattr(joint, "independent", joint)
         # By name: tfd.Independent returns another class for a base that TFP does not know.

@@ -11,21 +11,19 @@ from keras_vae.networks.arguments import LayerArguments
 from keras_vae.types import Tensor
 
 
-class _Recurrent(keras.layers.Layer):
-    """Base of both networks: their arguments, and the layers made from them."""
+class Recurrent(keras.layers.Layer):
+    """Base of recurrent networks: the arguments that all have, and the unit made from them."""
 
     def __init__(
         self,
         output_shape: Sequence[int],
         units: int = 128,
-        embedding_dim: int = 32,
         unroll: bool = False,
         **kwargs: Unpack[LayerArguments],
     ) -> None:
         super().__init__(**kwargs)
         self.target_shape, self.unroll = tuple(output_shape), bool(unroll)
         self.units = check_whole_number(units, "units")
-        self.embedding_dim = check_whole_number(embedding_dim, "embedding_dim")
 
     def gru(self, **arguments: Any) -> Any:
         # cuDNN's kernel exists on one kind of device only, and leaves neither XLA nor an export.
@@ -36,12 +34,23 @@ class _Recurrent(keras.layers.Layer):
         return (first[0] if isinstance(first, Sequence) else first, *self.target_shape)
 
     def get_config(self) -> dict[str, Any]:
-        arguments = {name: getattr(self, name) for name in ("units", "embedding_dim", "unroll")}
+        arguments = {"units": self.units, "unroll": self.unroll}
         return {**super().get_config(), "output_shape": self.target_shape, **arguments}
 
 
+class _OfTokens(Recurrent):
+    """Base of both networks of tokens."""
+
+    def __init__(self, output_shape: Sequence[int], embedding_dim: int = 32, **kwargs: Any) -> None:
+        super().__init__(output_shape, **kwargs)
+        self.embedding_dim = check_whole_number(embedding_dim, "embedding_dim")
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "embedding_dim": self.embedding_dim}
+
+
 @keras.saving.register_keras_serializable(package="keras_vae")
-class GRUEncoder(_Recurrent):
+class GRUEncoder(_OfTokens):
     """Embedded tokens, a gated recurrent unit each way, and a linear layer of their last states.
 
     The state passes over 0 unchanged, so the output depends on the tokens before the end, and on no padding.
@@ -87,7 +96,7 @@ class GRUEncoder(_Recurrent):
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
-class GRUDecoder(_Recurrent):
+class GRUDecoder(_OfTokens):
     """Logits of each token from the tokens before it and a code, which is the first state and part of every input.
 
     Bowman et al. 2016, section 3, https://arxiv.org/abs/1511.06349. It can be run on a whole sequence at once, or

@@ -5,7 +5,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -132,6 +132,8 @@ def _of_array(path: Path) -> Draft:
         comments = {"model.likelihood": 'pixels in [0, 1]; "bernoulli" where they are 0 or 1'}
     else:
         model, comments = _of_numbers(x)
+        if x.ndim == 3:
+            model, comments = _of_series(model, comments)
     comments["data"] = f"{x.dtype} of shape {x.shape}"
     return Draft({"model": model, "data": data, "training": _training(len(x), 128)}, comments)
 
@@ -145,20 +147,42 @@ def _of_numbers(x: np.ndarray) -> tuple[dict[str, object], dict[str, str]]:
     network = {"name": "mlp", "hidden": hidden}
     model = {"class": "VAE", "x_shape": list(x.shape[1:]), "latent_dim": int(np.clip(size // 2, 1, 16)),
              "encoder": network, "decoder": network, "likelihood": likelihood}  # fmt: skip
-    return model, {
+    comments = {
         "model.likelihood": why,
         "model.latent_dim": "how many numbers a code has; unused ones stay at the prior",
     }
+    if (holes := np.isnan(flat).mean()) > 0:
+        model["missing"] = "mask"
+        comments["model.missing"] = f"{holes:.1%} of the numbers are NaN, missing: they have no term, and are not read"
+    return model, comments
+
+
+def _of_series(model: dict[str, object], comments: dict[str, str]) -> tuple[dict[str, object], dict[str, str]]:
+    """Return the model of numbers along two axes, with networks of series, and scales of their channels."""
+    network = {"name": "causal"}
+    likelihood = dict(cast("dict[str, object]", model["likelihood"]))
+    if likelihood.pop("standardize", False):
+        likelihood |= {"scale": "channel", "standardize": "channel"}
+    elif likelihood["name"] == "negative_binomial":
+        likelihood["dispersion"] = "channel"
+    comments |= {
+        "model.x_shape": 'steps and channels, if these are series; if not, "mlp" networks read any two axes',
+        "model.encoder": 'causal convolutions; "gru" is a recurrent network',
+    }
+    return model | {"encoder": network, "decoder": network, "likelihood": likelihood}, comments
 
 
 def _likelihood(x: np.ndarray) -> tuple[dict[str, object], str]:
-    mean, variance = x.mean(axis=0), x.var(axis=0)
-    if (x >= 0).all() and (x == np.round(x)).all() and x.max() > 1:
+    x = x[:, ~np.isnan(x).all(axis=0)]  # without numbers that no example has
+    if not x.size:
+        raise UserError("x has numbers. Given: NaN only. Look at how the file was written.")
+    mean, variance, seen = np.nanmean(x, axis=0), np.nanvar(x, axis=0), x[~np.isnan(x)]
+    if (seen >= 0).all() and (seen == np.round(seen)).all() and seen.max(initial=0.0) > 1:
         if np.median(variance / np.maximum(mean, 1e-9)) > 1.5:
             return {"name": "negative_binomial"}, "counts, most of them with a variance well above their mean"
         return {"name": "poisson"}, 'counts; "negative_binomial" where they vary by more than their mean'
     spread = np.where(variance > 0, np.sqrt(variance), 1.0)
-    kurtosis = (((x - mean) / spread) ** 4).mean(axis=0)
+    kurtosis = np.nanmean(((x - mean) / spread) ** 4, axis=0)
     inside = "standardised inside the model, which takes and gives the units of the file"
     if np.median(kurtosis) > _HEAVY:
         return {"name": "student_t", "standardize": True}, f"real numbers with outliers, {inside}"

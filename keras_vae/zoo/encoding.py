@@ -9,7 +9,7 @@ from keras_vae import files
 from keras_vae.errors import UserError
 from keras_vae.types import Examples
 from keras_vae.zoo import cards
-from keras_vae.zoo.examples import condition_of, examples_of, kind_of, source_of
+from keras_vae.zoo.examples import condition_of, examples_of, of_x, source_of
 from keras_vae.zoo.examples import read as read_split
 
 if TYPE_CHECKING:
@@ -64,5 +64,5 @@ def read_file(name: str | Path, path: str | Path) -> Examples:
     assert callable(read)  # of a recipe with a source
     images = read(None)
     binarize = "static" if card.recipe.data.binarize else None
-    examples = read_split(lambda _: images, "test", binarize, kind_of(card.recipe))
+    examples = read_split(lambda _: images, "test", binarize, **of_x(card.recipe))
     return Examples(examples.images, origin=origin, columns=examples.columns)

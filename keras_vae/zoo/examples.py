@@ -1,7 +1,7 @@
 """The data on which the results of a recipe are measured."""
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypedDict, Unpack
 
 import numpy as np
 
@@ -78,22 +78,30 @@ def source_of(recipe: recipes.Recipe, changes: Mapping[str, Any] | None = None) 
     return read_split
 
 
-def kind_of(recipe: recipes.Recipe) -> types.Kind | None:
-    """Return the kind of x for `keras_vae.data.batches`: numbers where the model has an `x_shape`; or by its rule."""
-    return "numbers" if "x_shape" in recipe.model.arguments else None
+class OfX(TypedDict, total=False):
+    """The arguments of `keras_vae.data.load` that say what x is."""
+
+    kind: types.Kind | None
+    missing: bool
+
+
+def of_x(recipe: recipes.Recipe) -> OfX:
+    """Return what x is, from the model: numbers where it has an `x_shape`, else by the rule of `batches`."""
+    arguments = recipe.model.arguments
+    return {"kind": "numbers" if "x_shape" in arguments else None, "missing": bool(arguments.get("missing"))}
 
 
 def examples_of(recipe: recipes.Recipe, split: str | None = None) -> Examples:
     """Return the examples on which a recipe's results are measured, binarised once where training binarises."""
     binarize = "static" if recipe.data.binarize else None
-    return read(source_of(recipe), split or recipe.evaluation.split, binarize, kind_of(recipe))
+    return read(source_of(recipe), split or recipe.evaluation.split, binarize, **of_x(recipe))
 
 
-def read(source: Source, split: str, binarize: str | None, kind: types.Kind | None = None) -> Examples:
+def read(source: Source, split: str, binarize: str | None, **x: Unpack[OfX]) -> Examples:
     """Return the examples of a split; the arguments are those of `keras_vae.data.load`."""
     images = None if isinstance(source, str) else source(split)
     dataset = data.load(
-        source if images is None else lambda _: images, split, binarize, batch_size=1000, training=False, kind=kind
+        source if images is None else lambda _: images, split, binarize, batch_size=1000, training=False, **x
     )
     batches = list(dataset.as_numpy_iterator())
     labels = np.concatenate([batch["y"] for batch in batches]) if "y" in batches[0] else None

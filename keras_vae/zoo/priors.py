@@ -8,7 +8,7 @@ from keras_vae.errors import UserError
 from keras_vae.files import sha256
 from keras_vae.registry import check_arguments, choose
 from keras_vae.zoo import recipes, store
-from keras_vae.zoo.examples import Examples, condition_of, kind_of, source_of
+from keras_vae.zoo.examples import Examples, condition_of, of_x, source_of
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
@@ -35,8 +35,8 @@ def check(recipe: recipes.Recipe, model: "VAE") -> None:
     prior, source = build(recipe, model), recipe.data
     if prior is None:
         return
-    read, kind = source_of(recipe), kind_of(recipe)
-    count = len(data.load(read, source.train, source.binarize, batch_size=1, training=False, kind=kind))
+    read, x = source_of(recipe), of_x(recipe)
+    count = len(data.load(read, source.train, source.binarize, batch_size=1, training=False, **x))
     if count < prior.least_codes:
         raise UserError(
             f"{type(prior).__name__} needs {prior.least_codes} codes or more, one of each training example. Given: "

@@ -31,7 +31,7 @@ from keras_vae.zoo import (
     store,
     texts,
 )
-from keras_vae.zoo.examples import Examples, condition_of, examples_of, kind_of, source_of
+from keras_vae.zoo.examples import Examples, condition_of, examples_of, of_x, source_of
 from keras_vae.zoo.loading import build, load
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def _help(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -> "VAE":
         return load(where.folder)
     strategy = backend.join_workers()
     plan = _stages(recipe, strategy)
-    _fit(where, recipe, plan, overwrite, verbose=0, tensorboard=None)
+    _fit(where, recipe, plan, overwrite, verbose=0, tensorboard=None, checkpoint_minutes=math.inf)
     backend.of_workers(strategy, 0)
     return plan[-1].model
 
@@ -283,7 +283,7 @@ def _training_data(recipe: recipes.Recipe, first_epoch: int, first_batch: int = 
         first_batch=first_batch,
         labelled=source.labelled,
         labelled_in_batch=source.labelled_in_batch,
-        kind=kind_of(recipe),
+        **of_x(recipe),
     )
 
 
@@ -298,7 +298,7 @@ def _validation_data(recipe: recipes.Recipe) -> Any:
         batch_size=settings.batch_size,
         training=False,
         seed=settings.seed,
-        kind=kind_of(recipe),
+        **of_x(recipe),
     )
 
 

@@ -154,7 +154,10 @@ def test_a_large_dispersion_is_a_poisson_and_extreme_outputs_stay_finite():
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ({"name": "normal", "scale": "pixel"}, r"positive number, 'global', 'feature' or 'example'\. Given: 'pixel'"),
+        (
+            {"name": "normal", "scale": "pixel"},
+            r"positive number, 'global', 'feature', 'channel' or 'example'\. Given: 'pixel'",
+        ),
         ({"name": "gaussian", "scale": "feature"}, r"positive number, 'global' or 'pixel'\. Given: 'feature'"),
         ({"name": "student_t", "degrees": 1}, r"above 1, so that there is a mean\. Given: 1"),
         ({"name": "log_normal", "scale": 30}, r"at most e, a factor of 15\. Given: 30"),

@@ -56,6 +56,20 @@ def test_arrays_get_the_likelihood_that_fits_their_numbers(tmp_path, x, name):
     assert recipe.data.arguments == {"x": "numbers", "label": "kind", "path": "x.npz"}
 
 
+def test_counts_along_two_axes_are_series_of_counts_and_nan_is_missing(tmp_path):
+    x = np.random.default_rng(0).negative_binomial(2, 0.1, (200, 6, 2)).astype("float32")
+    x[::2, 4:] = np.nan
+    np.save(tmp_path / "x.npy", x)
+    recipe, _ = accepted(tmp_path / "r.toml", tmp_path / "x.npy")
+    arguments = recipe.model.arguments
+    assert arguments["likelihood"] == {"name": "negative_binomial", "dispersion": "channel"}
+    assert arguments["missing"] == "mask" and arguments["encoder"] == {"name": "causal"}
+    assert "# missing: 16.7% of the numbers are NaN" in recipe.text
+    np.save(tmp_path / "x.npy", np.full((9, 6, 2), np.nan))
+    with pytest.raises(UserError, match="NaN only"):
+        drafts.draft(tmp_path / "x.npy", tmp_path / "r.toml")
+
+
 def test_a_folder_of_pictures(tmp_path):
     write_pictures(tmp_path / "pictures")
     recipe, model = accepted(tmp_path / "sub.toml", tmp_path / "pictures")

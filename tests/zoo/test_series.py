@@ -1,0 +1,75 @@
+"""Series from a file to a bundle, by the command line alone: drafted, trained, measured, exported."""
+
+import json
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from keras_vae import tasks, zoo
+from keras_vae.cli import main
+from keras_vae.zoo import recipes
+from tests.tasks.test_steps import STEPS, waves
+
+
+@pytest.fixture(scope="module")
+def call():
+    def run(*words, code=0):
+        with pytest.raises(SystemExit) as left:
+            main([*map(str, words)])
+        assert left.value.code == code, words
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory, call):
+    """A folder with series, two channels of which are of very different units, a recipe, and its run."""
+    folder = tmp_path_factory.mktemp("project")
+    x = waves(300)[0] * [1, 100] + [0, 1e4]
+    np.savez(folder / "waves.npz", x=x.astype("float32"), label=np.arange(300) % 2)
+    call("new", folder / "waves.toml", "--data", folder / "waves.npz")
+    text = (folder / "waves.toml").read_text()
+    assert "epochs = 200" in text
+    (folder / "waves.toml").write_text(text.replace("epochs = 200", "epochs = 1"))
+    call("train", folder / "waves.toml", "--output", folder / "run", "--quick", "--json")
+    return folder
+
+
+def test_the_draft_is_of_series(project):
+    model = recipes.read(project / "waves.toml").model.arguments
+    assert model["x_shape"] == [STEPS, 2] and model["missing"] == "mask"
+    assert model["encoder"]["name"] == model["decoder"]["name"] == "causal"
+    assert model["likelihood"] == {"name": "normal", "scale": "channel", "standardize": "channel"}
+
+
+def test_a_run_standardises_the_channels_of_its_training_series(project):
+    from keras_vae.zoo.examples import examples_of
+
+    x = examples_of(zoo.card(project / "run").recipe, "train").images.astype("float64")
+    assert np.isnan(x).any()
+    family = zoo.load(project / "run").likelihood_family.family
+    np.testing.assert_allclose(family.shift.numpy(), np.nanmean(x, axis=(0, 1)), rtol=1e-5)
+    np.testing.assert_allclose(family.spread.numpy(), np.nanstd(x, axis=(0, 1)), rtol=1e-5)
+
+
+def test_commands_measure_and_report_series(project, call, capsys, tmp_path):
+    capsys.readouterr()
+    call("evaluate", project / "run", "--samples", "2", "--json")
+    assert np.isfinite(json.loads(capsys.readouterr().out)["metrics"]["elbo"]["value"])
+    call("report", project / "run", "--output", tmp_path / "r.html", "--count", "10")
+    np.save(tmp_path / "odd.npy", np.load(project / "waves.npz")["x"][:20, ::-1])
+    call("anomaly", project / "run", "--anomalies", tmp_path / "odd.npy", "--output", tmp_path / "a.png")
+    call("encode", project / "run", project / "waves.npz", "--output", tmp_path / "z.npy")
+    assert len(np.load(tmp_path / "z.npy")) == 300
+
+
+def test_a_deployed_encoder_takes_series_of_every_length(project, call, tmp_path):
+    call("export", project / "run", tmp_path / "bundle", "--format", "onnx")
+    call("check", tmp_path / "bundle", "--json")
+    x = np.load(project / "waves.npz")["x"][:30]
+    session = onnxruntime.InferenceSession(tmp_path / "bundle/encoder.onnx", providers=["CPUExecutionProvider"])
+    (mean,) = session.run(["mean"], {"x": x})
+    model = zoo.load(project / "run")
+    np.testing.assert_allclose(mean, model.encode(x), atol=1e-4)
+    assert tasks.step_scores(model, x, samples=2).shape == (30, STEPS)
