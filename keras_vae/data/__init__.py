@@ -15,6 +15,8 @@ from keras_vae.data.pipeline import batches as batches
 from keras_vae.data.pipeline import pixels_of as pixels_of
 from keras_vae.data.shard_files import read_shards
 from keras_vae.data.splits import FRACTIONS
+from keras_vae.data.tables import kinds_of as kinds_of
+from keras_vae.data.tables import named_cells as named_cells
 from keras_vae.data.tables import table as table
 from keras_vae.errors import UserError
 
@@ -91,6 +93,7 @@ def load(
         render=split_images.render,
         labelled_in_batch=labelled_in_batch,
         kind=kind,
+        missing=split_images.missing,
     )
 
 

@@ -22,6 +22,7 @@ from keras_vae.likelihoods.location_scale import Laplace as Laplace
 from keras_vae.likelihoods.location_scale import LogNormal as LogNormal
 from keras_vae.likelihoods.location_scale import Normal as Normal
 from keras_vae.likelihoods.location_scale import StudentT as StudentT
+from keras_vae.likelihoods.mixed import Mixed as Mixed
 from keras_vae.likelihoods.observed import Observed as Observed
 from keras_vae.likelihoods.sequences import TokenSequence as TokenSequence
 from keras_vae.likelihoods.sequences import TokenSequences as TokenSequences
@@ -38,6 +39,7 @@ LIKELIHOODS: Entries[type[Likelihood]] = Entries(
         "laplace": Laplace,
         "log_normal": LogNormal,
         "logistic_mixture": LogisticMixture,
+        "mixed": Mixed,
         "negative_binomial": NegativeBinomial,
         "normal": Normal,
         "poisson": Poisson,

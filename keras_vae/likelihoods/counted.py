@@ -9,7 +9,7 @@ from keras import ops
 from keras_vae.backend import soft_bound, tfd
 from keras_vae.checks import check_whole_number, is_number
 from keras_vae.errors import UserError
-from keras_vae.likelihoods.base import Likelihood, over_x
+from keras_vae.likelihoods.base import Likelihood, Standardized, over_x
 from keras_vae.networks.arguments import LayerArguments
 from keras_vae.supports import counts
 from keras_vae.types import Tensor
@@ -18,17 +18,35 @@ _LOG_MEANS = (-20.0, 20.0)
 _LOG_DISPERSIONS = (-10.0, 10.0)  # beyond e**10 it is a Poisson to float32
 
 
-@keras.saving.register_keras_serializable(package="keras_vae")
-class Poisson(Likelihood):
-    """p(x|z) = mean**x exp(-mean) / x! for each count x. A probability mass, in nats.
+class Counts(Standardized):
+    """Counts from 0, of a mean whose logarithm the decoder gives: base of Poisson and negative binomial ones.
 
-    Parameters: `mean`; `log_rate`, its logarithm.
+    Args:
+      standardize: the encoder reads log(1 + x) standardised, and the decoder gives the logarithm of the mean in these
+        units, so that it starts near the data's: as `Unbounded`, for counts of any size.
     """
 
     support = counts()
 
+    def __init__(self, standardize: bool = False, **kwargs: Unpack[LayerArguments]) -> None:
+        super().__init__(**kwargs)
+        self.standardizes = standardize
+
+    def link(self, x: Tensor, ops: Any = ops) -> Any:
+        return ops.log(1.0 + x)
+
+
+@keras.saving.register_keras_serializable(package="keras_vae")
+class Poisson(Counts):
+    """p(x|z) = mean**x exp(-mean) / x! for each count x. A probability mass, in nats.
+
+    Parameters: `mean`; `log_rate`, its logarithm.
+
+    Args: as `Counts`.
+    """
+
     def parameters(self, raw: Tensor) -> dict[str, Tensor]:
-        log_rate = soft_bound(raw, *_LOG_MEANS)
+        log_rate = soft_bound(self.located(raw), *_LOG_MEANS)
         return {"log_rate": log_rate, "mean": ops.exp(log_rate)}
 
     def distribution(self, parameters: Mapping[str, Tensor]) -> tfd.Distribution:
@@ -63,20 +81,22 @@ class Binomial(Likelihood):
         return {**super().get_config(), "trials": self.trials}
 
 
-class Overdispersed(Likelihood):
+class Overdispersed(Counts):
     """Negative binomial counts of mean m and variance m + m**2 / dispersion: base of the one with more zeros too.
 
     Args:
       dispersion: theta, a number (fixed), `"global"` (one learned number), `"feature"` (one learned for each number of
         an x, as for each gene), or `"example"` (the decoder gives them for each example). The larger, the nearer to a
         Poisson.
+      standardize: as `Counts`.
     """
 
-    support = counts()
     inflated = False  # whether the decoder gives logits of further zeros
 
-    def __init__(self, dispersion: float | str = "feature", **kwargs: Unpack[LayerArguments]) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self, dispersion: float | str = "feature", standardize: bool = False, **kwargs: Unpack[LayerArguments]
+    ) -> None:
+        super().__init__(standardize, **kwargs)
         number = float(dispersion) if is_number(dispersion) else None
         if not (number and 0 < number < float("inf")) and dispersion not in ("global", "feature", "example"):
             raise UserError(
@@ -86,15 +106,17 @@ class Overdispersed(Likelihood):
         self.dispersion: float | str = dispersion if number is None else number
         self.channels_per_pixel = 1 + self.inflated + (dispersion == "example")
         self.learned: Any = None
-        self.built = dispersion not in ("global", "feature")
+        self.built = dispersion not in ("global", "feature") and not standardize
 
     def build(self, x_shape: Sequence[int | None]) -> None:
-        shape = x_shape[1:] if self.dispersion == "feature" else ()
-        self.learned = self.add_weight(shape=shape, initializer="zeros", name="raw_log_dispersion")
+        if self.dispersion in ("global", "feature"):
+            shape = x_shape[1:] if self.dispersion == "feature" else ()
+            self.learned = self.add_weight(shape=shape, initializer="zeros", name="raw_log_dispersion")
+        super().build(x_shape)
 
     def parameters(self, raw: Tensor) -> dict[str, Tensor]:
         heads = ops.split(raw, self.channels_per_pixel, axis=-1)
-        log_mean = soft_bound(heads[0], *_LOG_MEANS)
+        log_mean = soft_bound(self.located(heads[0]), *_LOG_MEANS)
         parameters = {"log_mean": log_mean, "mean": ops.exp(log_mean)}
         if self.inflated:
             parameters |= {"zero_logits": heads[1], "mean": parameters["mean"] * ops.sigmoid(-heads[1])}

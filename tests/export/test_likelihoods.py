@@ -32,6 +32,10 @@ NUMBERS = {
     "poisson": "poisson",
     "binomial": {"name": "binomial", "trials": 7},
     "negative_binomial": {"name": "negative_binomial", "dispersion": "feature"},
+    "mixed": {
+        "name": "mixed",
+        "columns": {"a": {"categorical": 3}, "b": "positive", "c": "overdispersed", "d": "real", "e": {"ordinal": 4}},
+    },
     "zero_inflated_negative_binomial": {"name": "zero_inflated_negative_binomial", "dispersion": "example"},
 }
 
