@@ -12,6 +12,7 @@ from keras_vae.likelihoods.base import Likelihood as Likelihood
 from keras_vae.likelihoods.bernoulli import Bernoulli as Bernoulli
 from keras_vae.likelihoods.bernoulli import ContinuousBernoulli as ContinuousBernoulli
 from keras_vae.likelihoods.counted import Binomial as Binomial
+from keras_vae.likelihoods.counted import Multinomial as Multinomial
 from keras_vae.likelihoods.counted import NegativeBinomial as NegativeBinomial
 from keras_vae.likelihoods.counted import Poisson as Poisson
 from keras_vae.likelihoods.counted import ZeroInflatedNegativeBinomial as ZeroInflatedNegativeBinomial
@@ -40,6 +41,7 @@ LIKELIHOODS: Entries[type[Likelihood]] = Entries(
         "log_normal": LogNormal,
         "logistic_mixture": LogisticMixture,
         "mixed": Mixed,
+        "multinomial": Multinomial,
         "negative_binomial": NegativeBinomial,
         "normal": Normal,
         "poisson": Poisson,

@@ -163,3 +163,40 @@ class ZeroInflatedNegativeBinomial(Overdispersed):
     """
 
     inflated = True
+
+
+class OwnTotal(tfd.Multinomial):
+    """`tfd.Multinomial`, whose density is of counts of any total, each row's own."""
+
+    def _log_prob(self, counts: Tensor) -> Tensor:
+        return tfd.Multinomial(ops.sum(counts, axis=-1), logits=self.logits).log_prob(counts)
+
+
+@keras.saving.register_keras_serializable(package="keras_vae")
+class Multinomial(Counts):
+    """p(x|z) = n! prod_k p_k**x_k / x_k!, p = softmax(logits), n the sum of x: words by topic, ratings. In nats.
+
+    It says which things are counted, and nothing of how many: n is each row's own. Equation 2 of Liang et al. 2018,
+    https://arxiv.org/abs/1802.05814. The numbers of an x depend on one another, so that none may be missing.
+
+    Parameters: `logits`, log p; `mean`, total p.
+
+    Args:
+      total: of the counts of `mean` and of draws, which no code tells.
+      standardize: as `Counts`; the logits are then near the logarithms of the data's counts.
+    """
+
+    def __init__(self, total: int = 1, standardize: bool = False, **kwargs: Unpack[LayerArguments]) -> None:
+        super().__init__(standardize, **kwargs)
+        self.total = check_whole_number(total, "total")
+
+    def parameters(self, raw: Tensor) -> dict[str, Tensor]:
+        logits = ops.log_softmax(self.located(raw), axis=-1)
+        return {"logits": logits, "mean": self.total * ops.exp(logits)}
+
+    def distribution(self, parameters: Mapping[str, Tensor]) -> tfd.Distribution:
+        logits = parameters["logits"]
+        return over_x(OwnTotal(ops.full_like(logits[..., 0], self.total), logits=logits))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "total": self.total}

@@ -31,6 +31,7 @@ NUMBERS = {
     "log_normal": "log_normal",
     "poisson": "poisson",
     "binomial": {"name": "binomial", "trials": 7},
+    "multinomial": {"name": "multinomial", "total": 9},
     "negative_binomial": {"name": "negative_binomial", "dispersion": "feature"},
     "mixed": {
         "name": "mixed",
