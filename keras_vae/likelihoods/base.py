@@ -56,6 +56,10 @@ class Likelihood(keras.layers.Layer):
         """Return the shape of one `standardized` x."""
         return x_shape
 
+    def placed(self, raw: Tensor) -> Tensor:
+        """Return numbers such as x, which a network may read, of unbounded ones that are learned."""
+        return ops.sigmoid(raw) if self.support.hull.pixels else raw
+
     def raw_shape(self, x_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape of a decoder's output for one x."""
         *others, channels = x_shape
@@ -101,6 +105,13 @@ class Standardized(Likelihood):
     def located(self, raw: Tensor) -> Tensor:
         """Return the location of `link(x)` that a network gave standardised."""
         return self.shift + self.spread * raw if self.standardizes else raw
+
+    def unlink(self, numbers: Tensor) -> Tensor:
+        """Return the x of which `numbers` are the `link`."""
+        return numbers
+
+    def placed(self, raw: Tensor) -> Tensor:
+        return self.unlink(self.located(raw))
 
     def adapt(self, x: np.ndarray) -> None:
         if self.standardizes:

@@ -35,6 +35,9 @@ class Counts(Standardized):
     def link(self, x: Tensor, ops: Any = ops) -> Any:
         return ops.log(1.0 + x)
 
+    def unlink(self, numbers: Tensor) -> Tensor:
+        return ops.exp(soft_bound(numbers, *_LOG_MEANS)) - 1.0
+
 
 @keras.saving.register_keras_serializable(package="keras_vae")
 class Poisson(Counts):

@@ -220,6 +220,9 @@ class LogNormal(Unbounded):
     def link(self, x: Tensor, ops: Any = ops) -> Any:
         return ops.log(x)
 
+    def unlink(self, numbers: Tensor) -> Tensor:
+        return ops.exp(soft_bound(numbers, -60.0, 60.0))
+
     def parameters(self, raw: Tensor) -> dict[str, Tensor]:
         parameters = super().parameters(raw)
         loc = soft_bound(parameters["loc"], -60.0, 60.0)

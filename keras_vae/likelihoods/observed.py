@@ -62,6 +62,9 @@ class Observed(Likelihood):
     def read_shape(self, x_shape: tuple[int, ...]) -> tuple[int, ...]:
         return self.family.read_shape(x_shape)
 
+    def placed(self, raw: Tensor) -> Tensor:
+        return self.family.placed(raw)
+
     def raw_shape(self, x_shape: tuple[int, ...]) -> tuple[int, ...]:
         return self.family.raw_shape(x_shape)
 
