@@ -19,6 +19,7 @@ _GRID = 1e-3
 # How far past the ends of [0, 1] a pixel is called an error of rounding.
 _ROUNDING = 1e-3
 _OR_MISSING = ", or missing"  # ends the name of a support with NaN
+_MIXED = "mixed: "  # begins the name of one of columns that differ
 
 
 class Facts(NamedTuple):
@@ -242,10 +243,74 @@ def counts(most: int = 0) -> Support:
     )
 
 
+@functools.cache
+def mixed(columns: tuple[tuple[str, int], ...]) -> Support:
+    """Return the support of the rows of a table whose columns differ.
+
+    Args:
+      columns: the kind of each, of `keras_vae.columns`, and how many classes it has, or 0.
+    """
+    kinds = np.array([kind for kind, _ in columns])
+    positive, real = kinds == "positive", kinds == "real"
+    most = np.array([classes or np.inf for _, classes in columns], "float32")
+
+    def below(name: str, facts: Facts) -> str:
+        sizes = ", ".join(f"{index} ({classes})" for index, (_, classes) in enumerate(columns) if classes)
+        return (
+            f"Classes of a column of {name} are numbered from 0, below how many there are. Given: {facts.value:.7g} in "
+            f"row {facts.row:.0f}, where the columns of classes are {sizes}. Number them as the training data were."
+        )
+
+    def draw(generator: "np.random.Generator", shape: tuple[int, ...]) -> np.ndarray:
+        x = [
+            generator.integers(0, classes, shape[:-1])
+            if classes
+            else {"real": REALS, "positive": POSITIVE}.get(kind, counts()).draw(generator, shape[:-1])
+            for kind, classes in columns
+        ]
+        return np.stack(x, axis=-1).astype("float32")
+
+    return Support(
+        (
+            *REALS.rules,
+            Rule(
+                lambda ops, x: ops.logical_and(positive, ops.logical_not(x > 0)),
+                lambda name, facts: (
+                    f"Positive columns of {name} must be above 0, as they have a logarithm. Given: {facts.value:.7g} "
+                    f"in row {facts.row:.0f}, where those are {_listed(positive)}. Make them 'real' or 'count'."
+                ),
+            ),
+            Rule(
+                lambda ops, x: ops.logical_and(
+                    np.logical_not(positive | real), ops.logical_not(ops.logical_and(x >= 0, x == ops.round(x)))
+                ),
+                lambda name, facts: (
+                    f"Counts and classes of {name} must be whole numbers from 0. Given: {facts.value:.7g} in row "
+                    f"{facts.row:.0f}, where those columns are {_listed(~(positive | real))}. Make them 'real', or "
+                    f"number their values."
+                ),
+            ),
+            Rule(lambda ops, x: x >= most, below),
+        ),
+        name=_MIXED + ", ".join(f"{kind} {classes}" if classes else kind for kind, classes in columns),
+        pixels=False,
+        fill=1.0,  # above 0, a count, and a class where there are two
+        draw=draw,
+        ends=(1.0, 1.0),
+    )
+
+
+def _listed(mask: np.ndarray) -> str:
+    return ", ".join(map(str, np.flatnonzero(mask)))
+
+
 def named(name: str, levels: int) -> Support:
     """Return the support of the numbers of an x, from its `name` and `levels`; of a support without a name, `REALS`."""
     if name.endswith(_OR_MISSING):
         return named(name.removesuffix(_OR_MISSING), levels).or_missing()
+    if name.startswith(_MIXED):
+        parts = [part.partition(" ") for part in name.removeprefix(_MIXED).split(", ")]
+        return mixed(tuple((kind, int(classes or 0)) for kind, _, classes in parts))
     if name == "counts":
         return counts(max(levels - 1, 0))
     return {"pixels": PIXELS, "positive": POSITIVE}.get(name, REALS)

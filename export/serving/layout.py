@@ -24,7 +24,8 @@ EXAMPLES = 2  # of golden.json's 16, in each request
 def nested(array: dict[str, Any]) -> Any:
     """The first examples of an array of golden.json as nested lists."""
     shape = [min(EXAMPLES, array["shape"][0]), *array["shape"][1:]]
-    values = array["data"][: math.prod(shape)]
+    # A missing number is null in JSON. TensorFlow Serving reads the word NaN, as Python writes it.
+    values = [math.nan if value is None else value for value in array["data"][: math.prod(shape)]]
     for size in reversed(shape[1:]):
         values = [values[start : start + size] for start in range(0, len(values), size)]
     return values

@@ -1,5 +1,6 @@
 """The commands `interpolate`, `manifold`, `embed`, `impute` and `compress`."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -104,18 +105,32 @@ def embed_command(
 
 def impute_command(
     name: Name,
+    rows: Annotated[
+        str | None,
+        typer.Argument(
+            help="A .csv or .parquet with empty cells, or a .npy with NaN, to complete by a model with the argument "
+            "missing. Left out: test images."
+        ),
+    ] = None,
     count: Annotated[int, typer.Option(help="Test images.")] = 16,
     missing: Annotated[
         str, typer.Option(help="The missing pixels: bottom, top, left or right half, or a random half.")
     ] = "bottom",
-    steps: Annotated[int, typer.Option(help="Turns of pseudo-Gibbs.")] = 50,
+    steps: Annotated[int, typer.Option(help="Turns of pseudo-Gibbs, of images.")] = 50,
+    samples: Annotated[int, typer.Option(help="Importance samples for each row of a file.")] = 1000,
     seed: Seed = 0,
-    output: Picture = None,
+    output: Annotated[
+        str | None,
+        typer.Option(help="A .png; of a file, the completed one; by default in runs/NAME."),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Fill in missing pixels of test images: the image, the pixels that are seen, and the image filled in."""
+    """Fill in what is missing: in the rows of a file, or, as a picture, in test images."""
+    if rows is not None:
+        _complete(name, rows, output, samples, seed, json)
+        return
     path = output_path(name, output, "imputation.png", (".png",))
-    require_images(name, "This is drawn as images.")
+    require_images(name, "This is drawn as images; the rows of a file are completed: keras-vae impute NAME FILE.")
     load_tensorflow()
     from keras_vae import plots
     from keras_vae.pages import figures
@@ -125,6 +140,21 @@ def impute_command(
         drawing = figures.imputation(HeldOut.of(name, count), missing, steps, seed)
         plots.save(drawing.figure, path)
     print_written(path, drawing.array.shape, json)
+
+
+def _complete(name: str, rows: str, output: str | None, samples: int, seed: int, json: bool) -> None:
+    suffixes = (".npy",) if rows.lower().endswith(".npy") else (".csv", ".parquet")
+    path = output_path(name, output, f"completed{Path(rows).suffix.lower()}", suffixes)
+    load_tensorflow()
+    from keras_vae.zoo.imputing import complete
+
+    with working(f"Filling in with {name}", quiet=json):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        count, holes = complete(name, rows, path, samples, seed)
+    if json:
+        print_json({"file": str(path), "rows": count, "filled": holes})
+    else:
+        print(f"Written: {path}, {count} rows, of which {holes} cells were filled in")
 
 
 def compress_command(

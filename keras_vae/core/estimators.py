@@ -147,7 +147,7 @@ def is_estimated(prior: tfd.Distribution | None) -> bool:
 
 def chunk_limit(model: "VAE") -> int:
     """Return how many codes of each example in a block are decoded at once."""
-    outputs = int(np.prod(model.x_shape)) * model.likelihood_family.channels_per_pixel
+    outputs = int(np.prod(model.likelihood_family.raw_shape(model.x_shape)))
     return max(1, min(_CHUNK, _NUMBERS // (BLOCK * outputs)))
 
 

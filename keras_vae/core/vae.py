@@ -332,11 +332,10 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
 
         Called by the constructor: a variant sets the attributes it reads here before `super().__init__`.
         """
-        *others, channels = self.x_shape
-        numbers = (*others, channels * self.likelihood_family.channels_per_pixel)
+        family, outputs = self.likelihood_family, (2 if self.stochastic else 1) * self.latent_dim
         return {
-            "encoder": (self.x_shape, ((2 if self.stochastic else 1) * self.latent_dim,)),
-            "decoder": ((self.latent_dim,), numbers),
+            "encoder": (family.read_shape(self.x_shape), (outputs,)),
+            "decoder": ((self.latent_dim,), family.raw_shape(self.x_shape)),
         }
 
     def x_spec(self) -> Spec:
@@ -489,8 +488,8 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
     def apply_network(self, network: keras.Layer, inputs: Latent, training: bool) -> Any:
         """Return the network's output in `float_dtype`, whatever it computes in. Tokens are not cast."""
         tensor: Any = ops.cast(inputs, self.x_spec().dtype if network is self.encoder else self.float_dtype)
-        standardizes = network is self.encoder and self.likelihood_family.standardizes
-        if standardizes and tuple(tensor.shape[1:]) == self.x_shape:  # else a variant joined others to x
+        # Of another shape, a variant joined others to x.
+        if network is self.encoder and tuple(tensor.shape[1:]) == self.x_shape:
             tensor = self.likelihood_family.standardized(tensor)
         steps: dict[str, Any] = {}
         if self.missing and network is self.encoder:

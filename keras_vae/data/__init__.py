@@ -16,6 +16,8 @@ from keras_vae.data.pipeline import batches as batches
 from keras_vae.data.pipeline import pixels_of as pixels_of
 from keras_vae.data.shard_files import read_shards
 from keras_vae.data.splits import FRACTIONS
+from keras_vae.data.tables import kinds_of as kinds_of
+from keras_vae.data.tables import named_cells as named_cells
 from keras_vae.data.tables import table as table
 from keras_vae.errors import UserError
 
@@ -94,7 +96,7 @@ def load(
         render=split_images.render,
         labelled_in_batch=labelled_in_batch,
         kind=kind,
-        missing=missing,
+        missing=missing or split_images.missing,
     )
 
 

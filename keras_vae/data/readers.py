@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_vae import files
+from keras_vae.columns import Kinds
 from keras_vae.data import tables
 from keras_vae.data.pictures import read_folder, unread
 from keras_vae.data.row_files import Records
@@ -44,6 +45,8 @@ def table(
     columns: Sequence[str] | None = None,
     label: str | None = None,
     fractions: Sequence[float] = FRACTIONS,
+    missing: bool = False,
+    kinds: Kinds | None = None,
 ) -> Images:
     """Return the rows of a `.csv` or `.parquet`, as `keras_vae.data.table` reads it.
 
@@ -55,18 +58,23 @@ def table(
       columns: the names of those to take, in this order; None: all but the label.
       label: the column of the classes, which may be words; an empty cell is a missing label.
       fractions: of the rows in train, validation and test.
+      missing: an empty cell is a missing number, NaN, for a model with the argument `missing`.
+      kinds: of columns that differ, in place of columns, as `keras_vae.data.table` takes them: then the model's
+        likelihood is `"mixed"`.
     """
+    if columns is not None and kinds is not None:
+        raise UserError(f"kinds names the columns, in order. Given: columns = {columns} too. Leave it out.")
     if columns is not None and (isinstance(columns, str) or not all(isinstance(name, str) for name in columns)):
         raise UserError(f"columns is a list of names. Given: {columns!r}. Write them in brackets.")
     names, cells = tables.cells_of(path)
     if label is not None and label not in names:
         raise UserError(f"label is the name of a column. Given: {label!r}.{nearest(label, names)}")
-    order = [name for name in names if name != label] if columns is None else list(columns)
+    order = list(columns or kinds or [name for name in names if name != label])
     if not order or label in order:
         raise UserError(f"columns are those of x, one or more, without the label. Given: {order}. Change columns.")
-    x = tables.numbers_of(names, cells, order).x
+    x = tables.numbers_of(names, cells, order, missing, kinds).x
     labels, classes = (None, ()) if label is None else numbered(cells[:, names.index(label)])
-    return _split(x, labels, split, fractions)._replace(columns=tuple(order), classes=classes)
+    return _split(x, labels, split, fractions)._replace(columns=tuple(order), classes=classes, missing=missing)
 
 
 def array(
@@ -76,6 +84,7 @@ def array(
     label: str | None = None,
     fractions: Sequence[float] = FRACTIONS,
     stream: bool = False,
+    missing: bool = False,
 ) -> Images:
     """Return the examples of a `.npy`, or of a `.npz`, along the first axis.
 
@@ -86,11 +95,12 @@ def array(
       label: of a `.npz`, the name of the array of classes, whole numbers from 0, -1 for a missing one.
       fractions: as of `table`.
       stream: of a `.npy`: rows are read when they are asked for.
+      missing: NaN is a missing number, for a model with the argument `missing`.
     """
     if stream:
         if Path(path).suffix.lower() != ".npy":
             raise UserError(f"stream reads the rows of a .npy one by one. Given: {path}. Save x with numpy.save.")
-        return _split(ArrayFile(Path(path)), None, split, fractions)
+        return _split(ArrayFile(Path(path)), None, split, fractions)._replace(missing=missing)
     if Path(path).suffix.lower() != ".npz":
         if label is not None:
             raise UserError(f"label is the name of an array in a .npz. Given: {label!r}, for {path}. Leave it out.")
@@ -112,7 +122,7 @@ def array(
             f"Labels are whole numbers, one for each of {len(rows)} examples. Given: {label}, {labels.dtype} of shape "
             f"{labels.shape}."
         )
-    return _split(rows, labels, split, fractions)
+    return _split(rows, labels, split, fractions)._replace(missing=missing)
 
 
 def records(path: str | Path, split: str | None = None, fractions: Sequence[float] = FRACTIONS) -> Images:

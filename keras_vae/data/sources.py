@@ -38,6 +38,7 @@ class Images(NamedTuple):
     render: Callable[[np.ndarray], np.ndarray] | None = None  # from rows of `images` to pixels, 0 or 1
     columns: tuple[str, ...] = ()  # of a table
     classes: tuple[str, ...] = ()  # the names of the labels, where they have some
+    missing: bool = False  # whether NaN is a number that is missing
 
 
 def read(name: str, split: str, data_dir: str | Path | None = None, stream: bool = False) -> Images:

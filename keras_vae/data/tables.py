@@ -1,6 +1,7 @@
 """Tables of numbers, from files and data frames: rows of float32, and the names of their columns in a known order."""
 
 import csv
+import io
 import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -8,7 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from keras_vae import files
+from keras_vae.columns import Kinds, columns_of
 from keras_vae.errors import UserError, reading
+
+_EMPTY = "Fill the cell, remove the row, or read it as missing: table(..., missing=True)"
 
 
 class Table(NamedTuple):
@@ -18,8 +23,10 @@ class Table(NamedTuple):
     columns: tuple[str, ...]
 
 
-def table(source: Any, columns: Sequence[str] | None = None, missing: bool = False) -> Table:
-    """Return the columns of numbers of a file or a data frame: `x` for `fit` of a model with `x_shape`.
+def table(
+    source: Any, columns: Sequence[str] | None = None, missing: bool = False, kinds: Kinds | None = None
+) -> Table:
+    """Return the columns of a file or a data frame as numbers: `x` for `fit` of a model with `x_shape`.
 
     Args:
       source: the path of a CSV file, whose first row names the columns, or of a `.parquet`; or a frame of pandas, or of
@@ -27,13 +34,79 @@ def table(source: Any, columns: Sequence[str] | None = None, missing: bool = Fal
       columns: the names of those to take, in this order, as `Table.columns` of the training data has them; None: all.
       missing: an empty cell is NaN, a number that is missing, for a model with the argument `missing`; and so is NaN,
         or a frame's NA. False refuses both.
+      kinds: those of columns that differ, as `kinds_of` returns them or a likelihood `mixed` takes them: in place of
+        columns. A cell of a column of classes is the name of one, and becomes its number.
 
     Raises:
       UserError: a file that cannot be read; columns that are missing, named twice, or no numbers; an empty cell, unless
         `missing`.
     """
     names, rows = cells_of(source)
-    return numbers_of(names, rows, names if columns is None else columns, missing)
+    if kinds is not None and columns is not None:
+        raise UserError(
+            f"kinds names the columns of a table, in order. Given: columns={list(columns)} too. Leave it out."
+        )
+    return numbers_of(names, rows, names if columns is None else columns, missing, kinds)
+
+
+def kinds_of(source: Any) -> dict[str, str | dict[str, list[str]]]:
+    """Return the kinds of the columns of a file or a data frame, for `table` and a likelihood `mixed`: to be looked at.
+
+    By these rules, and no others: an ordered column of categories of pandas is `ordinal`, an unordered one
+    `categorical`, with their categories in order. Of other columns, by their cells: words, truth values and whole
+    numbers that are 0 or 1 are `categorical`, sorted; further whole numbers from 0 that are written without a point
+    are a `count`; all other numbers are `real`. None is `positive` or `overdispersed` unless you say so:
+    `{**kinds_of(frame), "price": "positive"}`.
+
+    Args and errors: as `table`; or a column without a cell, or of a single class.
+    """
+    names, rows = cells_of(source)
+    kinds: dict[str, str | dict[str, list[str]]] = {}
+    for index, name in enumerate(names):
+        dtype: Any = getattr(source[name], "dtype", None) if hasattr(source, "columns") else None
+        if hasattr(dtype, "categories"):
+            kinds[name] = {"ordinal" if dtype.ordered else "categorical": [_word(word) for word in dtype.categories]}
+        else:
+            kinds[name] = _kind([cell for cell in rows[:, index] if not _is_empty(cell)])
+    columns_of(kinds)  # raises where a column is of no kind
+    return kinds
+
+
+def named_cells(x: np.ndarray, kinds: Kinds) -> np.ndarray:
+    """Return the rows of a table, `(rows, columns)`, with the names of classes, and counts rounded; None for NaN.
+
+    Args:
+      x: as `table` returned it with these `kinds`, or as a model filled it in.
+      kinds: of its columns.
+    """
+    cells = np.empty(x.shape, object)
+    for index, (kind, classes) in enumerate(columns_of(kinds).values()):
+        numbers = [None if np.isnan(value) else float(f"{value:.7g}") for value in x[:, index].tolist()]  # of float32
+        if kind not in ("real", "positive"):
+            numbers = [None if number is None else round(number) for number in numbers]
+        cells[:, index] = [classes[int(k)] if classes and k is not None else k for k in numbers]
+    return cells
+
+
+def write(path: str | Path, columns: Sequence[str], cells: np.ndarray) -> None:
+    """Write the rows of a table as a `.csv` or `.parquet`, a None as an empty cell.
+
+    Raises:
+      UserError: another ending.
+    """
+    if Path(path).suffix.lower() == ".parquet":
+        import pyarrow
+        from pyarrow import parquet
+
+        frame = pyarrow.table({name: _of_one_type(cells[:, index].tolist()) for index, name in enumerate(columns)})
+        with files.atomic(path) as temporary:
+            parquet.write_table(frame, temporary)
+    elif Path(path).suffix.lower() == ".csv":
+        text = io.StringIO(newline="")
+        csv.writer(text, lineterminator="\n").writerows([list(columns), *cells.tolist()])
+        files.write_text(path, text.getvalue())
+    else:
+        raise UserError(f"A table is written as .csv or .parquet. Given: {path}. Name it so.")
 
 
 def cells_of(source: Any) -> tuple[list[str], np.ndarray]:
@@ -67,15 +140,24 @@ def cells_of(source: Any) -> tuple[list[str], np.ndarray]:
     return names, rows
 
 
-def numbers_of(names: Sequence[str], rows: np.ndarray, columns: Sequence[str], missing: bool = False) -> Table:
-    """Return the columns of numbers among cells, in the order of `columns`: errors as `table`."""
-    names, order = list(names), list(columns)
+def numbers_of(
+    names: Sequence[str],
+    rows: np.ndarray,
+    columns: Sequence[str],
+    missing: bool = False,
+    kinds: Kinds | None = None,
+) -> Table:
+    """Return the columns among cells as numbers, in the order of `columns`, or of `kinds`: errors as `table`."""
+    held = {} if kinds is None else columns_of(kinds)
+    names, order = list(names), list(columns if kinds is None else held)
     for name in order:
         if name not in names:
             raise UserError(f"The table must have the column {name!r}. Given: {', '.join(names)}.")
     x = np.empty((len(rows), len(order)), "float32")
     for index, name in enumerate(order):
-        x[:, index] = list(_numbers(rows[:, names.index(name)], name, missing))
+        classes = held[name].classes if held else ()
+        cells = rows[:, names.index(name)]
+        x[:, index] = list(_coded(cells, name, classes, missing) if classes else _numbers(cells, name, missing))
     return Table(x, tuple(order))
 
 
@@ -98,16 +180,60 @@ def _parsed(reader: Iterable[list[str]], path: str) -> tuple[list[str], np.ndarr
     return names, np.array(rows[1:], object)
 
 
+def _of_one_type(cells: list[object]) -> list[object]:
+    """Cells for a column of Parquet: those of a CSV file are words, whatever was filled in beside them."""
+    if not any(isinstance(cell, str) for cell in cells):
+        return cells
+    numbers = [number_of(cell) for cell in cells if cell is not None]
+    convert = str if None in numbers else number_of
+    return [None if _is_empty(cell) else convert(cell) for cell in cells]
+
+
+def _coded(cells: np.ndarray, column: str, classes: Sequence[str], missing: bool) -> Iterator[float]:
+    codes = {name: float(code) for code, name in enumerate(classes)}
+    for row, cell in enumerate(cells, 1):
+        if _is_empty(cell) and _word(cell) not in codes:
+            if not missing:
+                raise UserError(f"A table has no empty cells. Given: {cell!r} in row {row} of {column!r}. {_EMPTY}.")
+            yield float("nan")
+        elif _word(cell) in codes:
+            yield codes[_word(cell)]
+        else:
+            listed = ", ".join(map(repr, classes[:9])) + (", ..." if len(classes) > 9 else "")
+            raise UserError(
+                f"A cell of {column!r} is one of its classes: {listed}. Given: {cell!r} in row {row}. Change the cell, "
+                f"or add the class to the kinds, and train again."
+            )
+
+
+def _word(cell: object) -> str:
+    """The name of a class, of a cell: 1.0 is the class 1, as a column with holes has it."""
+    whole = isinstance(cell, float) and cell.is_integer()
+    return str(int(cell) if whole else cell).strip()  # pyright: ignore[reportArgumentType]
+
+
+def _kind(cells: Sequence[object]) -> str | dict[str, list[str]]:
+    words = {_word(cell) for cell in cells}
+    numbers = [None if isinstance(cell, bool | np.bool_) else number_of(cell) for cell in cells]
+    if any(number is None for number in numbers) or words <= {"0", "1"}:
+        return {"categorical": sorted(words)}
+    whole = all(str(cell).strip().isdecimal() for cell in cells)
+    return "count" if whole else "real"
+
+
+def _is_empty(cell: object) -> bool:
+    return cell is None or str(cell).strip() in ("", "nan", "<NA>")
+
+
 def _numbers(cells: np.ndarray, column: str, missing: bool) -> Iterator[float]:
     for row, cell in enumerate(cells, 1):
-        if missing and (cell is None or str(cell).strip() in ("", "nan", "<NA>")):
+        if missing and _is_empty(cell):
             yield float("nan")
             continue
         number = number_of(cell)
         if number is None or not abs(number) <= float(np.finfo("float32").max):
             text = number is None and str(cell).strip()
-            empty = "Fill the cell, remove the row, or read it as missing: table(..., missing=True)"
-            remedy = "Number its values, or leave the column out" if text else empty
+            remedy = "Number its values, leave the column out, or name its kind in kinds" if text else _EMPTY
             raise UserError(f"A table holds finite numbers. Given: {cell!r} in row {row} of {column!r}. {remedy}.")
         yield number
 

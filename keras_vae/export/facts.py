@@ -80,11 +80,16 @@ def _preprocessing(model: "VAE", examples: CheckedExamples | None) -> dict[str, 
         return facts | {"alphabet": alphabet, "rule": f"{rule}; 1 is the first letter of the alphabet"}
     missing = "; NaN is a missing number" if model.missing else ""
     if spec.kind == "numbers":
+        columns = list(examples.columns if examples else ()) or list(model.likelihood_family.columns)
+        classes = {
+            name: list(column.classes) for name, column in model.likelihood_family.columns.items() if column.classes
+        }
         within = ", raw: the graphs standardise them" if model.likelihood_family.standardizes else ""
         return {
             "dtype": "float32",
             "layout": f"batch, {', '.join(map(str, spec.shape))}",
-            **({"columns": list(examples.columns)} if examples and examples.columns else {}),
+            **({"columns": columns} if columns else {}),
+            **({"classes": classes} if classes else {}),
             "rule": f"{spec.support or 'reals'}, as the model was trained on{within}{missing}",
         }
     grey, rule = takes_grey(model), "grey levels divided by 255"

@@ -12,6 +12,7 @@ from keras_vae.likelihoods.base import Likelihood as Likelihood
 from keras_vae.likelihoods.bernoulli import Bernoulli as Bernoulli
 from keras_vae.likelihoods.bernoulli import ContinuousBernoulli as ContinuousBernoulli
 from keras_vae.likelihoods.counted import Binomial as Binomial
+from keras_vae.likelihoods.counted import Multinomial as Multinomial
 from keras_vae.likelihoods.counted import NegativeBinomial as NegativeBinomial
 from keras_vae.likelihoods.counted import Poisson as Poisson
 from keras_vae.likelihoods.counted import ZeroInflatedNegativeBinomial as ZeroInflatedNegativeBinomial
@@ -22,6 +23,7 @@ from keras_vae.likelihoods.location_scale import Laplace as Laplace
 from keras_vae.likelihoods.location_scale import LogNormal as LogNormal
 from keras_vae.likelihoods.location_scale import Normal as Normal
 from keras_vae.likelihoods.location_scale import StudentT as StudentT
+from keras_vae.likelihoods.mixed import Mixed as Mixed
 from keras_vae.likelihoods.observed import Observed as Observed
 from keras_vae.likelihoods.sequences import TokenSequence as TokenSequence
 from keras_vae.likelihoods.sequences import TokenSequences as TokenSequences
@@ -38,6 +40,8 @@ LIKELIHOODS: Entries[type[Likelihood]] = Entries(
         "laplace": Laplace,
         "log_normal": LogNormal,
         "logistic_mixture": LogisticMixture,
+        "mixed": Mixed,
+        "multinomial": Multinomial,
         "negative_binomial": NegativeBinomial,
         "normal": Normal,
         "poisson": Poisson,

@@ -1,13 +1,17 @@
 """Base of the likelihoods: from a decoder's output to named parameters, a distribution, and its mean image."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from keras_vae.backend import base_of, tfd
 from keras_vae.backend import soft_bound as soft_bound
+from keras_vae.columns import Column
+from keras_vae.errors import UserError
 from keras_vae.supports import PIXELS, Facts, Support, grid
 from keras_vae.types import Tensor
 
@@ -21,6 +25,7 @@ class Likelihood(keras.layers.Layer):
 
     channels_per_pixel = 1  # numbers of the decoder for each number of x
     support: Support = PIXELS  # what x may be: arrays are checked on the host by it, and batches in the graph
+    columns: Mapping[str, Column] = MappingProxyType({})  # by name, where they differ
     standardizes: bool = False  # whether networks read and give x standardised, and all else is of x as it is
 
     @property
@@ -48,9 +53,89 @@ class Likelihood(keras.layers.Layer):
     def adapt(self, x: np.ndarray) -> None:
         """Set what x is standardised by, from all training examples, where the family does that."""
 
+    def read_shape(self, x_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of one `standardized` x."""
+        return x_shape
+
+    def placed(self, raw: Tensor) -> Tensor:
+        """Return numbers such as x, which a network may read, of unbounded ones that are learned."""
+        return ops.sigmoid(raw) if self.support.hull.pixels else raw
+
+    def raw_shape(self, x_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of a decoder's output for one x."""
+        *others, channels = x_shape
+        return (*others, channels * self.channels_per_pixel)
+
+    def moments(self, parameters: Mapping[str, Tensor]) -> Tensor:
+        """Return the numbers whose average over codes z tells `expected` x: here the mean of each number."""
+        return parameters["mean"]
+
+    def expected(self, moments: np.ndarray) -> np.ndarray:
+        """Return x of averages of `moments`."""
+        return moments
+
     def check(self, x: np.ndarray) -> None:
         """Raise UserError if `x` is outside the distribution's support."""
         self.support.check(np.asarray(x))
+
+
+class Standardized(Likelihood):
+    """A family whose networks read and give `link(x)` standardised, where `standardizes`: base of families of numbers.
+
+    By mean and standard deviation of each number over the training examples; or, if `standardize` is `"channel"`, of each
+    channel, over the steps of a series too. x itself, its density and all that is exported stay in the units of the data.
+    """
+
+    standardize: bool | str = False
+    shift: Any
+    spread: Any
+
+    def standardize_by(self, standardize: bool | str) -> None:
+        """Set `standardize` and `standardizes`.
+
+        Raises:
+          UserError: neither a bool nor "channel".
+        """
+        if standardize not in (False, True, "channel"):
+            raise UserError(f"standardize is true, false or 'channel'. Given: {standardize!r}.")
+        self.standardize, self.standardizes = standardize, bool(standardize)
+
+    def build(self, x_shape: Sequence[int | None]) -> None:
+        if self.standardizes:  # by these names, weights are stored in full precision
+            shape = x_shape[-1:] if self.standardize == "channel" else x_shape[1:]
+            self.shift, self.spread = (
+                self.add_weight(shape=shape, initializer=initial, trainable=False, name=f"normalisation_{name}")
+                for name, initial in (("shift", "zeros"), ("spread", "ones"))
+            )
+
+    def link(self, x: Tensor, ops: Any = ops) -> Any:
+        """Return the numbers whose location the decoder gives: here x; `ops` is numpy or keras.ops."""
+        return x
+
+    def standardized(self, x: Tensor) -> Tensor:
+        return (self.link(x) - self.shift) / self.spread if self.standardizes else x
+
+    def located(self, raw: Tensor) -> Tensor:
+        """Return the location of `link(x)` that a network gave standardised."""
+        return self.shift + self.spread * raw if self.standardizes else raw
+
+    def unlink(self, numbers: Tensor) -> Tensor:
+        """Return the x of which `numbers` are the `link`."""
+        return numbers
+
+    def placed(self, raw: Tensor) -> Tensor:
+        return self.unlink(self.located(raw))
+
+    def adapt(self, x: np.ndarray) -> None:
+        if self.standardizes:
+            numbers = np.ma.masked_invalid(np.asarray(self.link(x, np), "float64"))  # NaN is a missing number
+            numbers = numbers.reshape(-1, *self.shift.shape)
+            spread = numbers.std(axis=0).filled(1.0)
+            self.shift.assign(numbers.mean(axis=0).filled(0.0))
+            self.spread.assign(np.where(spread > 0, spread, 1.0))  # of a constant column, no unit
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), **({"standardize": self.standardize} if self.standardizes else {})}
 
 
 class Independent(tfd.Distribution):
@@ -108,3 +193,8 @@ def grey_levels(levels: int, family: str) -> Support:
         )
 
     return grid(levels, message)
+
+
+def softplus(value: Tensor) -> Tensor:
+    """Return log(1 + exp(value)), by way of negative numbers: LiteRT's softplus ends at 88, where exp overflows."""
+    return ops.maximum(value, 0.0) + ops.softplus(-ops.abs(value))

@@ -9,7 +9,7 @@ from keras import ops
 from keras_vae.backend import soft_bound, tfd
 from keras_vae.checks import check_whole_number, is_number
 from keras_vae.errors import UserError
-from keras_vae.likelihoods.base import Likelihood, over_x
+from keras_vae.likelihoods.base import Likelihood, Standardized, over_x
 from keras_vae.networks.arguments import LayerArguments
 from keras_vae.supports import counts
 from keras_vae.types import Tensor
@@ -19,17 +19,38 @@ _LEARNED = ("global", "feature", "channel")  # dispersions that are weights
 _LOG_DISPERSIONS = (-10.0, 10.0)  # beyond e**10 it is a Poisson to float32
 
 
-@keras.saving.register_keras_serializable(package="keras_vae")
-class Poisson(Likelihood):
-    """p(x|z) = mean**x exp(-mean) / x! for each count x. A probability mass, in nats.
+class Counts(Standardized):
+    """Counts from 0, of a mean whose logarithm the decoder gives: base of Poisson and negative binomial ones.
 
-    Parameters: `mean`; `log_rate`, its logarithm.
+    Args:
+      standardize: the encoder reads log(1 + x) standardised, and the decoder gives the logarithm of the mean in these
+        units, so that it starts near the data's: as `Unbounded`, for counts of any size.
     """
 
     support = counts()
 
+    def __init__(self, standardize: bool | str = False, **kwargs: Unpack[LayerArguments]) -> None:
+        super().__init__(**kwargs)
+        self.standardize_by(standardize)
+
+    def link(self, x: Tensor, ops: Any = ops) -> Any:
+        return ops.log(1.0 + x)
+
+    def unlink(self, numbers: Tensor) -> Tensor:
+        return ops.exp(soft_bound(numbers, *_LOG_MEANS)) - 1.0
+
+
+@keras.saving.register_keras_serializable(package="keras_vae")
+class Poisson(Counts):
+    """p(x|z) = mean**x exp(-mean) / x! for each count x. A probability mass, in nats.
+
+    Parameters: `mean`; `log_rate`, its logarithm.
+
+    Args: as `Counts`.
+    """
+
     def parameters(self, raw: Tensor) -> dict[str, Tensor]:
-        log_rate = soft_bound(raw, *_LOG_MEANS)
+        log_rate = soft_bound(self.located(raw), *_LOG_MEANS)
         return {"log_rate": log_rate, "mean": ops.exp(log_rate)}
 
     def distribution(self, parameters: Mapping[str, Tensor]) -> tfd.Distribution:
@@ -64,20 +85,22 @@ class Binomial(Likelihood):
         return {**super().get_config(), "trials": self.trials}
 
 
-class Overdispersed(Likelihood):
+class Overdispersed(Counts):
     """Negative binomial counts of mean m and variance m + m**2 / dispersion: base of the one with more zeros too.
 
     Args:
       dispersion: theta, a number (fixed), `"global"` (one learned number), `"feature"` (one learned for each number of
         an x, as for each gene), `"channel"` (for each along the last axis, as for each channel of a series), or
         `"example"` (the decoder gives them for each example). The larger, the nearer to a Poisson.
+      standardize: as `Counts`.
     """
 
-    support = counts()
     inflated = False  # whether the decoder gives logits of further zeros
 
-    def __init__(self, dispersion: float | str = "feature", **kwargs: Unpack[LayerArguments]) -> None:
-        super().__init__(**kwargs)
+    def __init__(
+        self, dispersion: float | str = "feature", standardize: bool | str = False, **kwargs: Unpack[LayerArguments]
+    ) -> None:
+        super().__init__(standardize, **kwargs)
         number = float(dispersion) if is_number(dispersion) else None
         if not (number and 0 < number < float("inf")) and dispersion not in (*_LEARNED, "example"):
             raise UserError(
@@ -87,15 +110,17 @@ class Overdispersed(Likelihood):
         self.dispersion: float | str = dispersion if number is None else number
         self.channels_per_pixel = 1 + self.inflated + (dispersion == "example")
         self.learned: Any = None
-        self.built = dispersion not in _LEARNED
+        self.built = dispersion not in _LEARNED and not standardize
 
     def build(self, x_shape: Sequence[int | None]) -> None:
-        shape = {"feature": x_shape[1:], "channel": x_shape[-1:]}.get(str(self.dispersion), ())
-        self.learned = self.add_weight(shape=shape, initializer="zeros", name="raw_log_dispersion")
+        if self.dispersion in _LEARNED:
+            shape = {"feature": x_shape[1:], "channel": x_shape[-1:]}.get(str(self.dispersion), ())
+            self.learned = self.add_weight(shape=shape, initializer="zeros", name="raw_log_dispersion")
+        super().build(x_shape)
 
     def parameters(self, raw: Tensor) -> dict[str, Tensor]:
         heads = ops.split(raw, self.channels_per_pixel, axis=-1)
-        log_mean = soft_bound(heads[0], *_LOG_MEANS)
+        log_mean = soft_bound(self.located(heads[0]), *_LOG_MEANS)
         parameters = {"log_mean": log_mean, "mean": ops.exp(log_mean)}
         if self.inflated:
             parameters |= {"zero_logits": heads[1], "mean": parameters["mean"] * ops.sigmoid(-heads[1])}
@@ -142,3 +167,40 @@ class ZeroInflatedNegativeBinomial(Overdispersed):
     """
 
     inflated = True
+
+
+class OwnTotal(tfd.Multinomial):
+    """`tfd.Multinomial`, whose density is of counts of any total, each row's own."""
+
+    def _log_prob(self, counts: Tensor) -> Tensor:
+        return tfd.Multinomial(ops.sum(counts, axis=-1), logits=self.logits).log_prob(counts)
+
+
+@keras.saving.register_keras_serializable(package="keras_vae")
+class Multinomial(Counts):
+    """p(x|z) = n! prod_k p_k**x_k / x_k!, p = softmax(logits), n the sum of x: words by topic, ratings. In nats.
+
+    It says which things are counted, and nothing of how many: n is each row's own. Equation 2 of Liang et al. 2018,
+    https://arxiv.org/abs/1802.05814. The numbers of an x depend on one another, so that none may be missing.
+
+    Parameters: `logits`, log p; `mean`, total p.
+
+    Args:
+      total: of the counts of `mean` and of draws, which no code tells.
+      standardize: as `Counts`; the logits are then near the logarithms of the data's counts.
+    """
+
+    def __init__(self, total: int = 1, standardize: bool | str = False, **kwargs: Unpack[LayerArguments]) -> None:
+        super().__init__(standardize, **kwargs)
+        self.total = check_whole_number(total, "total")
+
+    def parameters(self, raw: Tensor) -> dict[str, Tensor]:
+        logits = ops.log_softmax(self.located(raw), axis=-1)
+        return {"logits": logits, "mean": self.total * ops.exp(logits)}
+
+    def distribution(self, parameters: Mapping[str, Tensor]) -> tfd.Distribution:
+        logits = parameters["logits"]
+        return over_x(OwnTotal(ops.full_like(logits[..., 0], self.total), logits=logits))
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "total": self.total}

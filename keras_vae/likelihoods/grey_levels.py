@@ -10,7 +10,7 @@ from keras import ops
 from keras_vae import backend
 from keras_vae.backend import soft_bound, tfd
 from keras_vae.checks import check_whole_number
-from keras_vae.likelihoods.base import Likelihood, grey_levels, over_x
+from keras_vae.likelihoods.base import Likelihood, grey_levels, over_x, softplus
 from keras_vae.networks.arguments import LayerArguments
 from keras_vae.types import Tensor
 
@@ -45,7 +45,7 @@ class DiscretizedLogistic(tfd.Distribution):
     def _mean(self) -> Tensor:
         """The mean of the clipped logistic: the integral over [0, 1] of s((mean - x) / scale)."""
         scale = ops.exp(self._log_scale)
-        return scale * (_softplus(self._loc / scale) - _softplus((self._loc - 1.0) / scale))
+        return scale * (softplus(self._loc / scale) - softplus((self._loc - 1.0) / scale))
 
     def _batch_shape(self) -> Any:
         return backend.broadcast_shape(self._loc.shape, self._log_scale.shape)
@@ -55,11 +55,6 @@ class DiscretizedLogistic(tfd.Distribution):
 
     def _event_shape(self) -> Any:
         return backend.TensorShape([])
-
-
-def _softplus(value: Tensor) -> Tensor:
-    """log(1 + exp(value)) by way of negative numbers only: LiteRT's softplus ends at 88, where exp(value) overflows."""
-    return ops.maximum(value, 0.0) + ops.softplus(-ops.abs(value))
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")

@@ -11,7 +11,7 @@ from keras import ops
 from keras_vae.backend import soft_bound, tfd
 from keras_vae.checks import is_number
 from keras_vae.errors import UserError
-from keras_vae.likelihoods.base import Likelihood, over_x
+from keras_vae.likelihoods.base import Likelihood, Standardized, over_x
 from keras_vae.networks.arguments import LayerArguments
 from keras_vae.supports import POSITIVE, REALS
 from keras_vae.types import Tensor
@@ -118,7 +118,7 @@ class Laplace(LocationScale):
     family, parameter, power = tfd.Laplace, "log_scale", 1.0
 
 
-class Unbounded(LocationScale):
+class Unbounded(LocationScale, Standardized):
     """A density of numbers that are no pixels: its location is the decoder's output, and not bounded.
 
     Args:
@@ -142,40 +142,18 @@ class Unbounded(LocationScale):
         **kwargs: Unpack[LayerArguments],
     ) -> None:
         super().__init__(scale, minimum_scale, bounded_mean=False, **kwargs)
-        if standardize not in (False, True, "channel"):
-            raise UserError(f"standardize is true, false or 'channel'. Given: {standardize!r}.")
-        self.standardize, self.standardizes = standardize, bool(standardize)
+        self.standardize_by(standardize)
         self.built = self.built and not standardize
 
     def build(self, x_shape: Sequence[int | None]) -> None:
         if self.scale in ("feature", "channel"):
-            super().build(x_shape)
-        if self.standardizes:  # by these names, weights are stored in full precision
-            shape = x_shape[-1:] if self.standardize == "channel" else x_shape[1:]
-            self.shift, self.spread = (
-                self.add_weight(shape=shape, initializer=initial, trainable=False, name=f"normalisation_{name}")
-                for name, initial in (("shift", "zeros"), ("spread", "ones"))
-            )
-
-    def link(self, x: Tensor, ops: Any = ops) -> Any:
-        """Return the numbers whose location the decoder gives: here x; `ops` is numpy or keras.ops."""
-        return x
-
-    def standardized(self, x: Tensor) -> Tensor:
-        return (self.link(x) - self.shift) / self.spread if self.standardizes else x
-
-    def adapt(self, x: np.ndarray) -> None:
-        if self.standardizes:
-            numbers = np.ma.masked_invalid(np.asarray(self.link(x, np), "float64"))  # NaN is a missing number
-            numbers = numbers.reshape(-1, *self.shift.shape)
-            spread = numbers.std(axis=0).filled(1.0)
-            self.shift.assign(numbers.mean(axis=0).filled(0.0))
-            self.spread.assign(np.where(spread > 0, spread, 1.0))  # of a constant column, no unit
+            LocationScale.build(self, x_shape)
+        Standardized.build(self, x_shape)
 
     def parameters(self, raw: Tensor) -> dict[str, Tensor]:
         parameters = super().parameters(raw)
         if self.standardizes:
-            parameters[self.location] = self.shift + self.spread * parameters[self.location]
+            parameters[self.location] = self.located(parameters[self.location])
             if self.parameter in parameters:
                 parameters[self.parameter] += self.power * ops.log(self.spread)
         return parameters
@@ -185,8 +163,7 @@ class Unbounded(LocationScale):
         return scale * self.spread if self.standardizes and self.parameter not in parameters else scale
 
     def get_config(self) -> dict[str, Any]:
-        config = {name: value for name, value in super().get_config().items() if name != "bounded_mean"}
-        return config | ({"standardize": self.standardize} if self.standardizes else {})
+        return {name: value for name, value in super().get_config().items() if name != "bounded_mean"}
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -244,6 +221,9 @@ class LogNormal(Unbounded):
 
     def link(self, x: Tensor, ops: Any = ops) -> Any:
         return ops.log(x)
+
+    def unlink(self, numbers: Tensor) -> Tensor:
+        return ops.exp(soft_bound(numbers, -60.0, 60.0))
 
     def parameters(self, raw: Tensor) -> dict[str, Tensor]:
         parameters = super().parameters(raw)

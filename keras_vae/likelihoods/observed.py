@@ -48,6 +48,7 @@ class Observed(Likelihood):
         super().__init__(dtype=family.dtype_policy)
         self.family, self.channels_per_pixel = family, family.channels_per_pixel
         self.support, self.standardizes = family.support.or_missing(), family.standardizes
+        self.columns = family.columns
         self.built = True
 
     @property
@@ -59,6 +60,21 @@ class Observed(Likelihood):
 
     def adapt(self, x: np.ndarray) -> None:
         self.family.adapt(x)
+
+    def read_shape(self, x_shape: tuple[int, ...]) -> tuple[int, ...]:
+        return self.family.read_shape(x_shape)
+
+    def placed(self, raw: Tensor) -> Tensor:
+        return self.family.placed(raw)
+
+    def raw_shape(self, x_shape: tuple[int, ...]) -> tuple[int, ...]:
+        return self.family.raw_shape(x_shape)
+
+    def moments(self, parameters: Mapping[str, Tensor]) -> Tensor:
+        return self.family.moments(parameters)
+
+    def expected(self, moments: np.ndarray) -> np.ndarray:
+        return self.family.expected(moments)
 
     def parameters(self, raw: Tensor) -> dict[str, Tensor]:
         return self.family.parameters(raw)

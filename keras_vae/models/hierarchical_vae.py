@@ -23,7 +23,7 @@ from keras_vae.distributions.mixture import GaussianMixture
 from keras_vae.errors import UserError
 from keras_vae.models.parts.arguments import LevelArguments
 from keras_vae.models.parts.levels import Levels
-from keras_vae.models.parts.pseudo_inputs import images_of, initial_pseudo_inputs
+from keras_vae.models.parts.pseudo_inputs import initial_pseudo_inputs, pseudo_inputs_of
 from keras_vae.networks.ladder import BETWEEN_LEVELS, standard
 from keras_vae.types import Condition, Latent, Spec, Tensor, Tensors
 
@@ -88,7 +88,7 @@ class HierarchicalVAE(VAE):
             for role, networks in (("rung", self.levels.rungs()), ("prior", self.levels.priors()))
         )
         if self.pseudo_inputs:
-            start = initial_pseudo_inputs(self.pseudo_inputs, self.x_shape, self.seed)
+            start = initial_pseudo_inputs(self.pseudo_inputs, self.likelihood_family, self.x_shape, self.seed)
             self.raw_pseudo_inputs = self.add_weight(shape=start.shape, initializer="zeros", name="pseudo_inputs")
             self.raw_pseudo_inputs.assign(start)
 
@@ -103,10 +103,9 @@ class HierarchicalVAE(VAE):
 
     def prior(self, condition: Condition | None = None, training: bool = False) -> Ladder:
         """p(z_1..z_L), a `Ladder` of batch shape `()`."""
-        pseudo = (
-            self._bottom_up(images_of(self.raw_pseudo_inputs, self.float_dtype), training) if self.pseudo_inputs else {}
-        )
-        return self._prior(pseudo, training)
+        if not self.pseudo_inputs:
+            return self._prior({}, training)
+        return self._prior(self._bottom_up(pseudo_inputs_of(self, self.raw_pseudo_inputs), training), training)
 
     def posterior_and_prior(
         self, x: Tensor, condition: Condition | None = None, training: bool = False
@@ -114,7 +113,7 @@ class HierarchicalVAE(VAE):
         """Both of one pass of the encoder, where the prior has pseudo-inputs."""
         if not self.pseudo_inputs:
             return super().posterior_and_prior(x, condition, training)
-        pseudo_inputs, count = images_of(self.raw_pseudo_inputs, self.float_dtype), self.pseudo_inputs
+        pseudo_inputs, count = pseudo_inputs_of(self, self.raw_pseudo_inputs), self.pseudo_inputs
         both = self._bottom_up(ops.concatenate([pseudo_inputs, x]), training)
         pseudo = keras.tree.map_structure(lambda value: value[:count], both)
         likelihoods = keras.tree.map_structure(lambda value: value[count:], both)

@@ -69,7 +69,8 @@ class SemiSupervisedVAE(VAE):
         super().__init__(**kwargs)
         self.log_p = conditions.log_shares(self.class_probabilities, self.num_classes).astype(self.float_dtype)
         self.specs["classifier"] = classifier
-        self.classifier = self.make_network("classifier", classifier, ENCODERS, self.x_shape, (self.num_classes,))
+        shapes = self.likelihood_family.read_shape(self.x_shape), (self.num_classes,)
+        self.classifier = self.make_network("classifier", classifier, ENCODERS, *shapes)
 
     def network_shapes(self) -> dict[str, tuple[Any, ...]]:
         return conditions.network_shapes(self, super().network_shapes(), self.num_classes)

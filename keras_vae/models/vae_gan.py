@@ -61,7 +61,8 @@ class VAEGAN(VAE):
         super().__init__(**kwargs)
         self.gamma = check_number(gamma, "gamma")
         self.features = check_whole_number(features, "features")
-        if self.likelihood_family.channels_per_pixel != 1 or self.likelihood_family.trainable_variables:
+        family = self.likelihood_family
+        if family.channels_per_pixel != 1 or family.trainable_variables or family.columns:
             raise UserError(
                 f"The decoder of a VAEGAN learns by its mean image alone, so its likelihood has no other parameter. "
                 f"Given: {self.specs['likelihood']!r}. Use 'bernoulli' or {{'name': 'gaussian', 'scale': 1.0}}."
@@ -79,7 +80,7 @@ class VAEGAN(VAE):
         parameters = self.likelihood_parameters(ops.concatenate([z, prior_samples]), training=training)
         posterior_params = {name: ops.split(value, 2)[0] for name, value in parameters.items()}
         log_px = self.likelihood_family.distribution(posterior_params).log_prob(x)
-        critic_inputs = ops.concatenate([x, parameters["mean"]])
+        critic_inputs = self.likelihood_family.standardized(ops.concatenate([x, parameters["mean"]]))
         features = self.apply_network(self.critic, critic_inputs, training)
         logits = self.apply_network(self.head, features, training)[:, 0]
         # The same numbers for the critic's loss, without a gradient to the encoder and the decoder.

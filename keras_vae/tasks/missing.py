@@ -1,6 +1,6 @@
 """Missing values filled in by importance sampling: their conditional mean, and draws."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import keras
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Filled(NamedTuple):
     """The rows of x with what was missing filled in. What was observed is unchanged."""
 
-    mean: np.ndarray  # (rows, *x_shape): E[x_m|x_o]
+    mean: np.ndarray  # (rows, *x_shape): E[x_m|x_o]; of a column of classes, the likeliest
     draws: np.ndarray  # (draws, rows, *x_shape): of p(x_m|x_o)
     effective_samples: np.ndarray  # (rows,): of the weights, from 1 to the number of samples
 
@@ -67,7 +67,7 @@ def fill_in(
         parameters = model.likelihood_parameters(keras.tree.map_structure(_flat, z), _repeated(y, size))
         log_px = model.likelihood_family.distribution(parameters).log_prob(_repeated(part["x"], size))
         log_w = ops.reshape(log_px, (size, -1)) + p.log_prob(z) - q.log_prob(z)
-        mean = parameters[model.output_name]
+        mean = model.likelihood_family.moments(parameters)
         return z, log_w, ops.reshape(mean, (size, -1, *mean.shape[1:]))
 
     def drawn(z: Any, part: Tensors, noise: Tensor) -> Tensor:
@@ -79,7 +79,8 @@ def fill_in(
 
     def one_block(block: int, part: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         tensors = {name: ops.convert_to_tensor(array) for name, array in part.items()}
-        return _filled(graphs, tensors, part["x"], samples, draws, randomness.fold(base, block))
+        expected = model.likelihood_family.expected
+        return _filled(graphs, expected, tensors, part["x"], samples, draws, randomness.fold(base, block))
 
     results = checks.in_blocks(one_block, inputs, pad=True, what="fill_in")
     draws_first = np.moveaxis(results["draws"], 1, 0) if draws else np.empty((0, *results["mean"].shape), "float32")
@@ -87,14 +88,20 @@ def fill_in(
 
 
 def _filled(
-    graphs: tuple[Any, Any], tensors: Tensors, x: np.ndarray, samples: int, draws: int, seed: Tensor
+    graphs: tuple[Any, Any],
+    expected: Callable[[np.ndarray], np.ndarray],
+    tensors: Tensors,
+    x: np.ndarray,
+    samples: int,
+    draws: int,
+    seed: Tensor,
 ) -> dict[str, np.ndarray]:
     """The results of `fill_in` for one block: chunks of weighted codes, of which none but the drawn ones are kept."""
     weighted, drawn = graphs
     generator = np.random.default_rng(np.asarray(seed).view("uint32"))
     rows = np.arange(len(x))
     top, total, squares = np.full(len(x), -np.inf), np.zeros(len(x)), np.zeros(len(x))
-    mean, done, chunk = np.zeros(x.shape), 0, 0
+    mean, done, chunk = np.zeros((len(x), *(1,) * (x.ndim - 1))), 0, 0
     winners = None
     while done < samples:
         z, log_w, means = keras.tree.map_structure(np.asarray, weighted(tensors, randomness.fold(seed, 0, chunk)))
@@ -114,7 +121,7 @@ def _filled(
             taken = generator.random((draws, len(x))) < sums[-1] / total
             before = latest if winners is None else winners
             winners = keras.tree.map_structure(lambda a, b, c=taken: np.where(_over(c, a), a, b), latest, before)
-    result = {"mean": np.where(np.isnan(x), mean / _over(total, mean), x).astype("float32")}
+    result = {"mean": np.where(np.isnan(x), expected(mean / _over(total, mean)), x).astype("float32")}
     result["effective_samples"] = np.square(total) / squares
     if draws:
         x_drawn = np.asarray(drawn(keras.tree.map_structure(ops.convert_to_tensor, winners), tensors,

@@ -57,7 +57,11 @@ def read_file(name: str | Path, path: str | Path) -> Examples:
     if not card.recipe.data.source:
         raise UserError(f"Examples for {name} are a .npy of its x. Given: {path}. Save them with numpy.save.")
     columns = card.results.get("evaluation", {}).get("columns")
-    changes = {"path": Path(path)} | ({"columns": columns} if columns else {})
+    changes: dict[str, object] = {"path": Path(path)}
+    if columns and "kinds" not in card.recipe.data.arguments:
+        changes["columns"] = columns
+    if card.recipe.data.source == "table" and card.recipe.model.arguments.get("missing"):
+        changes["missing"] = True
     if "label" in card.recipe.data.arguments:
         changes["label"] = None
     read = source_of(card.recipe, changes)

@@ -1,6 +1,7 @@
 """From a recipe to its model, untrained or with its weights. Imports no training code, scikit-learn or matplotlib."""
 
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 
 from keras_vae import weights as stored
@@ -16,17 +17,21 @@ def build(recipe: recipes.Recipe, precision: str | None = None) -> VAE:
     """Return the untrained model of a recipe.
 
     Args:
-      recipe: of a zoo entry or a run.
+      recipe: of a zoo entry or a run. A likelihood `mixed` is of the columns in `data.kinds`.
       precision: a Keras dtype policy; by default the recipe's.
 
     Raises:
       UserError: an unknown class, or arguments that it does not take.
     """
-    kind = _class_of(recipe.model.class_name)
+    kind, arguments = _class_of(recipe.model.class_name), dict(recipe.model.arguments)
+    spec, kinds = arguments.get("likelihood"), recipe.data.arguments.get("kinds")
+    named = {"name": spec} if isinstance(spec, str) else spec
+    if kinds is not None and isinstance(named, Mapping) and named.get("name") == "mixed":
+        arguments["likelihood"] = {"columns": kinds, **named}
     common = {"seed": recipe.training.seed, "dtype": precision or recipe.training.precision}
-    check_arguments(f"model class {recipe.model.class_name}", kind, recipe.model.arguments)
+    check_arguments(f"model class {recipe.model.class_name}", kind, arguments)
     try:
-        return kind(**recipe.model.arguments, **common)
+        return kind(**arguments, **common)
     except UserError:
         raise
     except (TypeError, ValueError) as error:  # raised by Keras, for example for an unknown activation

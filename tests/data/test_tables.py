@@ -52,7 +52,7 @@ def test_a_table_trains_a_model(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (TEXT, r"finite numbers\. Given: 'a' in row 1 of 'name'\. Number its values, or leave the column out"),
+        (TEXT, r"finite numbers\. Given: 'a' in row 1 of 'name'\. Number its values, leave the column out, or"),
         ("a,b\n1,\n", r"Given: '' in row 1 of 'b'\. Fill the cell, remove the row, or read it as missing"),
         ("a,b\n1,2\n1,nan\n", r"Given: 'nan' in row 2 of 'b'\. Fill the cell"),
         ("a,b\n1,2\n1,-1e39\n", r"Given: '-1e39' in row 2 of 'b'"),

@@ -31,7 +31,12 @@ NUMBERS = {
     "log_normal": "log_normal",
     "poisson": "poisson",
     "binomial": {"name": "binomial", "trials": 7},
+    "multinomial": {"name": "multinomial", "total": 9},
     "negative_binomial": {"name": "negative_binomial", "dispersion": "feature"},
+    "mixed": {
+        "name": "mixed",
+        "columns": {"a": {"categorical": 3}, "b": "positive", "c": "overdispersed", "d": "real", "e": {"ordinal": 4}},
+    },
     "zero_inflated_negative_binomial": {"name": "zero_inflated_negative_binomial", "dispersion": "example"},
 }
 

@@ -3,6 +3,7 @@
 import http.server
 import json
 import re
+import runpy
 import subprocess
 import sys
 import threading
@@ -203,3 +204,10 @@ def test_what_a_stranger_forged_writes_nothing(forge, tmp_path):
     done = kit("layout.py", folder, tmp_path / "served", "toy")
     assert done.returncode == 1 and said in done.stderr and "Traceback" not in done.stderr
     assert not (tmp_path / "served").exists() and {path.name for path in tmp_path.iterdir()} == {"secret", "given"}
+
+
+def test_a_request_has_nan_for_what_is_missing():
+    """TensorFlow Serving's JSON has the word NaN, and refuses null."""
+    scope = runpy.run_path(str(KIT / "layout.py"))
+    values = scope["nested"]({"shape": [3, 2], "data": [0, None, 1.5, 2, None, 3]})
+    assert json.dumps(values) == "[[0, NaN], [1.5, 2]]"

@@ -72,6 +72,20 @@ def test_one_version_of_the_runtime():
     assert lock[f"node_modules/{PINNED['package']}"]["version"] == PINNED["version"]
 
 
+@pytest.mark.skipif(shutil.which("node") is None, reason="node.js is not installed")
+def test_a_missing_number_is_not_0_in_the_page(tmp_path):
+    module = tmp_path / "bundle.mjs"
+    module.write_text(TEXTS["bundle.js"], encoding="utf-8")
+    text = json.dumps({"graphs": {"encoder": {"inputs": {"x": {"data": [0, None, 1.5]}}}}, "labels": None})
+    script = f"""import {{ parsedGolden }} from {json.dumps(module.as_uri())};
+        const golden = parsedGolden({json.dumps(text)});
+        console.log(golden.labels, Float32Array.from(golden.graphs.encoder.inputs.x.data, Number).join());"""
+    done = subprocess.run(
+        ["node", "--input-type=module", "--eval", script], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "null 0,NaN,1.5\n"
+
+
 def test_what_the_page_reads_of_a_bundle_is_there():
     manifest = bundle_of("mlp").manifest
     golden = json.loads(bundle_of("mlp").read("golden.json"))

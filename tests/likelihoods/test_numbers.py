@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import scipy.integrate
+import scipy.special
 import scipy.stats
 import tensorflow as tf
 
@@ -10,6 +11,7 @@ from keras_vae.errors import UserError
 from keras_vae.likelihoods import (
     Binomial,
     LogNormal,
+    Multinomial,
     NegativeBinomial,
     Normal,
     Poisson,
@@ -233,3 +235,46 @@ def test_training_raises_the_bound(name, jit_compile):
     again = VAE.from_config(model.get_config())
     again.set_weights(model.get_weights())
     np.testing.assert_array_equal(again.elbo(x), model.elbo(x))
+
+
+@pytest.mark.parametrize("standardize", [False, True])
+def test_multinomial_counts_of_any_total(standardize):
+    family = Multinomial(total=5, standardize=standardize)
+    family.build((None, 3))
+    if standardize:
+        family.adapt(COUNTS)
+    p, joint = made(family, RAW)
+    for x in (COUNTS, 3 * COUNTS, np.zeros_like(COUNTS)):
+        expected = scipy.stats.multinomial(x.sum(-1), scipy.special.softmax(p["logits"], -1)).logpmf(x)
+        np.testing.assert_allclose(joint.log_prob(x), expected, rtol=1e-4, atol=1e-5)
+    every = np.array([(i, j, 4 - i - j) for i in range(5) for j in range(5 - i)], "float32")
+    masses = np.exp(joint.log_prob(every[:, None].repeat(5, 1)))
+    np.testing.assert_allclose(masses.sum(0), 1, rtol=1e-5)
+    np.testing.assert_allclose(p["mean"].sum(-1), 5, rtol=1e-5)
+    draws = np.asarray(joint.sample(4000, seed=(1, 2)))
+    assert (draws.sum(-1) == 5).all()
+    np.testing.assert_allclose(draws.mean(0), p["mean"], atol=0.15)
+    if standardize:
+        far = np.log1p(COUNTS)
+        np.testing.assert_allclose(family.standardized(COUNTS), (far - far.mean(0)) / far.std(0), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", ["poisson", "negative_binomial", "multinomial"])
+def test_counts_standardise_and_keep_their_configuration(name):
+    family = likelihood({"name": name, "standardize": True})
+    family.build((None, 3))
+    far = 1000 + 50 * COUNTS
+    family.adapt(far)
+    mean = family.parameters(tf.zeros((1, 3)))["mean"].numpy()
+    total = 1 if name == "multinomial" else far.mean(0).sum()
+    np.testing.assert_allclose(mean[0], far.mean(0) / far.mean(0).sum() * total, rtol=0.05)
+    assert type(family).from_config(family.get_config()).standardizes
+
+
+def test_a_multinomial_has_no_part_that_is_observed():
+    model = VAE(x_shape=(3,), latent_dim=1, likelihood="multinomial", missing="zero", encoder=mlp(), decoder=mlp())
+    with pytest.raises(UserError, match="independent"):
+        model.elbo(COUNTS)
+    whole = VAE(x_shape=(3,), latent_dim=1, likelihood="multinomial", encoder=mlp(), decoder=mlp())
+    whole.compile(**PLAIN)
+    assert np.isfinite(whole.fit(np.tile(COUNTS, (4, 1)), batch_size=5, verbose=0).history["elbo"]).all()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from keras_vae.errors import UserError
-from keras_vae.models import CVAE, VAE, HierarchicalVAE, SemiSupervisedVAE
+from keras_vae.models import CVAE, VAE, VAEGAN, HierarchicalVAE, SemiSupervisedVAE, VampVAE
 from tests.toys import PLAIN, mlp, same, weights
 
 SHIFT, SPREAD = np.array([100.0, -3.0, 0.0]), np.array([20.0, 0.5, 1.0])
@@ -107,3 +107,58 @@ def test_variants_read_standardised_numbers_once(cls, arguments):
         code = model.encode(x, np.arange(64) % 3 if "num_classes" in arguments else None)
         codes.append(code["z1"] if isinstance(code, dict) else code)
     np.testing.assert_allclose(*codes, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("cls", "arguments"), [(VampVAE, {"latent_dim": 2}), (HierarchicalVAE, {"latent_dims": (2, 2), "hidden": 4})]
+)
+@pytest.mark.parametrize("missing", [None, "mask"])
+def test_pseudo_inputs_stand_where_the_data_do(cls, arguments, missing):
+    """A prior of standardised data is the same for data that are moved and stretched."""
+    spec = {"name": "normal", "standardize": True}
+    densities = []
+    for x in (RAW, 5 + 100 * RAW):
+        model = cls(
+            x_shape=(3,), encoder=mlp(), decoder=mlp(), likelihood=spec, pseudo_inputs=4, missing=missing, **arguments
+        )
+        model.likelihood_family.adapt(x)
+        code = model.encode(x)
+        prior = model.prior()
+        densities.append(np.asarray(prior.log_prob(code)))
+    np.testing.assert_allclose(*densities, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", ["log_normal", "poisson"])
+def test_pseudo_inputs_of_positive_numbers_and_counts_are_such(name):
+    model = VampVAE(
+        x_shape=(3,), latent_dim=2, encoder=mlp(), decoder=mlp(), pseudo_inputs=50,
+        likelihood={"name": name, "standardize": True},
+    )  # fmt: skip
+    x = np.round(np.exp(5 + STANDARD)) + 1
+    family = model.likelihood_family
+    family.adapt(x)
+    inputs = np.asarray(family.placed(np.asarray(model.raw_pseudo_inputs)))
+    assert (inputs > 0).all()
+    read = np.asarray(family.standardized(inputs))
+    np.testing.assert_allclose(read, np.asarray(model.raw_pseudo_inputs), atol=1e-3)
+
+
+def test_pseudo_inputs_are_no_classes():
+    spec = {"name": "mixed", "columns": {"a": "real", "b": "real", "c": {"categorical": 2}}}
+    with pytest.raises(UserError, match="Use a FlowPriorVAE"):
+        VampVAE(x_shape=(3,), latent_dim=2, likelihood=spec)
+    with pytest.raises(UserError, match="The decoder of a VAEGAN"):
+        VAEGAN(x_shape=(3,), latent_dim=2, likelihood=spec)
+
+
+def test_a_critic_reads_standardised_numbers():
+    terms = []
+    for x in (RAW, 5 + 100 * RAW):
+        model = VAEGAN(
+            x_shape=(3,), latent_dim=2, encoder=mlp(), decoder=mlp(), critic=mlp(),
+            likelihood={"name": "normal", "scale": 1.0, "standardize": True},
+        )  # fmt: skip
+        model.likelihood_family.adapt(x)
+        with model.draws.using((0, 1)):
+            terms.append(np.asarray(model.terms({"x": np.float32(x)}, training=False).logs["feature_log_px"]))
+    np.testing.assert_allclose(*terms, atol=1e-3)

@@ -48,7 +48,7 @@ export async function openBundle(ort, read) {
     await verify(name, content, manifest.files[name]);
     return content;
   };
-  const golden = JSON.parse(new TextDecoder().decode(await verified("golden.json")));
+  const golden = parsedGolden(new TextDecoder().decode(await verified("golden.json")));
   const graphs = {};
   // A reduced precision comes without the graphs of a fitted prior.
   const draws = Object.keys(held).some((name) => manifest.graphs[name].signature === "prior_sample");
@@ -58,6 +58,11 @@ export async function openBundle(ort, read) {
     graphs[signature] = { name, ...manifest.graphs[name], session: await ort.InferenceSession.create(content) };
   }
   return new Bundle(ort, manifest, golden, graphs, format);
+}
+
+/** The contents of golden.json: JSON has no NaN, and a missing number is null there, of which Number would make 0. */
+export function parsedGolden(text) {
+  return JSON.parse(text, (key, value) => (key === "data" ? value.map((number) => number ?? NaN) : value));
 }
 
 function graphWith(manifest, held, signature) {

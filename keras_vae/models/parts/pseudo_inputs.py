@@ -12,14 +12,31 @@ from collections.abc import Sequence
 import numpy as np
 from keras import ops
 
+from keras_vae.core import VAE
+from keras_vae.errors import UserError
+from keras_vae.likelihoods import Likelihood
 from keras_vae.types import Tensor
 
 
-def initial_pseudo_inputs(count: int, image_shape: Sequence[int], seed: int) -> np.ndarray:
-    """The numbers that the learned weight starts from, `(count, *image_shape)`: dark images, after a sigmoid."""
-    return np.random.default_rng(seed).normal(-2.0, 0.5, (count, *image_shape))
+def initial_pseudo_inputs(count: int, family: Likelihood, x_shape: Sequence[int], seed: int) -> np.ndarray:
+    """Return the numbers that the learned weight starts from, `(count, *x_shape)`: as images, dark ones.
+
+    Raises:
+      UserError: columns of classes, between which no number is learned.
+    """
+    if family.columns:
+        raise UserError(
+            f"Pseudo-inputs are learned numbers, and columns of classes have none between. Given: a {family.title} "
+            f"likelihood. Use a FlowPriorVAE, whose prior is learned too; or a VAE."
+        )
+    generator = np.random.default_rng(seed)
+    mean, spread = (-2.0, 0.5) if family.support.hull.pixels else (0.0, 1.0)
+    return generator.normal(mean, spread, (count, *x_shape))
 
 
-def images_of(raw: Tensor, dtype: str) -> Tensor:
-    """The pseudo-inputs u_k, the sigmoid of the learned weight: `(count, *image_shape)`, in (0, 1)."""
-    return ops.sigmoid(ops.cast(raw, dtype))
+def pseudo_inputs_of(model: VAE, raw: Tensor) -> Tensor:
+    """Return the pseudo-inputs u_k, in the units of x, of the learned weight: images are its sigmoid, in (0, 1).
+
+    Of numbers, the weight is standardised as the encoder reads them.
+    """
+    return model.likelihood_family.placed(ops.cast(raw, model.float_dtype))

@@ -1,0 +1,193 @@
+"""Tables of words, counts and holes, from a recipe to completed rows: by the command line alone."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from pyarrow import parquet
+
+from keras_vae import data, zoo
+from keras_vae.cli import main
+from keras_vae.data import tables
+from keras_vae.errors import UserError
+from tests.toy_runs import write_recipe
+
+KINDS = {
+    "colour": {"categorical": ["red", "green, dark"]}, "size": "positive", "calls": "count",
+    "grade": {"ordinal": ["low", "middle", "high"]}, "shift": "real",
+}  # fmt: skip
+NAMES = ["id", *KINDS, "label"]
+RECIPE = {
+    "model": {
+        "class": "IWAE", "x_shape": [5], "latent_dim": 2, "importance_samples": 3, "likelihood": "mixed",
+        "missing": "mask", "encoder": {"name": "mlp", "hidden": [16]}, "decoder": {"name": "mlp", "hidden": [16]},
+    },
+    "data": {"source": "table", "path": "table.csv", "kinds": KINDS, "label": "label", "missing": True},
+    "training.epochs": 30, "training.batch_size": 40, "training.optimizer": {"name": "adam", "learning_rate": 0.02},
+    "evaluation.split": "test", "evaluation.samples": 4,
+}  # fmt: skip
+
+
+def truth(count, seed=0):
+    generator = np.random.default_rng(seed)
+    z = generator.normal(size=count)
+    return {
+        "id": [f"row {i}" for i in range(count)], "colour": np.where(z > 0, "red", "green, dark").tolist(),
+        "size": np.round(np.exp(z + 3), 3).tolist(), "calls": generator.poisson(np.exp(1 + z)).tolist(),
+        "grade": np.array(["low", "middle", "high"])[np.digitize(z, [-0.5, 0.5])].tolist(),
+        "shift": np.round(10 * z + 100, 3).tolist(), "label": np.where(z > 0, "yes", "no").tolist(),
+    }  # fmt: skip
+
+
+def write(path, columns, holes):
+    with open(path, "w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(NAMES)
+        for row in range(len(columns["id"])):
+            writer.writerow(["" if (row, name) in holes else columns[name][row] for name in NAMES])
+    return path
+
+
+def read(path):
+    with open(path, encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def some_holes(count, seed=1, share=0.2):
+    generator = np.random.default_rng(seed)
+    return {(row, name) for name in KINDS for row in np.flatnonzero(generator.random(count) < share)}
+
+
+@pytest.fixture(scope="module")
+def call():
+    def run(*words, code=0):
+        with pytest.raises(SystemExit) as left:
+            main([*map(str, words)])
+        assert left.value.code == code, words
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory, call):
+    folder = tmp_path_factory.mktemp("project")
+    write(folder / "table.csv", truth(400), some_holes(400))
+    write_recipe(folder / "mixed.toml", RECIPE)
+    call("train", folder / "mixed.toml", "--output", folder / "run", "--json")
+    return folder
+
+
+def test_a_run_completes_the_rows_of_a_file(project, call, capsys):
+    columns, holes = truth(60, seed=5), some_holes(60, seed=6)
+    write(project / "holey.csv", columns, holes)
+    out = project / "whole.csv"
+    capsys.readouterr()
+    call("impute", project / "run", project / "holey.csv", "--output", out, "--samples", 50, "--json")
+    assert json.loads(capsys.readouterr().out) == {"file": str(out), "rows": 60, "filled": len(holes)}
+    before, after = read(project / "holey.csv"), read(out)
+    assert list(after[0]) == NAMES
+    right = {name: [] for name in KINDS}
+    for row, (old, new) in enumerate(zip(before, after, strict=True)):
+        for name in NAMES:
+            assert new[name] != "" and (new[name] == old[name] or (row, name) in holes)
+        for name in KINDS:
+            if (row, name) in holes:
+                right[name].append((new[name], columns[name][row]))
+    assert {new for new, _ in right["colour"]} <= set(KINDS["colour"]["categorical"])
+    assert all(new.isdecimal() for new, _ in right["calls"])
+    share = np.mean([new == old for name in ("colour", "grade") for new, old in right[name]])
+    assert share > 0.7  # by chance 0.42
+    errors = [float(new) - old for new, old in right["shift"]]
+    assert np.sqrt(np.mean(np.square(errors))) < 7  # of the mean, 10
+    call("impute", project / "run", project / "holey.csv", "--output", project / "whole.parquet", "--samples", 50)
+    table = parquet.read_table(project / "whole.parquet")
+    assert table.column_names == NAMES and [str(v) for v in table["colour"].to_pylist()] == [r["colour"] for r in after]
+
+
+def test_the_run_is_measured_exported_and_encodes_files(project, call, capsys):
+    assert "log_prob" in zoo.card(project / "run").results["metrics"]
+    call("export", project / "run", project / "bundle", "--format", "onnx")
+    facts = json.loads((project / "bundle/bundle.json").read_text())["preprocessing"]
+    assert facts["columns"] == list(KINDS) and facts["classes"]["grade"] == ["low", "middle", "high"]
+    call("check", project / "bundle")
+    write(project / "more.csv", truth(10, seed=7), {(0, "size")})
+    call("encode", project / "run", project / "more.csv", "--output", project / "codes.npy")
+    assert np.load(project / "codes.npy").shape == (10, 2)
+    call("evaluate", project / "run", "--split", "test[:20]")
+    call("sample", project / "run", "--count", 5, "--output", project / "drawn.npy")
+    drawn = np.load(project / "drawn.npy")
+    assert drawn.shape == (5, 5) and set(drawn[:, 3]) <= {0, 1, 2} and (drawn[:, 1] > 0).all()
+
+
+def test_arrays_are_completed_too(project, call):
+    x = data.table(project / "table.csv", kinds=KINDS, missing=True).x[:12]
+    np.save(project / "x.npy", x)
+    call("impute", project / "run", project / "x.npy", "--output", project / "y.npy", "--samples", 10)
+    filled = np.load(project / "y.npy")
+    np.testing.assert_array_equal(filled[~np.isnan(x)], x[~np.isnan(x)])
+    assert np.isfinite(filled).all()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["strange.csv"], "one of its classes: 'red', 'green, dark'. Given: 'blue' in row 1."),
+        (["table.csv", "--output", "out.npy"], "The output must end in .csv or .parquet"),
+        (["gone.csv"], "gone.csv"),
+        ([], "the rows of a file are completed"),
+    ],
+)
+def test_mistakes_are_one_line(project, call, capsys, monkeypatch, words, message):
+    monkeypatch.chdir(project)
+    columns = truth(3)
+    columns["colour"][0] = "blue"
+    write(project / "strange.csv", columns, set())
+    capsys.readouterr()
+    call("impute", "run", *words, code=1)
+    captured = capsys.readouterr()
+    assert message in " ".join((captured.err + captured.out).split())
+    assert not (project / "runs/run").exists() or not list((project / "runs/run").glob("completed*"))
+
+
+class Frame:
+    """What a frame of pandas has of this."""
+
+    columns = ("size", "kind", "count", "flag", "word")
+
+    class Ordered:
+        categories, ordered = ("small", "big"), True
+
+    class Series:
+        dtype = None
+
+    def __getitem__(self, name):
+        series = self.Series()
+        series.dtype = self.Ordered() if name == "kind" else np.dtype("O")
+        return series
+
+    def to_numpy(self):
+        return np.array([[1.5, "big", 3, True, "b"], [2.0, "small", 4, False, "a"], [float("nan"), None, 0, True, "b"]],
+                        object)  # fmt: skip
+
+
+def test_kinds_are_read_from_a_frame_and_come_back_as_words(tmp_path):
+    kinds = data.kinds_of(Frame())
+    assert kinds == {
+        "size": "real", "kind": {"ordinal": ["small", "big"]}, "count": "count",
+        "flag": {"categorical": ["False", "True"]}, "word": {"categorical": ["a", "b"]},
+    }  # fmt: skip
+    x, columns = data.table(Frame(), kinds=kinds, missing=True)
+    assert columns == Frame.columns
+    np.testing.assert_array_equal(x, [[1.5, 1, 3, 1, 1], [2, 0, 4, 0, 0], [np.nan, np.nan, 0, 1, 1]])
+    words = data.named_cells(x, kinds).tolist()
+    assert words == [[1.5, "big", 3, "True", "b"], [2.0, "small", 4, "False", "a"], [None, None, 0, "True", "b"]]
+    tables.write(tmp_path / "a.csv", columns, data.named_cells(x, kinds))
+    again = data.table(tmp_path / "a.csv", kinds=kinds, missing=True)
+    np.testing.assert_array_equal(again.x, x)
+    from_file = data.kinds_of(tmp_path / "a.csv")
+    assert from_file["size"] == "real" and from_file["count"] == "count" and from_file["word"] == kinds["word"]
+    with pytest.raises(UserError, match=r"no empty cells\. Given: None in row 3 of 'kind'"):
+        data.table(Frame(), kinds={"kind": kinds["kind"]})
+    with pytest.raises(UserError, match="columns"):
+        data.table(Frame(), ["size"], kinds=kinds)
