@@ -82,8 +82,8 @@ class Likelihood(keras.layers.Layer):
 class Standardized(Likelihood):
     """A family whose networks read and give `link(x)` standardised, where `standardizes`: base of families of numbers.
 
-    By mean and standard deviation of each number over the training examples; or, if `standardize` is `"channel"`, of each
-    channel, over the steps of a series too. x itself, its density and all that is exported stay in the units of the data.
+    By mean and standard deviation of each number over the training examples; or, if `standardize` is `"channel"`, of
+    each channel, over the steps of a series too. x itself, its density and all that is exported stay in the data's units.
     """
 
     standardize: bool | str = False

@@ -405,7 +405,10 @@ class TestBadModels:
             ({"image_shape": (4, 4, 0)}, r"image_shape must be a whole number, 1 or more\. Given: 0"),
             ({"image_shape": 4}, r"image_shape is \(height, width, channels\)\. Given: 4"),
             ({"image_shape": None}, r"image_shape is \(height, width, channels\)\. Given: None"),
-            ({"encoder": "mpl"}, r"Unknown encoder 'mpl'\. Did you mean 'mlp'\? Known: conv, growing, mlp, residual"),
+            (
+                {"encoder": "mpl"},
+                r"Unknown encoder 'mpl'\. Did you mean 'mlp'\? Known: causal, conv, growing, gru, mlp",
+            ),
             ({"decoder": {"name": "cnov"}}, r"Unknown decoder 'cnov'\. Did you mean 'conv'"),
             (
                 {"encoder": {"name": "mlp", "hiden": (3,)}},

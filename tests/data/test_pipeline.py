@@ -305,6 +305,7 @@ def test_an_epoch_holds_the_data_once():
     assert resident() - before < 1.5 * 2**26
 
 
+@pytest.mark.slow
 def test_data_take_their_bytes_once():
     """The peak of a process that makes a dataset of 256 MB grows by no more than a fifth above these."""
     code = """

@@ -97,6 +97,7 @@ def test_what_is_not_drafted(tmp_path, capsys):
         assert message in capsys.readouterr().err and (tmp_path / "t.toml").read_text() == "kept"
 
 
+@pytest.mark.slow
 def test_new_then_train_quick_then_the_rest(tmp_path, monkeypatch, capsys):
     """Three commands; the second says which measures it left out, and the third adds them without training again."""
     monkeypatch.setattr(drafts, "_EPOCHS", (1, 1))

@@ -91,9 +91,8 @@ def leftovers(folder):
 
 
 # What kills, the how-manieth of it does, and how many epochs the checkpoint then has. Each process costs the import of
-# TensorFlow and a compilation by XLA, about 10 s, so one moment is in the fast set.
+# TensorFlow and a compilation by XLA, about 10 s; a fast test, in test_resume_within_epoch.py, interrupts one process.
 _SEEDED = [int(step) for step in np.random.default_rng(2024).integers(1, CALLS + 1, size=2)]
-ONE = [("in a step", CALLS + _SEEDED[1], 1)]
 FIVE = [
     ("in a step", _SEEDED[0], 0),
     ("inside a checkpoint", 2, 1),
@@ -104,16 +103,16 @@ FIVE = [
 ]
 
 
-@pytest.mark.parametrize("moments", [ONE, pytest.param(FIVE, marks=pytest.mark.slow)], ids=["one", "five"])
-def test_killed_and_resumed_is_bit_equal_to_never_interrupted(tmp_path, moments):
+@pytest.mark.slow
+def test_killed_and_resumed_is_bit_equal_to_never_interrupted(tmp_path):
     """One run killed at each moment in turn, and resumed by the same call."""
-    epochs = moments[-1][2] + (moments[-1][0] == "in a step" and moments is ONE)
+    epochs = FIVE[-1][2]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for folder in (whole, killed):
         toy_runs.write_recipe(folder / "toy.toml", {**RECIPE, "training.epochs": epochs})
     uninterrupted = start(whole)
     known = 0
-    for moment, count, expected in moments:
+    for moment, count, expected in FIVE:
         seen = ended(start(killed, moment, count), killed=True)
         now = progress(killed)["epochs"]
         assert now == expected, f"after being killed {moment}"
@@ -285,7 +284,8 @@ AVERAGED = {
 }
 
 
-@pytest.mark.parametrize("patience", [pytest.param(None, marks=pytest.mark.slow), 1])
+@pytest.mark.slow
+@pytest.mark.parametrize("patience", [None, 1])
 def test_schedules_averages_and_early_stopping_resume_bit_equal(tmp_path, monkeypatch, patience):
     """Killed after the checkpoint of every epoch in turn, the last one too."""
     from keras_vae import zoo

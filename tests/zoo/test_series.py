@@ -53,6 +53,7 @@ def test_a_run_standardises_the_channels_of_its_training_series(project):
     np.testing.assert_allclose(family.spread.numpy(), np.nanstd(x, axis=(0, 1)), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_commands_measure_and_report_series(project, call, capsys, tmp_path):
     capsys.readouterr()
     call("evaluate", project / "run", "--samples", "2", "--json")

@@ -242,7 +242,7 @@ def test_a_loaded_model_is_the_one_that_was_measured(run):
 
 def test_the_examples_of_a_recipe_are_read_when_they_are_asked_for(run, monkeypatch):
     reads = []
-    monkeypatch.setattr(examples, "read", lambda *arguments: reads.append(arguments) or read(*arguments))
+    monkeypatch.setattr(examples, "read", lambda *a, **k: reads.append(a) or read(*a, **k))
     model = zoo.load(run)
     assert reads == []
     real = model.provenance.examples()

@@ -285,9 +285,9 @@ def test_each_split_is_read_once_for_all_that_is_measured_and_shown(tmp_path, mo
     """Metrics, pictures and texts are of the same held-out examples; a prior's codes are of the training ones."""
     splits, read = [], examples.read
 
-    def counted(source, split, *rest):
+    def counted(source, split, *rest, **options):
         splits.append(split)
-        return read(source, split, *rest)
+        return read(source, split, *rest, **options)
 
     monkeypatch.setattr(examples, "read", counted)
     changes = {"training.epochs": 1, "prior": {"class": "MixturePrior", "components": 2}}
