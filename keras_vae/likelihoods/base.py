@@ -83,7 +83,7 @@ class Standardized(Likelihood):
     """A family whose networks read and give `link(x)` standardised, where `standardizes`: base of families of numbers.
 
     By mean and standard deviation of each number over the training examples; or, if `standardize` is `"channel"`, of
-    each channel, over the steps of a series too. x itself, its density and all that is exported stay in the data's units.
+    each channel, over the steps of a series too. x itself, its density and all that is exported stay in its units.
     """
 
     standardize: bool | str = False

@@ -407,7 +407,7 @@ class TestBadModels:
             ({"image_shape": None}, r"image_shape is \(height, width, channels\)\. Given: None"),
             (
                 {"encoder": "mpl"},
-                r"Unknown encoder 'mpl'\. Did you mean 'mlp'\? Known: causal, conv, growing, gru, mlp",
+                r"Unknown encoder 'mpl'\. Did you mean 'mlp'\? Known: causal, conv, growing, gru",
             ),
             ({"decoder": {"name": "cnov"}}, r"Unknown decoder 'cnov'\. Did you mean 'conv'"),
             (
