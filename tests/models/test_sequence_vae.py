@@ -147,8 +147,10 @@ def test_bad_arguments(arguments, message):
         SequenceVAE(**{"length": 4, "vocabulary_size": 3, "latent_dim": 2, **arguments})
 
 
-def test_an_image_model_has_no_recurrent_network():
-    with pytest.raises(UserError, match=r"Unknown encoder 'gru'\. Known: conv, growing, mlp, residual"):
+def test_an_image_has_no_recurrent_network():
+    with pytest.raises(
+        UserError, match=r"series reads and writes \(steps, channels\)\. Given: \(28, 28, 1\)\. Use an 'mlp'"
+    ):
         VAE(encoder="gru")
 
 
