@@ -12,6 +12,7 @@ import pytest
 
 from tests import toy_runs
 
+pytestmark = pytest.mark.slow  # of each writer: tests/test_files.py
 DRIVER = """
 import contextlib, io, json, os, resource, shutil, sys
 from keras_vae import files, plots, weights, zoo

@@ -8,6 +8,7 @@ import textwrap
 
 import pytest
 
+pytestmark = pytest.mark.slow  # of workers, whose way is the same: tests/core/test_workers.py
 SCRIPT = """
     import json, warnings
     import tensorflow as tf

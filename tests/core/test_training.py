@@ -140,8 +140,17 @@ class TestDivergence:
 
 
 class TestPrecision:
-    @pytest.mark.parametrize("dtype", ["mixed_bfloat16", "mixed_float16", "float64"])
-    @pytest.mark.parametrize("likelihood", ["bernoulli", {"name": "gaussian", "scale": "global"}])
+    @pytest.mark.parametrize(
+        ("dtype", "likelihood"),
+        [
+            ("mixed_bfloat16", "bernoulli"),
+            ("float64", {"name": "gaussian", "scale": "global"}),
+            pytest.param("mixed_float16", "bernoulli", marks=pytest.mark.slow),
+            pytest.param("float64", "bernoulli", marks=pytest.mark.slow),
+            pytest.param("mixed_bfloat16", {"name": "gaussian", "scale": "global"}, marks=pytest.mark.slow),
+            pytest.param("mixed_float16", {"name": "gaussian", "scale": "global"}, marks=pytest.mark.slow),
+        ],
+    )
     def test_each_policy_trains_and_agrees_with_float32(self, dtype, likelihood):
         model, single = (
             compiled(dtype=policy, likelihood=likelihood, optimizer=keras.optimizers.Adam(0.02))

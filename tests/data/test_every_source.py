@@ -73,9 +73,14 @@ def model():
     return get
 
 
+SLOW = {"mnist", "mnist, statically binarised", "mnist, dequantised", "photographs", "batches of uint8", "a PyDataset"}
+
+
 # Keras says so of every generator that ends.
 @pytest.mark.filterwarnings("ignore:Your input ran out of data")
-@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize(
+    "source", [pytest.param(source, marks=pytest.mark.slow) if source in SLOW else source for source in SOURCES]
+)
 def test_one_epoch_or_a_refusal(model, source):
     make, values = SOURCES[source]
     shape = {"mnist": (28, 28, 1), "sprites": (64, 64, 1)}.get(source.split(",")[0], (4, 4, 1))

@@ -155,6 +155,7 @@ def test_check_fails_on_a_changed_file(tmp_path, capsys):
     assert err.startswith("Error: ") and "encoder.onnx is not the file that was exported" in err
 
 
+@pytest.mark.slow
 def test_bench_writes_table_json_and_picture(tmp_path, capsys):
     words = ["bench", bundle_of("colour").path, "--batch", 1, "--batch", 4, "--calls", 20, "--runtime", "onnxruntime"]
     status, out, _ = run(capsys, *words, "--output", tmp_path / "bench")

@@ -14,7 +14,7 @@ from tests.toys import SHAPE, mlp
 FORMATS = ("onnx", "litert", "openvino", "saved_model")
 
 
-@pytest.mark.parametrize("kind", ["image", "numbers"])
+@pytest.mark.parametrize("kind", [pytest.param("image", marks=pytest.mark.slow), "numbers"])
 def test_every_format_reads_nan_as_missing(kind, tmp_path):
     shape = {"image_shape": SHAPE} if kind == "image" else {"x_shape": (5,), "likelihood": "normal"}
     model = stirred(VAE(latent_dim=2, encoder=mlp(), decoder=mlp(), missing="mask", **shape))

@@ -86,6 +86,7 @@ def test_a_missing_number_is_not_0_in_the_page(tmp_path):
     assert done.stdout == "null 0,NaN,1.5\n"
 
 
+@pytest.mark.slow
 def test_what_the_page_reads_of_a_bundle_is_there():
     manifest = bundle_of("mlp").manifest
     golden = json.loads(bundle_of("mlp").read("golden.json"))

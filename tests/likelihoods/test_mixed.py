@@ -236,8 +236,8 @@ def test_raw_rows_go_into_a_bundle(trained, tmp_path):
     ("cls", "arguments"),
     [
         (CVAE, {"num_classes": 2}),
-        (SemiSupervisedVAE, {"num_classes": 2, "missing": None}),
-        (HierarchicalVAE, {"latent_dims": (2, 2), "hidden": 4, "latent_dim": None}),
+        pytest.param(SemiSupervisedVAE, {"num_classes": 2, "missing": None}, marks=pytest.mark.slow),
+        pytest.param(HierarchicalVAE, {"latent_dims": (2, 2), "hidden": 4, "latent_dim": None}, marks=pytest.mark.slow),
     ],
 )
 def test_variants_read_mixed_rows(cls, arguments):

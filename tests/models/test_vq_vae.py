@@ -231,7 +231,7 @@ def test_exports_codes_as_int32(kind, tmp_path):
     np.testing.assert_array_equal(again.elbo(X), model.elbo(X))
 
 
-@pytest.mark.parametrize("kind", ["ema", "gradient"])
+@pytest.mark.parametrize("kind", ["ema", pytest.param("gradient", marks=pytest.mark.slow)])
 def test_learns_digits(kind):
     model = trained(VQVAE, latent_dim=None, code_shape=(16,), entries=32, embedding_dim=8, codebook=kind)
     assert_learned(model)

@@ -60,6 +60,7 @@ np.savez(sys.argv[1], *keras_bundle.read(__import__("pathlib").Path("bundle")).g
 """
 
 
+@pytest.mark.slow
 @every_model_slowly
 def test_a_second_model_is_read_by_another_process(name, tmp_path):
     make(name)

@@ -13,6 +13,7 @@ X = np.concatenate([np.zeros((10, *toys.SHAPE), "float32"), np.ones((10, *toys.S
 Y = np.repeat([0, 1], 10)
 
 
+@pytest.mark.slow
 def test_black_and_white_are_told_apart_and_the_model_stays_as_it_is():
     model, untrained = toys.toy(VAE), toys.toy(VAE, seed=1)
     before = toys.weights(model), toys.weights(untrained)

@@ -57,8 +57,19 @@ def everything(model):
     return [*toys.weights(model), *optimizers]
 
 
-@pytest.mark.parametrize("name", [checkpoints.NAME, checkpoints.OLD_NAME])
-@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        ("conv + BatchNorm", checkpoints.NAME),
+        ("two players, mixed_float16", checkpoints.NAME),
+        ("mlp", checkpoints.OLD_NAME),
+        *(
+            pytest.param(kind, checkpoints.NAME, marks=pytest.mark.slow)
+            for kind in ("mlp", "two players", "mixed_float16")
+        ),
+        *(pytest.param(kind, checkpoints.OLD_NAME, marks=pytest.mark.slow) for kind in list(MODELS)[1:]),
+    ],
+)
 def test_training_goes_on_bit_for_bit(kind, name, tmp_path):
     compiled(kind)  # Keras numbers the layers of the next one on from these
     model, other = compiled(kind), compiled(kind, seed=3)
@@ -261,6 +272,7 @@ np.savez(sys.argv[3], *[np.asarray(variable) for variable in [*model.weights, *o
 """
 
 
+@pytest.mark.slow
 @every_model_slowly
 def test_a_second_model_is_restored_by_another_process(name, tmp_path):
     make(name)

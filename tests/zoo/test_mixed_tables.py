@@ -105,6 +105,7 @@ def test_a_run_completes_the_rows_of_a_file(project, call, capsys):
     assert table.column_names == NAMES and [str(v) for v in table["colour"].to_pylist()] == [r["colour"] for r in after]
 
 
+@pytest.mark.slow
 def test_the_run_is_measured_exported_and_encodes_files(project, call, capsys):
     assert "log_prob" in zoo.card(project / "run").results["metrics"]
     call("export", project / "run", project / "bundle", "--format", "onnx")

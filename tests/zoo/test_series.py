@@ -65,6 +65,7 @@ def test_commands_measure_and_report_series(project, call, capsys, tmp_path):
     assert len(np.load(tmp_path / "z.npy")) == 300
 
 
+@pytest.mark.slow
 def test_a_deployed_encoder_takes_series_of_every_length(project, call, tmp_path):
     call("export", project / "run", tmp_path / "bundle", "--format", "onnx")
     call("check", tmp_path / "bundle", "--json")

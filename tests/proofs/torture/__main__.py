@@ -22,7 +22,7 @@ from tests.proofs.torture.mutations import MUTATIONS
 _PER_CELL, _CALLS = 6, 500  # cases; of five in a cell every digest is made to fit, where that can be
 _FRESH = 1_000  # where fresh seeds begin
 # Of the form of a minute: cases, calls, and the kinds whose readers are slow.
-_QUICK_CASES, _QUICK_CALLS, _SLOW = 90, 30, ("checkpoint",)
+_QUICK_CASES, _QUICK_CALLS, _SLOW = 60, 30, ("checkpoint",)
 
 
 def main() -> int:
