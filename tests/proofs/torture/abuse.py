@@ -216,10 +216,12 @@ def _half(place: Path, reference: _Reference) -> str | None:
     if (place / "result.npy").exists():
         return reference.fault(place)
     known = {Path(name).name for name in reference.written}
-    # The lock of a killed process holds nobody up, and the same command again removes it.
+    # A killed process leaves its lock and what it was writing, which hold nobody up: the same command again removes them.
     of_the_killed = (".keras_vae-", "checkpoint")
     strange = [
-        path.name for path in result.rglob("*") if path.name not in known and not path.name.startswith(of_the_killed)
+        path.name
+        for path in result.rglob("*")
+        if path.name not in known and not any(part.startswith(of_the_killed) for part in path.relative_to(result).parts)
     ]
     return f"files that a whole run has not: {', '.join(strange)}" if strange else None
 
