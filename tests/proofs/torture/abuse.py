@@ -216,7 +216,7 @@ def _half(place: Path, reference: _Reference) -> str | None:
     if (place / "result.npy").exists():
         return reference.fault(place)
     known = {Path(name).name for name in reference.written}
-    # A killed process leaves its lock and what it was writing, which hold nobody up: the same command again removes them.
+    # A killed process leaves its lock and what it was writing; they hold nobody up, and the same command removes them.
     of_the_killed = (".keras_vae-", "checkpoint")
     strange = [
         path.name
