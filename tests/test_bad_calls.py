@@ -122,3 +122,9 @@ def test_a_dataset_has_a_name(name):
 def test_a_cutoff_is_a_score(cutoff):
     with pytest.raises(UserError, match="cutoff is a finite score"):
         tasks.detection(np.arange(50.0), np.arange(20.0), cutoff=cutoff)
+
+
+@pytest.mark.parametrize("source", [len, str, lambda split: None])
+def test_a_source_returns_images(source):
+    with pytest.raises(UserError, match=r"returns the keras_vae\.data\.sources\.Images of a split"):
+        data.load(source)

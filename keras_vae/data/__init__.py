@@ -81,6 +81,11 @@ def load(
     from keras_vae.data import sources
 
     split_images = name(split) if callable(name) else sources.read(name, split, data_dir, stream)
+    if not isinstance(split_images, sources.Images):
+        raise UserError(
+            f"A function in place of a name returns the keras_vae.data.sources.Images of a split. Given: "
+            f"{type(split_images).__name__} of {name!r}. Give arrays to keras_vae.data.batches instead."
+        )
     labels = split_images.labels
     return batches(
         split_images.images,
