@@ -1,11 +1,13 @@
 """Errors that a user can correct. A message has the rule, the value received, and a remedy."""
 
+import importlib
 import os
 import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 _LONGEST = 300  # characters of a reason that another library gives
 
@@ -96,3 +98,15 @@ def reason_of(error: BaseException) -> str:
         text = f"it has no {error.args[0]}"
     line = " ".join(text.splitlines()[0].split())
     return (line if len(line) <= _LONGEST else f"{line[:_LONGEST]}…").rstrip(".")
+
+
+def required(name: str, package: str) -> Any:
+    """Return a module of a package that only some installations have.
+
+    Raises:
+      UnavailableError: it is not installed.
+    """
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise UnavailableError(f"This needs {package}: pip install {package}.") from error

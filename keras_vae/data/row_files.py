@@ -1,6 +1,5 @@
 """Rows of files of other formats: ArrayRecord, whose records are pictures or arrays, and Parquet."""
 
-import importlib
 import io
 import threading
 from pathlib import Path
@@ -11,14 +10,14 @@ from PIL import Image
 
 from keras_vae.data.pictures import fitted
 from keras_vae.data.rows import REMEDY, Rows
-from keras_vae.errors import UnavailableError, UserError, reading
+from keras_vae.errors import UserError, reading, required
 
 
 class Records(Rows):
     """The records of an ArrayRecord file: pictures that Pillow reads, or arrays as `.npy` has them."""
 
     def __init__(self, path: Path) -> None:
-        module = _required("array_record.python.array_record_module", "array_record")
+        module = required("array_record.python.array_record_module", "array_record")
         self.path, self._lock = path, threading.Lock()
         with reading(path, "cannot be read as ArrayRecord", REMEDY):
             self.reader: Any = module.ArrayRecordReader(str(path))
@@ -52,7 +51,7 @@ class ParquetRows(Rows):
 
     def __init__(self, path: Path, label: str | None = None) -> None:
         self.path = path
-        parquet = _required("pyarrow.parquet", "pyarrow")
+        parquet = required("pyarrow.parquet", "pyarrow")
         with reading(path, "cannot be read as Parquet", REMEDY):
             self.file: Any = parquet.ParquetFile(path)
             names: list[str] = self.file.schema_arrow.names
@@ -100,15 +99,3 @@ def _decoded(record: bytes) -> np.ndarray:
         return np.load(io.BytesIO(record), allow_pickle=False)
     with Image.open(io.BytesIO(record)) as file:
         return fitted(file, (file.height, file.width), False, False, "a record", grey=file.mode in ("1", "L", "LA"))
-
-
-def _required(name: str, package: str) -> Any:
-    """Return a module of a package that only some installations have.
-
-    Raises:
-      UnavailableError: it is not installed.
-    """
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise UnavailableError(f"This needs {package}: pip install {package}.") from error

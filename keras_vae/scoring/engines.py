@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from keras_vae import checks, runtimes
-from keras_vae.errors import UserError
+from keras_vae.errors import UserError, required
 from keras_vae.registry import choose
 from keras_vae.runtimes.base import available_processors
 from keras_vae.runtimes.bundle import Bundle, example_shape, read_bundle
@@ -70,7 +70,7 @@ def ray(work: Plan, shards: Sequence[Shard], workers: int) -> Iterator[int]:
     An actor or a node that is lost is replaced, and its shard scored again. All nodes read the inputs and write the
     output by the same paths.
     """
-    engine, data = (inputs.required(name, "keras_vae[ray]") for name in ("ray", "ray.data"))
+    engine, data = (required(name, "keras_vae[ray]") for name in ("ray", "ray.data"))
     if not engine.is_initialized():
         engine.init(log_to_driver=False, include_dashboard=False)
     data.DataContext.get_current().enable_progress_bars = False  # `progress` reports

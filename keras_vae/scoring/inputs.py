@@ -1,7 +1,6 @@
 """Files of examples, read by ranges of rows: arrays, tables, records and folders of pictures."""
 
 import abc
-import importlib
 import io
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from keras_vae.errors import UnavailableError, UserError, reading
+from keras_vae.errors import UserError, reading, required
 from keras_vae.registry import choose
 
 _REMEDY = "Write it again, or take it out of the input."
@@ -210,15 +209,3 @@ def _picture(content: bytes, shape: tuple[int, ...]) -> np.ndarray:
 def require_pyarrow() -> None:
     """Raise UnavailableError if parquet files cannot be written here."""
     required("pyarrow.parquet", "pyarrow")
-
-
-def required(name: str, package: str) -> Any:
-    """Return a module of a package that only some installations have.
-
-    Raises:
-      UnavailableError: it is not installed.
-    """
-    try:
-        return importlib.import_module(name)
-    except ImportError as error:
-        raise UnavailableError(f"This needs {package}: pip install {package}.") from error

@@ -8,7 +8,6 @@ import pytest
 from pyarrow import parquet
 
 from keras_vae import data, zoo
-from keras_vae.cli import main
 from keras_vae.data import tables
 from keras_vae.errors import UserError
 from tests.toy_runs import write_recipe
@@ -57,16 +56,6 @@ def read(path):
 def some_holes(count, seed=1, share=0.2):
     generator = np.random.default_rng(seed)
     return {(row, name) for name in KINDS for row in np.flatnonzero(generator.random(count) < share)}
-
-
-@pytest.fixture(scope="module")
-def call():
-    def run(*words, code=0):
-        with pytest.raises(SystemExit) as left:
-            main([*map(str, words)])
-        assert left.value.code == code, words
-
-    return run
 
 
 @pytest.fixture(scope="module")

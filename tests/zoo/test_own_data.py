@@ -10,7 +10,6 @@ import pytest
 from PIL import Image
 
 from keras_vae import zoo
-from keras_vae.cli import main
 from keras_vae.errors import UserError
 from keras_vae.zoo import recipes
 from tests.toy_runs import REMOVED, write_recipe
@@ -50,16 +49,6 @@ def write_pictures(folder, count=60):
     for number in range(count):
         pixels = np.full((12, 10, 3), generator.integers(0, 256, 3), "uint8")
         Image.fromarray(pixels).save(folder / f"{number}.png")
-
-
-@pytest.fixture(scope="module")
-def call():
-    def run(*words, code=0):
-        with pytest.raises(SystemExit) as left:
-            main([*map(str, words)])
-        assert left.value.code == code, words
-
-    return run
 
 
 @pytest.fixture(scope="module")

@@ -7,19 +7,8 @@ import onnxruntime
 import pytest
 
 from keras_vae import tasks, zoo
-from keras_vae.cli import main
 from keras_vae.zoo import recipes
 from tests.tasks.test_steps import STEPS, waves
-
-
-@pytest.fixture(scope="module")
-def call():
-    def run(*words, code=0):
-        with pytest.raises(SystemExit) as left:
-            main([*map(str, words)])
-        assert left.value.code == code, words
-
-    return run
 
 
 @pytest.fixture(scope="module")
