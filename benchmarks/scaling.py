@@ -82,9 +82,10 @@ def work(batch: int, steps: int) -> None:
     import keras
     import numpy as np
 
-    from keras_vae import backend, data, models
+    from keras_vae import data, models
+    from keras_vae.backend import workers as ours
 
-    strategy = backend.join_workers()
+    strategy = ours.join()
     with contextlib.nullcontext() if strategy is None else strategy.scope():
         network = {"name": "mlp", "hidden": HIDDEN["dense, 784-400-400-20"]}
         model = models.VAE(latent_dim=20, encoder=network, decoder=network)

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from keras_vae import backend
+from keras_vae.backend import workers
 from keras_vae.core.training_data import checked_dataset, refuse_weights, split_off
 from keras_vae.core.watch import StopOnBadData
 from keras_vae.data import pipeline
@@ -49,7 +50,7 @@ class Trainer:
         """
         if kwargs.get("loss") is not None or kwargs.get("metrics") is not None:
             raise UserError("A VAE has its own loss and metrics. Given: loss= or metrics=. Leave them out.")
-        if self.strategy is not None and jit_compile and not backend.compiles_replicas(self.strategy):
+        if self.strategy is not None and jit_compile and not workers.compiles_replicas(self.strategy):
             if jit_compile is True:
                 warnings.warn(
                     "TensorFlow compiles the step of several devices with XLA where all are GPUs: it is turned off.",
@@ -138,10 +139,10 @@ class Trainer:
         steps = steps_per_epoch or pipeline.batches_of(dataset)
         self.set_steps_per_execution(steps if self.strategy is None else steps or 1)
         if self.strategy is not None:
-            dataset = pipeline.part_of(dataset, backend.worker(self.strategy))
+            dataset = pipeline.part_of(dataset, workers.current(self.strategy))
         if self.jit_compile and kwargs.get("verbose", "auto") != 0 and self.train_function is None:
             print("Compiling the training step with XLA, which takes a while before the first step.", file=sys.stderr)
-        with backend.with_workers(self.strategy):
+        with workers.going_together(self.strategy):
             history = keras.Model.fit(
                 self,
                 dataset,
@@ -226,7 +227,7 @@ class Trainer:
         if self.strategy is None:
             return keras.Model.make_train_function(self, force)
         if self.train_function is None or force:
-            function: Any = backend.on_replicas(
+            function: Any = workers.on_replicas(
                 self.strategy,
                 self.train_step,
                 self.get_metrics_result,
@@ -242,14 +243,14 @@ class Trainer:
             with self._without_xla():
                 return keras.Model.make_test_function(self, force)
         if self.test_function is None or force:
-            share = backend.worker(self.strategy).count == 1
+            share = workers.current(self.strategy).count == 1
 
             def step(batch: object) -> None:
                 with contextlib.nullcontext() if share else backend.alone():
                     self.test_step(batch)
 
-            one = backend.on_replicas(self.strategy, step, self.get_metrics_result, 1, share)
-            function: Any = backend.repeated(one, self.steps_per_execution)
+            one = workers.on_replicas(self.strategy, step, self.get_metrics_result, 1, share)
+            function: Any = workers.repeated(one, self.steps_per_execution)
             self.test_function = function
 
     def make_predict_function(self: "VAE", force: bool = False) -> Any:

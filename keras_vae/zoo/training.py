@@ -13,6 +13,7 @@ import keras
 import numpy as np
 
 from keras_vae import backend, data, files, locks, weights
+from keras_vae.backend import workers
 from keras_vae.callbacks import TensorBoard
 from keras_vae.checks import check_number
 from keras_vae.errors import DivergedError, UserError
@@ -84,9 +85,9 @@ def train(
     folder = Path(output) if output else Path("runs") / stem
     where = store.Entry(folder.resolve().name, folder)
     _check_folder(where, recipe, overwrite)
-    if backend.worker_of_environment().index:
+    if workers.of_environment().index:
         return _help(where, recipe, overwrite)
-    strategy = None if where.results and not overwrite else backend.join_workers()
+    strategy = None if where.results and not overwrite else workers.join()
     with _only_trainer(where):
         if not overwrite and where.results:
             if "left_out" in where.results["evaluation"] and not quick:
@@ -102,7 +103,7 @@ def train(
             # The zoo keeps what is loaded, not what training resumes from.
             checkpoints.remove(where.folder)
         with contextlib.suppress(UserError):  # of those who wait: nothing is lost with them
-            backend.of_workers(strategy, 0)
+            workers.gathered(strategy, 0)
         return load(where.folder)
 
 
@@ -110,10 +111,10 @@ def _help(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -> "VAE":
     """Train as a worker that is not the first: the same, without a word or a file; and wait until that has finished."""
     if where.results and not overwrite:
         return load(where.folder)
-    strategy = backend.join_workers()
+    strategy = workers.join()
     plan = _stages(recipe, strategy)
     _fit(where, recipe, plan, overwrite, verbose=0, tensorboard=None, checkpoint_minutes=math.inf)
-    backend.of_workers(strategy, 0)
+    workers.gathered(strategy, 0)
     return plan[-1].model
 
 
@@ -150,7 +151,7 @@ def _claim(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -> None:
 def _stages(recipe: recipes.Recipe, strategy: backend.Strategy | None = None) -> list[Stage]:
     """Return the stages of a recipe's training, the untrained models in them: one, or one more for each doubling."""
     if strategy is not None:
-        with backend.with_workers(strategy), strategy.scope():
+        with workers.going_together(strategy), strategy.scope():
             return _stages(recipe)
     settings, model = recipe.training, build(recipe)
     priors.check(recipe, model)  # one that does not fit is refused now, not after the last epoch
@@ -204,10 +205,10 @@ def _fit(
 ) -> checkpoints.Progress:
     """Fit the models of the stages in turn, from the checkpoint if there is one."""
     latest, strategy = None if overwrite else checkpoints.latest(where.folder, recipe.content), plan[0].model.strategy
-    writes = not backend.worker(strategy).index
+    writes = not workers.current(strategy).index
     minutes = checkpoint_minutes if strategy is None else math.inf  # each process has a clock of its own
     save = checkpoints.SaveProgress(where.folder, recipe.content, time.monotonic, latest, minutes, writes)
-    if len(set(backend.of_workers(strategy, save.progress.epochs))) > 1:
+    if len(set(workers.gathered(strategy, save.progress.epochs))) > 1:
         raise UserError(
             f"Workers go on from one checkpoint. Given: {where.folder}, with {save.progress.epochs} epochs here, "
             f"and not so for all of them. Choose a folder that all see."

@@ -5,6 +5,7 @@ import json
 import pytest
 
 from keras_vae import backend
+from keras_vae.backend import workers
 from keras_vae.errors import UserError
 
 
@@ -21,7 +22,7 @@ from keras_vae.errors import UserError
 def test_a_config_that_is_not_of_workers_is_refused(monkeypatch, config, message):
     monkeypatch.setenv("TF_CONFIG", config)
     with pytest.raises(UserError, match=message):
-        backend.worker_of_environment()
+        workers.of_environment()
 
 
 @pytest.mark.parametrize(
@@ -29,14 +30,14 @@ def test_a_config_that_is_not_of_workers_is_refused(monkeypatch, config, message
 )
 def test_one_worker_trains_as_a_process_alone(monkeypatch, config):
     monkeypatch.setenv("TF_CONFIG", config)
-    assert backend.worker_of_environment() == backend.Replica(0, 1)
+    assert workers.of_environment() == backend.Replica(0, 1)
 
 
 def test_the_chief_is_the_first(monkeypatch):
     cluster = {"chief": ["a:1"], "worker": ["b:1", "c:1"]}
     for kind, index, number in (("chief", 0, 0), ("worker", 1, 2)):
         monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": {"type": kind, "index": index}}))
-        assert backend.worker_of_environment() == backend.Replica(number, 3)
+        assert workers.of_environment() == backend.Replica(number, 3)
 
 
 @pytest.mark.slow

@@ -1,18 +1,15 @@
 """The backend under Keras: TensorFlow, and TensorFlow Probability on it.
 
-Plain mathematics uses `keras.ops`. This module has what `keras.ops` lacks: gradients, compiled functions, stateless
-noise, replicas, and the substrate of TensorFlow Probability, as `tfd`, `tfb` and `mcmc`. TensorFlow itself is imported
-here, in `keras_vae.data`, in `keras_vae.export` and in two runtimes, and nowhere else.
+Plain mathematics uses `keras.ops`. This package has what `keras.ops` lacks: gradients, compiled functions, stateless
+noise, replicas, and the substrate of TensorFlow Probability, as `tfd`, `tfb` and `mcmc`; its module `workers`, several
+processes that train one model. TensorFlow itself is imported here, in `keras_vae.data`, in `keras_vae.export` and in
+two runtimes, and nowhere else.
 """
 
 import contextlib
 import contextvars
 import dataclasses
-import functools
-import json
 import math
-import os
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeAlias, TypeVar, cast
@@ -181,154 +178,6 @@ def strategy_in_scope() -> Strategy | None:
     """Return the `tf.distribute` strategy in whose scope this runs, if it has several replicas, or None."""
     strategy = _tf.distribute.get_strategy()
     return strategy if strategy.num_replicas_in_sync > 1 else None
-
-
-def worker_of_environment() -> Replica:
-    """Return which of the workers that the variable TF_CONFIG names this process is; without it, the only one.
-
-    Raises:
-      UserError: TF_CONFIG is not of workers.
-    """
-    try:
-        config = json.loads(os.environ.get("TF_CONFIG") or "{}")
-        jobs = {str(job): len(hosts) for job, hosts in config.get("cluster", {}).items()}
-        job, index = (str(config["task"]["type"]), int(config["task"]["index"])) if jobs else ("worker", 0)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise UserError(
-            f'TF_CONFIG is JSON, {{"cluster": {{"worker": ["HOST:PORT", ...]}}, "task": {{"type": "worker", "index": '
-            f"0}}}}. Given: {os.environ['TF_CONFIG']}. Set it so on each worker, or unset it."
-        ) from error
-    if jobs and (not jobs.keys() <= {"chief", "worker"} or not 0 <= index < jobs.get(job, 0)):
-        raise UserError(
-            f"TF_CONFIG has a cluster of workers, and a chief at most, and names one of them. Given: {jobs}, and the "
-            f"task {job} {index}. Change it, or unset it."
-        )
-    return Replica(index + (jobs.get("chief", 0) if job == "worker" else 0), max(1, sum(jobs.values())))
-
-
-@functools.cache
-def join_workers() -> Strategy | None:
-    """Return the strategy of the workers of TF_CONFIG, once all of them are there; None for a process alone.
-
-    Raises:
-      UserError: TF_CONFIG is not of workers, or TensorFlow has computed something.
-    """
-    if worker_of_environment().count == 1:
-        return None
-    try:
-        return _tf.distribute.MultiWorkerMirroredStrategy()
-    except RuntimeError as error:
-        raise UserError(
-            f"Workers meet before TensorFlow computes anything. Given: {str(error).splitlines()[0]} Begin the program "
-            f"with the call."
-        ) from error
-
-
-@contextlib.contextmanager
-def with_workers(strategy: Strategy | None) -> Iterator[None]:
-    """Raise what TensorFlow raises in the block where another process of a strategy has ended as a UserError."""
-    errors = _tf.errors
-    lost = (
-        *(errors.UnavailableError, errors.AbortedError, errors.CancelledError, errors.DeadlineExceededError),
-        *(errors.InternalError, errors.FailedPreconditionError),
-    )
-    try:
-        yield
-    except lost as error:
-        if worker(strategy).count == 1:
-            raise
-        # Where TensorFlow failed it left a pool of threads open, which prints a traceback if it goes with the process.
-        traceback.clear_frames(error.__traceback__)
-        raise UserError(
-            f"Workers go on together, and one of them has ended. Given: {type(error).__name__} here, in worker "
-            f"{worker(strategy).index}. Look into the output of the others, and start all of them again: keras-vae "
-            f"train goes on from the last checkpoint."
-        ) from error
-
-
-def of_workers(strategy: Strategy | None, number: int) -> list[int]:
-    """Return the numbers that all workers call this with, in their order."""
-    if strategy is None:
-        return [number]
-    with with_workers(strategy):
-        return strategy.gather(_tf.constant([number]), axis=0).numpy().tolist()
-
-
-def worker(strategy: Strategy | None) -> Replica:
-    """Return which of the processes of a strategy this is, and their number; the chief is the first."""
-    local = 1 if strategy is None else len(strategy.extended.worker_devices)
-    if strategy is None or strategy.num_replicas_in_sync == local:
-        return Replica(0, 1)
-    numbers = strategy.experimental_distribute_values_from_function(lambda context: context.replica_id_in_sync_group)
-    first = int(strategy.experimental_local_results(numbers)[0])
-    return Replica(first // local, strategy.num_replicas_in_sync // local)
-
-
-def compiles_replicas(strategy: Strategy) -> bool:
-    """Return whether TensorFlow compiles what the replicas of a strategy run with XLA: where all devices are GPUs."""
-    return all("GPU" in device for device in strategy.extended.worker_devices)
-
-
-def on_replicas(
-    strategy: Strategy,
-    step: Callable[[Any], object],
-    logs: Callable[[], _Result],
-    steps: int,
-    share: bool,
-    jit: bool = False,
-) -> Callable[[Any], _Result]:
-    """Return a function that runs `step` on the next `steps` batches of an iterator, in every replica, in one call.
-
-    Keras's own fails: it compiles all replicas as one, and reduces logs over workers as if they were no scalars.
-
-    Args:
-      strategy: of several replicas.
-      step: takes a batch.
-      logs: returns what a replica has logged after the last step.
-      steps: batches of a call. The iterator has so many left, or none: its end would cut a step of other workers off.
-      share: a batch is shared among the replicas of this process; otherwise each of them has the whole.
-      jit: compile the step with XLA.
-    """
-    local = len(strategy.extended.worker_devices)
-
-    def on_rows(batch: object) -> None:
-        if share and local > 1:
-            index = _tf.distribute.get_replica_context().replica_id_in_sync_group % local
-
-            def rows(column: Tensor) -> Tensor:
-                size = -(-_tf.shape(column)[0] // local)
-                return column[index * size : (index + 1) * size]
-
-            batch = _tf.nest.map_structure(rows, batch)
-        step(batch)
-
-    in_replica = _tf.function(on_rows, autograph=False, jit_compile=True if jit else None)
-
-    def one(count: Tensor | int, iterator: tf.data.Iterator) -> Tensor | int:
-        strategy.run(in_replica, (iterator.get_next(),))
-        return count + 1
-
-    def several(iterator: tf.data.Iterator) -> Any:
-        if steps == 1:
-            one(0, iterator)
-        else:
-            _tf.while_loop(lambda count: count < steps, lambda count: one(count, iterator), [0], parallel_iterations=1)
-        return _tf.nest.map_structure(lambda log: strategy.experimental_local_results(log)[0], strategy.run(logs))
-
-    return _tf.function(several, autograph=False, reduce_retracing=True)
-
-
-def repeated(function: Callable[[Any], _Result], times: int) -> Callable[[Any], _Result]:
-    """Return a function that calls `function` with an iterator several times, or until that has no more batches."""
-
-    def call(iterator: tf.data.Iterator) -> _Result:
-        result = function(iterator)
-        with contextlib.suppress(_tf.errors.OutOfRangeError):
-            for _ in range(times - 1):
-                result = function(iterator)
-        return result
-
-    return call
 
 
 def sum_over_replicas(values: Sequence[Tensor]) -> list[Tensor]:
