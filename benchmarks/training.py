@@ -1,180 +1,208 @@
-"""How fast does this library train, against plain Keras?
+"""How fast does this library train, against other ways to train the same model?
 
-The same dense VAE (784-400-400-20), once with this library's defaults and once as Keras' VAE tutorial writes it: a
-sampling layer, a `train_step` with three trackers, and plain `fit`. Both train on the same once-binarised MNIST digits,
-in turns within one process, so that whatever else the machine does hits both.
+Each contender is a file of benchmarks/contenders and runs in a process of its own. They take turns on the same
+once-binarised MNIST digits, one at a time, in an order that rotates from round to round, so that whatever else the
+machine does hits all. The first epoch, with its compilation, is not counted. The products are those of the step's
+matrices alone, as TensorFlow computes them.
 
-    python benchmarks/training.py [--rounds 3] [--epochs 3] [--output benchmarks/training.json]
+    python benchmarks/training.py [--cases mlp iwae] [--rounds 5] [--output benchmarks/training.json]
+
+PyTorch, JAX and pythae are the extra `peers`; they may be in another environment, whose interpreter is `--peers`. The
+training queue is paused meanwhile. A machine with other work is refused without `--busy`, and the result says how busy
+it was.
 """
 
 import argparse
-import itertools
+import contextlib
 import json
 import os
 import statistics
-import time
-from importlib.metadata import version
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-import keras
 import numpy as np
-import tensorflow as tf
-from keras import layers, ops
+import pause
+import psutil
 
-from keras_vae import data, models
+from keras_vae import data
 from keras_vae.files import write_json
-from keras_vae.zoo.results import PACKAGES, processor
+from keras_vae.zoo.results import processor
 
-HIDDEN, LATENT, BATCH = (400, 400), 20, 128
-
-
-class PlainSampling(layers.Layer):
-    """z = mean + exp(log_var / 2) * noise, the noise from a seed generator."""
-
-    def __init__(self):
-        super().__init__()
-        self.seed_generator = keras.random.SeedGenerator(0)
-
-    def call(self, inputs):
-        mean, log_var = inputs
-        return mean + ops.exp(0.5 * log_var) * keras.random.normal(ops.shape(mean), seed=self.seed_generator)
-
-
-class PlainVAE(keras.Model):
-    """A VAE in the manner of Keras' tutorial: functional encoder and decoder, loss and trackers in `train_step`."""
-
-    def __init__(self):
-        super().__init__()
-        inputs = hidden = keras.Input((28, 28, 1))
-        hidden = layers.Flatten()(hidden)
-        for size in HIDDEN:
-            hidden = layers.Dense(size, activation="relu")(hidden)
-        mean, log_var = layers.Dense(LATENT)(hidden), layers.Dense(LATENT)(hidden)
-        self.encoder = keras.Model(inputs, [mean, log_var, PlainSampling()([mean, log_var])])
-        codes = hidden = keras.Input((LATENT,))
-        for size in HIDDEN:
-            hidden = layers.Dense(size, activation="relu")(hidden)
-        hidden = layers.Dense(784, activation="sigmoid")(hidden)
-        self.decoder = keras.Model(codes, layers.Reshape((28, 28, 1))(hidden))
-        self.trackers = [keras.metrics.Mean(name=name) for name in ("loss", "reconstruction_loss", "kl_loss")]
-
-    @property
-    def metrics(self):
-        return self.trackers
-
-    def losses_of(self, x):
-        mean, log_var, z = self.encoder(x)
-        reconstruction = ops.mean(ops.sum(keras.losses.binary_crossentropy(x, self.decoder(z)), axis=(1, 2)))
-        kl = ops.mean(ops.sum(-0.5 * (1 + log_var - ops.square(mean) - ops.exp(log_var)), axis=1))
-        return reconstruction + kl, reconstruction, kl
-
-    def train_step(self, data):
-        with tf.GradientTape() as tape:
-            values = self.losses_of(data)
-        gradients = tape.gradient(values[0], self.trainable_weights)
-        self.optimizer.apply_gradients(zip(gradients, self.trainable_weights, strict=True))
-        for tracker, value in zip(self.trackers, values, strict=True):
-            tracker.update_state(value)
-        return {tracker.name: tracker.result() for tracker in self.trackers}
-
-    def elbo(self, x):
-        """The one-sample ELBO of each block of images, averaged: nats."""
-        values = tf.function(self.losses_of)
-        return -float(np.mean([values(x[start : start + 1000])[0] for start in range(0, len(x), 1000)]))
+OURS, PRODUCTS, ALLOWED = "keras_vae_fit", "products", 10.0  # percent of the processor that others may take
+PEERS = ("torch_loop", "jax_loop", "pythae_trainer")  # of the extra `peers`
+TITLES = {
+    OURS: "keras_vae, `fit`",
+    "plain_keras": "Keras, as its tutorial",
+    "bare_tensorflow": "TensorFlow by hand",
+    "torch_loop": "PyTorch by hand",
+    "jax_loop": "JAX by hand",
+    "pythae_trainer": "pythae",
+    PRODUCTS: "matrix products alone",
+}
+_CONV = {"network": "conv", "filters": [32, 64], "dense": 256, "samples": 1, "batch_size": 128, "examples": 12800}
+_MLP = {"network": "mlp", "batch_size": 128}
+CASES: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
+    "mlp": (
+        "VAE, dense 784-400-400-20",
+        {**_MLP, "hidden": [400, 400], "latent_dim": 20, "samples": 1, "examples": 60000},
+        tuple(TITLES),
+    ),
+    "iwae": (
+        "IWAE, K = 50, dense 784-200-200-50",
+        {**_MLP, "hidden": [200, 200], "latent_dim": 50, "samples": 50, "examples": 12800},
+        (OURS, "bare_tensorflow", "torch_loop", "jax_loop", PRODUCTS),
+    ),
+    "conv": ("VAE, convolutions 32-64", {**_CONV, "latent_dim": 20}, (OURS, "torch_loop")),
+    "vq": ("VQ-VAE, convolutions 32-64, 49 codes", {**_CONV, "latent_dim": 16, "entries": 128}, (OURS, "torch_loop")),
+}
 
 
-def matmul_rate(size: int = 1024, repeats: int = 30) -> float:
-    """Float32 matrix products, in GFLOP/s."""
-    a = tf.random.stateless_normal((size, size), (0, 1))
-    product = tf.function(lambda: tf.reduce_sum(tf.linalg.matmul(a, a)))
-    value = product()
-    start = time.perf_counter()
-    for _ in range(repeats):
-        value = product()
-    float(value)
-    return 2 * size**3 * repeats / (time.perf_counter() - start) / 1e9
+class Worker:
+    """The process of one contender: `first` is what it said when its first epoch was over."""
+
+    def __init__(self, python: str, name: str, case: dict[str, Any], path: str) -> None:
+        program = Path(__file__).parent / "contenders" / "worker.py"
+        command, self.name = [python, str(program), name, json.dumps(case), path], name
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.first = self._answer()
+
+    def ask(self, what: str, count: int = 0) -> dict[str, Any]:
+        """Return the answer to one line."""
+        assert self.process.stdin is not None
+        print(what, count, file=self.process.stdin, flush=True)
+        return self._answer()
+
+    def _answer(self) -> dict[str, Any]:
+        assert self.process.stdout is not None
+        line = self.process.stdout.readline()
+        return json.loads(line) if line else sys.exit(f"{self.name} ended with {self.process.wait()}; see above.")
 
 
-def flops_per_image() -> float:
-    """Multiplications and additions of the matrix products: forward, and both gradients but the image's own."""
-    sizes = [784, *HIDDEN, 2 * LATENT], [LATENT, *HIDDEN, 784]
-    products = [a * b for chain in sizes for a, b in itertools.pairwise(chain)]
-    return 2.0 * (3 * sum(products) - 784 * HIDDEN[0])
+@contextlib.contextmanager
+def workers(python: str, peers: str, case: dict[str, Any], names: tuple[str, ...]) -> Iterator[dict[str, Worker]]:
+    """The processes of the contenders of one case, each past its first epoch, with the data in a file."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "digits.npz")
+        digits: dict[str, Any] = {
+            name: data.load_arrays("mnist", split, "static").astype("uint8") for name, split in SPLITS.items()
+        }
+        np.savez(path, **digits)
+        started = {name: Worker(peers if name in PEERS else python, name, case, path) for name in names}
+        try:
+            yield started
+        finally:
+            for worker in started.values():
+                worker.process.kill()
 
 
-def measure(rounds: int, epochs: int) -> dict:
-    """Train both in turns and time them; the first epoch of each, with its compilation, is not counted."""
-    train = (data.load_arrays("mnist", "train+validation", "static"), data.load_arrays("mnist", "test", "static"))
-    ours = models.VAE(
-        latent_dim=LATENT, encoder={"name": "mlp", "hidden": HIDDEN}, decoder={"name": "mlp", "hidden": HIDDEN}
-    )
-    ours.compile(keras.optimizers.Adam())
-    plain = PlainVAE()
-    plain.compile(keras.optimizers.Adam())
-    contenders = {"keras_vae": ours, "plain Keras": plain}
-    for model in contenders.values():
-        model.fit(train[0], batch_size=BATCH, epochs=1, verbose=0)
-    rates: dict[str, list[float]] = {name: [] for name in contenders}
-    matmul = []
-    for _ in range(rounds):
-        matmul.append(matmul_rate())
-        for name, model in contenders.items():
-            start = time.perf_counter()
-            model.fit(train[0], batch_size=BATCH, epochs=epochs, verbose=0)
-            rates[name].append(epochs * len(train[0]) / (time.perf_counter() - start))
-    elbo = {"keras_vae": float(ours.elbo(train[1]).mean()), "plain Keras": plain.elbo(train[1])}
-    peak = statistics.median(matmul)
-    medians = {name: statistics.median(values) for name, values in rates.items()}
-    return {
-        "rows": {
-            name: {
-                "images_per_second": medians[name],
-                "rounds": rates[name],
-                "share_of_matmul_rate": medians[name] * flops_per_image() / (peak * 1e9),
-                "test_elbo": elbo[name],
+SPLITS = {"train": "train+validation", "test": "test"}
+
+
+def measure(name: str, rounds: int, epochs: int, peers: str) -> dict[str, Any]:
+    """Rows of one case: images a second of wall time and of CPU time in each round, and the test bound."""
+    title, case, names = CASES[name]
+    steps = case["examples"] // case["batch_size"]
+    images, load = epochs * steps * case["batch_size"], []
+    rows: dict[str, Any] = {}
+    with workers(sys.executable, peers, case, names) as contenders:
+        times: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+        for index in range(rounds):
+            load.append(os.getloadavg()[0])
+            place = index % len(names)
+            for contender in (*names[place:], *names[:place]):
+                times[contender].append(contenders[contender].ask("epochs", epochs))
+        for contender, worker in contenders.items():
+            rates = [images / answer["seconds"] for answer in times[contender]]
+            by_cpu = [images / answer["cpu_seconds"] for answer in times[contender]]
+            rows[contender] = {
+                "images_per_second": statistics.median(rates),
+                "rounds": rates,
+                "images_per_cpu_second": statistics.median(by_cpu),
+                "test_bound": worker.ask("bound")["bound"],
+                **worker.first,
             }
-            for name in contenders
-        },
-        "ratio": medians["keras_vae"] / medians["plain Keras"],
-        "elbo_difference": elbo["keras_vae"] - elbo["plain Keras"],
-        "matmul_gflops": peak,
-        "epochs": 1 + rounds * epochs,
-        "batch_size": BATCH,
-        "machine": {"processor": processor(), "cores": os.cpu_count()},
-        "versions": {name: version(name) for name in PACKAGES},
-    }
+    for row in rows.values():  # of the same round: what slowed the machine slowed both
+        row["ours_over_this"] = statistics.median(
+            ours / theirs for ours, theirs in zip(rows[OURS]["rounds"], row["rounds"], strict=True)
+        )
+        if PRODUCTS in rows:
+            row["share_of_products"] = statistics.median(
+                rate / products for rate, products in zip(row["rounds"], rows[PRODUCTS]["rounds"], strict=True)
+            )
+    return {"title": title, "case": case, "epochs": 1 + rounds * epochs, "rows": rows, "load_average": load}
 
 
-def markdown(result: dict) -> str:
-    """The result as a table."""
-    rounds = len(next(iter(result["rows"].values()))["rounds"])
+def markdown(result: dict[str, Any]) -> str:
+    """The results as tables, one for each case."""
+    lines = []
+    for measured in result["cases"].values():
+        lines += [
+            f"**{measured['title']}**, batch {measured['case']['batch_size']}, {measured['epochs']} epochs of "
+            f"{measured['case']['examples']:,} digits each:",
+            "",
+            "| | images/s | from - to | a CPU second | share of the products | ours over this | test bound, nats |",
+            "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
+        ]
+        for name, row in measured["rows"].items():
+            share, bound = row.get("share_of_products"), row["test_bound"]
+            cells = (
+                TITLES[name],
+                f"{row['images_per_second']:,.0f}",
+                f"{min(row['rounds']):,.0f} - {max(row['rounds']):,.0f}",
+                f"{row['images_per_cpu_second']:,.0f}",
+                "" if share is None else f"{share:.0%}",
+                f"{row['ours_over_this']:.2f}",
+                "" if bound is None else f"{bound:.2f}",
+            )
+            lines.append(f"| {' | '.join(cells)} |")
+        lines.append("")
     machine = result["machine"]
-    lines = ["| | images/s | share of the matrix-product rate | test ELBO, nats |", "| --- | ---: | ---: | ---: |"]
-    for name, row in result["rows"].items():
-        cells = f"{row['images_per_second']:,.0f} | {row['share_of_matmul_rate']:.0%} | {row['test_elbo']:.2f}"
-        lines.append(f"| {name} | {cells} |")
-    lines += [
-        "",
-        f"Ratio {result['ratio']:.2f}: medians of {rounds} interleaved rounds; {result['epochs']} epochs each, batch "
-        f"{result['batch_size']}; float32 matrix products reach {result['matmul_gflops']:.0f} GFLOP/s on "
-        f"{machine['processor']}, {machine['cores']} cores.",
-    ]
+    versions = {
+        package: number
+        for measured in result["cases"].values()
+        for row in measured["rows"].values()
+        for package, number in row["versions"].items()
+    }
+    lines.append(
+        f"Medians of {result['rounds']} rounds in turns, on {machine['processor']}, {machine['threads']} of "
+        f"{machine['cores']} cores, of which other work took {machine['others_percent']:.0f}%; "
+        f"{', '.join(f'{package} {number}' for package, number in versions.items())}."
+    )
     return "\n".join(lines)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=3, help="in each round")
+    parser.add_argument("--cases", nargs="+", choices=tuple(CASES), default=tuple(CASES))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=1, help="in each round")
+    parser.add_argument("--peers", default=sys.executable, help="the interpreter of the extra `peers`")
+    parser.add_argument("--busy", action="store_true", help="measure although the machine has other work")
     parser.add_argument("--output", default=None, help="write the result here, as JSON")
     arguments = parser.parse_args()
-    result = measure(arguments.rounds, arguments.epochs)
+    with pause.paused():
+        others = psutil.cpu_percent(interval=3.0)
+        if others > ALLOWED and not arguments.busy:
+            sys.exit(f"The machine has other work, {others:.0f} % of the processor. Wait, or say --busy.")
+        result: dict[str, Any] = {
+            "rounds": arguments.rounds,
+            "machine": {
+                "processor": processor(),
+                "cores": os.cpu_count(),
+                "others_percent": others,
+                "threads": int(os.environ.get("OMP_NUM_THREADS", 0)) or os.cpu_count(),
+            },
+            "cases": {
+                name: measure(name, arguments.rounds, arguments.epochs, arguments.peers) for name in arguments.cases
+            },
+        }
     print(markdown(result))
     if arguments.output:
         write_json(arguments.output, result)
-    else:
-        print(json.dumps(result["rows"]))
 
 
 if __name__ == "__main__":
