@@ -26,13 +26,12 @@ from typing import Any
 
 import numpy as np
 import pause
-import psutil
 
 from keras_vae import data
+from keras_vae.benchmarking import machine
 from keras_vae.files import write_json
-from keras_vae.zoo.results import processor
 
-OURS, PRODUCTS, ALLOWED = "keras_vae_fit", "products", 10.0  # percent of the processor that others may take
+OURS, PRODUCTS = "keras_vae_fit", "products"
 PEERS = ("torch_loop", "jax_loop", "pythae_trainer")  # of the extra `peers`
 TITLES = {
     OURS: "keras_vae, `fit`",
@@ -160,7 +159,7 @@ def markdown(result: dict[str, Any]) -> str:
             )
             lines.append(f"| {' | '.join(cells)} |")
         lines.append("")
-    machine = result["machine"]
+    facts = result["machine"]
     versions = {
         package: number
         for measured in result["cases"].values()
@@ -168,8 +167,8 @@ def markdown(result: dict[str, Any]) -> str:
         for package, number in row["versions"].items()
     }
     lines.append(
-        f"Medians of {result['rounds']} rounds in turns, on {machine['processor']}, {machine['threads']} of "
-        f"{machine['cores']} cores, of which other work took {machine['others_percent']:.0f}%; "
+        f"Medians of {result['rounds']} rounds in turns, on {facts['processor']}, {facts['processors']} "
+        f"processors, load {facts['load']} before the start; "
         f"{', '.join(f'{package} {number}' for package, number in versions.items())}."
     )
     return "\n".join(lines)
@@ -185,17 +184,14 @@ def main() -> None:
     parser.add_argument("--output", default=None, help="write the result here, as JSON")
     arguments = parser.parse_args()
     with pause.paused():
-        others = psutil.cpu_percent(interval=3.0)
-        if others > ALLOWED and not arguments.busy:
-            sys.exit(f"The machine has other work, {others:.0f} % of the processor. Wait, or say --busy.")
+        facts = machine.describe()
+        warnings = machine.warnings(facts)
+        if warnings and not arguments.busy:
+            sys.exit("\n".join([*warnings, "Wait, or say --busy."]))
         result: dict[str, Any] = {
+            "machine": facts,
+            "warnings": warnings,
             "rounds": arguments.rounds,
-            "machine": {
-                "processor": processor(),
-                "cores": os.cpu_count(),
-                "others_percent": others,
-                "threads": int(os.environ.get("OMP_NUM_THREADS", 0)) or os.cpu_count(),
-            },
             "cases": {
                 name: measure(name, arguments.rounds, arguments.epochs, arguments.peers) for name in arguments.cases
             },

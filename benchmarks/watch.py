@@ -32,7 +32,7 @@ MODELS = {
     "IWAE, K = 5, 784-200-200-50": (
         models.IWAE,
         {"latent_dim": 50, "encoder": {"name": "mlp", "hidden": (200, 200)},
-         "decoder": {"name": "mlp", "hidden": (200, 200)}, "samples": 5},
+         "decoder": {"name": "mlp", "hidden": (200, 200)}, "importance_samples": 5},
         {},
     ),
 }  # fmt: skip

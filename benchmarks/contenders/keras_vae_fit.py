@@ -16,9 +16,15 @@ def model_of(case: dict) -> models.VAE:
         networks = tuple({"name": "conv", "filters": case["filters"], "dense": case["dense"]} for _ in range(2))
     arguments = {"encoder": networks[0], "decoder": networks[1]}
     if "entries" in case:
-        return models.VQVAE((7, 7), case["entries"], case["latent_dim"], restart_below=0.0, **arguments)
+        return models.VQVAE(
+            code_shape=(7, 7),
+            entries=case["entries"],
+            embedding_dim=case["latent_dim"],
+            restart_below=0.0,
+            **arguments,
+        )
     if case["samples"] > 1:
-        return models.IWAE(case["samples"], latent_dim=case["latent_dim"], **arguments)
+        return models.IWAE(importance_samples=case["samples"], latent_dim=case["latent_dim"], **arguments)
     return models.VAE(latent_dim=case["latent_dim"], **arguments)
 
 
