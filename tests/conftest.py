@@ -22,6 +22,8 @@ hypothesis.settings.register_profile("fast", deadline=None, derandomize=True, da
 hypothesis.settings.register_profile("thorough", deadline=None, max_examples=500)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fast"))
 
+# Files of one or two tests that take a minute: they come first, so that no process waits for them at the end.
+_LONG = ("test_torture.py", "test_workers.py", "test_quickstart.py", "test_readme.py", "test_missing.py")
 _LEFT_OUT = pytest.StashKey[dict[str, bool]]()  # {test id: is it slow?} of every deselected test
 
 
@@ -31,6 +33,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Of one file together, whose fixtures are made once; the same order in every worker of pytest-xdist."""
+    items.sort(key=lambda item: item.path.name not in _LONG)
     seed = config.getoption("--shuffle")
     if seed is not None:
         noise = random.Random(seed)

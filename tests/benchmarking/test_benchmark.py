@@ -123,6 +123,7 @@ def test_a_worker_that_crashes_is_a_row(monkeypatch, started):
     assert all(process.poll() is not None for process in started)
 
 
+@pytest.mark.slow
 def test_a_worker_that_hangs_is_given_up(monkeypatch, started):
     during_the_third_turn(monkeypatch, lambda worker: os.kill(worker._process.pid, signal.SIGSTOP))
     rows = rows_of(runtimes.benchmark(bundle_of("colour"), runtimes=["onnxruntime"], timeout=5, **SHORT))

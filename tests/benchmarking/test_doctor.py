@@ -57,6 +57,7 @@ def test_cards_are_read_from_the_driver_s_program(tmp_path, monkeypatch):
     assert doctor._graphics() == []
 
 
+@pytest.mark.slow
 def test_this_machine(tmp_path):
     done = toy_runs.python(["-m", "keras_vae", "doctor", "--json"], tmp_path)
     facts = json.loads(done.stdout)

@@ -123,7 +123,8 @@ def test_a_signal_that_is_ignored_stays_ignored(tmp_path):
     assert os.listdir(tmp_path) == ["b"]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, *(pytest.param(n, marks=pytest.mark.slow) for n in SIGNALS[::2])])
+@pytest.mark.slow  # a minute of torture sends some
+@pytest.mark.parametrize("number", [signal.SIGTERM, *SIGNALS[::2]])
 def test_a_training_keeps_its_checkpoint_and_goes_on(tmp_path, number):
     toy_runs.write_recipe(tmp_path / "toy.toml", {"training.epochs": 100_000})
     process = start(tmp_path, MAIN, "train", "toy.toml", "--output", "out", "--json")

@@ -50,6 +50,7 @@ def test_validation_and_the_result_are_of_the_averages(arguments):
     assert np.abs(last - np.concatenate([array.ravel() for array in averages[-1]])).max() > 1e-4
 
 
+@pytest.mark.slow
 def test_validation_gives_the_weights_back():
     """With validation or without, training takes the same steps."""
     ends = []

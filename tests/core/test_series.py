@@ -124,6 +124,7 @@ def test_a_channel_is_standardised_over_its_observed_steps():
     assert type(model).from_config(model.get_config()).likelihood_family.family.standardize == "channel"
 
 
+@pytest.mark.slow
 def test_training_improves_the_bound_of_series_of_every_length():
     model = make(network="causal", seed=1)
     model.compile(keras.optimizers.Adam(0.01), jit_compile=False)

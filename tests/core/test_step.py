@@ -26,7 +26,10 @@ def test_a_step_has_the_matrix_products_of_its_equation_and_no_more(cls, argumen
     assert len(re.findall(r"\bdot\(", hlo(compiled(cls, **arguments)))) == PRODUCTS
 
 
-@pytest.mark.parametrize("cls", [VAE, IWAE, BetaTCVAE, FlowVAE, InfoVAE, VampVAE, VQVAE])
+@pytest.mark.parametrize(
+    "cls",
+    [VAE, IWAE, *(pytest.param(cls, marks=pytest.mark.slow) for cls in (BetaTCVAE, FlowVAE, InfoVAE, VampVAE, VQVAE))],
+)
 def test_noise_is_of_the_generator_that_xla_computes_once_a_number(cls):
     """The rounds of TensorFlow's own choice are computed anew for each number: twenty times the cost."""
     networks = {"image_shape": SHAPE, "encoder": mlp(), "decoder": mlp()}

@@ -64,6 +64,7 @@ class TestXla:
         with pytest.raises(UserError, match=r"jit_compile is True, False or 'auto'\. Given: 'always'"):
             model.compile(jit_compile="always")
 
+    @pytest.mark.slow
     def test_a_training_compiles_one_program(self, monkeypatch):
         """XLA compiles a function for each shape it meets: here of the training step's batches, and of no others.
 
@@ -500,6 +501,7 @@ class TestStepsPerExecution:
         assert int(model.step) == examples
         assert model.get_compile_config()["steps_per_execution"] == limit
 
+    @pytest.mark.slow
     def test_another_epoch_has_another_number(self):
         model = toy()
         model.compile(jit_compile=False, steps_per_execution=4)
@@ -517,7 +519,9 @@ class TestStepsPerExecution:
             assert model.steps_per_execution == steps
 
 
-@pytest.mark.parametrize(("arguments", "verbose", "said"), [({}, 2, 1), ({}, 0, 0), (PLAIN, 2, 0)])
+@pytest.mark.parametrize(
+    ("arguments", "verbose", "said"), [({}, 2, 1), pytest.param({}, 0, 0, marks=pytest.mark.slow), (PLAIN, 2, 0)]
+)
 def test_the_wait_for_xla_is_said_once(capsys, arguments, verbose, said):
     model = toy()
     model.compile(**arguments)

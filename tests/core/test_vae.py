@@ -322,6 +322,7 @@ class TestRandomness:
         random.seed(99), np.random.seed(99), tf.random.set_seed(99)
         assert same(weights, toys.weights(self.fitted(seed=4))), "nor do they play a part"
 
+    @pytest.mark.slow
     def test_training_goes_on_where_it_stopped(self):
         """2 + 2 epochs, compiled anew between them, equal 4: noise and order are functions of seed and step."""
         from keras_vae.data import batches

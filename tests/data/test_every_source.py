@@ -73,7 +73,15 @@ def model():
     return get
 
 
-SLOW = {"mnist", "mnist, statically binarised", "mnist, dequantised", "photographs", "batches of uint8", "a PyDataset"}
+SLOW = {
+    "mnist",
+    "mnist, dynamically binarised",
+    "mnist, statically binarised",
+    "mnist, dequantised",
+    "photographs",
+    "batches of uint8",
+    "a PyDataset",
+}
 
 
 # Keras says so of every generator that ends.

@@ -75,6 +75,7 @@ def test_fit_takes_them(tmp_path):
         data.batches(negative, training=False, binarize="static")
 
 
+@pytest.mark.slow
 def test_validation_split_is_the_last_examples():
     """As Keras has it: before any shuffling. The curves are those of splitting by hand."""
     x, histories = (grey(40) > 0.5).astype("float32"), []

@@ -55,7 +55,7 @@ def noisy_by_seed(x):
         (exact_gelu, "onnx", "Erfc", "approximate=True"),
         (exact_gelu, "openvino", "Erfc", "approximate=True"),
         (times_argmin, "onnx", "Bitcast", "output_type=tf.int32"),
-        (times_argmin, "litert", "BitwiseAnd", "output_type=tf.int32"),
+        pytest.param(times_argmin, "litert", "BitwiseAnd", "output_type=tf.int32", marks=pytest.mark.slow),
         (tf.math.bessel_i0e, "litert", "BesselI0e", "return the parameters"),
         (noisy, "saved_model", "RandomStandardNormal", "noise an input"),
         (noisy_by_seed, "onnx", "StatelessRandomNormalV2", "noise an input"),

@@ -54,7 +54,8 @@ def test_every_likelihood_is_here():
     assert named == set(LIKELIHOODS)
 
 
-@pytest.mark.parametrize("kind", ["logistic_mixture", pytest.param("categorical", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["logistic_mixture", "categorical"])
 def test_likelihoods_of_grey_levels_in_onnx_and_litert(kind, tmp_path):
     bundle = export(model_with(kind), tmp_path / "out", ("onnx", "onnx_fp16", "litert"), binary(40))
     assert {row.format for row in bundle.parity} == {"onnx", "onnx_fp16", "litert"}

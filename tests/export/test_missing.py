@@ -32,6 +32,7 @@ def test_every_format_reads_nan_as_missing(kind, tmp_path):
             runtime.encode(np.where(np.isnan(x), np.inf, x))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("network", "formats"),
     [("gru", ("onnx",)), ("causal", ("litert",)),

@@ -185,6 +185,7 @@ def trained():
     return made
 
 
+@pytest.mark.slow
 def test_holes_are_filled_in_their_kind_better_than_by_column(trained):
     x = rows(300, seed=7)
     holes = np.random.default_rng(8).random(x.shape) < 0.3

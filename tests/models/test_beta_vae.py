@@ -12,6 +12,7 @@ from tests.toys import binary, compiled, same, toy
 X = binary(64)
 
 
+@pytest.mark.slow
 def test_beta_1_is_vae_bit_for_bit():
     models = [compiled(VAE), compiled(BetaVAE, beta={"name": "constant", "value": 1.0})]
     histories = [model.fit(X, batch_size=16, epochs=3, validation_data=X, verbose=0).history for model in models]

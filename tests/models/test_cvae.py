@@ -258,6 +258,7 @@ def test_exports_take_a_condition(kind, learned_prior, tmp_path):
     assert all(row.passed for row in check(bundle).rows)
 
 
+@pytest.mark.slow
 def test_it_learns_digits_and_their_labels():
     model = trained(CVAE, condition=digits().y, num_classes=10)
     labels = digits().held_out_y.astype("int32")
@@ -339,6 +340,7 @@ class TestNamedConditions:
         np.testing.assert_array_equal(named.decode(z, BOTH), one.decode(z, self.joined))
         np.testing.assert_array_equal(named.sample(16, condition=BOTH), one.sample(16, condition=self.joined))
 
+    @pytest.mark.slow
     def test_they_train_and_evaluate_as_one(self):
         models = [compiled(CVAE, conditions=NAMED), compiled(CVAE, condition_dim=5)]
         models[1].set_weights(models[0].get_weights())

@@ -50,7 +50,7 @@ def brute(model, x=X):
     return levels
 
 
-@pytest.mark.parametrize("kind", ["ema", "gradient"])
+@pytest.mark.parametrize("kind", ["ema", pytest.param("gradient", marks=pytest.mark.slow)])
 def test_depth_1_is_vq_vae_bit_for_bit(kind):
     """Terms, and every weight and average after a training with restarts; codes have one more axis, of size 1."""
     one, plain = residual(depth=1, codebook=kind, seed=5), VQVAE(**TOY, codebook=kind, seed=5)

@@ -306,6 +306,7 @@ def test_weights_of_images_that_were_encoded_before():
         assert np.abs(model.log_weights(x, 3, (1, 2), labels) - values).max() > 1e-3
 
 
+@pytest.mark.slow
 def test_data_without_a_single_label_are_warned_of():
     model = compiled(SemiSupervisedVAE, **CLASSIFIER)
     for labels in (None, NONE):

@@ -2,12 +2,14 @@
 
 import keras
 import numpy as np
+import pytest
 
 from keras_vae.models import VAE
 from tests.digits import assert_learned, digits, plain
 from tests.toys import PLAIN, SHAPE, binary, same, toy, weights
 
 
+@pytest.mark.slow
 def test_training_reaches_what_the_data_allow():
     """Pixels that are all equal: the evidence can reach -log 2 for each image, where a code of 0 gives -16 log 2.
 

@@ -95,6 +95,7 @@ class TestTraining:
         assert ENTROPY * 0.99 < cost < ENTROPY * 1.05 < 12 * np.log(5) - 5, (cost, ENTROPY)
         assert prior.history["loss"][-1] < prior.history["loss"][0]
 
+    @pytest.mark.slow
     def test_it_beats_the_uniform_prior(self):
         """A short training: held-out codes of a chain cost less than 12 log 5 nats, by 3 or more."""
         prior = AutoregressivePrior(16, 1, 3, epochs=5, batch_size=50, learning_rate=2e-2)

@@ -39,6 +39,7 @@ def test_its_density_is_a_second_vaes():
     assert prior.log_prob(z).mean() == pytest.approx(quadrature(prior, z).mean(), abs=0.05)
 
 
+@pytest.mark.slow
 def test_it_warns_where_its_bound_is_loose():
     """A fit of one epoch: the estimate is within a quarter of the gap to log p(z); of 2,000 samples none."""
     prior, z = TwoStagePrior(**SMALL, samples=64).fit_codes(banana(200)), banana(300, seed=1)

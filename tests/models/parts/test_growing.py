@@ -222,6 +222,7 @@ class TestStages:
         assert [each.model.decoder.fade_steps for each in planned] == [0, 4, 4]
         assert planned[-1].model is model
 
+    @pytest.mark.slow
     def test_trained_one_after_the_other_each_goes_on_from_the_last(self):
         x = binary(12, (16, 24, 2))
         model = small(image_shape=(16, 24, 2), encoder=THREE, decoder=THREE)
