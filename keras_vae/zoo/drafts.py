@@ -1,9 +1,8 @@
 """Drafts of recipes: a look at a user's file or folder, and a commented recipe that fits it, to be changed by hand."""
 
-import json
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from keras_vae.data import pictures, readers, tables
 from keras_vae.errors import UserError, reading
+from keras_vae.zoo import toml_files
 
 _LOOKED_AT = 200  # pictures whose sizes are read
 _STEPS, _EPOCHS = 4000, (10, 200)  # of a training, and the fewest and most epochs that it takes
@@ -202,7 +202,10 @@ def _written(parts: Draft, name: str) -> str:
         **parts.comments,
     }
     sections = parts.sections | {"evaluation": {"split": "test", "samples": 100}}
-    lines = [f"# Drafted from {_plain(name)}: change what you know better.", f"summary = {_toml(f'VAE of {name}')}"]
+    lines = [
+        f"# Drafted from {_plain(name)}: change what you know better.",
+        f"summary = {toml_files.text_of(f'VAE of {name}')}",
+    ]
     for section, keys in sections.items():
         note = comments.get(section)
         lines += ["", *([f"# {_plain(note)}"] if note else []), f"[{section}]"]
@@ -213,17 +216,9 @@ def _written(parts: Draft, name: str) -> str:
 def _line(key: str, value: object, comment: str | None) -> Iterator[str]:
     if comment:
         yield f"# {key}: {_plain(comment)}"
-    yield f"{key} = {_toml(value)}"
+    yield f"{key} = {toml_files.text_of(value)}"
 
 
 def _plain(text: str) -> str:
     """A comment in one line, whatever names of files and columns hold."""
     return "".join(letter if letter.isprintable() else "?" for letter in text)
-
-
-def _toml(value: object) -> str:
-    if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{key} = {_toml(inner)}" for key, inner in value.items()) + " }"
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return "[" + ", ".join(map(_toml, value)) + "]"
-    return json.dumps(value)  # of strings, numbers, true and false, which TOML writes alike

@@ -30,6 +30,16 @@ RECORDED = (
 )
 
 
+def recorded(recipe: recipes.Recipe) -> Sequence[str]:
+    """Return the metrics of a recipe's `overview`.
+
+    Raises:
+      UserError: a metric that there is not.
+    """
+    overview = recipe.evaluation.overview
+    return (RECORDED if overview else ()) if isinstance(overview, bool) else select(overview)
+
+
 def evaluate(
     name: str | Path,
     metrics: Sequence[str],

@@ -12,8 +12,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from keras_vae.errors import UserError, reason_of, require_file
+from keras_vae.errors import UserError
 from keras_vae.registry import nearest
+from keras_vae.zoo import toml_files
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "float64")
 
@@ -70,7 +71,7 @@ class EvaluationSection:
     seed: int = 0
     samples: int = 200  # importance samples of log_prob, for each example
     likelihood_examples: int | None = None  # of log_prob, the first ones; left out: all
-    overview: bool = True  # also record the metrics of `keras_vae.evaluation.evaluate`
+    overview: bool | list[str] = True  # also record the metrics of `keras_vae.evaluation.evaluate`; or only these
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +86,11 @@ class PublishedSection:
     standard_error: float | None = None  # of what, `differences` says; left out: not published
 
 
-Section = typing.TypeVar("Section", DataSection, TrainingSection, EvaluationSection, PublishedSection)
+class _Dataclass(typing.Protocol):
+    __dataclass_fields__: typing.ClassVar[dict[str, Any]]
+
+
+Section = typing.TypeVar("Section", bound=_Dataclass)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,17 +173,24 @@ def read(path: str | Path) -> Recipe:
     Raises:
       UserError: a missing file, invalid TOML, an unknown or missing key, a wrong type, or a value out of range.
     """
-    path = Path(path)
-    try:
-        require_file(path)
-        text = path.read_text(encoding="utf-8-sig")  # editors of Windows begin a file with a mark
-        table = tomllib.loads(text)
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"Cannot read the recipe {path}: {getattr(error, 'strerror', None) or error}.") from error
-    except (ValueError, RecursionError) as error:  # of an integer of too many digits, a plain ValueError
-        raise UserError(f"A recipe is a TOML file. Given: {path}: {reason_of(error)}.") from error
+    text, table = toml_files.read(path, "recipe")
+    return parsed(table, text, Path(path), Path(path).parent)
+
+
+def parsed(table: Mapping[str, Any], text: str, path: Path, folder: Path) -> Recipe:
+    """Return the recipe of the contents of a TOML file.
+
+    Args:
+      table: the contents.
+      text: of the file.
+      path: of the file that messages name.
+      folder: from which the path of a user's own data counts.
+
+    Raises:
+      UserError: an unknown or missing key, a wrong type, or a value out of range.
+    """
     sections = {"model", "data", "training", "evaluation", "published", "prior"}
-    _check_keys(table, {"summary", *sections}, {"summary", "model", "data", "training"}, path, "")
+    check_keys(table, {"summary", *sections}, {"summary", "model", "data", "training"}, path, "")
     for name in sections & set(table):
         _check_type(table[name], dict[str, Any], path, name)
     _check_type(table["summary"], str, path, "summary")
@@ -187,12 +199,12 @@ def read(path: str | Path) -> Recipe:
         summary=table["summary"],
         model=_class_section(table["model"], path, "model", {"seed": "training.seed", "dtype": "training.precision"}),
         data=_data_section(table["data"], path),
-        training=_section(TrainingSection, table["training"], path, "training"),
-        evaluation=_section(EvaluationSection, table.get("evaluation", {}), path, "evaluation"),
-        published=_section(PublishedSection, table["published"], path, "published") if "published" in table else None,
+        training=section_of(TrainingSection, table["training"], path, "training"),
+        evaluation=section_of(EvaluationSection, table.get("evaluation", {}), path, "evaluation"),
+        published=section_of(PublishedSection, table["published"], path, "published") if "published" in table else None,
         text=text,
         prior=_class_section(table["prior"], path, "prior", {"seed": "training.seed"}) if "prior" in table else None,
-        folder=path.parent,
+        folder=folder,
     )
     _check_ranges(recipe, path)
     return recipe
@@ -201,7 +213,7 @@ def read(path: str | Path) -> Recipe:
 def _class_section(table: Mapping[str, object], path: Path, name: str, reserved: Mapping[str, str]) -> ClassSection:
     """Return the section of a class and its arguments; `reserved` has the keys to write instead of arguments."""
     arguments = dict(table)
-    _check_keys(arguments, {"class", *arguments}, {"class"}, path, f"{name}.")
+    check_keys(arguments, {"class", *arguments}, {"class"}, path, f"{name}.")
     _check_type(arguments["class"], str, path, f"{name}.class")
     for key, instead in reserved.items():
         if key in arguments:
@@ -217,14 +229,14 @@ def _data_section(table: Mapping[str, Any], path: Path) -> DataSection:
                 f"{path}: the key data.name is missing. Required here: name, of a dataset; or source and path, for "
                 f"data of your own."
             )
-        return _section(DataSection, table, path, "data")
+        return section_of(DataSection, table, path, "data")
     if "name" in table:
         raise UserError(
             f"{path}: data.name is a dataset that keras_vae has, data.source is your own. Given: {table['name']!r} and "
             f"{table['source']!r}. Leave one out."
         )
     names = {field.name for field in dataclasses.fields(DataSection)} - {"arguments"}
-    section = _section(DataSection, {key: table[key] for key in table if key in names}, path, "data")
+    section = section_of(DataSection, {key: table[key] for key in table if key in names}, path, "data")
     arguments = {key: value for key, value in table.items() if key not in names}
     if "path" in arguments:
         _check_type(arguments["path"], str, path, "data.path")
@@ -253,14 +265,19 @@ def moved(recipe: Recipe, folder: Path) -> str:
     raise UserError(f"data.path stands on a line of its own, below [data]. Given: {written!r}. Write it there.")
 
 
-def _section(kind: type[Section], table: Mapping[str, Any], path: Path, name: str) -> Section:
-    """Return the section of a dataclass, with the types of its fields checked."""
+def section_of(kind: type[Section], table: Mapping[str, Any], path: Path, name: str) -> Section:
+    """Return the section of a dataclass, with the types of its fields checked; `name` is empty for a whole file.
+
+    Raises:
+      UserError: an unknown or missing key, or a wrong type.
+    """
+    prefix = f"{name}." if name else ""
     fields = {field.name: field for field in dataclasses.fields(kind) if field.name != "arguments"}
     required = {field.name for field in fields.values() if field.default is dataclasses.MISSING}
-    _check_keys(table, set(fields), required, path, f"{name}.")
+    check_keys(table, set(fields), required, path, prefix)
     hints = typing.get_type_hints(kind)
     for key, value in table.items():
-        _check_type(value, hints[key], path, f"{name}.{key}")
+        _check_type(value, hints[key], path, f"{prefix}{key}")
     return kind(**table)
 
 
@@ -286,7 +303,7 @@ def _check_data_only(value: object, path: Path, name: str = "") -> None:
         raise UserError(f"{path}: {name} must be a finite number, within 64 bits if it is whole. Given: {value}.")
 
 
-def _check_keys(table: Mapping[str, object], allowed: set[str], required: set[str], path: Path, prefix: str) -> None:
+def check_keys(table: Mapping[str, object], allowed: set[str], required: set[str], path: Path, prefix: str) -> None:
     """Raise UserError for a key that is not allowed, or a required one that is missing."""
     for key in table:
         if key not in allowed:
@@ -301,15 +318,19 @@ def _check_type(value: object, hint: object, path: Path, name: str) -> None:
     """Raise UserError unless a value is of a type, such as `str | None`; a whole number is also a float."""
     union = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
     accepted: list[type] = []
+    elements: list[type] = []  # of lists that are accepted
     for member in union:
-        accepted += {float: [float, int], type(None): []}.get(member, [typing.get_origin(member) or member])
-    if list in accepted and isinstance(value, list) and all(type(element) is int for element in value):
+        if typing.get_origin(member) is list:
+            elements += typing.get_args(member)
+        else:
+            accepted += {float: [float, int], type(None): []}.get(member, [typing.get_origin(member) or member])
+    if isinstance(value, list) and any(all(type(inner) is kind for inner in value) for kind in elements):
         return
-    if list in accepted or not isinstance(value, tuple(accepted)) or (isinstance(value, bool) and bool not in accepted):
-        words = {str: "a string", int: "a whole number", float: "a number", bool: "true or false", dict: "a table",
-                 list: "a list of whole numbers"}  # fmt: skip
-        rule = " or ".join(dict.fromkeys(words[kind] for kind in accepted if kind is not int or float not in accepted))
-        raise UserError(f"{path}: {name} must be {rule}. Given: {value!r}.")
+    if not isinstance(value, tuple(accepted)) or (isinstance(value, bool) and bool not in accepted):
+        words = {str: "a string", int: "a whole number", float: "a number", bool: "true or false", dict: "a table"}
+        rules = [words[kind] for kind in accepted if kind is not int or float not in accepted]
+        rules += [f"a list of {words[kind].removeprefix('a ')}s" for kind in elements]
+        raise UserError(f"{path}: {name} must be {' or '.join(dict.fromkeys(rules))}. Given: {value!r}.")
 
 
 def _check_ranges(recipe: Recipe, path: Path) -> None:

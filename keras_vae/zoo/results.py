@@ -90,7 +90,7 @@ def evaluated(
       quick: leave log p(x) and the overview out, which take longest; `evaluation` names them.
     """
     settings = recipe.evaluation
-    recorded = evaluations.RECORDED if settings.overview else ()
+    recorded = evaluations.recorded(recipe)
     names, samples = ((), 0) if quick else (recorded, None)
     evaluation = evaluations.evaluation_of(recipe, model, names, samples=samples, prior=prior, examples=examples)
     condition, metrics = evaluation.condition, verifying.card_metrics(evaluation)

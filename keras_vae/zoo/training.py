@@ -15,7 +15,7 @@ import numpy as np
 from keras_vae import backend, data, files, locks, weights
 from keras_vae.backend import workers
 from keras_vae.callbacks import TensorBoard
-from keras_vae.checks import check_number
+from keras_vae.checks import check_number, check_whole_number
 from keras_vae.errors import DivergedError, UserError
 from keras_vae.evaluation.metrics import run
 from keras_vae.models.parts.growing import Stage, inherit, stages
@@ -48,6 +48,7 @@ def train(
     tensorboard: str | Path | None = None,
     quick: bool = False,
     checkpoint_minutes: float = 10.0,
+    until: int | None = None,
 ) -> "VAE":
     """Train a recipe, measure the result, and write weights, results, card and pictures into a folder.
 
@@ -64,18 +65,22 @@ def train(
       quick: leave log p(x) and the overview out of the results; the same call without it measures them later.
       checkpoint_minutes: between two checkpoints within an epoch, at least; 0: one after each call of TensorFlow. Of
         several workers, there are those of epochs only.
+      until: stop after so many epochs, with a checkpoint that the same call without it goes on from; schedules are
+        those of the whole training, and nothing is measured.
 
     Where the variable TF_CONFIG names several workers, they train one model, each on its part of every batch, and the
     first of them alone writes, measures and prints. All of them see the folder.
 
     Returns:
-      The trained model, with the weights that were written; of a worker that does not write, its own.
+      The trained model, with the weights that were written; of a worker that does not write, or that stops early by
+      `until`, its own.
 
     Raises:
       UserError: a recipe that does not fit, a folder that is not this run's, or one that another process trains in.
       DivergedError: training became non-finite; the last good checkpoint is kept.
     """
     check_number(checkpoint_minutes, "checkpoint_minutes")
+    until = None if until is None else check_whole_number(until, "until")
     path = Path(name)
     if path.suffix == ".toml":
         recipe, stem = recipes.read(path), path.stem if path.name != store.RECIPE else path.resolve().parent.name
@@ -86,7 +91,7 @@ def train(
     where = store.Entry(folder.resolve().name, folder)
     _check_folder(where, recipe, overwrite)
     if workers.of_environment().index:
-        return _help(where, recipe, overwrite)
+        return _help(where, recipe, overwrite, until)
     strategy = None if where.results and not overwrite else workers.join()
     with _only_trainer(where):
         if not overwrite and where.results:
@@ -95,25 +100,27 @@ def train(
             return load(where.folder)
         plan = _stages(recipe, strategy)
         examples = _measured(recipe, plan[-1].model)
-        progress = _fit(where, recipe, plan, overwrite, verbose, tensorboard, checkpoint_minutes)
-        _finish(where, recipe, plan[-1].model, progress, examples, quick)
-        for name in (stopping.NAME, checkpoints.PREVIOUS):
-            (where.folder / name).unlink(missing_ok=True)
-        if where.in_zoo:
+        progress = _fit(where, recipe, plan, overwrite, verbose, tensorboard, checkpoint_minutes, until)
+        over = progress.epochs >= plan[-1].end or stopping.is_over(progress.history, recipe.training.patience)
+        if over:
+            _finish(where, recipe, plan[-1].model, progress, examples, quick)
+            for name in (stopping.NAME, checkpoints.PREVIOUS):
+                (where.folder / name).unlink(missing_ok=True)
+        if over and where.in_zoo:
             # The zoo keeps what is loaded, not what training resumes from.
             checkpoints.remove(where.folder)
         with contextlib.suppress(UserError):  # of those who wait: nothing is lost with them
             workers.gathered(strategy, 0)
-        return load(where.folder)
+        return load(where.folder) if over else plan[-1].model
 
 
-def _help(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -> "VAE":
+def _help(where: store.Entry, recipe: recipes.Recipe, overwrite: bool, until: int | None) -> "VAE":
     """Train as a worker that is not the first: the same, without a word or a file; and wait until that has finished."""
     if where.results and not overwrite:
         return load(where.folder)
     strategy = workers.join()
     plan = _stages(recipe, strategy)
-    _fit(where, recipe, plan, overwrite, verbose=0, tensorboard=None, checkpoint_minutes=math.inf)
+    _fit(where, recipe, plan, overwrite, 0, None, math.inf, until)
     workers.gathered(strategy, 0)
     return plan[-1].model
 
@@ -153,12 +160,23 @@ def _stages(recipe: recipes.Recipe, strategy: backend.Strategy | None = None) ->
     if strategy is not None:
         with workers.going_together(strategy), strategy.scope():
             return _stages(recipe)
-    settings, model = recipe.training, build(recipe)
-    priors.check(recipe, model)  # one that does not fit is refused now, not after the last epoch
-    optimizers.from_spec(settings.optimizer)
+    settings, model = recipe.training, checked_model(recipe)
     if not settings.grow:
         return [Stage(model, halvings=0, first_epoch=0, end=settings.epochs)]
     return stages(model, settings.grow, settings.epochs, len(_training_data(recipe, first_epoch=0)))
+
+
+def checked_model(recipe: recipes.Recipe) -> "VAE":
+    """Return the untrained model of a recipe, after refusing what would not fit after the last epoch.
+
+    Raises:
+      UserError: an unknown class, optimizer, prior or metric, or arguments that do not fit.
+    """
+    model = build(recipe)
+    priors.check(recipe, model)
+    optimizers.from_spec(recipe.training.optimizer)
+    evaluations.recorded(recipe)
+    return model
 
 
 def _measured(recipe: recipes.Recipe, model: "VAE") -> Examples:
@@ -202,8 +220,9 @@ def _fit(
     verbose: int | str,
     tensorboard: str | Path | None,
     checkpoint_minutes: float,
+    until: int | None,
 ) -> checkpoints.Progress:
-    """Fit the models of the stages in turn, from the checkpoint if there is one."""
+    """Fit the models of the stages in turn, from the checkpoint if there is one, up to the epoch `until`."""
     latest, strategy = None if overwrite else checkpoints.latest(where.folder, recipe.content), plan[0].model.strategy
     writes = not workers.current(strategy).index
     minutes = checkpoint_minutes if strategy is None else math.inf  # each process has a clock of its own
@@ -222,15 +241,16 @@ def _fit(
     if writes:
         claim = [keras.callbacks.LambdaCallback(on_train_begin=lambda logs: _claim(where, recipe, overwrite))]
     for index, stage in enumerate(plan[start:], start):
+        end = stage.end if until is None else min(stage.end, until)
         if index > start:
+            if save.progress.epochs >= end:
+                break
             inherit(stage.model, plan[index - 1].model)
             _compile(stage, recipe)
         rest = bool(save.progress.steps)  # an epoch that is under way is a fit of its own
-        while save.progress.epochs < stage.end and not stopping.is_over(
-            save.progress.history, recipe.training.patience
-        ):
+        while save.progress.epochs < end and not stopping.is_over(save.progress.history, recipe.training.patience):
             board = [] if tensorboard is None else [_tensorboard(tensorboard, recipe, stage)]
-            _fit_stage(recipe, stage, save, [*claim, *board], verbose)
+            _fit_stage(recipe, stage, end, save, [*claim, *board], verbose)
             claim = []  # once: it may remove the files of another run, among them a checkpoint
             if not rest:
                 break
@@ -243,11 +263,12 @@ def _fit(
 def _fit_stage(
     recipe: recipes.Recipe,
     stage: Stage,
+    end: int,
     save: checkpoints.SaveProgress,
     callbacks: list[keras.callbacks.Callback],
     verbose: int | str,
 ) -> None:
-    """Fit the compiled model of one stage to its end, or to the end of an epoch that is under way."""
+    """Fit the compiled model of one stage to the epoch `end`, or to the end of an epoch that is under way."""
     progress, patience = save.progress, recipe.training.patience
     # Before the checkpoint, so that an epoch that counts has had its weights written.
     stop: list[keras.callbacks.Callback] = []
@@ -257,7 +278,7 @@ def _fit_stage(
     try:
         stage.model.fit(
             stage.batches(_training_data(recipe, progress.epochs, progress.steps)),
-            epochs=progress.epochs + 1 if rest else stage.end,
+            epochs=progress.epochs + 1 if rest else end,
             steps_per_epoch=rest,
             initial_epoch=progress.epochs,
             validation_data=stage.batches(_validation_data(recipe)),
