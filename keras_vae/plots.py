@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
+import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -148,6 +149,86 @@ def rows(
     """
     return _image_figure(mosaic(images.reshape(-1, *images.shape[2:]), images.shape[1], gap), path, labels, columns,
                          below)  # fmt: skip
+
+
+def spread(
+    runs: Mapping[str, Sequence[Sequence[float]]], path: str | Path | None = None, y: str = "", coloured: int = 6
+) -> Figure:
+    """Curves of several runs of each kind over the epochs: their mean, and a band from the least to the greatest.
+
+    Args:
+      runs: a label -> a curve for each seed, which may end early.
+      path: of a PNG file to write as well.
+      y: the quantity.
+      coloured: kinds with a colour and a label, the first ones; the others are grey, and behind.
+    """
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.add_subplot()
+    for number, (label, several) in enumerate(runs.items()):
+        longest = max(map(len, several))
+        values = [[curve[epoch] for curve in several if epoch < len(curve)] for epoch in range(longest)]
+        epochs, front = np.arange(1, longest + 1), number < coloured
+        colour, order = COLOURS[number % len(COLOURS)] if front else "lightgrey", 2 if front else 1
+        axes.plot(epochs, list(map(np.mean, values)), color=colour, label=label if front else None, zorder=order,
+                  marker="o" if longest == 1 else "")  # fmt: skip
+        axes.fill_between(epochs, list(map(min, values)), list(map(max, values)), color=colour, alpha=0.2, zorder=order,
+                          linewidth=0)  # fmt: skip
+    axes.set(xlabel="epoch", ylabel=y)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    figure.legend(frameon=False, loc="outside lower center", ncols=2, fontsize=8)
+    _open_frame(axes)
+    return _finished(figure, path)
+
+
+def parallel(columns: Mapping[str, Sequence[float | str | None]], path: str | Path | None = None) -> Figure:
+    """Parallel coordinates: an axis for each column, a line for each row, coloured by the last column, numbers.
+
+    Axes of words have a place for each word; numbers above 0 that span a factor of 30 are on a logarithmic scale.
+    """
+    figure = Figure(figsize=(max(5.0, 1.8 * len(columns)), 4), layout="constrained")
+    axes, places = figure.add_subplot(), list[np.ndarray]()
+    for number, values in enumerate(columns.values()):
+        heights, ticks = _heights(values)
+        places.append(heights)
+        axes.axvline(number, color="black", linewidth=0.8)
+        for word, height in ticks.items():
+            axes.annotate(word, (number, height), (3, 0), textcoords="offset points", fontsize=7, va="center")
+    axes.set_xticks(range(len(columns)), [name.split(".")[-1] for name in columns])
+    colours = matplotlib.colormaps["viridis"](0.9 * places[-1])
+    for row, colour in zip(np.stack(places, axis=1), colours, strict=True):
+        axes.plot(row, color=colour, alpha=0.7, linewidth=1.2)
+    axes.set(yticks=[], xlim=(-0.1, len(columns) - 0.6))
+    axes.spines[:].set_visible(False)
+    return _finished(figure, path)
+
+
+def _heights(values: Sequence[float | str | None]) -> tuple[np.ndarray, dict[str, float]]:
+    """Where values are on an axis from 0 to 1, and the ticks of it: words, or the least and the greatest number."""
+    numbers = [value for value in values if isinstance(value, int | float) and not isinstance(value, bool)]
+    if len(numbers) < len(values):
+        words = list(dict.fromkeys("left out" if value is None else str(value) for value in values))
+        heights = {word: index / max(1, len(words) - 1) for index, word in enumerate(words)}
+        return np.array([heights["left out" if value is None else str(value)] for value in values]), heights
+    low, high = min(numbers), max(numbers)
+    scaled = np.asarray(numbers, "float64")
+    if low > 0 and high >= 30 * low:
+        scaled = np.log(scaled)
+    ticks = {f"{low:.4g}": 0.0, f"{high:.4g}": 1.0}
+    return (scaled - scaled.min()) / (np.ptp(scaled) or 1.0), ticks
+
+
+def matrix(values: np.ndarray, labels: Sequence[str], path: str | Path | None = None) -> Figure:
+    """A square of correlations, each with its number, blue where it is positive and red where it is negative."""
+    figure = Figure(figsize=(2.5 + 0.6 * len(labels), 2 + 0.55 * len(labels)), layout="constrained")
+    axes = figure.add_subplot()
+    axes.imshow(values, cmap="RdBu", vmin=-1, vmax=1)
+    names = [name.split(".")[-1] for name in labels]
+    axes.set_xticks(range(len(labels)), names, rotation=45, ha="right", fontsize=8)
+    axes.set_yticks(range(len(labels)), names, fontsize=8)
+    for (row, column), value in np.ndenumerate(values):
+        axes.annotate(f"{value:.2f}", (column, row), ha="center", va="center", fontsize=8,
+                      color="white" if abs(value) > 0.6 else "black")  # fmt: skip
+    return _finished(figure, path)
 
 
 def scatter(

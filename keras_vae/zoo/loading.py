@@ -44,6 +44,11 @@ def allow_code() -> None:
     _allowed.append(True)
 
 
+def code_allowed() -> bool:
+    """Return whether recipes of this process may name code."""
+    return bool(_allowed)
+
+
 _allowed: list[bool] = []
 
 
@@ -51,7 +56,7 @@ def _class_of(name: str) -> type[VAE]:
     """Return the class that a recipe names: a registered one, or code that the user has allowed."""
     if ":" not in name:
         return choose("model class", name, MODELS)
-    if not _allowed:
+    if not code_allowed():
         raise UserError(
             f"A recipe is data, and names registered classes. Given: model.class = {name!r}, code that would be run. "
             f"If you trust it, add --allow-code to the command; in Python, call keras_vae.zoo.allow_code() before."

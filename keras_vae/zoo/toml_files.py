@@ -33,7 +33,8 @@ def text_of(value: object) -> str:
         return "{ " + ", ".join(f"{_key(key)} = {text_of(inner)}" for key, inner in value.items()) + " }"
     if isinstance(value, Sequence) and not isinstance(value, str):
         return "[" + ", ".join(map(text_of, value)) + "]"
-    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")  # JSON writes all else alike
+    # JSON writes all else alike; a date, which it does not have, becomes a string.
+    return json.dumps(value, ensure_ascii=False, default=str).replace("\x7f", "\\u007f")
 
 
 def sections(table: Mapping[str, Any]) -> str:
