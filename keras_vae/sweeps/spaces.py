@@ -10,7 +10,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from keras_vae.errors import UserError
-from keras_vae.zoo import recipes
+from keras_vae.zoo import recipes, toml_files
 
 Settings: TypeAlias = Mapping[str, Any]  # a value for each key, such as "training.optimizer.learning_rate"
 
@@ -48,8 +48,12 @@ def read(table: Mapping[str, Any], path: Path) -> Space:
     for key, values in space.items():
         if key == "training.seed" or key.split(".")[0] in ("summary", "published"):
             raise UserError(f"{path}: a space has keys that change a training. Given: {key}. Seeds stand in seeds.")
-        if not isinstance(values, Range) and not values:
-            raise UserError(f"{path}: {key} must have a value. Given: an empty list. Leave the key out.")
+        texts = [] if isinstance(values, Range) else [toml_files.text_of(value) for value in values]
+        if not isinstance(values, Range) and len({*texts}) != max(1, len(texts)):
+            raise UserError(
+                f"{path}: {key} takes a list of one value or more, all different; one that is a list stands in a list. "
+                f"Given: {values}."
+            )
     return space
 
 
@@ -66,6 +70,11 @@ def _leaves(table: Mapping[str, Any], path: Path, prefix: str = "") -> Iterator[
             yield from _leaves(value, path, f"{name}.")
         else:
             yield name, value if isinstance(value, list) else [value]
+
+
+def several(values: list[Any] | Range | None) -> bool:
+    """Return whether a key takes more than one value."""
+    return isinstance(values, Range) or (values is not None and len(values) > 1)
 
 
 def size(space: Space) -> int:

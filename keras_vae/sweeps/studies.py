@@ -84,6 +84,16 @@ class Study:
         """Return the keys of all spaces."""
         return list(dict.fromkeys(key for space in self.spaces for key in space))
 
+    @property
+    def searched(self) -> list[str]:
+        """Return the keys that tell configurations apart: of several values in a space, or set in every space."""
+        return [
+            key
+            for key in self.keys
+            if all(key in space for space in self.spaces)
+            or any(spaces.several(space.get(key)) for space in self.spaces)
+        ]
+
     def recipe(self, settings: Settings, seed: int) -> recipes.Recipe:
         """Return the recipe of a run.
 
@@ -91,7 +101,7 @@ class Study:
           UserError: as `recipes.read`, with the path of the study.
         """
         table = copy.deepcopy(dict(self.base))
-        words = ", ".join(f"{key} = {toml_files.text_of(value)}" for key, value in settings.items())
+        words = ", ".join(f"{key} = {toml_files.text_of(settings[key])}" for key in self.searched if key in settings)
         table["summary"] = f"Study {self.name}: {words or 'the recipe itself'}, seed {seed}"
         table.pop("published", None)
         for key, value in {**settings, "training.seed": seed}.items():

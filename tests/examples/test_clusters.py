@@ -48,6 +48,28 @@ def test_slurm_starts_one_worker_on_each_node(cluster):
     assert len(ran) == 2
 
 
+def test_an_array_of_slurm_does_one_run_of_a_study_each(cluster, tmp_path):
+    script = str(EXAMPLES / "sweep.sbatch")
+    assert subprocess.run(["bash", "-n", script]).returncode == 0
+    (tmp_path / "keras-vae").write_text('#!/bin/bash\necho "$@"\n')
+    run = subprocess.run(
+        ["bash", script, "study.toml", "out"], capture_output=True, text=True, check=True,
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "SLURM_ARRAY_TASK_ID": "7"},
+    )  # fmt: skip
+    assert run.stdout.split() == ["sweep", "study.toml", "--output", "out", "--run", "7"]
+
+
+def test_the_study_of_disentanglement_has_27_runs_and_the_array_as_many(tmp_path):
+    from keras_vae.sweeps import progress, studies
+
+    study = studies.read(EXAMPLES / "disentanglement/study.toml")
+    runs = progress.survey(study, tmp_path).runs
+    methods = [run.recipe.model.class_name for run in runs]
+    assert [methods.count(name) for name in ("BetaVAE", "FactorVAE", "BetaTCVAE")] == [9, 9, 9] and len(runs) == 27
+    assert {run.recipe.training.seed for run in runs} == {0, 1, 2}
+    assert "--array=0-26\n" in (EXAMPLES / "sweep.sbatch").read_text()
+
+
 def test_kubernetes_starts_one_worker_in_each_pod(cluster):
     service, job = yaml.safe_load_all((EXAMPLES / "workers.yaml").read_text())
     assert service["spec"]["selector"] == {"job-name": job["metadata"]["name"]}

@@ -49,7 +49,7 @@ def trained(study, value_of, order=None):
 
 
 def test_all_seeds_of_all_configurations_come_to_an_epoch_before_any_is_judged(study):
-    """Of four configurations of two seeds, half go on at each of two epochs, with both: the best by the mean of seeds."""
+    """Of four configurations of two seeds, half go on at each of two epochs, with both: the best by their mean."""
     means = [0.0, 3.0, 1.0, 2.0]
     now, done = trained(study, lambda configuration, seed, epoch: means[configuration] + 5 * (seed - 0.5) + epoch)
     names = [run.name for run in now.runs]
