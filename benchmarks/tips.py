@@ -1,50 +1,35 @@
 """How much do the learning rate, the batch and the number of latent dimensions matter, in a small VAE of digits?
 
-One thing is changed at a time, at the same number of examples seen: 8 epochs of 5,000 binarised digits of MNIST, a
-784-200-d VAE with Adam, and the ELBO and active units of 2,000 test digits. Nothing is timed, so the machine may
-be busy.
+The study is `tips/study.toml`: one thing is changed at a time, at the same number of examples seen, 8 epochs of 5,000
+binarised digits of MNIST; the ELBO and active units are of 2,000 test digits. Nothing is timed, so the machine may be
+busy.
 
-    python benchmarks/tips.py [--seeds 2] [--output benchmarks/tips.json]
+    python benchmarks/tips.py [--jobs 2] [--output benchmarks/tips.json]
 """
 
 import argparse
-import os
+import itertools
 from importlib.metadata import version
+from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
-import keras
 import numpy as np
 
-from keras_vae import data, evaluation
-from keras_vae.errors import DivergedError
 from keras_vae.files import write_json
-from keras_vae.models import VAE
-from keras_vae.zoo.results import PACKAGES
 
-RATES, BATCHES, LATENTS = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1), (32, 128, 512), (2, 10, 20, 50, 100)
+STUDY = Path(__file__).parent / "tips" / "study.toml"
+KEYS = {"learning_rate": "training.optimizer.learning_rate", "batch": "training.batch_size",
+        "latent_dim": "model.latent_dim"}  # fmt: skip
 USUAL = {"learning_rate": 1e-3, "batch": 128, "latent_dim": 20}
-EPOCHS, TRAINED, TESTED = 8, 5000, 2000
 
 
-def settings() -> list[dict]:
-    """What is trained: every learning rate with every batch, and every latent dimension with the usual ones."""
-    pairs = [USUAL | {"learning_rate": rate, "batch": batch} for batch in BATCHES for rate in RATES]
-    return pairs + [USUAL | {"latent_dim": size} for size in LATENTS if size != USUAL["latent_dim"]]
-
-
-def measured(learning_rate: float, batch: int, latent_dim: int, seed: int) -> dict:
-    """The test ELBO, nats, and active units of one training; None where it diverged."""
-    network = {"name": "mlp", "hidden": [200]}
-    model = VAE(latent_dim=latent_dim, seed=seed, encoder=network, decoder=network)
-    model.compile(keras.optimizers.Adam(learning_rate), jit_compile=False)
-    train = data.load("mnist", f"train[:{TRAINED}]", binarize="dynamic", batch_size=batch, seed=seed)
-    test = data.load_arrays("mnist", f"test[:{TESTED}]", binarize="static")
-    try:
-        model.fit(train, epochs=EPOCHS, verbose=0)
-    except DivergedError:
-        return {"elbo": None, "active_units": None}
-    return {"elbo": float(model.elbo(test).mean()), "active_units": evaluation.active_units(model, test)["value"]}
+def settings(runs: list[dict]) -> list[dict]:
+    """The rows of a sweep by configuration: its settings, and test ELBO, nats, and active units of each seed."""
+    groups = itertools.groupby(runs, key=lambda run: run["configuration"])
+    return [
+        {name: of_seeds[0][key] for name, key in KEYS.items()}
+        | {"runs": [{name: run.get(f"metrics.{name}") for name in ("elbo", "active_units")} for run in of_seeds]}
+        for of_seeds in (list(group) for _, group in groups)
+    ]
 
 
 def _mean(row: dict, name: str, digits: int) -> str:
@@ -56,37 +41,38 @@ def markdown(result: dict) -> str:
     """Two tables: test ELBO by learning rate and batch; ELBO and active units by latent dimensions."""
     rows = result["rows"]
     by = {(row["learning_rate"], row["batch"]): row for row in rows if row["latent_dim"] == USUAL["latent_dim"]}
-    lines = [
-        "| learning rate | " + " | ".join(f"batch {batch}" for batch in BATCHES) + " |",
-        "| ---: |" + " ---: |" * 3,
-    ]
-    lines += [
-        f"| {rate:g} | " + " | ".join(_mean(by[rate, batch], "elbo", 1) for batch in BATCHES) + " |" for rate in RATES
-    ]
+    rates, batches = (sorted({pair[part] for pair in by}) for part in (0, 1))
     usual = [row for row in rows if (row["learning_rate"], row["batch"]) == (USUAL["learning_rate"], USUAL["batch"])]
-    lines += ["", "| latent dimensions | test ELBO | active units |", "| ---: | ---: | ---: |"]
-    lines += [
-        f"| {row['latent_dim']} | {_mean(row, 'elbo', 1)} | {_mean(row, 'active_units', 1)} |"
-        for row in sorted(usual, key=lambda row: row["latent_dim"])
-    ]
-    seeds = len(rows[0]["runs"])
-    lines += [
+    lines = [
+        "| learning rate | " + " | ".join(f"batch {batch}" for batch in batches) + " |",
+        "| ---: |" + " ---: |" * len(batches),
+        *(
+            f"| {rate:g} | " + " | ".join(_mean(by[rate, batch], "elbo", 1) for batch in batches) + " |"
+            for rate in rates
+        ),
         "",
-        f"Means of {seeds} seeds, in nats a digit; {EPOCHS} epochs of {TRAINED:,} digits, {TESTED:,} test digits.",
+        "| latent dimensions | test ELBO | active units |",
+        "| ---: | ---: | ---: |",
+        *(
+            f"| {row['latent_dim']} | {_mean(row, 'elbo', 1)} | {_mean(row, 'active_units', 1)} |"
+            for row in sorted(usual, key=lambda row: row["latent_dim"])
+        ),
+        "",
+        f"Means of {len(rows[0]['runs'])} seeds, in nats a digit; 8 epochs of 5,000 digits, 2,000 test digits.",
     ]
     return "\n".join(lines)
 
 
 def main() -> None:
+    from keras_vae import sweeps
+    from keras_vae.zoo.results import PACKAGES
+
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--output")
     arguments = parser.parse_args()
-    rows = []
-    for setting in settings():
-        rows.append(setting | {"runs": [measured(**setting, seed=seed) for seed in range(arguments.seeds)]})
-        print(rows[-1], flush=True)
-    result = {"versions": {name: version(name) for name in PACKAGES}, "rows": rows}
+    swept = sweeps.sweep(STUDY, "runs/tips", arguments.jobs, report=lambda done: print(done, flush=True))
+    result = {"versions": {name: version(name) for name in PACKAGES}, "rows": settings(swept.rows)}
     print(markdown(result))
     if arguments.output:
         write_json(arguments.output, result)

@@ -192,7 +192,8 @@ def parallel(columns: Mapping[str, Sequence[float | str | None]], path: str | Pa
         places.append(heights)
         axes.axvline(number, color="black", linewidth=0.8)
         for word, height in ticks.items():
-            axes.annotate(word, (number, height), (3, 0), textcoords="offset points", fontsize=7, va="center")
+            axes.annotate(word, (number, height), (3, 0), textcoords="offset points", fontsize=7, va="center",
+                          bbox={"facecolor": "white", "edgecolor": "none", "pad": 0.5, "alpha": 0.8})  # fmt: skip
     axes.set_xticks(range(len(columns)), [name.split(".")[-1] for name in columns])
     colours = matplotlib.colormaps["viridis"](0.9 * places[-1])
     for row, colour in zip(np.stack(places, axis=1), colours, strict=True):

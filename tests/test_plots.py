@@ -251,3 +251,32 @@ def test_classes_left_out_have_an_area_with_its_error_for_each_score(tmp_path, m
         np.testing.assert_allclose(heights, [each.auroc_standard_error for each in detections])
     assert [label.get_text() for label in left.get_xticklabels()] == ["0", "4", "7"]
     np.testing.assert_allclose(right.lines[1].get_ydata()[20], 0.6, atol=0.011)
+
+
+def test_curves_of_several_runs_have_their_mean_and_their_extremes():
+    figure = plots.spread({"a": [[0.0, 2.0], [4.0, 4.0, 5.0]], "b": [[1.0], [1.0]]}, coloured=1)
+    (axes,) = figure.axes
+    first, second = axes.lines
+    np.testing.assert_array_equal(first.get_xydata(), [[1, 2], [2, 3], [3, 5]])
+    band = axes.collections[0].get_paths()[0].vertices
+    assert {tuple(corner) for corner in band} >= {(1, 0), (2, 2), (3, 5), (1, 4), (2, 4)}
+    assert second.get_color() == "lightgrey" and second.get_zorder() < first.get_zorder()
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a"]
+
+
+def test_parallel_coordinates_have_places_of_words_and_logarithms_of_wide_ranges():
+    figure = plots.parallel(
+        {"class": ["A", "B", "A"], "rate": [0.001, 0.1, 0.01], "beta": [1, 2, None], "elbo": [-3.0, -1.0, -2.0]}
+    )
+    lines = [line.get_ydata() for line in figure.axes[0].lines[4:]]
+    np.testing.assert_allclose(lines, [[0, 0, 0, 0], [1, 1, 0.5, 1], [0, 0.5, 1, 0.5]], atol=1e-12)
+    words = {text.get_text() for text in figure.axes[0].texts}
+    assert {"A", "B", "0.001", "0.1", "1", "2", "left out", "-3", "-1"} == words
+
+
+def test_a_matrix_shows_its_numbers():
+    figure = plots.matrix(np.array([[1.0, -0.5], [-0.5, 1.0]]), ["metrics.elbo", "x.mig"])
+    (axes,) = figure.axes
+    assert [text.get_text() for text in axes.texts] == ["1.00", "-0.50", "-0.50", "1.00"]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["elbo", "mig"]
+    np.testing.assert_array_equal(axes.images[0].get_array(), [[1.0, -0.5], [-0.5, 1.0]])

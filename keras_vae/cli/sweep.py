@@ -35,7 +35,7 @@ def sweep_command(
     from keras_vae import sweeps
 
     if run is not None:
-        done = sweeps.run(study, output, run)
+        done = sweeps.run(study, output, run, verbose=0 if json else 2)
         print_json({"done": done}) if json else print(done)
         return
     result = sweeps.sweep(

@@ -72,7 +72,7 @@ def sweep(
         return Swept(folder, rows, _unfinished(now), reports.write(plan, now, rows, folder))
 
 
-def run(study: str | Path, output: str | Path | None, index: int) -> str:
+def run(study: str | Path, output: str | Path | None, index: int, verbose: int = 2) -> str:
     """Do what is due of one run of a study in this process; return what was done. For one of an array of jobs.
 
     Runs are counted from 0, as `sweep(jobs=0)` lists them. Where the study prunes, a call trains a run to the next
@@ -92,7 +92,7 @@ def run(study: str | Path, output: str | Path | None, index: int) -> str:
     for task in now.due:
         if task.run.index == index:
             _prepare(task)
-            work(task.run.folder, task.until)
+            work(task.run.folder, task.until, verbose)
             return f"{_done(task)}; the folder is {task.run.folder}"
     status = now.status(selected)
     return f"{selected.name}: {'it waits for others' if status == 'unfinished' else status}, nothing to do"

@@ -15,12 +15,12 @@ from keras_vae.sweeps.progress import DIVERGED
 from keras_vae.zoo import store
 
 
-def work(folder: Path, until: int | None) -> None:
+def work(folder: Path, until: int | None, verbose: int = 2) -> None:
     """Train the recipe in a folder to an epoch, or to its end; that it diverged is a result, too."""
     from keras_vae import zoo
 
     try:
-        zoo.train(folder / store.RECIPE, folder, verbose=2, until=until)
+        zoo.train(folder / store.RECIPE, folder, verbose=verbose, until=until)
     except DivergedError as error:
         files.write_text(folder / DIVERGED, f"{error}\n")
 

@@ -231,6 +231,7 @@ COMMANDS = {
     "list": ["PATTERN", "--json"],
     "show": ["NAME", "--json"],
     "train": ["NAME", "--output", "--overwrite", "--tensorboard", "--json", "recipe.toml", "resumes a run"],
+    "sweep": ["STUDY", "--output", "--jobs", "--run", "--engine", "--overwrite", "--json", "grid", "seeds"],
     "evaluate": [
         "NAME",
         "--split",

@@ -14,6 +14,9 @@ from keras_vae.errors import UserError
 from keras_vae.sweeps import engines, worker
 from keras_vae.zoo import store, training
 from tests import toy_runs
+from tests.cli.test_commands import call as call
+from tests.cli.test_commands import document, error
+from tests.processes import interruptible
 from tests.sweeps import studies_of
 
 parquet = pytest.importorskip("pyarrow.parquet")
@@ -193,18 +196,31 @@ def test_a_metric_of_the_overview_may_be_named_in_the_recipe(here, tmp_path):
     assert row["overview.generation.reconstruction.mse"] > 0 and "overview.generation.sharpness.samples" not in row
 
 
-def test_the_command_says_in_one_line_what_does_not_fit(tmp_path):
+def test_the_command_says_in_one_line_what_does_not_fit(call, tmp_path):
     studies_of.write(tmp_path, space="training.epoch = [1]")
-    done = toy_runs.cli(["sweep", "study.toml"], tmp_path)
-    assert done.returncode == 1 and done.stdout == ""
-    assert done.stderr.startswith("Error: study.toml: unknown key training.epoch. Did you mean 'epochs'?")
-    assert done.stderr.count("\n") == 1 and not (tmp_path / "runs").exists()
+    wrong = error(call("sweep", "study.toml"))
+    assert wrong.startswith("study.toml: unknown key training.epoch. Did you mean 'epochs'?")
+    assert error(call("sweep", "study.toml", "--run", 0, "--overwrite")).startswith("--run does one run of a study")
+    assert error(call("sweep", "none.toml")) == "Cannot read the study none.toml: No such file or directory."
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_command_lists_and_does_single_runs(call, tmp_path, monkeypatch):
+    monkeypatch.setattr(training.pictures, "write", lambda *_, **__: [])
+    studies_of.write(tmp_path, changes=FAST)
+    code, out, err = call("sweep", "study.toml", "--jobs", 0)
+    assert code == 0 and "4 runs, --run 0 to 3; 4 are unfinished." in out and err == ""
+    done = document(call("sweep", "study.toml", "--run", 3, "--json"))
+    assert done == {"done": f"c001-s1 is finished; the folder is runs/{tmp_path.name}/c001-s1"}
+    listed = document(call("sweep", "study.toml", "--jobs", 0, "--json"))
+    assert listed["unfinished"] == 3 and [row["status"] for row in listed["rows"]].count("finished") == 1
 
 
 def started(folder, output, *words):
     command = [sys.executable, "-m", "keras_vae", "sweep", "study.toml", "--output", output, "--jobs", "2", *words]
-    return subprocess.Popen(command, cwd=folder, env=toy_runs.environment(), text=True, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE)  # fmt: skip
+    with interruptible():
+        return subprocess.Popen(command, cwd=folder, env=toy_runs.environment(), text=True, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE)  # fmt: skip
 
 
 def processes_in(folder):

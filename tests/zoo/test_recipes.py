@@ -51,6 +51,16 @@ def test_the_least_recipe(tmp_path):
     assert recipe.published is None and recipe.prior is None
 
 
+def test_the_overview_is_all_metrics_none_or_a_list(tmp_path):
+    for overview in (True, False, [], ["disentanglement", "latent.collapse"]):
+        read = recipes.read(write_recipe(tmp_path / "r.toml", {"evaluation.overview": overview}))
+        assert read.evaluation.overview == overview
+    message = "evaluation.overview must be true or false or a list of strings. Given: "
+    refused(tmp_path, {"evaluation.overview": [1]}, message)
+    refused(tmp_path, {"evaluation.overview": "latent"}, message)
+    refused(tmp_path, {"training.grow": ["a"]}, "training.grow must be a list of whole numbers. Given")
+
+
 def test_a_prior_to_be_fitted(tmp_path):
     read = recipes.read(write_recipe(tmp_path / "r.toml", {"prior.class": "AutoregressivePrior", "prior.blocks": 3}))
     assert read.prior == recipes.ClassSection("AutoregressivePrior", {"blocks": 3})

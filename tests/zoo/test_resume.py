@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from keras_vae import weights
+from keras_vae.errors import UserError
 from tests import toy_runs
 from tests.processes import interruptible
 
@@ -318,3 +319,19 @@ def test_schedules_averages_and_early_stopping_resume_bit_equal(tmp_path, monkey
         assert done["epochs"] < 4 and done["epochs"] - done["best_epoch"] == patience
         elbos = done["history"]["val_elbo"]
         assert done["best_epoch"] == 1 + int(np.argmax(elbos))
+
+
+def test_a_training_that_stops_after_an_epoch_goes_on_to_equal_weights(tmp_path):
+    from keras_vae import zoo
+
+    recipe = toy_runs.write_recipe(tmp_path / "toy.toml", {"training.epochs": 3, "data.train": "train[:300]"})
+    folder = tmp_path / "stopped"
+    for until in (1, 1, 2):
+        zoo.train(recipe, folder, verbose=0, until=until)
+        assert progress(folder, ".")["epochs"] == until and not (folder / "results.json").exists()
+    zoo.train(recipe, folder, verbose=0, until=3)
+    zoo.train(recipe, tmp_path / "whole", verbose=0)
+    ours, whole = (toy_runs.arrays_in(path / "model.safetensors") for path in (folder, tmp_path / "whole"))
+    assert all(np.array_equal(ours[name], whole[name]) for name in whole)
+    with pytest.raises(UserError, match="until must be a whole number, 1 or more"):
+        zoo.train(recipe, tmp_path / "none", until=0)
