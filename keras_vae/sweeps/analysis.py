@@ -104,7 +104,9 @@ def seed_share(rows: Sequence[Mapping[str, Any]], metric: str) -> Interval:
 
 def _finished(rows: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> tuple[np.ndarray, list[np.ndarray]]:
     """The metrics of finished runs that have them all, `(runs, metrics)`, and the positions of each configuration."""
-    complete = [row for row in rows if all(row.get(metric) is not None for metric in metrics)]
+    complete = [
+        row for row in rows if row["status"] == "finished" and all(row.get(metric) is not None for metric in metrics)
+    ]
     configurations = np.array([row["configuration"] for row in complete])
     groups = [np.flatnonzero(configurations == number) for number in np.unique(configurations)]
     if len(groups) < _LEAST:

@@ -81,9 +81,11 @@ class Survey(NamedTuple):
 
     def status(self, run: Run) -> str:
         """Return "finished", "pruned", "diverged", or "unfinished"."""
-        end = "diverged" if run.state.diverged else "finished" if run.state.results else ""
-        pruned = self.outcomes.get(run.configuration, Outcome("unfinished")).status == "pruned"
-        return end or ("pruned" if pruned else "unfinished")
+        if run.state.diverged:
+            return "diverged"
+        if self.outcomes.get(run.configuration, Outcome("")).status == "pruned":
+            return "pruned"
+        return "finished" if run.state.results else "unfinished"
 
 
 def survey(study: Study, folder: Path, state_of: Callable[[Run], State] | None = None) -> Survey:

@@ -150,8 +150,10 @@ def read(path: str | Path) -> Study:
         folder=recipe.folder,
     )
     _check(study)
-    for _ in study.corners():
-        pass
+    for recipe in study.corners():
+        if study.prune is not None and study.prune.epochs[-1] >= recipe.training.epochs:
+            last, end = study.prune.epochs[-1], recipe.training.epochs
+            raise UserError(f"{path}: prune.epochs are before the last of training.epochs. Given: {last}, and {end}.")
     return study
 
 

@@ -31,7 +31,7 @@ def test_the_share_of_the_seed_and_its_interval(share):
 
 def test_the_share_against_hand_computed_mean_squares():
     values = {0: (1.0, 3.0), 1: (5.0, 7.0), 2: (9.0, 13.0)}
-    table = [{"configuration": key, "a": value} for key, pair in values.items() for value in pair]
+    table = [{"configuration": key, "status": "finished", "a": value} for key, pair in values.items() for value in pair]
     between = 2 * ((2 - 19 / 3) ** 2 + (6 - 19 / 3) ** 2 + (11 - 19 / 3) ** 2) / 2
     within = (2.0 + 2.0 + 8.0) / 3
     share = seed_share(table, "a")
@@ -78,8 +78,8 @@ def test_the_interval_of_a_correlation_holds_it():
 def test_runs_without_a_number_are_left_out_and_too_few_are_refused():
     table = rows(4, 2, np.random.default_rng(0))
     whole = seed_share(table, "a")
-    gone = {"configuration": 9, "status": "pruned", "a": None}
-    assert seed_share([*table, gone, {"configuration": 10}], "a") == whole
+    gone = [{"configuration": 9, "status": "pruned", "a": 5.0}, {"configuration": 10, "status": "finished", "a": None}]
+    assert seed_share([*table, *gone, {"configuration": 11, "status": "unfinished"}], "a") == whole
     with pytest.raises(NotApplicable, match=r"3 finished configurations or more. Given: 2"):
         rank_correlations(table[:4], ["a", "b"])
     with pytest.raises(NotApplicable, match="two seeds or more"):

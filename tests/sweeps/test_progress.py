@@ -29,7 +29,8 @@ def statuses(now):
 
 @pytest.fixture
 def study(tmp_path):
-    return studies.read(studies_of.write(tmp_path, PRUNE, "training.batch_size = [50, 100]"))
+    changes = {"training.epochs": EPOCHS}
+    return studies.read(studies_of.write(tmp_path, PRUNE, "training.batch_size = [50, 100]", changes))
 
 
 def trained(study, value_of, order=None):

@@ -96,6 +96,7 @@ ONE = 'sampler = "random"\nconfigurations = 1'
         ("prune = { epochs = [2, 1] }", "", r"prune.epochs are 1 or more, each more"),
         ("prune = { epochs = [] }", "", r"prune.epochs are 1 or more, each more"),
         ("prune = { epochs = [1], keep = 1 }", "", r"prune.keep is a share"),
+        ("prune = { epochs = [1, 2] }", "", r"prune.epochs are before the last of training.epochs. Given: 2, and 2"),
         ("prune = 3", "", r"the spaces of a study are tables"),
         ("space = 3", None, r"the spaces of a study are tables"),
     ],
