@@ -8,14 +8,14 @@ diverged ranks last.
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from keras_vae.errors import UserError
-from keras_vae.registry import nearest
+from keras_vae.registry import choose
 from keras_vae.sweeps.samplers import SAMPLERS, Outcome
 from keras_vae.sweeps.studies import Study
 from keras_vae.zoo import recipes, store
@@ -41,12 +41,7 @@ class State(NamedTuple):
         """Return a metric of the history after an epoch, or after the last one before; -inf if the run diverged."""
         if self.diverged:
             return -math.inf
-        if metric not in self.history:
-            raise UserError(
-                f"prune.metric is one of the history.{nearest(metric, self.history)} Given: {metric!r}. Known: "
-                f"{', '.join(sorted(self.history))}."
-            )
-        return sign * self.history[metric][: max(epoch, 1)][-1]
+        return sign * choose("metric of the history", metric, self.history)[:epoch][-1]
 
 
 class Run(NamedTuple):
@@ -146,32 +141,18 @@ def _judge(
         pruned = [configuration for configuration in alive if reports[configuration][epoch] < least]
         outcomes |= {configuration: Outcome("pruned", None, reports[configuration]) for configuration in pruned}
         alive = [configuration for configuration in alive if configuration not in pruned]
+    metric = study.options.metrics[0]
     for configuration in alive:
         states = [run.state for run in group[configuration]]
         if any(state.diverged for state in states):
             outcomes[configuration] = Outcome("diverged", None, reports[configuration])
         elif all(state.results for state in states):
-            values = [number(state.results, study.options.metrics[0]) for state in states]
+            values = [choose("metric of results.json", metric, dict(leaves(state.results))) for state in states]
             outcomes[configuration] = Outcome("finished", float(np.mean(values)), reports[configuration])
     return [Task(run, None) for configuration in alive for run in group[configuration] if not run.state.over]
 
 
-def number(results: Mapping[str, Any], path: str) -> float:
-    """Return a number of results.json by its path, such as "metrics.elbo".
-
-    Raises:
-      UserError: there is none.
-    """
-    numbers = dict(leaves(results))
-    if path not in numbers:
-        raise UserError(
-            f"A metric is a path to a number in results.json.{nearest(path, numbers)} Given: {path!r}. Known: "
-            f"{', '.join(numbers)}."
-        )
-    return numbers[path]
-
-
-def leaves(part: Mapping[str, Any], prefix: str = "") -> Any:
+def leaves(part: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
     """Yield the path and the value of each number of `metrics` and `overview` in results.json."""
     for name, inner in part.items():
         if isinstance(inner, Mapping) and "value" in inner:

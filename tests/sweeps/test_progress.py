@@ -110,7 +110,7 @@ def test_less_is_better_where_the_study_says_so(tmp_path):
 def test_an_epoch_after_an_early_stop_is_its_last_one():
     state = finished(0.0, 1.0, 2.0)
     assert [state.after(epoch, "val_elbo", 1.0) for epoch in (1, 2, 7)] == [1.0, 2.0, 2.0]
-    with pytest.raises(UserError, match=r"Did you mean 'val_elbo'\? Given: 'val_elbow'"):
+    with pytest.raises(UserError, match=r"Unknown metric of the history 'val_elbow'. Did you mean 'val_elbo'"):
         state.after(1, "val_elbow", 1.0)
 
 
@@ -118,7 +118,7 @@ def test_a_metric_that_there_is_not_is_refused_by_name(tmp_path):
     path = studies_of.write(tmp_path)
     path.write_text(path.read_text().replace("metrics.elbo", "metrics.elbos"))
     states = {f"c00{number}-s{seed}": finished(1.0) for number in (0, 1) for seed in (0, 1)}
-    with pytest.raises(UserError, match=r"Did you mean 'metrics.elbo'\? Given: 'metrics.elbos'. Known: metrics.elbo"):
+    with pytest.raises(UserError, match=r"Unknown metric of results.json 'metrics.elbos'. Did you mean 'metrics.elbo'"):
         surveyed(studies.read(path), states)
 
 

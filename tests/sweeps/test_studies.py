@@ -1,15 +1,20 @@
 """study.toml: what is read, which recipes it means, and what is refused before the first run. No TensorFlow here."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
 from keras_vae.errors import UserError
-from keras_vae.sweeps import studies
+from keras_vae.sweeps import progress, studies
 from keras_vae.sweeps.spaces import Range
 from keras_vae.zoo import recipes, toml_files
 from tests import toy_runs
 from tests.sweeps import studies_of
+
+
+ROOT = Path(__file__).parents[2]
 
 
 def test_a_study_is_read_and_its_recipes_differ_in_its_keys_alone(tmp_path):
@@ -46,7 +51,7 @@ def test_a_name_of_the_zoo_is_a_recipe(tmp_path):
     path.write_text('recipe = "vae_mnist"\nmetrics = ["metrics.elbo"]\n')
     study = studies.read(path)
     (recipe,) = study.corners()
-    zoo = recipes.read(toy_runs.Path(recipes.__file__).parents[2] / "zoo/vae_mnist/recipe.toml")
+    zoo = recipes.read(ROOT / "zoo/vae_mnist/recipe.toml")
     assert study.name == "many" and recipe.content == zoo.content and recipe.published is None
 
 
@@ -158,3 +163,26 @@ def test_toml_is_read_as_it_was_written(value, tmp_path):
     path.write_text(toml_files.sections({"top": value, "part": {"key": value}}), encoding="utf-8")
     text, table = toml_files.read(path, "file")
     assert json.dumps(table) == json.dumps({"top": value, "part": {"key": value}}), text
+
+
+def test_the_study_of_the_page_has_the_runs_that_the_page_says(tmp_path):
+    page = (ROOT / "docs/use/sweeps.md").read_text(encoding="utf-8")
+    toy_runs.write_recipe(tmp_path / "recipe.toml", {"training.optimizer": "adam"})
+    (tmp_path / "study.toml").write_text(re.search(r"```toml\n(.*?)```", page, re.S)[1])
+    runs = progress.survey(studies.read(tmp_path / "study.toml"), tmp_path / "out").runs
+    assert f"--array=0-{len(runs) - 1} " in page and "--run INDEX" in page
+
+
+def test_the_study_of_the_tips_is_the_one_that_was_recorded(tmp_path):
+    study = studies.read(ROOT / "benchmarks/tips/study.toml")
+    recorded = json.loads((ROOT / "benchmarks/tips.json").read_text(encoding="utf-8"))["rows"]
+    contents = [run.recipe.content for run in progress.survey(study, tmp_path).runs if run.seed == 0]
+    made = [
+        (
+            each["training"]["optimizer"]["learning_rate"],
+            each["training"].get("batch_size", 128),
+            each["model"]["latent_dim"],
+        )
+        for each in contents
+    ]
+    assert sorted(made) == sorted((row["learning_rate"], row["batch"], row["latent_dim"]) for row in recorded)
