@@ -13,7 +13,6 @@ from keras_vae.zoo import recipes, toml_files
 from tests import toy_runs
 from tests.sweeps import studies_of
 
-
 ROOT = Path(__file__).parents[2]
 
 
