@@ -1,5 +1,6 @@
 """The table of a study: a row for each run, with the keys that were set, the numbers of its results, and its curves."""
 
+import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -8,7 +9,7 @@ from keras_vae import files
 from keras_vae.errors import UnavailableError, required
 from keras_vae.sweeps.progress import Survey, leaves
 from keras_vae.sweeps.studies import Study
-from keras_vae.zoo import toml_files
+from keras_vae.zoo import recipes, toml_files
 
 Row: TypeAlias = dict[str, Any]  # by column
 PARQUET = "results.parquet"
@@ -23,7 +24,7 @@ def rows(study: Study, now: Survey) -> list[Row]:
     table: list[Row] = []
     for run in now.runs:
         row: Row = {"run": run.name, "configuration": run.configuration, "seed": run.seed, "status": now.status(run)}
-        row |= {key: _value(run.recipe.content, key) for key in study.keys}
+        row |= {key: _value(run.recipe, key) for key in study.keys}
         if results := run.state.results:
             training = results["training"]
             row |= {"epochs": training["epochs"], "seconds": training["seconds"]}
@@ -34,11 +35,13 @@ def rows(study: Study, now: Survey) -> list[Row]:
     return table
 
 
-def _value(content: Mapping[str, Any], key: str) -> object:
+def _value(recipe: recipes.Recipe, key: str) -> object:
     """A value of a recipe by its dotted key: a number, a word, true or false; of a list or a table, its text."""
-    part: object = content
-    for name in key.split("."):
-        part = part.get(name) if isinstance(part, Mapping) else None
+    section, *names = key.split(".")
+    default = getattr(getattr(recipe, section, None), ".".join(names), None)
+    part: object = tomllib.loads(recipe.text)
+    for name in (section, *names):
+        part = part.get(name, default) if isinstance(part, Mapping) else None
     return toml_files.text_of(part) if isinstance(part, list | dict) else part
 
 

@@ -17,15 +17,15 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_a_study_is_read_and_its_recipes_differ_in_its_keys_alone(tmp_path):
-    space = '"training.optimizer" = [{ name = "sgd", learning_rate = 0.1 }, "adam"]\n"model.encoder.hidden" = [[8]]'
+    space = '"training.optimizer" = [{ name = "sgd", learning_rate = 0.1 }, "rmsprop"]\n"model.encoder.hidden" = [[8]]'
     study = studies.read(studies_of.write(tmp_path, space=space))
     assert list(study.seeds) == [0, 1] and study.name == tmp_path.name and study.prune is None
     assert study.keys == ["model.latent_dim", "training.optimizer", "model.encoder.hidden"]
     made = [recipe.content for recipe in study.corners()]
     base = recipes.read(tmp_path / "toy.toml").content
     base["model"]["encoder"]["hidden"] = [8]
-    sgd, adam = {"name": "sgd", "learning_rate": 0.1}, "adam"
-    for content, latents, optimizer in zip(made, (2, 3, 2), (sgd, sgd, adam), strict=True):
+    sgd, other = {"name": "sgd", "learning_rate": 0.1}, "rmsprop"
+    for content, latents, optimizer in zip(made, (2, 3, 2), (sgd, sgd, other), strict=True):
         model, training = base["model"] | {"latent_dim": latents}, base["training"] | {"optimizer": optimizer}
         assert content == base | {"model": model, "training": training}
 
@@ -150,7 +150,7 @@ def test_a_range_is_drawn_from_evenly_and_within_its_bounds():
     whole = [Range(1, 3).at(share / 300) for share in range(300)]
     assert [whole.count(value) for value in (1, 2, 3)] == [100, 100, 100]
     logarithmic = [Range(1, 7, log=True).at(share / 300) for share in range(300)]
-    assert [sum(2**k <= value < 2 ** (k + 1) for value in logarithmic) for k in range(3)] == [100, 100, 100]
+    assert [sum(2**k <= value < 2 ** (k + 1) for value in logarithmic) for k in range(3)] == pytest.approx([100] * 3, abs=1)
 
 
 @pytest.mark.parametrize(
