@@ -150,7 +150,9 @@ def test_a_range_is_drawn_from_evenly_and_within_its_bounds():
     whole = [Range(1, 3).at(share / 300) for share in range(300)]
     assert [whole.count(value) for value in (1, 2, 3)] == [100, 100, 100]
     logarithmic = [Range(1, 7, log=True).at(share / 300) for share in range(300)]
-    assert [sum(2**k <= value < 2 ** (k + 1) for value in logarithmic) for k in range(3)] == pytest.approx([100] * 3, abs=1)
+    assert [sum(2**k <= value < 2 ** (k + 1) for value in logarithmic) for k in range(3)] == pytest.approx(
+        [100] * 3, abs=1
+    )
 
 
 @pytest.mark.parametrize(
