@@ -12,6 +12,7 @@ import matplotlib
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike
 
 from keras_vae.errors import UserError
@@ -174,7 +175,7 @@ def spread(
         axes.fill_between(epochs, list(map(min, values)), list(map(max, values)), color=colour, alpha=0.2, zorder=order,
                           linewidth=0)  # fmt: skip
     axes.set(xlabel="epoch", ylabel=y)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(frameon=False, loc="outside lower center", ncols=2, fontsize=8)
     _open_frame(axes)
     return _finished(figure, path)

@@ -49,7 +49,7 @@ class Run(NamedTuple):
 
     configuration: int
     seed: int
-    index: int  # among all runs
+    number: int  # among all runs
     recipe: recipes.Recipe
     folder: Path
     state: State
@@ -132,6 +132,7 @@ def _judge(
         runs = [run for configuration in alive for run in group[configuration]]
         if behind := [Task(run, epoch) for run in runs if not run.state.over and run.state.epochs < epoch]:
             return behind
+        assert prune is not None
         for configuration in alive:
             values = [run.state.after(epoch, prune.metric, study.sign) for run in group[configuration]]
             reports[configuration][epoch] = float(np.mean(values))

@@ -78,8 +78,8 @@ def _table(study: Study, ends: Sequence[Sequence[Row]], keys: Sequence[str]) -> 
         return "No configuration is finished."
 
     def cell(end: Sequence[Row], metric: str) -> str:
-        values = [row.get(metric) for row in end]
-        if any(value is None for value in values):
+        values = [float(row[metric]) for row in end if row.get(metric) is not None]
+        if len(values) < len(end):
             return ""
         spread = f" ± {np.std(values, ddof=1):.2g}" if len(values) > 1 else ""
         return f"{np.mean(values):.4g}{spread}"

@@ -90,7 +90,7 @@ def run(study: str | Path, output: str | Path | None, index: int, verbose: int =
     files.write_text(folder / STUDY, plan.text)
     selected = now.runs[index]
     for task in now.due:
-        if task.run.index == index:
+        if task.run.number == index:
             _prepare(task)
             work(task.run.folder, task.until, verbose)
             return f"{_done(task)}; the folder is {task.run.folder}"
