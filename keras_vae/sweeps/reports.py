@@ -1,4 +1,4 @@
-"""What is written beside the runs of a study: the table, a README with its findings, and three pictures."""
+"""The files beside the runs of a study: the table, a README with its findings, and three pictures."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path

@@ -321,16 +321,14 @@ def test_schedules_averages_and_early_stopping_resume_bit_equal(tmp_path, monkey
         assert done["best_epoch"] == 1 + int(np.argmax(elbos))
 
 
-def test_a_training_that_stops_after_an_epoch_goes_on_to_equal_weights(tmp_path):
+def test_a_training_that_stops_after_an_epoch_goes_on_to_equal_weights(run, tmp_path):
     from keras_vae import zoo
 
-    changes = {"data.train": "train[:300]", "evaluation.split": "test[:50]", "evaluation.samples": 1}
-    recipe, folder = toy_runs.write_recipe(tmp_path / "toy.toml", changes), tmp_path / "stopped"
+    recipe, folder = toy_runs.write_recipe(tmp_path / "toy.toml"), tmp_path / "stopped"
     zoo.train(recipe, folder, verbose=0, until=1)
     assert progress(folder, ".")["epochs"] == 1 and not (folder / "results.json").exists()
     zoo.train(recipe, folder, verbose=0, until=2)
-    zoo.train(recipe, tmp_path / "whole", verbose=0)
-    ours, whole = (toy_runs.arrays_in(path / "model.safetensors") for path in (folder, tmp_path / "whole"))
+    ours, whole = (toy_runs.arrays_in(path / "model.safetensors") for path in (folder, run))
     assert all(np.array_equal(ours[name], whole[name]) for name in whole)
     with pytest.raises(UserError, match="until must be a whole number, 1 or more"):
         zoo.train(recipe, tmp_path / "none", until=0)
