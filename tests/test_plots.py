@@ -259,7 +259,7 @@ def test_curves_of_several_runs_have_their_mean_and_their_extremes():
     first, second = axes.lines
     np.testing.assert_array_equal(first.get_xydata(), [[1, 2], [2, 3], [3, 5]])
     band = axes.collections[0].get_paths()[0].vertices
-    assert {tuple(corner) for corner in band} >= {(1, 0), (2, 2), (3, 5), (1, 4), (2, 4)}
+    assert {tuple(corner) for corner in np.asarray(band).tolist()} >= {(1, 0), (2, 2), (3, 5), (1, 4), (2, 4)}
     assert second.get_color() == "lightgrey" and second.get_zorder() < first.get_zorder()
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["a"]
 
