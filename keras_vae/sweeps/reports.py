@@ -27,7 +27,10 @@ def write(study: Study, now: Survey, rows: Sequence[Row], folder: Path) -> list[
         if outcome.status == "finished"
     ]
     ends.sort(key=lambda end: -study.sign * _mean(end, metrics[0]))
-    keys = [key for key in study.searched if len({str(end[0][key]) for end in ends}) > 1]
+    for searched in (study.searched, study.keys):  # the second, if the first do not tell configurations apart
+        keys = [key for key in searched if len({str(end[0][key]) for end in ends}) > 1]
+        if len({str([end[0][key] for key in keys]) for end in ends}) == len(ends):
+            break
     if ends:
         curve = next(f"history.{name}" for name in (*BOUNDS, "val_loss") if f"history.{name}" in ends[0][0])
         curves = {_label(end[0], keys): [row[curve] for row in end] for end in ends}

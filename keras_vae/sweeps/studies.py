@@ -101,7 +101,9 @@ class Study:
           UserError: as `recipes.read`, with the path of the study.
         """
         table = copy.deepcopy(dict(self.base))
-        words = ", ".join(f"{key} = {toml_files.text_of(settings[key])}" for key in self.searched if key in settings)
+        words = ", ".join(
+            f"{key} = {toml_files.text_of(value)}" for key, value in settings.items() if not isinstance(value, dict)
+        )
         table["summary"] = f"Study {self.name}: {words or 'the recipe itself'}, seed {seed}"
         table.pop("published", None)
         for key, value in {**settings, "training.seed": seed}.items():

@@ -163,6 +163,16 @@ def test_a_run_that_diverged_is_a_result(here, tmp_path):
     assert len(here.done) == 2
 
 
+def test_configurations_that_differ_in_keys_of_one_value_are_told_apart(here, tmp_path):
+    path = studies_of.write(tmp_path, space="[[space]]\nmodel.beta = [7]", changes=FAST)
+    path.write_text(path.read_text().replace("[2, 3]", "[5]"))
+    folder = sweeps.sweep(path, tmp_path / "out", engine="here").folder
+    text = (folder / "README.md").read_text()
+    assert "| configuration | model.latent_dim | model.beta |" in text
+    assert "| c000 | 5 | 2.0 |" in text or "| c000 | 5 | 2 |" in text
+    assert "| c001 | 3 | 7 |" in text, "and what the recipe has elsewhere"
+
+
 def test_a_folder_of_another_study_is_refused_and_more_seeds_are_not(here, tmp_path):
     path = studies_of.write(tmp_path, changes=FAST)
     path.write_text(path.read_text().replace("seeds = 2", "seeds = [4]"))
