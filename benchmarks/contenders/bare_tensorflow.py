@@ -6,6 +6,8 @@ What TensorFlow allows without Keras, metrics, or checks.
 import itertools
 import math
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -22,7 +24,7 @@ class Contender:
         def chain(*sizes):
             for rows, columns in itertools.pairwise(sizes):
                 limit = math.sqrt(6 / (rows + columns))
-                yield tf.Variable(generator.uniform(-limit, limit, (rows, columns)).astype("float32"))
+                yield tf.Variable(tf.constant(generator.uniform(-limit, limit, (rows, columns)).astype("float32")))
                 yield tf.Variable(tf.zeros((columns,)))
 
         self.encoder = list(chain(784, *hidden, 2 * latent))
@@ -52,7 +54,8 @@ class Contender:
 
         samples, latent = self.case["samples"], self.case["latent_dim"]
         mean, log_var = tf.split(dense(self.encoder, x), 2, axis=-1)
-        noise = tf.random.stateless_normal((samples, *mean.shape), seed, alg="philox")
+        shape: Any = (samples, *mean.shape)
+        noise = tf.random.stateless_normal(shape, seed, alg="philox")
         z = mean + tf.exp(0.5 * log_var) * noise
         logits = tf.reshape(dense(self.decoder, tf.reshape(z, (-1, latent))), (samples, -1, 784))
         log_px = tf.reduce_sum(x * logits - tf.nn.softplus(logits), axis=-1)

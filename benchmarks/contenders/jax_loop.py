@@ -1,5 +1,8 @@
 """JAX by hand: one jitted step with donated state, Optax's Adam, batches gathered inside it."""
 
+# The extra `peers`, which may be in another environment.
+# pyright: reportMissingImports=false
+
 import itertools
 import math
 
@@ -61,8 +64,8 @@ class Contender:
         for _ in range(count):
             order = self.order.permutation(len(self.train))[: len(self.train) // size * size]
             for part in order.reshape(-1, size):
-                self.state, loss = self.step(self.state, self.train, part)
-            loss.block_until_ready()
+                self.state, _ = self.step(self.state, self.train, part)
+            jax.block_until_ready(self.state)
 
     def bound(self) -> float:
         """The ELBO of the test images, or the bound of as many samples for 1,000 of them, nats."""

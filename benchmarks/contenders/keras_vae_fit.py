@@ -1,5 +1,7 @@
 """This library: `compile` and `fit` with their defaults."""
 
+from typing import Any
+
 import keras
 import numpy as np
 
@@ -14,7 +16,7 @@ def model_of(case: dict) -> models.VAE:
         networks = ({"name": "mlp", "hidden": case["hidden"]},) * 2
     else:
         networks = tuple({"name": "conv", "filters": case["filters"], "dense": case["dense"]} for _ in range(2))
-    arguments = {"encoder": networks[0], "decoder": networks[1]}
+    arguments: dict[str, Any] = {"encoder": networks[0], "decoder": networks[1]}
     if "entries" in case:
         return models.VQVAE(
             code_shape=(7, 7),

@@ -1,5 +1,8 @@
 """pythae: its `VAE` with the same layers, and the epochs of its `BaseTrainer`, without what it writes to disk."""
 
+# The extra `peers`, which may be in another environment.
+# pyright: reportMissingImports=false
+
 import tempfile
 
 import numpy as np

@@ -1,5 +1,8 @@
 """PyTorch by hand: modules, a fused Adam, batches gathered from one tensor."""
 
+# The extra `peers`, which may be in another environment.
+# pyright: reportMissingImports=false
+
 import itertools
 import math
 
