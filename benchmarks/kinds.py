@@ -1,6 +1,6 @@
 """Every model on every kind of data through every command and runtime, at toy size: it runs, or says why not.
 
-python benchmarks/kinds.py [--models VAE IWAE] [--kinds table counts] [--again]
+python benchmarks/kinds.py [--models VAE IWAE] [--kinds table counts] [--again] [--output FILE]
 
 In one process. The result is written after each model and kind, and the same call goes on with what is missing.
 """
@@ -41,8 +41,8 @@ class Kind(NamedTuple):
     model: dict[str, Any]  # arguments of the model
 
 
-def rows(holes: bool = False, words: bool = False) -> list[list[object]]:
-    """A table of four columns and a label: real numbers, or columns that differ; with empty cells, or without."""
+def rows(words: bool) -> list[list[object]]:
+    """A table of four columns and a label: real numbers; or columns that differ, with empty cells."""
     draw = np.random.default_rng(0)
     size = draw.normal(size=ROWS)
     columns: list[Sequence[object]] = [
@@ -53,22 +53,24 @@ def rows(holes: bool = False, words: bool = False) -> list[list[object]]:
     ]
     if words:
         columns[2:] = [draw.poisson(3.0, ROWS), np.where(size > 0, "red", "blue")]
-    cells = [[("" if holes and (i + j) % 5 == 0 else value) for j, value in enumerate(row)]
+    cells = [[("" if words and (i + j) % 5 == 0 else value) for j, value in enumerate(row)]
              for i, row in enumerate(zip(*columns, strict=True))]  # fmt: skip
     return [["a", "b", "c", "d", "label"], *([*row, "xy"[i % 2]] for i, row in enumerate(cells))]
 
 
-def table(**options: bool) -> Callable[[Path], object]:
+def table(words: bool = False) -> Callable[[Path], object]:
     def write(path: Path) -> None:
         with open(path, "w", encoding="utf-8", newline="") as file:
-            csv.writer(file).writerows(rows(**options))
+            csv.writer(file).writerows(rows(words))
 
     return write
 
 
 def arrays(make: Callable[[np.random.Generator], np.ndarray]) -> Callable[[Path], object]:
     def write(path: Path) -> None:
-        np.savez(path, x=make(np.random.default_rng(0)).astype("float32"), label=np.arange(ROWS) % 2)
+        x = make(np.random.default_rng(0)).astype("float32")
+        np.savez(path, x=x, label=np.arange(ROWS) % 2)
+        np.save(path.with_suffix(".npy"), x)
 
     return write
 
@@ -90,11 +92,13 @@ KINDS: dict[str, Kind] = {
     "images": Kind("images of 0 and 1", "x.npz", arrays(lambda draw: draw.random((ROWS, 4, 4, 1)) < 0.5), _ARRAY, {}),
     "table": Kind("a table of real numbers", "x.csv", table(), {"source": "table", "label": "label"},
                   {"x_shape": [4], "likelihood": _NORMAL}),
-    "holes": Kind("a table with empty cells", "x.csv", table(holes=True),
-                  {"source": "table", "label": "label", "missing": True},
-                  {"x_shape": [4], "likelihood": _NORMAL, "missing": "mask"}),
-    "columns": Kind("a table of columns that differ", "x.csv", table(words=True),
-                    {"source": "table", "label": "label", "kinds": _KINDS}, {"x_shape": [4], "likelihood": "mixed"}),
+    "columns": Kind(
+        "a table of columns that differ, with empty cells",
+        "x.csv",
+        table(words=True),
+        {"source": "table", "label": "label", "kinds": _KINDS, "missing": True},
+        {"x_shape": [4], "likelihood": "mixed", "missing": "mask"},
+    ),
     "counts": Kind("counts", "x.npz", arrays(lambda draw: draw.negative_binomial(2, 0.3, (ROWS, 4))), _ARRAY,
                    {"x_shape": [4], "likelihood": "negative_binomial"}),
     "series": Kind("series of several lengths", "x.npz", arrays(waves), _ARRAY,
@@ -107,7 +111,7 @@ KINDS: dict[str, Kind] = {
 
 def commands(kind: str) -> dict[str, list[str]]:
     """Command -> its words, in a folder with the data and the run."""
-    file, image = f"./{KINDS[kind].file}", kind == "images"
+    file, image = f"./{KINDS[kind].file}".replace(".npz", ".npy"), kind == "images"
     return {
         "train": ["train", "r.toml", "--output", "run", "--quick", "--json"],
         "verify": ["verify", "run", "--json"],
@@ -184,15 +188,20 @@ def measured(model: str, kind: str, columns: Sequence[str] = COLUMNS) -> dict[st
                     row[command] = _worded(outcome(call), model, folder)
                 if row.get("train", RUNS) != RUNS:
                     return row
-            return row | {name: _worded(exported(FORMATS[name]), model, folder) for name in columns if name in FORMATS}
+            runtimes = [name for name in columns if name in FORMATS]
+            whole = exported(*(FORMATS[name] for name in runtimes))
+            # Where one is refused, they are tried one by one.
+            each = {name: RUNS if whole == RUNS else exported(FORMATS[name]) for name in runtimes}
+            return row | {name: _worded(text, model, folder) for name, text in each.items()}
         finally:
             os.chdir(before)
 
 
-def exported(form: str) -> str:
-    """The outcome of an export to a format, and of the check of the bundle."""
-    done = outcome(["export", "run", form, "--format", form, "--json"])
-    return done if done != RUNS else outcome(["check", form, "--json"])
+def exported(*formats: str) -> str:
+    """The outcome of an export to some formats, and of the check of the bundle."""
+    folder = "-".join(formats)
+    done = outcome(["export", "run", folder, *(word for name in formats for word in ("--format", name)), "--json"])
+    return done if done != RUNS else outcome(["check", folder, "--json"])
 
 
 def _worded(text: str, model: str, folder: str) -> str:
@@ -259,10 +268,12 @@ def main() -> int:
     parser.add_argument("--models", nargs="+", choices=list(MODELS), default=list(MODELS))
     parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS))
     parser.add_argument("--again", action="store_true", help="also what is there")
+    parser.add_argument("--output", type=Path, default=FILE)
     arguments = parser.parse_args()
     from keras_vae import files
 
-    cells = json.loads(FILE.read_text(encoding="utf-8"))["cells"] if FILE.is_file() else {}
+    file = arguments.output
+    cells = json.loads(file.read_text(encoding="utf-8"))["cells"] if file.is_file() else {}
     for kind in arguments.kinds:
         for model in arguments.models:
             if arguments.again or kind not in cells.get(model, {}):
@@ -273,7 +284,7 @@ def main() -> int:
                     {name: said[:80] for name, said in cells[model][kind].items() if said != RUNS},
                     flush=True,
                 )
-                files.write_json(FILE, {"cells": {name: cells[name] for name in sorted(cells)}})
+                files.write_json(file, {"cells": {name: cells[name] for name in sorted(cells)}})
     print("\n".join(faults(cells)) or "No cell is empty, and none is a fault.")
     return 0
 
