@@ -45,7 +45,7 @@ def rows(words: bool) -> list[list[object]]:
     """A table of four columns and a label: real numbers; or columns that differ, with empty cells."""
     draw = np.random.default_rng(0)
     size = draw.normal(size=ROWS)
-    columns: list[Sequence[object]] = [
+    columns: list[np.ndarray] = [
         100 + 5 * size,
         np.exp(size),
         size + draw.normal(size=ROWS),

@@ -119,7 +119,7 @@ def curves(history: Mapping[str, Sequence[float]], path: str | Path | None = Non
                 axes.plot(np.arange(1, len(history[key]) + 1), history[key], label=label, color=colour)
         nats = name in ("elbo", "log_px", "kl") or name.endswith("loss")
         axes.set(title=f"{name}, nats" if nats else name, xlabel="epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True)  # pyright: ignore[reportCallIssue] (a MaxNLocator)
         _open_frame(axes)
     figure.axes[0].legend(frameon=False)
     return _finished(figure, path)

@@ -66,11 +66,11 @@ def read(name: str, split: str, data_dir: str | Path | None = None, stream: bool
     if name in OWN:
         part, start, stop = parsed(split)
         parts = [OWN[name](split_name) for split_name in part.split("+")]
-        rows, labels = (
-            None if parts[0][at] is None else np.concatenate([each[at] for each in parts])[start:stop] for at in (0, 1)
-        )
-        if rows is None or not len(rows):
+        rows = np.concatenate([np.asarray(one.images) for one in parts])[start:stop]
+        if not len(rows):
             raise UserError(f"The slice {split!r} of {name!r} holds no examples.")
+        held = [one.labels for one in parts if one.labels is not None]
+        labels = np.concatenate(held)[start:stop] if held else None
         return parts[0]._replace(images=rows, labels=labels)
     data_dir = data_dir or os.environ.get("TFDS_DATA_DIR") or None
     prepared = Path(data_dir or "~/tensorflow_datasets").expanduser() / name

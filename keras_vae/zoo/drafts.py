@@ -90,7 +90,7 @@ def _of_table(path: Path) -> Draft:
         why = "; ".join(f"{name}: {reason}" for name, reason in columns.left_out.items())
         raise UserError(f"A table has a column of numbers, or several of classes. Given: {path} ({why}). Add some.")
     order, holes = list(columns.kinds), columns.empty > 0
-    data: dict[str, object] = {"source": "table"} | ({} if columns.mixed else {"columns": order})
+    data: dict[str, object] = {"source": "table", **({} if columns.mixed else {"columns": order})}
     data |= ({"label": columns.label} if columns.label else {}) | ({"missing": True} if holes else {})
     sections: dict[str, dict[str, object]] = {"data": data}
     if columns.mixed:

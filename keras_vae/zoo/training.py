@@ -190,7 +190,7 @@ def _measured(recipe: recipes.Recipe, model: "VAE") -> Examples:
     if recipe.data.source:
         key = {"image": "image_shape", "tokens": "length"}.get(model.x_spec().kind, "x_shape")
         shape, held = (
-            list(each) if key != "length" else each[0] for each in (examples.images.shape[1:], model.x_shape)
+            list(part) if key != "length" else part[0] for part in (examples.images.shape[1:], model.x_shape)
         )
         if shape != held:
             raise UserError(

@@ -10,7 +10,7 @@ label = "cell_type"
 from collections.abc import Sequence
 from pathlib import Path
 
-import anndata
+import anndata  # pyright: ignore[reportMissingImports]
 import numpy as np
 
 from keras_vae.data.readers import numbered

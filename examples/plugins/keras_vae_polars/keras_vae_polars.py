@@ -10,7 +10,7 @@ label = "kind"
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import polars
+import polars  # pyright: ignore[reportMissingImports]
 
 from keras_vae.columns import Kinds
 from keras_vae.data import readers
