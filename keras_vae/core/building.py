@@ -36,7 +36,7 @@ class Configurable:
           UserError: an unknown argument, or one in `rejects` that is not at its default.
         """
         defaults = {"beta": 1.0, "free_bits": 0.0, "active_dims": None, "x_shape": None, "missing": None}
-        for name in kwargs.keys() & cls.rejects.keys():
+        for name in [name for name in kwargs if name in cls.rejects]:
             value = kwargs[name]
             default = defaults.get(name, ())
             same = [default, *([_constant(default)] if isinstance(default, float) else [])]
