@@ -1,4 +1,4 @@
-"""Every model on every kind of data through every command and runtime, at toy size: it runs, or says why not.
+"""Every model on every kind of data but images through every command and runtime, at toy size: it runs or says why not.
 
 python benchmarks/kinds.py [--models VAE IWAE] [--kinds table counts] [--again] [--output FILE]
 
@@ -89,7 +89,6 @@ _NORMAL = {"name": "normal", "standardize": True}
 _ARRAY = {"source": "array", "label": "label"}
 _KINDS = {"a": "real", "b": "positive", "c": "count", "d": {"categorical": ["blue", "red"]}}
 KINDS: dict[str, Kind] = {
-    "images": Kind("images of 0 and 1", "x.npz", arrays(lambda draw: draw.random((ROWS, 4, 4, 1)) < 0.5), _ARRAY, {}),
     "table": Kind("a table of real numbers", "x.csv", table(), {"source": "table", "label": "label"},
                   {"x_shape": [4], "likelihood": _NORMAL}),
     "columns": Kind(
@@ -111,7 +110,7 @@ KINDS: dict[str, Kind] = {
 
 def commands(kind: str) -> dict[str, list[str]]:
     """Command -> its words, in a folder with the data and the run."""
-    file, image = f"./{KINDS[kind].file}".replace(".npz", ".npy"), kind == "images"
+    file = f"./{KINDS[kind].file}".replace(".npz", ".npy")
     return {
         "train": ["train", "r.toml", "--output", "run", "--quick", "--json"],
         "verify": ["verify", "run", "--json"],
@@ -119,10 +118,9 @@ def commands(kind: str) -> dict[str, list[str]]:
         "sample": ["sample", "run", "--count", "4", "--output", "s.npy", "--json"],
         "encode": ["encode", "run", "test[:9]", "--json"],
         "embed": ["embed", "run", "--count", "20", "--json"],
-        "anomaly": ["anomaly", "run", "--count", "20", "--samples", "2", *([] if image else ["--anomalies", file]),
-                    "--json"],
+        "anomaly": ["anomaly", "run", "--count", "20", "--samples", "2", "--anomalies", file, "--json"],
         "steps": ["steps", "run", "test[:9]", "--samples", "2", "--json"],
-        "impute": ["impute", "run", *(["--steps", "2"] if image else [file, "--samples", "5"]), "--json"],
+        "impute": ["impute", "run", file, "--samples", "5", "--json"],
         "report": ["report", "run", "--count", "20", "--json"],
         "traverse": ["traverse", "run", "--json"],
         "interpolate": ["interpolate", "run", "--count", "2", "--json"],
@@ -133,7 +131,7 @@ def commands(kind: str) -> dict[str, list[str]]:
     }  # fmt: skip
 
 
-COLUMNS = (*commands("images"), *FORMATS)
+COLUMNS = (*commands("table"), *FORMATS)
 
 
 def outcome(call: Sequence[str]) -> str:
@@ -160,7 +158,7 @@ def recipe(model: str, kind: str) -> dict[str, Any]:
     from tests.conformance.cases import CASES
 
     arguments = {name: value for name, value in CASES[model].items() if name != "seed"}
-    if kind not in ("images", "words"):
+    if kind != "words":
         arguments.pop("image_shape", None)
     if kind == "series":  # whose networks are others
         arguments |= {name: KINDS[kind].model[name] for name in ("encoder", "decoder")}
@@ -211,7 +209,7 @@ def _worded(text: str, model: str, folder: str) -> str:
 
 
 def faults(cells: dict[str, dict[str, dict[str, str]]]) -> list[str]:
-    """The cells that are missing, and those that neither run nor are refused; and models that no kind trains."""
+    """The cells that are missing, and those that neither run nor are refused."""
     from keras_vae.models import MODELS
 
     lines = []
@@ -223,8 +221,6 @@ def faults(cells: dict[str, dict[str, dict[str, str]]]) -> list[str]:
             lines += [f"{model} {kind} {name}: {said}" for name, said in row.items() if said.startswith(FAULT)]
             if row.get("verify", RUNS) != RUNS:  # what a card says can be measured again
                 lines.append(f"{model} {kind} verify: {row['verify']}")
-        if not any(row.get("train") == RUNS for row in cells.get(model, {}).values()):
-            lines.append(f"{model}: trained on no kind")
     return lines
 
 
