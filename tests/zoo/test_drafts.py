@@ -88,6 +88,9 @@ def test_a_text(tmp_path):
     assert model.vocabulary_size == len(recipe.data.arguments["alphabet"]) + 1
     examples = training._measured(recipe, model)
     assert set(texts.spelling(recipe)(examples.images)) <= set(lines)
+    (tmp_path / "r.toml").write_text(recipe.text.replace("SequenceVAE", "IWAE"))
+    with pytest.raises(UserError, match=r"lines of text are sequences of tokens\. Given: model\.class = 'IWAE'"):
+        training._stages(recipes.read(tmp_path / "r.toml"))
     (tmp_path / "r.toml").write_text(recipe.text.replace("length = 11", "length = 20", 1))
     longer = recipes.read(tmp_path / "r.toml")
     with pytest.raises(
