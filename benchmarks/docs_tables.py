@@ -30,6 +30,7 @@ PAGES = {
     "first step": "benchmarks/engine.md",
     "memory": "benchmarks/engine.md",
     "slimming": "benchmarks/formats.md",
+    "kinds": "benchmarks/kinds.md",
 }
 sys.path.insert(0, str(Path(__file__).parent))
 
@@ -48,6 +49,7 @@ def tables() -> dict[str, str]:
     import first_step
     import growth
     import inference
+    import kinds
     import memory
     import series
     import slimming
@@ -70,6 +72,7 @@ def tables() -> dict[str, str]:
         "first step": first_step.markdown(results["first_step"]),
         "memory": memory.markdown(results["memory"]),
         "slimming": slimming.markdown(results["slimming"]),
+        "kinds": kinds.markdown(results["kinds"]),
         "likelihood": sentence(results["likelihood"]),
         "fidelity": fidelity.table(),
         "gaps": fidelity.gaps(),

@@ -112,19 +112,14 @@ def labelled_rows(
 def curves(history: Mapping[str, Sequence[float]], path: str | Path | None = None) -> Figure:
     """Training curves: each metric and its `val_` twin over the epochs; losses and the terms of the ELBO in nats."""
     names = [name for name in history if not name.startswith("val_")]
-    columns = min(len(names), 4)
-    rows = -(-len(names) // columns)
-    figure = Figure(figsize=(3.2 * columns, 2.6 * rows), layout="constrained")
-    panels = np.ravel(figure.subplots(rows, columns))
-    for axes in panels[len(names) :]:
-        axes.remove()
-    for axes, name in zip(panels, names, strict=False):
+    figure, panels = _panels(len(names), 4)
+    for axes, name in zip(panels, names, strict=True):
         for label, key, colour in (("training", name, COLOURS[0]), ("held out", f"val_{name}", COLOURS[1])):
             if key in history:
                 axes.plot(np.arange(1, len(history[key]) + 1), history[key], label=label, color=colour)
         nats = name in ("elbo", "log_px", "kl") or name.endswith("loss")
         axes.set(title=f"{name}, nats" if nats else name, xlabel="epoch")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.xaxis.get_major_locator().set_params(integer=True)  # pyright: ignore[reportCallIssue] (a MaxNLocator)
         _open_frame(axes)
     figure.axes[0].legend(frameon=False)
     return _finished(figure, path)
@@ -277,6 +272,51 @@ def bars(
     axes.set_xticks(np.arange(len(values)) if few and labels else [], labels if few else [])
     _open_frame(axes)
     return _finished(figure, path)
+
+
+def marginals(numbers: Mapping[str, tuple[np.ndarray, np.ndarray]], path: str | Path | None = None) -> Figure:
+    """Histograms of columns: by name, the numbers of real rows and those that a model drew; NaN is left out."""
+    figure, panels = _panels(len(numbers), 4)
+    for axes, (name, (real, drawn)) in zip(panels, numbers.items(), strict=True):
+        real, drawn = (values[~np.isnan(values)] for values in (real, drawn))
+        low, high = np.percentile(real, (0.5, 99.5))
+        if high - low < 24 and (real == np.round(real)).all():  # a bar for each of a few counts or classes
+            edges = np.arange(np.floor(low) - 0.5, np.ceil(high) + 1.0)
+        else:
+            edges = np.linspace(low, max(high, low + 1e-6), 25)
+        for values, label, colour in ((real, "test", COLOURS[0]), (drawn, "drawn", COLOURS[1])):
+            inside = np.clip(values, edges[0], edges[-1])
+            axes.hist(inside, edges.tolist(), density=True, histtype="step", label=label, color=colour)
+        axes.set(title=name, yticks=[])
+        _open_frame(axes)
+    figure.axes[0].legend(frameon=False)
+    return _finished(figure, path)
+
+
+def series(x: np.ndarray, means: np.ndarray, path: str | Path | None = None) -> Figure:
+    """Series `(series, steps, channels)`, a panel each, and their reconstructions, dashed; channels standardised."""
+    figure, panels = _panels(len(x), 4)
+    centre, spread = np.nanmean(x, axis=(0, 1)), np.nanstd(x, axis=(0, 1))
+    spread = np.where(spread > 0, spread, 1.0)
+    for axes, one, mean in zip(panels, x, np.where(np.isnan(x), np.nan, means), strict=True):
+        for channel in range(x.shape[-1]):
+            colour = COLOURS[channel % len(COLOURS)]
+            for values, style in ((one, "-"), (mean, "--")):
+                axes.plot((values[:, channel] - centre[channel]) / spread[channel], style, color=colour)
+        axes.set(xlim=(0, x.shape[1] - 1), yticks=[])
+        _open_frame(axes)
+    return _finished(figure, path)
+
+
+def _panels(count: int, columns: int) -> "tuple[Figure, Sequence[Axes]]":
+    """A figure of so many panels, and these."""
+    columns = min(count, columns)
+    rows = -(-count // columns)
+    figure = Figure(figsize=(3.2 * columns, 2.6 * rows), layout="constrained")
+    panels = np.ravel(figure.subplots(rows, columns))
+    for axes in panels[count:]:
+        axes.remove()
+    return figure, panels[:count].tolist()
 
 
 def detections(judged: Mapping[str, Judged], path: str | Path | None = None) -> Figure:

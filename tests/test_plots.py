@@ -82,6 +82,8 @@ def judged():
         lambda path=None: plots.scatter(np.eye(2), path, [0, 1]),
         lambda path=None: plots.bars([2.0, 1.0], path, ["z0", "z1"], "KL, nats"),
         lambda path=None: plots.bars([2.0, 1.0], path),
+        lambda path=None: plots.marginals({"a": (np.arange(9.0), np.ones(9)), "b": (np.eye(3)[0], np.eye(3)[1])}, path),
+        lambda path=None: plots.series(np.ones((2, 5, 3)), np.zeros((2, 5, 3)), path),
         lambda path=None: plots.detections({"-ELBO, nats": judged()}, path),
         lambda path=None: plots.left_out({0: {"elbo": judged()}, 1: {"elbo": judged()}}, path),
     ],
@@ -178,6 +180,17 @@ def test_curves_show_training_and_held_out_numbers(tmp_path, monkeypatch):
     assert [list(line.get_xdata()) for line in loss.lines] == [[1, 2, 3]] * 2
     assert [line.get_label() for line in loss.lines] == ["training", "held out"]
     assert [list(line.get_ydata()) for line in beta.lines] == [[0.1, 2.0, 4.0]]
+
+
+def test_marginals_leave_missing_numbers_out_and_series_end_with_their_data():
+    real = np.array([0.0, 1, 1, 2, np.nan])
+    figure = plots.marginals({"count": (real, np.array([2.0, 2, 9, 0, 1]))})
+    heights = [patch.get_xy()[:, 1].max() for patch in figure.axes[0].patches]
+    assert figure.axes[0].get_title() == "count" and heights == [0.5, 0.6], "two of four, and three of five"
+    x = np.array([[[0.0], [2.0], [np.nan]]])
+    (line, dashed) = plots.series(x, np.full((1, 3, 1), 3.0)).axes[0].lines
+    np.testing.assert_array_equal(line.get_ydata(), [-1, 1, np.nan])
+    np.testing.assert_array_equal(dashed.get_ydata(), [2, 2, np.nan])
 
 
 def figures(monkeypatch):

@@ -100,6 +100,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "attribute": labels.attribute_command,
     "classify": labels.classify_command,
     "anomaly": anomaly.anomaly_command,
+    "steps": anomaly.steps_command,
     "report": report.report_command,
     "export": deploy.export_command,
     "check": deploy.check_command,

@@ -1,4 +1,4 @@
-"""The command `anomaly`."""
+"""The commands `anomaly` and `steps`."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,11 +9,13 @@ import typer
 from keras_vae.cli.output import (
     Json,
     Name,
+    Seed,
     is_file,
     load_tensorflow,
     output_path,
     print_json,
     print_table,
+    print_written,
     require_images,
     working,
 )
@@ -61,7 +63,7 @@ def anomaly_command(
         require_images(name, "The anomalies of this name are images; for other data, give --anomalies FILE.")
     load_tensorflow()
     from keras_vae import plots
-    from keras_vae.pages.figures import SCORES
+    from keras_vae.pages.figures import score_title
     from keras_vae.zoo.anomalies import detect
     from keras_vae.zoo.encoding import read_file
     from keras_vae.zoo.held_out import HeldOut
@@ -80,12 +82,54 @@ def anomaly_command(
         title = f"{name}, trained without one class at a time"
     else:
         with working(f"Scoring with {name}", quiet=json):
-            numbers = detect(HeldOut.of(name, max(count, 4)), scores, images, rate, samples, seed)
-            plots.detections({SCORES[score]: judged for score, judged in numbers.items()}, path)
+            subject = HeldOut.of(name, max(count, 4))
+            numbers, kind = detect(subject, scores, images, rate, samples, seed), subject.model.x_spec().kind
+            plots.detections({score_title(score, kind): judged for score, judged in numbers.items()}, path)
         images_of_each = len(next(iter(numbers.values())).set_on)
         facts |= {"anomalies": anomalies, "images": images_of_each, "scores": _plain(numbers)}
         title = f"{name} against {anomalies}"
     print_json(facts) if json else _print_detections(title, numbers, path)
+
+
+def steps_command(
+    name: Name,
+    series: Annotated[
+        str, typer.Argument(help="A .npy, another file such as the recipe's data, or a split of these such as 'test'.")
+    ] = "test",
+    samples: Annotated[int, typer.Option(help="Draws of the code of each series.")] = 16,
+    highest: Annotated[int, typer.Option(help="The steps to print, those with the highest scores.")] = 10,
+    labels: Annotated[str | None, typer.Option(help="Of a conditional model and a file: a .npy of labels.")] = None,
+    seed: Seed = 0,
+    output: Annotated[str | None, typer.Option(help="A .npy; by default runs/NAME/steps.npy.")] = None,
+    json: Json = False,
+) -> None:
+    """Score each step of each series, or each column of each row of a table: -log p(x_t|z), nats, as an array.
+
+    Higher is more anomalous; NaN is what is missing, as beyond the end of a series.
+    """
+    from keras_vae import files
+
+    path = output_path(name, output, "steps.npy", (".npy",))
+    condition = files.read_array(labels) if labels else None
+    load_tensorflow()
+    from keras_vae import zoo
+    from keras_vae.tasks import steps
+    from keras_vae.zoo.encoding import inputs_of, read_file
+
+    with working(f"Scoring steps with {name}", quiet=json):
+        model = zoo.load(name)
+        x, condition = inputs_of(name, model, read_file(name, series).x if is_file(series) else series, condition)
+        scores = steps.step_scores(model, x, samples, seed, condition)
+        most = steps.highest(scores, highest)
+        files.write_array(path, scores.astype("float32"))
+    if json:
+        rows = [step._asdict() for step in most]
+        print_json({"file": str(path), "shape": list(scores.shape), "samples": samples, "seed": seed, "highest": rows})
+        return
+    columns = zoo.card(name).results["evaluation"].get("columns") if scores.ndim == 2 else None
+    steps_named = [[str(row), columns[step] if columns else str(step), f"{score:.2f}"] for row, step, score in most]
+    print_table(f"{name}: the highest scores", ["row", "column" if columns else "step", "nats"], steps_named)
+    print_written(path, scores.shape, json)
 
 
 def _scores(names: list[str] | None) -> tuple[str, ...]:

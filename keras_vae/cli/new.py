@@ -10,7 +10,9 @@ from keras_vae.cli.output import Overwrite, load_tensorflow
 
 def new_command(
     recipe: Annotated[Path, typer.Argument(help="The recipe to write, a .toml.")],
-    data: Annotated[Path, typer.Option(help="A folder of pictures, or a .csv, .parquet, .npy or .npz.")],
+    data: Annotated[
+        Path, typer.Option(help="A folder of pictures, or a .csv, .parquet, .npy, .npz, or .txt of lines.")
+    ],
     overwrite: Overwrite = False,
 ) -> None:
     """Look at data of your own, and write a commented recipe that fits them: kind, likelihood, networks and sizes."""

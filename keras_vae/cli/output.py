@@ -59,7 +59,8 @@ def require_images(name: str, rule: str) -> None:
     from keras_vae.zoo import cards
 
     if (kind := cards.card(name).kind) != "image":
-        raise UserError(f"{rule} Given: {name}, a model of {cards.NOUNS[kind]}s.")
+        others = "evaluate, encode, embed, anomaly, report" + (", steps" if kind == "numbers" else "")
+        raise UserError(f"{rule} Given: {name}, a model of {cards.NOUNS[kind]}s. Of these, use {others}.")
 
 
 def print_written(path: Path, shape: Sequence[int] | Mapping[str, Sequence[int]], json: bool) -> None:

@@ -143,6 +143,12 @@ def impute_command(
 
 
 def _complete(name: str, rows: str, output: str | None, samples: int, seed: int, json: bool) -> None:
+    from keras_vae.errors import UserError
+
+    if Path(rows).suffix.lower() not in (".csv", ".parquet", ".npy"):
+        raise UserError(
+            f"Rows to complete are a .csv or .parquet, or a .npy. Given: {rows}. Save them as one of these."
+        )
     suffixes = (".npy",) if rows.lower().endswith(".npy") else (".csv", ".parquet")
     path = output_path(name, output, f"completed{Path(rows).suffix.lower()}", suffixes)
     load_tensorflow()

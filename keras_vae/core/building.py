@@ -1,5 +1,6 @@
 """From constructor arguments to networks, and back to a configuration."""
 
+import math
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
@@ -35,7 +36,7 @@ class Configurable:
           UserError: an unknown argument, or one in `rejects` that is not at its default.
         """
         defaults = {"beta": 1.0, "free_bits": 0.0, "active_dims": None, "x_shape": None, "missing": None}
-        for name in kwargs.keys() & cls.rejects.keys():
+        for name in [name for name in kwargs if name in cls.rejects]:
             value = kwargs[name]
             default = defaults.get(name, ())
             same = [default, *([_constant(default)] if isinstance(default, float) else [])]
@@ -106,7 +107,7 @@ class Configurable:
             "name": self.name,
             "dtype": self.dtype_policy.name,
             **({"image_shape": self.x_shape} if self.of_images else {"x_shape": self.x_shape}),
-            "latent_dim": self.latent_dim,
+            **({"latent_shape": self.latent_shape} if self.latent_shape else {"latent_dim": self.latent_dim}),
             **specs,
             "beta": self.beta.get_config(),
             "free_bits": self.free_bits,
@@ -162,6 +163,27 @@ def checked_shape(image_shape: Sequence[int], x_shape: Sequence[int] | None) -> 
         rank = f" For x of other axes, x_shape={image_shape}." if isinstance(image_shape, Sequence) else ""
         raise UserError(f"image_shape is (height, width, channels). Given: {image_shape!r}.{rank}")
     return tuple(check_whole_number(size, "image_shape") for size in image_shape)
+
+
+def checked_latent(
+    latent_dim: int, latent_shape: Sequence[int] | None, takes_shape: bool
+) -> tuple[int, tuple[int, ...] | None]:
+    """Return the number of latent dimensions, and the shape that networks see them in, or None.
+
+    Raises:
+      UserError: no shape, or a class that does not take one.
+    """
+    if latent_shape is None:
+        return check_whole_number(latent_dim, "latent_dim"), None
+    if not takes_shape:
+        raise UserError(
+            f"latent_shape is of models with one latent, whose networks read nothing else. Given: {latent_shape!r}. "
+            f"Leave it out: a HierarchicalVAE, and models with integer codes, have shapes of their own."
+        )
+    if not isinstance(latent_shape, Sequence) or isinstance(latent_shape, str) or not latent_shape:
+        raise UserError(f"latent_shape is the shape of one latent, such as (8, 8, 4). Given: {latent_shape!r}.")
+    shape = tuple(check_whole_number(size, "latent_shape") for size in latent_shape)
+    return math.prod(shape), shape
 
 
 def check_missing(missing: object) -> str | None:

@@ -38,7 +38,7 @@ from numpy.typing import ArrayLike
 
 from keras_vae import backend, checks, likelihoods, randomness
 from keras_vae.backend import tfd
-from keras_vae.core.building import Configurable, NetworkSpec, check_missing, checked_shape
+from keras_vae.core.building import Configurable, NetworkSpec, check_missing, checked_latent, checked_shape
 from keras_vae.core.estimators import CompiledFunctions
 from keras_vae.core.free_bits import checked_free_bits
 from keras_vae.core.inference import Inference
@@ -109,6 +109,10 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         channels: Collier et al. 2020, https://arxiv.org/abs/2006.05301. None: NaN is refused. An encoder that has an
         attribute `reads_steps`, as `"gru"` and `"causal"` have, is called with `steps`, bools `(batch, steps)`: false
         beyond the last step of a series with an observed number, which is its end.
+      latent_shape: in place of latent_dim, the shape of a latent for its networks, such as `(8, 8, 4)`: the encoder
+        gives a map with a mean and a log variance for each channel, and the decoder reads a map, as `"residual"`
+        networks do without a dense layer. Everything else has their numbers in one row: `(batch, 256)`. For variants
+        whose networks are those of `VAE`.
 
     Raises:
       UserError: an invalid argument; the message names it, and the rule.
@@ -143,6 +147,7 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         active_dims: float | Mapping[str, Any] | Schedule | None = None,
         x_shape: Sequence[int] | None = None,
         missing: str | None = None,
+        latent_shape: Sequence[int] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(autocast=False, **kwargs)
@@ -151,7 +156,8 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
             self._distribute_strategy = None  # to Keras's loops this is one device: `core.training` has the functions
         self.of_images = x_shape is None
         self.x_shape = checked_shape(image_shape, x_shape)
-        self.latent_dim = checks.check_whole_number(latent_dim, "latent_dim")
+        takes_shape = type(self).network_shapes is VAE.network_shapes
+        self.latent_dim, self.latent_shape = checked_latent(latent_dim, latent_shape, takes_shape)
         self.seed = checks.check_whole_number(seed, "seed", minimum=0)
         self.free_bits, self.free_bits_on, self.free_bits_group = checked_free_bits(
             free_bits, free_bits_on, free_bits_group, type(self).__name__, self.kl_axis, self.latent_dim
@@ -199,8 +205,8 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         """Return the encoder's outputs by name, as exported: `mean` and `log_var`, each `(batch, latent_dim)`."""
         outputs = self.apply_network(self.encoder, x, training)
         if not self.stochastic:
-            return {"mean": outputs}
-        mean, log_var = ops.split(outputs, 2, axis=-1)
+            return {"mean": self.in_a_row(outputs)}
+        mean, log_var = map(self.in_a_row, ops.split(outputs, 2, axis=-1))
         return {"mean": self.active(mean), "log_var": self.active(backend.soft_bound(log_var, -20.0, 20.0))}
 
     def posterior(self, x: Tensor, condition: Condition | None = None, training: bool = False) -> tfd.Distribution:
@@ -225,7 +231,9 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         self, z: Latent, condition: Condition | None = None, training: bool = False
     ) -> dict[str, Any]:
         """Return the decoder's outputs by name, as exported: the likelihood's parameters and `mean`, an image."""
-        return self.likelihood_family.parameters(self.apply_network(self.decoder, self.active(z), training))
+        code = self.active(z)
+        code = ops.reshape(code, (-1, *self.latent_shape)) if self.latent_shape else code
+        return self.likelihood_family.parameters(self.apply_network(self.decoder, code, training))
 
     def likelihood(self, z: Latent, condition: Condition | None = None, training: bool = False) -> tfd.Distribution:
         """p(x|z) for z of shape `(batch, latent_dim)`; batch shape `(batch,)`, event shape `x_shape`."""
@@ -332,10 +340,11 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
 
         Called by the constructor: a variant sets the attributes it reads here before `super().__init__`.
         """
-        family, outputs = self.likelihood_family, (2 if self.stochastic else 1) * self.latent_dim
+        family, latent = self.likelihood_family, self.latent_shape or (self.latent_dim,)
+        outputs = (*latent[:-1], (2 if self.stochastic else 1) * latent[-1])
         return {
-            "encoder": (family.read_shape(self.x_shape), (outputs,)),
-            "decoder": ((self.latent_dim,), family.raw_shape(self.x_shape)),
+            "encoder": (family.read_shape(self.x_shape), outputs),
+            "decoder": (latent, family.raw_shape(self.x_shape)),
         }
 
     def x_spec(self) -> Spec:
@@ -484,6 +493,10 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         dimension = np.arange(values.shape[-1])
         shares = ops.clip(active - ops.convert_to_tensor(dimension, values.dtype), 0.0, 1.0)
         return values * ops.where(dimension < self.latent_dim, shares, ops.ones_like(shares))
+
+    def in_a_row(self, numbers: Tensor) -> Any:
+        """Return the numbers of latents of `latent_shape` as `(batch, latent_dim)`."""
+        return ops.reshape(numbers, (-1, self.latent_dim)) if self.latent_shape else numbers
 
     def apply_network(self, network: keras.Layer, inputs: Latent, training: bool) -> Any:
         """Return the network's output in `float_dtype`, whatever it computes in. Tokens are not cast."""

@@ -1,4 +1,4 @@
-"""Datasets of TensorFlow Datasets; MNIST, a list of words, and rendered sprites need no network."""
+"""Datasets of TensorFlow Datasets; MNIST, words, sprites, a table, counts and series need no network."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -52,10 +52,11 @@ def load(
     For `"words"`, "x" is int32 `(batch, 16)`: letters as tokens, which `keras_vae.data.words.to_text` reads.
 
     For `"sprites"`, "y" has the factors that the images are rendered from, int32 `(batch, 5)`: see
-    `keras_vae.data.sprites`.
+    `keras_vae.data.sprites`. For `"breast_cancer"`, `"cells"` and `"waves"`, "x" has numbers as they are: rows of a
+    table of 30 columns; counts of 120 genes; and series of two channels and 24 to 48 steps, NaN after the end.
 
     Args:
-      name: a TFDS name of a dataset of images of one size, `"sprites"`, or `"words"`; or a function from a split to its
+      name: a TFDS name of a dataset of images of one size, or one of these; or a function from a split to its
         `keras_vae.data.sources.Images`.
       split: `"train"`, `"validation"`, `"train+validation"` or `"test"`, or a slice of one, `"train[:1000]"`.
       binarize: `"dynamic"` (drawn in each epoch), `"static"` (always the same), or None: grey levels.
@@ -100,7 +101,7 @@ def load(
         worker=worker,
         render=split_images.render,
         labelled_in_batch=labelled_in_batch,
-        kind=kind,
+        kind=kind or split_images.kind,
         missing=missing or split_images.missing,
     )
 

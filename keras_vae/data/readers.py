@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from keras_vae import files
+from keras_vae.checks import check_whole_number
 from keras_vae.columns import Kinds
-from keras_vae.data import tables
-from keras_vae.data.pictures import read_folder, unread
+from keras_vae.data import tables, words
+from keras_vae.data.pictures import read_folder, share_of, unread
 from keras_vae.data.row_files import Records
 from keras_vae.data.rows import ArrayFile, Rows, Selected
 from keras_vae.data.shard_files import read_shards
@@ -125,6 +126,41 @@ def array(
     return _split(rows, labels, split, fractions)._replace(missing=missing)
 
 
+def text(
+    path: str | Path, alphabet: str, length: int, split: str | None = None, fractions: Sequence[float] = FRACTIONS
+) -> Images:
+    """Return the lines of a text file as tokens, for a `SequenceVAE`: letters, and a 0 for the end.
+
+    Equal lines are in one split, and stay there when others are added.
+
+    Args:
+      path: of the file, in UTF-8; empty lines, and spaces around a line, are left out.
+      alphabet: the letters that a line may have, spaces among them, of which the first is token 1.
+      length: of an example, its end counted.
+      split: as of `table`.
+      fractions: as of `table`.
+    """
+    if not isinstance(alphabet, str) or not alphabet or len(set(alphabet)) < len(alphabet):
+        raise UserError(f"alphabet is a string of different letters. Given: {alphabet!r}.")
+    length = check_whole_number(length, "length", minimum=2)
+    lines = lines_of(path)
+    indices = members(np.array([share_of(line) for line in lines]), split, fractions)
+    return Images(words.to_tokens([lines[index] for index in indices], length, alphabet), None)
+
+
+def lines_of(path: str | Path) -> list[str]:
+    """Return the lines of a text file that are not empty.
+
+    Raises:
+      UserError: a file that cannot be read, or has none.
+    """
+    with reading(path, "is no text", "Save it in UTF-8, an example in each line.", UserError):
+        lines = [line for row in Path(path).read_text(encoding="utf-8-sig").split("\n") if (line := row.strip())]
+    if not lines:
+        raise UserError(f"A text has an example in each line. Given: {path}, of empty lines. Add some.")
+    return lines
+
+
 def records(path: str | Path, split: str | None = None, fractions: Sequence[float] = FRACTIONS) -> Images:
     """Return the records of an ArrayRecord file, pictures or arrays as `.npy` has them, read when they are asked for.
 
@@ -154,5 +190,6 @@ def numbered(cells: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
 
 
 SOURCES: Entries[Callable[..., Images]] = Entries(
-    "sources", {"folder": folder, "table": table, "array": array, "records": records, "shards": read_shards}
+    "sources",
+    {"folder": folder, "table": table, "array": array, "text": text, "records": records, "shards": read_shards},
 )

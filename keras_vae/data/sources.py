@@ -1,4 +1,5 @@
-"""Sources of examples: TensorFlow Datasets, with MNIST in the package; words; and sprites, rendered on demand.
+"""Sources of examples: TensorFlow Datasets, with MNIST in the package; words; scikit-learn's table of breast cancers;
+cells and waves, which are drawn here; and sprites, rendered on demand.
 
 All but the datasets of TFDS that are not prepared need no network.
 """
@@ -13,11 +14,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from keras_vae.data import sprites, words
+from keras_vae.data import generated, sprites, words
 from keras_vae.data.rows import Chained, Rows, Selected
-from keras_vae.data.splits import parsed
+from keras_vae.data.splits import members, parsed
 from keras_vae.errors import UnavailableError, UserError
 from keras_vae.registry import nearest
+from keras_vae.types import Kind
 
 if TYPE_CHECKING:
     import tensorflow_datasets as tfds
@@ -39,13 +41,15 @@ class Images(NamedTuple):
     columns: tuple[str, ...] = ()  # of a table
     classes: tuple[str, ...] = ()  # the names of the labels, where they have some
     missing: bool = False  # whether NaN is a number that is missing
+    kind: Kind | None = None  # of x; None: images, or tokens where they are int32 of two axes
 
 
 def read(name: str, split: str, data_dir: str | Path | None = None, stream: bool = False) -> Images:
-    """Return a split of a TFDS dataset of images, in the order of TFDS; or of sprites or words.
+    """Return a split of a TFDS dataset of images, in the order of TFDS; or of what the package has itself.
 
     Args:
-      name: a TFDS name, such as `"mnist"`; `"sprites"`; or `"words"`, whose examples are tokens.
+      name: a TFDS name, such as `"mnist"`; `"sprites"`; `"words"`, whose examples are tokens; or `"breast_cancer"`,
+        `"cells"` or `"waves"`, whose examples are numbers: rows of a table, counts, and series.
       split: `"train"`, `"validation"`, `"train+validation"` or `"test"`; the first, second and last never overlap.
         The examples that TFDS calls "validation" where it has them, else the last sixth of its "train". A TFDS slice
         of these four, `"train[:1000]"`, counts within the split.
@@ -61,11 +65,13 @@ def read(name: str, split: str, data_dir: str | Path | None = None, stream: bool
         raise UserError(f"A dataset is named as TFDS names it: 'mnist'. Given: {type(name).__name__}.")
     if name in OWN:
         part, start, stop = parsed(split)
-        rows = np.concatenate([OWN[name](split_name) for split_name in part.split("+")])[start:stop]
+        parts = [OWN[name](split_name) for split_name in part.split("+")]
+        rows = np.concatenate([np.asarray(one.images) for one in parts])[start:stop]
         if not len(rows):
             raise UserError(f"The slice {split!r} of {name!r} holds no examples.")
-        render = _DRAWN.get(name)
-        return Images(rows, None if render is None else rows, render)
+        held = [one.labels for one in parts if one.labels is not None]
+        labels = np.concatenate(held)[start:stop] if held else None
+        return parts[0]._replace(images=rows, labels=labels)
     data_dir = data_dir or os.environ.get("TFDS_DATA_DIR") or None
     prepared = Path(data_dir or "~/tensorflow_datasets").expanduser() / name
     if name in BUNDLED and not any(prepared.glob("*/dataset_info.json")):
@@ -201,11 +207,35 @@ def _slices(name: str, sizes: Mapping[str, int], split: str) -> list[tuple[str, 
 
 
 @functools.cache
-def _words(split: str) -> np.ndarray:
-    return words.to_tokens(words.splits()[split])
+def _words(split: str) -> Images:
+    return Images(words.to_tokens(words.splits()[split]), None)
 
 
-# Datasets that are not of TFDS: name -> function from "train", "validation" or "test" to an array.
-OWN = {"sprites": sprites.split_factors, "words": _words}
-# The renderers of those whose arrays are factors.
-_DRAWN = {"sprites": sprites.render}
+def _sprites(split: str) -> Images:
+    factors = sprites.split_factors(split)
+    return Images(factors, factors, sprites.render)
+
+
+@functools.cache
+def _breast_cancer(split: str) -> Images:
+    """The 569 rows of UCI's Breast Cancer Wisconsin (Diagnostic), as scikit-learn has them: 30 measures of a sample."""
+    from sklearn.datasets import load_breast_cancer
+
+    table: Any = load_breast_cancer()
+    held = members(np.random.RandomState(0).uniform(size=len(table.data)), split)
+    columns, classes = (tuple(map(str, names)) for names in (table.feature_names, table.target_names))
+    return Images(table.data[held].astype("float32"), table.target[held], None, columns, classes, kind="numbers")
+
+
+def _cells(split: str) -> Images:
+    return Images(*generated.cells(split), kind="numbers")
+
+
+def _waves(split: str) -> Images:
+    return Images(*generated.waves(split), classes=generated.SHAPES, missing=True, kind="numbers")
+
+
+# Datasets that are not of TFDS: name -> function from "train", "validation" or "test".
+OWN: Mapping[str, Callable[[str], Images]] = {
+    "sprites": _sprites, "words": _words, "breast_cancer": _breast_cancer, "cells": _cells, "waves": _waves,
+}  # fmt: skip

@@ -67,7 +67,7 @@ def kinds_of(source: Any) -> dict[str, str | dict[str, list[str]]]:
         if hasattr(dtype, "categories"):
             kinds[name] = {"ordinal" if dtype.ordered else "categorical": [_word(word) for word in dtype.categories]}
         else:
-            kinds[name] = _kind([cell for cell in rows[:, index] if not _is_empty(cell)])
+            kinds[name] = kind_of([cell for cell in rows[:, index] if not is_empty(cell)])
     columns_of(kinds)  # raises where a column is of no kind
     return kinds
 
@@ -186,13 +186,13 @@ def _of_one_type(cells: list[object]) -> list[object]:
         return cells
     numbers = [number_of(cell) for cell in cells if cell is not None]
     convert = str if None in numbers else number_of
-    return [None if _is_empty(cell) else convert(cell) for cell in cells]
+    return [None if is_empty(cell) else convert(cell) for cell in cells]
 
 
 def _coded(cells: np.ndarray, column: str, classes: Sequence[str], missing: bool) -> Iterator[float]:
     codes = {name: float(code) for code, name in enumerate(classes)}
     for row, cell in enumerate(cells, 1):
-        if _is_empty(cell) and _word(cell) not in codes:
+        if is_empty(cell) and _word(cell) not in codes:
             if not missing:
                 raise UserError(f"A table has no empty cells. Given: {cell!r} in row {row} of {column!r}. {_EMPTY}.")
             yield float("nan")
@@ -212,7 +212,8 @@ def _word(cell: object) -> str:
     return str(int(cell) if whole else cell).strip()  # pyright: ignore[reportArgumentType]
 
 
-def _kind(cells: Sequence[object]) -> str | dict[str, list[str]]:
+def kind_of(cells: Sequence[object]) -> str | dict[str, list[str]]:
+    """Return the kind of a column, by the rules of `kinds_of` for cells, none of them empty."""
     words = {_word(cell) for cell in cells}
     numbers = [None if isinstance(cell, bool | np.bool_) else number_of(cell) for cell in cells]
     if any(number is None for number in numbers) or words <= {"0", "1"}:
@@ -221,13 +222,14 @@ def _kind(cells: Sequence[object]) -> str | dict[str, list[str]]:
     return "count" if whole else "real"
 
 
-def _is_empty(cell: object) -> bool:
+def is_empty(cell: object) -> bool:
+    """Return whether a cell is one that may be read as missing."""
     return cell is None or str(cell).strip() in ("", "nan", "<NA>")
 
 
 def _numbers(cells: np.ndarray, column: str, missing: bool) -> Iterator[float]:
     for row, cell in enumerate(cells, 1):
-        if missing and _is_empty(cell):
+        if missing and is_empty(cell):
             yield float("nan")
             continue
         number = number_of(cell)
@@ -239,6 +241,7 @@ def _numbers(cells: np.ndarray, column: str, missing: bool) -> Iterator[float]:
 
 
 def number_of(cell: object) -> float | None:
+    """Return a cell as a number; None for another."""
     try:
         return float(cell)  # pyright: ignore[reportArgumentType]
     except (TypeError, ValueError):

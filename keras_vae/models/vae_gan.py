@@ -65,7 +65,8 @@ class VAEGAN(VAE):
         if family.channels_per_pixel != 1 or family.trainable_variables or family.columns:
             raise UserError(
                 f"The decoder of a VAEGAN learns by its mean image alone, so its likelihood has no other parameter. "
-                f"Given: {self.specs['likelihood']!r}. Use 'bernoulli' or {{'name': 'gaussian', 'scale': 1.0}}."
+                f"Given: {self.specs['likelihood']!r}. Use 'bernoulli' or {{'name': 'gaussian', 'scale': 1.0}}; "
+                f"of numbers that are no pixels, {{'name': 'normal', 'scale': 1.0}}."
             )
         self.specs |= {"critic": critic, "head": {"name": "mlp", "hidden": ()} if head is None else head}
         self.critic = self.make_network("critic", critic, ENCODERS, self.x_shape, (self.features,))

@@ -16,17 +16,13 @@ from keras_vae.registry import choose
 from keras_vae.tasks.codes import check_real, dimension_names
 from keras_vae.tasks.masks import half_observed
 from keras_vae.tasks.traversal import informative
+from keras_vae.types import Kind
 from keras_vae.zoo.anomalies import detect
 from keras_vae.zoo.cards import Card
 from keras_vae.zoo.examples import condition_of, examples_of
 from keras_vae.zoo.held_out import HeldOut
 
 PROJECTIONS = {"pca": "first two principal components of the codes", "tsne": "t-SNE of the codes"}
-SCORES = {
-    "reconstruction": "squared error, summed over pixels",
-    "elbo": "-ELBO, nats",
-    "log_prob": "-log p(x), nats",
-}  # with their units
 _UNUSED = 0.01  # nats: a dimension of a smaller KL is taken to be unused
 
 
@@ -188,7 +184,13 @@ def anomaly_detection(subject: HeldOut, scores: Sequence[str] = ("reconstruction
       UserError: as `keras_vae.zoo.anomalies.detect`.
     """
     _check_images(subject)
-    return plots.detections({SCORES[score]: judged for score, judged in detect(subject, scores).items()})
+    return plots.detections({score_title(score, "image"): judged for score, judged in detect(subject, scores).items()})
+
+
+def score_title(score: str, kind: Kind) -> str:
+    """Return a score of `keras_vae.tasks.anomaly_scores` of a kind of x in words, with its unit."""
+    reconstruction = "squared error, summed over pixels" if kind == "image" else "-log p(x|z) at the code, nats"
+    return {"reconstruction": reconstruction, "elbo": "-ELBO, nats", "log_prob": "-log p(x), nats"}[score]
 
 
 def nearest_training_images(subject: HeldOut, count: int = 12) -> Drawing:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from keras_vae.tasks.manifold import latent_plane as latent_plane
     from keras_vae.tasks.masks import half_observed as half_observed
     from keras_vae.tasks.missing import fill_in as fill_in
+    from keras_vae.tasks.steps import highest as highest
     from keras_vae.tasks.steps import step_scores as step_scores
     from keras_vae.tasks.transformer import VAETransformer as VAETransformer
     from keras_vae.tasks.traversal import traverse as traverse

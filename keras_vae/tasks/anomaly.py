@@ -1,4 +1,4 @@
-"""Anomaly detection: scores of images, thresholds at a false positive rate, and measures of detection."""
+"""Anomaly detection: scores of examples, thresholds at a false positive rate, and measures of detection."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -7,12 +7,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from keras_vae import checks
+from keras_vae import backend, checks
+from keras_vae.core.inference import checked_inputs
 from keras_vae.errors import UserError
 from keras_vae.evaluation.distances import chance_above
 from keras_vae.evaluation.estimates import share_of
 from keras_vae.evaluation.generation import squared_errors
-from keras_vae.types import ConditionLike
+from keras_vae.types import ConditionLike, Tensor, Tensors
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
@@ -51,32 +52,45 @@ class Judged(NamedTuple):
 def anomaly_scores(
     model: "VAE", x: ArrayLike, score: str = "elbo", samples: int = 100, seed: int = 0, condition: ConditionLike = None
 ) -> np.ndarray:
-    """Return the anomaly score of each image, `(batch,)`: higher is more anomalous.
+    """Return the anomaly score of each example, `(batch,)`: higher is more anomalous.
 
     Args:
       model: a trained model.
-      x: images.
-      score: `"reconstruction"`: the squared error of the mean reconstruction, summed over pixels; `"elbo"`: -ELBO,
-        nats; `"log_prob"`: the importance-weighted -log p(x), nats.
+      x: images, or whatever its x is.
+      score: `"reconstruction"`: of images the squared error of the mean reconstruction, summed over pixels; of any
+        other x -log p(x|z) at the code z that `encode` gives, nats, over the numbers that are not missing. That is, up
+        to what does not depend on z: of a Normal, half the squared error in units of its scale; of a LogNormal, that of
+        the logarithm; of counts, half the deviance; of classes and tokens, -log of the probability of each.
+        `"elbo"`: -ELBO, nats; `"log_prob"`: the importance-weighted -log p(x), nats.
       samples: importance samples of `"log_prob"`.
       seed: of the noise.
-      condition: one for each image, where the model is conditional.
+      condition: one for each example, where the model is conditional.
 
     Raises:
-      UserError: an unknown score, or one that the model does not have: a squared error is of images.
+      UserError: an unknown score, or one that the model does not have: an x outside of the likelihood's support.
     """
     if score not in SCORES:
         raise UserError(f"score is one of {', '.join(SCORES)}. Given: {score!r}.")
-    if score == "reconstruction" and model.x_spec().kind != "image":
-        raise UserError(
-            f"The score 'reconstruction' is a squared error of images. Given: a {type(model).__name__}, whose x is "
-            f"{model.x_spec().kind}. Use 'elbo' or 'log_prob'."
-        )
     if score == "elbo":
         return -model.elbo(x, seed=seed, condition=condition)
     if score == "log_prob":
         return -model.log_prob(x, samples=samples, seed=seed, condition=condition)
-    return squared_errors(model, x, condition)
+    of_images = model.x_spec().kind == "image"
+    return squared_errors(model, x, condition) if of_images else _surprises(model, x, condition)
+
+
+def _surprises(model: "VAE", x: ArrayLike, condition: ConditionLike) -> np.ndarray:
+    """Return -log p(x|z) at the code of each x, `(batch,)`, nats."""
+    inputs = checked_inputs(model, x, condition)
+    model.likelihood_family.check(inputs["x"])
+
+    def surprises(part: Tensors) -> Tensor:
+        y = model.condition_in(part)
+        z = model.code(model.posterior_parameters(part["x"], y))
+        return -model.likelihood(z, y).log_prob(part["x"])
+
+    graph = backend.compiled(surprises, reduce_retracing=True)
+    return checks.in_blocks(lambda _, part: graph(part), inputs, pad=True, what="reconstruction")
 
 
 def threshold(normal: ArrayLike, false_positive_rate: float = 0.05) -> float:

@@ -35,7 +35,7 @@ def check_real(model: "VAE") -> None:
         shapes = ", ".join(f"{name} of shape {spec.shape}, integers" for name, spec in model.latent_spec().items())
         raise NotApplicable(
             f"This task needs real-valued codes. Given: {type(model).__name__}, whose code is {shapes}, with nothing "
-            f"in between."
+            f"in between. Draw samples, or decode codes of your own."
         )
 
 

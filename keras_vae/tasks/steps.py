@@ -1,7 +1,7 @@
 """Anomaly scores of the steps of a series."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from keras import ops
@@ -62,3 +62,24 @@ def step_scores(
 
     results = checks.in_blocks(one_block, inputs, pad=True, what="step_scores")
     return np.where(np.isnan(inputs["x"]).all(axis=inner), np.nan, results)
+
+
+class Step(NamedTuple):
+    """The score of a step of an x."""
+
+    row: int  # of x
+    step: int
+    score: float
+
+
+def highest(scores: np.ndarray, count: int = 10) -> list[Step]:
+    """Return the steps with the highest of the `step_scores`, in falling order; without those that have none.
+
+    Args:
+      scores: `(batch, steps)`.
+      count: of the steps, at most.
+    """
+    flat = np.where(np.isnan(scores), -np.inf, scores).ravel()
+    order = np.argsort(-flat, kind="stable")[: checks.check_whole_number(count, "count", minimum=0)]
+    places = (Step(*map(int, np.unravel_index(at, scores.shape)), float(flat[at])) for at in order)  # pyright: ignore
+    return [step for step in places if step.score > -np.inf]

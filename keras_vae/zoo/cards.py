@@ -73,6 +73,8 @@ PICTURES = {
     "reconstructions.png": "Test images, and their reconstructions below",
     "samples.png": "Samples from the prior",
     "traversal.png": "Each row moves one latent dimension, from the most to the least informative",
+    "marginals.png": "The numbers of some columns, of test examples and of as many draws from p(x|z), z from the prior",
+    "series.png": "Test series, and their reconstructions dashed; each channel standardised",
     "curves.png": "Training curves",
 }
 
@@ -170,7 +172,7 @@ def table(cards: list[Card]) -> str:
 
 
 LEGEND = (
-    "On test images, or sequences; mean ± standard error. ELBO and log p(x) in nats each, the latter "
+    "On test examples; mean ± standard error. ELBO and log p(x) in nats each, the latter "
     "importance-weighted; empty where a model has no distribution over codes, or a certain code, whose ELBO says all; "
     "with the fitted prior, where there is one. "
     "They compare between rows of the same data; where a label is given they are of p(x\\|y), or, where it has a "

@@ -11,12 +11,12 @@ import numpy as np
 from keras_vae.data import pictures, readers, tables
 from keras_vae.errors import UserError, reading
 from keras_vae.zoo import toml_files
+from keras_vae.zoo.column_drafts import HEAVY, look_at
 
 _LOOKED_AT = 200  # pictures whose sizes are read
 _STEPS, _EPOCHS = 4000, (10, 200)  # of a training, and the fewest and most epochs that it takes
-_CLASSES = 20  # a column of so many words at most may be a label
+_LETTERS = 256  # of a line with its end, at most
 _SIDE = 64  # pixels of a side, at most
-_HEAVY = 8.0  # the kurtosis from which a Student t fits better; a Gaussian's is 3
 
 
 class Draft(NamedTuple):
@@ -30,7 +30,7 @@ def draft(data: str | Path, recipe: str | Path) -> str:
     """Return the text of a recipe for the data in a file or folder.
 
     Args:
-      data: a folder of pictures, or a `.csv`, `.parquet`, `.npy` or `.npz`.
+      data: a folder of pictures, or a `.csv`, `.parquet`, `.npy`, `.npz` or `.txt`.
       recipe: the path that the recipe will have, from which that of the data counts.
 
     Raises:
@@ -43,10 +43,12 @@ def draft(data: str | Path, recipe: str | Path) -> str:
         parts = _of_table(data)
     elif suffix in (".npy", ".npz"):
         parts = _of_array(data)
+    elif suffix == ".txt":
+        parts = _of_text(data)
     else:
         raise UserError(
-            f"A recipe is drafted for a folder of pictures, or a .csv, .parquet, .npy or .npz. Given: {data}. Convert "
-            f"it, or register a source of your own."
+            f"A recipe is drafted for a folder of pictures, or a .csv, .parquet, .npy, .npz or .txt. Given: {data}. "
+            f"Convert it, or register a source of your own."
         )
     relative = os.path.relpath(data.resolve(), Path(recipe).resolve().parent)
     parts.sections["data"] |= {"path": Path(relative).as_posix()}
@@ -83,32 +85,54 @@ def _of_pictures(folder: Path) -> Draft:
 
 def _of_table(path: Path) -> Draft:
     names, cells = tables.cells_of(path)
-    columns, left_out, label = [], {}, None
-    for index, name in enumerate(names):
-        column = cells[:, index]
-        empty = sum(cell is None or not str(cell).strip() for cell in column)
-        if empty:
-            left_out[name] = f"{empty} empty cells"
-        elif all(tables.number_of(cell) is not None for cell in column):
-            columns.append(name)
-        else:
-            words = len({str(cell) for cell in column})
-            left_out[name] = f"words, {words} different ones"
-            if label is None and 1 < words <= _CLASSES:
-                label = name
-    if not columns:
-        raise UserError(f"A table has a column of numbers without an empty cell. Given: {path}. Fill the cells.")
-    x = tables.numbers_of(names, cells, columns).x
-    model, comments = _of_numbers(x)
-    data: dict[str, object] = {"source": "table", "columns": columns}
-    data |= {"label": label} if label else {}
-    others = "; ".join(f"{name} ({why})" for name, why in left_out.items() if name != label)
+    columns = look_at(names, cells)
+    if not columns.kinds:
+        why = "; ".join(f"{name}: {reason}" for name, reason in columns.left_out.items())
+        raise UserError(f"A table has a column of numbers, or several of classes. Given: {path} ({why}). Add some.")
+    order, holes = list(columns.kinds), columns.empty > 0
+    data: dict[str, object] = {"source": "table", **({} if columns.mixed else {"columns": order})}
+    data |= ({"label": columns.label} if columns.label else {}) | ({"missing": True} if holes else {})
+    sections: dict[str, dict[str, object]] = {"data": data}
+    if columns.mixed:
+        model, comments = _network_of(len(order)), {}
+        model |= {"x_shape": [len(order)], "likelihood": "mixed"} | ({"missing": "mask"} if holes else {})
+        sections |= {"data.kinds": dict(columns.kinds)}
+        comments["model.likelihood"] = "each column has one of its kind, below"
+    else:
+        model, comments = _of_numbers(tables.numbers_of(names, cells, order, missing=True).x)
+    others = "; ".join(f"{name} ({why})" for name, why in columns.left_out.items())
     comments |= {
-        "data": f"{len(x)} rows. {f'Left out: {others}' if others else 'Every column of numbers is taken'}",
+        "data": f"{len(cells)} rows. {f'Left out: {others}' if others else 'Every column is taken'}",
         "data.columns": "in this order they are the numbers of x, whatever the order in a file",
         "data.label": "words, of which measures and conditional models make use; it is no part of x",
+        "data.kinds": "the columns of x, in this order; real, positive, count, overdispersed, or classes: categorical, "
+        "or ordinal where they stand in an order",
+        "model.missing": f"{columns.empty:.1%} of the cells are empty, missing: they have no term, and are not read",
     }
-    return Draft({"model": model, "data": data, "training": _training(len(x), 128)}, comments)
+    return Draft({"model": model, **sections, "training": _training(len(cells), 128)}, comments)
+
+
+def _of_text(path: Path) -> Draft:
+    lines = readers.lines_of(path)
+    alphabet, length = "".join(sorted(set().union(*lines))), 1 + max(map(len, lines))
+    if length > _LETTERS:
+        raise UserError(
+            f"Lines of a text are sequences of at most {_LETTERS - 1} letters. Given: {path}, with one of "
+            f"{length - 1}. Break them."
+        )
+    network = {"name": "gru", "units": 96, "embedding_dim": 32}
+    model: dict[str, object] = {"class": "SequenceVAE", "length": length, "vocabulary_size": len(alphabet) + 1,
+             "latent_dim": 32, "encoder": network, "decoder": network, "word_dropout": 0.3,
+             "beta": {"name": "linear", "final": 1.0, "steps": _STEPS // 2}}  # fmt: skip
+    data: dict[str, object] = {"source": "text", "alphabet": alphabet, "length": length}
+    comments = {
+        "data": f"{len(lines)} lines, of {np.mean([*map(len, lines)]):.0f} letters in the mean",
+        "data.alphabet": "the first letter is token 1; a file with others is refused",
+        "data.length": "letters of the longest line, and its end; as model.length",
+        "model.vocabulary_size": "the letters, and the end",
+        "model.word_dropout": "the share of letters that training hides from the decoder, so that it needs the code",
+    }
+    return Draft({"model": model, "data": data, "training": _training(len(lines), 128)}, comments)
 
 
 def _of_array(path: Path) -> Draft:
@@ -138,15 +162,17 @@ def _of_array(path: Path) -> Draft:
     return Draft({"model": model, "data": data, "training": _training(len(x), 128)}, comments)
 
 
+def _network_of(size: int) -> dict[str, object]:
+    """Return the class, code and networks of a model of so many numbers."""
+    network = {"name": "mlp", "hidden": [64, 64] if size < 50 else [256, 256]}
+    return {"class": "VAE", "latent_dim": int(np.clip(size // 2, 1, 16)), "encoder": network, "decoder": network}
+
+
 def _of_numbers(x: np.ndarray) -> tuple[dict[str, object], dict[str, str]]:
     """Return the model of numbers that are no pixels, with comments: its likelihood by what they are."""
     flat = np.asarray(x.reshape(len(x), -1), "float64")
-    size = flat.shape[1]
-    hidden = [64, 64] if size < 50 else [256, 256]
     likelihood, why = _likelihood(flat)
-    network = {"name": "mlp", "hidden": hidden}
-    model = {"class": "VAE", "x_shape": list(x.shape[1:]), "latent_dim": int(np.clip(size // 2, 1, 16)),
-             "encoder": network, "decoder": network, "likelihood": likelihood}  # fmt: skip
+    model = _network_of(flat.shape[1]) | {"x_shape": list(x.shape[1:]), "likelihood": likelihood}
     comments = {
         "model.likelihood": why,
         "model.latent_dim": "how many numbers a code has; unused ones stay at the prior",
@@ -184,7 +210,7 @@ def _likelihood(x: np.ndarray) -> tuple[dict[str, object], str]:
     spread = np.where(variance > 0, np.sqrt(variance), 1.0)
     kurtosis = np.nanmean(((x - mean) / spread) ** 4, axis=0)
     inside = "standardised inside the model, which takes and gives the units of the file"
-    if np.median(kurtosis) > _HEAVY:
+    if np.median(kurtosis) > HEAVY:
         return {"name": "student_t", "standardize": True}, f"real numbers with outliers, {inside}"
     return {"name": "normal", "standardize": True}, f'real numbers, {inside}; "student_t" where there are outliers'
 
@@ -216,7 +242,7 @@ def _written(parts: Draft, name: str) -> str:
 def _line(key: str, value: object, comment: str | None) -> Iterator[str]:
     if comment:
         yield f"# {key}: {_plain(comment)}"
-    yield f"{key} = {toml_files.text_of(value)}"
+    yield f"{toml_files.key_of(key)} = {toml_files.text_of(value)}"
 
 
 def _plain(text: str) -> str:

@@ -16,14 +16,16 @@ from keras_vae.zoo import recipes
 if TYPE_CHECKING:
     from keras_vae.core import VAE
 
-# By dataset. Sprites are drawn by this package.
+# By dataset. Sprites, cells and waves are drawn by this package.
 _LICENCES = {
     "mnist": "CC-BY-SA-3.0",
     "fashion_mnist": "MIT",
     "sprites": "Apache-2.0",
+    "breast_cancer": "CC-BY-4.0",  # of UCI, https://doi.org/10.24432/C5DW2B
+    "cells": "Apache-2.0",
+    "waves": "Apache-2.0",
     "words": "LicenseRef-SCOWL",  # permissive, with its notice: keras_vae/data/words/PROVENANCE.md
 }
-_ALPHABETS = {"words": data.words.ALPHABET}
 Source: TypeAlias = str | Callable[[str | None], Images]  # a dataset by name, or what reads a split of one
 
 
@@ -99,13 +101,11 @@ def examples_of(recipe: recipes.Recipe, split: str | None = None) -> Examples:
 
 def read(source: Source, split: str, binarize: str | None, **x: Unpack[OfX]) -> Examples:
     """Return the examples of a split; the arguments are those of `keras_vae.data.load`."""
-    images = None if isinstance(source, str) else source(split)
-    dataset = data.load(
-        source if images is None else lambda _: images, split, binarize, batch_size=1000, training=False, **x
-    )
+    images = sources.read(source, split) if isinstance(source, str) else source(split)
+    dataset = data.load(lambda _: images, split, binarize, batch_size=1000, training=False, **x)
     batches = list(dataset.as_numpy_iterator())
     labels = np.concatenate([batch["y"] for batch in batches]) if "y" in batches[0] else None
-    return Examples(np.concatenate([batch["x"] for batch in batches]), labels, images.columns if images else ())
+    return Examples(np.concatenate([batch["x"] for batch in batches]), labels, images.columns)
 
 
 def images_of(recipe: recipes.Recipe, split: str | None = None) -> np.ndarray:
@@ -116,6 +116,11 @@ def images_of(recipe: recipes.Recipe, split: str | None = None) -> np.ndarray:
 def condition_of(model: "VAE", examples: Examples) -> np.ndarray | None:
     """Return the labels for a conditional model, or None."""
     return examples.labels if model.conditional else None
+
+
+def alphabet_of(recipe: recipes.Recipe) -> str | None:
+    """Return the letters that are the tokens of a recipe's data, the first of them 1; None where tokens are others."""
+    return data.words.ALPHABET if recipe.data.name == "words" else recipe.data.arguments.get("alphabet")
 
 
 def export_examples(recipe: recipes.Recipe, conditional: bool) -> types.Examples:
@@ -132,6 +137,6 @@ def export_examples(recipe: recipes.Recipe, conditional: bool) -> types.Examples
         origin=f"the split {recipe.evaluation.split!r} of {source.title}{', binarised' if source.binarize else ''}",
         licence=_LICENCES.get(source.name),
         labels=examples.classes,
-        alphabet=_ALPHABETS.get(source.name),
+        alphabet=alphabet_of(recipe),
         columns=examples.columns,
     )

@@ -10,7 +10,7 @@ from keras_vae.models import MODELS, VAE
 from keras_vae.registry import check_arguments, choose, imported
 from keras_vae.types import Provenance
 from keras_vae.zoo import recipes, store
-from keras_vae.zoo.examples import export_examples
+from keras_vae.zoo.examples import alphabet_of, export_examples
 
 
 def build(recipe: recipes.Recipe, precision: str | None = None) -> VAE:
@@ -28,6 +28,11 @@ def build(recipe: recipes.Recipe, precision: str | None = None) -> VAE:
     named = {"name": spec} if isinstance(spec, str) else spec
     if kinds is not None and isinstance(named, Mapping) and named.get("name") == "mixed":
         arguments["likelihood"] = {"columns": kinds, **named}
+    if alphabet_of(recipe) is not None and kind.x_spec is VAE.x_spec:
+        raise UserError(
+            f"Words and lines of text are sequences of tokens. Given: model.class = {recipe.model.class_name!r}, of "
+            f"another x. Use a SequenceVAE, or a class of your own that has tokens."
+        )
     common = {"seed": recipe.training.seed, "dtype": precision or recipe.training.precision}
     check_arguments(f"model class {recipe.model.class_name}", kind, arguments)
     try:

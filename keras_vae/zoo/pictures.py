@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_vae import plots
+from keras_vae import plots, randomness
+from keras_vae.core.inference import draw_codes, fitted
 from keras_vae.errors import NotApplicable
 from keras_vae.tasks.traversal import traversable, traverse
+from keras_vae.types import ConditionLike
 from keras_vae.zoo import recipes
 from keras_vae.zoo.examples import Examples, condition_of, examples_of
 
@@ -16,7 +18,8 @@ if TYPE_CHECKING:
     from keras_vae.core import VAE
     from keras_vae.priors.base import FittedPrior
 
-SAMPLES, COLUMNS = 64, 12  # the number of samples without labels, and for each label
+SAMPLES, COLUMNS = 64, 12  # the number of samples without labels, and for each label; and of columns of a table
+SERIES = 8
 
 
 def write(
@@ -29,7 +32,7 @@ def write(
 ) -> list[str]:
     """Write reconstructions.png and, where the model has them, samples.png, traversal.png and curves.png.
 
-    Of a model of anything but images there is curves.png only.
+    In place of the first three, rows of numbers have marginals.png, and series series.png; others have none.
 
     Args:
       folder: for the pictures.
@@ -44,8 +47,8 @@ def write(
     """
     folder = Path(folder)
     written = []
-    if model.x_spec().kind == "image":
-        written = _of_images(folder, model, recipe, prior, examples_of(recipe) if examples is None else examples)
+    if draw := {"image": _of_images, "numbers": _of_numbers}.get(model.x_spec().kind):
+        written = draw(folder, model, recipe, prior, examples_of(recipe) if examples is None else examples)
     if history:
         plots.curves(history, folder / "curves.png")
         written.append("curves.png")
@@ -68,6 +71,42 @@ def _of_images(
         plots.labelled_rows(walk.images[:10], walk.labels[:10], folder / "traversal.png")
         written.append("traversal.png")
     return written
+
+
+def _of_numbers(
+    folder: Path, model: "VAE", recipe: recipes.Recipe, prior: "FittedPrior | None", examples: Examples
+) -> list[str]:
+    """Write the picture of a model of rows or of series."""
+    x, condition = examples.images[:1000], condition_of(model, examples)
+    if x.ndim == 3:
+        first = None if condition is None else condition[:SERIES]
+        plots.series(x[:SERIES], model.reconstruct(x[:SERIES], first), folder / "series.png")
+        return ["series.png"]
+    if x.ndim != 2:
+        return []
+    try:
+        drawn = draws(model, len(x), recipe.evaluation.seed, None if condition is None else condition[: len(x)], prior)
+    except NotApplicable:
+        return []
+    titles = examples.columns or tuple(f"x{index}" for index in range(x.shape[1]))
+    shown = np.linspace(0, x.shape[1] - 1, min(COLUMNS, x.shape[1])).round().astype(int)
+    with_numbers = [index for index in shown if not np.isnan(x[:, index]).all()]
+    plots.marginals({titles[index]: (x[:, index], drawn[:, index]) for index in with_numbers}, folder / "marginals.png")
+    return ["marginals.png"]
+
+
+def draws(
+    model: "VAE", count: int, seed: int, condition: ConditionLike = None, prior: "FittedPrior | None" = None
+) -> np.ndarray:
+    """Return draws from p(x|z), of codes z from the prior: `(count, *x_shape)`. Args as of `model.sample`.
+
+    Raises:
+      NotApplicable: a model without a prior.
+    """
+    noise = randomness.seed_of(seed, randomness.SAMPLING)
+    y = model.condition_in(model.check_condition(condition, count))
+    z = draw_codes(model, count, noise, y, None if prior is None else fitted(model, prior))
+    return np.asarray(model.likelihood(z, y).sample(seed=randomness.fold(noise, 1)))
 
 
 def samples(model: "VAE", seed: int, path: str | Path, prior: "FittedPrior | None" = None) -> bool:

@@ -1,6 +1,7 @@
 """Sequences as text, for the cards of models of tokens, in place of pictures."""
 
 import contextlib
+import functools
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ from keras_vae.data import words
 from keras_vae.errors import NotApplicable
 from keras_vae.tasks.interpolation import interpolate
 from keras_vae.zoo import recipes
-from keras_vae.zoo.examples import Examples, condition_of, examples_of
+from keras_vae.zoo.examples import Examples, alphabet_of, condition_of, examples_of
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
@@ -24,13 +25,10 @@ def numbers(tokens: np.ndarray) -> list[str]:
     return [" ".join(map(str, row[:end])) for row, end in zip(tokens, ends, strict=True)]
 
 
-# Data set with an alphabet -> the function from tokens to text.
-SPELLED: dict[str, Callable[[Any], list[str]]] = {"words": words.to_text}
-
-
 def spelling(recipe: recipes.Recipe) -> Callable[[Any], list[str]]:
     """Return the function from tokens `(batch, length)` of a recipe's data to a text for each sequence."""
-    return SPELLED.get(recipe.data.name, numbers)
+    alphabet = alphabet_of(recipe)
+    return numbers if alphabet is None else functools.partial(words.to_text, alphabet=alphabet)
 
 
 def shown(model: "VAE", recipe: recipes.Recipe, examples: Examples | None = None) -> dict[str, list[list[str]]]:

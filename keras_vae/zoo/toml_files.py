@@ -30,7 +30,7 @@ def read(path: str | Path, kind: str) -> tuple[str, dict[str, Any]]:
 def text_of(value: object) -> str:
     """Return a string, a number, true or false, a list or a table as TOML writes it, in one line."""
     if isinstance(value, Mapping):
-        return "{ " + ", ".join(f"{_key(key)} = {text_of(inner)}" for key, inner in value.items()) + " }"
+        return "{ " + ", ".join(f"{key_of(key)} = {text_of(inner)}" for key, inner in value.items()) + " }"
     if isinstance(value, Sequence) and not isinstance(value, str):
         return "[" + ", ".join(map(text_of, value)) + "]"
     # JSON writes all else alike; a date, which it does not have, becomes a string.
@@ -39,12 +39,13 @@ def text_of(value: object) -> str:
 
 def sections(table: Mapping[str, Any]) -> str:
     """Return the text of a file with these contents: each table in it is a section."""
-    lines = [f"{_key(key)} = {text_of(value)}" for key, value in table.items() if not isinstance(value, Mapping)]
+    lines = [f"{key_of(key)} = {text_of(value)}" for key, value in table.items() if not isinstance(value, Mapping)]
     for name, keys in table.items():
         if isinstance(keys, Mapping):
-            lines += ["", f"[{_key(name)}]", *(f"{_key(key)} = {text_of(value)}" for key, value in keys.items())]
+            lines += ["", f"[{key_of(name)}]", *(f"{key_of(key)} = {text_of(value)}" for key, value in keys.items())]
     return "\n".join(lines) + "\n"
 
 
-def _key(name: str) -> str:
+def key_of(name: str) -> str:
+    """Return a key as TOML writes it, in quotes where it needs them."""
     return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else text_of(name)

@@ -188,11 +188,14 @@ def _measured(recipe: recipes.Recipe, model: "VAE") -> Examples:
             f"{recipe.evaluation.split!r}, with {len(examples.images)}. Take a larger split."
         )
     if recipe.data.source:
-        shape, key = list(examples.images.shape[1:]), "image_shape" if model.of_images else "x_shape"
-        if shape != list(model.x_shape):
+        key = {"image": "image_shape", "tokens": "length"}.get(model.x_spec().kind, "x_shape")
+        shape, held = (
+            list(part) if key != "length" else part[0] for part in (examples.images.shape[1:], model.x_shape)
+        )
+        if shape != held:
             raise UserError(
-                f"model.{key} must be the shape of the data. Given: {list(model.x_shape)}, and data.source = "
-                f"{recipe.data.source!r} with examples of {shape}. Set model.{key} = {shape}, or change what is read."
+                f"model.{key} must be the shape of the data. Given: {held}, and data.source = {recipe.data.source!r} "
+                f"with examples of {shape}. Set model.{key} = {shape}, or change what is read."
             )
         model.likelihood_family.check(model.check_x(examples.images, f"x of {recipe.evaluation.split!r}"))
     return examples

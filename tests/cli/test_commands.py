@@ -258,6 +258,8 @@ COMMANDS = {
     "classify": ["NAME", "--labels", "--epochs"],
     "compress": ["NAME", "bits", "--samples"],
     "anomaly": ["NAME", "--score", "--anomalies", "--leave-out", "--rate", "sprites"],
+    "steps": ["NAME", "SERIES", "--samples", "--highest", "--output", "--json", ".npy"],
+    "new": ["RECIPE", "--data", ".txt", "--overwrite"],
     "report": ["NAME", "--output", "--count"],
     "export": ["NAME", "OUTPUT", "--format", "--overwrite", "--json"],
     "check": ["BUNDLE", "--runtime", "--json"],

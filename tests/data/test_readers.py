@@ -1,12 +1,14 @@
 """Sources of a user's own: what each reads of real files, splits that never change, and what is refused by name."""
 
+import itertools
+
 import numpy as np
 import pytest
 from PIL import Image
 from pyarrow import csv, parquet
 
 from keras_vae import data
-from keras_vae.data import readers
+from keras_vae.data import readers, words
 from keras_vae.data.splits import members
 from keras_vae.errors import UserError
 from tests.data.test_tables import written
@@ -100,3 +102,32 @@ def test_what_is_refused(tmp_path, read, message):
     np.savez(tmp_path / "x.npz", rows=np.ones((3, 2)), words=np.array([["a"], ["b"]]))
     with pytest.raises(UserError, match=message):
         read(tmp_path)
+
+
+def test_lines_of_a_text_become_tokens_and_equal_lines_stay_together(tmp_path):
+    lines = [f"line {number % 40}" for number in range(120)]
+    (tmp_path / "a.txt").write_text("\ufeff" + "\r\n".join(lines) + "\n\n  \n")
+    alphabet, length = " 0123456789eiln", 9
+    parts = {part: readers.text(tmp_path / "a.txt", alphabet, length, part).images for part in PARTS}
+    texts = {part: words.to_text(tokens, alphabet) for part, tokens in parts.items()}
+    assert sorted(itertools.chain(*texts.values())) == sorted(lines)
+    assert all(parts[part].shape[1] == 9 and parts[part].dtype == "int32" for part in PARTS)
+    assert not set(texts["train"]) & {*texts["validation"], *texts["test"]}
+    assert words.to_text(readers.text(tmp_path / "a.txt", alphabet, length).images, alphabet) == lines
+
+
+@pytest.mark.parametrize(
+    ("content", "alphabet", "length", "message"),
+    [
+        (b"abc\n", "abc", 3, "at most 2 letters of the alphabet 'abc'. Given: 'abc'"),
+        (b"abd\n", "abc", 5, "Given: 'abd'"),
+        (b"\n \n", "abc", 5, "of empty lines. Add some"),
+        (b"\xff\xfe", "abc", 5, "Save it in UTF-8"),
+        (b"a\n", "aa", 5, "a string of different letters. Given: 'aa'"),
+        (b"a\n", "a", 1, "length"),
+    ],
+)
+def test_texts_that_are_refused(tmp_path, content, alphabet, length, message):
+    (tmp_path / "a.txt").write_bytes(content)
+    with pytest.raises(UserError, match=message):
+        readers.text(tmp_path / "a.txt", alphabet, length)

@@ -79,6 +79,16 @@ def test_what_is_no_word_is_refused(given, message):
         words.to_tokens(given)
 
 
+def test_letters_of_another_alphabet():
+    tokens = words.to_tokens(["é b", ""], length=4, alphabet=" bé")
+    assert tokens.tolist() == [[3, 1, 2, 0], [0, 0, 0, 0]]
+    assert words.to_text(tokens, " bé") == ["é b", ""]
+    with pytest.raises(UserError, match=r"at most 3 letters of the alphabet ' bé'\. Given: 'c'"):
+        words.to_tokens(["c"], length=4, alphabet=" bé")
+    with pytest.raises(UserError, match="whole numbers from 0 to 3 "):
+        words.to_text(np.array([[4, 0]]), " bé")
+
+
 @pytest.mark.parametrize("given", [np.zeros((2, 3)), np.array([1, 2]), np.array([[27]]), np.array([[-1]])])
 def test_what_are_no_tokens_is_refused(given):
     with pytest.raises(UserError, match="whole numbers from 0 to 26"):

@@ -86,6 +86,12 @@ def test_scores_depend_on_the_seed_and_the_series_only(model):
     assert not np.allclose(tasks.step_scores(model, x, 2, 6), tasks.step_scores(model, x, 2, 5), equal_nan=True)
 
 
+def test_the_highest_scores_in_falling_order():
+    scores = np.array([[1.0, np.nan, 7.0], [np.nan, np.nan, np.nan], [3.0, 3.0, -1.0]])
+    assert tasks.highest(scores, 3) == [(0, 2, 7.0), (2, 0, 3.0), (2, 1, 3.0)]
+    assert len(tasks.highest(scores)) == 5 and tasks.highest(scores, 0) == []
+
+
 def test_what_is_refused(model):
     with pytest.raises(UserError, match="samples must be a whole number"):
         tasks.step_scores(model, waves(2)[0], samples=0)

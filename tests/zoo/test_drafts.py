@@ -1,5 +1,7 @@
 """Drafted recipes: what is looked at, what is written, and that training accepts it unchanged."""
 
+import csv
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -7,7 +9,7 @@ from PIL import Image
 from keras_vae import zoo
 from keras_vae.cli import main
 from keras_vae.errors import UserError
-from keras_vae.zoo import drafts, recipes, training
+from keras_vae.zoo import drafts, recipes, texts, training
 from tests.zoo.test_own_data import COLUMNS, write_pictures, write_table
 
 
@@ -29,11 +31,72 @@ def test_a_table(tmp_path):
 
 
 def test_columns_that_no_model_takes_are_left_out_and_named(tmp_path):
-    rows = [f"{number},{number % 7},person {number},{'' if number == 5 else 1.5}" for number in range(60)]
-    (tmp_path / "a.csv").write_text("\n".join(["a,b,name,gap", *rows]) + "\n")
+    rows = [f"{number},{number % 7},{number * number % 11},person {number},,one,{'?' if number == 5 else number % 13}"
+            for number in range(60)]  # fmt: skip
+    (tmp_path / "a.csv").write_text("\n".join(["id,a,b,name,none,same,odd", *rows]) + "\n")
     recipe, _ = accepted(tmp_path / "r.toml", tmp_path / "a.csv")
     assert recipe.data.arguments["columns"] == ["a", "b"] and "label" not in recipe.data.arguments
-    assert "Left out: name (words, 60 different ones); gap (1 empty cells)" in recipe.text
+    assert (
+        "Left out: id (the numbers of the rows); name (words, 60 different ones); none (empty); same (one value); "
+        "odd (numbers, but '?' in 1 of 60 rows; as empty cells they would be missing)\n" in recipe.text
+    )
+
+
+def test_empty_cells_are_missing(tmp_path):
+    rows = [f"{number / 7},{'' if number % 3 else np.sin(number)}" for number in range(60)]
+    (tmp_path / "a.csv").write_text("\n".join(["a,b", *rows]) + "\n")
+    recipe, model = accepted(tmp_path / "r.toml", tmp_path / "a.csv")
+    assert recipe.data.arguments["missing"] is True and model.missing
+    assert recipe.model.arguments["likelihood"]["name"] == "normal"
+    assert "# missing: 33.3% of the cells are empty" in recipe.text
+
+
+def test_columns_that_differ_have_a_kind_each(tmp_path):
+    """Words of several columns, counts that vary more and less, a long tail, and names that TOML must quote."""
+    columns, _ = of_kinds(300)
+    with open(tmp_path / "a.csv", "w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows([list(columns), *zip(*columns.values(), strict=True)])
+    recipe, model = accepted(tmp_path / "r.toml", tmp_path / "a.csv")
+    assert recipe.data.arguments["kinds"] == {
+        "height": "real", 'price, "€"': "positive", "calls": "count", "visits": "overdispersed", "year": "real",
+        "flag": {"categorical": ["0", "1"]}, "colour": {"categorical": ["blue", "red"]},
+        "size": {"categorical": ["large", "small"]},
+    }  # fmt: skip
+    assert recipe.model.arguments["likelihood"] == "mixed" and model.x_shape == (8,) and model.missing
+    assert "[data.kinds]" in recipe.text and "label" not in recipe.data.arguments
+
+
+def of_kinds(count):
+    generator = np.random.default_rng(0)
+    z = generator.normal(size=count)
+    return {
+        "height": np.round(100 + 10 * z, 2), 'price, "€"': np.round(np.exp(2 * z) + 0.01, 4),
+        "calls": generator.poisson(3.0, count), "visits": generator.negative_binomial(2, 0.1, count),
+        "year": generator.integers(1990, 2020, count), "flag": (z > 0).astype(int),
+        "colour": ["" if number % 5 == 0 else ("red", "blue")[number % 2] for number in range(count)],
+        "size": np.where(z > 0, "large", "small"),
+    }, z  # fmt: skip
+
+
+def test_a_text(tmp_path):
+    lines = [f"él {word}\x7f😀" for word in ("one", "two", "three")] * 20 + [f"{number}" for number in range(99)]
+    (tmp_path / "a.txt").write_text("\n".join(lines), encoding="utf-8")
+    recipe, model = accepted(tmp_path / "r.toml", tmp_path / "a.txt")
+    assert recipe.data.arguments == {
+        "alphabet": "".join(sorted(set("".join(lines)))), "length": len("él three\x7f😀") + 1, "path": "a.txt",
+    }  # fmt: skip
+    assert model.vocabulary_size == len(recipe.data.arguments["alphabet"]) + 1
+    examples = training._measured(recipe, model)
+    assert set(texts.spelling(recipe)(examples.images)) <= set(lines)
+    (tmp_path / "r.toml").write_text(recipe.text.replace("SequenceVAE", "IWAE"))
+    with pytest.raises(UserError, match=r"lines of text are sequences of tokens\. Given: model\.class = 'IWAE'"):
+        training._stages(recipes.read(tmp_path / "r.toml"))
+    (tmp_path / "r.toml").write_text(recipe.text.replace("length = 11", "length = 20", 1))
+    longer = recipes.read(tmp_path / "r.toml")
+    with pytest.raises(
+        UserError, match=r"model\.length must be the shape of the data\. Given: 20, .* Set model\.length = 11"
+    ):
+        training._measured(longer, training._stages(longer)[-1].model)
 
 
 @pytest.mark.parametrize(
@@ -82,13 +145,14 @@ def test_a_folder_of_pictures(tmp_path):
 
 
 def test_what_is_not_drafted(tmp_path, capsys):
-    (tmp_path / "a.txt").write_text("a")
-    with pytest.raises(
-        UserError, match=r"a folder of pictures, or a \.csv, \.parquet, \.npy or \.npz\. Given: .*a\.txt"
-    ):
-        drafts.draft(tmp_path / "a.txt", tmp_path / "r.toml")
-    (tmp_path / "w.csv").write_text("a,b\nx,y\n")
-    with pytest.raises(UserError, match=r"a column of numbers without an empty cell"):
+    (tmp_path / "a.doc").write_text("a")
+    with pytest.raises(UserError, match=r"\.csv, \.parquet, \.npy, \.npz or \.txt\. Given: .*a\.doc"):
+        drafts.draft(tmp_path / "a.doc", tmp_path / "r.toml")
+    (tmp_path / "long.txt").write_text("a" * 300)
+    with pytest.raises(UserError, match=r"at most 255 letters\. Given: .*long\.txt, with one of 300"):
+        drafts.draft(tmp_path / "long.txt", tmp_path / "r.toml")
+    (tmp_path / "w.csv").write_text("a,b\nx,\n")
+    with pytest.raises(UserError, match=r"a column of numbers, or several of classes\. .*a: one value; b: empty"):
         drafts.draft(tmp_path / "w.csv", tmp_path / "r.toml")
     for words, message in (([tmp_path / "r.txt"], "A recipe is a .toml"), ([tmp_path / "t.toml"], "is there already")):
         (tmp_path / "t.toml").write_text("kept")
@@ -124,3 +188,27 @@ def test_new_then_train_quick_then_the_rest(tmp_path, monkeypatch, capsys):
     whole = zoo.card("runs/r")
     assert whole.results["weights"] == weights and "log_prob" in whole.results["metrics"] and whole.results["overview"]
     assert "left_out" not in whole.results["evaluation"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["columns", "words", "pictures", "counts"])
+def test_every_draft_trains_and_is_read_again(tmp_path, monkeypatch, kind, call):
+    monkeypatch.setattr(drafts, "_EPOCHS", (1, 1))
+    monkeypatch.chdir(tmp_path)
+    if kind == "columns":
+        columns, _ = of_kinds(300)
+        with open("a.csv", "w", encoding="utf-8", newline="") as file:
+            csv.writer(file).writerows([list(columns), *zip(*columns.values(), strict=True)])
+    elif kind == "words":
+        (tmp_path / "a.txt").write_text("\n".join(f"number {number}" for number in range(300)))
+    elif kind == "pictures":
+        write_pictures(tmp_path / "a")
+    else:
+        np.save("a.npy", np.random.default_rng(0).poisson(3.0, (300, 5)))
+    name = next(path.name for path in tmp_path.iterdir())
+    call("new", "r.toml", "--data", name)
+    call("train", "r.toml", "--quick")
+    zoo.verify("runs/r")
+    call("encode", "runs/r", f"./{name}", "--output", "z.npy")
+    assert len(np.load("z.npy")) == (60 if kind == "pictures" else 300)
+    call("sample", "runs/r", "--count", "3", "--output", "s.txt" if kind == "words" else "s.npy")

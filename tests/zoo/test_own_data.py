@@ -107,7 +107,7 @@ def test_columns_are_found_by_name_in_any_order(project, spoken, tmp_path):
     assert spoken("encode", project / "runs/table", "test[:5]", "--output", tmp_path / "t.npy")["shape"] == [5, 2]
 
 
-def test_commands_measure_report_and_score_rows(project, spoken, call, tmp_path):
+def test_commands_measure_report_and_score_rows(project, spoken, call, capsys, tmp_path):
     run = project / "runs/table"
     assert spoken("evaluate", run, "--samples", "2")["metrics"]["elbo"]["value"] < 100
     call("verify", run)
@@ -115,6 +115,9 @@ def test_commands_measure_report_and_score_rows(project, spoken, call, tmp_path)
     write_table(tmp_path / "odd.csv", 20, seed=2, heavier=1.5)
     answer = spoken("anomaly", run, "--anomalies", tmp_path / "odd.csv", "--output", tmp_path / "a.png")
     assert answer["scores"]["elbo"]["auroc"] == 1.0
+    capsys.readouterr()
+    call("steps", run, tmp_path / "odd.csv", "--output", tmp_path / "s.npy", "--samples", "2", "--highest", "5")
+    assert "column" in (text := capsys.readouterr().out) and text.count(" mass ") == 5
     call("anomaly", run, "--leave-out", "1", "--epochs", "1", "--output", tmp_path / "b.png")
 
 

@@ -42,6 +42,20 @@ def test_a_run_standardises_the_channels_of_its_training_series(project):
     np.testing.assert_allclose(family.spread.numpy(), np.nanstd(x, axis=(0, 1)), rtol=1e-5)
 
 
+def test_a_command_scores_the_steps_of_a_file(project, call, capsys, tmp_path):
+    x = np.load(project / "waves.npz")["x"][:20]
+    x[3, 4, 0] += 60.0
+    np.save(tmp_path / "odd.npy", x)
+    capsys.readouterr()
+    call("steps", project / "run", tmp_path / "odd.npy", "--output", tmp_path / "s.npy", "--samples", 2, "--json")
+    answer, scores = json.loads(capsys.readouterr().out), np.load(tmp_path / "s.npy")
+    assert scores.shape == tuple(answer["shape"]) == (20, STEPS)
+    assert (np.isnan(scores) == np.isnan(x).all(axis=2)).all()
+    assert [answer["highest"][0][key] for key in ("row", "step")] == [3, 4] and len(answer["highest"]) == 10
+    call("steps", project / "run", "test[:5]", "--output", tmp_path / "s.npy", "--samples", 2, "--highest", 1)
+    assert "step" in capsys.readouterr().out and len(np.load(tmp_path / "s.npy")) == 5
+
+
 @pytest.mark.slow
 def test_commands_measure_and_report_series(project, call, capsys, tmp_path):
     capsys.readouterr()
@@ -49,7 +63,16 @@ def test_commands_measure_and_report_series(project, call, capsys, tmp_path):
     assert np.isfinite(json.loads(capsys.readouterr().out)["metrics"]["elbo"]["value"])
     call("report", project / "run", "--output", tmp_path / "r.html", "--count", "10")
     np.save(tmp_path / "odd.npy", np.load(project / "waves.npz")["x"][:20, ::-1])
-    call("anomaly", project / "run", "--anomalies", tmp_path / "odd.npy", "--output", tmp_path / "a.png")
+    call(
+        "anomaly",
+        project / "run",
+        "--anomalies",
+        tmp_path / "odd.npy",
+        "--score",
+        "all",
+        "--output",
+        tmp_path / "a.png",
+    )
     call("encode", project / "run", project / "waves.npz", "--output", tmp_path / "z.npy")
     assert len(np.load(tmp_path / "z.npy")) == 300
 

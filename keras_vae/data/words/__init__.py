@@ -19,37 +19,43 @@ _FOLDER = Path(__file__).parent
 _HELD_OUT = 10  # a tenth of the words is "test", and a tenth "validation"
 
 
-def to_tokens(words: Iterable[str], length: int = LENGTH) -> np.ndarray:
+def to_tokens(words: Iterable[str], length: int = LENGTH, alphabet: str = ALPHABET) -> np.ndarray:
     """Return words as int32 token ids `(words, length)`, padded with 0 after their letters.
 
+    Args:
+      words: of letters of the alphabet, `length - 1` at most.
+      length: of a row, the end of a word counted.
+      alphabet: different letters, of which the first is token 1.
+
     Raises:
-      UserError: a word with other characters than a to z, or with more than `length - 1` letters.
+      UserError: a word with other characters, or with more of them.
     """
     if isinstance(words, str):
         raise UserError(f"words is a list of words. Given: one string. Write [{words!r}].")
-    words = list(words)
+    words, codes = list(words), {letter: code for code, letter in enumerate(alphabet, 1)}
     tokens = np.zeros((len(words), length), "int32")
     for row, word in zip(tokens, words, strict=True):
-        if not isinstance(word, str) or len(word) >= length or set(word) - set(ALPHABET):
-            raise UserError(f"A word is at most {length - 1} letters from a to z. Given: {word!r}.")
-        row[: len(word)] = [1 + ALPHABET.index(letter) for letter in word]
+        if not isinstance(word, str) or len(word) >= length or not codes.keys() >= set(word):
+            letters = "from a to z" if alphabet == ALPHABET else f"of the alphabet {alphabet!r}"
+            raise UserError(f"A word is at most {length - 1} letters {letters}. Given: {word!r}.")
+        row[: len(word)] = [codes[letter] for letter in word]
     return tokens
 
 
-def to_text(tokens: np.ndarray) -> list[str]:
+def to_text(tokens: np.ndarray, alphabet: str = ALPHABET) -> list[str]:
     """Return the words of token ids `(words, length)`, which end at their first 0.
 
     Raises:
-      UserError: not whole numbers from 0 to 26, or not of two axes.
+      UserError: not whole numbers from 0 to the number of letters, or not of two axes.
     """
     array = np.asarray(tokens)
-    if array.dtype.kind not in "iu" or array.ndim != 2 or not np.isin(array, np.arange(VOCABULARY_SIZE)).all():
+    if array.dtype.kind not in "iu" or array.ndim != 2 or not np.isin(array, np.arange(len(alphabet) + 1)).all():
         raise UserError(
-            f"tokens are whole numbers from 0 to {VOCABULARY_SIZE - 1} of shape (words, length). Given: {array.dtype} "
+            f"tokens are whole numbers from 0 to {len(alphabet)} of shape (words, length). Given: {array.dtype} "
             f"of shape {array.shape}."
         )
-    rows = ("".join(ALPHABET[token - 1] if token else " " for token in row) for row in array.tolist())
-    return [row.partition(" ")[0] for row in rows]
+    ends = [np.append(row, 0).tolist().index(0) for row in array]
+    return ["".join(alphabet[token - 1] for token in row[:end]) for row, end in zip(array.tolist(), ends, strict=True)]
 
 
 def splits() -> dict[str, list[str]]:

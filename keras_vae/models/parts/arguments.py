@@ -20,6 +20,7 @@ class _Common(TypedDict, total=False):
 
 class _Latent(TypedDict, total=False):
     latent_dim: int
+    latent_shape: Sequence[int] | None
     active_dims: ScheduleLike | None
 
 
