@@ -5,7 +5,6 @@ What TensorFlow allows without Keras, metrics, or checks.
 
 import itertools
 import math
-
 from typing import Any
 
 import numpy as np
