@@ -30,8 +30,9 @@ PAGES = {
     "first step": "benchmarks/engine.md",
     "memory": "benchmarks/engine.md",
     "slimming": "benchmarks/formats.md",
+    "lessons": "learn/index.md",
 }
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path += [str(Path(__file__).parent), str(DOCS / "program")]
 
 
 def tables() -> dict[str, str]:
@@ -48,6 +49,7 @@ def tables() -> dict[str, str]:
     import first_step
     import growth
     import inference
+    import lessons
     import memory
     import series
     import slimming
@@ -70,6 +72,7 @@ def tables() -> dict[str, str]:
         "first step": first_step.markdown(results["first_step"]),
         "memory": memory.markdown(results["memory"]),
         "slimming": slimming.markdown(results["slimming"]),
+        "lessons": lessons.costs(results["lessons"]["lessons"]),
         "likelihood": sentence(results["likelihood"]),
         "fidelity": fidelity.table(),
         "gaps": fidelity.gaps(),
