@@ -200,7 +200,12 @@ def _proven(
         if entry.get("precision") == "int8" and "quality" in entry and not force:
             with _refusing(format_name):
                 require_quality(entry["quality"], f"{type(work.model).__name__} in int8")
-    require(rows, "The exported files do not agree with the model, and were removed")
+    require(
+        rows,
+        "The exported files do not agree with the model, and were removed",
+        "Leave that format out, or export where that runtime is not installed. Large weights round more: train with "
+        "weight_decay= in the optimizer, or at a lower learning rate.",
+    )
     return rows, allowed
 
 
