@@ -49,7 +49,7 @@ def tables() -> dict[str, str]:
     import first_step
     import growth
     import inference
-    import lessons
+    import lessons  # pyright: ignore[reportMissingImports]  # of docs/program
     import memory
     import series
     import slimming
