@@ -31,8 +31,9 @@ PAGES = {
     "memory": "benchmarks/engine.md",
     "slimming": "benchmarks/formats.md",
     "kinds": "benchmarks/kinds.md",
+    "lessons": "learn/index.md",
 }
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path += [str(Path(__file__).parent), str(DOCS / "program")]
 
 
 def tables() -> dict[str, str]:
@@ -50,6 +51,7 @@ def tables() -> dict[str, str]:
     import growth
     import inference
     import kinds
+    import lessons  # pyright: ignore[reportMissingImports]  # of docs/program
     import memory
     import series
     import slimming
@@ -73,6 +75,7 @@ def tables() -> dict[str, str]:
         "memory": memory.markdown(results["memory"]),
         "slimming": slimming.markdown(results["slimming"]),
         "kinds": kinds.markdown(results["kinds"]),
+        "lessons": lessons.costs(results["lessons"]["lessons"]),
         "likelihood": sentence(results["likelihood"]),
         "fidelity": fidelity.table(),
         "gaps": fidelity.gaps(),

@@ -6,7 +6,7 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from keras_vae import supports
+from keras_vae import progress, supports
 from keras_vae.errors import UserError
 
 # Examples in one call of a compiled function; also the unit of evaluation noise, so that results do not depend on the
@@ -252,7 +252,7 @@ def in_blocks(
         depend on the number of examples.
       size: of a block.
       out: array to write the result into, such as a `numpy.memmap`, or a mapping of some of the results' names to such.
-      what: computes the results, which must then be finite, as of `check_results`.
+      what: computes the results, which must then be finite, as of `check_results`; the title of its progress.
 
     Raises:
       UserError: `out` does not fit, or a result is not finite.
@@ -260,19 +260,22 @@ def in_blocks(
     count = len(next(iter(arrays.values()))) if isinstance(arrays, Mapping) else None
     parts = _cut(arrays, size) if isinstance(arrays, Mapping) else arrays
     outs, joined = {"": out} if isinstance(out, np.ndarray) else dict(out or {}), dict[str, _Joined]()
-    for block, part in enumerate(parts):
-        length = len(next(iter(part.values())))
-        missing = (size if pad else max(length, 1)) - length
-        if missing:
-            part = {name: np.concatenate([a, _filler(a, missing)]) for name, a in part.items()}
-        result = function(block, part)
-        for name, value in (result if isinstance(result, Mapping) else {"": result}).items():
-            value = np.asarray(value)[:length]
-            if what:
-                check_results(value, what, first=block * size)
-            if name not in joined:
-                joined[name] = _Joined(value, count, outs.get(name))
-            joined[name].add(value)
+    with progress.listening(what):
+        for block, part in enumerate(parts):
+            length = len(next(iter(part.values())))
+            missing = (size if pad else max(length, 1)) - length
+            if missing:
+                part = {name: np.concatenate([a, _filler(a, missing)]) for name, a in part.items()}
+            result = function(block, part)
+            for name, value in (result if isinstance(result, Mapping) else {"": result}).items():
+                value = np.asarray(value)[:length]
+                if what:
+                    check_results(value, what, first=block * size)
+                if name not in joined:
+                    joined[name] = _Joined(value, count, outs.get(name))
+                joined[name].add(value)
+            if count is not None and count > size:
+                progress.count(min((block + 1) * size, count), count)
     results = {name: one.whole() for name, one in joined.items()}
     if not results:
         raise UserError("A stream must have a batch. Given: none. Make a new iterator: each can be read once.")

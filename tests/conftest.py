@@ -76,3 +76,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if other:
         write(f"{other} further tests deselected by -m or -k")
     write(f"{skipped} tests skipped{', for the reasons below' if skipped else ''}")
+    for report in terminalreporter.getreports("passed"):
+        for name, value in report.user_properties:  # of record_property, such as the times of lessons
+            write(f"{report.nodeid}: {name} {value}")

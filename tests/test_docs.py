@@ -135,7 +135,7 @@ def test_errors_that_are_explained_are_raised():
 
 def test_every_question_has_a_page():
     rows = re.findall(r"^\| (\d+) \| .* \| (.*) \|$", (DOCS / "questions.md").read_text(encoding="utf-8"), re.M)
-    assert [int(number) for number, _ in rows] == list(range(1, 31))
+    assert [int(number) for number, _ in rows] == list(range(1, 42))
     assert not [number for number, page in rows if "](" not in page]
 
 
@@ -213,12 +213,19 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
 @NEEDS_MKDOCS
 @pytest.mark.slow
 @pytest.mark.parametrize("source", sorted(DOCS.glob("learn/[0-9]*.py")), ids=lambda path: path.stem)
-def test_a_lesson_proves_what_it_teaches(source):
+def test_a_lesson_proves_what_it_teaches(source, record_property):
     """Its last cell asserts the number; the notebook is kept for the site."""
     lessons = program("lessons")
-    print(f"{source.stem}: {lessons.run(source):.0f} s")
+    for name, value in lessons.run(source).items():
+        record_property(name, value)
     _, pictures = lessons.rendered(source)
     assert pictures, "a picture that teaches"
+
+
+def test_lessons_take_under_two_minutes():
+    costs = json.loads((ROOT / "benchmarks/lessons.json").read_text(encoding="utf-8"))["lessons"]
+    assert list(costs) == [path.stem for path in sorted(DOCS.glob("learn/[0-9]*.py"))]
+    assert max(cost["cpu_seconds"] for cost in costs.values()) < 120, "if no step used more than one core"
 
 
 @pytest.mark.parametrize("source", sorted(DOCS.glob("learn/[0-9]*.py")), ids=lambda path: path.stem)

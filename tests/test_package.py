@@ -4,6 +4,7 @@ Environments are filled from the package index that pip is configured with. Wher
 skips what needs it.
 """
 
+import contextlib
 import functools
 import json
 import os
@@ -173,15 +174,22 @@ def test_without_tensorflow_the_zoo_is_listed_and_shown(keras_vae, light, tmp_pa
     assert where.strip().endswith(os.path.join("keras_vae", "_zoo"))
 
 
+@contextlib.contextmanager
+def own_hub(folder, monkeypatch):
+    """A Hub on this machine that huggingface_hub talks to in the block, with a cache in `folder`."""
+    with serving() as hub:
+        settings = {"HF_ENDPOINT": hub.url, "HF_HOME": str(folder / "home"), "HF_TOKEN": TOKEN}
+        for name, value in {**settings, "HF_HUB_DISABLE_XET": "1"}.items():
+            monkeypatch.setenv(name, value)
+        yield
+
+
 @pytest.mark.slow
 @NEEDS_INDEX
 def test_without_tensorflow_a_model_goes_to_the_hub_and_comes_back(keras_vae, light, tmp_path, monkeypatch):
     pip = [sys.executable, "-m", "pip", "--python", light / "python", "install", "--quiet"]
     run_checked([*pip, "huggingface_hub>=2.4"], tmp_path, timeout=900)
-    with serving() as hub:
-        settings = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "HF_TOKEN": TOKEN}
-        for name, value in {**settings, "HF_HUB_DISABLE_XET": "1"}.items():
-            monkeypatch.setenv(name, value)
+    with own_hub(tmp_path, monkeypatch):
         address = json.loads(keras_vae("push", "beta_vae_mnist", "hf://ann/digits", "--json").stdout)["address"]
         shown = json.loads(keras_vae("show", "hf://ann/digits", "--json").stdout)
         script = f"from keras_vae.zoo import store; print(store.checked_weights(store.entry({address!r})))"
@@ -231,13 +239,18 @@ def test_without_tensorflow_what_needs_it_says_so(keras_vae, tmp_path, words):
 
 @pytest.mark.slow
 @NEEDS_INDEX
-def test_with_all_dependencies_the_zoo_gives_its_numbers(wheel, tmp_path):
+def test_with_all_dependencies_the_zoo_gives_its_numbers_and_is_shared(wheel, tmp_path, monkeypatch):
     """As a user installs it: nothing of the checkout, an empty folder, no network for the digits."""
-    binaries = environment(tmp_path / "full", [wheel])
+    binaries = environment(tmp_path / "full", [f"{wheel}[hub]"])
     (tmp_path / "empty").mkdir()
     verified = json.loads(
         run_checked([binaries / "keras-vae", "verify", "beta_vae_mnist", "--json"], tmp_path / "empty", timeout=1800)
     )
     assert verified["agrees"] is True
     assert {"elbo", "log_px", "kl", "log_prob"} < set(verified["metrics"])
+    with own_hub(tmp_path, monkeypatch):
+        pushed = [binaries / "keras-vae", "push", "beta_vae_mnist", "hf://ann/digits", "--json"]
+        address = json.loads(run_checked(pushed, tmp_path / "empty"))["address"]
+        code = f"from keras_vae import zoo; print(type(zoo.load({address!r})).__name__)"
+        assert run_checked([binaries / "python", "-c", code], tmp_path / "empty") == "BetaVAE\n"
     assert os.listdir(tmp_path / "empty") == []

@@ -25,7 +25,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from keras_vae import data, plots, priors
-from keras_vae.evaluation import sharpness
+from keras_vae.evaluation import power_spectrum, sharpness
 from keras_vae.models import FSQVAE, VAE, VQVAE
 
 train = data.load("mnist", "train[:15000]", binarize="dynamic", batch_size=100)
@@ -101,21 +101,11 @@ sharp = {name: sharpness(pictures, test)["value"] for name, pictures in shown.it
 for name, value in sharp.items():
     print(f"{name:22} sharpness {value:.2f}")
 
-
 # %%
-def spectrum(pictures):
-    """The mean power of pictures at each frequency, as a share of all of it: 14 rings of frequencies."""
-    power = np.abs(np.fft.fft2(pictures[..., 0])) ** 2
-    radius = np.hypot(np.fft.fftfreq(28)[:, None], np.fft.fftfreq(28)) * 28
-    shares = (power / power[:, radius > 0].sum(-1)[:, None, None]).mean(0)
-    return [shares[(radius > ring - 0.5) & (radius <= ring + 0.5)].mean() for ring in range(1, 15)]
-
-
 figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
-cycles = np.arange(1, 15) / 28
-axes.semilogy(cycles, spectrum(test), "k--", label="real digits")
+axes.semilogy(*power_spectrum(test), "k--", label="real digits")
 for name, pictures in shown.items():
-    axes.semilogy(cycles, spectrum(pictures), label=name)
+    axes.semilogy(*power_spectrum(pictures), label=name)
 axes.axvline(0.25, color="lightgrey")
 axes.set(xlabel="frequency, cycles a pixel", ylabel="share of power", title="Right of the grey line counts as sharp")
 axes.legend(fontsize=8)

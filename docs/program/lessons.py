@@ -1,20 +1,25 @@
 """The lessons: run as notebooks, kept in `runs/lessons`, and rendered as pages.
 
-`python docs/program/lessons.py` runs those that changed since they last ran, and prints the time of each.
+`python docs/program/lessons.py` runs those that changed since they last ran, and prints what each cost. `--all` runs
+all of them; `--record` too, and writes the costs to benchmarks/lessons.json.
 """
 
 import base64
 import hashlib
+import json
 import os
 import re
+import resource
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[2]
 CACHE = ROOT / "runs" / "lessons"
 LIMIT = 300_000  # bytes of pictures on a page
+COSTS = ROOT / "benchmarks" / "lessons.json"
 
 
 def sources() -> list[Path]:
@@ -27,8 +32,8 @@ def kept(source: Path) -> Path:
     return CACHE / f"{source.stem}-{hashlib.sha256(source.read_bytes()).hexdigest()[:16]}.ipynb"
 
 
-def run(source: Path) -> float:
-    """Run a lesson, keep its notebook, and return the seconds that it took.
+def run(source: Path) -> dict[str, float]:
+    """Run a lesson, keep its notebook, and return the seconds that it took, and those of processors: user and system.
 
     Raises:
       nbclient.exceptions.CellExecutionError: a cell failed: an assertion, as a rule.
@@ -39,17 +44,28 @@ def run(source: Path) -> float:
 
     notebook = jupytext.read(source)
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    started = time.perf_counter()
+    started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(ROOT)}}).execute()
-    seconds = time.perf_counter() - started
-    notebook.metadata["seconds"] = round(seconds, 1)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)  # the kernel has ended
+    cost = {
+        "seconds": round(time.perf_counter() - started, 1),
+        "cpu_seconds": round(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime, 1),
+    }
+    notebook.metadata.update(cost)
     CACHE.mkdir(parents=True, exist_ok=True)
     for old in CACHE.glob(f"{source.stem}-*.ipynb"):
         old.unlink()
     nbformat.write(notebook, kept(source))
-    return seconds
+    return cost
+
+
+def costs(lessons: Mapping[str, Mapping[str, float]]) -> str:
+    """A table of the seconds of processors that each lesson takes."""
+    rows = [["lesson", *(name.split("-")[0] for name in lessons)], ["---", *("---:" for _ in lessons)]]
+    rows.append(["CPU seconds", *(f"{cost['cpu_seconds']:.0f}" for cost in lessons.values())])
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows)
 
 
 def pages() -> dict[str, str | bytes]:
@@ -83,7 +99,8 @@ def rendered(source: Path) -> tuple[str, dict[str, bytes]]:
     if size > LIMIT:
         raise ValueError(f"A page has at most {LIMIT} bytes of pictures. {source.name} has {size}.")
     end = f"Run it yourself: [{source.stem}.ipynb]({source.stem}.ipynb)."
-    end += f" It ran in {notebook.metadata['seconds']:.0f} s here." if ran else " It has not been run for this build."
+    cost = notebook.metadata.get("cpu_seconds")
+    end += f" It took {cost:.0f} CPU seconds here." if cost else " It has not been run for this build."
     return "\n\n".join([*parts, "---", end, ""]), pictures
 
 
@@ -107,6 +124,12 @@ def _notebook_text(source: Path) -> str:
 
 
 if __name__ == "__main__":
+    lessons = {}
     for path in sources():
-        if "--all" in sys.argv or not kept(path).is_file():
-            print(f"{path.stem}: {run(path):.1f} s", flush=True)
+        if {"--all", "--record"} & set(sys.argv) or not kept(path).is_file():
+            lessons[path.stem] = run(path)
+            print(path.stem, lessons[path.stem], flush=True)
+    if "--record" in sys.argv:
+        from keras_vae.benchmarking import machine
+
+        COSTS.write_text(json.dumps({"machine": machine.describe(), "lessons": lessons}, indent=2) + "\n")

@@ -25,7 +25,10 @@ PACKAGES = {
     "tasks": "What is done with a trained model.",
     "export": "Files for other runtimes.",
     "runtimes": "Exported bundles, opened and timed.",
+    "scoring": "Many examples through a bundle, to parquet files.",
+    "plots": "Figures of arrays.",
     "callbacks": "Keras callbacks.",
+    "progress": "How far a long operation is.",
 }
 PAGES = [
     "reference/index.md",

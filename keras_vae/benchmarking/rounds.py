@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_vae import checks, files
+from keras_vae import checks, files, progress
 from keras_vae.benchmarking.machine import describe, warnings
 from keras_vae.benchmarking.results import SCHEMA, SIGNATURES, Results
 from keras_vae.benchmarking.rows import first_rows, label, scenarios, sizes_for, summary
@@ -31,6 +31,7 @@ def benchmark(bundle: Bundle | str | Path, *arguments: Any, **options: Any) -> R
     return benchmark_all([bundle], *arguments, **options)[0]
 
 
+@progress.listening("")
 def benchmark_all(
     bundles: Sequence[Bundle | str | Path],
     batch_sizes: Sequence[int] | None = None,
@@ -56,7 +57,8 @@ def benchmark_all(
       calls: the least number of timed calls at the smallest batch size, of each signature, in all rounds together.
       seconds: the least duration of a turn.
       timeout: seconds to wait for a runtime's answer.
-      on_progress: called with the current step in words, the number of steps done, and their total.
+      on_progress: called with the current step in words, the number of steps done, and their total; by default a
+        notebook's cell shows them.
       cold_starts: fresh processes that each row is opened in, one after the other. Outputs are compared in the first,
         and calls timed in the last: with a single one, the peak memory includes the comparison.
 
@@ -96,7 +98,7 @@ def benchmark_all(
             inputs = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             _write_inputs(bundle, inputs)
             entries += [_Entry(bundle, row, batches, inputs, stack, threads, timeout) for row in of_bundle]
-        bench = _Bench(entries, rounds, calls, seconds, on_progress or (lambda what, done, total: None))
+        bench = _Bench(entries, rounds, calls, seconds, on_progress or _say)
         bench.start(cold_starts)
         bench.run()
     for row in (row for of_bundle in rows for row in of_bundle if row["status"] == "ok"):
@@ -180,6 +182,10 @@ class _Entry:
             self.row |= {"status": "failed", "reason": str(error)}
             if self.worker is not None:
                 self.worker.stop()
+
+
+def _say(what: str, done: int, total: int) -> None:
+    progress.say(f"{what}, {done} of {total}")
 
 
 class _Bench:

@@ -44,7 +44,8 @@ class Worker:
         from keras_vae.export.parity import golden_cases, measure, require, statistics
 
         cases, precision = golden_cases(self.runtime.bundle), self.runtime.settings["precision"]
-        require(measure(self.runtime, cases, (16,)), "It was not timed, because its outputs are wrong")
+        rows = measure(self.runtime, cases, (16,))
+        require(rows, "It was not timed, because its outputs are wrong", "keras-vae check compares every runtime.")
         errors = {}
         for graph in self.runtime.graphs:  # reported for int8 too, which is limited in other statistics
             for case in cases.get(graph, ()):

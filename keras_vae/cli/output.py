@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -105,26 +105,35 @@ def print_table(
 
 
 @contextlib.contextmanager
-def working(title: str, quiet: bool = False) -> Iterator[Callable[[str], None]]:
-    """Show `title` on standard error while the block runs; yields a callable that adds the progress to it."""
+def working(title: str, quiet: bool = False) -> Iterator[None]:
+    """Show `title`, and what is said of the progress, on standard error while the block runs."""
     if quiet or not sys.stderr.isatty():
-        yield lambda _: None
+        yield
         return
     from rich.console import Console
 
-    with Console(stderr=True).status(title) as status:
-        yield lambda progress: status.update(f"{title}: {progress}")
+    from keras_vae import progress
+
+    with (
+        Console(stderr=True).status(title) as status,
+        progress.listening("", lambda text: status.update(f"{title}: {text}")),
+    ):
+        yield
 
 
 def load_tensorflow() -> None:
-    """Import TensorFlow without its messages on processors and drivers, unless an import fails."""
+    """Import TensorFlow without its messages on processors and drivers, unless an import fails; a terminal says so."""
     sys.stderr.flush()
-    kept = os.dup(2)
+    kept, waits = os.dup(2), sys.stderr.isatty() and "keras_vae.backend" not in sys.modules
     try:
+        if waits:
+            os.write(kept, b"Starting TensorFlow ...")
         with open(os.devnull, "w") as nowhere:
             os.dup2(nowhere.fileno(), 2)
             import keras_vae.backend
             import keras_vae.data.sources  # noqa: F401
     finally:
+        if waits:
+            os.write(kept, b"\r\x1b[K")
         os.dup2(kept, 2)
         os.close(kept)

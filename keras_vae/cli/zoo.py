@@ -138,8 +138,8 @@ def evaluate_command(
     }  # fmt: skip
     sections = [section for section, flag in flags.items() if flag or everything]
     samples = (5000 if sections else recipe.evaluation.samples) if samples is None else samples
-    with working(f"Evaluating {name}", quiet=json) as report:
-        results = evaluations.evaluate(name, sections or ["summary"], split, seed, samples, report)
+    with working(f"Evaluating {name}", quiet=json):
+        results = evaluations.evaluate(name, sections or ["summary"], split, seed, samples)
     if sections and not any(results[section] for section in sections):
         listed = " ".join(dict.fromkeys(results["without"].values()))
         raise UserError(f"{name} has nothing of {', '.join(sections)}. {listed}")

@@ -9,7 +9,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from keras_vae import backend, divergences, randomness
+from keras_vae import backend, divergences, progress, randomness
 from keras_vae.backend import tfd
 from keras_vae.checks import BLOCK, check_images, check_results, check_whole_number, in_blocks
 from keras_vae.errors import NotApplicable
@@ -93,7 +93,6 @@ def importance_weights(
     samples: int,
     seed: int,
     prior: tfd.Distribution | None = None,
-    report: Callable[[str], None] | None = None,
 ) -> dict[str, np.ndarray]:
     """Return log (1/S) sum_s w_s for S importance weights w = p(x, z) / q(z|x), z from q(z|x), and its precision.
 
@@ -107,7 +106,6 @@ def importance_weights(
       samples: S.
       seed: of the noise, which depends on this and on the example's position.
       prior: used in place of p(z).
-      report: progress callback, called after each block.
 
     Returns:
       Each `(batch,)`: `log_prob`, nats; `effective_samples`, (sum w)**2 / sum w**2, from 1 to S: equation 9.13 of Owen,
@@ -126,12 +124,10 @@ def importance_weights(
         first, second = sums_of_weights(
             tensors, size, ops.convert_to_tensor(samples), base, ops.convert_to_tensor(block)
         )
-        if report is not None and isinstance(inputs, Mapping):
-            count = len(inputs["x"])
-            report(f"log p(x), {samples:,} samples each: {min((block + 1) * BLOCK, count):,} of {count:,}")
         return {"first": np.asarray(first), "second": np.asarray(second)}
 
-    sums = check_results(in_blocks(one_block, inputs, pad), "log p(x)", infinite=True)
+    with progress.listening(f"log p(x), {samples:,} samples each"):
+        sums = check_results(in_blocks(one_block, inputs, pad), "log p(x)", infinite=True)
     effective = np.exp(2.0 * sums["first"] - sums["second"])
     return {
         "log_prob": sums["first"] - np.log(samples),

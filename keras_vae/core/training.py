@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from keras_vae import backend
+from keras_vae import backend, progress
 from keras_vae.backend import workers
 from keras_vae.core.training_data import checked_dataset, refuse_weights, split_off
 from keras_vae.core.watch import StopOnBadData
@@ -152,6 +152,7 @@ class Trainer:
                     StopOnBadData(self.watch, "the validation data"),
                     stop,
                     ValidateAverages(),
+                    SayEpochs(),
                     *(callbacks or ()),
                 ],
                 steps_per_epoch=steps_per_epoch,
@@ -275,6 +276,13 @@ class Trainer:
     def get_metrics_result(self: "VAE") -> dict[str, Any]:
         """Return the running means: loss, elbo, log_px, kl, beta, and those of `metric_names`."""
         return {name: mean.result() for name, mean in self.required_trackers().means.items()}
+
+
+class SayEpochs(keras.callbacks.Callback):
+    """Tell who listens to an operation, of which the fit is a part, how many epochs are done."""
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        progress.say(f"epoch {epoch + 1:,} of {self.params['epochs']:,}")
 
 
 class ValidateAverages(keras.callbacks.Callback):

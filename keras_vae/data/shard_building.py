@@ -18,11 +18,13 @@ from keras_vae.data.shard_files import MANIFEST, SCHEMA, SPLITS, Manifest, Part,
 from keras_vae.data.sources import Images
 from keras_vae.data.splits import FRACTIONS, members
 from keras_vae.errors import UserError
+from keras_vae.progress import count, listening
 
 _BYTES = 128 * 2**20  # of a shard, about
 _AT_ONCE = 256  # rows in memory
 
 
+@listening("")
 def build_shards(
     source: str | Path,
     folder: str | Path,
@@ -33,7 +35,7 @@ def build_shards(
     fractions: Sequence[float] = FRACTIONS,
     shard_rows: int | None = None,
     resume: bool = False,
-    progress: Callable[[int, int], None] = lambda done, rows: None,
+    progress: Callable[[int, int], None] = count,
 ) -> Manifest:
     """Write the examples of a source to shards in a folder, and return their manifest.
 
@@ -50,7 +52,7 @@ def build_shards(
         splits of its own.
       shard_rows: examples in a shard; by default as many as make 128 MiB.
       resume: go on with a build of the same arguments that was interrupted; a finished one stays as it is.
-      progress: called with the rows done and the rows in all.
+      progress: called with the rows done and the rows in all; by default a notebook's cell shows them.
 
     Raises:
       UserError: a source that is none, arguments that do not fit it, a folder with contents, or with another build.

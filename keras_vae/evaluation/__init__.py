@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from keras_vae.evaluation.metrics import evaluate as evaluate
     from keras_vae.evaluation.representation import clustering as clustering
     from keras_vae.evaluation.representation import probes as probes
+    from keras_vae.evaluation.spectra import power_spectrum as power_spectrum
     from keras_vae.evaluation.spectra import sharpness as sharpness
 
 __getattr__, __dir__, __all__ = lazy.attach(__name__)

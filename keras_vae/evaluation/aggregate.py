@@ -193,15 +193,18 @@ def gaussian_total_correlation(codes: np.ndarray, repetitions: int = 100, seed: 
       `value`, `standard_error`, `repetitions`, `seed`, `examples`.
 
     Raises:
-      NotApplicable: one dimension only, or one that is constant.
-      UserError: codes that are not finite numbers `(n, dimensions)`, or not more codes than dimensions.
+      NotApplicable: one dimension only, or one that is constant; too few codes for the dimensions.
+      UserError: codes that are not finite numbers `(n, dimensions)`.
     """
     codes = as_array(codes, "codes")
     if codes.ndim != 2 or codes.dtype.kind not in "fiu" or not np.isfinite(codes).all():
         raise UserError(f"codes must be finite numbers (n, dimensions). Given: {codes.dtype} of shape {codes.shape}.")
     count, dimensions = codes.shape
-    if count <= dimensions + 1:
-        raise UserError(f"A correlation matrix needs more codes than dimensions, {dimensions}. Given: {count}.")
+    if count < 4 * (dimensions + 1):  # of a resampling, three fifths are distinct
+        raise NotApplicable(
+            f"A correlation matrix of {dimensions} dimensions, and of its resamplings, needs {4 * (dimensions + 1)} "
+            f"codes. Given: {count}. Hold more examples out."
+        )
     if dimensions < 2 or (np.ptp(codes, axis=0) == 0).any():
         raise NotApplicable("A total correlation needs two dimensions or more that vary. Given: fewer, or a constant.")
     codes = codes.astype("float64")

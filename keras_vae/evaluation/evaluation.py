@@ -10,7 +10,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from keras_vae import backend, randomness
+from keras_vae import backend, progress, randomness
 from keras_vae.checks import check_whole_number, in_blocks
 from keras_vae.core import estimators
 from keras_vae.core.inference import checked_inputs, fitted
@@ -65,7 +65,7 @@ class Evaluation:
       seed: of all draws.
       repetitions: of metrics that are repeated for a standard error; clusters have twice as many bootstraps.
       prior: of `keras_vae.priors`, fitted to the model, for likelihoods and generated images; None: the model's own.
-      report: progress callback of slow metrics.
+      report: called with the progress in words; None: whoever listens, such as a notebook's cell.
       likelihood_examples: how many of the images, the first ones, log p(x) is measured on; None: all.
 
     Raises:
@@ -252,9 +252,9 @@ class Evaluation:
         prior = None if self.prior is None or not with_prior else fitted(self.model, self.prior)
         key = (samples, prior is not None)
         if key not in self._weights:
-            self._weights[key] = estimators.importance_weights(
-                self.model, self.inputs, samples, self.seed, prior, self.report
-            )
+            with progress.listening("", self.report):
+                weights = estimators.importance_weights(self.model, self.inputs, samples, self.seed, prior)
+            self._weights[key] = weights
         return self._weights[key]
 
     def _check_support(self) -> None:

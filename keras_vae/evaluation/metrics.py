@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 from numpy.typing import ArrayLike
 
+from keras_vae import progress
 from keras_vae.errors import NotApplicable, UserError
 from keras_vae.evaluation import (
     aggregate,
@@ -133,15 +134,15 @@ def run(evaluation: Evaluation, metrics: Sequence[str] = SECTIONS) -> dict[str, 
     if labels is not None and len(np.unique(labels)) < 2 and any("labels" in METRICS[name].needs for name in names):
         raise UserError("Probes and clusters of codes need labels of two classes or more. Given: one only.")
     result: dict[str, Any] = {"examples": len(evaluation), "seed": evaluation.seed, "without": {}}
-    for name in names:
-        section, metric = name.split(".")
-        result.setdefault(section, {})
-        if evaluation.report is not None:
-            evaluation.report(f"{section}: {metric}")
-        try:
-            result[section][metric] = METRICS[name].of(evaluation)
-        except NotApplicable as error:
-            result["without"][name] = str(error)
+    with progress.listening("", evaluation.report):
+        for name in names:
+            section, metric = name.split(".")
+            result.setdefault(section, {})
+            progress.say(f"{section}: {metric}")
+            try:
+                result[section][metric] = METRICS[name].of(evaluation)
+            except NotApplicable as error:
+                result["without"][name] = str(error)
     return result
 
 

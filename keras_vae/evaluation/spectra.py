@@ -1,4 +1,4 @@
-"""Sharpness of images: the share of high frequencies in their power spectrum."""
+"""Power spectra of images, and their sharpness: the share of high frequencies."""
 
 import contextlib
 
@@ -23,24 +23,52 @@ def high_frequency_shares(images: ArrayLike, above: float = ABOVE) -> np.ndarray
     Raises:
       UserError: no finite images `(batch, height, width, channels)`, or `above` that no frequency exceeds.
     """
-    array, above = as_array(images, "images"), check_number(above, "above")
+    array, above = _checked(images), check_number(above, "above")
+    high = _sizes(array) > above
+    if not high.any():
+        raise UserError(f"No frequency of images {array.shape[1:3]} is above {above:g} cycles a pixel. Lower above.")
+    return in_blocks(lambda _, part: _shares(part["x"])[:, high].sum(axis=-1), {"x": array})
+
+
+def power_spectrum(images: ArrayLike) -> tuple[np.ndarray, np.ndarray]:
+    """Return frequencies, cycles a pixel up to a half, and the mean share of an image's power at a frequency of each.
+
+    A ring of frequencies of about one size is a step wide, one cycle over the longer side of an image; the share is
+    that of one of them, on average over ring and images. Of white noise it is the same everywhere, of a blurred image
+    it falls where a sharp one's does not. Of images as `high_frequency_shares`, and with power as there.
+
+    Raises:
+      UserError: as there.
+    """
+    array = _checked(images)
+    longer = max(array.shape[1:3])
+    ring = np.round(_sizes(array) * longer).astype(int)
+    shares = in_blocks(lambda _, part: _shares(part["x"]), {"x": array}).mean(axis=0)
+    power = np.bincount(ring.ravel(), shares.ravel()) / np.maximum(np.bincount(ring.ravel()), 1)
+    return np.arange(1, longer // 2 + 1) / longer, power[1 : longer // 2 + 1]
+
+
+def _checked(images: ArrayLike) -> np.ndarray:
+    array = as_array(images, "images")
     if array.ndim != 4 or array.dtype.kind not in "fiub" or not np.isfinite(array).all():
         raise UserError(
             f"images must be finite numbers (batch, height, width, channels). Given: {array.dtype} of {array.shape}."
         )
-    rows, columns = np.fft.fftfreq(array.shape[1])[:, None], np.fft.fftfreq(array.shape[2])
-    high = np.hypot(rows, columns) > above
-    if not high.any():
-        raise UserError(f"No frequency of images {array.shape[1:3]} is above {above:g} cycles a pixel. Lower above.")
+    return array.astype("float64")
 
-    def shares(_: int, part: dict[str, np.ndarray]) -> np.ndarray:
-        power = np.square(np.abs(np.fft.fft2(part["x"], axes=(1, 2)))).sum(axis=-1)
-        power[:, 0, 0] = 0.0
-        total = power.sum(axis=(1, 2))
-        seen = total > 1e-20 * power.shape[1] * power.shape[2]
-        return np.where(seen, power[:, high].sum(axis=-1) / np.where(seen, total, 1.0), 0.0)
 
-    return in_blocks(shares, {"x": array.astype("float64")})
+def _sizes(images: np.ndarray) -> np.ndarray:
+    """Return the size of each frequency of images, `(height, width)`, cycles a pixel."""
+    return np.hypot(np.fft.fftfreq(images.shape[1])[:, None], np.fft.fftfreq(images.shape[2]))
+
+
+def _shares(images: np.ndarray) -> np.ndarray:
+    """Return the share of power of each frequency, `(batch, height, width)`; 0 everywhere of a constant image."""
+    power = np.square(np.abs(np.fft.fft2(images, axes=(1, 2)))).sum(axis=-1)
+    power[:, 0, 0] = 0.0
+    total = power.sum(axis=(1, 2), keepdims=True)
+    seen = total > 1e-20 * power.shape[1] * power.shape[2]
+    return np.where(seen, power / np.where(seen, total, 1.0), 0.0)
 
 
 def sharpness(images: ArrayLike, real: ArrayLike, above: float = ABOVE) -> Estimate:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keras_vae import checks, files
+from keras_vae import checks, files, progress
 from keras_vae.core.graphs import graphs_of
 from keras_vae.errors import ExportError, UnavailableError, UserError
 from keras_vae.export import cases as trials
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 Limits = dict[str, dict[str, dict[str, dict[str, float]]]]  # graph -> output -> precision -> statistic -> limit
 
 
+@progress.listening("")
 def export(
     model: "VAE",
     output: str | Path,
@@ -183,6 +184,7 @@ def _proven(
         for name in registry.names():
             if format_name not in registry.formats_of(name) or not registry.installed()[name].version:
                 continue
+            progress.say(f"comparing {format_name} on {name} with Keras")
             with refused(name, format_name, " that were written, so they were removed"):
                 runtime = registry.open(bundle, name, format_name=format_name)
                 measured = measure(runtime, cases)
@@ -198,7 +200,12 @@ def _proven(
         if entry.get("precision") == "int8" and "quality" in entry and not force:
             with _refusing(format_name):
                 require_quality(entry["quality"], f"{type(work.model).__name__} in int8")
-    require(rows, "The exported files do not agree with the model, and were removed")
+    require(
+        rows,
+        "The exported files do not agree with the model, and were removed",
+        "Leave that format out, or export where that runtime is not installed. Large weights round more: train with "
+        "weight_decay= in the optimizer, or at a lower learning rate.",
+    )
     return rows, allowed
 
 
@@ -222,6 +229,7 @@ def _int8(
 
 
 def _written(name: str, work: Work, folder: Path) -> FormatEntry:
+    progress.say(f"writing {name}")
     with _refusing(name):
         return FORMATS[name](work, folder)
 

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 TOLERANCE = 1e-5
 INPUTS = 784  # the numbers of a digit; TOLERANCE is for sums of so many
+# Sums round relative to their terms, whatever the inputs: two results, each within four units in the last place of the
+# largest output, differ by eight. Of logits the logistic function passes a quarter on, its greatest slope, to the mean.
+UNITS = 8 * 2.0**-24
 # Relative rounding is 2**-11 = 5e-4 in float16 and 2**-8 = 4e-3 in bfloat16: a few roundings that add up.
 REDUCED = {"float16": 2e-3, "bfloat16": 2e-2}
 CODES = 0.05  # the share of integers that may differ in a reduced precision
@@ -77,7 +80,8 @@ def limits(graph: GraphEntry, output: str, case: Case, precision: str = "float32
     """Return the limit of each statistic of |difference| from Keras.
 
     `max` is 1e-5, plus 1e-5 times the largest |value| for logits and on extremes. For inputs with more than the 784
-    numbers of a digit it is 1e-5 times the square root of the ratio, as rounding grows with a sum. It is 2e-3 in
+    numbers of a digit it is 1e-5 times the square root of the ratio, as rounding grows with a sum; and at least
+    `UNITS` times the largest |value|, for a `mean` beside logits a quarter of the largest |logit|. It is 2e-3 in
     float16 and 2e-2 in bfloat16, plus the same times the largest |value|; for integers, `max` is the share that differ,
     0.05.
 
@@ -106,10 +110,12 @@ def limits(graph: GraphEntry, output: str, case: Case, precision: str = "float32
             return dict(IMAGES)
         spread = np.abs(expected - expected.mean(axis=0), dtype="float64").mean() if expected.size else 0.0
         return {"mean": TOLERANCE + SPREAD * float(spread)}
+    logits = np.abs(case.outputs.get("logits", 0.0)) if output == "mean" else 0.0
+    rounding = UNITS * max(largest, 0.25 * float(np.max(logits, initial=0.0)))
     if case.ordinary and absolute:
         terms = max((int(np.prod(array.shape[1:])) for array in case.inputs.values()), default=1)
-        return {"max": TOLERANCE * max(1.0, (terms / INPUTS) ** 0.5)}
-    return {"max": TOLERANCE + TOLERANCE * largest}
+        return {"max": max(TOLERANCE * max(1.0, (terms / INPUTS) ** 0.5), rounding)}
+    return {"max": max(TOLERANCE + TOLERANCE * largest, rounding)}
 
 
 def statistics(array: np.ndarray | None, expected: np.ndarray, precision: str = "float32") -> dict[str, float]:
@@ -265,12 +271,13 @@ def refused(runtime: str, format_name: str, consequence: str) -> Iterator[None]:
 _SAID = {"max": "", "mean": " on average", "p99": " in 1% of its numbers"}
 
 
-def require(rows: Sequence[Parity], what: str) -> None:
+def require(rows: Sequence[Parity], what: str, remedy: str) -> None:
     """Raise ExportError unless every row is within its tolerance.
 
     Args:
       rows: measured.
       what: the sentence that starts the message.
+      remedy: the sentence that ends it.
     """
     failed = [row for row in rows if not row.passed]
     if failed:
@@ -279,7 +286,7 @@ def require(rows: Sequence[Parity], what: str) -> None:
         raise ExportError(
             f"{what}: on {worst.runtime}, the {worst.graph}'s {worst.output!r} in {worst.format} differs from Keras by "
             f"{worst.max_error:.3g}{_SAID[worst.statistic]} in the case {worst.case!r} at batch {worst.batch}. "
-            f"Allowed: {worst.tolerance:.3g}.{others}"
+            f"Allowed: {worst.tolerance:.3g}.{others} {remedy}"
         )
 
 
@@ -345,7 +352,11 @@ def check(bundle: Bundle | str | Path, runtimes: Sequence[str] | None = None, di
     if not rows and not failed:
         raise UnavailableError(f"No runtime here can open {bundle.path}. {' '.join(skipped.values())}")
     try:
-        require(rows, f"{bundle.path} does not give the outputs of its model")
+        require(
+            rows,
+            f"{bundle.path} does not give the outputs of its model",
+            "Fetch or export it again; if that differs too, run it on another runtime.",
+        )
     except ExportError as error:
         failed.insert(0, str(error))
     if failed:

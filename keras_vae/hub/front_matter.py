@@ -8,7 +8,8 @@ _DATASETS = {
     "fashion_mnist": ("Fashion-MNIST", "zalando-datasets/fashion_mnist"),
     "cifar10": ("CIFAR-10", "uoft-cs/cifar10"),
 }
-_TASKS = {"image": "unconditional-image-generation", "tokens": "text-generation"}
+# The Hub has no task of drawing rows or series of numbers.
+_TASKS = {"image": "unconditional-image-generation", "tokens": "text-generation", "numbers": "feature-extraction"}
 
 
 def front_matter(card: cards.Card, licence: str | None = None) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from keras_vae import backend, checks, files, randomness
+from keras_vae import backend, checks, files, progress, randomness
 from keras_vae.backend import tfd
 from keras_vae.core import inference
 from keras_vae.errors import CorruptFileError, ExportError, UserError, reading
@@ -64,6 +64,7 @@ class FittedPrior:
         """The number of codes that a fit needs: one batch, or as many as components."""
         return max(2, getattr(self, "batch_size", 2), getattr(self, "components", 2))
 
+    @progress.listening("prior")
     def fit(self, model: "VAE", x: ArrayLike, condition: ConditionLike = None) -> Self:
         """Fit to the codes of images, one draw of q(z|x) each; a function of the seed, the images and the model.
 

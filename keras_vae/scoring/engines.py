@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from keras_vae import checks, runtimes
 from keras_vae.errors import UserError, required
+from keras_vae.progress import count, listening
 from keras_vae.registry import choose
 from keras_vae.runtimes.base import available_processors
 from keras_vae.runtimes.bundle import Bundle, example_shape, read_bundle
@@ -89,6 +90,7 @@ def ray(work: Plan, shards: Sequence[Shard], workers: int) -> Iterator[int]:
 ENGINES: dict[str, Callable[[Plan, Sequence[Shard], int], Iterator[int]]] = {"local": local, "ray": ray}
 
 
+@listening("")
 def score(
     bundle: Bundle | str | Path,
     data: str | Path,
@@ -100,7 +102,7 @@ def score(
     bad_share: float = 0.0,
     shard_rows: int = SHARD_ROWS,
     overwrite: bool = False,
-    progress: Progress | None = None,
+    progress: Progress = count,
 ) -> Scored:
     """Score every example of `data` and write parquet files, one for each shard of rows; go on with what is missing.
 
@@ -118,7 +120,7 @@ def score(
       bad_share: the share of rows that may be bad.
       shard_rows: rows of a file, and what is lost at most with a process.
       overwrite: begin anew in a folder that holds other scores.
-      progress: called with the rows that are done, and all.
+      progress: called with the rows that are done, and all; by default a notebook's cell shows them.
 
     Raises:
       UserError: an argument that does not fit; more bad rows than are allowed, after all others are written.
@@ -138,10 +140,9 @@ def score(
     pending = work.pending()
     done = work.rows - sum(shard.stop - shard.start for shard in pending)
     if pending:
-        for count in run(work, pending, workers):
-            done += count
-            if progress is not None:
-                progress(done, work.rows)
+        for more in run(work, pending, workers):
+            done += more
+            progress(done, work.rows)
     scored, bad, reasons = plan.totals(work)
     if bad > bad_share * work.rows:
         raise UserError(

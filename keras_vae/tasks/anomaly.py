@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.metrics import average_precision_score, roc_auc_score
 
-from keras_vae import backend, checks
+from keras_vae import backend, checks, progress
 from keras_vae.core.inference import checked_inputs
 from keras_vae.errors import UserError
 from keras_vae.evaluation.distances import chance_above
@@ -195,13 +195,14 @@ def leave_one_class_out(
     others = _masks_without(classes, np.asarray(train[1]), np.asarray(test[1]))
     results: dict[int, dict[str, Judged]] = {}
     for label, (of_train, of_test) in others.items():
-        model = make()
-        model.fit(train[0][of_train], **fit)
         results[label] = {}
-        for score in scores:
-            values = anomaly_scores(model, test[0], score, samples, seed)
-            normal = values[of_test]
-            results[label][score] = judge(normal[::2], normal[1::2], values[~of_test], false_positive_rate)
+        with progress.listening(f"without {label}"):
+            model = make()
+            model.fit(train[0][of_train], **fit)
+            for score in scores:
+                values = anomaly_scores(model, test[0], score, samples, seed)
+                normal = values[of_test]
+                results[label][score] = judge(normal[::2], normal[1::2], values[~of_test], false_positive_rate)
     return results
 
 

@@ -5,13 +5,16 @@ from typing import TYPE_CHECKING
 import keras
 import numpy as np
 
+from keras_vae import progress
 from keras_vae.checks import check_whole_number
+from keras_vae.core.training import SayEpochs
 from keras_vae.tasks.classifier import classifier_on, m1_classifier
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
 
 
+@progress.listening("")
 def fine_tune(
     model: "VAE", x: np.ndarray, y: np.ndarray, num_classes: int, epochs: int = 30, seed: int = 0
 ) -> keras.Model:
@@ -29,7 +32,7 @@ def fine_tune(
       UserError: as `classifier_on`, or fewer than one epoch.
     """
     epochs, classifier = check_whole_number(epochs, "epochs"), classifier_on(model, num_classes, seed)
-    classifier.fit(x, y, batch_size=min(20, len(x)), epochs=epochs, verbose=0)
+    classifier.fit(x, y, batch_size=min(20, len(x)), epochs=epochs, verbose=0, callbacks=[SayEpochs()])
     return classifier
 
 

@@ -13,7 +13,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_array, check_is_fitted, validate_data
 
-from keras_vae import backend, randomness
+from keras_vae import backend, progress, randomness
 from keras_vae.backend import tfd
 from keras_vae.checks import BLOCK, check_whole_number, in_blocks
 from keras_vae.models import VAE
@@ -109,6 +109,7 @@ class VAETransformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEsti
         self.random_state = random_state
         self.jit_compile = jit_compile
 
+    @progress.listening("")
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> "VAETransformer":
         """Train on rows `(samples, features)`; `y` is not looked at."""
         rows = validate_data(self, X, dtype=["float64", "float32"], ensure_min_samples=2)

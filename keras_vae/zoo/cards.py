@@ -89,7 +89,7 @@ class Card(NamedTuple):
 
     @property
     def kind(self) -> str:
-        """The kind of the model's x, as in its `x_spec`: "image" or "tokens"."""
+        """The kind of the model's x, as in its `x_spec`: "image", "numbers" or "tokens"."""
         return self.results.get("evaluation", {}).get("kind", "image")
 
     def __repr__(self) -> str:

@@ -197,11 +197,12 @@ def test_order_scale_and_sign_do_not_matter_to_it(order, scales):
 
 def test_what_it_refuses():
     codes = with_correlation(0.5, 20)
+    assert np.isfinite(gaussian_total_correlation(codes[:12])["standard_error"])
     for bad, error, message in (
         (codes[:, :1], NotApplicable, "two dimensions or more that vary"),
         (codes * [1, 0], NotApplicable, "two dimensions or more that vary"),
         (codes * np.nan, UserError, "finite numbers"),
-        (codes[:3], UserError, r"more codes than dimensions, 2\. Given: 3"),
+        (codes[:11], NotApplicable, r"of 2 dimensions, .* needs 12 codes\. Given: 11\. Hold more"),
     ):
         with pytest.raises(error, match=message):
             gaussian_total_correlation(bad)

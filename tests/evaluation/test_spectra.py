@@ -7,7 +7,7 @@ import pytest
 
 from keras_vae import evaluation
 from keras_vae.errors import NotApplicable, UserError
-from keras_vae.evaluation import sharpness
+from keras_vae.evaluation import power_spectrum, sharpness
 from keras_vae.evaluation.spectra import high_frequency_shares
 from keras_vae.models import AE, VQVAE
 from keras_vae.zoo import evaluations
@@ -46,6 +46,24 @@ def blurred(images, width):
 def test_pure_frequencies(image, share):
     for picture in (image, 3.0 * image - 1.0):
         np.testing.assert_allclose(high_frequency_shares(picture), [share], atol=1e-12)
+
+
+def test_the_spectrum_of_waves_stands_at_their_frequencies_and_that_of_points_is_flat():
+    images = np.concatenate([waves((0.1, 0, 12), (0.2, 3, 0)), waves((0.3, 3, 4))])
+    cycles, power = power_spectrum(images)
+    np.testing.assert_allclose(cycles, np.arange(1, 17) / SIZE)
+    ring = np.bincount(np.round(FREQUENCIES * SIZE).astype(int).ravel())[1:17]
+    np.testing.assert_allclose(
+        (power * ring)[[2, 4, 11]], [0.4, 0.5, 0.1], atol=1e-12
+    )  # powers 4 and 1, and of the other 5
+    assert np.delete(power, [2, 4, 11]).max() < 1e-20
+    point = np.zeros((1, 20, 12, 2))
+    point[0, 3, 5, 1] = 1.0
+    cycles, power = power_spectrum(point)
+    np.testing.assert_allclose(power, 1 / (20 * 12 - 1), rtol=1e-12)
+    assert len(cycles) == 10 and cycles[-1] == 0.5
+    with pytest.raises(UserError, match=r"finite numbers \(batch, height, width, channels\)"):
+        power_spectrum(point[0])
 
 
 @pytest.mark.parametrize("width", [0.3, 0.7, 1.5])

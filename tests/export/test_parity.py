@@ -26,9 +26,9 @@ def case(ordinary, **outputs):
 
 @pytest.mark.parametrize(
     ("ordinary", "output", "expected"),
-    # 1e-5 for a mean on ordinary inputs; else 1e-5 + 1e-5 * the largest |value|, 40 here.
+    # 2**-21 of the largest |value|, 40 here, for a mean on ordinary inputs; else 1e-5 + 1e-5 of it.
     [
-        (True, "mean", 1e-5),
+        (True, "mean", 40 * 2**-21),
         (False, "mean", 1e-5 + 40e-5),
         (True, "logits", 1e-5 + 40e-5),
         (False, "logits", 1e-5 + 40e-5),
@@ -45,6 +45,19 @@ def test_sums_of_more_numbers_than_a_digit_has_may_round_more():
         images = {"x": np.zeros((2, side, side, 1), "float32")}
         given = Case("a case", True, images, {"mean": np.ones((2, 3), "float32")})
         assert limits(GRAPH, "mean", given) == {"max": pytest.approx(expected, rel=1e-4)}
+
+
+def test_large_outputs_and_the_means_of_large_logits_may_round_more():
+    """Eight units in the last place, 2**-21: of a code of 100 it is 4.8e-5, of the mean of a logit of 400 as much."""
+    code, logits = np.full((2, 3), -100.0, "float32"), np.full((2, 3), 400.0, "float32")
+    images = {"x": np.zeros((2, 28, 28, 1), "float32")}
+    assert limits(GRAPH, "mean", Case("a case", True, images, {"mean": code})) == {"max": 100 * 2**-21}
+    for ordinary in (True, False):
+        outputs = {"mean": np.ones((2, 3), "float32"), "logits": logits}
+        assert limits(GRAPH, "mean", Case("a case", ordinary, {"z": code}, outputs)) == {"max": 100 * 2**-21}
+        outputs["logits"] = logits / 100
+        at_most = 1e-5 if ordinary else 2e-5
+        assert limits(GRAPH, "mean", Case("a case", ordinary, {"z": code}, outputs)) == {"max": pytest.approx(at_most)}
 
 
 class Fake:
@@ -72,7 +85,7 @@ def test_measure_takes_the_largest_difference_of_each_batch():
     rows = measured(given)
     assert [(row.batch, row.output) for row in rows] == [(1, "mean"), (3, "mean")]
     np.testing.assert_allclose([row.max_error for row in rows], [0, 3e-6], rtol=1e-6)
-    require(rows, "fine")
+    require(rows, "fine", "")
 
 
 @pytest.mark.parametrize(
@@ -80,7 +93,7 @@ def test_measure_takes_the_largest_difference_of_each_batch():
 )
 def test_nan_infinity_and_wrong_shapes_never_pass(given):
     with pytest.raises(ExportError, match="differs from Keras by inf"):
-        require(measured(given, (3,)), "Wrong")
+        require(measured(given, (3,)), "Wrong", "Mend it.")
 
 
 def test_the_worst_row_is_named():
@@ -89,8 +102,10 @@ def test_the_worst_row_is_named():
         Parity("litert", "litert", "decoder", "all 6", 64, "logits", 5e-4, 1e-4),
         Parity("litert", "litert", "decoder", "prior", 1, "mean", 1e-6, 1e-5),
     ]
-    with pytest.raises(ExportError, match=r"litert, the decoder's 'logits' .* 0\.0005 .*'all 6' at batch 64.*1 other"):
-        require(rows, "Wrong")
+    with pytest.raises(
+        ExportError, match=r"litert, the decoder's 'logits' .* 0\.0005 .*'all 6' at batch 64.*1 other.*Mend it\."
+    ):
+        require(rows, "Wrong", "Mend it.")
     assert worst([*rows, rows[2]._replace(max_error=5e-6)])[-1].max_error == 5e-6
 
 
@@ -174,9 +189,9 @@ class Broken:
 @pytest.mark.parametrize("how", [zeros, of_another_example, the_same_for_all, turned_round])
 def test_int8_that_is_wrong_is_found(quantised, graph, how):
     opened, cases = runtimes.open(quantised, "onnxruntime", format_name="onnx_int8"), golden_cases(quantised)
-    require(measure(opened, cases, GOLDEN_BATCHES), "As it was exported")
+    require(measure(opened, cases, GOLDEN_BATCHES), "As it was exported", "")
     with pytest.raises(ExportError, match=f"the {graph}'s '.*' in onnx_int8 differs"):
-        require(measure(Broken(opened, graph, how), cases, GOLDEN_BATCHES), "Spoilt")
+        require(measure(Broken(opened, graph, how), cases, GOLDEN_BATCHES), "Spoilt", "")
 
 
 def test_limits_are_written_once_for_every_reader(quantised):

@@ -120,6 +120,15 @@ def test_the_task_is_what_the_model_can_do(name, task):
     assert len(facts.eval_results) == len(zoo.card(name).results["metrics"])
 
 
+def test_a_model_of_numbers_gives_features():
+    from huggingface_hub import ModelCard
+
+    card = zoo.card("beta_vae_mnist")
+    results = {**card.results, "evaluation": {**card.results["evaluation"], "kind": "numbers"}}
+    facts = ModelCard(f"{front_matter(card._replace(results=results))}\ntext").data
+    assert facts.pipeline_tag == "feature-extraction" and facts.eval_results
+
+
 def test_a_later_push_is_another_commit_and_the_first_stays(hub, pushed, own_run, tmp_path):
     (own_run / store.LOG_PROBS).unlink(missing_ok=True)
     later = zoo.push(own_run, HERE)
