@@ -22,7 +22,7 @@ def drawn(seed: int, count: int) -> list[tuple[str, str, str]]:
         room = f"{parts[0]}/" if len(parts) > 1 else path.name
         text = path.read_text(encoding="utf-8").splitlines()
         for owner, node in _functions(ast.parse("\n".join(text)), ""):
-            purpose = (ast.get_docstring(node) or "").split("\n")[0]
+            purpose = _purpose(node)
             for statement in node.body[bool(purpose) :]:
                 line = text[statement.lineno - 1].strip()
                 if len(line) >= _SHORT:
@@ -31,16 +31,20 @@ def drawn(seed: int, count: int) -> list[tuple[str, str, str]]:
 
 
 def _functions(node: ast.AST, owner: str) -> Iterator[tuple[str, ast.FunctionDef]]:
-    """The functions in a node, each with the head and the purpose of its class."""
+    """The functions in a node, each with the head and the purpose of the classes and functions around it."""
     for child in ast.iter_child_nodes(node):
+        inner = owner
         if isinstance(child, ast.FunctionDef):
             yield owner, child
+            inner += f"def {child.name}({ast.unparse(child.args)})  # {_purpose(child)}\n       "
         if isinstance(child, ast.ClassDef):
             bases = ", ".join(ast.unparse(base) for base in child.bases)
-            purpose = (ast.get_docstring(child) or "").split("\n")[0]
-            yield from _functions(child, f"class {child.name}({bases})  # {purpose}\n       ")
-        else:
-            yield from _functions(child, owner)
+            inner += f"class {child.name}({bases})  # {_purpose(child)}\n       "
+        yield from _functions(child, inner)
+
+
+def _purpose(node: ast.ClassDef | ast.FunctionDef) -> str:
+    return (ast.get_docstring(node) or "").split("\n")[0]
 
 
 def main() -> None:
