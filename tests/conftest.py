@@ -11,6 +11,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 for _name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
     os.environ.setdefault(_name, _THREADS)
 
+import gc  # noqa: E402
 import random  # noqa: E402
 from collections import Counter  # noqa: E402
 
@@ -41,6 +42,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         place = dict(zip(files, noise.sample(range(len(files)), len(files)), strict=True))
         noise.shuffle(items)
         items.sort(key=lambda item: place[item.path])
+
+
+def pytest_collection_finish() -> None:
+    """Graphs are millions of objects: what the imports made is not looked at again, and what tests make less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -178,7 +178,7 @@ def checked_latent(
     if not takes_shape:
         raise UserError(
             f"latent_shape is of models with one latent, whose networks read nothing else. Given: {latent_shape!r}. "
-            f"Leave it out: a HierarchicalVAE, and models with integer codes, have shapes of their own."
+            f"Give latent_dim."
         )
     if not isinstance(latent_shape, Sequence) or isinstance(latent_shape, str) or not latent_shape:
         raise UserError(f"latent_shape is the shape of one latent, such as (8, 8, 4). Given: {latent_shape!r}.")

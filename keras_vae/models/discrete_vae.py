@@ -34,6 +34,7 @@ class DiscreteVAE(VAE):
     rejects = MappingProxyType(
         {
             "latent_dim": "The latent is an array of integers, of shape code_shape. ",
+            "latent_shape": "The latent is an array of integers, of shape code_shape. ",
             "active_dims": "The latent is an array of integers. ",
             "beta": "Its KL is a constant. ",
             "free_bits": "Its KL is a constant. ",

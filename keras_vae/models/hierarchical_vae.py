@@ -55,7 +55,7 @@ class HierarchicalVAE(VAE):
     analytic_kl = False  # it is closed given the levels above, which are drawn
     kl_axis = "group"
     rejects = MappingProxyType(
-        dict.fromkeys(("latent_dim", "active_dims"), "Its levels have a size each, latent_dims. ")
+        dict.fromkeys(("latent_dim", "latent_shape", "active_dims"), "Its levels have a size each, latent_dims. ")
     )
 
     def __init__(

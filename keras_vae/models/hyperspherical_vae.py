@@ -36,7 +36,9 @@ class HypersphericalVAE(VAE):
       **kwargs: as `VAE`.
     """
 
-    rejects = MappingProxyType({"active_dims": "A direction has all of its dimensions. "})
+    rejects = MappingProxyType(
+        {"active_dims": "A direction has all of its dimensions. ", "latent_shape": "A direction has one axis. "}
+    )
     has_sampler = False
     kl_axis = "total"
 
