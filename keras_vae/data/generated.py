@@ -24,7 +24,7 @@ class Truth(NamedTuple):
 
 @functools.cache
 def truth() -> Truth:
-    """Return the parameters that cells are drawn with: a sixth of the genes differs between types, a sixth by stage."""
+    """Return the parameters of cells: a sixth of the genes is marked in each type, a sixth changes with the stage."""
     draw = np.random.RandomState(_SEEDS["parameters"])
     base, marks = draw.normal(0.5, 1.0, GENES), draw.uniform(size=(TYPES, GENES)) < 1 / 6
     log_rates = base + marks * draw.normal(0.0, 1.5, (TYPES, GENES))

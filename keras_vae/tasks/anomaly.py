@@ -60,7 +60,8 @@ def anomaly_scores(
       score: `"reconstruction"`: of images the squared error of the mean reconstruction, summed over pixels; of any
         other x -log p(x|z) at the code z that `encode` gives, nats, over the numbers that are not missing. That is, up
         to what does not depend on z: of a Normal, half the squared error in units of its scale; of a LogNormal, that of
-        the logarithm; of counts, half the deviance; of classes and tokens, -log of the probability of each.
+        the logarithm; of counts, half the deviance; of classes and tokens, -log of the probability of each. A scale or
+        dispersion that the decoder gives, "example", depends on z, and counts too.
         `"elbo"`: -ELBO, nats; `"log_prob"`: the importance-weighted -log p(x), nats.
       samples: importance samples of `"log_prob"`.
       seed: of the noise.

@@ -126,7 +126,7 @@ def _of_text(path: Path) -> Draft:
              "beta": {"name": "linear", "final": 1.0, "steps": _STEPS // 2}}  # fmt: skip
     data: dict[str, object] = {"source": "text", "alphabet": alphabet, "length": length}
     comments = {
-        "data": f"{len(lines)} lines, of {np.mean([*map(len, lines)]):.0f} letters in the mean",
+        "data": f"{len(lines)} lines, of {np.mean([*map(len, lines)]):.0f} letters on average",
         "data.alphabet": "the first letter is token 1; a file with others is refused",
         "data.length": "letters of the longest line, and its end; as model.length",
         "model.vocabulary_size": "the letters, and the end",

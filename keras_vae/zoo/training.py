@@ -73,7 +73,7 @@ def train(
 
     Returns:
       The trained model, with the weights that were written; of a worker that does not write, or that stops early by
-      `until`, its own.
+      `until`, its own; of one that grows and stops early, the model of the size that it has come to.
 
     Raises:
       UserError: a recipe that does not fit, a folder that is not this run's, or one that another process trains in.
@@ -111,7 +111,7 @@ def train(
             checkpoints.remove(where.folder)
         with contextlib.suppress(UserError):  # of those who wait: nothing is lost with them
             workers.gathered(strategy, 0)
-        return load(where.folder) if over else plan[-1].model
+        return load(where.folder) if over else _reached(plan, progress)
 
 
 def _help(where: store.Entry, recipe: recipes.Recipe, overwrite: bool, until: int | None) -> "VAE":
@@ -120,9 +120,14 @@ def _help(where: store.Entry, recipe: recipes.Recipe, overwrite: bool, until: in
         return load(where.folder)
     strategy = workers.join()
     plan = _stages(recipe, strategy)
-    _fit(where, recipe, plan, overwrite, 0, None, math.inf, until)
+    progress = _fit(where, recipe, plan, overwrite, 0, None, math.inf, until)
     workers.gathered(strategy, 0)
-    return plan[-1].model
+    return _reached(plan, progress)
+
+
+def _reached(plan: list[Stage], progress: checkpoints.Progress) -> "VAE":
+    """Return the model of the stage that training has come to: of a recipe that grows, a smaller one than its last."""
+    return next((stage.model for stage in plan if progress.epochs <= stage.end), plan[-1].model)
 
 
 def _only_trainer(where: store.Entry) -> AbstractContextManager[None]:

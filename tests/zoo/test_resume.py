@@ -229,6 +229,8 @@ def test_a_recipe_grows_and_resumes_between_its_stages_and_within_one(tmp_path, 
     assert float(whole.encoder.alpha) == 1.0
     history = zoo.card(tmp_path / "whole").results["training"]["history"]
     assert {len(values) for values in history.values()} == {3}
+    stopped = zoo.train(recipe, tmp_path / "stopped", verbose=0, until=1)
+    assert stopped.image_shape == (14, 14, 1) and int(stopped.step) > 0, "the model that was trained"
 
     folder, shapes[:] = tmp_path / "killed", []
     with monkeypatch.context() as patch:
