@@ -143,7 +143,7 @@ def markdown(result: dict[str, Any]) -> str:
             f"**{measured['title']}**, batch {measured['case']['batch_size']}, {measured['epochs']} epochs of "
             f"{measured['case']['examples']:,} digits each:",
             "",
-            "| | images/s | from - to | a CPU second | share of the products | ours over this | test bound, nats |",
+            "| | images/s | from–to | a CPU second | share of the products | ours over this | test bound, nats |",
             "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
         ]
         for name, row in measured["rows"].items():
@@ -151,7 +151,7 @@ def markdown(result: dict[str, Any]) -> str:
             cells = (
                 TITLES[name],
                 f"{row['images_per_second']:,.0f}",
-                f"{min(row['rounds']):,.0f} - {max(row['rounds']):,.0f}",
+                f"{min(row['rounds']):,.0f}–{max(row['rounds']):,.0f}",
                 f"{row['images_per_cpu_second']:,.0f}",
                 "" if share is None else f"{share:.0%}",
                 f"{row['ours_over_this']:.2f}",
