@@ -167,7 +167,11 @@ def _state(run: Run, with_history: bool) -> State:
     path = run.folder / store.RECIPE
     if not path.is_file():
         return State()
-    if changed := recipes.difference(recipes.read(path).content, run.recipe.content):
+    before = recipes.read(path)
+    changed = recipes.difference(before.content, run.recipe.content)
+    if before.data_path != run.recipe.data_path:
+        changed = f"data.path is {run.recipe.data_path}, and was {before.data_path}"
+    if changed:
         raise UserError(
             f"The folder {run.folder.parent} holds another study: in {run.name}, {changed}. Choose another folder, or "
             f"say --overwrite to begin anew."

@@ -35,7 +35,8 @@ def grid(study: "Study") -> Rounds:
     different: dict[str, Settings] = {}
     for space in study.spaces:
         for settings in spaces.grid(space):
-            different.setdefault(files.digest(study.recipe(settings, 0).content), settings)
+            recipe = study.recipe(settings, 0)
+            different.setdefault(files.digest({"recipe": recipe.content, "data": str(recipe.data_path)}), settings)
     yield list(different.values())
 
 

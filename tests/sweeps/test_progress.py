@@ -7,6 +7,8 @@ import pytest
 from keras_vae.errors import UserError
 from keras_vae.sweeps import progress, studies
 from keras_vae.sweeps.progress import State
+from keras_vae.zoo import recipes
+from tests import toy_runs
 from tests.sweeps import studies_of
 from tests.sweeps.studies_of import finished
 
@@ -120,6 +122,19 @@ def test_a_metric_that_there_is_not_is_refused_by_name(tmp_path):
     states = {f"c00{number}-s{seed}": finished(1.0) for number in (0, 1) for seed in (0, 1)}
     with pytest.raises(UserError, match=r"Unknown metric of results.json 'metrics.elbos'. Did you mean 'metrics.elbo'"):
         surveyed(studies.read(path), states)
+
+
+def test_results_of_other_data_are_of_another_study(tmp_path):
+    changes = {"data.name": toy_runs.REMOVED, "data.source": "array", "data.path": "x.npy"}
+    study = studies.read(studies_of.write(tmp_path, changes=changes))
+    out = tmp_path / "out"
+    for run in progress.survey(study, out).runs:
+        run.folder.mkdir(parents=True)
+        (run.folder / "recipe.toml").write_text(recipes.moved(run.recipe, run.folder))
+    assert len(progress.survey(study, out).due) == 4
+    studies_of.write(tmp_path, changes=changes | {"data.path": "y.npy"})
+    with pytest.raises(UserError, match=r"another study: in c000-s0, data.path is .*y.npy, and was .*x.npy"):
+        progress.survey(studies.read(study.path), out)
 
 
 def test_a_round_of_tpe_waits_for_the_one_before(tmp_path):

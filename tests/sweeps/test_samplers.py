@@ -4,6 +4,7 @@ import pytest
 
 from keras_vae.sweeps import samplers, studies
 from keras_vae.sweeps.samplers import Outcome
+from tests import toy_runs
 from tests.sweeps import studies_of
 
 RANDOM = 'sampler = "{}"\nconfigurations = {}'
@@ -30,6 +31,13 @@ def test_a_grid_has_every_combination_once(tmp_path):
         {"model.latent_dim": 3, "training.batch_size": 100},
         {"model.latent_dim": 4},
     ], "3.0 latents and the recipe's batch are 3 latents and that batch, which the first space has"
+
+
+def test_a_grid_tells_paths_of_data_apart(tmp_path):
+    changes = {"data.name": toy_runs.REMOVED, "data.source": "array", "data.path": "x.npy"}
+    study = studies.read(studies_of.write(tmp_path, space='data.path = ["x.npy", "y.npy", "./y.npy"]', changes=changes))
+    names = ["x.npy", "y.npy"]
+    assert drawn(study) == [{"model.latent_dim": latents, "data.path": name} for latents in (2, 3) for name in names]
 
 
 def test_random_settings_are_of_their_space_and_more_of_them_begin_with_the_same(tmp_path):
