@@ -31,8 +31,9 @@ def write(study: Study, now: Survey, rows: Sequence[Row], folder: Path) -> list[
         keys = [key for key in searched if len({str(end[0][key]) for end in ends}) > 1]
         if len({str([end[0][key] for key in keys]) for end in ends}) == len(ends):
             break
-    if ends:
-        curve = next(f"history.{name}" for name in (*BOUNDS, "val_loss") if f"history.{name}" in ends[0][0])
+    shared = [f"history.{name}" for name in (*BOUNDS, "val_loss")]
+    shared = [curve for curve in shared if ends and all(curve in row for end in ends for row in end)]
+    for curve in shared[:1]:
         curves = {_label(end[0], keys): [row[curve] for row in end] for end in ends}
         plots.spread(curves, folder / "curves.png", y=curve.removeprefix("history."))
         written.append("curves.png")
