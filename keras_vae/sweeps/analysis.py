@@ -83,13 +83,13 @@ def seed_share(rows: Sequence[Mapping[str, Any]], metric: str) -> Interval:
     sizes = np.array([len(group) for group in groups])
     between, within = len(groups) - 1, int(sizes.sum()) - len(groups)
     if not within:
-        raise NotApplicable("The share of the seed is of two seeds or more. Given: one each. Raise seeds.")
+        raise NotApplicable("This compares two seeds or more of a configuration. Given: one each. Raise seeds.")
     mean = table[:, 0].mean()
     n = (sizes.sum() - (sizes**2).sum() / sizes.sum()) / between
     b = sum(len(group) * (group.mean() - mean) ** 2 for group in values) / between
     w = sum(((group - group.mean()) ** 2).sum() for group in values) / within
     if not b + w:
-        raise NotApplicable(f"The share of the seed is of numbers that vary. Given: {metric}, {mean:g} in all runs.")
+        raise NotApplicable(f"This compares numbers that vary. Given: {metric}, {mean:g} in all runs.")
     ratio = b / w if w else np.inf
 
     def share(f: float) -> float:

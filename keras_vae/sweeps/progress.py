@@ -148,8 +148,10 @@ def _judge(
         if any(state.diverged for state in states):
             outcomes[configuration] = Outcome("diverged", None, reports[configuration])
         elif all(state.results for state in states):
-            values = [choose("metric of results.json", metric, dict(leaves(state.results))) for state in states]
-            outcomes[configuration] = Outcome("finished", float(np.mean(values)), reports[configuration])
+            values = [dict(leaves(state.results)).get(metric) for state in states]
+            numbers = [value for value in values if value is not None]
+            mean = float(np.mean(numbers)) if len(numbers) == len(values) else None
+            outcomes[configuration] = Outcome("finished", mean, reports[configuration])
     return [Task(run, None) for configuration in alive for run in group[configuration] if not run.state.over]
 
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_vae import files, plots
 from keras_vae.errors import NotApplicable
+from keras_vae.registry import nearest
 from keras_vae.sweeps import tables
 from keras_vae.sweeps.analysis import rank_correlations, seed_share
 from keras_vae.sweeps.progress import Survey
@@ -16,6 +17,7 @@ from keras_vae.zoo.stopping import BOUNDS
 
 README = "README.md"
 _SHOWN = 30  # configurations in the README
+_MEASURED = ("metrics", "overview")  # in results.json
 
 
 def write(study: Study, now: Survey, rows: Sequence[Row], folder: Path) -> list[str]:
@@ -26,7 +28,9 @@ def write(study: Study, now: Survey, rows: Sequence[Row], folder: Path) -> list[
         for configuration, outcome in now.outcomes.items()
         if outcome.status == "finished"
     ]
-    ends.sort(key=lambda end: -study.sign * _mean(end, metrics[0]))
+    ranked = [end for end in ends if now.outcomes[end[0]["configuration"]].value is not None]
+    ranked.sort(key=lambda end: -study.sign * _mean(end, metrics[0]))
+    ends = [*ranked, *(end for end in ends if end not in ranked)]
     for searched in (study.searched, study.keys):  # the second, if the first do not tell configurations apart
         keys = [key for key in searched if len({str(end[0][key]) for end in ends}) > 1]
         if len({str([end[0][key] for key in keys]) for end in ends}) == len(ends):
@@ -37,15 +41,16 @@ def write(study: Study, now: Survey, rows: Sequence[Row], folder: Path) -> list[
         curves = {_label(end[0], keys): [row[curve] for row in end] for end in ends}
         plots.spread(curves, folder / "curves.png", y=curve.removeprefix("history."))
         written.append("curves.png")
-    if keys:
-        axes = {key: [end[0][key] for end in ends] for key in keys}
-        plots.parallel(axes | {metrics[0]: [_mean(end, metrics[0]) for end in ends]}, folder / "parallel.png")
+    if keys and ranked:
+        axes = {key: [end[0][key] for end in ranked] for key in keys}
+        plots.parallel(axes | {metrics[0]: [_mean(end, metrics[0]) for end in ranked]}, folder / "parallel.png")
         written.append("parallel.png")
-    agreement, square = _agreement(rows, metrics)
+    agreement, square = _agreement(rows, measured := [name for name in metrics if any(name in row for row in rows)])
     if square is not None:
-        plots.matrix(square, metrics, folder / "correlations.png")
+        plots.matrix(square, measured, folder / "correlations.png")
         written.append("correlations.png")
-    parts = [f"# {study.name}", study.options.summary, _counts(now), _table(study, ends, keys), _shares(rows, metrics)]
+    parts = [f"# {study.name}", study.options.summary, _counts(now), _table(study, ends, keys)]
+    parts += [_absent(ends[len(ranked) :], metrics[0]), _shares(rows, measured)]
     pictures = [f"![{name.removesuffix('.png')}]({name})" for name in written if name.endswith(".png")]
     files.write_text(folder / README, "\n\n".join(filter(None, [*parts, agreement, *pictures])) + "\n")
     return [*written, README]
@@ -97,29 +102,47 @@ def _table(study: Study, ends: Sequence[Sequence[Row]], keys: Sequence[str]) -> 
     return f"{_markdown(['configuration', *keys, *metrics], lines, 1 + len(keys))}\n\n{note}"
 
 
+def _absent(ends: Sequence[Sequence[Row]], metric: str) -> str:
+    """Which configurations have no value; empty if all have one."""
+    if not ends:
+        return ""
+    names = [f"c{end[0]['configuration']:03d}" for end in ends]
+    near = nearest(metric, {name for end in ends for row in end for name in row if name.split(".")[0] in _MEASURED})
+    rest = ", ..." if len(names) > _SHOWN else ""
+    return f"Last, and not ranked, without {metric} in their results: {', '.join(names[:_SHOWN])}{rest}.{near}"
+
+
 def _shares(rows: Sequence[Row], metrics: Sequence[str]) -> str:
-    """How much of each metric is seed; or why that was not asked."""
-    lines: list[list[str]] = []
+    """How much of the variance of each metric is due to the seed, and why it was not computed where it was not."""
+    lines, reasons = list[list[str]](), dict[str, list[str]]()
     for metric in metrics:
         try:
             share = seed_share(rows, metric)
         except NotApplicable as error:
-            return f"How much is seed was not asked: {error}"
-        lines.append([metric, f"{share.value:.0%}", f"{share.low:.0%} to {share.high:.0%}"])
-    return (
-        "## How much is seed\n\nThe share of a metric's variance that is between seeds of one configuration.\n\n"
-        f"{_markdown(['metric', 'by the seed', '95 % interval'], lines, 1)}"
+            reasons.setdefault(str(error), []).append(metric)
+        else:
+            lines.append([metric, f"{share.value:.0%}", f"{share.low:.0%} to {share.high:.0%}"])
+    title = (
+        "## How much is due to the seed",
+        "The share of a metric's variance that is between seeds of one configuration.",
+        _markdown(["metric", "due to the seed", "95 % interval"], lines, 1),
     )
+    notes = [
+        f"The share due to the seed was not computed{of}: {reason}"
+        for reason, names in reasons.items()
+        for of in [f" of {', '.join(names)}" if len(names) < len(metrics) else ""]
+    ]
+    return "\n\n".join([*(title if lines else ()), *notes])
 
 
 def _agreement(rows: Sequence[Row], metrics: Sequence[str]) -> tuple[str, np.ndarray | None]:
-    """Which metrics agree, in words and as a matrix; or why that was not asked."""
+    """Which metrics agree, in words and as a matrix; or why that was not computed."""
     if len(metrics) < 2:
         return "", None
     try:
         correlations = rank_correlations(rows, metrics)
     except NotApplicable as error:
-        return f"Which metrics agree was not asked: {error}", None
+        return f"Agreement of metrics was not computed: {error}", None
     square, lines = np.eye(len(metrics)), list[list[str]]()
     for (a, b), rho in sorted(correlations.items(), key=lambda pair: -pair[1].value):
         lines.append([a, b, f"{rho.value:+.2f}", f"{rho.low:+.2f} to {rho.high:+.2f}"])

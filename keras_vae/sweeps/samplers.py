@@ -23,7 +23,7 @@ class Outcome(NamedTuple):
     """The end of a configuration."""
 
     status: str  # "finished", "pruned" or "diverged"
-    value: float | None = None  # of the first metric, the mean over seeds, if it is finished
+    value: float | None = None  # of the first metric, the mean over seeds, if it is finished and all have it
     reports: Mapping[int, float] = {}  # epoch -> mean over seeds of the metric of pruning; more is better
 
 
@@ -66,7 +66,7 @@ def tpe(study: "Study") -> Rounds:
             for epoch, value in outcome.reports.items():
                 if math.isfinite(value):
                     trial.report(value, epoch)
-            if outcome.value is None:  # pruned; or diverged, which without a report counts as worst
+            if outcome.value is None:  # pruned; or diverged or not measured, which without a report counts as worst
                 search.tell(trial, state=optuna.trial.TrialState.PRUNED)
             else:
                 search.tell(trial, study.sign * outcome.value)

@@ -166,9 +166,11 @@ def _check(study: Study) -> None:
     choose("goal", options.goal, dict.fromkeys(("maximize", "minimize")))
     values = [part for space in study.spaces for part in space.values()]
     is_grid, ranges = options.sampler == "grid", [part for part in values if isinstance(part, spaces.Range)]
+    others = [metric for metric in options.metrics if not metric.startswith(("metrics.", "overview."))]
     runs = len(seeds) * (sum(map(spaces.size, study.spaces)) if is_grid else count or 0)
     faults = [
         (not options.metrics, "metrics names one or more", "none"),
+        (bool(others), 'metrics are paths of results.json, as "metrics.elbo", or of its "overview."', others),
         (not seeds or len({*seeds}) < len(seeds) or min(seeds) < 0, "seeds are different, 0 or more", options.seeds),
         (is_grid and bool(ranges), 'a grid takes lists of values; ranges are for "random" and "tpe"', ranges[:1]),
         (is_grid and count is not None, 'configurations are counted for "random" and "tpe"', count),

@@ -12,8 +12,8 @@ from keras_vae.sweeps import engines, progress, reports, studies, tables
 from keras_vae.sweeps.progress import Survey, Task
 from keras_vae.sweeps.studies import STUDY, Study
 from keras_vae.sweeps.worker import work
-from keras_vae.zoo import loading, store, training
-from keras_vae.zoo.recipes import moved
+from keras_vae.zoo import evaluations, loading, store, training
+from keras_vae.zoo.recipes import Recipe, moved
 
 Report = Callable[[str], None]
 
@@ -58,6 +58,7 @@ def sweep(
     folder = _folder(plan, output, overwrite)
     for recipe in plan.corners():
         training.checked_model(recipe)
+        _check_metrics(plan, recipe)
     with locks.only_writer(folder / STUDY, "sweeps"):
         if overwrite:
             for path in folder.glob(f"*/{store.RECIPE}"):
@@ -96,6 +97,18 @@ def run(study: str | Path, output: str | Path | None, index: int, verbose: int =
             return f"{_done(task)}; the folder is {task.run.folder}"
     status = now.status(selected)
     return f"{selected.name}: {'it waits for others' if status == 'unfinished' else status}, nothing to do"
+
+
+def _check_metrics(plan: Study, recipe: Recipe) -> None:
+    """Raise UserError for a metric of the overview whose section a recipe does not record."""
+    recorded = {name.split(".")[0] for name in evaluations.recorded(recipe)}
+    for metric in plan.options.metrics:
+        kind, section, *_ = metric.split(".")
+        if kind == "overview" and section not in recorded:
+            raise UserError(
+                f"{plan.path}: a metric of the overview is of a section that recipes record, here "
+                f"{', '.join(sorted(recorded)) or 'none'}. Given: {metric}. Name the section in evaluation.overview."
+            )
 
 
 def _folder(plan: Study, output: str | Path | None, overwrite: bool) -> Path:

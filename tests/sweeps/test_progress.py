@@ -116,12 +116,13 @@ def test_an_epoch_after_an_early_stop_is_its_last_one():
         state.after(1, "val_elbow", 1.0)
 
 
-def test_a_metric_that_there_is_not_is_refused_by_name(tmp_path):
-    path = studies_of.write(tmp_path)
-    path.write_text(path.read_text().replace("metrics.elbo", "metrics.elbos"))
+def test_a_configuration_without_the_metric_is_finished_and_has_no_value(tmp_path):
+    study = studies.read(studies_of.write(tmp_path))
     states = {f"c00{number}-s{seed}": finished(1.0) for number in (0, 1) for seed in (0, 1)}
-    with pytest.raises(UserError, match=r"Unknown metric of results.json 'metrics.elbos'. Did you mean 'metrics.elbo'"):
-        surveyed(studies.read(path), states)
+    del states["c000-s1"].results["metrics"]["elbo"]
+    now = surveyed(study, states)
+    assert now.due == [] and [outcome.value for outcome in now.outcomes.values()] == [None, 1.0]
+    assert set(statuses(now).values()) == {"finished"}
 
 
 def test_results_of_other_data_are_of_another_study(tmp_path):

@@ -45,3 +45,27 @@ def test_the_curve_is_one_that_every_run_has(written, monkeypatch):
     assert "curves.png" in written(mixed, numbers)[0] and drawn == [("val_elbo", 4)]
     names, _ = written(lambda number: {"val_elbo" if number else "val_loss": [1.0, 2.0]}, numbers)
     assert "curves.png" not in names and len(drawn) == 1
+
+
+CURVES = {"val_elbo": [1.0, 2.0]}
+
+
+def test_a_configuration_without_the_first_metric_is_last_and_named(written):
+    def some(configuration, seed):
+        return {"elbow": 9.0, "squared_error": 1.0 * seed} if configuration == 1 else numbers(configuration, seed)
+
+    names, text = written(lambda _: CURVES, some)
+    places = [text.index(f"| c00{number} |") for number in (3, 2, 0, 1)]
+    assert places == sorted(places) and "parallel.png" in names
+    assert "without metrics.elbo in their results: c001. Did you mean 'metrics.elbow'" in text
+    names, text = written(lambda _: CURVES, lambda _, seed: {"squared_error": 1.0 * seed})
+    assert "results: c000, c001, c002, c003." in text and "parallel.png" not in names
+    assert "| metrics.squared_error |" in text
+
+
+def test_a_metric_whose_share_there_is_not_leaves_those_of_others(written):
+    _, text = written(lambda _: CURVES, lambda number, seed: numbers(number, seed) | {"squared_error": 0.5})
+    assert "| metrics.elbo | 3% |" in text or "| metrics.elbo | 2% |" in text
+    assert "not computed of metrics.squared_error: This compares" in text
+    _, text = written(lambda _: CURVES, lambda number, seed: numbers(number, seed), "seed = 3")
+    assert "not computed" not in text

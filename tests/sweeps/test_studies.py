@@ -133,6 +133,13 @@ def test_seeds(seeds, message, tmp_path):
         studies.read(path)
 
 
+def test_a_metric_is_a_path_of_results(tmp_path):
+    path = studies_of.write(tmp_path)
+    path.write_text(path.read_text().replace('"metrics.squared_error"', '"elbo"'))
+    with pytest.raises(UserError, match=r"metrics are paths of results.json, as .*Given: \['elbo'\]"):
+        studies.read(path)
+
+
 def test_a_file_that_is_none(tmp_path):
     with pytest.raises(UserError, match=r"Cannot read the study .*none.toml: No such file"):
         studies.read(tmp_path / "none.toml")

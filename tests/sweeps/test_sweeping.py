@@ -191,6 +191,10 @@ def test_what_is_refused_is_refused_before_anything_is_written(here, tmp_path):
     path = studies_of.write(tmp_path, space="model.betta = [1]", changes=FAST)
     with pytest.raises(UserError, match=r"model class BetaVAE has no argument 'betta'. Did you mean 'beta'"):
         sweeps.sweep(path, tmp_path / "out", engine="here")
+    unrecorded = studies_of.write(tmp_path, changes=FAST)
+    unrecorded.write_text(unrecorded.read_text().replace("metrics.squared_error", "overview.latent.kl_split.mutual"))
+    with pytest.raises(UserError, match=r"of a section that recipes record, here none. Given: overview.latent"):
+        sweeps.sweep(unrecorded, tmp_path / "out", engine="here")
     for wrong, message in (({"engine": "spark"}, "Unknown engine 'spark'"), ({"jobs": -1}, "jobs must be")):
         with pytest.raises(UserError, match=message):
             sweeps.sweep(studies_of.write(tmp_path, changes=FAST), tmp_path / "out", **wrong)
