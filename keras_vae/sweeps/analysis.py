@@ -1,4 +1,4 @@
-"""The two questions of a study of several metrics and seeds: which metrics agree, and how much is the seed.
+"""The two questions of a study of several metrics and seeds: which agree, and how much is due to the seed.
 
 Both take the rows of `results.parquet`, as dicts, and look at runs that are finished. Locatello et al. 2019,
 https://arxiv.org/abs/1811.12359, asked them of disentanglement (their figures 2 and 4); intervals are ours.
@@ -16,7 +16,7 @@ _LEAST = 3  # configurations
 
 
 class Interval(NamedTuple):
-    """A number, and an interval that holds it with a probability of 95 %."""
+    """A number, and its 95 % confidence interval."""
 
     value: float
     low: float
@@ -68,12 +68,12 @@ def _correlations(table: np.ndarray) -> np.ndarray:
 
 
 def seed_share(rows: Sequence[Mapping[str, Any]], metric: str) -> Interval:
-    """Return the share of a metric's variance that is by the seed, and its 95 % interval.
+    """Return the share of a metric's variance that is due to the seed, and its 95 % interval.
 
     In the model of one-way random effects, `metric = mean + configuration + seed`, both normal, this is 1 - ICC(1) of
     Shrout and Fleiss 1979, https://doi.org/10.1037/0033-2909.86.2.420: with the mean squares B between and W within
-    configurations of n seeds, W / (W + max(B - W, 0) / n). The interval is that of the F distribution, exact where each
-    configuration has as many seeds; where they have not, n is an effective number.
+    configurations of n seeds, W / (W + max(B - W, 0) / n). The interval is that of the F distribution, exact for equal
+    numbers of seeds; otherwise n is an effective number, and the interval approximate.
 
     Raises:
       NotApplicable: fewer than three configurations, or no two runs of one, are finished; or all numbers are equal.
@@ -88,7 +88,7 @@ def seed_share(rows: Sequence[Mapping[str, Any]], metric: str) -> Interval:
     n = (sizes.sum() - (sizes**2).sum() / sizes.sum()) / between
     b = sum(len(group) * (group.mean() - mean) ** 2 for group in values) / between
     w = sum(((group - group.mean()) ** 2).sum() for group in values) / within
-    if not b + w:
+    if not np.ptp(table[:, 0]):  # of equal numbers, rounding leaves some b and w
         raise NotApplicable(f"This compares numbers that vary. Given: {metric}, {mean:g} in all runs.")
     ratio = b / w if w else np.inf
 

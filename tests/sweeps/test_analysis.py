@@ -9,7 +9,7 @@ from keras_vae.sweeps.analysis import rank_correlations, seed_share
 
 
 def rows(configurations, seeds, noise, share=0.5, correlation=0.0):
-    """Runs whose metric `a` has a `share` of its variance by the seed, and `b` is correlated with it."""
+    """Runs whose metric `a` has a `share` of its variance due to the seed, and `b` is correlated with it."""
     table = []
     for configuration in range(configurations):
         effect = np.sqrt(1 - share) * noise.normal()
@@ -86,3 +86,5 @@ def test_runs_without_a_number_are_left_out_and_too_few_are_refused():
         seed_share(table[::2], "a")
     with pytest.raises(NotApplicable, match=r"numbers that vary. Given: a, 1 in all"):
         seed_share([row | {"a": 1.0} for row in table], "a")
+    with pytest.raises(NotApplicable, match=r"numbers that vary. Given: a, 0.1 in all"):
+        seed_share([row | {"a": 0.1} for row in rows(3, 3, np.random.default_rng(0))], "a")
