@@ -3,7 +3,7 @@
 Pruning keeps all seeds of a configuration or none. When every seed of a round has come to an epoch of `prune.epochs`,
 each configuration is ranked by the mean over its seeds, among all that have come there so far; the best share of
 `prune.keep` is trained on, with all seeds, and the others stop, with all seeds. A configuration of which a seed
-diverged ranks last.
+has diverged by then ranks last.
 """
 
 import math
@@ -38,8 +38,8 @@ class State(NamedTuple):
         return bool(self.results or self.diverged)
 
     def after(self, epoch: int, metric: str, sign: float) -> float:
-        """Return a metric of the history after an epoch, or after the last one before; -inf if the run diverged."""
-        if self.diverged:
+        """Return a metric of the history after an epoch, or the last one before; -inf of a run that had diverged."""
+        if self.diverged and self.epochs < epoch:
             return -math.inf
         return sign * choose("metric of the history", metric, self.history)[:epoch][-1]
 
@@ -138,7 +138,7 @@ def _judge(
             reports[configuration][epoch] = float(np.mean(values))
         ranked = reached.setdefault(epoch, [])
         ranked += [reports[configuration][epoch] for configuration in alive]
-        least = sorted(ranked, reverse=True)[math.ceil(prune.keep * len(ranked)) - 1]
+        least = sorted(ranked, reverse=True)[max(1, math.ceil(prune.keep * len(ranked) - 1e-9)) - 1]
         pruned = [configuration for configuration in alive if reports[configuration][epoch] < least]
         outcomes |= {configuration: Outcome("pruned", None, reports[configuration]) for configuration in pruned}
         alive = [configuration for configuration in alive if configuration not in pruned]
@@ -181,11 +181,11 @@ def _state(run: Run, with_history: bool) -> State:
     if results := store.Entry(run.name, run.folder).results:
         training = results["training"]
         return State(training["epochs"], training["history"], results)
-    if (run.folder / DIVERGED).is_file():
-        return State(diverged=(run.folder / DIVERGED).read_text(encoding="utf-8"))
+    ended = run.folder / DIVERGED
+    state = State(diverged=ended.read_text(encoding="utf-8") if ended.is_file() else "")
     if with_history:
         from keras_vae.zoo import checkpoints
 
         if latest := checkpoints.latest(run.folder, run.recipe.content):
-            return State(latest.progress.epochs, latest.progress.history)
-    return State()
+            return state._replace(epochs=latest.progress.epochs, history=latest.progress.history)
+    return state

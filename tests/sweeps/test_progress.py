@@ -2,12 +2,14 @@
 
 import math
 
+import numpy as np
 import pytest
 
+from keras_vae import weights
 from keras_vae.errors import UserError
 from keras_vae.sweeps import progress, studies
 from keras_vae.sweeps.progress import State
-from keras_vae.zoo import recipes
+from keras_vae.zoo import checkpoints, recipes
 from tests import toy_runs
 from tests.sweeps import studies_of
 from tests.sweeps.studies_of import finished
@@ -65,8 +67,6 @@ def test_all_seeds_of_all_configurations_come_to_an_epoch_before_any_is_judged(s
 
 
 def test_whatever_the_order_of_the_work_the_end_is_the_same(study):
-    import numpy as np
-
     def value_of(configuration, seed, epoch):
         return float(np.random.default_rng([configuration, seed]).normal(epoch))
 
@@ -92,6 +92,36 @@ def test_a_configuration_with_a_seed_that_diverged_is_last_and_its_other_seeds_a
     assert now.outcomes[3].status == "pruned" and now.outcomes[3].reports[1] == -math.inf
     assert statuses(now)["c003-s0"] == "diverged"
     assert due(now) == [("c001-s0", 3), ("c001-s1", 3)], "the next best takes its place"
+
+
+def test_a_late_divergence_leaves_earlier_comparisons_as_they_were(study):
+    means = [0.0, 3.0, 1.0, 2.0]
+    now, _ = trained(study, lambda configuration, seed, epoch: means[configuration] + epoch)
+    states = {run.name: run.state for run in now.runs}
+    states["c001-s1"] = State(4, {"val_elbo": [4.0, 5.0, 6.0, 7.0]}, diverged="Training must stay finite.")
+    again = surveyed(study, states)
+    assert again.due == [] and again.outcomes[1].status == "diverged"
+    assert {**again.outcomes, 1: now.outcomes[1]} == now.outcomes and again.outcomes[1].reports == {1: 4.0, 3: 6.0}
+
+
+def test_the_history_of_a_run_that_diverged_is_read_from_its_checkpoint(study, tmp_path):
+    run = progress.survey(study, tmp_path / "out").runs[0]
+    run.folder.mkdir(parents=True)
+    (run.folder / "recipe.toml").write_text(run.recipe.text)
+    (run.folder / progress.DIVERGED).write_text("no")
+    about = {"epochs": 2, "history": {"val_elbo": [1.0, 2.0]}, "seconds": 1.0}
+    about["recipe"] = recipes.of_training(run.recipe.content)
+    weights.save(run.folder / checkpoints.NAME, {"weights": np.zeros(1, "float32")}, about)
+    state = progress.survey(study, tmp_path / "out").runs[0].state
+    assert state.over and [state.after(epoch, "val_elbo", 1.0) for epoch in (1, 3)] == [1.0, -math.inf]
+
+
+def test_the_share_that_is_kept_is_not_raised_by_rounding(tmp_path):
+    """0.14 * 50 is a little more than 7."""
+    options, space = "prune = { epochs = [1], keep = 0.14 }", f"training.batch_size = {list(range(50, 75))}"
+    study = studies.read(studies_of.write(tmp_path, options, space))
+    states = {run.name: State(1, {"val_elbo": [float(run.configuration)]}) for run in surveyed(study, {}).runs}
+    assert len(due(surveyed(study, states))) == 7 * 2
 
 
 def test_without_pruning_the_other_seeds_go_on(tmp_path):
