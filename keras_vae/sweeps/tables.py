@@ -38,10 +38,12 @@ def rows(study: Study, now: Survey) -> list[Row]:
 def _value(recipe: recipes.Recipe, key: str) -> object:
     """A value of a recipe by its dotted key: a number, a word, true or false; of a list or a table, its text."""
     section, *names = key.split(".")
-    default = getattr(getattr(recipe, section, None), ".".join(names), None)
     part: object = tomllib.loads(recipe.text)
     for name in (section, *names):
-        part = part.get(name, default) if isinstance(part, Mapping) else None
+        if isinstance(part, Mapping) and name not in part:
+            part = getattr(getattr(recipe, section, None), ".".join(names), None)  # its default
+            break
+        part = part[name] if isinstance(part, Mapping) else None
     return toml_files.text_of(part) if isinstance(part, list | dict) else part
 
 

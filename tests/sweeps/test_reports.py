@@ -4,6 +4,7 @@ import pytest
 
 from keras_vae.sweeps import progress, reports, studies, tables
 from keras_vae.sweeps.progress import State
+from tests import toy_runs
 from tests.sweeps import studies_of
 
 SPACE = "training.batch_size = [50, 100]"
@@ -45,6 +46,18 @@ def test_the_curve_is_one_that_every_run_has(written, monkeypatch):
     assert "curves.png" in written(mixed, numbers)[0] and drawn == [("val_elbo", 4)]
     names, _ = written(lambda number: {"val_elbo" if number else "val_loss": [1.0, 2.0]}, numbers)
     assert "curves.png" not in names and len(drawn) == 1
+
+
+def test_a_key_that_a_recipe_leaves_out_has_its_default(tmp_path):
+    changes = {"evaluation.split": toy_runs.REMOVED, "evaluation.samples": toy_runs.REMOVED}
+    changes |= {"evaluation.overview": toy_runs.REMOVED, "training.optimizer": "adam"}
+    space = "[[space]]\nevaluation.samples = [9]\ntraining.optimizer.learning_rate = [0.1]"
+    path = studies_of.write(tmp_path, space=space, changes=changes)
+    toy = tmp_path / "toy.toml"
+    toy.write_text(toy.read_text().replace("[evaluation]\n", ""))
+    study = studies.read(path)
+    row = tables.rows(study, progress.survey(study, tmp_path / "out"))[0]
+    assert row["evaluation.samples"] == 200 and row["training.optimizer.learning_rate"] is None
 
 
 CURVES = {"val_elbo": [1.0, 2.0]}
