@@ -46,10 +46,13 @@ def _started(task: Task, jobs: int, allow_code: bool) -> subprocess.Popen[str]:
 def _failure(task: Task, status: int) -> Failure:
     if not status:
         return ""
-    lines = (task.run.folder / LOG).read_text(encoding="utf-8", errors="replace").splitlines()
-    last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+    last = _last_line((task.run.folder / LOG).read_text(encoding="utf-8", errors="replace"))
     how = f"it was ended by signal {-status}" if status < 0 else last.rstrip(".")
     return f"{task.run.name}: {how}; {task.run.folder / LOG} has all that it printed"
+
+
+def _last_line(text: str) -> str:
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
 
 
 def local(tasks: Sequence[Task], jobs: int, allow_code: bool) -> Iterator[tuple[Task, Failure]]:
@@ -80,17 +83,27 @@ def _close(process: subprocess.Popen[str]) -> None:
 def ray(tasks: Sequence[Task], jobs: int, allow_code: bool) -> Iterator[tuple[Task, Failure]]:
     """Do tasks on the cluster of RAY_ADDRESS, or with `jobs` processors of this machine; yield as `local`.
 
-    All nodes see the folder by the same path. Ray gives a task that a node was lost with to another one.
+    All nodes see the folder by the same absolute path. Ray gives a task that a node was lost with to another one.
     """
     engine = required("ray", "keras_vae[ray]")
     if not engine.is_initialized():
         address = os.environ.get("RAY_ADDRESS")
         engine.init(address, num_cpus=None if address else jobs, log_to_driver=False, include_dashboard=False)
     remote = engine.remote(num_cpus=1)(_one)
-    waiting = {remote.remote(task, allow_code): task for task in tasks}
-    while waiting:
-        (ready, *_), _ = engine.wait(list(waiting))
-        yield waiting.pop(ready), engine.get(ready)
+    # Absolute: workers are in folders of their own.
+    there = [task._replace(run=task.run._replace(folder=task.run.folder.absolute())) for task in tasks]
+    waiting = {remote.remote(task, allow_code): task for task in there}
+    try:
+        while waiting:
+            (ready, *_), _ = engine.wait(list(waiting))
+            task = waiting.pop(ready)
+            try:
+                yield task, engine.get(ready)
+            except engine.exceptions.RayError as error:  # of Ray itself, as a node that was lost too often
+                yield task, f"{task.run.name}: {_last_line(str(error)).rstrip('.')}"
+    finally:
+        for abandoned in waiting:
+            engine.cancel(abandoned)
 
 
 def _one(task: Task, allow_code: bool) -> Failure:
