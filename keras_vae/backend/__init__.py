@@ -130,6 +130,12 @@ def processor_flags() -> set[str]:
     return {flag for line in lines if line.startswith(("flags", "Features")) for flag in line.partition(":")[2].split()}
 
 
+def hide_gpus() -> None:
+    """Hide graphics cards from this process, which then takes none of their memory; those in use stay as they are."""
+    with contextlib.suppress(RuntimeError):  # TensorFlow has initialised them
+        _tf.config.set_visible_devices([], "GPU")
+
+
 def devices() -> list[dict[str, str]]:
     """List what computes here: the kind of each device, "CPU" or "GPU", and its name."""
     listed = _tf.config.list_physical_devices()

@@ -32,12 +32,13 @@ def sweep_command(
     if run is not None and (overwrite or engine != "local"):
         raise UserError("--run does one run of a study in this process. Leave --overwrite and --engine out.")
     load_tensorflow()
-    from keras_vae import sweeps
+    from keras_vae import backend, sweeps
 
     if run is not None:
         done = sweeps.run(study, output, run, verbose=0 if json else 2)
         print_json({"done": done}) if json else print(done)
         return
+    backend.hide_gpus()  # which are for the processes of the runs
     result = sweeps.sweep(
         study, output, jobs, engine, overwrite, None if json else lambda done: print(done, flush=True)
     )

@@ -40,6 +40,9 @@ def sweep(
     The same call goes on with what is missing, after an interruption or beside an array of jobs that call `run`, and
     ends with the results of a study that was not interrupted.
 
+    Recipes are checked by models in this process, for which TensorFlow takes the memory of a graphics card. The command
+    line hides the cards from itself; a caller who does not train here may do so by `backend.hide_gpus()`.
+
     Args:
       study: the path of a study.toml.
       output: the folder: in it one for each run, as `train` writes it; `results.parquet`, a README and pictures. By

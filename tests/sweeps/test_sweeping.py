@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from keras_vae import locks, sweeps, weights, zoo
+from keras_vae import backend, locks, sweeps, weights, zoo
 from keras_vae.errors import DivergedError, UserError
 from keras_vae.sweeps import engines, worker
 from keras_vae.zoo import checkpoints, recipes, store, training
@@ -244,6 +244,15 @@ def test_the_command_lists_and_trains_single_runs(call, tmp_path, monkeypatch):
     assert listed["unfinished"] == 3 and [row["status"] for row in listed["rows"]] == ["unfinished"] * 3 + ["finished"]
     row = listed["rows"][3]
     assert row["overview.generation.reconstruction.mse"] > 0 and "overview.generation.sharpness.samples" not in row
+
+
+def test_the_command_leaves_graphics_cards_to_the_processes_of_the_runs(call, tmp_path, monkeypatch):
+    hidden = []
+    monkeypatch.setattr(backend, "hide_gpus", lambda: hidden.append(True))
+    studies_of.write(tmp_path, changes=FAST)
+    assert call("sweep", "study.toml", "--jobs", 0)[0] == 0 and hidden == [True]
+    monkeypatch.setattr(sweeps, "run", lambda *_, **__: "nothing")
+    assert call("sweep", "study.toml", "--run", 0)[0] == 0 and hidden == [True], "a run trains on them"
 
 
 def started(folder, output, *words):
