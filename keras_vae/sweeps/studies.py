@@ -15,6 +15,7 @@ from keras_vae.zoo import recipes, store, toml_files
 
 STUDY = "study.toml"
 _MOST = 100_000  # runs
+_PARSED = 1_000  # settings that are all read before the first run; of more, those at the corners
 
 
 @dataclasses.dataclass(frozen=True)
@@ -71,8 +72,7 @@ class Study:
     @property
     def seeds(self) -> Sequence[int]:
         """Return the seeds of every configuration."""
-        seeds = self.options.seeds
-        return range(min(seeds, _MOST + 1)) if isinstance(seeds, int) else seeds
+        return numbers(self.options.seeds)
 
     @property
     def sign(self) -> float:
@@ -126,6 +126,21 @@ class Study:
             for settings in spaces.corners(space):
                 yield self.recipe(settings, self.seeds[0])
 
+    def tried(self, most: int) -> Iterator[recipes.Recipe]:
+        """Yield the recipes of all combinations, if these are of lists and at most so many; otherwise the corners."""
+        listed = not any(isinstance(part, spaces.Range) for space in self.spaces for part in space.values())
+        if not listed or sum(map(spaces.size, self.spaces)) > most:
+            yield from self.corners()
+            return
+        for space in self.spaces:
+            for settings in spaces.grid(space):
+                yield self.recipe(settings, self.seeds[0])
+
+
+def numbers(seeds: int | list[int]) -> Sequence[int]:
+    """Return the seeds that a study names, or that it counts from 0."""
+    return range(min(seeds, _MOST + 1)) if isinstance(seeds, int) else seeds
+
 
 def read(path: str | Path) -> Study:
     """Return the study of a TOML file.
@@ -152,7 +167,7 @@ def read(path: str | Path) -> Study:
         folder=recipe.folder,
     )
     _check(study)
-    for recipe in study.corners():
+    for recipe in study.tried(_PARSED):
         if study.prune is not None and study.prune.epochs[-1] >= recipe.training.epochs:
             last, end = study.prune.epochs[-1], recipe.training.epochs
             raise UserError(f"{path}: prune.epochs are before the last of training.epochs. Given: {last}, and {end}.")

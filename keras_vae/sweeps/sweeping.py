@@ -12,9 +12,10 @@ from keras_vae.sweeps import engines, progress, reports, studies, tables
 from keras_vae.sweeps.progress import Survey, Task
 from keras_vae.sweeps.studies import STUDY, Study
 from keras_vae.sweeps.worker import work
-from keras_vae.zoo import evaluations, loading, store, training
+from keras_vae.zoo import evaluations, loading, store, toml_files, training
 from keras_vae.zoo.recipes import Recipe, moved
 
+_BUILT = 100  # settings whose models are all built before the first run; of more, those at the corners
 Report = Callable[[str], None]
 
 
@@ -59,7 +60,7 @@ def sweep(
     train, plan = choose("engine", engine, engines.ENGINES), studies.read(study)
     jobs = checks.check_whole_number(jobs, "jobs", minimum=0)
     folder = _folder(plan, output, overwrite)
-    for recipe in plan.corners():
+    for recipe in plan.tried(_BUILT):
         training.checked_model(recipe)
         _check_metrics(plan, recipe)
     with locks.only_writer(folder / STUDY, "sweeps"):
@@ -67,6 +68,7 @@ def sweep(
             for path in folder.glob(f"*/{store.RECIPE}"):
                 if progress.RUN.fullmatch(path.parent.name):
                     shutil.rmtree(path.parent)
+        _check_seeds(plan, folder)
         now = progress.survey(plan, folder)  # refuses a folder of another study
         files.write_text(folder / STUDY, plan.text)
         while now.due and jobs:
@@ -87,6 +89,7 @@ def run(study: str | Path, output: str | Path | None, index: int, verbose: int =
     """
     plan, index = studies.read(study), checks.check_whole_number(index, "run", minimum=0)
     folder = _folder(plan, output, False)
+    _check_seeds(plan, folder)
     now = progress.survey(plan, folder)
     if index >= len(now.runs):
         later = "later ones are drawn from the results of these" if now.due else "there will be no more"
@@ -111,6 +114,17 @@ def _check_metrics(plan: Study, recipe: Recipe) -> None:
             raise UserError(
                 f"{plan.path}: a metric of the overview is of a section that recipes record, here "
                 f"{', '.join(sorted(recorded)) or 'none'}. Given: {metric}. Name the section in evaluation.overview."
+            )
+
+
+def _check_seeds(plan: Study, folder: Path) -> None:
+    """Raise UserError if the runs of a folder are of other seeds, where later draws depend on the results of all."""
+    if plan.options.sampler == "tpe" and (folder / STUDY).is_file() and any(folder.glob(f"*/{store.RECIPE}")):
+        before = studies.numbers(toml_files.read(folder / STUDY, "study")[1].get("seeds", 1))
+        if sorted(before) != sorted(plan.seeds):
+            raise UserError(
+                f'{plan.path}: seeds stay as they are with "tpe", which draws from the results of all of them. Given: '
+                f"{[*plan.seeds]}, and {[*before]} in {folder}. Choose another folder, or say --overwrite."
             )
 
 

@@ -133,6 +133,14 @@ def test_seeds(seeds, message, tmp_path):
         studies.read(path)
 
 
+def test_every_combination_is_read_or_the_corners_of_many(tmp_path):
+    path = studies_of.write(tmp_path, space="training.batch_size = [50, 100]")
+    study = studies.read(path)
+    assert [len(list(study.tried(most))) for most in (4, 3)] == [4, 3], "of two keys, three corners"
+    ranges = studies_of.write(tmp_path, ONE, "model.beta = { low = 1.0, high = 2.0 }")
+    assert len(list(studies.read(ranges).tried(99))) == 3
+
+
 def test_a_metric_is_a_path_of_results(tmp_path):
     path = studies_of.write(tmp_path)
     path.write_text(path.read_text().replace('"metrics.squared_error"', '"elbo"'))

@@ -187,10 +187,28 @@ def test_a_folder_of_another_study_is_refused_and_more_seeds_are_not(here, tmp_p
     assert len(sweeps.sweep(path, tmp_path / "out", engine="here", overwrite=True).rows) == 4 and len(here.done) == 8
 
 
+def test_more_seeds_are_refused_where_draws_depend_on_them(here, tmp_path):
+    pytest.importorskip("optuna")
+    path = studies_of.write(tmp_path, 'sampler = "tpe"\nconfigurations = 1', changes=FAST)
+    sweeps.sweep(path, tmp_path / "out", engine="here")
+    path.write_text(path.read_text().replace("seeds = 2", "seeds = [0, 1]"))
+    assert sweeps.sweep(path, tmp_path / "out", engine="here").unfinished == 0 and len(here.done) == 2
+    path.write_text(path.read_text().replace("[0, 1]", "[0, 1, 2]"))
+    with pytest.raises(UserError, match=r"seeds stay as they are .*Given: .0, 1, 2., and .0, 1. in"):
+        sweeps.sweep(path, tmp_path / "out", engine="here")
+    with pytest.raises(UserError, match="seeds stay as they are"):
+        sweeps.run(path, tmp_path / "out", 0)
+    assert len(here.done) == 2
+
+
 def test_what_is_refused_is_refused_before_anything_is_written(here, tmp_path):
     path = studies_of.write(tmp_path, space="model.betta = [1]", changes=FAST)
     with pytest.raises(UserError, match=r"model class BetaVAE has no argument 'betta'. Did you mean 'beta'"):
         sweeps.sweep(path, tmp_path / "out", engine="here")
+    space = 'model.class = ["BetaVAE", "AE"]\nmodel.beta = [1, 4]'
+    combined = studies_of.write(tmp_path, space=space, changes=FAST)
+    with pytest.raises(UserError, match=r"AE does not take beta.*beta=4"):
+        sweeps.sweep(combined, tmp_path / "out", engine="here")
     unrecorded = studies_of.write(tmp_path, changes=FAST)
     unrecorded.write_text(unrecorded.read_text().replace("metrics.squared_error", "overview.latent.kl_split.mutual"))
     with pytest.raises(UserError, match=r"of a section that recipes record, here none. Given: overview.latent"):
