@@ -19,7 +19,7 @@ def rows(study: Study, now: Survey) -> list[Row]:
     """Return a row for each run: `run`, `configuration`, `seed`, `status`, the keys of the study, and its results.
 
     The results are those of a finished run: `epochs`, `seconds`, `parameters`; numbers by their path in results.json,
-    such as `metrics.elbo`, each with its `.standard_error`; and a list for each curve, such as `history.val_elbo`.
+    such as `metrics.elbo`; and a list for each curve, such as `history.val_elbo`.
     """
     table: list[Row] = []
     for run in now.runs:
