@@ -99,6 +99,10 @@ class Support:
         """Return for each number of `x` whether it breaks a rule; `ops` is numpy or keras.ops."""
         return functools.reduce(ops.logical_or, [rule.broken(ops, x) for rule in self.rules[self.implied :]])
 
+    def breaks(self, ops: Any, x: Any) -> Any:
+        """Return for each example of `x`, `(examples, ...)`, whether a number of it breaks a rule: `(examples,)`."""
+        return _by_example(ops, self.broken(ops, x))
+
     def diagnosis(self, ops: Any, x: Any) -> list[Any]:
         """Return the index of the first broken rule and its `Facts`: scalars, of an `x` that breaks one."""
         # Plain reductions: XLA takes minutes to compile argmax and gather over a batch of images.
@@ -111,7 +115,7 @@ class Support:
         if "float" in str(x.dtype):
             low, high = (ops.where(ops.isfinite(x), x, end) for end in (np.inf, -np.inf))
         low, high = ops.min(low), ops.max(high)
-        rows = ops.any(ops.reshape(mask, (-1, math.prod(x.shape[1:]))), axis=-1)
+        rows = _by_example(ops, mask)
         row = ops.min(ops.where(rows, ops.arange(ops.shape(x)[0]), ops.shape(x)[0]))
         return [first, ops.sum(ops.where(mask, 1, 0)), low, high, ops.min(ops.where(mask, x, high)), row]
 
@@ -124,6 +128,10 @@ class Support:
         with np.errstate(invalid="ignore"):
             if any(self.broken(np, piece).any() for piece in pieces(array)):
                 raise UserError(self.message([float(fact) for fact in self.diagnosis(np, array)], name))
+
+
+def _by_example(ops: Any, mask: Any) -> Any:
+    return ops.any(ops.reshape(mask, (-1, math.prod(mask.shape[1:]))), axis=-1)
 
 
 def pieces(array: np.ndarray) -> Iterator[np.ndarray]:

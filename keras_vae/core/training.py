@@ -122,14 +122,18 @@ class Trainer:
           **kwargs: other arguments of `keras.Model.fit`.
 
         Raises:
-          UserError: data outside the model's domain. Arrays, and the first batch of a dataset, are looked at before the
-            first step; every batch in the graph, and the error comes at the end of its execution.
+          UserError: data outside the model's domain. Arrays, datasets of `keras_vae.data` and the first batch of any
+            other are held to its rules before the first step; every batch of streams in the graph, where the error
+            comes at the end of its execution.
           DivergedError: a loss or a weight is no longer finite; names the step.
         """
         if share := kwargs.pop("validation_split", 0):
             x, y, validation_data = split_off(x, y, share, validation_data)
         refuse_weights(kwargs)
         dataset = checked_dataset(self, x, y, batch_size, training=True)
+        pixels = pipeline.pixels_of(dataset)
+        if self.watch.spare_training(pixels is not None and not pixels.partial):
+            self.train_function = None
         if validation_data is not None:
             held_out = self.as_batch(validation_data) if isinstance(validation_data, tuple) else validation_data
             validation_data = checked_dataset(self, held_out, batch_size=batch_size, training=False)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_vae import backend
+from keras_vae import backend, data
 from keras_vae.core import VAE
 from keras_vae.errors import DivergedError, UserError
 from keras_vae.models import CVAE, SemiSupervisedVAE, SequenceVAE
@@ -171,8 +171,25 @@ def test_the_watch_changes_no_training():
     other.watch.note = lambda batch, hull=False: batch
     for model in (watched, other):
         model.compile("adam", **PLAIN)
-        model.fit(grey(len(X)), batch_size=SIZE, verbose=0)
+        model.fit(dataset(grey(len(X))), verbose=0)
     assert same(toys.weights(watched), toys.weights(other))
+
+
+def test_what_was_checked_whole_on_the_host_is_not_watched_and_a_stream_after_it_is(monkeypatch):
+    model, noted = compiled(), []
+    note = model.watch.note
+    monkeypatch.setattr(model.watch, "note", lambda batch, hull=False: noted.append(1) or note(batch, hull))
+    ours = data.batches(X, batch_size=SIZE, training=True)
+    for examples in (X, ours):
+        model.fit(examples, batch_size=SIZE, verbose=0)
+    assert not noted
+    changed = ours.enumerate().map(lambda step, batch: {"x": tf.where(step == 4, 2 * batch["x"], batch["x"])})
+    for stream in (dataset(spoiled(2.0)), changed):
+        model.fit(X, batch_size=SIZE, verbose=0)
+        noted.clear()
+        with pytest.raises(UserError, match=r"^Batch 4 of the training data, counted from 0: Pixels of x must lie"):
+            model.fit(stream, verbose=0)
+        assert noted
 
 
 def test_reconstruction_takes_grey_levels_that_have_no_probability(bernoulli):
