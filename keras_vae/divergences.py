@@ -89,7 +89,7 @@ ESTIMATORS = {"stratified": True, "weighted": False}
 
 
 def minibatch_log_probs(
-    posterior: tfd.Distribution, z: Tensor, dataset_size: int, estimator: str
+    posterior: tfd.Distribution, z: Tensor, dataset_size: int, estimator: str, first: int | Tensor = 0
 ) -> tuple[Tensor, Tensor]:
     """log q(z_i) and log q(z_ij) for codes of a batch, q(z) = (1/N) sum over n of q(z|x_n) being estimated from it.
 
@@ -101,17 +101,19 @@ def minibatch_log_probs(
 
     Args:
       posterior: a product over dimensions, batch shape `(batch,)`.
-      z: `(batch, latent_dim)`.
+      z: codes of the batch, or of some examples in a row, `(codes, latent_dim)`.
       dataset_size: N.
       estimator: `"stratified"` or `"weighted"`.
+      first: the index in the batch of the first of z.
 
     Returns:
-      `(batch,)` and `(batch, latent_dim)`.
+      `(codes,)` and `(codes, latent_dim)`.
     """
-    # log q(z_i | x_m), a dimension at a time: (batch of z, batch of x, latent_dim)
+    # log q(z_i | x_m), a dimension at a time: (codes, batch, latent_dim)
     log_q = base_of(posterior).log_prob(z[:, None, :])
-    count = ops.cast(ops.shape(z)[0], z.dtype)
-    diagonal = ops.eye(ops.shape(z)[0], dtype=z.dtype)
+    examples = ops.shape(log_q)[1]
+    count = ops.cast(examples, z.dtype)
+    diagonal = ops.cast(ops.arange(ops.shape(z)[0])[:, None] + first == ops.arange(examples), z.dtype)
     size = float(dataset_size)
     if estimator == "stratified":
         others = (size - 1.0) / (size * ops.maximum(count - 1.0, 1.0))

@@ -8,7 +8,6 @@ import sys
 import traceback
 import warnings
 from typing import Any
-from unittest import mock
 
 BATCH, RATE = 12, 2**-5  # of the 48 examples: 4 steps; of a rate that no float rounds
 
@@ -36,7 +35,6 @@ def report(name: str, strategy: Any) -> dict[str, Any]:
     from keras_vae.models import MODELS
     from tests import toys
     from tests.conformance.cases import CASES
-    from tests.conformance.test_distribution import OF_HALVES
 
     # BatchNorm takes its statistics from each replica's part, as Keras has it: networks without.
     networks = {role: toys.mlp(activation="tanh") for role in ("encoder", "decoder", "critic", "classifier")}
@@ -68,9 +66,6 @@ def report(name: str, strategy: Any) -> dict[str, Any]:
         "moved": min(differences(two.trainable_variables, MODELS[name](**arguments).trainable_variables)),
         "from one device": max(differences(two.weights, one.weights)),
     }
-    if name in OF_HALVES:
-        by_hand = mean_of_halves(MODELS[name](**arguments), data)
-        found["from halves"] = max(differences(two.weights, by_hand.weights))
     return found
 
 
@@ -80,40 +75,6 @@ def columns(model: Any) -> dict[str, Any]:
 
     given = {"x": examples(model).astype(model.x_spec().dtype), "y": labels(model)}
     return {key: value for key, value in given.items() if value is not None}
-
-
-def mean_of_halves(model: Any, data: Any) -> Any:
-    """One device doing what two replicas do: the mean of the losses of both halves of a batch, each with its noise."""
-    import tensorflow as tf
-
-    from keras_vae import backend, randomness
-
-    base, players = randomness.seed_of(model.seed, randomness.TRAINING), model.players()
-
-    def losses(half: Any, index: int) -> list[Any]:
-        with (
-            mock.patch.object(backend, "replica", lambda: backend.Replica(index, 2)),
-            model.draws.using(randomness.fold(base, model.step)),
-        ):
-            terms = model.terms(half, training=True)
-        return [player.loss(terms) for player in players]
-
-    @tf.function(autograph=False)
-    def gradients(halves: Any) -> Any:
-        with tf.GradientTape(persistent=True) as tape:
-            means = [sum(pair) / 2 for pair in zip(*map(losses, halves, (0, 1)), strict=True)]
-        return [
-            tape.gradient(loss, [variable.value for variable in player.variables])
-            for player, loss in zip(players, means, strict=True)
-        ]
-
-    for batch in data(model):
-        halves = [{key: value[start : start + BATCH // 2] for key, value in batch.items()} for start in (0, BATCH // 2)]
-        for player, values in zip(players, gradients(halves), strict=True):
-            for variable, gradient in zip(player.variables, values, strict=True):
-                variable.assign_sub(RATE * gradient)
-        model.step.assign_add(1)
-    return model
 
 
 if __name__ == "__main__":

@@ -267,6 +267,15 @@ class TestAggregateLogProbs:
         constant = (self.LATENT - 1) * np.log(1_000 * self.N)
         np.testing.assert_allclose(correlation, joint - product + constant, rtol=1e-12)
 
+    @pytest.mark.parametrize("estimator", divergences.ESTIMATORS)
+    def test_some_codes_in_a_row_are_rows_of_the_batch(self, estimator):
+        """As each replica estimates its part from the examples of all."""
+        posterior = tfd.Independent(tfd.Normal(self.MEANS, self.SCALES), 1)
+        of_all = divergences.minibatch_log_probs(posterior, tf.constant(self.Z), 1_000, estimator)
+        last = divergences.minibatch_log_probs(posterior, tf.constant(self.Z[1:]), 1_000, estimator, first=1)
+        for whole, part in zip(of_all, last, strict=True):
+            np.testing.assert_allclose(part, whole[1:], rtol=1e-12)
+
     def test_one_example(self):
         assert np.isfinite(self.estimates([2], "stratified")).all()
         assert np.isfinite(self.estimates([2], "weighted")).all()

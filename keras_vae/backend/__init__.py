@@ -194,10 +194,11 @@ def sum_over_replicas(values: Sequence[Tensor]) -> list[Tensor]:
 
 
 def gather_over_replicas(value: Tensor) -> Tensor:
-    """Return the rows of all replicas, in the order of replicas: `(replicas * rows, ...)`."""
+    """Return the rows of all replicas, in the order of replicas: `(replicas * rows, ...)`; differentiable."""
     if replica().count == 1:
         return value
-    return _tf.distribute.get_replica_context().all_gather(value, axis=0)
+    of_all = _tf.distribute.get_replica_context().all_gather(value, axis=0)
+    return _tf.ensure_shape(of_all, (None, *value.shape[1:]))  # which loses it
 
 
 # --- Noise ---

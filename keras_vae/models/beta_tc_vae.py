@@ -6,6 +6,8 @@ from typing import Any, Unpack
 import keras
 from keras import ops
 
+from keras_vae import backend
+from keras_vae.backend import base_of, tfd
 from keras_vae.checks import check_whole_number
 from keras_vae.core import VAE, Batch, Terms
 from keras_vae.divergences import ESTIMATORS, minibatch_log_probs
@@ -57,9 +59,10 @@ class BetaTCVAE(VAE):
         terms = super().terms(batch, training)
         posterior, z = terms.cache["posterior"], terms.cache["z"]
         log_q, log_p = posterior.log_prob(z), self.prior(training=training).log_prob(z)
+        of_all, first = _of_all_replicas(posterior), backend.replica().index * ops.shape(z)[0]
 
         def parts(estimator: str) -> dict[str, Any]:
-            log_qz, log_qz_dimensions = minibatch_log_probs(posterior, z, self.dataset_size, estimator)
+            log_qz, log_qz_dimensions = minibatch_log_probs(of_all, z, self.dataset_size, estimator, first)
             product = ops.sum(log_qz_dimensions, axis=-1)
             return dict(zip(self.metric_names, (log_q - log_qz, log_qz - product, product - log_p), strict=True))
 
@@ -90,3 +93,11 @@ class BetaTCVAE(VAE):
         arguments = {"dataset_size": self.dataset_size, "estimator": self.estimator}
         weights = {"alpha": self.alpha.get_config(), "gamma": self.gamma.get_config()}
         return {**super().get_config(), **arguments, **weights}
+
+
+def _of_all_replicas(posterior: tfd.Distribution) -> tfd.Distribution:
+    """Return q(z|x) of the examples of all replicas."""
+    if backend.replica().count == 1:
+        return posterior
+    normal = base_of(posterior)
+    return tfd.Independent(tfd.Normal(*map(backend.gather_over_replicas, (normal.loc, normal.scale))), 1)

@@ -5,6 +5,7 @@ from typing import Any, Unpack
 import keras
 from keras import ops
 
+from keras_vae import backend
 from keras_vae.checks import check_number
 from keras_vae.core import VAE, Batch, Terms
 from keras_vae.divergences import covariance
@@ -50,9 +51,9 @@ class DIPVAE(VAE):
     def terms(self, batch: Batch, training: bool) -> Terms:
         terms = super().terms(batch, training)
         posterior = terms.cache["posterior"]
-        matrix = covariance(posterior.mean())
+        matrix = covariance(backend.gather_over_replicas(posterior.mean()))
         if self.kind == "ii":
-            matrix = matrix + ops.diag(ops.mean(posterior.variance(), axis=0))
+            matrix = matrix + ops.diag(self.batch_mean(posterior.variance()))
         variances = ops.diagonal(matrix)
         apart = ops.sum(ops.square(matrix)) - ops.sum(ops.square(variances))
         penalty = self.off_diagonal * apart + self.diagonal * ops.sum(ops.square(variances - 1.0))

@@ -6,6 +6,7 @@ from typing import Any, Unpack
 import keras
 from keras import ops
 
+from keras_vae import backend
 from keras_vae.checks import check_number
 from keras_vae.core import VAE, Batch, Terms
 from keras_vae.divergences import KERNELS, mmd
@@ -50,7 +51,7 @@ class InfoVAE(VAE):
         terms = super().terms(batch, training)
         z = terms.cache["z"]
         prior_samples = self.draws.sample(self.prior(training=training), examples=ops.shape(z)[0])
-        distance = mmd(z, prior_samples, self._kernel)
+        distance = mmd(backend.gather_over_replicas(z), backend.gather_over_replicas(prior_samples), self._kernel)
         return terms._replace(penalty=(self.alpha + self.scale - 1.0) * distance, logs={"mmd": distance})
 
     def get_config(self) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any, Unpack
 import keras
 from keras import ops
 
+from keras_vae import backend
 from keras_vae.checks import check_number
 from keras_vae.core import VAE, Batch, Terms
 from keras_vae.divergences import KERNELS, mmd
@@ -41,7 +42,7 @@ class WAE(VAE):
         terms = super().terms(batch, training)
         z = terms.cache["z"]
         drawn = self.draws.sample(self.prior(training=training), examples=ops.shape(z)[0])
-        distance = mmd(z, drawn, self._kernel)
+        distance = mmd(backend.gather_over_replicas(z), backend.gather_over_replicas(drawn), self._kernel)
         return terms._replace(penalty=self.scale * distance, logs={"mmd": distance})
 
     def get_config(self) -> dict[str, Any]:

@@ -52,8 +52,8 @@ def test_batches_that_cannot_be_divided_are_refused(pair):
 
 @pytest.mark.slow
 def test_three_workers_train_every_kind_of_model():
-    """State that is not trained, two players with a permutation over the whole batch, and several draws each."""
-    names = ["VAE", "VQVAE", "FactorVAE", "IWAE"]
+    """State that is not trained, two players with a permutation over the whole batch, several draws, all pairs."""
+    names = ["VAE", "VQVAE", "FactorVAE", "IWAE", "BetaTCVAE", "WAE", "InfoVAE", "DIPVAE"]
     ran = reports(3, *names)
     for name in names:
         agrees(name, ran)
