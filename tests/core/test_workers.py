@@ -21,9 +21,9 @@ def agrees(name, ran):
     model, history = workers.trained(name, tf.distribute.get_strategy())
     for one in ran:
         away = [np.abs(a - b).max() for a, b in zip(toys.weights(model), one[name]["weights"], strict=True)]
-        assert max(away) < 1e-12, name  # in float64: sums in another order
+        assert max(away) < 1e-9, name  # in float64: sums in another order, which a large loss amplifies
         assert one[name]["history"].keys() == history.keys()
-        np.testing.assert_allclose(one[name]["predicted"], workers.predicted(model), atol=1e-12)
+        np.testing.assert_allclose(one[name]["predicted"], workers.predicted(model), atol=1e-9)
         for metric, values in history.items():
             assert one[name]["history"][metric] == pytest.approx(values, rel=1e-5), metric
 
