@@ -19,11 +19,13 @@ def reports(count, *names):
 def agrees(name, ran):
     """Whether every worker has the weights and the history of this process, which trains alone."""
     model, history = workers.trained(name, tf.distribute.get_strategy())
+    # In float64: sums in another order, which the weight of an MMD, 100 and 1,000, amplifies from step to step.
+    bound = 1e-5 if name in {"WAE", "InfoVAE"} else 1e-12
     for one in ran:
         away = [np.abs(a - b).max() for a, b in zip(toys.weights(model), one[name]["weights"], strict=True)]
-        assert max(away) < 1e-9, name  # in float64: sums in another order, which a large loss amplifies
+        assert max(away) < bound, name
         assert one[name]["history"].keys() == history.keys()
-        np.testing.assert_allclose(one[name]["predicted"], workers.predicted(model), atol=1e-9)
+        np.testing.assert_allclose(one[name]["predicted"], workers.predicted(model), atol=bound)
         for metric, values in history.items():
             assert one[name]["history"][metric] == pytest.approx(values, rel=1e-5), metric
 
