@@ -10,7 +10,8 @@ from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from keras_vae.errors import UserError, reading, required
+from keras_vae import files
+from keras_vae.errors import UnavailableError, UserError, reading, required
 from keras_vae.registry import choose
 from keras_vae.scoring import tfrecord
 
@@ -170,9 +171,8 @@ class Pictures(Input):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        from PIL import Image
-
-        suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+        pillow = required("PIL.Image", "pillow")
+        suffixes = {suffix for suffix, kind in pillow.registered_extensions().items() if kind in pillow.OPEN}
         self.names = sorted(
             file.relative_to(path).as_posix()
             for file in path.rglob("*")
@@ -242,6 +242,8 @@ def _each(rows: range, read: Callable[[int], np.ndarray], shape: tuple[int, ...]
     for row in rows:
         try:
             x = scaled(read(row))
+        except UnavailableError:
+            raise
         except Exception as error:  # whatever a decoder raises at bytes that are no picture
             bad[row] = f"{type(error).__name__}: {error}"
         else:
@@ -261,13 +263,9 @@ def _decoded(record: bytes, shape: tuple[int, ...]) -> np.ndarray:
 
 def _picture(content: bytes, shape: tuple[int, ...]) -> np.ndarray:
     """The pixels, uint8, as `keras_vae.data.folder` reads them: upright, on white, resized."""
-    from PIL import Image
-
-    from keras_vae.data.pictures import fitted
-
     height, width, channels = shape
-    with Image.open(io.BytesIO(content)) as file:
-        return fitted(file, (height, width), crop=False, exact=False, name="it", grey=channels == 1)
+    with required("PIL.Image", "pillow").open(io.BytesIO(content)) as file:
+        return files.fitted_pixels(file, (height, width), crop=False, exact=False, name="it", grey=channels == 1)
 
 
 def require_pyarrow() -> None:
