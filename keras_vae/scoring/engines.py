@@ -156,6 +156,7 @@ def score(
     if bad > bad_share * work.rows:
         raise UserError(
             f"At most {bad_share:.4%} of the rows may be bad. Given: {bad:,} of {work.rows:,}, such as "
-            f"{reasons[0].rstrip('.')}. All others are scored in {output}; *.bad.jsonl lists these. Allow them with --bad-share."
+            f"{reasons[0].rstrip('.')}. All others are scored in {output}; *.bad.jsonl lists these. "
+            f"Allow them with --bad-share."
         )
     return Scored(Path(output), scored, bad, len(pending))

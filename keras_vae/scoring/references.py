@@ -36,11 +36,12 @@ def reference_scores(folder: str | Path, manifest: str, bundle: Bundle, what: st
         parts = sorted(folder.glob("part-*.parquet"))
         if len(parts) != document["shards"]:
             raise ValueError(f"it has {len(parts)} of {document['shards']} parts")
-        table = required("pyarrow.parquet", "pyarrow").read_table(parts, columns=[what])
-        scores = np.sort(table.column(what).to_numpy())
-        if not len(scores) or not np.isfinite(scores).all():
+        parquet = required("pyarrow.parquet", "pyarrow")
+        tables = [parquet.ParquetFile(part).read() for part in parts]
+        columns = [table.column(what).to_numpy() for table in tables if len(table)]  # of bad rows alone has none
+        if not columns or not all(np.isfinite(column).all() for column in columns):
             raise ValueError("it has no scores, or some that are not finite")
-    return scores
+        return np.sort(np.concatenate(columns))
 
 
 def ranked(measure: Measure, what: str, reference: np.ndarray) -> Measure:

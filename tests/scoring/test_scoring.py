@@ -160,7 +160,11 @@ def test_an_anomaly_s_score_is_the_task_s_and_its_rate_that_of_the_task_s_thresh
 
 def test_a_reference_is_of_the_same_bundle_and_measure_and_whole(model, bundle, tmp_path):
     path = write(".npy", pixels(8), tmp_path)
-    scoring.score(bundle, path, tmp_path / "normal", "reconstruction_error", shard_rows=4)
+    x = np.concatenate([np.full((4, *SHAPE), np.nan, "float32"), pixels(8) / np.float32(255)])
+    np.save(tmp_path / "normal.npy", x)  # its first part has no scores
+    scoring.score(
+        bundle, tmp_path / "normal.npy", tmp_path / "normal", "reconstruction_error", shard_rows=4, bad_share=0.4
+    )
     score = functools.partial(scoring.score, data=path, output=tmp_path / "out", reference=tmp_path / "normal")
     for what, message in (
         ("anomaly", "of the measure reconstruction_error. Score"),
@@ -177,7 +181,7 @@ def test_a_reference_is_of_the_same_bundle_and_measure_and_whole(model, bundle, 
     rates = column(rows_of(tmp_path / "out"), "false_positive_rate")
     assert sorted(rates) == list(np.arange(1, 9) / 8), "each is among those of the reference"
     (tmp_path / "normal/part-000001.parquet").unlink()
-    with pytest.raises(CorruptFileError, match="it has 1 of 2 parts"):
+    with pytest.raises(CorruptFileError, match="it has 2 of 3 parts"):
         score(bundle, what="reconstruction_error", overwrite=True)
 
 
