@@ -4,7 +4,7 @@ import abc
 import io
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -15,7 +15,7 @@ from keras_vae.errors import UnavailableError, UserError, reading, required
 from keras_vae.registry import choose
 from keras_vae.scoring import tfrecord
 
-_REMEDY = "Write it again, or take it out of the input."
+REMEDY = "Write it again, or take it out of the input."
 
 
 class Rows(NamedTuple):
@@ -56,7 +56,7 @@ class ArrayFile(Input):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        with reading(path, "is no array of numbers", _REMEDY):
+        with reading(path, "is no array of numbers", REMEDY):
             self.array = np.load(path, mmap_mode="r", allow_pickle=False)
             if not isinstance(self.array, np.ndarray) or not self.array.ndim:
                 raise ValueError("not one array with a row for each example")
@@ -75,7 +75,8 @@ class Table(Input):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self.file: Any = required("pyarrow.parquet", "pyarrow").ParquetFile(path)
+        parquet = required("pyarrow.parquet", "pyarrow")
+        self.file: Any = parquet.ParquetFile(path, page_checksum_verification=True)
         sizes = [self.file.metadata.row_group(i).num_rows for i in range(self.file.num_row_groups)]
         self.starts = np.concatenate([[0], np.cumsum(sizes, dtype="int64")])
 
@@ -88,7 +89,7 @@ class Table(Input):
         table = self.file.read_row_groups(list(range(first, last + 1))).slice(start - self.starts[first], stop - start)
         if table.num_columns == 1 and "list" in str(table.schema[0].type):
             lists = table.column(0).to_pylist()
-            return _each(range(start, stop), lambda row: np.asarray(lists[row - start]), shape)
+            return _each(range(start, stop), lambda row: _shaped(lists[row - start], shape), shape)
         # A hole in a column of integers makes floats of it, with NaN: the row is bad by the model's own rule.
         columns = [column.to_numpy(zero_copy_only=False) for column in table.columns]
         if odd := [
@@ -153,8 +154,7 @@ class TFRecords(Input):
             if len(values) > 1:
                 raise ValueError(f"its feature has {len(values)} values, not one picture or array")
             return _decoded(values[0], shape)
-        x = np.asarray(values)
-        return x.reshape(shape) if x.size == math.prod(shape) else x
+        return _shaped(values, shape)
 
     def _values(self, features: Mapping[str, tfrecord.Values]) -> tfrecord.Values:
         name = next(iter(features)) if self.feature is None and len(features) == 1 else self.feature
@@ -211,7 +211,7 @@ def opened(path: str | Path, feature: str | None = None) -> Input:
     if not path.exists():
         raise UserError(f"The input must be a file, or a folder of pictures. Given: {path}, which is not there.")
     kind = Pictures if path.is_dir() else choose("ending of an input", _ending(path), KINDS)
-    with reading(path, f"cannot be read as {_ending(path) or 'a folder'}", _REMEDY):
+    with reading(path, f"cannot be read as {_ending(path) or 'a folder'}", REMEDY):
         source = kind(path)
         source.select(feature)
         return source
@@ -253,6 +253,12 @@ def _each(rows: range, read: Callable[[int], np.ndarray], shape: tuple[int, ...]
                 bad[row] = f"its shape is {x.shape}, not {shape}"
     stacked = np.stack(list(examples.values())) if examples else np.empty((0, *shape), "float32")
     return Rows(stacked, np.array(list(examples), "int64"), bad)
+
+
+def _shaped(values: Sequence[Any], shape: tuple[int, ...]) -> np.ndarray:
+    """Numbers as an array, those of a flat list in the model's shape where their count is its."""
+    x = np.asarray(values)
+    return x.reshape(shape) if x.ndim == 1 and x.size == math.prod(shape) else x
 
 
 def _decoded(record: bytes, shape: tuple[int, ...]) -> np.ndarray:

@@ -158,7 +158,8 @@ def write_shard(plan: Plan, shard: Shard, measure: Any, shape: tuple[int, ...]) 
 
     source, tables, bad = inputs.opened(shard.file, plan.feature), [], {}
     for start in range(shard.start, shard.stop, BLOCK):
-        rows = source.read(start, min(start + BLOCK, shard.stop), shape)
+        with reading(shard.file, f"cannot be read from its row {start} on", inputs.REMEDY):
+            rows = source.read(start, min(start + BLOCK, shard.stop), shape)
         scored, columns, refused = _scored(measure, rows, shard.before)
         bad |= rows.bad | refused
         if columns:

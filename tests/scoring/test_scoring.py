@@ -70,7 +70,9 @@ def write(kind, images, folder):
     if kind == ".npy":
         np.save(path, images)
     elif kind == "lists.parquet":
-        pq.write_table(pa.table({"x": [image.reshape(-1).tolist() for image in images / 255.0]}), path)
+        pq.write_table(
+            pa.table({"x": [image.reshape(-1).tolist() for image in images / 255.0]}), path, write_page_checksum=True
+        )
     elif kind == ".array_record":
         from array_record.python.array_record_module import ArrayRecordWriter
 
@@ -87,7 +89,7 @@ def write(kind, images, folder):
     return path
 
 
-@pytest.mark.parametrize("kind", [".npy", ".array_record", ".tfrecord", ""])
+@pytest.mark.parametrize("kind", [".npy", "lists.parquet", ".array_record", ".tfrecord", ""])
 def test_codes_are_the_model_s_for_every_kind_of_input(kind, model, bundle, tmp_path):
     images = pixels(20)
     result = scoring.score(bundle, write(kind, images, tmp_path), tmp_path / "codes", shard_rows=7)
@@ -227,6 +229,18 @@ def test_files_that_are_no_pictures_are_bad_rows(bundle, tmp_path):
     assert (result.rows, result.bad) == (3, 1)
     assert column(rows_of(tmp_path / "out"), "row").tolist() == [0, 2, 3]
     assert "Unidentified" in (tmp_path / "out/part-000000.bad.jsonl").read_text()
+
+
+@pytest.mark.parametrize("kind", [".array_record", "lists.parquet"])
+def test_damage_inside_a_file_is_its_error_in_one_line(kind, bundle, tmp_path):
+    """A record, or a page that has a checksum, with a bit flipped: no number is made of it."""
+    path = write(kind, pixels(3), tmp_path)
+    whole = bytearray(path.read_bytes())
+    whole[50 if kind == "lists.parquet" else whole.index(b"PNG") + 30] ^= 4
+    path.write_bytes(whole)
+    with pytest.raises(CorruptFileError, match=f"images{kind} cannot be read from its row 0 on: .*Write it again"):
+        scoring.score(bundle, path, tmp_path / "out")
+    assert not list((tmp_path / "out").glob("part-*"))
 
 
 def test_a_run_that_lost_shards_makes_those_again_and_equal(bundle, tmp_path):
