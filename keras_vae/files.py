@@ -18,6 +18,7 @@ from keras_vae.errors import UserError, reason_of, require_file
 
 if TYPE_CHECKING:
     import numpy as np
+    from PIL import Image
 
 _ASIDE, _LOCK = "replaced", ".lock"
 _YOUNG = 60  # seconds; a scratch folder that is older and has no lock was left by an earlier version
@@ -171,6 +172,33 @@ def read_array(path: str | Path) -> "np.ndarray":
     if not isinstance(array, np.ndarray):
         raise UserError(f"Cannot read an array of numbers from {path}: it holds several. Save one with np.save.")
     return array
+
+
+def fitted_pixels(
+    file: "Image.Image", shape: tuple[int, int], crop: bool, exact: bool, name: str, grey: bool
+) -> "np.ndarray":
+    """The pixels of a picture, `(height, width, channels)`, uint8: upright, on white, of the size asked for."""
+    import numpy as np
+    from PIL import Image, ImageOps
+
+    if file.mode.startswith(("I", "F")):  # Pillow would cut what is above 255 off
+        raise UserError(f"A picture has 8 bits a channel. Given: {name}, of the mode {file.mode}. Convert it.")
+    picture = ImageOps.exif_transpose(file)
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
+    picture = picture.convert("L" if grey else "RGB")
+    height, width = shape
+    if picture.size != (width, height):
+        if exact:
+            raise UserError(
+                f"Without size=, all pictures have that of the first, {height} x {width}. Given: {name}, of "
+                f"{picture.size[1]} x {picture.size[0]}. Give size=."
+            )
+        # Both average over the area that becomes a pixel.
+        resize = ImageOps.fit if crop else Image.Image.resize
+        picture = resize(picture, (width, height), Image.Resampling.LANCZOS)
+    return np.asarray(picture).reshape(height, width, -1)
 
 
 def sha256(path: str | Path) -> str:

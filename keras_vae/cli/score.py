@@ -13,11 +13,14 @@ def score_command(
     data: Annotated[
         Path,
         typer.Argument(
-            metavar="INPUT", help="A .npy, .parquet or .array_record; a folder of such files; or a folder of pictures."
+            metavar="INPUT",
+            help="A .npy, .parquet, .tfrecord or .array_record; a folder of such files; or a folder of pictures.",
         ),
     ],
     output: Annotated[Path, typer.Option(help="The folder to write, or to go on with.")],
-    what: Annotated[str, typer.Option(help="codes, reconstruction_error, or elbo (of export --elbo).")] = "codes",
+    what: Annotated[
+        str, typer.Option(help="codes, reconstruction_error, elbo, or anomaly, -elbo (both of export --elbo).")
+    ] = "codes",
     engine: Annotated[
         str, typer.Option(help="local, or ray: on the cluster of RAY_ADDRESS, or this machine.")
     ] = "local",
@@ -26,6 +29,10 @@ def score_command(
     bad_share: Annotated[float, typer.Option(help="The share of rows that may be bad, from 0 to 1.")] = 0.0,
     shard_rows: Annotated[int, typer.Option(help="Rows of one file.")] = 65536,
     overwrite: Overwrite = False,
+    feature: Annotated[str | None, typer.Option(help="Of TFRecords' Examples with several, the one to score.")] = None,
+    reference: Annotated[
+        Path | None, typer.Option(help="Scores of normal examples; adds the share of them that are as high.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Score every example of an input with an exported model, to parquet files. Needs no TensorFlow.
@@ -40,7 +47,19 @@ def score_command(
             print(f"{done:,} of {rows:,} rows", flush=True)
 
     result = scoring.score(
-        bundle, data, output, what, engine, workers, seed, bad_share, shard_rows, overwrite, progress
+        bundle,
+        data,
+        output,
+        what,
+        engine,
+        workers,
+        seed,
+        bad_share,
+        shard_rows,
+        overwrite,
+        feature,
+        reference,
+        progress,
     )
     if json:
         print_json({**result._asdict(), "folder": str(result.folder)})

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
+from keras_vae import files
 from keras_vae.checks import check_memory, check_whole_number
 from keras_vae.data.rows import Rows
 from keras_vae.data.splits import FRACTIONS, members
@@ -69,7 +70,7 @@ class PictureFiles(Rows):
         for image, number in zip(images, numbers, strict=True):
             name = self.names[int(number)]
             with opened(self.root / name) as file:
-                image[:] = fitted(file, self.size, self.crop, self.exact, name, self.grey)
+                image[:] = files.fitted_pixels(file, self.size, self.crop, self.exact, name, self.grey)
         return images
 
 
@@ -131,25 +132,3 @@ def opened(path: Path) -> Iterator[Image.Image]:
 def share_of(name: str) -> float:
     """A number in [0, 1) of the name of a file, so that others that come move none to another split."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64
-
-
-def fitted(file: Image.Image, shape: tuple[int, int], crop: bool, exact: bool, name: str, grey: bool) -> np.ndarray:
-    """The pixels of a picture, `(height, width, channels)`, uint8: upright, on white, of the size asked for."""
-    if file.mode.startswith(("I", "F")):  # Pillow would cut what is above 255 off
-        raise UserError(f"A picture has 8 bits a channel. Given: {name}, of the mode {file.mode}. Convert it.")
-    picture = ImageOps.exif_transpose(file)
-    if picture.has_transparency_data:
-        picture = picture.convert("RGBA")
-        picture = Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture)
-    picture = picture.convert("L" if grey else "RGB")
-    height, width = shape
-    if picture.size != (width, height):
-        if exact:
-            raise UserError(
-                f"Without size=, all pictures have that of the first, {height} x {width}. Given: {name}, of "
-                f"{picture.size[1]} x {picture.size[0]}. Give size=."
-            )
-        # Both average over the area that becomes a pixel.
-        resize = ImageOps.fit if crop else Image.Image.resize
-        picture = resize(picture, (width, height), Image.Resampling.LANCZOS)
-    return np.asarray(picture).reshape(height, width, -1)

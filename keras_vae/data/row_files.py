@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from keras_vae.data.pictures import fitted
+from keras_vae import files
 from keras_vae.data.rows import REMEDY, Rows
 from keras_vae.errors import UserError, reading, required
 
@@ -98,4 +98,6 @@ def _decoded(record: bytes) -> np.ndarray:
     if record.startswith(b"\x93NUMPY"):
         return np.load(io.BytesIO(record), allow_pickle=False)
     with Image.open(io.BytesIO(record)) as file:
-        return fitted(file, (file.height, file.width), False, False, "a record", grey=file.mode in ("1", "L", "LA"))
+        return files.fitted_pixels(
+            file, (file.height, file.width), False, False, "a record", grey=file.mode in ("1", "L", "LA")
+        )

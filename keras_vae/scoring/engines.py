@@ -13,6 +13,7 @@ from keras_vae.runtimes.base import available_processors
 from keras_vae.runtimes.bundle import Bundle, example_shape, read_bundle
 from keras_vae.scoring import inputs, measures, plan
 from keras_vae.scoring.plan import Plan, Shard
+from keras_vae.scoring.references import ranked, reference_scores
 
 Progress = Callable[[int, int], None]  # rows that are done, of all
 SHARD_ROWS = 65536
@@ -40,6 +41,8 @@ class Worker:
         if runtime.bundle.digest != work.document["bundle"]:
             raise UserError(f"The bundle was exported anew while it is scored. Given: {work.bundle}. Begin anew.")
         self.plan, self.measure = work, measures.measure_of(runtime, work.what, work.seed)
+        if work.reference is not None:
+            self.measure = ranked(self.measure, work.what, work.reference)
         self.shape = example_shape(runtime.bundle.graphs["encoder"]["inputs"]["x"])
 
     def score(self, shard: Shard) -> int:
@@ -102,24 +105,29 @@ def score(
     bad_share: float = 0.0,
     shard_rows: int = SHARD_ROWS,
     overwrite: bool = False,
+    feature: str | None = None,
+    reference: str | Path | None = None,
     progress: Progress = count,
 ) -> Scored:
     """Score every example of `data` and write parquet files, one for each shard of rows; go on with what is missing.
 
     Args:
       bundle: exported with the format onnx.
-      data: a `.npy`, `.parquet` or ArrayRecord file, a folder of such files, or a folder of pictures.
+      data: a `.npy`, `.parquet`, TFRecord or ArrayRecord file, a folder of such files, or a folder of pictures.
       output: the folder to write: `part-NNNNNN.parquet` with the columns `file`, `row` and those of the measure,
         `part-NNNNNN.bad.jsonl` with the rows that could not be scored and why, and `scores.json`, which says of which
         bundle and input they are.
-      what: `"codes"`, `"reconstruction_error"` (squared, summed over x), or `"elbo"` (with `log_px` and `kl`, nats;
-        of a bundle that was exported with elbo).
+      what: `"codes"`, `"reconstruction_error"` (squared, summed over x), `"elbo"` (with `log_px` and `kl`, nats), or
+        `"anomaly"` (-ELBO); the last two of a bundle that was exported with elbo.
       engine: `"local"`, or `"ray"`.
       workers: threads, or actors; by default the processors of this machine.
       seed: of the noise of an ELBO, which depends on this and on the row.
       bad_share: the share of rows that may be bad.
       shard_rows: rows of a file, and what is lost at most with a process.
       overwrite: begin anew in a folder that holds other scores.
+      feature: of the Examples of TFRecord files, if they have several.
+      reference: a folder of scores of normal examples, by the same bundle and measure, `"anomaly"` or
+        `"reconstruction_error"`: adds the column `false_positive_rate`, the share of them that scores as high.
       progress: called with the rows that are done, and all; by default a notebook's cell shows them.
 
     Raises:
@@ -136,7 +144,8 @@ def score(
     rows = checks.check_whole_number(shard_rows, "shard_rows")
     runtime = runtimes.open(bundle, "onnxruntime", threads=1)
     measures.measure_of(runtime, what, seed)  # refused before anything is written
-    work = plan.planned(bundle, inputs.listed(data), Path(output), what, seed, rows, overwrite)
+    normal = None if reference is None else reference_scores(reference, plan.MANIFEST, bundle, what)
+    work = plan.planned(bundle, inputs.listed(data), Path(output), what, seed, feature, normal, rows, overwrite)
     pending = work.pending()
     done = work.rows - sum(shard.stop - shard.start for shard in pending)
     if pending:
@@ -146,7 +155,8 @@ def score(
     scored, bad, reasons = plan.totals(work)
     if bad > bad_share * work.rows:
         raise UserError(
-            f"At most {bad_share:.4%} of the rows may be bad. Given: {bad:,} of {work.rows:,}, such as {reasons[0]} "
-            f"All others are scored in {output}; *.bad.jsonl lists these. Allow them with --bad-share."
+            f"At most {bad_share:.4%} of the rows may be bad. Given: {bad:,} of {work.rows:,}, such as "
+            f"{reasons[0].rstrip('.')}. All others are scored in {output}; *.bad.jsonl lists these. "
+            f"Allow them with --bad-share."
         )
     return Scored(Path(output), scored, bad, len(pending))

@@ -2,16 +2,20 @@
 
 import abc
 import io
-from collections.abc import Callable, Sequence
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
-from keras_vae.errors import UserError, reading, required
+from keras_vae import files
+from keras_vae.errors import UnavailableError, UserError, reading, required
 from keras_vae.registry import choose
+from keras_vae.scoring import tfrecord
 
-_REMEDY = "Write it again, or take it out of the input."
+REMEDY = "Write it again, or take it out of the input."
 
 
 class Rows(NamedTuple):
@@ -41,16 +45,22 @@ class Input(abc.ABC):
     def read(self, start: int, stop: int, shape: tuple[int, ...]) -> Rows:
         """Return the rows from `start` until `stop`, for a model of examples of `shape`."""
 
+    def select(self, feature: str | None) -> None:
+        """Read this feature of each record; None for the only one."""
+        if feature is not None:
+            raise UserError(f"Only TFRecord files have features. Given: {feature!r}, for {self.path}. Leave it out.")
+
 
 class ArrayFile(Input):
     """A `.npy` of examples, mapped into memory: only the rows that are read are."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        with reading(path, "is no array of numbers", _REMEDY):
+        with reading(path, "is no array of numbers", REMEDY):
             self.array = np.load(path, mmap_mode="r", allow_pickle=False)
             if not isinstance(self.array, np.ndarray) or not self.array.ndim:
                 raise ValueError("not one array with a row for each example")
+            scaled(self.array[:0])
 
     @property
     def rows(self) -> int:
@@ -65,7 +75,8 @@ class Table(Input):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        self.file: Any = required("pyarrow.parquet", "pyarrow").ParquetFile(path)
+        parquet = required("pyarrow.parquet", "pyarrow")
+        self.file: Any = parquet.ParquetFile(path, page_checksum_verification=True)
         sizes = [self.file.metadata.row_group(i).num_rows for i in range(self.file.num_row_groups)]
         self.starts = np.concatenate([[0], np.cumsum(sizes, dtype="int64")])
 
@@ -77,8 +88,8 @@ class Table(Input):
         first, last = np.searchsorted(self.starts, [start, stop - 1], side="right") - 1
         table = self.file.read_row_groups(list(range(first, last + 1))).slice(start - self.starts[first], stop - start)
         if table.num_columns == 1 and "list" in str(table.schema[0].type):
-            examples = [np.asarray(row) for row in table.column(0).to_pylist()]
-            return _stacked(examples, range(start, stop), {}, shape)
+            lists = table.column(0).to_pylist()
+            return _each(range(start, stop), lambda row: _shaped(lists[row - start], shape), shape)
         # A hole in a column of integers makes floats of it, with NaN: the row is bad by the model's own rule.
         columns = [column.to_numpy(zero_copy_only=False) for column in table.columns]
         if odd := [
@@ -106,14 +117,62 @@ class Records(Input):
         return _each(range(start, stop), lambda row: _decoded(records[row - start], shape), shape)
 
 
+class TFRecords(Input):
+    """A TFRecord file of pictures, `.npy` bytes, or Examples, of which a feature is either, or a list of numbers."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.offsets, self.feature = tfrecord.offsets(path), None
+
+    @property
+    def rows(self) -> int:
+        return len(self.offsets) - 1
+
+    def read(self, start: int, stop: int, shape: tuple[int, ...]) -> Rows:
+        with self.path.open("rb") as file:
+            return _each(range(start, stop), lambda row: self._example(self._record(file, row), shape), shape)
+
+    def select(self, feature: str | None) -> None:
+        self.feature = feature
+        with self.path.open("rb") as file:
+            try:
+                first = self._record(file, 0) if self.rows else b""
+            except ValueError:
+                return  # a bad row, when it is read
+        if (features := tfrecord.features(first)) or feature is not None:
+            self._values(features)
+
+    def _record(self, file: BinaryIO, row: int) -> bytes:
+        return tfrecord.record(file, *map(int, self.offsets[row : row + 2]))
+
+    def _example(self, record: bytes, shape: tuple[int, ...]) -> np.ndarray:
+        features = tfrecord.features(record)
+        if not features and self.feature is None:
+            return _decoded(record, shape)
+        values = self._values(features)
+        if values and isinstance(values[0], bytes):
+            if len(values) > 1:
+                raise ValueError(f"its feature has {len(values)} values, not one picture or array")
+            return _decoded(values[0], shape)
+        return _shaped(values, shape)
+
+    def _values(self, features: Mapping[str, tfrecord.Values]) -> tfrecord.Values:
+        name = next(iter(features)) if self.feature is None and len(features) == 1 else self.feature
+        if name is None or name not in features:
+            raise UserError(
+                f"An Example must have one feature, or the one that --feature names. Given: "
+                f"{self.feature or 'no name'}, and {self.path} with {', '.join(sorted(features)) or 'none'}."
+            )
+        return features[name]
+
+
 class Pictures(Input):
     """A folder of pictures, sorted by name, those of its subfolders too; each is resized to the model's shape."""
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        from PIL import Image
-
-        suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+        pillow = required("PIL.Image", "pillow")
+        suffixes = {suffix for suffix, kind in pillow.registered_extensions().items() if kind in pillow.OPEN}
         self.names = sorted(
             file.relative_to(path).as_posix()
             for file in path.rglob("*")
@@ -133,60 +192,73 @@ KINDS: dict[str, type[Input]] = {
     ".parquet": Table,
     ".array_record": Records,
     ".arrayrecord": Records,
+    ".tfrecord": TFRecords,
+    ".tfrecords": TFRecords,
 }
 
 
-def opened(path: str | Path) -> Input:
+def opened(path: str | Path, feature: str | None = None) -> Input:
     """Return the input at a path: by its ending, or a folder of pictures.
+
+    Args:
+      path: of the file or folder.
+      feature: that is read of a TFRecord file's Examples; by default the only one.
 
     Raises:
       UserError: nothing is there, or another kind of file.
     """
     path = Path(path)
-    if path.is_dir():
-        return Pictures(path)
-    if not path.is_file():
+    if not path.exists():
         raise UserError(f"The input must be a file, or a folder of pictures. Given: {path}, which is not there.")
-    kind = choose("ending of an input", path.suffix.lower(), KINDS)
-    with reading(path, f"cannot be read as {path.suffix}", _REMEDY):
-        return kind(path)
+    kind = Pictures if path.is_dir() else choose("ending of an input", _ending(path), KINDS)
+    with reading(path, f"cannot be read as {_ending(path) or 'a folder'}", REMEDY):
+        source = kind(path)
+        source.select(feature)
+        return source
 
 
 def listed(path: str | Path) -> list[Path]:
     """Return the inputs at a path: itself, or the files of a folder that holds files of `KINDS`, sorted by name."""
     path = Path(path)
-    files = sorted(file for file in path.iterdir() if file.suffix.lower() in KINDS) if path.is_dir() else []
+    files = sorted(file for file in path.iterdir() if _ending(file) in KINDS) if path.is_dir() else []
     return files or [path]
+
+
+def _ending(path: Path) -> str:
+    """The ending of a file's name, before the number of a shard: `.tfrecord` of `train.tfrecord-00000-of-00004`."""
+    return re.sub(r"-\d+-of-\d+$", "", path.suffix.lower())
 
 
 def scaled(x: np.ndarray) -> np.ndarray:
     """Return float32 numbers: those of uint8, the type of pixels in files, divided by 255."""
+    if x.dtype.kind not in "uifb":
+        raise ValueError(f"its type is {x.dtype}, not numbers")
     return x.astype("float32") / np.float32(255) if x.dtype == "uint8" else np.asarray(x, "float32")
 
 
 def _each(rows: range, read: Callable[[int], np.ndarray], shape: tuple[int, ...]) -> Rows:
-    examples, bad = [], {}
+    """The rows that can be read and have the model's shape, each scaled by its own type; the reason for the others."""
+    examples, bad = {}, {}
     for row in rows:
         try:
-            examples.append(read(row))
+            x = scaled(read(row))
+        except UnavailableError:
+            raise
         except Exception as error:  # whatever a decoder raises at bytes that are no picture
             bad[row] = f"{type(error).__name__}: {error}"
-    return _stacked(examples, [row for row in rows if row not in bad], bad, shape)
+        else:
+            if x.shape == shape:
+                examples[row] = x
+            else:
+                bad[row] = f"its shape is {x.shape}, not {shape}"
+    stacked = np.stack(list(examples.values())) if examples else np.empty((0, *shape), "float32")
+    return Rows(stacked, np.array(list(examples), "int64"), bad)
 
 
-def _stacked(examples: Sequence[np.ndarray], rows: Sequence[int], bad: dict[int, str], shape: tuple[int, ...]) -> Rows:
-    """The examples that have the model's shape, and the reason for the others."""
-    bad = {
-        **bad,
-        **{
-            row: f"its shape is {x.shape}, not {shape}"
-            for row, x in zip(rows, examples, strict=True)
-            if x.shape != shape
-        },
-    }
-    kept = [(row, x) for row, x in zip(rows, examples, strict=True) if row not in bad]
-    x = np.stack([x for _, x in kept]) if kept else np.empty((0, *shape), "float32")
-    return Rows(scaled(x), np.array([row for row, _ in kept], "int64"), bad)
+def _shaped(values: Sequence[Any], shape: tuple[int, ...]) -> np.ndarray:
+    """Numbers as an array, those of a flat list in the model's shape where their count is its."""
+    x = np.asarray(values)
+    return x.reshape(shape) if x.ndim == 1 and x.size == math.prod(shape) else x
 
 
 def _decoded(record: bytes, shape: tuple[int, ...]) -> np.ndarray:
@@ -197,13 +269,9 @@ def _decoded(record: bytes, shape: tuple[int, ...]) -> np.ndarray:
 
 def _picture(content: bytes, shape: tuple[int, ...]) -> np.ndarray:
     """The pixels, uint8, as `keras_vae.data.folder` reads them: upright, on white, resized."""
-    from PIL import Image
-
-    from keras_vae.data.pictures import fitted
-
     height, width, channels = shape
-    with Image.open(io.BytesIO(content)) as file:
-        return fitted(file, (height, width), crop=False, exact=False, name="it", grey=channels == 1)
+    with required("PIL.Image", "pillow").open(io.BytesIO(content)) as file:
+        return files.fitted_pixels(file, (height, width), crop=False, exact=False, name="it", grey=channels == 1)
 
 
 def require_pyarrow() -> None:

@@ -53,10 +53,17 @@ def elbo(runtime: Runtime, seed: int) -> Measure:
     return measure
 
 
+def anomaly(runtime: Runtime, seed: int) -> Measure:
+    """Return the measure `anomaly`: -ELBO in nats, as `tasks.anomaly_scores` has it; higher is stranger."""
+    bound = elbo(runtime, seed)
+    return lambda x, rows: {"anomaly": -bound(x, rows)["elbo"]}
+
+
 MEASURES: dict[str, Callable[[Runtime, int], Measure]] = {
     "codes": codes,
     "reconstruction_error": reconstruction_error,
     "elbo": elbo,
+    "anomaly": anomaly,
 }
 
 

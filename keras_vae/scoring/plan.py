@@ -5,6 +5,7 @@ interrupted goes on with what is missing, and no row is written twice.
 """
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,6 +61,8 @@ class Plan:
       output: the folder that is written.
       what: the name of a measure.
       seed: of the noise.
+      feature: of TFRecord files.
+      reference: scores of normal examples, in ascending order.
       shards: the work.
       document: the manifest as JSON.
     """
@@ -68,6 +71,8 @@ class Plan:
     output: str
     what: str
     seed: int
+    feature: str | None
+    reference: np.ndarray | None
     shards: tuple[Shard, ...]
     document: dict[str, Any]
 
@@ -82,7 +87,15 @@ class Plan:
 
 
 def planned(
-    bundle: Bundle, paths: Sequence[Path], output: Path, what: str, seed: int, shard_rows: int, overwrite: bool
+    bundle: Bundle,
+    paths: Sequence[Path],
+    output: Path,
+    what: str,
+    seed: int,
+    feature: str | None,
+    reference: np.ndarray | None,
+    shard_rows: int,
+    overwrite: bool,
 ) -> Plan:
     """Return the plan, after its manifest was written; or that of an earlier run in the same folder, to go on with.
 
@@ -90,7 +103,7 @@ def planned(
       UserError: the folder is of another plan, or holds something else; an input has no rows.
     """
     output = files.check_output_folder(output, MANIFEST, overwrite)
-    sources = [(path, inputs.opened(path).rows) for path in paths]
+    sources = [(path, inputs.opened(path, feature).rows) for path in paths]
     if empty := [path for path, rows in sources if not rows]:
         raise UserError(f"An input must have a row. Given: {empty[0]}, without any. Take it out.")
     shards: list[Shard] = []
@@ -105,6 +118,8 @@ def planned(
         "model": bundle.manifest["model"]["zoo_name"] or bundle.manifest["model"]["class"],
         "what": what,
         "seed": seed,
+        "feature": feature,
+        "reference": None if reference is None else hashlib.sha256(reference.tobytes()).hexdigest(),
         "shard_rows": shard_rows,
         "inputs": [{"file": str(path), "bytes": _size(path), "rows": rows} for path, rows in sources],
         "rows": before,
@@ -114,7 +129,7 @@ def planned(
     if path.is_file() and not overwrite:
         with reading(path, "is not the manifest of scores", "Score into another folder, or say --overwrite."):
             earlier = json.loads(path.read_text(encoding="utf-8"))
-            changed = [key for key in document if earlier[key] != document[key]]
+            changed = [key for key in document if earlier.get(key) != document[key]]
         if changed:
             raise UserError(
                 f"A folder of scores is of one bundle, one input and one measure. Given: {output}, whose "
@@ -127,7 +142,9 @@ def planned(
                 file.unlink()
         output.mkdir(parents=True, exist_ok=True)
         files.write_json(path, document)
-    return Plan(str(bundle.path.resolve()), str(output.resolve()), what, seed, tuple(shards), document)
+    return Plan(
+        str(bundle.path.resolve()), str(output.resolve()), what, seed, feature, reference, tuple(shards), document
+    )
 
 
 def write_shard(plan: Plan, shard: Shard, measure: Any, shape: tuple[int, ...]) -> tuple[int, int]:
@@ -139,9 +156,10 @@ def write_shard(plan: Plan, shard: Shard, measure: Any, shape: tuple[int, ...]) 
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    source, tables, bad = inputs.opened(shard.file), [], {}
+    source, tables, bad = inputs.opened(shard.file, plan.feature), [], {}
     for start in range(shard.start, shard.stop, BLOCK):
-        rows = source.read(start, min(start + BLOCK, shard.stop), shape)
+        with reading(shard.file, f"cannot be read from its row {start} on", inputs.REMEDY):
+            rows = source.read(start, min(start + BLOCK, shard.stop), shape)
         scored, columns, refused = _scored(measure, rows, shard.before)
         bad |= rows.bad | refused
         if columns:

@@ -1,5 +1,6 @@
 """`keras-vae score`: every row once, of every kind of input, with the model's numbers, whatever interrupts it."""
 
+import functools
 import io
 import json
 import os
@@ -12,9 +13,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import tensorflow as tf
 from PIL import Image
 
-from keras_vae import scoring
+from keras_vae import scoring, tasks
 from keras_vae.errors import CorruptFileError, UserError
 from keras_vae.export import export
 from keras_vae.models import VAE
@@ -55,13 +57,22 @@ def as_png(image):
     return stream.getvalue()
 
 
+def write_records(path, records, options=None):
+    with tf.io.TFRecordWriter(str(path), options) as writer:
+        for record in records:
+            writer.write(record)
+    return path
+
+
 def write(kind, images, folder):
     """The images as an input of a kind; returns its path."""
     path = folder / f"images{kind}"
     if kind == ".npy":
         np.save(path, images)
     elif kind == "lists.parquet":
-        pq.write_table(pa.table({"x": [image.reshape(-1).tolist() for image in images / 255.0]}), path)
+        pq.write_table(
+            pa.table({"x": [image.reshape(-1).tolist() for image in images / 255.0]}), path, write_page_checksum=True
+        )
     elif kind == ".array_record":
         from array_record.python.array_record_module import ArrayRecordWriter
 
@@ -69,6 +80,8 @@ def write(kind, images, folder):
         for image in images:
             writer.write(as_png(image))
         writer.close()
+    elif kind == ".tfrecord":
+        write_records(path, [as_png(image) for image in images])
     else:
         (path / "inside").mkdir(parents=True)
         for number, image in enumerate(images):
@@ -76,7 +89,7 @@ def write(kind, images, folder):
     return path
 
 
-@pytest.mark.parametrize("kind", [".npy", ".array_record", ""])
+@pytest.mark.parametrize("kind", [".npy", "lists.parquet", ".array_record", ".tfrecord", ""])
 def test_codes_are_the_model_s_for_every_kind_of_input(kind, model, bundle, tmp_path):
     images = pixels(20)
     result = scoring.score(bundle, write(kind, images, tmp_path), tmp_path / "codes", shard_rows=7)
@@ -121,6 +134,59 @@ def test_the_elbo_is_that_of_its_draws(model, bundle, tmp_path):
     assert (ours.mean(axis=1) <= model.log_prob(images / np.float32(255), samples=500) + 5 * error).all()
 
 
+def test_an_anomaly_s_score_is_the_task_s_and_its_rate_that_of_the_task_s_threshold(model, bundle, tmp_path):
+    """-ELBO of one draw; the mean over 300 is that of `tasks.anomaly_scores`; x is called at rate r as it calls it."""
+    draws, score = 300, functools.partial(scoring.score, bundle, what="anomaly")
+    images = np.repeat(pixels(4), draws, axis=0)
+    path = write(".npy", images, tmp_path)
+    score(path, tmp_path / "out")
+    scoring.score(bundle, path, tmp_path / "bounds", "elbo")
+    ours = column(rows_of(tmp_path / "out"), "anomaly")
+    np.testing.assert_array_equal(ours, -column(rows_of(tmp_path / "bounds"), "elbo"))
+    theirs = tasks.anomaly_scores(model, images / np.float32(255), seed=3)
+    both = np.stack([ours, theirs]).reshape(2, 4, draws)
+    assert (np.abs(np.diff(both.mean(axis=2), axis=0)) < 5 * np.sqrt(both.var(axis=2).sum(axis=0) / draws)).all()
+
+    np.save(tmp_path / "normal.npy", pixels(50, seed=1))
+    score(tmp_path / "normal.npy", tmp_path / "normal", shard_rows=20, seed=1)
+    score(path, tmp_path / "rated", reference=tmp_path / "normal")
+    normal, rated = column(rows_of(tmp_path / "normal"), "anomaly"), rows_of(tmp_path / "rated")
+    np.testing.assert_array_equal(column(rated, "anomaly"), ours)
+    rates = column(rated, "false_positive_rate")
+    assert len(set(rates)) > 10
+    for rate in (0.02, 0.1, 0.5, 0.9):
+        np.testing.assert_array_equal(rates <= rate, ours > tasks.threshold(normal, rate))
+    with pytest.raises(UserError, match="whose reference differs"):
+        score(path, tmp_path / "rated")
+
+
+def test_a_reference_is_of_the_same_bundle_and_measure_and_whole(model, bundle, tmp_path):
+    path = write(".npy", pixels(8), tmp_path)
+    x = np.concatenate([np.full((4, *SHAPE), np.nan, "float32"), pixels(8) / np.float32(255)])
+    np.save(tmp_path / "normal.npy", x)  # its first part has no scores
+    scoring.score(
+        bundle, tmp_path / "normal.npy", tmp_path / "normal", "reconstruction_error", shard_rows=4, bad_share=0.4
+    )
+    score = functools.partial(scoring.score, data=path, output=tmp_path / "out", reference=tmp_path / "normal")
+    for what, message in (
+        ("anomaly", "of the measure reconstruction_error. Score"),
+        ("codes", "A reference belongs to"),
+    ):
+        with pytest.raises(UserError, match=message):
+            score(bundle, what=what)
+    other = export(VAE(image_shape=SHAPE, latent_dim=2, encoder="mlp", decoder="mlp"), tmp_path / "other", ("onnx",))
+    with pytest.raises(UserError, match="of another bundle"):
+        score(other, what="reconstruction_error")
+    with pytest.raises(CorruptFileError, match="is no folder of scores"):
+        score(bundle, what="anomaly", reference=tmp_path)
+    assert score(bundle, what="reconstruction_error").rows == 8
+    rates = column(rows_of(tmp_path / "out"), "false_positive_rate")
+    assert sorted(rates) == list(np.arange(1, 9) / 8), "each is among those of the reference"
+    (tmp_path / "normal/part-000001.parquet").unlink()
+    with pytest.raises(CorruptFileError, match="it has 2 of 3 parts"):
+        score(bundle, what="reconstruction_error", overwrite=True)
+
+
 def test_noise_belongs_to_the_row_not_to_the_shard(bundle, tmp_path):
     path = write(".npy", pixels(30), tmp_path)
     for rows in (7, 30):
@@ -163,6 +229,18 @@ def test_files_that_are_no_pictures_are_bad_rows(bundle, tmp_path):
     assert (result.rows, result.bad) == (3, 1)
     assert column(rows_of(tmp_path / "out"), "row").tolist() == [0, 2, 3]
     assert "Unidentified" in (tmp_path / "out/part-000000.bad.jsonl").read_text()
+
+
+@pytest.mark.parametrize("kind", [".array_record", "lists.parquet"])
+def test_damage_inside_a_file_is_its_error_in_one_line(kind, bundle, tmp_path):
+    """A record, or a page that has a checksum, with a bit flipped: no number is made of it."""
+    path = write(kind, pixels(3), tmp_path)
+    whole = bytearray(path.read_bytes())
+    whole[50 if kind == "lists.parquet" else whole.index(b"PNG") + 30] ^= 4
+    path.write_bytes(whole)
+    with pytest.raises(CorruptFileError, match=f"images{kind} cannot be read from its row 0 on: .*Write it again"):
+        scoring.score(bundle, path, tmp_path / "out")
+    assert not list((tmp_path / "out").glob("part-*"))
 
 
 def test_a_run_that_lost_shards_makes_those_again_and_equal(bundle, tmp_path):
@@ -246,10 +324,12 @@ def test_a_killed_process_is_gone_on_from_and_nothing_is_lost(bundle, tmp_path):
 
 
 def test_it_needs_no_tensorflow(bundle, tmp_path):
-    np.save(tmp_path / "x.npy", pixels(3))
+    feature = tf.train.Feature(bytes_list=tf.train.BytesList(value=[as_png(pixels(1)[0])]))
+    example = tf.train.Example(features=tf.train.Features(feature={"image": feature, "mask": feature}))
+    write_records(tmp_path / "x.tfrecord", [example.SerializeToString()])
     code = (
         "import sys; from keras_vae import scoring; "
-        f"scoring.score({str(bundle)!r}, 'x.npy', 'out'); "
+        f"scoring.score({str(bundle)!r}, 'x.tfrecord', 'out', feature='image'); "
         "assert not {'tensorflow', 'keras'} & set(sys.modules), 'imported'"
     )
     done = toy_runs.python(["-c", code], tmp_path)
