@@ -60,6 +60,46 @@ def join() -> Strategy | None:
         ) from error
 
 
+def strategy_of(devices: int | str, batch_size: int) -> Strategy | None:
+    """Return the strategy of what trains one model together; None for one device.
+
+    Args:
+      devices: of this machine, the first ones of its GPUs, or of its processors if it has none; "all": all of these.
+        The workers of TF_CONFIG take all of theirs.
+      batch_size: of all devices together.
+
+    Raises:
+      UserError: as `join`, or devices that there are not, or that do not share a batch evenly.
+    """
+    if of_environment().count > 1:
+        if devices not in (1, "all"):
+            raise UserError(
+                f"Workers of TF_CONFIG train on all devices of their machines. Given: devices = {devices}. Leave it "
+                f"out, or unset TF_CONFIG."
+            )
+        return join()
+    if devices == 1:
+        return None
+    present = _tf.config.list_logical_devices("GPU") or _tf.config.list_logical_devices("CPU")
+    count = len(present) if isinstance(devices, str) else devices
+    if count > len(present):
+        raise UserError(
+            f"A training runs on devices that the machine has. Given: devices = {devices}, and {len(present)} "
+            f'{present[0].device_type} here. Set devices = {len(present)}, or "all"; keras-vae doctor lists devices.'
+        )
+    if batch_size % count:
+        raise UserError(
+            f"Devices share each batch evenly. Given: batch_size = {batch_size}, and {count} devices. Set batch_size "
+            f"to a multiple of {count}, or other devices."
+        )
+    return None if count == 1 else _mirrored(*(device.name for device in present[:count]))
+
+
+@functools.cache  # two over the same devices would number their collectives alike, and TensorFlow mixes them up
+def _mirrored(*devices: str) -> Strategy:
+    return _tf.distribute.MirroredStrategy(devices)
+
+
 @contextlib.contextmanager
 def going_together(strategy: Strategy | None) -> Iterator[None]:
     """Raise what TensorFlow raises in the block where another process of a strategy has ended as a UserError."""

@@ -59,6 +59,7 @@ class TrainingSection:
     precision: str = "float32"
     jit_compile: bool | str = "auto"
     steps_per_execution: int = 32
+    devices: int | str = 1  # of this machine, that share each batch: GPUs where there are any; "all": all of these
     patience: int | None = None  # stop after so many epochs without a better validation bound, with the best weights
     grow: list[int] | None = None  # epochs after which "growing" networks and images double; left out: one size
 
@@ -141,12 +142,13 @@ def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
 
 
 def _written(section: Any) -> dict[str, Any]:
-    """The keys of a section that are not at their default; not where data are, which may be moved."""
+    """The keys of a section that are not at their default; not where data or devices are, which may be others."""
     if isinstance(section, ClassSection):
         return {"class": section.class_name, **section.arguments}
     fields = {field.name: field.default for field in dataclasses.fields(section)}
     held = {name: value for name, value in vars(section).items() if value != fields[name]}
-    held.pop("stream", None)  # changes no number
+    for name in ("stream", "devices"):  # change no number, but for sums in another order
+        held.pop(name, None)
     return held | {name: value for name, value in held.pop("arguments", {}).items() if name != "path"}
 
 
@@ -347,6 +349,7 @@ def _check_ranges(recipe: Recipe, path: Path) -> None:
     minimums |= {} if data.labelled is None else {"data.labelled": (data.labelled, 0)}
     fewer = evaluation.likelihood_examples
     minimums |= {} if fewer is None else {"evaluation.likelihood_examples": (fewer, 2)}
+    minimums |= {} if isinstance(training.devices, str) else {"training.devices": (training.devices, 1)}
     minimums |= {} if training.patience is None else {"training.patience": (training.patience, 1)}
     for name, (value, minimum) in minimums.items():
         if not minimum <= value < 2**31:
@@ -358,6 +361,8 @@ def _check_ranges(recipe: Recipe, path: Path) -> None:
         raise UserError(
             f"{path}: training.precision must be one of {', '.join(PRECISIONS)}. Given: {training.precision!r}."
         )
+    if isinstance(training.devices, str) and training.devices != "all":
+        raise UserError(f"{path}: training.devices must be a whole number or 'all'. Given: {training.devices!r}.")
     if training.jit_compile not in (True, False, "auto"):
         raise UserError(f"{path}: training.jit_compile must be true, false or 'auto'. Given: {training.jit_compile!r}.")
     if data.binarize not in (None, "dynamic", "static"):

@@ -92,7 +92,7 @@ def train(
     _check_folder(where, recipe, overwrite)
     if workers.of_environment().index:
         return _help(where, recipe, overwrite, until)
-    strategy = None if where.results and not overwrite else workers.join()
+    strategy = None if where.results and not overwrite else _strategy(recipe)
     with _only_trainer(where):
         if not overwrite and where.results:
             if "left_out" in where.results["evaluation"] and not quick:
@@ -118,7 +118,7 @@ def _help(where: store.Entry, recipe: recipes.Recipe, overwrite: bool, until: in
     """Train as a worker that is not the first: the same, without a word or a file; and wait until that has finished."""
     if where.results and not overwrite:
         return load(where.folder)
-    strategy = workers.join()
+    strategy = _strategy(recipe)
     plan = _stages(recipe, strategy)
     progress = _fit(where, recipe, plan, overwrite, 0, None, math.inf, until)
     workers.gathered(strategy, 0)
@@ -158,6 +158,11 @@ def _claim(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -> None:
         for name in (*store.FILES, *checkpoints.NAMES, stopping.NAME, store.PRIOR, *cards.PICTURES):
             (where.folder / name).unlink(missing_ok=True)
     files.write_text(where.folder / store.RECIPE, recipes.moved(recipe, where.folder))
+
+
+def _strategy(recipe: recipes.Recipe) -> backend.Strategy | None:
+    """Return the strategy of the workers of TF_CONFIG, or of the recipe's devices; None for one device."""
+    return workers.strategy_of(recipe.training.devices, recipe.training.batch_size)
 
 
 def _stages(recipe: recipes.Recipe, strategy: backend.Strategy | None = None) -> list[Stage]:
@@ -233,7 +238,7 @@ def _fit(
     """Fit the models of the stages in turn, from the checkpoint if there is one, up to the epoch `until`."""
     latest, strategy = None if overwrite else checkpoints.latest(where.folder, recipe.content), plan[0].model.strategy
     writes = not workers.current(strategy).index
-    minutes = checkpoint_minutes if strategy is None else math.inf  # each process has a clock of its own
+    minutes = checkpoint_minutes if workers.current(strategy).count == 1 else math.inf  # each has a clock of its own
     save = checkpoints.SaveProgress(where.folder, recipe.content, time.monotonic, latest, minutes, writes)
     if len(set(workers.gathered(strategy, save.progress.epochs))) > 1:
         raise UserError(
