@@ -243,18 +243,20 @@ class Trainer:
             self.train_function = function
 
     def make_test_function(self: "VAE", force: bool = False) -> Any:
-        """Make the function that `evaluate` calls, without XLA. Of several processes each evaluates all of the data."""
+        """Make the function that `evaluate` calls, without XLA. Each of several devices evaluates all of the data.
+
+        So the last batch, which may have fewer examples than there are devices, gives the numbers of one device.
+        """
         if self.strategy is None:
             with self._without_xla():
                 return keras.Model.make_test_function(self, force)
         if self.test_function is None or force:
-            share = workers.current(self.strategy).count == 1
 
             def step(batch: object) -> None:
-                with contextlib.nullcontext() if share else backend.alone():
+                with backend.alone():
                     self.test_step(batch)
 
-            one = workers.on_replicas(self.strategy, step, self.get_metrics_result, 1, share)
+            one = workers.on_replicas(self.strategy, step, self.get_metrics_result, 1, share=False)
             function: Any = workers.repeated(one, self.steps_per_execution)
             self.test_function = function
 

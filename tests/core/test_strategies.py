@@ -43,7 +43,6 @@ SCRIPT = """
     report["losses"] = [history["loss"] for history in histories]
     report["evaluations"] = [model.evaluate(data(), verbose=0, return_dict=True) for model in (one, two)]
 
-    # The second replica alone sees it.
     spoiled = x.copy()
     spoiled[47, 0, 0, 0] = 3.0
     try:
@@ -135,7 +134,7 @@ def test_losses_and_evaluations_agree(report):
     assert {name: pytest.approx(value, rel=1e-4) for name, value in one.items()} == two
 
 
-def test_each_replica_watches_its_part_of_a_batch(report):
+def test_bad_data_are_named_by_their_batch(report):
     message = "Batch 2 of the data, counted from 0: Pixels of x must lie in [0, 1]. Given: values from 0 to 3; "
     assert report["refusal"].startswith(message)
 

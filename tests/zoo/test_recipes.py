@@ -103,6 +103,7 @@ def test_a_published_number_has_a_source(tmp_path, key):
         ("training.optimizer", 0.1, "a string or a table"), ("training.seed", "0", "a whole number"),
         ("training.precision", 32, "a string"), ("training.jit_compile", 0, "true or false or a string"),
         ("training.steps_per_execution", "8", "a whole number"), ("evaluation.split", [], "a string"),
+        ("training.devices", 1.5, "a whole number or a string"),
         ("evaluation.seed", 0.5, "a whole number"), ("evaluation.samples", "8", "a whole number"),
     ],
 )  # fmt: skip
@@ -119,7 +120,7 @@ def test_the_types_of_a_published_number(tmp_path, key, value):
 @pytest.mark.parametrize(
     ("key", "least"),
     [("data.labelled", 0), ("training.epochs", 1), ("training.batch_size", 1), ("training.steps_per_execution", 1),
-     ("training.seed", 0), ("evaluation.seed", 0), ("evaluation.samples", 1)],
+     ("training.devices", 1), ("training.seed", 0), ("evaluation.seed", 0), ("evaluation.samples", 1)],
 )  # fmt: skip
 def test_numbers_out_of_range(tmp_path, key, least):
     refused(tmp_path, {key: least - 1}, rf"{key} must be {least} or more\. Given: {least - 1}\.")
@@ -129,6 +130,7 @@ def test_numbers_out_of_range(tmp_path, key, least):
 def test_words_out_of_range(tmp_path):
     refused(tmp_path, {"training.precision": "float8"}, r"training\.precision must be one of float32, .*'float8'")
     refused(tmp_path, {"training.jit_compile": "yes"}, r"jit_compile must be true, false or 'auto'\. Given: 'yes'")
+    refused(tmp_path, {"training.devices": "GPU"}, r"training\.devices must be a whole number or 'all'\. Given: 'GPU'")
     refused(tmp_path, {"data.binarize": "yes"}, r"data\.binarize must be 'dynamic' or 'static', or left out .*'yes'")
 
 
@@ -227,6 +229,8 @@ def test_the_content_of_a_recipe_is_what_its_numbers_depend_on(tmp_path):
     assert recipes.difference(plain, plain) == ""
     published = {f"published.{key}": value for key, value in PUBLISHED.items()}
     assert recipes.read(write_recipe(tmp_path / "c.toml", published)).content == plain
+    for devices in (1, 8, "all"):  # the batch is theirs together, and the recipe of any machine the same
+        assert recipes.read(write_recipe(tmp_path / "e.toml", {"training.devices": devices})).content == plain
     other = recipes.read(write_recipe(tmp_path / "d.toml", {"model.encoder.hidden": [16, 8], "data.labelled": 5}))
     assert recipes.difference(plain, other.content) == "data.labelled is 5, and was left out"
     assert recipes.difference(other.content, plain) == "data.labelled is left out, and was 5"
