@@ -1,6 +1,8 @@
 """The backend: gradients, compiled functions, noise; and TensorFlow is imported in its rooms only."""
 
 import ast
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import keras
@@ -101,6 +103,21 @@ def test_noise_is_a_function_of_its_seed():
         assert not np.array_equal(draw((40, 2), seed), draw((40, 2), backend.fold(seed, 1)))
     whole = np.asarray(backend.integers((1000,), seed, 5))
     assert whole.dtype == "int32" and set(whole) == set(range(5))
+
+
+def test_replicas_that_are_traced_in_turns_count_their_own_draws():
+    draws, seed = backend.Draws(), backend.seed_of(3, 1)
+    with ThreadPoolExecutor(1) as other, contextlib.ExitStack() as ended_by_other:
+        with draws.using(seed):
+            first = draws.next()
+            other.submit(ended_by_other.enter_context, draws.using(seed)).result()
+            np.testing.assert_array_equal(other.submit(draws.next).result(), first)
+            second = draws.next()
+        np.testing.assert_array_equal(other.submit(draws.next).result(), second)
+        other.submit(ended_by_other.close).result()
+    assert not np.array_equal(first, second)
+    with pytest.raises(RuntimeError, match="call it inside"):
+        draws.next()
 
 
 @pytest.mark.parametrize("xla", [False, True], ids=["plain", "xla"])

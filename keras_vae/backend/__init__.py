@@ -10,6 +10,7 @@ import contextlib
 import contextvars
 import dataclasses
 import math
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ParamSpec, TypeAlias, TypeVar, cast
@@ -338,28 +339,32 @@ class Draws:
     many consecutive examples: it draws for the global batch, and keeps its rows. A single replica discards nothing.
 
     The index is a Python counter, which advances while a step is traced: every run of a step makes the same draws.
+    TensorFlow may trace replicas in turns, each in a thread, which change where replicas sum: each thread counts anew.
     """
 
     def __init__(self) -> None:
-        self._seed: Seed | None = None
-        self._count = 0
+        self._by_thread: dict[int, tuple[Seed, int]] = {}
 
     @contextlib.contextmanager
     def using(self, seed: Seed) -> Iterator[None]:
         """Draw from `seed` inside the block, starting at draw 0."""
-        previous = self._seed, self._count
-        self._seed, self._count = seed, 0
+        thread = threading.get_ident()
+        previous, self._by_thread[thread] = self._by_thread.get(thread), (seed, 0)
         try:
             yield
         finally:
-            self._seed, self._count = previous
+            if previous is None:
+                del self._by_thread[thread]
+            else:
+                self._by_thread[thread] = previous
 
     def next(self) -> Tensor:
         """Return the seed of the next draw, the same on all replicas: for noise that is not per example."""
-        if self._seed is None:
+        if (current := self._by_thread.get(threading.get_ident())) is None:
             raise RuntimeError("terms() draws noise: call it inside `with model.draws.using(seed):`")
-        self._count += 1
-        return fold(self._seed, self._count)
+        seed, count = current
+        self._by_thread[threading.get_ident()] = seed, count + 1
+        return fold(seed, count + 1)
 
     def sample(
         self,

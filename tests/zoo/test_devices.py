@@ -14,6 +14,7 @@ from tests import toy_runs
 
 RECIPE = {
     "model.image_shape": [4, 4, 1],
+    "model.encoder": {"name": "mlp", "hidden": [16], "batch_norm": True},  # of the whole batch: replicas wait in it
     "data.name": toy_runs.REMOVED,
     "data.source": "array",
     "data.path": "x.npy",
