@@ -143,7 +143,8 @@ class Trainer:
         steps = steps_per_epoch or pipeline.batches_of(dataset)
         self.set_steps_per_execution(steps if self.strategy is None else steps or 1)
         if self.strategy is not None:
-            dataset = pipeline.part_of(dataset, workers.current(self.strategy))
+            worker = workers.current(self.strategy)
+            dataset = pipeline.part_of(dataset, worker, self.strategy.num_replicas_in_sync // worker.count)
         if self.jit_compile and kwargs.get("verbose", "auto") != 0 and self.train_function is None:
             print("Compiling the training step with XLA, which takes a while before the first step.", file=sys.stderr)
         with workers.going_together(self.strategy):

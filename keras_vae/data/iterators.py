@@ -55,18 +55,28 @@ def _without_autotuner(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
     return dataset.with_options(options)
 
 
-def part_of(dataset: Stream, worker: backend.Replica) -> Stream:
+def part_of(dataset: Stream, worker: backend.Replica, devices: int = 1) -> Stream:
     """The rows of each batch that one of several workers trains on, by their position in the batch.
 
+    Args:
+      dataset: of batches for all workers.
+      worker: which of them, and their number.
+      devices: of each worker.
+
     Raises:
-      UserError: batches that cannot be divided among the workers.
+      UserError: batches that cannot be divided among the workers, or, as far as their size is known, their devices.
     """
-    if worker.count == 1:
-        return dataset
     spec = dataset.element_spec if isinstance(dataset, tf.data.Dataset) else None
     sizes = {column.shape[0] for column in tf.nest.flatten(spec) if column is not None and column.shape.rank} - {None}
     size = sizes.pop() if len(sizes) == 1 else 0  # a column that says none has as many
-    if not isinstance(dataset, tf.data.Dataset) or not size or size % worker.count:
+    if size % (worker.count * devices):
+        raise UserError(
+            f"Devices train on equal parts of each batch. Given: {worker.count * devices} devices, and batches of "
+            f"{size} examples. Batch with a size that {worker.count * devices} divides."
+        )
+    if worker.count == 1:
+        return dataset
+    if not isinstance(dataset, tf.data.Dataset) or not size:
         raise UserError(
             f"Workers train on equal parts of each batch of a tf.data.Dataset. Given: {worker.count} workers, and a "
             f"{type(dataset).__name__} with batches of {size or 'unknown'} examples. Batch with drop_remainder=True, "

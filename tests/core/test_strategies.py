@@ -49,6 +49,10 @@ SCRIPT = """
         two.evaluate(tf.data.Dataset.from_tensor_slices({"x": spoiled}).batch(16), verbose=0)
     except ValueError as error:
         report["refusal"] = str(error)
+    try:
+        two.fit(tf.data.Dataset.from_tensor_slices({"x": x}).batch(15, drop_remainder=True), verbose=0)
+    except ValueError as error:
+        report["odd"] = str(error)
 
     # Every way to draw, of four examples on one device, and of two on each replica.
     def drawn(examples):
@@ -137,6 +141,10 @@ def test_losses_and_evaluations_agree(report):
 def test_bad_data_are_named_by_their_batch(report):
     message = "Batch 2 of the data, counted from 0: Pixels of x must lie in [0, 1]. Given: values from 0 to 3; "
     assert report["refusal"].startswith(message)
+
+
+def test_batches_that_devices_do_not_divide_are_refused(report):
+    assert report["odd"].startswith("Devices train on equal parts of each batch. Given: 2 devices, and batches of 15")
 
 
 @pytest.mark.parametrize("what", ["capacity", "free bits"])
