@@ -43,7 +43,7 @@ def report(name: str, strategy: Any) -> dict[str, Any]:
     arguments["dtype"] = "float64"  # a large weight makes much of float32's rounding in four steps
 
     def data(model: Any) -> Any:
-        return tf.data.Dataset.from_tensor_slices(columns(model)).batch(BATCH)
+        return tf.data.Dataset.from_tensor_slices(columns(model)).batch(BATCH, drop_remainder=True)
 
     def trained(scope: Any) -> Any:
         with scope, warnings.catch_warnings():

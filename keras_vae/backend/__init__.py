@@ -195,11 +195,16 @@ def sum_over_replicas(values: Sequence[Tensor]) -> list[Tensor]:
 
 
 def gather_over_replicas(value: Tensor) -> Tensor:
-    """Return the rows of all replicas, in the order of replicas: `(replicas * rows, ...)`; differentiable."""
-    if replica().count == 1:
+    """Return the rows of all replicas, in the order of replicas: `(replicas * rows, ...)`; differentiable.
+
+    All have as many. A sum of rows and zeros, since TensorFlow's `all_gather` cannot be traced into what XLA compiles.
+    """
+    here = replica()
+    if here.count == 1:
         return value
-    of_all = _tf.distribute.get_replica_context().all_gather(value, axis=0)
-    return _tf.ensure_shape(of_all, (None, *value.shape[1:]))  # which loses it
+    is_here = ops.reshape(ops.arange(here.count) == here.index, (-1, *[1] * len(value.shape)))
+    [of_all] = sum_over_replicas([ops.where(is_here, value[None], ops.zeros_like(value)[None])])
+    return ops.reshape(of_all, (-1, *value.shape[1:]))
 
 
 # --- Noise ---
@@ -339,7 +344,8 @@ class Draws:
     many consecutive examples: it draws for the global batch, and keeps its rows. A single replica discards nothing.
 
     The index is a Python counter, which advances while a step is traced: every run of a step makes the same draws.
-    TensorFlow may trace replicas in turns, each in a thread, which change where replicas sum: each thread counts anew.
+    TensorFlow traces each replica in its own thread and switches between them at a collective, so each thread has its
+    own counter.
     """
 
     def __init__(self) -> None:

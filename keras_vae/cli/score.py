@@ -29,9 +29,9 @@ def score_command(
     bad_share: Annotated[float, typer.Option(help="The share of rows that may be bad, from 0 to 1.")] = 0.0,
     shard_rows: Annotated[int, typer.Option(help="Rows of one file.")] = 65536,
     overwrite: Overwrite = False,
-    feature: Annotated[str | None, typer.Option(help="Of TFRecords' Examples with several, the one to score.")] = None,
+    feature: Annotated[str | None, typer.Option(help="The feature to score, if the Examples have several.")] = None,
     reference: Annotated[
-        Path | None, typer.Option(help="Scores of normal examples; adds the share of them that are as high.")
+        Path | None, typer.Option(help="Scores of normal examples; adds the share of them that score at least as high.")
     ] = None,
     json: Json = False,
 ) -> None:

@@ -122,9 +122,9 @@ class Trainer:
           **kwargs: other arguments of `keras.Model.fit`.
 
         Raises:
-          UserError: data outside the model's domain. Arrays, datasets of `keras_vae.data` and the first batch of any
-            other are held to its rules before the first step; every batch of streams in the graph, where the error
-            comes at the end of its execution.
+          UserError: data outside the model's domain. Arrays, what `keras_vae.data` makes of arrays, and the first batch
+            of any other dataset are held to its rules before the first step; every batch of streams in the graph, where
+            the error comes at the end of its execution.
           DivergedError: a loss or a weight is no longer finite; names the step.
         """
         if share := kwargs.pop("validation_split", 0):
@@ -132,7 +132,7 @@ class Trainer:
         refuse_weights(kwargs)
         dataset = checked_dataset(self, x, y, batch_size, training=True)
         pixels = pipeline.pixels_of(dataset)
-        if self.watch.spare_training(pixels is not None and not pixels.partial):
+        if self.watch.skip_training(pixels is not None and not pixels.partial):
             self.train_function = None
         if validation_data is not None:
             held_out = self.as_batch(validation_data) if isinstance(validation_data, tuple) else validation_data

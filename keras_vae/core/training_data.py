@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
+from keras_vae import supports
 from keras_vae.data import pipeline
 from keras_vae.errors import UserError
 
@@ -48,8 +49,8 @@ def checked_dataset(
 ) -> Any:
     """Return a dataset of batches from a dataset, arrays, or a mapping of "x" and "y", checked against the model.
 
-    Checked here, on the host, before anything is traced. A dataset made by `keras_vae.data` describes its pixels; of
-    any other, the first batch is checked here, and all of them in the graph: `keras_vae.core.watch`.
+    Checked here, on the host, before anything is traced. A dataset made by `keras_vae.data` of arrays describes its
+    pixels; of any other, the first batch is checked here, and all of them in the graph: `keras_vae.core.watch`.
 
     Args:
       nats: also require images in the likelihood's support.
@@ -84,12 +85,16 @@ def checked_dataset(
             missing=model.missing is not None,
         )
     if nats:
-        model.likelihood_family.check(examples)
+        # What training reads is float32, in which a number of float64 may be infinite, or 0.
+        for piece in supports.pieces(examples) if examples.dtype == "float64" else (examples,):
+            with np.errstate(over="ignore"):
+                model.likelihood_family.check(piece.astype("float32") if piece.dtype == "float64" else piece)
     if training and model.likelihood_family.standardizes and not int(model.step.numpy()):
-        if not whole or (pixels is not None and pixels.partial):
+        if not whole or (pixels is not None and (pixels.partial or pixels.made_up)):
             raise UserError(
                 "What x is standardised by is the mean and spread of all training examples. Given: a stream of "
-                "batches, or sparse rows. Call fit with the array; or leave standardize out, and standardise before."
+                "batches, sparse rows, or a dataset of pixels. Call fit with the array; or leave standardize out, and "
+                "standardise before."
             )
         model.likelihood_family.adapt(examples)
     columns = [] if labels is None else keras.tree.flatten(labels)

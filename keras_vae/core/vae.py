@@ -552,7 +552,7 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
     def train_step(self, data: object) -> dict[str, Any]:
         """Run one step for all players: one forward pass, each player's gradient for its variables, all updates."""
         batch, players, optimizers = self.as_batch(data, self.x_spec().dtype), self.players(), self.optimizers
-        batch, replicas = batch if self.watch.spares_training else self.watch.note(batch), backend.replica().count
+        batch, replicas = batch if self.watch.skips_training else self.watch.note(batch), backend.replica().count
         seed = backend.fold(backend.seed_of(self.seed, randomness.TRAINING), self.step)
 
         def forward() -> tuple[list[Tensor], tuple[Terms, list[Tensor]]]:

@@ -1,4 +1,4 @@
-"""The watch over every batch: in the graph, the rules of the supports of x and of the conditions."""
+"""The watch over every batch of a stream: in the graph, the rules of the supports of x and of the conditions."""
 
 import functools
 from collections.abc import Iterator, Mapping
@@ -26,7 +26,7 @@ class Watch:
 
     def __init__(self, model: "VAE") -> None:
         self._model = model
-        self.spares_training = False  # as all examples were held to the rules on the host
+        self.skips_training = False  # as all examples were held to the rules on the host
         # Batches so far; the number of the batch, from 0, and its rule among those of all columns; the facts.
         self._report = keras.Variable(
             (0.0, 0.0, *_CLEAN), dtype="float64", trainable=False, aggregation="only_first_replica"
@@ -63,13 +63,13 @@ class Watch:
             return {**batch, "x": ops.where(rest[1] < 0, batch["x"], 0)}
         return batch
 
-    def spare_training(self, checked: bool) -> bool:
-        """Set whether training steps do without the watch, and return whether that is a change: trace them anew then.
+    def skip_training(self, checked: bool) -> bool:
+        """Set whether training steps do without the watch; return whether that changed, and they are to be traced anew.
 
         Args:
           checked: all examples were held to the rules on the host, before the first step.
         """
-        changed, self.spares_training = self.spares_training != checked, checked
+        changed, self.skips_training = self.skips_training != checked, checked
         return changed
 
     def clear(self) -> None:

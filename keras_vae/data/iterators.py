@@ -64,24 +64,22 @@ def part_of(dataset: Stream, worker: backend.Replica, devices: int = 1) -> Strea
       devices: of each worker.
 
     Raises:
-      UserError: batches that cannot be divided among the workers, or, as far as their size is known, their devices.
+      UserError: batches that cannot be divided among the devices of all workers.
     """
+    count = worker.count * devices
+    if count == 1:
+        return dataset
     spec = dataset.element_spec if isinstance(dataset, tf.data.Dataset) else None
     sizes = {column.shape[0] for column in tf.nest.flatten(spec) if column is not None and column.shape.rank} - {None}
     size = sizes.pop() if len(sizes) == 1 else 0  # a column that says none has as many
-    if size % (worker.count * devices):
+    if not isinstance(dataset, tf.data.Dataset) or not size or size % count:
         raise UserError(
-            f"Devices train on equal parts of each batch. Given: {worker.count * devices} devices, and batches of "
-            f"{size} examples. Batch with a size that {worker.count * devices} divides."
+            f"Workers and devices train on equal parts of each batch of a tf.data.Dataset. Given: {worker.count} "
+            f"workers of {devices} devices, and a {type(dataset).__name__} with batches of {size or 'unknown'} "
+            f"examples. Batch with drop_remainder=True, and a size that {count} divides."
         )
     if worker.count == 1:
         return dataset
-    if not isinstance(dataset, tf.data.Dataset) or not size:
-        raise UserError(
-            f"Workers train on equal parts of each batch of a tf.data.Dataset. Given: {worker.count} workers, and a "
-            f"{type(dataset).__name__} with batches of {size or 'unknown'} examples. Batch with drop_remainder=True, "
-            f"and a size that {worker.count} divides."
-        )
     first = worker.index * (size // worker.count)
 
     def part(*columns: object) -> Any:

@@ -34,7 +34,8 @@ class Pixels(NamedTuple):
     # Images of every value that a pixel has: of grey levels, each that occurs; of noise, some. Floats, tokens: all x.
     example: np.ndarray
     labels: np.ndarray | dict[str, np.ndarray] | None = None  # all of them, if there are any; or several by name
-    partial: bool = False  # `example` has the values of rows, or some rows, and not all
+    partial: bool = False  # `example` has not the values of all rows
+    made_up: bool = False  # `example` has those values, but no x of the data
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,6 +47,7 @@ class _Examples:
     white: int = 1  # the value in `rows` of a white pixel
     binary: bool = False  # only 0 and 1
     tokens: bool = False
+    numbers: bool = False  # no pixels: a byte is a number too, of its column
     binarize: bool = False  # in each epoch
     dequantize: bool = False
     render: Callable[[np.ndarray], np.ndarray] | None = None
@@ -59,13 +61,22 @@ class _Examples:
         elif self.dequantize:
             values = np.array([1.0 / np.pi, 1.0 / np.e], "float32")  # on no grid
         else:
-            levels = self.rows.dtype == np.uint8
-            values = lazily.levels_in(self.rows) if levels else self.rows
-            values = values if self.source is None else self.source.values()
+            if self.source is None:
+                values = lazily.levels_in(self.rows) if self.made_up else self.rows
+            elif self.numbers and isinstance(self.source, lazily.Mapped):
+                values = self.source.array
+            else:
+                values = self.source.values()
             if values.ndim > 1:
                 return values
             values = (values / self.white).astype("float32")
         return np.resize(values, (-(-len(values) // int(np.prod(self.shape))), *self.shape))
+
+    @property
+    def made_up(self) -> bool:
+        """`Pixels.made_up`."""
+        stored = self.rows if self.source is None else self.source
+        return self.binary or self.dequantize or (stored.dtype == np.uint8 and not self.numbers)
 
     def x(self, rows: Any, seed: Tensor, part: "_Part") -> Any:
         """The x of some rows, a part of a batch; `seed` is that of the batch's noise."""
@@ -180,7 +191,7 @@ def batches(
     _check_count(len(examples.rows), batch_size, training)
     count = len(examples.rows)
     columns: dict[str, Any] = {"x": examples.rows}
-    example = examples.example
+    example, made_up = examples.example, examples.made_up
     examples = dataclasses.replace(examples, rows=np.empty(0))  # the dataset holds a tensor of them, and no second copy
     if labels is not None:
         columns["y"] = _checked_columns(labels, count)
@@ -188,8 +199,9 @@ def batches(
     parts = None if labelled_in_batch is None else _parts(columns.get("y"), labelled_in_batch, batch_size, training)
     start = _Start(epoch, first_epoch, first_batch)
     marked: Any = _epochs(examples, columns, batch_size, training, seed, start, worker, parts)
-    partial = examples.source is not None and not isinstance(examples.source, lazily.Mapped)
-    marked.keras_vae = Pixels(examples.shape, example, columns.get("y"), partial)
+    # What is drawn, or read batch by batch.
+    partial = examples.render is not None or not isinstance(examples.source, lazily.Mapped | None)
+    marked.keras_vae = Pixels(examples.shape, example, columns.get("y"), partial, made_up)
     marked.epoch = epoch  # the graph holds the variable's handle only
     return marked
 
@@ -251,7 +263,8 @@ def _read_by_batches(source: Rows, binarize: str | None, dequantize: bool, kind:
         source, white, binarize = lazily.StaticallyBinary(source, white), 1, None
     numbers = np.arange(len(source), dtype="int32" if len(source) < 2**31 else "int64")
     noisy = binarize is not None
-    return _Examples(numbers, shape, white, noisy, kind == "tokens", noisy, dequantize, source=source)
+    numbered = kind == "numbers"
+    return _Examples(numbers, shape, white, noisy, kind == "tokens", numbered, noisy, dequantize, source=source)
 
 
 def _stored(images: np.ndarray, binarize: str | None, dequantize: bool, kind: Kind) -> _Examples:
@@ -260,7 +273,7 @@ def _stored(images: np.ndarray, binarize: str | None, dequantize: bool, kind: Ki
     if kind == "tokens":
         return _Examples(images, shape, tokens=True)
     if kind == "numbers":
-        return _Examples(images, shape)
+        return _Examples(images, shape, numbers=True)
     if dequantize:
         return _Examples(images, shape, white, dequantize=True)
     if binarize == "static":

@@ -1,6 +1,7 @@
 """Files of examples, read by ranges of rows: arrays, tables, records and folders of pictures."""
 
 import abc
+import contextlib
 import io
 import math
 import re
@@ -15,6 +16,7 @@ from keras_vae.errors import UnavailableError, UserError, reading, required
 from keras_vae.registry import choose
 from keras_vae.scoring import tfrecord
 
+_LOOKED_AT = 100  # records, for one that says which features there are
 REMEDY = "Write it again, or take it out of the input."
 
 
@@ -135,11 +137,11 @@ class TFRecords(Input):
     def select(self, feature: str | None) -> None:
         self.feature = feature
         with self.path.open("rb") as file:
-            try:
-                first = self._record(file, 0) if self.rows else b""
-            except ValueError:
-                return  # a bad row, when it is read
-        if (features := tfrecord.features(first)) or feature is not None:
+            features: Mapping[str, tfrecord.Values] = {}
+            for row in range(min(self.rows, _LOOKED_AT)):
+                with contextlib.suppress(ValueError):  # a bad row, when it is read
+                    features = features or tfrecord.features(self._record(file, row))
+        if features or (feature is not None and self.rows):
             self._values(features)
 
     def _record(self, file: BinaryIO, row: int) -> bytes:

@@ -32,7 +32,9 @@ def reference_scores(folder: str | Path, manifest: str, bundle: Bundle, what: st
         document = json.loads((folder / manifest).read_text(encoding="utf-8"))
         if (document["bundle"], document["what"]) != (bundle.digest, what):
             same = "another bundle" if document["what"] == what else f"the measure {document['what']}"
-            raise UserError(f"A reference is of one bundle and measure with x. Given: {folder}, of {same}. {remedy}")
+            raise UserError(
+                f"A reference must be scored with the same bundle and measure. Given: {folder}, of {same}. {remedy}"
+            )
         parts = sorted(folder.glob("part-*.parquet"))
         if len(parts) != document["shards"]:
             raise ValueError(f"it has {len(parts)} of {document['shards']} parts")

@@ -95,6 +95,7 @@ def features(data: bytes) -> dict[str, Values]:
 @functools.cache
 def _example() -> tuple[Any, type[Exception]]:
     """The class of an Example, in a pool of its own, as TensorFlow puts one into protobuf's; and protobuf's error."""
+    required("google.protobuf", "keras_vae[tfrecord]")
     from google.protobuf import descriptor_pb2, descriptor_pool, message, message_factory
 
     file = descriptor_pb2.FileDescriptorProto(name="example.proto", syntax="proto3")

@@ -36,7 +36,7 @@ SCRIPT = """
     report["options"] = [two.jit_compile, two.steps_per_execution]
     one = toy(likelihood={"name": "gaussian", "scale": "global"}, dtype="float64")
     one.compile(keras.optimizers.SGD(0.05), **toys.PLAIN)
-    data = lambda: tf.data.Dataset.from_tensor_slices({"x": x}).batch(16)
+    data = lambda: tf.data.Dataset.from_tensor_slices({"x": x}).batch(16, drop_remainder=True)
     histories = [model.fit(data(), epochs=2, verbose=0).history for model in (one, two)]
     report["difference"] = max(float(np.abs(a - b).max()) for a, b in zip(toys.weights(one), toys.weights(two)))
     report["steps"] = [int(one.step.numpy()), int(two.step.numpy())]
@@ -53,6 +53,10 @@ SCRIPT = """
         two.fit(tf.data.Dataset.from_tensor_slices({"x": x}).batch(15, drop_remainder=True), verbose=0)
     except ValueError as error:
         report["odd"] = str(error)
+    try:
+        two.fit(tf.data.Dataset.from_tensor_slices({"x": x}).batch(16), verbose=0)
+    except ValueError as error:
+        report["ragged"] = str(error)
 
     # Every way to draw, of four examples on one device, and of two on each replica.
     def drawn(examples):
@@ -93,7 +97,7 @@ SCRIPT = """
             model.decoder.set_weights([0.0 * weight for weight in model.decoder.get_weights()])
             model.compile(keras.optimizers.SGD(0.01), **toys.PLAIN)
         kl = model.functions.kl({"x": tf.constant(halves, "float64")}, (0, 1)).numpy()
-        model.fit(tf.data.Dataset.from_tensor_slices({"x": halves}).batch(16), verbose=0)
+        model.fit(tf.data.Dataset.from_tensor_slices({"x": halves}).batch(16, drop_remainder=True), verbose=0)
         return kl, model.encoder.get_weights()
 
     one_device = tf.distribute.get_strategy()
@@ -144,7 +148,8 @@ def test_bad_data_are_named_by_their_batch(report):
 
 
 def test_batches_that_devices_do_not_divide_are_refused(report):
-    assert report["odd"].startswith("Devices train on equal parts of each batch. Given: 2 devices, and batches of 15")
+    assert "1 workers of 2 devices, and a _OptionsDataset with batches of 15 examples. Batch with" in report["odd"]
+    assert "batches of unknown examples" in report["ragged"]
 
 
 @pytest.mark.parametrize("what", ["capacity", "free bits"])

@@ -192,6 +192,42 @@ def test_what_was_checked_whole_on_the_host_is_not_watched_and_a_stream_after_it
         assert noted
 
 
+def test_numbers_of_float64_are_held_to_what_float32_makes_of_them():
+    """1e300 is infinite in training, and 1e-60 is 0."""
+    for likelihood, good, bad, rule in (
+        ("normal", 0.0, 1e300, r"x must be finite\. Given: 1 values"),
+        ("log_normal", 1.0, 1e-60, r"x must be above 0"),
+    ):
+        model = VAE(x_shape=(2,), latent_dim=1, encoder=toys.mlp(), decoder=toys.mlp(), likelihood=likelihood)
+        model.compile(**PLAIN)
+        x = np.full((SIZE, 2), good)
+        x[3, 1] = bad
+        for examples in (x, data.batches(x, batch_size=4, training=True, kind="numbers")):
+            with pytest.raises(UserError, match=f"^{rule}"):
+                model.fit(examples, batch_size=4, verbose=0)
+
+
+def test_what_is_drawn_or_bytes_of_columns_hides_no_rule():
+    """A rendered image is seen when it is drawn; of a table in bytes every row is looked at."""
+    drawn = data.batches(
+        np.arange(SIZE * BATCHES, dtype="int32")[:, None],
+        batch_size=SIZE,
+        training=True,
+        render=lambda rows: np.tile(np.uint8(2), (len(rows), *toys.SHAPE)),
+    )
+    model = compiled()
+    with pytest.raises(UserError, match=r"^Batch 0 of the training data, counted from 0: Pixels of x must lie"):
+        model.fit(drawn, verbose=0)
+    columns = {"sex": {"categorical": ["f", "m"]}, "digit": {"categorical": list("0123456789")}}
+    likelihood = {"name": "mixed", "columns": columns}
+    table = VAE(x_shape=(2,), latent_dim=1, encoder=toys.mlp(), decoder=toys.mlp(), likelihood=likelihood)
+    table.compile(**PLAIN)
+    rows = np.tile(np.uint8([[1, 5]]), (SIZE, 1))
+    table.fit(data.batches(rows, batch_size=4, training=True, kind="numbers"), verbose=0)
+    with pytest.raises(UserError, match="Classes of a column of x of the dataset are numbered from 0"):
+        table.fit(data.batches(rows[:, ::-1], batch_size=4, training=True, kind="numbers"), verbose=0)
+
+
 def test_reconstruction_takes_grey_levels_that_have_no_probability(bernoulli):
     assert bernoulli.predict(dataset(grey(len(X))), verbose=0).shape == X.shape
 
