@@ -4,7 +4,7 @@ Copies of a model, half of them with their watch taken off, train in turns withi
 processes disturb less, and by the clock. Copies, as one of two equal models can be 5 % faster than the other for as
 long as they live, by where their weights lie in memory.
 
-    python benchmarks/watch.py [--rounds 15] [--copies 3] [--steps 128] [--output FILE]
+    python benchmarks/watch.py [--rounds 7] [--copies 3] [--steps 128] [--output FILE]
 """
 
 import argparse
@@ -92,7 +92,7 @@ def row(name: str, result: dict[str, Any]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--steps", type=int, default=128, help="in each round")
     parser.add_argument("--copies", type=int, default=3, help="of each model, watched and not")
     parser.add_argument("--only", default="", help="models whose name holds this")
