@@ -131,8 +131,9 @@ class Support:
 
 
 def _by_example(ops: Any, mask: Any) -> Any:
-    # A sum of floats, as XLA takes longer for a disjunction.
-    return ops.sum(ops.where(ops.reshape(mask, (-1, math.prod(mask.shape[1:]))), 1.0, 0.0), axis=-1) > 0
+    # A product with ones, as XLA takes three times as long for a sum or a disjunction.
+    size = math.prod(mask.shape[1:])
+    return ops.matmul(ops.reshape(mask, (-1, size)), ops.ones((size,))) > 0
 
 
 def pieces(array: np.ndarray) -> Iterator[np.ndarray]:
