@@ -39,7 +39,7 @@ def importers(*packages):
 
 def test_tensorflow_is_imported_in_its_rooms_only():
     strangers = importers("tensorflow", "tensorflow_datasets")
-    assert {"backend/__init__.py", "data/pipeline.py", "export/graphs.py"} <= strangers
+    assert {"backend/__init__.py", "data/epochs.py", "export/graphs.py"} <= strangers
     assert not {path for path in strangers if not path.startswith(ROOMS)}
 
 

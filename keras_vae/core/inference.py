@@ -13,7 +13,7 @@ from keras_vae import checks, randomness
 from keras_vae.backend import tfd
 from keras_vae.core import streams
 from keras_vae.core.estimators import elbo_terms, importance_weighted
-from keras_vae.data.pipeline import Stream, is_stream
+from keras_vae.data.iterators import Stream, is_stream
 from keras_vae.errors import NotApplicable, UserError
 from keras_vae.types import Condition, ConditionLike, Latent, Tensor
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from keras_vae.checks import BLOCK
-from keras_vae.data import pipeline
+from keras_vae.data import iterators
 from keras_vae.errors import UserError
 
 Arrays = Mapping[str, np.ndarray]
@@ -16,7 +16,7 @@ def blocks(stream: Any, check: Callable[[Any], Arrays], condition: object = None
     """Yield the examples of all batches, `BLOCK` at a time: noise depends on a block's number, and not on batches.
 
     Args:
-      stream: as of `data.pipeline.is_stream`.
+      stream: as of `data.iterators.is_stream`.
       check: from a batch of it to arrays by name.
       condition: of the caller, who gives it with the batches.
 
@@ -27,7 +27,7 @@ def blocks(stream: Any, check: Callable[[Any], Arrays], condition: object = None
         raise UserError("The condition of a stream comes with it: batches are pairs (x, condition). Leave it out here.")
     held: list[Arrays] = []  # less than a block, and a batch
     count = 0
-    for number, batch in enumerate(pipeline.elements(stream)):
+    for number, batch in enumerate(iterators.elements(stream)):
         try:
             held.append(check(batch))
         except UserError as error:

@@ -13,7 +13,7 @@ from keras_vae import backend, progress
 from keras_vae.backend import workers
 from keras_vae.core.training_data import checked_dataset, refuse_weights, split_off
 from keras_vae.core.watch import StopOnBadData
-from keras_vae.data import pipeline
+from keras_vae.data import iterators, pipeline
 from keras_vae.errors import DivergedError, UserError
 
 if TYPE_CHECKING:
@@ -140,11 +140,11 @@ class Trainer:
         stop = StopOnFailure(
             self.required_trackers(), [player.name for player in self.players()], lambda: int(self.step.numpy())
         )
-        steps = steps_per_epoch or pipeline.batches_of(dataset)
+        steps = steps_per_epoch or iterators.batches_of(dataset)
         self.set_steps_per_execution(steps if self.strategy is None else steps or 1)
         if self.strategy is not None:
             worker = workers.current(self.strategy)
-            dataset = pipeline.part_of(dataset, worker, self.strategy.num_replicas_in_sync // worker.count)
+            dataset = iterators.part_of(dataset, worker, self.strategy.num_replicas_in_sync // worker.count)
         if self.jit_compile and kwargs.get("verbose", "auto") != 0 and self.train_function is None:
             print("Compiling the training step with XLA, which takes a while before the first step.", file=sys.stderr)
         with workers.going_together(self.strategy):

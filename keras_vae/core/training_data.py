@@ -7,7 +7,8 @@ import keras
 import numpy as np
 
 from keras_vae import supports
-from keras_vae.data import pipeline
+from keras_vae.data import iterators, pipeline
+from keras_vae.data.rows import is_sparse
 from keras_vae.errors import UserError
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def split_off(x: object, y: object, share: object, validation_data: object) -> t
       UserError: a share that is none, validation data too, or a stream.
     """
     arrays: list[Any] = keras.tree.flatten([x] if y is None else [x, y])
-    sized = not pipeline.is_stream(x) and all(getattr(array, "shape", ()) for array in arrays)
+    sized = not iterators.is_stream(x) and all(getattr(array, "shape", ()) for array in arrays)
     count = int(arrays[0].shape[0]) if sized else 0
     if not isinstance(share, float) or not sized or not 0 < share < 1 or validation_data is not None:
         raise UserError(
@@ -58,15 +59,15 @@ def checked_dataset(
     Raises:
       UserError: images of another shape, outside [0, 1], or outside the likelihood's support.
     """
-    if pipeline.is_sparse(x):
+    if is_sparse(x):
         x = pipeline.batches(x, y, batch_size=batch_size, training=training, seed=model.seed)
     pixels = pipeline.pixels_of(x)
-    whole = pixels is not None or not pipeline.is_stream(x)
+    whole = pixels is not None or not iterators.is_stream(x)
     if pixels is not None:
         dataset, examples = x, model.check_x(pixels.example, "x of the dataset")
         labels, batch_size = pixels.labels, model.as_batch(x.element_spec)["x"].shape[0] or batch_size
     elif not whole:
-        first, dataset = pipeline.peeked(x, model.as_batch)
+        first, dataset = iterators.peeked(x, model.as_batch)
         examples, labels = model.check_x(first["x"], "x of the dataset's first batch"), first.get("y")
         batch_size = len(examples)
     else:

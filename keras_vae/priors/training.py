@@ -8,7 +8,7 @@ import numpy as np
 
 from keras_vae import checks
 from keras_vae.core.training import SayEpochs
-from keras_vae.data import pipeline
+from keras_vae.data import epochs
 from keras_vae.errors import DivergedError, UserError
 from keras_vae.types import Tensor
 
@@ -70,7 +70,7 @@ def train(
         )
     model = _Cost(network, log_prob)
     model.compile(keras.optimizers.Adam(arguments.learning_rate), loss=lambda _, cost: cost, jit_compile=False)
-    dataset = pipeline.shuffled(codes, arguments.batch_size, arguments.seed)
+    dataset = epochs.shuffled(codes, arguments.batch_size, arguments.seed)
     history = model.fit(dataset, epochs=arguments.epochs, verbose=0, callbacks=[SayEpochs()]).history
     if not all(np.isfinite(weight).all() for weight in model.get_weights()):
         raise DivergedError("Training of the prior must stay finite. Lower its learning_rate.")

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from keras_vae.data import batches
-from keras_vae.data.pipeline import batches_of
+from keras_vae.data.iterators import batches_of
 from keras_vae.errors import DivergedError, UserError
 from tests import toys
 from tests.toys import LATENT, PLAIN, SHAPE, binary, compiled, grey, mlp, same, toy

@@ -247,7 +247,7 @@ def test_a_loss_that_fails_before_any_update_is_not_the_learning_rates():
 
 def test_our_autotuner_is_off_unless_the_users_options_say_otherwise():
     """tf.data's autotuner sleeps in doubling periods, and the end of each epoch waits for it."""
-    from keras_vae.data.pipeline import peeked
+    from keras_vae.data.iterators import peeked
 
     plain, options = dataset(X), tf.data.Options()
     options.autotune.enabled = True

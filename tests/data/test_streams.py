@@ -9,7 +9,7 @@ from array_record.python import array_record_module
 from PIL import Image
 
 from keras_vae import data
-from keras_vae.data import pipeline, readers, sources
+from keras_vae.data import iterators, readers, sources
 from keras_vae.data.rows import ArrayFile, Chained, Selected
 from keras_vae.errors import CorruptFileError, UnavailableError, UserError
 from tests.toys import compiled, same, weights
@@ -224,6 +224,6 @@ def test_a_dataset_of_tfds_is_read_as_it_is_in_memory(tmp_path):
         for path in (examples, records)
     )
     assert_same(list(streamed.as_numpy_iterator()), list(whole.as_numpy_iterator()))
-    assert pipeline.batches_of(streamed) == 4
+    assert iterators.batches_of(streamed) == 4
     with pytest.raises(UnavailableError, match=r"from data that TFDS prepared as ArrayRecord\. .*--file_format=arr"):
         sources.read("toy_levels", "train", examples, stream=True)
