@@ -41,6 +41,10 @@ PROOFS: dict[str, tuple[str, tuple[str, ...]]] = {
         "bad input ends in a right answer or an error: mutated files, bad calls, signals, threads, a full disk",
         ("-m", "tests.proofs.torture"),
     ),
+    "load": (
+        "the tests of `make test` pass beside eight busy processes, in a random order",
+        ("-m", "tests.proofs.load"),
+    ),
 }
 _LINES = 12  # of the output, that a record keeps
 
