@@ -1,4 +1,4 @@
-"""The tests of `make test` beside eight busy processes, files and tests in a random order: `python -m tests.proofs.load`.
+"""The tests of `make test` beside eight busy processes, in a random order: `python -m tests.proofs.load`.
 
 About an hour on two cores. With further arguments pytest runs a part.
 """
