@@ -14,7 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,21 @@ def main() -> int:
     flat = memory.last < 1.2 * memory.first + 50
     print(f"Files of both runs: {'the same' if same else 'DIFFERENT'}. Memory: {'flat' if flat else 'GROWS'}.")
     return 0 if same and flat and len(killed) == 2 else 1
+
+
+def markdown(record: Mapping[str, Any]) -> str:
+    """Return a table of the throughput, the memory, and the run that lost processes."""
+    memory, ray = record["megabytes"], record["ray"]
+    rows = {
+        "images": f"{record['images']:,}",
+        "bare calls of ONNX Runtime, images/s": f"{record['bare_images_per_second']:,}",
+        "`keras-vae score`, images/s": f"{record['local_images_per_second']:,}, {record['share_of_bare']:.0%}",
+        "memory after a fifth of the images, MB": f"{memory['after_a_fifth']:,}",
+        "memory at the end, MB": f"{memory['at_the_end']:,}",
+        f"a cluster of two nodes, less {' and '.join(ray['killed'])}, s": f"{ray['seconds']:,}",
+        "its files": "the same, byte for byte" if ray["same_files"] else "DIFFERENT",
+    }
+    return "\n".join(["| | |", "| --- | ---: |", *(f"| {name} | {value} |" for name, value in rows.items())])
 
 
 def drawn(path: Path, count: int) -> Path:

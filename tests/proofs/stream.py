@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ RECORD = Path(__file__).parents[2] / "benchmarks/stream.json"
 SHAPE = (64, 64, 3)
 LIMIT = 1500  # MB above the process after its imports
 SHARE = 0.9  # of the throughput in memory
+STAGES = ("building", "training")  # of whose memory the table tells
 _PIECE = 4096  # pictures that are drawn at once
 _ROUNDS = 5
 
@@ -73,6 +75,22 @@ def main() -> int:
     print(f"By stage: {record['peak_megabytes_above_it']}.")
     print(f"Digits: {memory_rate:,.0f} a second in memory, {shard_rate:,.0f} from shards, {share:.2f} of it.")
     return 0 if peak < LIMIT and share >= SHARE else 1
+
+
+def markdown(record: Mapping[str, Any]) -> str:
+    """Return a table of what was read, its speed, and the memory that each stage took at most."""
+    digits, peaks = record["digits"], record["peak_megabytes_above_it"]
+    rows = {
+        "pictures, 64x64 in three colours": f"{record['pictures']:,}, {record['megabytes']:,} MB",
+        "shards built, MB/s": f"{record['build_megabytes_per_second']:,}",
+        f"trained on, pictures/s, {record['epochs']} epochs": f"{record['pictures_per_second']:,}",
+        "read alone, pictures/s": f"{record['pictures_read_per_second']:,}",
+        "memory of the process after its imports, MB": f"{record['baseline_megabytes']:,}",
+        **{f"above that while {stage}, MB, at most": f"{peak:,}" for stage, peak in peaks.items() if stage in STAGES},
+        "digits in memory, the MLP of `vae_mnist`, digits/s": f"{digits['in_memory_per_second']:,}",
+        "the same from shards": f"{digits['shards_per_second']:,}, {digits['share']:.0%}",
+    }
+    return "\n".join(["| | |", "| --- | ---: |", *(f"| {name} | {value} |" for name, value in rows.items())])
 
 
 def drawn(path: Path, count: int) -> Path:
