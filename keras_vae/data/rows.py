@@ -2,6 +2,8 @@
 
 import abc
 import math
+import os
+import threading
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -89,6 +91,8 @@ class ArrayFile(Rows):
       checksums: CRC-32 of every row, which are then checked at reading.
     """
 
+    _turn = threading.Lock()  # two threads would wait for the interpreter at every row
+
     def __init__(self, path: Path, checksums: np.ndarray | None = None) -> None:
         with reading(path, "is no array of numbers", REMEDY):
             array = np.load(path, mmap_mode="r", allow_pickle=False)  # its length is checked
@@ -103,10 +107,9 @@ class ArrayFile(Rows):
     def __getitem__(self, numbers: np.ndarray) -> np.ndarray:
         memory: Any = np.empty((len(numbers), self._size), "uint8")
         # Opened for each batch: there may be more files than a process may hold open.
-        with reading(self.path, "cannot be read", REMEDY), open(self.path, "rb", buffering=0) as file:
+        with self._turn, reading(self.path, "cannot be read", REMEDY), open(self.path, "rb", buffering=0) as file:
             for row, number in zip(memory, numbers.tolist(), strict=True):
-                file.seek(self._start + number * self._size)
-                if file.readinto(row) != self._size:
+                if os.preadv(file.fileno(), [row], self._start + number * self._size) != self._size:
                     raise CorruptFileError(f"{self.path} ends before its row {number}: it is cut off. {REMEDY}")
                 if self.checksums is not None and zlib.crc32(row) != self.checksums[number]:
                     raise CorruptFileError(f"{self.path} is damaged: its row {number} is not as written. {REMEDY}")
