@@ -30,6 +30,18 @@ PACKAGES = {
     "callbacks": "Keras callbacks.",
     "progress": "How far a long operation is.",
 }
+# Abstract bases that are on a page beside the public names: docstrings there say "as `LocationScale`".
+BASES = {
+    "likelihoods": [
+        "keras_vae.likelihoods.location_scale.LocationScale",
+        "keras_vae.likelihoods.location_scale.Unbounded",
+        "keras_vae.likelihoods.counted.Counts",
+        "keras_vae.likelihoods.counted.Overdispersed",
+    ]
+}
+# Of `VAE`: the methods that a user calls, where they are inherited, and where they are its own.
+INHERITED = "compile, fit, evaluate, encode, decode, reconstruct, sample, elbo, log_prob, save_weights, load_weights"
+OWN = "posterior, prior, likelihood"
 PAGES = [
     "reference/index.md",
     *(f"reference/{name}.md" for name in PACKAGES),
@@ -87,13 +99,12 @@ def public_names(name: str) -> list[str]:
 
 def _api(name: str) -> str:
     lines = [f"# keras_vae.{name}", "", PACKAGES[name], ""]
-    for path in public_names(name):
+    for path in [*public_names(name), *BASES.get(name, [])]:
         lines += [f"::: {path}"]
         if name == "models" and not path.endswith(".VAE"):
             lines += ["    options:", "      members: false"]
         elif path.endswith(".VAE"):
-            lines += ["    options:", "      inherited_members: [compile, fit, encode, decode, reconstruct, sample,"]
-            lines += ["        elbo, log_prob]", "      members: []"]
+            lines += ["    options:", f"      inherited_members: [{INHERITED}]", f"      members: [{OWN}]"]
         lines += [""]
     return "\n".join(lines)
 
