@@ -76,6 +76,19 @@ def test_tables_are_what_the_programs_wrote():
     assert done.returncode == 0, done.stderr[-2000:] or "run: python benchmarks/docs_tables.py"
 
 
+def test_no_row_of_a_page_has_more_cells_than_its_head():
+    """A bare `|` in a cell ends it, and what follows the last column is not shown."""
+    for page in [*PAGES, *ROOT.glob("zoo/*/README.md")]:
+        columns = 0
+        for line in re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S).splitlines():
+            if not line.startswith("|"):
+                columns = 0
+                continue
+            cells = len(re.findall(r"(?<!\\)\|", re.sub(r"`[^`]*`", "", line)))
+            columns = columns or cells
+            assert cells == columns, f"{page.relative_to(ROOT)}: {line}"
+
+
 def test_links_lead_somewhere():
     program_pages = program("reference").PAGES
     generated = {
@@ -175,9 +188,9 @@ def test_formulas_of_docstrings_are_code():
     bare = []
     for path in sorted((ROOT / "keras_vae").rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
-                if "**" in prose_of(ast.get_docstring(node) or ""):
-                    bare.append(f"{path.relative_to(ROOT)}: {getattr(node, 'name', 'module')}")
+            documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+            if documented and "**" in prose_of(ast.get_docstring(node) or ""):
+                bare.append(f"{path.relative_to(ROOT)}: {getattr(node, 'name', 'module')}")
     assert not bare
 
 
