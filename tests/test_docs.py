@@ -299,6 +299,24 @@ def test_a_lesson_proves_what_it_teaches(source, record_property):
     assert pictures, "a picture that teaches"
 
 
+def test_a_lesson_without_its_run_says_so_at_its_top(monkeypatch, tmp_path):
+    """With one, pictures have an alternative text; answers are read as Markdown either way."""
+    import nbformat
+
+    lessons, source = program("lessons"), DOCS / "learn/3-gradients.py"
+    monkeypatch.setattr(lessons, "CACHE", tmp_path)
+    text, _ = lessons.rendered(source)
+    assert re.match(r"# 3\. .+\n\n!!! note\n    This build has no outputs", text)
+    assert '<details markdown="1">' in text and "<details>" not in text
+    plot = nbformat.v4.new_output("display_data", {"image/png": "iVBORw0KGgo="})
+    cells = [nbformat.v4.new_markdown_cell("# Title"), nbformat.v4.new_code_cell("plot()", outputs=[plot])]
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"cpu_seconds": 12.3})
+    nbformat.write(notebook, lessons.kept(source))
+    text, pictures = lessons.rendered(source)
+    assert "!!! note" not in text and "It took 12 CPU seconds here." in text
+    assert "![Title: plot of the code above](3-gradients-0.png)" in text and len(pictures) == 1
+
+
 def test_lessons_take_under_two_minutes():
     costs = json.loads((ROOT / "benchmarks/lessons.json").read_text(encoding="utf-8"))["lessons"]
     assert list(costs) == [path.stem for path in sorted(DOCS.glob("learn/[0-9]*.py"))]
