@@ -90,7 +90,7 @@ def rendered(source: Path) -> tuple[str, dict[str, bytes]]:
     parts, heading = [], ""
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            heading = ([heading] + re.findall(r"^#+ (.+)$", cell.source, re.M))[-1]
+            heading = [heading, *re.findall(r"^#+ (.+)$", cell.source, re.M)][-1]
             # A notebook reads Markdown within the tag; Python-Markdown only where it says so.
             parts.append(cell.source.replace("<details>", '<details markdown="1">'))
             continue
@@ -99,7 +99,8 @@ def rendered(source: Path) -> tuple[str, dict[str, bytes]]:
             parts += _output(output, f"{source.stem}-{len(pictures)}.png", heading, pictures)
     if not ran:
         title, _, rest = parts[0].partition("\n")
-        parts[:1] = [title, "!!! note\n    This build has no outputs of this lesson: run the notebook to see them.", rest]
+        note = "!!! note\n    This build has no outputs of this lesson: run the notebook to see them."
+        parts[:1] = [title, note, rest]
     size = sum(map(len, pictures.values()))
     if size > LIMIT:
         raise ValueError(f"A page has at most {LIMIT} bytes of pictures. {source.name} has {size}.")

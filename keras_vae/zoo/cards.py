@@ -140,7 +140,7 @@ class Card(NamedTuple):
 
 
 def card(name: str | Path) -> Card:
-    """Return the card of a zoo model, or of a folder that `train` wrote. Needs no TensorFlow.
+    """Return the card of a zoo model, a folder that `train` wrote, or hf://USER/MODEL. Needs no TensorFlow.
 
     Raises:
       UserError: an unknown name, with the nearest.
