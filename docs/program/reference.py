@@ -13,7 +13,8 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = {
-    "models": "The models. Each is a Keras model: `compile`, `fit`, `evaluate`, and the methods of `VAE`.",
+    "models": "The models. Each is a Keras model with the methods of `VAE`, and `save`, which is Keras's own: "
+    "[Save and load](../use/training.md#save-and-load).",
     "zoo": "Trained models by name.",
     "data": "Batches of bundled data, of TensorFlow Datasets, or of arrays.",
     "likelihoods": "The distributions of x given a code, by the name that `likelihood=` takes.",
