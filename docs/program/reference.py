@@ -105,7 +105,7 @@ def _api(name: str) -> str:
         if name == "models" and not path.endswith(".VAE"):
             lines += ["    options:", "      members: false"]
         elif path.endswith(".VAE"):
-            lines += ["    options:", f"      inherited_members: [{INHERITED}]", f"      members: [{OWN}]"]
+            lines += ["    options:", f"      inherited_members: [{INHERITED}]", f"      members: [{INHERITED}, {OWN}]"]
         lines += [""]
     return "\n".join(lines)
 
