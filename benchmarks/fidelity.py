@@ -65,8 +65,8 @@ def misses() -> list[str]:
 def table() -> str:
     """The likelihoods beside the published ones, as Markdown."""
     lines = [
-        "| model | NLL, nats | published | difference | what differs there |",
-        "| --- | ---: | ---: | ---: | --- |",
+        "| model | NLL, nats | draws | published | difference | what differs there |",
+        "| --- | ---: | ---: | ---: | ---: | --- |",
     ]
     for name in zoo.names():
         card = zoo.card(name)
@@ -75,10 +75,10 @@ def table() -> str:
             continue
         error = "" if published.standard_error is None else f" ± {published.standard_error}"
         examples = f" ({row['examples']:,} examples)" if "examples" in row else ""
+        differences = f"{published.source}. {published.differences}".replace("|", "\\|")
         lines.append(
-            f"| `{name}` | {-row['value']:.2f} ± {row['standard_error']:.2f}{examples} | "
-            f"[{-published.value}{error}]({published.url}) | {published.value - row['value']:+.2f} | "
-            f"{published.source}. {published.differences} |"
+            f"| `{name}` | {-row['value']:.2f} ± {row['standard_error']:.2f}{examples} | {row['samples']:,} | "
+            f"[{-published.value}{error}]({published.url}) | {published.value - row['value']:+.2f} | {differences} |"
         )
     return "\n".join(lines)
 

@@ -28,12 +28,12 @@ def cross_entropy(positive: Tensor, negative: Tensor) -> Tensor:
 
 
 def rbf(squared_distance: Tensor, dimensions: int) -> Tensor:
-    """exp(-d**2 / (2 * dimensions)): the Gaussian kernel, its bandwidth that of distances under N(0, I)."""
+    """`exp(-d**2 / (2 * dimensions))`: the Gaussian kernel, its bandwidth that of distances under N(0, I)."""
     return ops.exp(-squared_distance / (2.0 * dimensions))
 
 
 def imq(squared_distance: Tensor, dimensions: int) -> Tensor:
-    """sum over scales s of C / (C + d**2), C = 2 * dimensions * s: inverse multiquadrics, with heavy tails.
+    """sum over scales s of `C / (C + d**2)`, C = 2 * dimensions * s: inverse multiquadrics, with heavy tails.
 
     Section 4 of Tolstikhin et al. 2018, https://arxiv.org/abs/1711.01558.
     """

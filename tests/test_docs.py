@@ -11,6 +11,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests import browser
@@ -75,6 +76,19 @@ def test_tables_are_what_the_programs_wrote():
     assert done.returncode == 0, done.stderr[-2000:] or "run: python benchmarks/docs_tables.py"
 
 
+def test_no_row_of_a_page_has_more_cells_than_its_head():
+    """A bare `|` in a cell ends it, and what follows the last column is not shown."""
+    for page in [*PAGES, *ROOT.glob("zoo/*/README.md")]:
+        columns = 0
+        for line in re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.S).splitlines():
+            if not line.startswith("|"):
+                columns = 0
+                continue
+            cells = len(re.findall(r"(?<!\\)\|", re.sub(r"`[^`]*`", "", line)))
+            columns = columns or cells
+            assert cells == columns, f"{page.relative_to(ROOT)}: {line}"
+
+
 def test_links_lead_somewhere():
     program_pages = program("reference").PAGES
     generated = {
@@ -97,6 +111,30 @@ def test_the_glossary_has_every_name_that_is_logged():
     names = {"loss", "elbo", "log_px", "kl", "beta", "critic_loss"}
     names |= {name for model in MODELS.values() for name in model.metric_names}
     assert not [name for name in sorted(names) if f"`{name}`" not in glossary]
+
+
+def test_the_glossary_has_the_loss_of_a_critic_that_cannot_tell():
+    """At the best constant logit: log of real pictures to generated ones."""
+    from keras import ops
+
+    from keras_vae.core import Terms
+    from keras_vae.models import AAE, FactorVAE, vae_gan
+
+    glossary = (DOCS / "use/measure.md").read_text(encoding="utf-8")
+
+    def losses(logit):
+        logits, terms = ops.full((6,), logit), functools.partial(Terms, 0.0, 0.0)
+        factor = terms(cache={"joint": logits, "permuted": logits})
+        adversarial = terms(cache={"prior_samples": logits, "codes": logits})
+        yield "FactorVAE", float(FactorVAE._critic_loss(None, factor))
+        yield "AAE", float(AAE._critic_loss(None, adversarial))
+        yield "VAEGAN", float(vae_gan._critic_loss(logits))
+
+    best = {}
+    for logit in np.log([0.4, 0.5, 0.6, 0.9, 1.0, 1.1]):
+        best |= {name: min(loss, best.get(name, loss)) for name, loss in losses(logit)}
+    for name, loss in best.items():
+        assert re.search(rf"= {loss:.2f} in {name}", glossary), f"{name}: {loss:.2f}"
 
 
 def test_what_a_page_says_of_the_zoo_is_so():
@@ -137,6 +175,45 @@ def test_every_question_has_a_page():
     rows = re.findall(r"^\| (\d+) \| .* \| (.*) \|$", (DOCS / "questions.md").read_text(encoding="utf-8"), re.M)
     assert [int(number) for number, _ in rows] == list(range(1, 42))
     assert not [number for number, page in rows if "](" not in page]
+
+
+def prose_of(docstring):
+    """A docstring without code, and without the names of starred arguments."""
+    return re.sub(r"`[^`]*`|^ *\*\*\w+:", "", docstring, flags=re.M)
+
+
+def test_formulas_of_docstrings_are_code():
+    """Bare, `p**x (1 - p)**y` is bold in Markdown, and loses its stars."""
+    assert "**" in prose_of("N(0, s**2)") and "**" not in prose_of("`N(0, s**2)`\n    **kwargs: as `VAE`.")
+    bare = []
+    for path in sorted((ROOT / "keras_vae").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+            if documented and "**" in prose_of(ast.get_docstring(node) or ""):
+                bare.append(f"{path.relative_to(ROOT)}: {getattr(node, 'name', 'module')}")
+    assert not bare
+
+
+def test_the_reference_has_the_bases_whose_arguments_it_names():
+    reference = program("reference")
+    paths = {name: [*reference.public_names(name), *reference.BASES.get(name, [])] for name in reference.PACKAGES}
+    headings = {path.rpartition(".")[2] for of_package in paths.values() for path in of_package}
+    for path in [path for of_package in paths.values() for path in of_package]:
+        module, _, name = path.rpartition(".")
+        text = getattr(importlib.import_module(module), name).__doc__ or ""
+        missing = set(re.findall(r"\bas `([A-Z]\w+)`", text)) - headings
+        assert not missing, f"{path}: {missing}"
+
+
+def test_the_reference_of_a_model_has_the_methods_that_pages_call():
+    reference = program("reference")
+    names = f"{reference.INHERITED}, {reference.OWN}".split(", ")
+    from keras_vae.models import VAE
+
+    assert all(callable(getattr(VAE, name)) for name in names)
+    text = "".join(page.read_text(encoding="utf-8") for page in PAGES)
+    called = {name for name in re.findall(r"\bmodel\.(\w+)\(", text) if hasattr(VAE, name)}
+    assert called - {"save"} <= set(names), "save is Keras's own"
 
 
 def test_the_schema_of_a_bundle_is_of_the_types_that_read_it():
@@ -220,6 +297,24 @@ def test_a_lesson_proves_what_it_teaches(source, record_property):
         record_property(name, value)
     _, pictures = lessons.rendered(source)
     assert pictures, "a picture that teaches"
+
+
+def test_a_lesson_without_its_run_says_so_at_its_top(monkeypatch, tmp_path):
+    """With one, pictures have an alternative text; answers are read as Markdown either way."""
+    import nbformat
+
+    lessons, source = program("lessons"), DOCS / "learn/3-gradients.py"
+    monkeypatch.setattr(lessons, "CACHE", tmp_path)
+    text, _ = lessons.rendered(source)
+    assert re.match(r"# 3\. .+\n\n!!! note\n    This build has no outputs", text)
+    assert '<details markdown="1">' in text and "<details>" not in text
+    plot = nbformat.v4.new_output("display_data", {"image/png": "iVBORw0KGgo="})
+    cells = [nbformat.v4.new_markdown_cell("# Title"), nbformat.v4.new_code_cell("plot()", outputs=[plot])]
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"cpu_seconds": 12.3})
+    nbformat.write(notebook, lessons.kept(source))
+    text, pictures = lessons.rendered(source)
+    assert "!!! note" not in text and "It took 12 CPU seconds here." in text
+    assert "![Title: plot of the code above](3-gradients-0.png)" in text and len(pictures) == 1
 
 
 def test_lessons_take_under_two_minutes():

@@ -52,8 +52,8 @@ def on_config(config: Any) -> Any:
             section["Learn"] += [f"learn/{path.stem}.md" for path in lessons.sources()]
         elif isinstance(section, dict) and "Use" in section:
             section["Use"] += [page for page in ELSEWHERE.values() if page.startswith("use/")]
-        elif isinstance(section, dict) and "Design" in section:
-            section["Design"].append("design/changelog.md")
+        elif isinstance(section, dict) and "Project" in section:
+            section["Project"].append("design/changelog.md")
     return config
 
 

@@ -87,29 +87,35 @@ def rendered(source: Path) -> tuple[str, dict[str, bytes]]:
     ran = kept(source).is_file()
     notebook: Any = nbformat.read(kept(source), as_version=4) if ran else jupytext.read(source)
     pictures: dict[str, bytes] = {}
-    parts = []
+    parts, heading = [], ""
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
-            parts.append(cell.source)
+            heading = [heading, *re.findall(r"^#+ (.+)$", cell.source, re.M)][-1]
+            # A notebook reads Markdown within the tag; Python-Markdown only where it says so.
+            parts.append(cell.source.replace("<details>", '<details markdown="1">'))
             continue
         parts.append(f"```python\n{cell.source}\n```")
         for output in cell.get("outputs", []):
-            parts += _output(output, f"{source.stem}-{len(pictures)}.png", pictures)
+            parts += _output(output, f"{source.stem}-{len(pictures)}.png", heading, pictures)
+    if not ran:
+        title, _, rest = parts[0].partition("\n")
+        note = "!!! note\n    This build has no outputs of this lesson: run the notebook to see them."
+        parts[:1] = [title, note, rest]
     size = sum(map(len, pictures.values()))
     if size > LIMIT:
         raise ValueError(f"A page has at most {LIMIT} bytes of pictures. {source.name} has {size}.")
     end = f"Run it yourself: [{source.stem}.ipynb]({source.stem}.ipynb)."
     cost = notebook.metadata.get("cpu_seconds")
-    end += f" It took {cost:.0f} CPU seconds here." if cost else " It has not been run for this build."
+    end += f" It took {cost:.0f} CPU seconds here." if cost else ""
     return "\n\n".join([*parts, "---", end, ""]), pictures
 
 
-def _output(output: Any, name: str, pictures: dict[str, bytes]) -> list[str]:
+def _output(output: Any, name: str, heading: str, pictures: dict[str, bytes]) -> list[str]:
     """An output as Markdown: a picture, or text that Python printed. Progress on stderr is left out."""
     data = output.get("data", {})
     if "image/png" in data:
         pictures[name] = base64.b64decode(data["image/png"])
-        return [f"![]({name})"]
+        return [f"![{heading}: plot of the code above]({name})"]
     if output.output_type == "stream" and output.name == "stderr":
         return []
     text = output.get("text") or data.get("text/plain") or ""

@@ -13,7 +13,8 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = {
-    "models": "The models. Each is a Keras model: `compile`, `fit`, `evaluate`, and the methods of `VAE`.",
+    "models": "The models. Each is a Keras model with the methods of `VAE`, and `save`, which is Keras's own: "
+    "[Save and load](../use/training.md#save-and-load).",
     "zoo": "Trained models by name.",
     "data": "Batches of bundled data, of TensorFlow Datasets, or of arrays.",
     "likelihoods": "The distributions of x given a code, by the name that `likelihood=` takes.",
@@ -30,6 +31,18 @@ PACKAGES = {
     "callbacks": "Keras callbacks.",
     "progress": "How far a long operation is.",
 }
+# Abstract bases that are on a page beside the public names: docstrings there say "as `LocationScale`".
+BASES = {
+    "likelihoods": [
+        "keras_vae.likelihoods.location_scale.LocationScale",
+        "keras_vae.likelihoods.location_scale.Unbounded",
+        "keras_vae.likelihoods.counted.Counts",
+        "keras_vae.likelihoods.counted.Overdispersed",
+    ]
+}
+# Of `VAE`: the methods that a user calls, where they are inherited, and where they are its own.
+INHERITED = "compile, fit, evaluate, encode, decode, reconstruct, sample, elbo, log_prob, save_weights, load_weights"
+OWN = "posterior, prior, likelihood"
 PAGES = [
     "reference/index.md",
     *(f"reference/{name}.md" for name in PACKAGES),
@@ -87,13 +100,12 @@ def public_names(name: str) -> list[str]:
 
 def _api(name: str) -> str:
     lines = [f"# keras_vae.{name}", "", PACKAGES[name], ""]
-    for path in public_names(name):
+    for path in [*public_names(name), *BASES.get(name, [])]:
         lines += [f"::: {path}"]
         if name == "models" and not path.endswith(".VAE"):
             lines += ["    options:", "      members: false"]
         elif path.endswith(".VAE"):
-            lines += ["    options:", "      inherited_members: [compile, fit, encode, decode, reconstruct, sample,"]
-            lines += ["        elbo, log_prob]", "      members: []"]
+            lines += ["    options:", f"      inherited_members: [{INHERITED}]", f"      members: [{INHERITED}, {OWN}]"]
         lines += [""]
     return "\n".join(lines)
 

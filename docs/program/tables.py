@@ -40,14 +40,15 @@ def _decisions() -> str:
     """Models of digits: what each is good at, as measured."""
     names = sorted(path.parent.name for path in ROOT.glob("zoo/*_mnist/results.json"))
     lines = [
-        "| model | log p(x), nats | squared error | draws: `mnist_fd` | accuracy from 100 labels | training, s |",
-        "| --- | ---: | ---: | ---: | ---: | ---: |",
+        "| model | log p(x), nats | K | squared error | draws: `mnist_fd` | accuracy from 100 labels | training, s |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for name in names:
         results = results_of(name)
         cells = [
             f"[{name}](../gallery/{name}.md)",
             figure(results["metrics"].get("log_prob")),
+            f"{results['metrics'].get('log_prob', {}).get('samples', '')}",
             figure(results["metrics"].get("squared_error")),
             figure(overview(name, "generation.mnist_fd.mnist_fd")),
             figure(overview(name, "representation.probes.linear.100")),

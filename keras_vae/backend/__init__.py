@@ -424,7 +424,7 @@ def kl(posterior: tfd.Distribution, prior: tfd.Distribution) -> Tensor:
     """Return KL(posterior || prior) = E_posterior[log posterior(z) - log prior(z)], in closed form through TFP.
 
     For two products of independent dimensions the KL is a sum over dimensions, and is returned before summation: for
-    diagonal Gaussians 0.5 * (mean**2 + var - log var - 1) against N(0, I), equation 10 of Kingma and Welling 2014,
+    diagonal Gaussians `0.5 * (mean**2 + var - log var - 1)` against N(0, I), equation 10 of Kingma and Welling 2014,
     https://arxiv.org/abs/1312.6114.
 
     Returns:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from keras_vae import files
-from keras_vae.cli.output import Json, Overwrite, load_tensorflow, print_json, print_table, working
+from keras_vae.cli.output import MODEL, Json, Overwrite, load_tensorflow, print_json, print_table, working
 from keras_vae.errors import UserError
 
 if TYPE_CHECKING:
@@ -27,9 +27,7 @@ _Runtimes = Annotated[list[str] | None, typer.Option("--runtime", help=_RUNTIMES
 
 
 def export_command(
-    name: Annotated[
-        str | None, typer.Argument(help="A model of the zoo; `keras-vae list` shows them. Not with --all.")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(help=f"{MODEL} Not with --all.")] = None,
     output: Annotated[
         Path | None, typer.Argument(help="The folder to write: new, empty, or a bundle, which is replaced.")
     ] = None,

@@ -18,13 +18,8 @@ def _names(incomplete: str) -> list[str]:
     return zoo.names(f"{incomplete}*")
 
 
-Name = Annotated[
-    str,
-    typer.Argument(
-        help="A model of the zoo (see: keras-vae list), a folder that train wrote, or hf://USER/MODEL.",
-        autocompletion=_names,
-    ),
-]
+MODEL = "A model of the zoo (see: keras-vae list), a folder that train wrote, or hf://USER/MODEL."
+Name = Annotated[str, typer.Argument(help=MODEL, autocompletion=_names)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for machines.")]
 Seed = Annotated[int, typer.Option(help="Seed of the noise: the same seed gives the same result.")]
 Picture = Annotated[str | None, typer.Option(help="A .png; by default in runs/NAME.")]

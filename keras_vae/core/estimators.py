@@ -108,9 +108,9 @@ def importance_weights(
       prior: used in place of p(z).
 
     Returns:
-      Each `(batch,)`: `log_prob`, nats; `effective_samples`, (sum w)**2 / sum w**2, from 1 to S: equation 9.13 of Owen,
-      https://artowen.su.domains/mc/Ch-var-is.pdf; `standard_error` of log_prob over draws, sqrt(1/ESS - 1/S) by the
-      delta method, nats: too small where one weight dominates, and ESS is near 1.
+      Each `(batch,)`: `log_prob`, nats; `effective_samples`, `(sum w)**2 / sum w**2`, from 1 to S: equation 9.13 of
+      Owen, https://artowen.su.domains/mc/Ch-var-is.pdf; `standard_error` of log_prob over draws, sqrt(1/ESS - 1/S) by
+      the delta method, nats: too small where one weight dominates, and ESS is near 1.
     """
     base = randomness.seed_of(seed, randomness.EVALUATION)
     sums_of_weights = model.functions.under(prior).sums_of_weights
@@ -200,7 +200,7 @@ def bits_per_dim(
 
 def _sums_of_weights(model: "VAE", prior: tfd.Distribution | None = None) -> Any:
     def sums_of_weights(inputs: Mapping[str, Any], size: int, samples: Tensor, base: Tensor, block: Tensor) -> Any:
-        """Return log sum w and log sum w**2 of `samples` weights, in float64, in chunks of `size`. Encodes x once."""
+        """Return log sum w and `log sum w**2` of `samples` weights, in float64, in chunks of `size`. Encodes x once."""
         x, condition, seed = inputs["x"], model.condition_in(inputs), randomness.fold(base, block)
         posterior = model.proposal(x, condition)
 

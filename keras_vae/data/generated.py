@@ -37,7 +37,7 @@ def cells(split: str) -> tuple[np.ndarray, np.ndarray]:
     """Return counts of genes in cells, float32 `(cells, 120)`, and the type of each, 0 to 4.
 
     Negative binomial, of the mean size * exp(log_rates[type] + trend * stage) and `dispersion`; the logarithm of a
-    cell's size is N(0, 0.3**2), and its stage uniform in [-1/2, 1/2].
+    cell's size is `N(0, 0.3**2)`, and its stage uniform in [-1/2, 1/2].
 
     Args:
       split: one of `SIZES`.

@@ -12,7 +12,7 @@ _FAR, _EXPONENT = 1e30, 80.0
 
 
 class Planar(tfb.Bijector):
-    """f(z) = z + u tanh(w.z + b), log abs det df/dz = log abs(1 + u.w (1 - tanh(w.z + b)**2)).
+    """`f(z) = z + u tanh(w.z + b)`, `log abs det df/dz = log abs(1 + u.w (1 - tanh(w.z + b)**2))`.
 
     Equations 10 to 12 of Rezende and Mohamed 2015, https://arxiv.org/abs/1505.05770. It can be inverted only where
     w.u > -1, so u is moved along w until w.u = softplus(w.u) - 1: appendix A.1. The inverse has no formula: a density

@@ -10,10 +10,10 @@ from keras_vae.types import Tensor
 
 
 class GaussianMixture(tfd.MixtureSameFamily):
-    """(1/K) sum_k N(z; m_k, diag(s_k**2)): `tfd.MixtureSameFamily` but for the way in which the density is computed.
+    """`(1/K) sum_k N(z; m_k, diag(s_k**2))`: `tfd.MixtureSameFamily` but for the way its density is computed.
 
-    log N(z; m, s) = -1/2 sum (z**2 / s**2 - 2 z m / s**2 + m**2 / s**2 + 2 log s + log 2 pi): for all components two
-    matrix products, where TFP would make an array of every z, component and dimension.
+    `log N(z; m, s) = -1/2 sum (z**2 / s**2 - 2 z m / s**2 + m**2 / s**2 + 2 log s + log 2 pi)`: for all components
+    two matrix products, where TFP would make an array of every z, component and dimension.
 
     Args:
       components: independent Gaussians, of batch shape `(K,)`; an event may have several axes.

@@ -27,7 +27,7 @@ def nearest(vectors: Tensor, codebook: Tensor) -> Any:
 
 
 def squared_length(vectors: Tensor) -> Tensor:
-    """|.|**2 of each example's vectors, `(batch, ...)`, summed over positions and dimensions: `(batch,)`."""
+    """`|.|**2` of each example's vectors, `(batch, ...)`, summed over positions and dimensions: `(batch,)`."""
     return ops.sum(ops.square(vectors), axis=tuple(range(1, len(vectors.shape))))
 
 

@@ -33,8 +33,8 @@ class LogProbs(NamedTuple):
 def aggregate_log_probs(model: "VAE", x: ArrayLike, seed: int = 0) -> LogProbs:
     """Return log densities of a draw from each posterior: under itself, under the mean of all, and under the prior.
 
-    q(z) is the aggregate of exactly these N images, so only the expectation over z is approximated. The cost is N**2
-    densities: seconds for thousands of images.
+    q(z) is the aggregate of exactly these N images, so only the expectation over z is approximated. The cost is
+    `N**2` densities: seconds for thousands of images.
 
     Args:
       model: a model of this library, unconditional.

@@ -38,8 +38,8 @@ def annealed_importance(
     """Return log p(x) of each image by annealing from the prior to the posterior, with Hamiltonian Monte Carlo.
 
     Neal 2001, equations 3 to 11, https://arxiv.org/abs/physics/9803008, as Wu et al. 2017 measure decoders with it,
-    https://arxiv.org/abs/1611.04273. Chains start from p(z) and pass through p(z) p(x|z)**t, t from 0 to 1 along a
-    sigmoid. exp of the estimate is unbiased for p(x), so it is a lower bound of log p(x) in expectation. The encoder
+    https://arxiv.org/abs/1611.04273. Chains start from p(z) and pass through `p(z) p(x|z)**t`, t from 0 to 1 along
+    a sigmoid. exp of the estimate is unbiased for p(x), so it is a lower bound of log p(x) in expectation. The encoder
     only sets the scale of the steps: that of a Gaussian with a precision between the prior's, 1, and that of q(z|x). A
     poor encoder makes it slower, not wrong.
 

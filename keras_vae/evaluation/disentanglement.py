@@ -85,7 +85,7 @@ def mig(codes: np.ndarray, factors: ArrayLike, seed: int = 0, bins: int = BINS) 
 
 
 def modularity(codes: np.ndarray, factors: ArrayLike, seed: int = 0, bins: int = BINS) -> float:
-    """Return modularity: the mean over dimensions of 1 - sum_{f != best} I_f**2 / (I_best**2 (F - 1)).
+    """Return modularity: the mean over dimensions of `1 - sum_{f != best} I_f**2 / (I_best**2 (F - 1))`.
 
     It is 1 if each dimension is informative about one factor only.
 

@@ -12,7 +12,7 @@ from keras_vae.evaluation.estimates import Estimate, share_of
 
 
 def frechet(first: ArrayLike, second: ArrayLike) -> float:
-    """Return the Frechet distance of two sets of features: |m - n|**2 + Tr(C + D - 2 (C D)**0.5).
+    """Return the Frechet distance of two sets of features: `|m - n|**2 + Tr(C + D - 2 (C D)**0.5)`.
 
     m, C and n, D are their means and covariances.
 

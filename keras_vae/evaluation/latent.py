@@ -152,8 +152,9 @@ def active_units_of(evaluation: Evaluation, threshold: float = ACTIVE_ABOVE) -> 
 def collapse(model: "VAE", x: ArrayLike, threshold: float = ACTIVE_ABOVE, condition: ConditionLike = None) -> Collapse:
     """Return whether the posterior has collapsed to the prior, in which dimensions, and what helps this model.
 
-    A dimension has collapsed where its mean code does not vary with the image (see `active_units`): the decoder cannot
-    learn anything from it.
+    A dimension has collapsed where its mean code does not vary with x (see `active_units`): the decoder cannot learn
+    anything from it. Remedies are suggested where half of the dimensions or more have collapsed: fewer are those that
+    the model does not need, and cost nothing.
 
     Raises:
       NotApplicable, UserError: as `active_units`.
@@ -165,25 +166,31 @@ def collapse_of(evaluation: Evaluation, threshold: float = ACTIVE_ABOVE) -> Coll
     """As `collapse`."""
     model, units = evaluation.model, active_units_of(evaluation, threshold)
     dead = [index for index, variance in enumerate(units["variances"]) if not variance > threshold]
-    if not dead:
-        verdict, summary = "none", f"All {units['of']} dimensions are in use."
-    elif len(dead) == units["of"]:
-        verdict, fault = "full", "Posterior collapse" if model.stochastic else "A constant code"
-        summary = (
-            f"{fault}: none of the {units['of']} dimensions moves with the image; the code carries no information."
-        )
-    else:
-        verdict = "partial"
-        summary = (
-            f"{len(dead)} of {units['of']} dimensions do not move with the image: the model uses {units['value']}."
-        )
+    return collapsed(model, dead)
+
+
+def collapsed(model: "VAE", dead: list[int]) -> Collapse:
+    """Return the words for a model of which the dimensions `dead` have collapsed."""
     names = dimension_names(model)
+    count, few = len(names), 2 * len(dead) < len(names)
+    if not dead:
+        verdict, summary = "none", f"All {count} dimensions are in use."
+    elif len(dead) == count:
+        verdict, fault = "full", "Posterior collapse" if model.stochastic else "A constant code"
+        summary = f"{fault}: none of the {count} dimensions varies with the example; the code carries no information."
+    else:
+        verdict, cost = "partial", ", and the others cost nothing" if few and model.stochastic else ""
+        one = len(dead) == 1
+        summary = (
+            f"{len(dead)} of {count} dimensions {'does' if one else 'do'} not vary with the example: the model uses "
+            f"{count - len(dead)}{cost}."
+        )
     return {
         "verdict": verdict,
         "dimensions": dead,
         "names": [names[index] for index in dead],
         "summary": summary,
-        "remedies": list(remedies(model, verdict)) if dead else [],
+        "remedies": [] if few else list(remedies(model, verdict)),
     }
 
 

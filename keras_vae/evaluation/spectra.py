@@ -17,7 +17,7 @@ _SAMPLES = 1000
 def high_frequency_shares(images: ArrayLike, above: float = ABOVE) -> np.ndarray:
     """Return the share of each image's power at frequencies above `above` cycles a pixel: `(batch,)`, float64.
 
-    Power is |F|**2 of the discrete Fourier transform, all channels together, without the frequency 0; a frequency's
+    Power is `|F|**2` of the discrete Fourier transform, all channels together, without the frequency 0; a frequency's
     size is the length of its two components. Of a constant image, which has no power, it is 0.
 
     Raises:

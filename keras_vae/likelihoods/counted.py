@@ -42,7 +42,7 @@ class Counts(Standardized):
 
 @keras.saving.register_keras_serializable(package="keras_vae")
 class Poisson(Counts):
-    """p(x|z) = mean**x exp(-mean) / x! for each count x. A probability mass, in nats.
+    """`p(x|z) = mean**x exp(-mean) / x!` for each count x. A probability mass, in nats.
 
     Parameters: `mean`; `log_rate`, its logarithm.
 
@@ -59,7 +59,7 @@ class Poisson(Counts):
 
 @keras.saving.register_keras_serializable(package="keras_vae")
 class Binomial(Likelihood):
-    """p(x|z) = C(n, x) p**x (1 - p)**(n - x), p = sigmoid(logits), for each count x. A probability mass, in nats.
+    """`p(x|z) = C(n, x) p**x (1 - p)**(n - x)`, `p = sigmoid(logits)`, for each count x. A probability mass, in nats.
 
     Parameters: `logits`; `mean`, n p.
 
@@ -86,7 +86,7 @@ class Binomial(Likelihood):
 
 
 class Overdispersed(Counts):
-    """Negative binomial counts of mean m and variance m + m**2 / dispersion: base of the one with more zeros too.
+    """Negative binomial counts of mean m and variance `m + m**2 / dispersion`: base of the one with more zeros too.
 
     Args:
       dispersion: theta, a number (fixed), `"global"` (one learned number), `"feature"` (one learned for each number of
@@ -147,7 +147,7 @@ class Overdispersed(Counts):
 
 @keras.saving.register_keras_serializable(package="keras_vae")
 class NegativeBinomial(Overdispersed):
-    """p(x|z) = C(x + theta - 1, x) (m / (m + theta))**x (theta / (m + theta))**theta for each count x. In nats.
+    """`p(x|z) = C(x + theta - 1, x) (m / (m + theta))**x (theta / (m + theta))**theta` for each count x. In nats.
 
     A Poisson whose rate is drawn from a gamma distribution of mean m and shape theta. Grønbech et al. 2020,
     https://doi.org/10.1093/bioinformatics/btaa293. Parameters: `mean`, `log_mean` and, if learned, `log_dispersion`.
@@ -178,7 +178,7 @@ class OwnTotal(tfd.Multinomial):
 
 @keras.saving.register_keras_serializable(package="keras_vae")
 class Multinomial(Counts):
-    """p(x|z) = n! prod_k p_k**x_k / x_k!, p = softmax(logits), n the sum of x: words by topic, ratings. In nats.
+    """`p(x|z) = n! prod_k p_k**x_k / x_k!`, `p = softmax(logits)`, n the sum of x: words by topic, ratings. In nats.
 
     It says which things are counted, and nothing of how many: n is each row's own. Equation 2 of Liang et al. 2018,
     https://arxiv.org/abs/1802.05814. The numbers of an x depend on one another, so that none may be missing.

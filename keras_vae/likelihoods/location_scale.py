@@ -24,8 +24,8 @@ class LocationScale(Likelihood):
       scale: a number (fixed), `"global"` (one learned number), or `"pixel"` (the decoder's second head gives it for
         each pixel and channel).
       minimum_scale: what a learned scale stays above.
-      bounded_mean: the mean is a sigmoid of the decoder's output, an image in [0, 1]; false leaves it unbounded, for
-        data that are not images.
+      bounded_mean: the mean is a sigmoid of the decoder's output, an image in [0, 1]; false: it is the output itself.
+        x lies in [0, 1] either way: numbers that are no pixels have `Normal` and others.
     """
 
     family: Any  # of TFP, of a mean and a scale
@@ -95,7 +95,7 @@ class LocationScale(Likelihood):
 
 @keras.saving.register_keras_serializable(package="keras_vae")
 class Gaussian(LocationScale):
-    """p(x|z) = N(x; mean, scale**2) for each pixel. A density, in nats; it can be positive. Learned: log scale**2.
+    """`p(x|z) = N(x; mean, scale**2)` for each pixel. A density, in nats; it can be positive. Learned: `log scale**2`.
 
     Kingma and Welling 2014, appendix C.2, https://arxiv.org/abs/1312.6114. A learned scale: Rybkin et al. 2021,
     https://arxiv.org/abs/2006.13202; its lower bound keeps the density of constant pixels finite.
@@ -168,7 +168,7 @@ class Unbounded(LocationScale, Standardized):
 
 @keras.saving.register_keras_serializable(package="keras_vae")
 class Normal(Unbounded):
-    """p(x|z) = N(x; mean, scale**2) for each number of x, any real one. A density, in nats. Learned: log scale**2.
+    """`p(x|z) = N(x; mean, scale**2)` for each number of x, any real one. A density, in nats. Learned: `log scale**2`.
 
     Kingma and Welling 2014, appendix C.2, https://arxiv.org/abs/1312.6114. `Gaussian` is the same of pixels in [0, 1].
 
@@ -203,9 +203,9 @@ class StudentT(Unbounded):
 
 @keras.saving.register_keras_serializable(package="keras_vae")
 class LogNormal(Unbounded):
-    """p(x|z) = N(log x; loc, scale**2) / x for each number of x, above 0. A density, in nats. Learned: log scale.
+    """`p(x|z) = N(log x; loc, scale**2) / x` for each number of x, above 0. A density, in nats. Learned: log scale.
 
-    `mean` is exp(loc + scale**2 / 2). The likelihood of positive columns in Nazabal et al. 2020,
+    `mean` is `exp(loc + scale**2 / 2)`. The likelihood of positive columns in Nazabal et al. 2020,
     https://arxiv.org/abs/1807.03653, section 2.2.
 
     Args: as `Unbounded`; the scale is that of the logarithm, at most e.

@@ -35,8 +35,8 @@ class AAE(VAE):
 
     Args:
       weight: of fooling the critic.
-      critic: a mapping of `name` and arguments, or a Keras layer from `latent_dim` numbers, with num_classes from
-        `latent_dim + num_classes + 1`, to 1.
+      critic: the discriminator: a mapping of `name` and arguments, or a Keras layer from `latent_dim` numbers, with
+        num_classes from `latent_dim + num_classes + 1`, to 1.
       num_classes: 0: no labels, and the prior is N(0, I).
       radius: of the circle of means, where there are classes.
       spread: the deviation of each component, in all dimensions.

@@ -77,7 +77,7 @@ class CodebookVAE(DiscreteVAE):
         return super().likelihood_parameters(self.vectors(z), condition, training)
 
     def penalty(self, pairs: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-        """The penalty of vectors z_e that became entries e, and its distance |z_e - sg(e)|**2: each `(batch,)`.
+        """The penalty of vectors z_e that became entries e, and its distance `|z_e - sg(e)|**2`: each `(batch,)`.
 
         Args:
           pairs: z_e and e, each `(batch, *code_shape, embedding_dim)`, for each codebook.
@@ -177,7 +177,7 @@ def moved(
       codebook: the entries before.
       counts: how often each was chosen, an average that starts from zero.
       sums: of the vectors that chose it; None for a codebook that gradients move.
-      weight: of what is in the averages, this step included: 1 - decay**steps.
+      weight: of what is in the averages, this step included: `1 - decay**steps`.
       step: counts and sums of this step, and the vectors that entries restart from.
       decay: of the averages.
       restart_below: an entry that was chosen less often, on average a step, restarts.

@@ -26,7 +26,7 @@ class FactorVAE(VAE):
 
     Args:
       gamma: the weight of the total correlation.
-      critic: a mapping of `name` and arguments, or a Keras layer from `latent_dim` numbers to 1.
+      critic: the discriminator: a mapping of `name` and arguments, or a Keras layer from `latent_dim` numbers to 1.
       **kwargs: as `VAE`. Training batches need two examples or more.
     """
 

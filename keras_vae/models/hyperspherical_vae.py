@@ -21,8 +21,8 @@ from keras_vae.types import Condition, Spec, Tensor
 class HypersphericalVAE(VAE):
     """A VAE with codes on the unit sphere in `latent_dim` dimensions and a uniform prior, so no centre draws them.
 
-    The posterior is power-spherical, q(z|x) proportional to (1 + mean . z)**concentration: equation 5 of De Cao and
-    Aziz 2020, https://arxiv.org/abs/2006.04437, which is near the von Mises-Fisher of Davidson et al. 2018
+    The posterior is power-spherical, q(z|x) proportional to `(1 + mean . z)**concentration`: equation 5 of De Cao
+    and Aziz 2020, https://arxiv.org/abs/2006.04437, which is near the von Mises-Fisher of Davidson et al. 2018
     (https://arxiv.org/abs/1804.00891) and sampled without rejection. Its KL to the uniform prior, log of the sphere's
     area minus the entropy, is in closed form: one number an example, `(batch, 1)`, nats.
 

@@ -22,8 +22,8 @@ class IWAE(VAE):
     """Maximises log (1/K) sum_k p(x, z_k) / q(z_k|x), a bound of log p(x) that rises with K.
 
     Equation 8 of Burda et al. 2016, https://arxiv.org/abs/1509.00519. "dreg" takes for the encoder the doubly
-    reparameterised gradient, sum_k v_k**2 d log w_k / d z_k with v_k the normalised weights: equation 8 of Tucker et
-    al. 2019, https://arxiv.org/abs/1810.04152, of lower variance for large K. K = 1 is `VAE` with a sampled KL.
+    reparameterised gradient, `sum_k v_k**2 d log w_k / d z_k` with v_k the normalised weights: equation 8 of Tucker
+    et al. 2019, https://arxiv.org/abs/1810.04152, of lower variance for large K. K = 1 is `VAE` with a sampled KL.
 
     Rainforth et al. 2018, section 4, https://arxiv.org/abs/1802.04537, give the encoder a better signal: MIWAE is the
     mean of M such bounds, of K draws each; CIWAE the mixture share * ELBO + (1 - share) * bound.

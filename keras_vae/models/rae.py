@@ -22,12 +22,13 @@ REGULARISERS = ("l2", "gradient")
 
 @keras.saving.register_keras_serializable(package="keras_vae")
 class RAE(VAE):
-    """Minimises -log p(x|z) + code_weight * |z|**2 / 2 + decoder_weight * R(decoder) at z = encoder(x).
+    """Minimises `-log p(x|z) + code_weight * |z|**2 / 2 + decoder_weight * R(decoder)` at z = encoder(x).
 
     Equations 9 to 12 of Ghosh et al. 2020, https://arxiv.org/abs/1903.12436. R is the sum of squares of the decoder's
     parameters, all of them as in the paper, so biases and BatchNorm's scales too ("l2"); or the squared Frobenius norm
-    of the Jacobian of the mean image by z ("gradient"), estimated without bias by one random projection: E |v J|**2 =
-    |J|**2 for v from N(0, I). Both weights 0 is `AE`. Logs `code_length`, |z|**2 / 2, `(batch,)`, and `regulariser`, R.
+    of the Jacobian of the mean image by z ("gradient"), estimated without bias by one random projection:
+    `E |v J|**2 = |J|**2` for v from N(0, I). Both weights 0 is `AE`. Logs `code_length`, `|z|**2 / 2`, `(batch,)`, and
+    `regulariser`, R.
 
     Args:
       code_weight: of the codes' squared length.
@@ -112,8 +113,8 @@ class RAE(VAE):
         return ops.cast(sum(squares[1:], squares[0]), self.float_dtype)
 
     def _with_jacobian(self, z: Any, training: bool) -> tuple[dict[str, Tensor], Tensor]:
-        """The likelihood's parameters and |v J|**2, `(batch,)`, of one pass of the decoder: one mask of Dropout, and
-        BatchNorm's averages move once."""
+        """The likelihood's parameters and `|v J|**2`, `(batch,)`, of one pass of the decoder: one mask of Dropout,
+        and BatchNorm's averages move once."""
 
         def projected(z: Tensor) -> tuple[Tensor, dict[str, Any]]:
             parameters = self.likelihood_parameters(z, training=training)

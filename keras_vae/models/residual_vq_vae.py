@@ -22,12 +22,12 @@ class ResidualVQVAE(CodebookVAE):
 
     Algorithm 1 of Zeghidour et al. 2021 (SoundStream), https://arxiv.org/abs/2107.03312: e_1 is the nearest entry of
     the first codebook, e_2 that of the second one to what is left, z_e - e_1, and so on, so a code of D log(K) nats
-    needs D K entries, not K**D. The penalty is commitment * |z_e - sg(e_1 + ... + e_d)|**2, summed over d: equation 8
-    of Lee et al. 2022 (RQ-VAE), https://arxiv.org/abs/2203.01941; and the codebooks' own as in `VQVAE`, which depth 1
+    needs D K entries, not `K**D`. The penalty is `commitment * |z_e - sg(e_1 + ... + e_d)|**2`, summed over d: equation
+    8 of Lee et al. 2022 (RQ-VAE), https://arxiv.org/abs/2203.01941; and the codebooks' own as in `VQVAE`, which depth 1
     is. With the uniform prior the KL is the constant positions * D * log(entries), nats.
 
     A code is an int32 array `(batch, *code_shape, depth)`, coarse to fine. Logs `perplexity`, how many entries are in
-    use over an epoch, the mean over codebooks; `commitment`, the sum of |.|**2 above.
+    use over an epoch, the mean over codebooks; `commitment`, the sum of `|.|**2` above.
 
     Args:
       code_shape: the positions of a code, `(7, 7)` or `(16,)`.

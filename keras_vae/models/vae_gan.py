@@ -38,8 +38,8 @@ class VAEGAN(VAE):
     Args:
       gamma: the weight of the features against fooling the critic, for the decoder.
       features: the number of outputs of the critic's body.
-      critic: the body: `"mlp"`, `"conv"`, a mapping of `name` and arguments, or a Keras layer from images to `features`
-        numbers.
+      critic: the discriminator's body: `"mlp"`, `"conv"`, a mapping of `name` and arguments, or a Keras layer from
+        images to `features` numbers.
       head: a mapping of `name` and arguments, or a Keras layer from `features` numbers to 1; linear by default.
       **kwargs: as `VAE`.
 

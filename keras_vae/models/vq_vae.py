@@ -18,13 +18,13 @@ class VQVAE(CodebookVAE):
     """Each vector z_e of the encoder becomes the nearest entry e of a codebook: maximises log p(x|e) - penalty.
 
     Equation 3 of van den Oord et al. 2017, https://arxiv.org/abs/1711.00937: the decoder's gradient goes straight to
-    z_e; the penalty is commitment * |z_e - sg(e)|**2, and, for a codebook learned by gradients, |sg(z_e) - e|**2,
+    z_e; the penalty is `commitment * |z_e - sg(e)|**2`, and, for a codebook learned by gradients, `|sg(z_e) - e|**2`,
     summed over positions and dimensions. An "ema" codebook holds moving averages of the vectors that chose each entry
     (appendix A.1), free of bias from their start at zero. With the uniform prior the KL is the constant
     positions * log(entries), nats, so the logged elbo is a bound of log p(x); a prior fitted to codes betters it.
 
     A code is an int32 array `(batch, *code_shape)`. Logs `perplexity`, how many entries are in use over an
-    epoch; `commitment`, |z_e - e|**2.
+    epoch; `commitment`, `|z_e - e|**2`.
 
     Args:
       code_shape: the positions of a code, `(7, 7)` or `(16,)`.

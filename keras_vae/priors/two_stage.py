@@ -20,7 +20,7 @@ LOOSE = 0.1  # nats
 
 
 class TwoStagePrior(FittedPrior):
-    """p(z) = E_u N(z; mean(u), scale**2), u from N(0, I): a second VAE, trained on draws z of the first one's q(z|x).
+    """`p(z) = E_u N(z; mean(u), scale**2)`, u from N(0, I): a second VAE, trained on draws z of the first one's q(z|x).
 
     Section 4 of Dai and Wipf 2019, https://arxiv.org/abs/1903.05789: u has as many dimensions as z; the scale is one
     learned number, relative to the range of each dimension. Of any model whose code is one vector.

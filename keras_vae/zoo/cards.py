@@ -140,7 +140,7 @@ class Card(NamedTuple):
 
 
 def card(name: str | Path) -> Card:
-    """Return the card of a zoo model, or of a folder that `train` wrote. Needs no TensorFlow.
+    """Return the card of a zoo model, a folder that `train` wrote, or hf://USER/MODEL. Needs no TensorFlow.
 
     Raises:
       UserError: an unknown name, with the nearest.
@@ -296,7 +296,7 @@ def _of(row: Mapping[str, Any], noun: str) -> str:
              "temperatures": "temperatures"}  # fmt: skip
     details = [f"{row[name]:,} {word if row[name] != 1 else word[:-1]}" for name, word in words.items() if name in row]
     if "effective_samples" in row:
-        details.append(f"{row['effective_samples']:,.0f} effective draws (median)")
+        details.append(f"effective sample size {row['effective_samples']:,.0f} (median)")
         details.append(f"error of the mean over draws {row['monte_carlo_error']:.2g}")
     if "cap" in row:
         details.append(f"limited to {row['cap']:.2f} by the number of {noun}s")

@@ -51,7 +51,7 @@ def evaluate(
     """Return `keras_vae.evaluation.evaluate` for the model `name` on held-out data of its recipe, and the `split`.
 
     Args:
-      name: a zoo name, or a folder that `train` wrote.
+      name: a zoo name, a folder that `train` wrote, or hf://USER/MODEL.
       metrics: sections of `keras_vae.evaluation.evaluate`, or single metrics of them.
       split: of the recipe's data; None: the one that its results were measured on.
       seed: of all draws; None: the recipe's.

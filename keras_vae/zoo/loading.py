@@ -73,13 +73,13 @@ def _class_of(name: str) -> type[VAE]:
 
 
 def load(name: str | Path, weights: bool = True) -> VAE:
-    """Return the model `name` of the zoo, or of a run's folder, in float32.
+    """Return the model `name` of the zoo, of a run's folder, or of the Hugging Face Hub, in float32.
 
     Its weights are first compared with the SHA-256 of its card. Loading is data only: the recipe names a registered
     class, and numbers are read into its variables.
 
     Args:
-      name: one of `names()`, or a folder that `train` wrote.
+      name: one of `names()`, a folder that `train` wrote, or hf://USER/MODEL.
       weights: false gives the untrained model.
 
     Raises:

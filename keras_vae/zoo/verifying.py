@@ -67,7 +67,7 @@ def verify(name: str | Path, log_prob: bool = True) -> dict[str, Comparison]:
     """Measure a model's numbers again and compare them with its results.
 
     Args:
-      name: a zoo name, or a folder that `train` wrote.
+      name: a zoo name, a folder that `train` wrote, or hf://USER/MODEL.
       log_prob: include the importance-weighted likelihood, the slowest of them.
 
     Returns:

@@ -13,6 +13,7 @@ from keras_vae.core.estimators import chunk_limit, importance_weighted
 from keras_vae.errors import UserError
 from keras_vae.evaluation import active_units, annealed_importance, bits_per_dim, collapse, kl_split
 from keras_vae.evaluation.aggregate import aggregate_log_probs
+from keras_vae.evaluation.latent import collapsed
 from keras_vae.models import AE, CVAE, VAE, VQVAE, FlowVAE, HierarchicalVAE, HypersphericalVAE
 from keras_vae.randomness import EVALUATION, fold, seed_of
 from tests.core.test_linear_gaussian import LATENT, Truth, set_exact
@@ -186,6 +187,14 @@ def test_active_units_and_collapse():
     assert collapse(made, x, threshold=0.001)["remedies"] == []
     full = collapse(made, x, threshold=2.0)
     assert full["verdict"] == "full" and "Posterior collapse" in full["summary"]
+
+
+def test_a_few_unused_dimensions_need_no_remedy():
+    model = toy(latent_dim=5)
+    few, half = collapsed(model, [3]), collapsed(model, [0, 3, 4])
+    assert few["names"] == ["z3"] and not few["remedies"] and half["remedies"]
+    assert few["summary"].endswith("does not vary with the example: the model uses 4, and the others cost nothing.")
+    assert half["summary"] == "3 of 5 dimensions do not vary with the example: the model uses 2."
 
 
 def test_remedies_are_those_not_in_use():
