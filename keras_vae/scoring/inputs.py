@@ -235,7 +235,11 @@ def scaled(x: np.ndarray) -> np.ndarray:
     """Return float32 numbers: those of uint8, the type of pixels in files, divided by 255."""
     if x.dtype.kind not in "uifb":
         raise ValueError(f"its type is {x.dtype}, not numbers")
-    return x.astype("float32") / np.float32(255) if x.dtype == "uint8" else np.asarray(x, "float32")
+    if x.dtype != "uint8":
+        return np.asarray(x, "float32")
+    numbers = x.astype("float32")
+    numbers /= np.float32(255)
+    return numbers
 
 
 def _each(rows: range, read: Callable[[int], np.ndarray], shape: tuple[int, ...]) -> Rows:
