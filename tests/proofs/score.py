@@ -90,6 +90,7 @@ def drawn(path: Path, count: int) -> Path:
         part = array[start : start + _PIECE]
         part[:] = (np.random.default_rng(start).random(part.shape, "float32") < 0.13) * np.uint8(255)
     array.flush()
+    os.sync()  # or the first files of scores wait for these pages
     return path
 
 
