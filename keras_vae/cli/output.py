@@ -43,9 +43,13 @@ def output_path(name: str, output: str | None, default: str, suffixes: tuple[str
     return path
 
 
-def is_file(examples: str) -> bool:
-    """Return whether a word is a file or a folder of examples, and no name of a split or of a kind."""
-    return bool(Path(examples).suffix) or "/" in examples
+def is_file(examples: str, *names: str) -> bool:
+    """Return whether a word is a file or a folder of examples: not the name of a split, nor one of `names`."""
+    from keras_vae.data import splits
+
+    if Path(examples).suffix or "/" in examples:
+        return True
+    return Path(examples).exists() and not splits.is_split(examples) and examples not in names
 
 
 def require_images(name: str, rule: str) -> None:

@@ -195,7 +195,12 @@ def test_encode_unpickles_nothing(call, run, tmp_path):
     (tmp_path / "empty.npy").write_bytes(b"")
     assert "Cannot read an array of numbers from empty.npy: " in error(call("encode", run, "empty.npy"))
     assert "No such file" in error(call("encode", run, "none.npy"))
-    assert "split is one of" in error(call("encode", run, "tset"))
+    assert error(call("encode", run, "tset")).startswith("split is one of")
+    (tmp_path / "pics").mkdir()
+    assert "was trained on data that keras_vae has, and reads a .npy of its x. Given: pics." in error(
+        call("encode", run, "pics")
+    )
+    (tmp_path / "pics").rmdir()
     assert sorted(os.listdir(tmp_path)) == ["empty.npy", "x.npy", "y.npy", "z.npy"], "nothing was executed or written"
 
 

@@ -69,7 +69,7 @@ def test_what_is_no_table(tmp_path, text, message):
 
 
 def test_what_is_not_there(tmp_path):
-    with pytest.raises(UserError, match=r"is no table: No such file"):
+    with pytest.raises(UserError, match=r"none\.csv does not exist\. Correct"):
         data.table(tmp_path / "none.csv")
     with pytest.raises(UserError, match=r"is no table"):
         data.table(written(tmp_path / "a.csv", "a\nü", "utf-16"))
