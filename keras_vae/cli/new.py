@@ -26,5 +26,5 @@ def new_command(
     load_tensorflow()
     from keras_vae.zoo.drafts import draft
 
-    files.write_text(recipe, draft(data, recipe))
+    files.write_text(recipe, draft(data, recipe, print))
     print(f"Written: {recipe}. Look at it, then: keras-vae train {recipe}")

@@ -182,7 +182,7 @@ def _split(x: np.ndarray | Rows, labels: np.ndarray | None, split: str | None, f
 
 def numbered(cells: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return the classes of cells as numbers, -1 for an empty one, and their names: numbers in order, or words."""
-    words = ["" if cell is None else str(cell).strip() for cell in cells]
+    words = ["" if tables.is_empty(cell) else str(cell).strip() for cell in cells]
     by_number = all(word.isdecimal() for word in words if word)
     named = sorted({word for word in words if word}, key=lambda word: (int(word) if by_number else 0, word))
     order = {word: index for index, word in enumerate(named)}

@@ -2,7 +2,7 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, cast
 
@@ -26,12 +26,13 @@ class Draft(NamedTuple):
     comments: dict[str, str]
 
 
-def draft(data: str | Path, recipe: str | Path) -> str:
+def draft(data: str | Path, recipe: str | Path, say: Callable[[str], None] = lambda line: None) -> str:
     """Return the text of a recipe for the data in a file or folder.
 
     Args:
       data: a folder of pictures, or a `.csv`, `.parquet`, `.npy`, `.npz` or `.txt`.
       recipe: the path that the recipe will have, from which that of the data counts.
+      say: called with a line about what the data are, and what of them is left out.
 
     Raises:
       UserError: data that no source reads.
@@ -52,6 +53,7 @@ def draft(data: str | Path, recipe: str | Path) -> str:
         )
     relative = os.path.relpath(data.resolve(), Path(recipe).resolve().parent)
     parts.sections["data"] |= {"path": Path(relative).as_posix()}
+    say(f"{data}: {parts.comments['data']}")
     parts.comments["data.path"] = "counts from the folder of this file"
     return _written(parts, data.name)
 

@@ -94,6 +94,16 @@ def test_empty_cells_are_missing_where_that_is_said(tmp_path):
         with pytest.raises(UserError, match="missing=True"):
             data.table(source)
         np.testing.assert_array_equal(data.table(source, missing=True).x, [[1, np.nan], [np.nan, 4]])
+    file.write_text("a,b\n1,NA\nN/A,4\nnull,NaN\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"'NA' in row 1 of 'b'\. Fill the cell"):
+        data.table(file, ["b"])
+    nan = np.nan
+    np.testing.assert_array_equal(data.table(file, missing=True).x, [[1, nan], [nan, 4], [nan, nan]])
+    assert data.kinds_of(written(tmp_path / "k.csv", "a,b\n1.5,x\nNA,null\n2.5,y\n")) == {
+        "a": "real", "b": {"categorical": ["x", "y"]},
+    }  # fmt: skip
+    names = data.table(tmp_path / "k.csv", kinds={"b": {"categorical": ["x", "y", "null"]}})
+    np.testing.assert_array_equal(names.x, [[0], [2], [1]], err_msg="a class that is named so is no hole")
     file.write_text("a,b\n1,inf\nx,4\n", encoding="utf-8")
     for column, text in (("a", "'x'"), ("b", "'inf'")):
         with pytest.raises(UserError, match=text):

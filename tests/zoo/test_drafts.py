@@ -51,6 +51,17 @@ def test_empty_cells_are_missing(tmp_path):
     assert "# missing: 33.3% of the cells are empty" in recipe.text
 
 
+def test_na_is_missing_and_what_is_left_out_is_said(tmp_path, monkeypatch, capsys):
+    rows = [f"{number / 7},{'NA' if number % 3 else np.sin(number)},person {number}" for number in range(60)]
+    (tmp_path / "a.csv").write_text("\n".join(["a,b,name", *rows]) + "\n")
+    recipe, model = accepted(tmp_path / "r.toml", tmp_path / "a.csv")
+    assert recipe.data.arguments["columns"] == ["a", "b"] and recipe.data.arguments["missing"] and model.missing
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        main(["new", "s.toml", "--data", "a.csv"])
+    assert "a.csv: 60 rows. Left out: name (words, 60 different ones)\n" in capsys.readouterr().out
+
+
 def test_columns_that_differ_have_a_kind_each(tmp_path):
     """Words of several columns, counts that vary more and less, a long tail, and names that TOML must quote."""
     columns, _ = of_kinds(300)
