@@ -168,7 +168,7 @@ def check_command(
     that could do more than compute is refused before a runtime opens it. Whoever changes a bundle can make the digests
     in it fit; --digest HEX compares with one that came another way.
     """
-    with working(f"Checking {bundle}", quiet=json):
+    with working(f"Checking {bundle}", quiet=json, silent=True):
         from keras_vae.export import check
 
         report = check(bundle, runtimes, digest)

@@ -31,7 +31,7 @@ def quickstart_command(
         name = Path(f"{output}-training")
         zoo.train(quickstart.MODEL, name, overwrite, verbose=0 if json else "auto")
     say = (lambda line: None) if json else functools.partial(print, flush=True)
-    summary = quickstart.run(name, output, overwrite, functools.partial(working, quiet=json), say, began)
+    summary = quickstart.run(name, output, overwrite, functools.partial(working, quiet=json, silent=True), say, began)
     if json:
         print_json(summary)
         return

@@ -317,3 +317,18 @@ def test_a_missing_tensorflow_is_one_line_that_says_how_to_get_it(call, run, mon
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     message = error(call("sample", run))
     assert "needs the module tensorflow, which is not installed here" in message and "pip install keras-vae" in message
+
+
+def test_libraries_that_write_to_standard_error_are_not_heard(capfd, monkeypatch):
+    from keras_vae.benchmarking import doctor
+    from keras_vae.cli import output
+
+    with output.working("Checking", silent=True):
+        os.write(2, b"I0000 Could not find cuda drivers\n")
+    os.write(2, b"heard again\n")
+    assert capfd.readouterr().err == "heard again\n"
+    of = {"processor": "", "processors": 1, "flags": [], "memory": 1.0}
+    monkeypatch.setattr(doctor, "diagnose", lambda: os.write(2, b"noise\n") and {"machine": of, "problems": []})
+    with pytest.raises(SystemExit):
+        main(["doctor", "--json"])
+    assert capfd.readouterr().err == ""
