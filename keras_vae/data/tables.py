@@ -169,6 +169,11 @@ def _parsed(reader: Iterable[list[str]], path: str) -> tuple[list[str], np.ndarr
     if len(rows) < 2:
         raise UserError(f"A table has a row of names, and rows of numbers. Given: {path}, of {len(rows)} rows.")
     names = [name.strip() for name in rows[0]]
+    if sign := next((mark for mark in ";\t|" if len(names) == 1 and mark in names[0] and mark in rows[1][0]), None):
+        raise UserError(
+            f"The cells of a CSV file are separated by commas. Given: {path}, separated by {sign!r}? Save it with "
+            f"commas."
+        )
     if any(number_of(name) is not None for name in names):
         raise UserError(
             f"The first row of a CSV file names its columns. Given: {path}, which begins with {rows[0][0]!r}. Add a "

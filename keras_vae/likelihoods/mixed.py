@@ -174,7 +174,9 @@ class Mixed(Likelihood):
             start = f"{kind}_"
             held = {name.removeprefix(start): p for name, p in parameters.items() if name.startswith(start)}
             parts.append((self.groups[kind], base_of(family.distribution(held))))
-        parts += [([index], Classes(log_p[:, None], dtype=log_p.dtype)) for (index, _), log_p in self._by_column(parameters)]
+        parts += [
+            ([index], Classes(log_p[:, None], dtype=log_p.dtype)) for (index, _), log_p in self._by_column(parameters)
+        ]
         return over_x(Columns(parts, self.order, parameters["mean"]))
 
     def moments(self, parameters: Mapping[str, Tensor]) -> Tensor:

@@ -26,7 +26,7 @@ def complete(
 
     Args:
       name: of a model with the argument `missing`, as `keras_vae.zoo.load` takes it.
-      source: a `.csv` or `.parquet` with the columns of the training data, an empty cell or NA missing; or a `.npy`, NaN.
+      source: a `.csv` or `.parquet` with the columns of the training data, empty cells or NA missing; or a `.npy`, NaN.
       output: of the same kind; a table may be written as the other kind.
       samples: importance samples for each row.
       seed: of the draws.

@@ -58,6 +58,7 @@ def test_a_table_trains_a_model(tmp_path):
         ("a,b\n1,2\n1,-1e39\n", r"Given: '-1e39' in row 2 of 'b'"),
         ("a,b\n1,2,3\n", r"a cell for each column, 2\. Given: .*row 1 with 3"),
         ("1,2\n3,4\n", r"names its columns\. Given: .*begins with '1'\. Add a row of names"),
+        ("a;b\n1;2\n", r"separated by commas\. Given: .*a\.csv, separated by ';'\? Save it with commas"),
         ("a,a\n1,2\n", r"different names\. Given: 'a' twice"),
         ("a,b\n", r"rows of numbers\. Given: .*of 1 rows"),
         ('a,b\n"1,2\n', r"is no table: .*Save it as CSV"),
