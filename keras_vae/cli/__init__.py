@@ -152,7 +152,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # After a signal, whatever error: an extension may have put its own in the place of what was raised.
         number = raised[0] if raised else signal.SIGINT
         how = "Interrupted" if number == signal.SIGINT else f"Ended by {number.name}"
-        print(f"{how}. What was finished is kept; nothing is half-written.", file=sys.stderr)
+        kept = f"{how}. What was finished is kept; nothing is half-written."
+        print(kept, *getattr(error.__cause__ or error, "__notes__", ()), file=sys.stderr)
         sys.exit(128 + number)
 
 

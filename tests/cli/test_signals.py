@@ -56,6 +56,29 @@ def wait_for(process, condition):
         time.sleep(0.02)
 
 
+@pytest.mark.parametrize("there", [True, False])
+def test_an_interrupted_training_says_how_to_go_on(tmp_path, monkeypatch, capsys, there):
+    from keras_vae import cli
+    from keras_vae.zoo import checkpoints, store, training
+
+    def command():
+        with training._gone_on_from(store.Entry("a", tmp_path)):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(60)
+
+    if there:
+        (tmp_path / checkpoints.NAME).touch()
+    app = cli.typer.Typer(cls=cli._Commands)
+    app.callback()(lambda: None)
+    app.command("train")(command)
+    monkeypatch.setattr(cli, "app", app)
+    with pytest.raises(SystemExit) as left:
+        cli.main(["train"])
+    note = " The same command goes on from the last checkpoint." if there else ""
+    assert left.value.code == 130
+    assert capsys.readouterr().err == f"{LINES[signal.SIGINT][:-1]}{note}\n"
+
+
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_command_that_writes_leaves_nothing(tmp_path, number):
     process = start(tmp_path, textwrap.dedent(WRITING))
