@@ -173,11 +173,15 @@ def records(path: str | Path, split: str | None = None, fractions: Sequence[floa
 
 
 def _split(x: np.ndarray | Rows, labels: np.ndarray | None, split: str | None, fractions: Sequence[float]) -> Images:
-    shares = np.random.default_rng(0).random(len(x))  # its first numbers are the same, however many follow
-    indices = members(shares, split, fractions)
+    indices = members(shares_of(len(x)), split, fractions)
     if isinstance(x, Rows):
         return Images(Selected(x, indices), None if labels is None else labels[indices])
     return Images(x[indices], None if labels is None else labels[indices])
+
+
+def shares_of(count: int) -> np.ndarray:
+    """Return the shares of rows, as `members` takes them: the first are the same, however many follow."""
+    return np.random.default_rng(0).random(count)
 
 
 def numbered(cells: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:

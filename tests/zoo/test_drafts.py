@@ -165,6 +165,13 @@ def test_what_is_not_drafted(tmp_path, capsys):
     (tmp_path / "w.csv").write_text("a,b\nx,\n")
     with pytest.raises(UserError, match=r"a column of numbers, or several of classes\. .*a: one value; b: empty"):
         drafts.draft(tmp_path / "w.csv", tmp_path / "r.toml")
+    with pytest.raises(UserError, match=r"nothing does not exist\. Correct the path"):
+        drafts.draft(tmp_path / "nothing", tmp_path / "r.toml")
+    (tmp_path / "two.csv").write_text("a,b\n1,0.5\n3,2.5\n")
+    with pytest.raises(
+        UserError, match=r"The split 'validation' holds no examples: there are 2 in all|'test' holds no"
+    ):
+        drafts.draft(tmp_path / "two.csv", tmp_path / "r.toml")
     for words, message in (([tmp_path / "r.txt"], "A recipe is a .toml"), ([tmp_path / "t.toml"], "is there already")):
         (tmp_path / "t.toml").write_text("kept")
         with pytest.raises(SystemExit):
