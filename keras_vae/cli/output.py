@@ -141,6 +141,11 @@ def working(title: str, quiet: bool = False, silent: bool = False) -> Iterator[N
         yield
 
 
+def verbosity(json: bool) -> int:
+    """Return Keras's `verbose` of a training: a bar that moves on a terminal, elsewhere a line for each epoch."""
+    return 0 if json else 1 if sys.stdout.isatty() else 2
+
+
 def load_tensorflow() -> None:
     """Import TensorFlow without its messages on processors and drivers, unless an import fails; a terminal says so."""
     waits = sys.stderr.isatty() and "keras_vae.backend" not in sys.modules
