@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -249,7 +250,8 @@ def _require_bundle(path: Path) -> None:
     """Raise UserError with the way to a bundle, for a model's name or the folder of a run."""
     from keras_vae.zoo import store
 
-    if not (path / "bundle.json").exists() and ((path / store.RECIPE).is_file() or str(path) in store.names()):
+    is_model = str(path) in store.names() or os.path.isfile(path / store.RECIPE)  # False for a name that is too long
+    if is_model and not (path / "bundle.json").exists():
         folder = Path(_ALL) / path.resolve().name
         raise UserError(
             f"This takes a bundle, a folder that export wrote. Given: {path}, a model. Make one: keras-vae export "

@@ -49,7 +49,7 @@ def is_file(examples: str, *names: str) -> bool:
 
     if Path(examples).suffix or "/" in examples:
         return True
-    return Path(examples).exists() and not splits.is_split(examples) and examples not in names
+    return os.path.exists(examples) and not splits.is_split(examples) and examples not in names
 
 
 def require_images(name: str, rule: str) -> None:
