@@ -64,7 +64,7 @@ def test_an_interrupted_training_says_how_to_go_on(tmp_path, monkeypatch, capsys
     def command():
         with training._gone_on_from(store.Entry("a", tmp_path)):
             os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(60)
+            time.sleep(5)
 
     if there:
         (tmp_path / checkpoints.NAME).touch()
@@ -72,7 +72,7 @@ def test_an_interrupted_training_says_how_to_go_on(tmp_path, monkeypatch, capsys
     app.callback()(lambda: None)
     app.command("train")(command)
     monkeypatch.setattr(cli, "app", app)
-    with pytest.raises(SystemExit) as left:
+    with interruptible(), pytest.raises(SystemExit) as left:
         cli.main(["train"])
     note = " The same command goes on from the last checkpoint." if there else ""
     assert left.value.code == 130
