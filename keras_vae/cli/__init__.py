@@ -153,7 +153,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         number = raised[0] if raised else signal.SIGINT
         how = "Interrupted" if number == signal.SIGINT else f"Ended by {number.name}"
         kept = f"{how}. What was finished is kept; nothing is half-written."
-        print(kept, *getattr(error.__cause__ or error, "__notes__", ()), file=sys.stderr)
+        notes = [note for one in (error, error.__cause__) for note in getattr(one, "__notes__", ())]
+        print(kept, *notes, file=sys.stderr)
         sys.exit(128 + number)
 
 

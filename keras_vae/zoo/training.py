@@ -116,11 +116,11 @@ def train(
 
 @contextlib.contextmanager
 def _gone_on_from(where: store.Entry) -> Iterator[None]:
-    """Note on what interrupts a training that the same call goes on, where there is a checkpoint."""
+    """Note on what ends a training, whatever an extension made of a signal, that the same call goes on."""
     try:
         yield
     except BaseException as error:
-        if not isinstance(error, Exception) and (where.folder / checkpoints.NAME).exists():
+        if (where.folder / checkpoints.NAME).exists():
             error.add_note("The same command goes on from the last checkpoint.")
         raise
 
