@@ -140,11 +140,12 @@ def evaluate_command(
     of the split.
     """
     from keras_vae.checks import check_whole_number
-    from keras_vae.data import splits
     from keras_vae.zoo import cards
 
     recipe = cards.card(name).recipe
     if split is not None:
+        from keras_vae.data import splits
+
         splits.parsed(split)
     for option, value in (("samples", samples), ("seed", seed)):
         if value is not None:
