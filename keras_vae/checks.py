@@ -1,5 +1,6 @@
 """Checks of arguments and arrays, on the host since XLA drops asserts; and calls in blocks of examples."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -26,14 +27,30 @@ def check_images(
     expected = f"(batch, {', '.join(map(str, image_shape))})"
     array = numbers(x, name)
     if array.shape[1:] != tuple(image_shape) or array.ndim != len(image_shape) + 1:
-        remedy = "Reshape it."
-        if array.shape == tuple(image_shape):
-            remedy = f"Add the batch axis: {name}[None]."
-        elif image_shape[-1] == 1 and array.shape[1:] == tuple(image_shape[:-1]):
-            remedy = f"Add the channel axis: {name}[..., None]."
+        remedy = _shape_remedy(array.shape, tuple(image_shape), name)
         raise UserError(f"{name} must have shape {expected}. Given: {array.shape}. {remedy}")
     support.check(array, name)
     return array
+
+
+def _shape_remedy(shape: tuple[int, ...], expected: tuple[int, ...], name: str) -> str:
+    """Return what makes an array of `shape` one of examples of the shape `expected`, if it can be."""
+    *sides, channels = expected
+    if shape == expected:
+        return f"Add the batch axis: {name}[None]."
+    if channels == 1 and shape[1:] == tuple(sides):
+        return f"Add the channel axis: {name}[..., None]."
+    if math.prod(shape[1:]) == math.prod(expected) and 1 in (len(shape) - 1, len(expected)):
+        return f"Reshape it: {name}.reshape{(-1, *expected)}."
+    if len(shape) == len(expected) + 1 == 4 and shape[1:] == (channels, *sides):
+        return f"Put the channels last: numpy.moveaxis({name}, 1, -1)."
+    if len(shape) == len(expected) + 1 == 4:
+        steps = [f"Resize the pictures to {sides[0]} x {sides[1]}."] if list(shape[1:3]) != sides else []
+        if shape[-1] != channels:
+            grey = f"Make them grey: {name}.mean(axis=-1, keepdims=True)."
+            steps.append(grey if channels == 1 else f"Give them {channels} channels.")
+        return " ".join(steps)
+    return "The model reads no others: give it examples of this shape."
 
 
 def check_codes(
@@ -151,6 +168,12 @@ def check_labels(labels: object, classes: int, name: str = "condition", missing:
     Raises:
       UserError: not whole numbers, of another shape, or out of range.
     """
+    array = as_array(labels, name)
+    if array.dtype.kind in "USO":
+        raise UserError(
+            f"{name} must be whole numbers from 0 to {classes - 1}{', -1 unlabelled' if missing else ''}. Given: dtype "
+            f"{array.dtype}. Number the classes: numpy.unique(labels, return_inverse=True)[1]."
+        )
     array = numbers(labels, name, integers=True)
     if array.dtype.kind not in "iu" or array.ndim != 1:
         raise UserError(

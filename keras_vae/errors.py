@@ -68,7 +68,7 @@ def reading(path: str | Path, rule: str, remedy: str, kind: type[UserError] = Co
       path: of the file.
       rule: what it should be and is not, such as "is not a checkpoint of this model".
       remedy: sentences that say what to do.
-      kind: the class of the error.
+      kind: the class of the error; UserError for a path that the user gave, which may not exist.
     """
     try:
         require_file(path)
@@ -76,6 +76,8 @@ def reading(path: str | Path, rule: str, remedy: str, kind: type[UserError] = Co
     except (UserError, NameError, AssertionError):  # the last two are faults of this library, not of a file
         raise
     except Exception as error:
+        if kind is UserError and isinstance(error, FileNotFoundError):
+            raise UserError(f"{path} does not exist. Correct the path.") from error
         raise kind(f"{path} {rule}: {reason_of(error)}. {remedy}") from error
 
 

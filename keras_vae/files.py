@@ -232,7 +232,8 @@ def check_output_folder(folder: str | Path, manifest: str, overwrite: bool = Fal
     if contents and not overwrite and not (folder / manifest).is_file():
         raise UserError(
             f"The output folder must be new, empty, or made by the same command (with {manifest} in it). "
-            f"Given: {folder}, which has other contents. Choose another, or say --overwrite to replace it."
+            f"Given: {folder}, which has other contents. Choose another, or replace it: --overwrite, in Python "
+            f"overwrite=True."
         )
     return folder
 

@@ -34,7 +34,11 @@ def test_tensors_lists_and_bfloat16_pass():
     [
         (GOOD[0], r"x must have shape \(batch, 4, 4, 1\)\. Given: \(4, 4, 1\)\. Add the batch axis: x\[None\]\."),
         (GOOD[..., 0], r"Given: \(3, 4, 4\)\. Add the channel axis: x\[\.\.\., None\]\."),
-        (GOOD[:, :3], r"Given: \(3, 3, 4, 1\)\. Reshape it\."),
+        (GOOD[:, :3], r"Given: \(3, 3, 4, 1\)\. Resize the pictures to 4 x 4\.$"),
+        (np.repeat(GOOD, 3, -1), r"Given: \(3, 4, 4, 3\)\. Make them grey: x\.mean\(axis=-1, keepdims=True\)\.$"),
+        (GOOD.reshape(3, 16), r"Given: \(3, 16\)\. Reshape it: x\.reshape\(-1, 4, 4, 1\)\.$"),
+        (GOOD[:, :3].reshape(3, 12), r"Given: \(3, 12\)\. The model reads no others"),
+        (np.moveaxis(GOOD, -1, 1), r"Given: \(3, 1, 4, 4\)\. Put the channels last: numpy\.moveaxis\(x, 1, -1\)\."),
         (GOOD[None], r"Given: \(1, 3, 4, 4, 1\)"),
         (np.float32(0.5), r"Given: \(\)"),
         (GOOD.astype("complex64"), r"x must be an array of floats\. Given: dtype complex64"),

@@ -152,7 +152,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         # After a signal, whatever error: an extension may have put its own in the place of what was raised.
         number = raised[0] if raised else signal.SIGINT
         how = "Interrupted" if number == signal.SIGINT else f"Ended by {number.name}"
-        print(f"{how}. What was finished is kept; nothing is half-written.", file=sys.stderr)
+        kept = f"{how}. What was finished is kept; nothing is half-written."
+        notes = [note for one in (error, error.__cause__) for note in getattr(one, "__notes__", ())]
+        print(kept, *notes, file=sys.stderr)
         sys.exit(128 + number)
 
 

@@ -55,10 +55,11 @@ def anomaly_command(
     same images, and under --leave-out on the same models.
     """
     from keras_vae import files
+    from keras_vae.data.others import OTHERS
 
     path = output_path(name, output, "anomaly.png", (".png",))
     images = files.read_array(anomalies) if anomalies.endswith(".npy") else anomalies
-    in_file = isinstance(images, str) and is_file(images)
+    in_file = isinstance(images, str) and is_file(images, "upside_down", *OTHERS)
     if isinstance(images, str) and leave_out is None and not in_file:
         require_images(name, "The anomalies of this name are images; for other data, give --anomalies FILE.")
     load_tensorflow()

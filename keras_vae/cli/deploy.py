@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -78,12 +79,15 @@ def export_command(
 
     With --all, a format that cannot hold a model is left out and named; the status is 1 only if something failed.
     """
-    options = {"opset": opset, "batch": batch, "sampler": sampler, "elbo": elbo, "force": force}
+    from keras_vae.export.support import check_opset, chosen_formats
+
+    names = chosen_formats(formats)
+    options = {"opset": check_opset(opset), "batch": batch, "sampler": sampler, "elbo": elbo, "force": force}
     if every:
         excluded = name or output or prior or examples or labels
         if excluded is not None:
             raise UserError(f"--all exports every model into --output. Given: {excluded} too. Leave it out.")
-        _export_every(into or Path(_ALL), formats, json, overwrite=overwrite, **options)
+        _export_every(into or Path(_ALL), names, json, overwrite=overwrite, **options)
         return
     if name is None or (output or into) is None or (output and into):
         raise UserError("export needs a model and a folder: keras-vae export NAME OUTPUT. Or: keras-vae export --all.")
@@ -92,7 +96,6 @@ def export_command(
         load_tensorflow()
         from keras_vae.export import entries
 
-        names = entries.chosen_formats(formats)
         bundle = entries.export_entry(name, folder, names, prior, overwrite, examples, labels, **options)
     if json:
         summary = {"path": str(bundle.path), "digest": bundle.digest, "bytes": bundle.size, "formats": bundle.formats}
@@ -105,13 +108,13 @@ def export_command(
     _print_parity(bundle.parity, title, "\n".join([*_qualities(bundle), *missing, note]))
 
 
-def _export_every(folder: Path, formats: list[str] | None, json: bool, **options: Any) -> None:
+def _export_every(folder: Path, formats: list[str], json: bool, **options: Any) -> None:
     """Export the zoo and print the outcomes. Exit with status 1 if something failed; a refusal is no failure."""
     load_tensorflow()
     from keras_vae.export import entries
 
     stage = functools.partial(working, quiet=json)
-    outcomes = entries.export_every(folder, entries.chosen_formats(formats), stage=stage, **options)
+    outcomes = entries.export_every(folder, formats, stage=stage, **options)
     failed = [outcome for outcome in outcomes if outcome.error]
     seconds = round(sum(outcome.seconds for outcome in outcomes), 1)
     if json:
@@ -168,7 +171,8 @@ def check_command(
     that could do more than compute is refused before a runtime opens it. Whoever changes a bundle can make the digests
     in it fit; --digest HEX compares with one that came another way.
     """
-    with working(f"Checking {bundle}", quiet=json):
+    _require_bundle(bundle)
+    with working(f"Checking {bundle}", quiet=json, silent=True):
         from keras_vae.export import check
 
         report = check(bundle, runtimes, digest)
@@ -220,6 +224,8 @@ def bench_command(
     with the reason. Results of different machines or settings are never put in one table. To time everything:
     keras-vae export NAME OUTPUT --format all.
     """
+    for path in bundles:
+        _require_bundle(path)
     from keras_vae.benchmarking.collecting import MANIFEST, joined, time_or_read, write
     from keras_vae.benchmarking.comparing import GOALS
     from keras_vae.registry import choose
@@ -238,6 +244,19 @@ def bench_command(
     _print_results(results, columns_of_text=3 if len(timed) > 1 else 2)
     no_picture = "" if "bench.png" in written else "; for a picture, pip install matplotlib"
     print(f"Written to {folder}: {', '.join(written)}{no_picture}")
+
+
+def _require_bundle(path: Path) -> None:
+    """Raise UserError with the way to a bundle, for a model's name or the folder of a run."""
+    from keras_vae.zoo import store
+
+    is_model = str(path) in store.names() or os.path.isfile(path / store.RECIPE)  # False for a name that is too long
+    if is_model and not (path / "bundle.json").exists():
+        folder = Path(_ALL) / path.resolve().name
+        raise UserError(
+            f"This takes a bundle, a folder that export wrote. Given: {path}, a model. Make one: keras-vae export "
+            f"{path} {folder}; then give {folder}."
+        )
 
 
 @contextlib.contextmanager

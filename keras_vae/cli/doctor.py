@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from keras_vae.cli.output import Json, print_json
+from keras_vae.cli.output import Json, print_json, silenced
 
 
 def doctor_command(
@@ -17,7 +17,8 @@ def doctor_command(
     """
     from keras_vae.benchmarking.doctor import diagnose
 
-    facts = diagnose()
+    with silenced():
+        facts = diagnose()
     if json:
         print_json(facts)
     else:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from keras_vae.cli.output import Overwrite, load_tensorflow
+from keras_vae.cli.output import Overwrite
 
 
 def new_command(
@@ -23,8 +23,7 @@ def new_command(
         raise UserError(f"A recipe is a .toml. Given: {recipe}. Name it {recipe.stem}.toml.")
     if recipe.exists() and not overwrite:
         raise UserError(f"{recipe} is there already. Choose another name, or say --overwrite to replace it.")
-    load_tensorflow()
     from keras_vae.zoo.drafts import draft
 
-    files.write_text(recipe, draft(data, recipe))
+    files.write_text(recipe, draft(data, recipe, print))
     print(f"Written: {recipe}. Look at it, then: keras-vae train {recipe}")

@@ -43,9 +43,13 @@ def output_path(name: str, output: str | None, default: str, suffixes: tuple[str
     return path
 
 
-def is_file(examples: str) -> bool:
-    """Return whether a word is a file or a folder of examples, and no name of a split or of a kind."""
-    return bool(Path(examples).suffix) or "/" in examples
+def is_file(examples: str, *names: str) -> bool:
+    """Return whether a word is a file or a folder of examples: not the name of a split, nor one of `names`."""
+    from keras_vae.data import splits
+
+    if Path(examples).suffix or "/" in examples:
+        return True
+    return os.path.exists(examples) and not splits.is_split(examples) and examples not in names
 
 
 def require_images(name: str, rule: str) -> None:
@@ -100,35 +104,57 @@ def print_table(
 
 
 @contextlib.contextmanager
-def working(title: str, quiet: bool = False) -> Iterator[None]:
-    """Show `title`, and what is said of the progress, on standard error while the block runs."""
+def silenced() -> Iterator[int]:
+    """Keep standard error empty while the block runs: C++ writes there of processors, drivers and delegates.
+
+    Yields a descriptor of what it was.
+    """
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "w") as nowhere:
+            os.dup2(nowhere.fileno(), 2)
+        yield kept
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+@contextlib.contextmanager
+def working(title: str, quiet: bool = False, silent: bool = False) -> Iterator[None]:
+    """Show `title` and the progress on standard error while the block runs; with `silent`, nothing else."""
+    hushed = silenced() if silent else contextlib.nullcontext()
     if quiet or not sys.stderr.isatty():
-        yield
+        with hushed:
+            yield
         return
     from rich.console import Console
 
     from keras_vae import progress
 
     with (
-        Console(stderr=True).status(title) as status,
+        os.fdopen(os.dup(2), "w") as terminal,
+        Console(file=terminal).status(title) as status,
         progress.listening("", lambda text: status.update(f"{title}: {text}")),
+        hushed,
     ):
         yield
 
 
+def verbosity(json: bool) -> int:
+    """Return Keras's `verbose` of a training: a bar that moves on a terminal, elsewhere a line for each epoch."""
+    return 0 if json else 1 if sys.stdout.isatty() else 2
+
+
 def load_tensorflow() -> None:
     """Import TensorFlow without its messages on processors and drivers, unless an import fails; a terminal says so."""
-    sys.stderr.flush()
-    kept, waits = os.dup(2), sys.stderr.isatty() and "keras_vae.backend" not in sys.modules
-    try:
-        if waits:
-            os.write(kept, b"Starting TensorFlow ...")
-        with open(os.devnull, "w") as nowhere:
-            os.dup2(nowhere.fileno(), 2)
+    waits = sys.stderr.isatty() and "keras_vae.backend" not in sys.modules
+    with silenced() as terminal:
+        try:
+            if waits:
+                os.write(terminal, b"Starting TensorFlow ...")
             import keras_vae.backend
             import keras_vae.data.sources  # noqa: F401
-    finally:
-        if waits:
-            os.write(kept, b"\r\x1b[K")
-        os.dup2(kept, 2)
-        os.close(kept)
+        finally:
+            if waits:
+                os.write(terminal, b"\r\x1b[K")

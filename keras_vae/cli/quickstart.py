@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from keras_vae.cli.output import Json, Overwrite, load_tensorflow, print_json, print_table, working
+from keras_vae.cli.output import Json, Overwrite, load_tensorflow, print_json, print_table, verbosity, working
 
 
 def quickstart_command(
@@ -29,9 +29,9 @@ def quickstart_command(
     name: str | Path = quickstart.MODEL
     if train:
         name = Path(f"{output}-training")
-        zoo.train(quickstart.MODEL, name, overwrite, verbose=0 if json else "auto")
+        zoo.train(quickstart.MODEL, name, overwrite, verbose=verbosity(json))
     say = (lambda line: None) if json else functools.partial(print, flush=True)
-    summary = quickstart.run(name, output, overwrite, functools.partial(working, quiet=json), say, began)
+    summary = quickstart.run(name, output, overwrite, functools.partial(working, quiet=json, silent=True), say, began)
     if json:
         print_json(summary)
         return

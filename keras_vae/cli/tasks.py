@@ -156,11 +156,14 @@ def _complete(name: str, rows: str, output: str | None, samples: int, seed: int,
 
     with working(f"Filling in with {name}", quiet=json):
         path.parent.mkdir(parents=True, exist_ok=True)
-        count, holes = complete(name, rows, path, samples, seed)
+        count, holes, left = complete(name, rows, path, samples, seed)
     if json:
-        print_json({"file": str(path), "rows": count, "filled": holes})
+        print_json({"file": str(path), "rows": count, "filled": holes, "left": left})
     else:
         print(f"Written: {path}, {count} rows, of which {holes} cells were filled in")
+        if left:
+            listed = ", ".join(f"{column} ({cells} cells)" for column, cells in left.items())
+            print(f"Left empty, as columns that {name} does not read: {listed}")
 
 
 def compress_command(

@@ -46,10 +46,12 @@ def sample_command(
 
     Samples of a model of token sequences are written as text, or as an array.
     """
+    from keras_vae.checks import check_whole_number
     from keras_vae.zoo import cards
 
     suffix = _SUFFIXES[cards.card(name).kind]
     path = output_path(name, output, f"samples{suffix}", (suffix, ".npy"))
+    check_whole_number(count, "count", minimum=0)
     load_tensorflow()
     from keras_vae import files, plots, zoo
     from keras_vae.zoo import sampling, texts

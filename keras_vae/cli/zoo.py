@@ -1,13 +1,14 @@
 """The commands `list`, `show`, `train`, `evaluate` and `verify`."""
 
 import fnmatch
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any
 
 import typer
 
 from keras_vae import registry
-from keras_vae.cli.output import Json, Name, Overwrite, load_tensorflow, print_json, print_table, working
+from keras_vae.cli.output import Json, Name, Overwrite, load_tensorflow, print_json, print_table, verbosity, working
 from keras_vae.errors import UserError
 
 
@@ -67,7 +68,11 @@ def show_command(name: Name, json: Json = False) -> None:
     from rich.console import Console
     from rich.markdown import Markdown
 
-    Console().print(Markdown(card.markdown()))
+    from keras_vae.zoo import store
+
+    folder = store.entry(name).folder
+    text = re.sub(r"!\[(.*)\]\((.*)\)", lambda match: f"{match[1]}: `{folder / match[2]}`", card.markdown())
+    Console().print(Markdown(text))
 
 
 def train_command(
@@ -82,11 +87,17 @@ def train_command(
     json: Json = False,
 ) -> None:
     """Train a recipe and measure the result. The same command resumes a run that was interrupted."""
+    from keras_vae.zoo import recipes, store
+
+    if name.endswith(".toml"):  # a mistake in it is said at once
+        recipes.read(name)
+    else:
+        store.entry(name)
     load_tensorflow()
     from keras_vae import zoo
-    from keras_vae.zoo import store
+    from keras_vae.zoo.cards import NOUNS
 
-    model = zoo.train(name, output, overwrite, verbose=0 if json else "auto", tensorboard=tensorboard, quick=quick,
+    model = zoo.train(name, output, overwrite, verbose=verbosity(json), tensorboard=tensorboard, quick=quick,
                       checkpoint_minutes=checkpoint_minutes)  # fmt: skip
     if model.provenance is None:  # of a worker that helps: the first one writes, and train loads that
         return
@@ -95,8 +106,10 @@ def train_command(
     if json:
         print_json({"folder": str(folder), "results": card.results})
         return
-    print_metrics(f"{card.name}, split {card.results['evaluation']['split']}", card.results["metrics"])
-    if left_out := card.results["evaluation"].get("left_out"):
+    how = card.results["evaluation"]
+    title = f"{card.name}, {how['examples']:,} {NOUNS[card.kind]}s of {how['split']}"
+    print_metrics(title, card.results["metrics"])
+    if left_out := how.get("left_out"):
         print(f"Not measured, as --quick says: {', '.join(left_out)}. The same command without --quick measures them.")
     print(f"Written: {folder}/ ({store.WEIGHTS}, {store.RESULTS}, {store.CARD} and pictures)")
 
@@ -126,9 +139,17 @@ def evaluate_command(
     Means over images, or sequences, with standard errors; or the parts named. A conditional model is given the labels
     of the split.
     """
+    from keras_vae.checks import check_whole_number
     from keras_vae.zoo import cards
 
     recipe = cards.card(name).recipe
+    if split is not None:
+        from keras_vae.data import splits
+
+        splits.parsed(split)
+    for option, value in (("samples", samples), ("seed", seed)):
+        if value is not None:
+            check_whole_number(value, option, minimum=0)
     load_tensorflow()
     from keras_vae.zoo import evaluations, verifying
 
@@ -173,10 +194,12 @@ def verify_command(name: Name, json: Json = False) -> None:
 
 
 def print_metrics(title: str, metrics: Mapping[str, Mapping[str, Any]]) -> None:
-    """Print the numbers of a card as a table."""
+    """Print the numbers of a card as a table, with the titles that `show` has."""
+    from keras_vae.zoo.cards import metric_title
+
     rows = [
         [
-            metric,
+            metric_title(metric),
             _three_digits(row["value"]),
             _three_digits(row["standard_error"]),
             row["unit"],

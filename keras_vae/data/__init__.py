@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keras_vae import lazy
 from keras_vae.data import sprites as sprites
 from keras_vae.data import words as words
 from keras_vae.data.labels import keep_labels as keep_labels
@@ -12,8 +13,6 @@ from keras_vae.data.others import other_images as other_images
 from keras_vae.data.padding import series as series
 from keras_vae.data.pictures import read_folder as read_folder
 from keras_vae.data.pictures import unread
-from keras_vae.data.pipeline import batches as batches
-from keras_vae.data.pipeline import pixels_of as pixels_of
 from keras_vae.data.shard_files import read_shards
 from keras_vae.data.splits import FRACTIONS
 from keras_vae.data.tables import kinds_of as kinds_of
@@ -25,8 +24,12 @@ if TYPE_CHECKING:
     import numpy as np
     import tensorflow as tf
 
+    from keras_vae.data.pipeline import batches as batches
+    from keras_vae.data.pipeline import pixels_of as pixels_of
     from keras_vae.data.sources import Images
     from keras_vae.types import Kind
+
+__getattr__, __dir__, _ = lazy.attach(__name__)
 
 
 def load(
@@ -80,6 +83,7 @@ def load(
       UnavailableError: the data are not prepared, and cannot be downloaded; the message has a remedy.
     """
     from keras_vae.data import sources
+    from keras_vae.data.pipeline import batches
 
     split_images = name(split) if callable(name) else sources.read(name, split, data_dir, stream)
     if not isinstance(split_images, sources.Images):
@@ -142,6 +146,8 @@ def folder(
     Raises:
       UserError: no folder, no pictures, a file that is none, or pictures of several sizes.
     """
+    from keras_vae.data.pipeline import batches
+
     read = unread if stream else read_folder
     images, labels, *_ = read(path, size, crop, split, grey, fractions)
     training = split.startswith("train") if training is None else training

@@ -173,16 +173,20 @@ def records(path: str | Path, split: str | None = None, fractions: Sequence[floa
 
 
 def _split(x: np.ndarray | Rows, labels: np.ndarray | None, split: str | None, fractions: Sequence[float]) -> Images:
-    shares = np.random.default_rng(0).random(len(x))  # its first numbers are the same, however many follow
-    indices = members(shares, split, fractions)
+    indices = members(shares_of(len(x)), split, fractions)
     if isinstance(x, Rows):
         return Images(Selected(x, indices), None if labels is None else labels[indices])
     return Images(x[indices], None if labels is None else labels[indices])
 
 
+def shares_of(count: int) -> np.ndarray:
+    """Return the shares of rows, as `members` takes them: the first are the same, however many follow."""
+    return np.random.default_rng(0).random(count)
+
+
 def numbered(cells: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return the classes of cells as numbers, -1 for an empty one, and their names: numbers in order, or words."""
-    words = ["" if cell is None else str(cell).strip() for cell in cells]
+    words = ["" if tables.is_empty(cell) else str(cell).strip() for cell in cells]
     by_number = all(word.isdecimal() for word in words if word)
     named = sorted({word for word in words if word}, key=lambda word: (int(word) if by_number else 0, word))
     order = {word: index for index, word in enumerate(named)}

@@ -173,7 +173,7 @@ def _opened(source: str, arguments: dict[str, Any], fractions: Sequence[float]) 
         shares = np.array([share_of(name) for name in rows.names])
     else:
         images = read(path, None, **arguments)
-        shares = np.random.default_rng(0).random(len(images.images))  # as the readers of single files have it
+        shares = readers.shares_of(len(images.images))
     splits = np.empty(len(shares), "uint8")
     for number, name in enumerate(SPLITS):
         if fractions[number]:

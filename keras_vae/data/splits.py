@@ -18,12 +18,21 @@ def parsed(split: str) -> tuple[str, int, int | None]:
     Raises:
       UserError: an unknown split.
     """
-    match = re.fullmatch(r"([a-z+]+)(?:\[(\d*):(\d*)\])?", split)
-    if match is None or match[1] not in SPLITS:
+    if (match := _match(split)) is None:
         raise UserError(
             f"split is one of {', '.join(SPLITS)}, or a slice of one such as 'train[:1000]'. Given: {split!r}."
         )
     return match[1], int(match[2] or 0), int(match[3]) if match[3] else None
+
+
+def _match(word: str) -> re.Match[str] | None:
+    match = re.fullmatch(r"([a-z+]+)(?:\[(\d*):(\d*)\])?", word)
+    return match if match and match[1] in SPLITS else None
+
+
+def is_split(word: str) -> bool:
+    """Return whether a word is the name of a split, or of a slice of one."""
+    return _match(word) is not None
 
 
 def members(shares: np.ndarray, split: str | None, fractions: Sequence[float] = FRACTIONS) -> np.ndarray:

@@ -13,6 +13,9 @@ from keras_vae import files
 from keras_vae.columns import Kinds, columns_of
 from keras_vae.errors import UserError, reading
 
+# What pandas reads as missing, in any case, and what it prints of NA.
+_MISSING = {"", "na", "nan", "-nan", "n/a", "null", "none", "#n/a", "#na", "#n/a n/a", "<na>", "1.#ind", "-1.#ind",
+            "1.#qnan", "-1.#qnan"}  # fmt: skip
 _EMPTY = "Fill the cell, remove the row, or read it as missing: table(..., missing=True)"
 
 
@@ -32,8 +35,8 @@ def table(
       source: the path of a CSV file, whose first row names the columns, or of a `.parquet`; or a frame of pandas, or of
         another library with its `columns` and `to_numpy`.
       columns: the names of those to take, in this order, as `Table.columns` of the training data has them; None: all.
-      missing: an empty cell is NaN, a number that is missing, for a model with the argument `missing`; and so is NaN,
-        or a frame's NA. False refuses both.
+      missing: an empty cell is NaN, a number that is missing, for a model with the argument `missing`; and so is NA,
+        NaN, N/A, null, and whatever else pandas reads so. False refuses them all.
       kinds: those of columns that differ, as `kinds_of` returns them or a likelihood `mixed` takes them: in place of
         columns. A cell of a column of classes is the name of one, and becomes its number.
 
@@ -166,6 +169,11 @@ def _parsed(reader: Iterable[list[str]], path: str) -> tuple[list[str], np.ndarr
     if len(rows) < 2:
         raise UserError(f"A table has a row of names, and rows of numbers. Given: {path}, of {len(rows)} rows.")
     names = [name.strip() for name in rows[0]]
+    if sign := next((mark for mark in ";\t|" if len(names) == 1 and mark in names[0] and mark in rows[1][0]), None):
+        raise UserError(
+            f"The cells of a CSV file are separated by commas. Given: {path}, separated by {sign!r}? Save it with "
+            f"commas."
+        )
     if any(number_of(name) is not None for name in names):
         raise UserError(
             f"The first row of a CSV file names its columns. Given: {path}, which begins with {rows[0][0]!r}. Add a "
@@ -184,7 +192,7 @@ def _of_one_type(cells: list[object]) -> list[object]:
     """Cells for a column of Parquet: those of a CSV file are words, whatever was filled in beside them."""
     if not any(isinstance(cell, str) for cell in cells):
         return cells
-    numbers = [number_of(cell) for cell in cells if cell is not None]
+    numbers = [number_of(cell) for cell in cells if not is_empty(cell)]
     convert = str if None in numbers else number_of
     return [None if is_empty(cell) else convert(cell) for cell in cells]
 
@@ -223,8 +231,8 @@ def kind_of(cells: Sequence[object]) -> str | dict[str, list[str]]:
 
 
 def is_empty(cell: object) -> bool:
-    """Return whether a cell is one that may be read as missing."""
-    return cell is None or str(cell).strip() in ("", "nan", "<NA>")
+    """Return whether a cell is one that may be read as missing: empty, or a word for it such as NA, NaN or null."""
+    return cell is None or str(cell).strip().lower() in _MISSING
 
 
 def _numbers(cells: np.ndarray, column: str, missing: bool) -> Iterator[float]:
@@ -234,7 +242,7 @@ def _numbers(cells: np.ndarray, column: str, missing: bool) -> Iterator[float]:
             continue
         number = number_of(cell)
         if number is None or not abs(number) <= float(np.finfo("float32").max):
-            text = number is None and str(cell).strip()
+            text = number is None and not is_empty(cell)
             remedy = "Number its values, leave the column out, or name its kind in kinds" if text else _EMPTY
             raise UserError(f"A table holds finite numbers. Given: {cell!r} in row {row} of {column!r}. {remedy}.")
         yield number

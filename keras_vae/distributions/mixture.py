@@ -1,6 +1,7 @@
 """A mixture of Gaussians in equal parts, its density by matrix products."""
 
 import math
+from typing import Any
 
 import numpy as np
 from keras import ops
@@ -25,6 +26,10 @@ class GaussianMixture(tfd.MixtureSameFamily):
         self._means, self._scales = (ops.reshape(part, (count, self._size)) for part in (normal.loc, normal.scale))
         self._axes, self._count = components.event_shape.rank, count
         super().__init__(tfd.Categorical(logits=ops.zeros((count,), normal.dtype)), components)
+
+    @classmethod
+    def _parameter_properties(cls, dtype: Any, num_classes: Any = None) -> Any:  # without it, TFP warns at each use
+        return super()._parameter_properties(dtype, num_classes)
 
     def _log_prob(self, x: Tensor) -> Tensor:
         # Around the mean of all components: the squares are no larger than they must be.

@@ -30,7 +30,8 @@ from keras_vae.export.parity import (
     statistics,
 )
 from keras_vae.export.quality import loses_too_much, measure_quality, require_quality
-from keras_vae.export.work import OPSET, OPSETS, Work
+from keras_vae.export.support import OPSET, check_opset
+from keras_vae.export.work import Work
 from keras_vae.registry import choose
 from keras_vae.runtimes import registry
 from keras_vae.runtimes.bundle import (
@@ -110,8 +111,7 @@ def export(
         a reduced precision that loses too much.
     """
     formats = _checked_formats(formats)
-    if not OPSETS[0] <= checks.check_whole_number(opset, "opset") <= OPSETS[1]:
-        raise UserError(f"opset must lie from {OPSETS[0]} to {OPSETS[1]}. Given: {opset}.")
+    check_opset(opset)
     batch = None if batch is None else checks.check_whole_number(batch, "batch")
     folder = files.check_output_folder(Path(output).resolve(), MANIFEST, overwrite)
     model = as_float32(model)

@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING, Any
 from keras_vae import files, priors, zoo
 from keras_vae.errors import ExportError, UserError
 from keras_vae.export.assemble import export
-from keras_vae.export.support import FORMATS
+from keras_vae.export.support import DEFAULT
 from keras_vae.types import Examples
 from keras_vae.zoo.encoding import read_file
 from keras_vae.zoo.priors import exported
 
 if TYPE_CHECKING:
     from keras_vae.runtimes.bundle import Bundle
-
-DEFAULT = ("saved_model", "onnx")
 
 
 @dataclasses.dataclass
@@ -40,11 +38,6 @@ class Exported:
             row |= {"bytes": self.bundle.size, "formats": list(self.bundle.formats)}
             row |= {"comparisons": len(self.bundle.parity), "worst": worst._asdict()}
         return row | {"seconds": self.seconds}
-
-
-def chosen_formats(formats: Sequence[str] | None) -> list[str]:
-    """Return the formats of a command: those listed, `DEFAULT` for none, and every one for `["all"]`."""
-    return list(FORMATS) if list(formats or ()) == ["all"] else list(formats or DEFAULT)
 
 
 def export_entry(

@@ -9,13 +9,11 @@ import numpy as np
 import onnx
 
 from keras_vae.export.graphs import TracedGraph
+from keras_vae.export.support import OPSET
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
     from keras_vae.priors.base import FittedPrior
-
-OPSET = 18  # the newest that tf2onnx 1.17 writes; onnx converts from it to newer ones
-OPSETS = (13, 21)  # the oldest and the newest that are supported
 
 
 @dataclasses.dataclass(frozen=True)

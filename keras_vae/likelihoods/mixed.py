@@ -29,13 +29,10 @@ _FAMILIES: Mapping[str, Callable[..., Likelihood]] = {
 class Classes(tfd.Categorical):
     """Classes 0, 1, ... of log probabilities: `tfd.Categorical`, but by a sum in place of a gather of integers."""
 
-    def __init__(self, log_p: Tensor) -> None:
-        self._log_p = log_p
-        super().__init__(logits=log_p, dtype=log_p.dtype)
-
     def _log_prob(self, value: Tensor) -> Tensor:
-        is_class = ops.equal(value[..., None], ops.arange(self._log_p.shape[-1], dtype=self._log_p.dtype))
-        return ops.sum(ops.where(is_class, self._log_p, ops.zeros_like(self._log_p)), axis=-1)
+        log_p: Tensor = self.logits
+        is_class = ops.equal(value[..., None], ops.arange(log_p.shape[-1], dtype=log_p.dtype))
+        return ops.sum(ops.where(is_class, log_p, ops.zeros_like(log_p)), axis=-1)
 
 
 class Columns(tfd.Distribution):
@@ -177,7 +174,9 @@ class Mixed(Likelihood):
             start = f"{kind}_"
             held = {name.removeprefix(start): p for name, p in parameters.items() if name.startswith(start)}
             parts.append((self.groups[kind], base_of(family.distribution(held))))
-        parts += [([index], Classes(log_p[:, None])) for (index, _), log_p in self._by_column(parameters)]
+        parts += [
+            ([index], Classes(log_p[:, None], dtype=log_p.dtype)) for (index, _), log_p in self._by_column(parameters)
+        ]
         return over_x(Columns(parts, self.order, parameters["mean"]))
 
     def moments(self, parameters: Mapping[str, Tensor]) -> Tensor:

@@ -2,13 +2,14 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple, cast
 
 import numpy as np
 
 from keras_vae.data import pictures, readers, tables
+from keras_vae.data.splits import members
 from keras_vae.errors import UserError, reading
 from keras_vae.zoo import toml_files
 from keras_vae.zoo.column_drafts import HEAVY, look_at
@@ -24,19 +25,23 @@ class Draft(NamedTuple):
 
     sections: dict[str, dict[str, object]]
     comments: dict[str, str]
+    shares: np.ndarray  # of each example, which say its split
 
 
-def draft(data: str | Path, recipe: str | Path) -> str:
+def draft(data: str | Path, recipe: str | Path, say: Callable[[str], None] = lambda line: None) -> str:
     """Return the text of a recipe for the data in a file or folder.
 
     Args:
       data: a folder of pictures, or a `.csv`, `.parquet`, `.npy`, `.npz` or `.txt`.
       recipe: the path that the recipe will have, from which that of the data counts.
+      say: called with a line about what the data are, and what of them is left out.
 
     Raises:
-      UserError: data that no source reads.
+      UserError: data that no source reads, or too few for a split of them to be measured on.
     """
     data, suffix = Path(data), Path(data).suffix.lower()
+    if not data.exists():
+        raise UserError(f"{data} does not exist. Correct the path.")
     if data.is_dir():
         parts = _of_pictures(data)
     elif suffix in (".csv", ".parquet"):
@@ -52,6 +57,9 @@ def draft(data: str | Path, recipe: str | Path) -> str:
         )
     relative = os.path.relpath(data.resolve(), Path(recipe).resolve().parent)
     parts.sections["data"] |= {"path": Path(relative).as_posix()}
+    for split in ("train", "validation", "test"):
+        members(parts.shares, split)
+    say(f"{data}: {parts.comments['data']}")
     parts.comments["data.path"] = "counts from the folder of this file"
     return _written(parts, data.name)
 
@@ -80,7 +88,8 @@ def _of_pictures(folder: Path) -> Draft:
         "model.image_shape": "height, width and channels, as data.size and data.grey make them",
         "model.likelihood": 'grey levels and colours; of black and white, "bernoulli", and data.binarize = "dynamic"',
     }
-    return Draft({"model": model, "data": data, "training": _training(len(names), 64)}, comments)
+    return Draft({"model": model, "data": data, "training": _training(len(names), 64)}, comments,
+                 np.array([pictures.share_of(name) for name in names]))  # fmt: skip
 
 
 def _of_table(path: Path) -> Draft:
@@ -109,7 +118,8 @@ def _of_table(path: Path) -> Draft:
         "or ordinal where they stand in an order",
         "model.missing": f"{columns.empty:.1%} of the cells are empty, missing: they have no term, and are not read",
     }
-    return Draft({"model": model, **sections, "training": _training(len(cells), 128)}, comments)
+    return Draft({"model": model, **sections, "training": _training(len(cells), 128)}, comments,
+                 readers.shares_of(len(cells)))  # fmt: skip
 
 
 def _of_text(path: Path) -> Draft:
@@ -132,7 +142,8 @@ def _of_text(path: Path) -> Draft:
         "model.vocabulary_size": "the letters, and the end",
         "model.word_dropout": "the share of letters that training hides from the decoder, so that it needs the code",
     }
-    return Draft({"model": model, "data": data, "training": _training(len(lines), 128)}, comments)
+    return Draft({"model": model, "data": data, "training": _training(len(lines), 128)}, comments,
+                 np.array([pictures.share_of(line) for line in lines]))  # fmt: skip
 
 
 def _of_array(path: Path) -> Draft:
@@ -159,7 +170,9 @@ def _of_array(path: Path) -> Draft:
         if x.ndim == 3:
             model, comments = _of_series(model, comments)
     comments["data"] = f"{x.dtype} of shape {x.shape}"
-    return Draft({"model": model, "data": data, "training": _training(len(x), 128)}, comments)
+    return Draft(
+        {"model": model, "data": data, "training": _training(len(x), 128)}, comments, readers.shares_of(len(x))
+    )
 
 
 def _network_of(size: int) -> dict[str, object]:

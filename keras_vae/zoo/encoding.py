@@ -55,7 +55,11 @@ def read_file(name: str | Path, path: str | Path) -> Examples:
         return Examples(files.read_array(path), origin=origin)
     card = cards.card(name)
     if not card.recipe.data.source:
-        raise UserError(f"Examples for {name} are a .npy of its x. Given: {path}. Save them with numpy.save.")
+        raise UserError(
+            f"{name}, a model of {cards.NOUNS[card.kind]}s, was trained on data that keras_vae has, and reads a .npy "
+            f"of its x. Given: {path}. Save x with numpy.save, or train on data of your own: keras-vae new RECIPE.toml "
+            f"--data {path}."
+        )
     columns = card.results.get("evaluation", {}).get("columns")
     changes: dict[str, object] = {"path": Path(path)}
     if columns and "kinds" not in card.recipe.data.arguments:

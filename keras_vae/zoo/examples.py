@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypedDict, Unpack
 import numpy as np
 
 from keras_vae import data, types
-from keras_vae.data import sources
+from keras_vae.data import sources, splits
 from keras_vae.data.readers import SOURCES
 from keras_vae.data.sources import Images
 from keras_vae.errors import UserError
@@ -56,7 +56,7 @@ def source_of(recipe: recipes.Recipe, changes: Mapping[str, Any] | None = None) 
       changes: arguments of a source of one's own in place of the recipe's.
 
     Raises:
-      UserError: an unknown source, or arguments that it does not take.
+      UserError: an unknown source, or arguments that it does not take; of data that the recipe names, it says so.
     """
     section = recipe.data
     if not section.source:
@@ -75,7 +75,8 @@ def source_of(recipe: recipes.Recipe, changes: Mapping[str, Any] | None = None) 
         try:
             return read(split=split, **arguments)
         except UserError as error:
-            raise type(error)(f"[data] of the recipe: {error}") from error
+            where = "" if "path" in (changes or {}) else "[data] of the recipe: "
+            raise type(error)(f"{where}{error}") from error
 
     return read_split
 
@@ -95,6 +96,8 @@ def of_x(recipe: recipes.Recipe) -> OfX:
 
 def examples_of(recipe: recipes.Recipe, split: str | None = None) -> Examples:
     """Return the examples on which a recipe's results are measured, binarised once where training binarises."""
+    if split is not None:
+        splits.parsed(split)  # a mistake in it is none of the recipe
     binarize = "static" if recipe.data.binarize else None
     return read(source_of(recipe), split or recipe.evaluation.split, binarize, **of_x(recipe))
 

@@ -16,15 +16,17 @@ TABLES = (".csv", ".parquet")
 
 def complete(
     name: str | Path, source: str | Path, output: str | Path, samples: int = 1000, seed: int = 0
-) -> tuple[int, int]:
-    """Write the rows of a file with what is missing filled in by `keras_vae.tasks.fill_in`; return rows and holes.
+) -> tuple[int, int, dict[str, int]]:
+    """Write the rows of a file with what is missing filled in by `keras_vae.tasks.fill_in`.
+
+    Return the number of rows, of cells that were filled in, and of holes in each column that the model does not read.
 
     A hole gets its conditional mean, in the units of the file; a count the nearest whole number, and a column of
     classes the name of the likeliest. All other cells, and columns that the model does not read, stay as they are.
 
     Args:
       name: of a model with the argument `missing`, as `keras_vae.zoo.load` takes it.
-      source: a `.csv` or `.parquet` with the columns of the training data, an empty cell missing; or a `.npy`, NaN.
+      source: a `.csv` or `.parquet` with the columns of the training data, empty cells or NA missing; or a `.npy`, NaN.
       output: of the same kind; a table may be written as the other kind.
       samples: importance samples for each row.
       seed: of the draws.
@@ -43,11 +45,13 @@ def complete(
     holes = np.isnan(np.ma.filled(np.asarray(examples.x, "float64"), np.nan))
     if kinds[0] == ".npy":
         files.write_array(output, filled)
-        return len(filled), int(holes.sum())
+        return len(filled), int(holes.sum()), {}
     names, cells = tables.cells_of(source)
     columns = cards.card(name).recipe.data.arguments.get("kinds", dict.fromkeys(examples.columns, "real"))
     values = tables.named_cells(filled, columns)
     for index, column in enumerate(examples.columns):
         cells[holes[:, index], names.index(column)] = values[holes[:, index], index]
     tables.write(output, names, cells)
-    return len(cells), int(holes.sum())
+    counts = {name: sum(map(tables.is_empty, cells[:, names.index(name)])) for name in names}
+    left = {name: count for name, count in counts.items() if count and name not in examples.columns}
+    return len(cells), int(holes.sum()), left

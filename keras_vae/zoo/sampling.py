@@ -7,6 +7,7 @@ import numpy as np
 
 from keras_vae import priors
 from keras_vae.core.inference import checked_count
+from keras_vae.errors import UserError
 from keras_vae.registry import choose
 from keras_vae.zoo import cards
 from keras_vae.zoo.examples import condition_of, examples_of
@@ -48,9 +49,14 @@ def labels_to_draw(model: "VAE", count: int, label: int | None = None) -> np.nda
     None for a model that has no classes, where no label is asked for.
 
     Raises:
-      UserError: a negative count, or one of more images than memory holds.
+      UserError: a label for a model without, a negative count, or one of more images than memory holds.
     """
     count, classes = checked_count(model, count), model.condition_classes
+    if label is not None and not classes:
+        raise UserError(
+            f"A label is of a model that takes one as its condition. Given: --label {label}, for a "
+            f"{type(model).__name__} without. Leave it out."
+        )
     if label is not None:
         return np.full(count, label)
     return np.arange(count) * classes // max(count, 1) if classes else None

@@ -3,6 +3,7 @@
 import fnmatch
 import hashlib
 import json
+import os
 import shlex
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -176,6 +177,8 @@ def entry(name: str | Path) -> Entry:
     if is_run:
         address = hub_folders.address_of(folder)
         return Entry(address.name if address else folder.resolve().name, folder)
+    if not folder.is_absolute() and os.path.isfile(Path("runs") / folder / RECIPE):
+        raise UserError(f"Unknown model {str(name)!r}. Did you mean {Path('runs') / folder}?")
     raise UserError(
         f"Unknown model {str(name)!r}.{nearest(str(name), names())} It is neither in the zoo, which `keras-vae list` "
         f"shows, nor a folder with a {RECIPE}."

@@ -4,7 +4,7 @@ import contextlib
 import functools
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -93,7 +93,7 @@ def train(
     if workers.of_environment().index:
         return _help(where, recipe, overwrite, until)
     strategy = None if where.results and not overwrite else _strategy(recipe)
-    with _only_trainer(where):
+    with _only_trainer(where), _gone_on_from(where):
         if not overwrite and where.results:
             if "left_out" in where.results["evaluation"] and not quick:
                 _measure_all_again(where)
@@ -112,6 +112,17 @@ def train(
         with contextlib.suppress(UserError):  # of those who wait: nothing is lost with them
             workers.gathered(strategy, 0)
         return load(where.folder) if over else _reached(plan, progress)
+
+
+@contextlib.contextmanager
+def _gone_on_from(where: store.Entry) -> Iterator[None]:
+    """Note on what ends a training, whatever an extension made of a signal, that the same call goes on."""
+    try:
+        yield
+    except BaseException as error:
+        if (where.folder / checkpoints.NAME).exists():
+            error.add_note("The same command goes on from the last checkpoint.")
+        raise
 
 
 def _help(where: store.Entry, recipe: recipes.Recipe, overwrite: bool, until: int | None) -> "VAE":

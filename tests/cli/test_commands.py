@@ -4,6 +4,7 @@ import gc
 import json
 import os
 import pickle
+import sys
 
 import numpy as np
 import pytest
@@ -64,6 +65,7 @@ def test_list_and_show(call, run, own_zoo):
     assert shown["results"] == zoo.card("toy_mnist").results
     assert shown["recipe"] == (run / "recipe.toml").read_text()
     code, out, _ = call("show", "toy_mnist")
+    assert f"below:{own_zoo / 'toy_mnist/reconstructions.png'}" in "".join(out.split())
     assert code == 0 and "toy_mnist" in out and "binarised once" in out
     assert error(call("show", "toy_mnits")).startswith("Unknown model 'toy_mnits'. Did you mean 'toy_mnist'?")
 
@@ -78,6 +80,11 @@ def test_train_reports_what_it_wrote(call, run, tmp_path):
     assert answer == {"folder": "out", "results": zoo.card(tmp_path / "out").results}
     code, out, _ = call("train", "out", "--output", "out")
     assert code == 0 and "Written: out/ (model.safetensors, results.json, README.md and pictures)" in out
+    assert "out, 300 images of test[:300]" in out and "reconstruction, log p(x|z) " in out and "log_px" not in out
+    toy_runs.copy_of(run, tmp_path / "runs/out")
+    assert error(call("show", "out2")).startswith("Unknown model 'out2'")
+    os.rename(tmp_path / "runs/out", tmp_path / "runs/mine")
+    assert error(call("encode", "mine")) == "Unknown model 'mine'. Did you mean runs/mine?"
 
 
 @pytest.mark.slow
@@ -156,7 +163,8 @@ def test_encode(call, run, tmp_path):
     assert error(call("encode", run, "x.npy", "--output", "z.npz")).endswith("are written as .npy. Given: z.npz.")
     np.save(tmp_path / "y.npy", np.zeros(7, "int32"))
     assert "BetaVAE takes no condition" in error(call("encode", run, "x.npy", "--labels", "y.npy"))
-    assert "BetaVAE takes no condition" in error(call("sample", run, "--label", 3))
+    said = "takes one as its condition. Given: --label 3, for a BetaVAE without. Leave it out."
+    assert error(call("sample", run, "--label", 3)).endswith(said)
 
 
 BAD_ARRAYS = {
@@ -195,7 +203,12 @@ def test_encode_unpickles_nothing(call, run, tmp_path):
     (tmp_path / "empty.npy").write_bytes(b"")
     assert "Cannot read an array of numbers from empty.npy: " in error(call("encode", run, "empty.npy"))
     assert "No such file" in error(call("encode", run, "none.npy"))
-    assert "split is one of" in error(call("encode", run, "tset"))
+    assert error(call("encode", run, "tset")).startswith("split is one of")
+    (tmp_path / "pics").mkdir()
+    assert "was trained on data that keras_vae has, and reads a .npy of its x. Given: pics." in error(
+        call("encode", run, "pics")
+    )
+    (tmp_path / "pics").rmdir()
     assert sorted(os.listdir(tmp_path)) == ["empty.npy", "x.npy", "y.npy", "z.npy"], "nothing was executed or written"
 
 
@@ -307,8 +320,51 @@ def test_an_unknown_model(call, tmp_path, command):
 
 
 def test_a_missing_tensorflow_is_one_line_that_says_how_to_get_it(call, run, monkeypatch):
-    import sys
 
     monkeypatch.setitem(sys.modules, "tensorflow", None)
     message = error(call("sample", run))
     assert "needs the module tensorflow, which is not installed here" in message and "pip install keras-vae" in message
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["export", "RUN", "b", "--format", "tflite"], "Unknown export format 'tflite'"),
+        (["export", "RUN", "b", "--opset", 99], "opset must lie from 13 to 21"),
+        (["sample", "RUN", "--count", -3], "count must be a whole number, 0 or more"),
+        (["evaluate", "RUN", "--samples", -4], "samples must be a whole number, 0 or more"),
+        (["evaluate", "RUN", "--split", "tset"], "split is one of train"),
+        (["new", "r.toml", "--data", "nothere"], "nothere does not exist. Correct the path."),
+        (["train", "broken.toml"], "broken.toml"),
+        (["check", "RUN"], "Given: RUN, a model. Make one: keras-vae export RUN runs/export/toy; then give"),
+        (["bench", "vae_mnist"], "Make one: keras-vae export vae_mnist runs/export/vae_mnist; then give"),
+    ],
+)
+def test_mistakes_are_found_before_tensorflow_is_loaded(call, run, tmp_path, monkeypatch, words, message):
+    monkeypatch.setitem(sys.modules, "keras_vae.backend", None)
+    (tmp_path / "broken.toml").write_text("[model\n")
+    words = [run if word == "RUN" else word for word in words]
+    assert message.replace("RUN", str(run)) in error(call(*words))
+
+
+def test_a_training_prints_bars_on_a_terminal_only(monkeypatch):
+    from keras_vae.cli.output import verbosity
+
+    assert (verbosity(True), verbosity(False)) == (0, 2)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    assert (verbosity(True), verbosity(False)) == (0, 1)
+
+
+def test_libraries_that_write_to_standard_error_are_not_heard(capfd, monkeypatch):
+    from keras_vae.benchmarking import doctor
+    from keras_vae.cli import output
+
+    with output.working("Checking", silent=True):
+        os.write(2, b"I0000 Could not find cuda drivers\n")
+    os.write(2, b"heard again\n")
+    assert capfd.readouterr().err == "heard again\n"
+    of = {"processor": "", "processors": 1, "flags": [], "memory": 1.0}
+    monkeypatch.setattr(doctor, "diagnose", lambda: os.write(2, b"noise\n") and {"machine": of, "problems": []})
+    with pytest.raises(SystemExit):
+        main(["doctor", "--json"])
+    assert capfd.readouterr().err == ""

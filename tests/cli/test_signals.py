@@ -19,6 +19,7 @@ LINES = {
     signal.SIGTERM: "Ended by SIGTERM. What was finished is kept; nothing is half-written.\n",
     signal.SIGHUP: "Ended by SIGHUP. What was finished is kept; nothing is half-written.\n",
 }
+GOES_ON = " The same command goes on from the last checkpoint."
 MAIN = "from keras_vae.cli import main; main()"
 WRITING = """
     import signal, sys, time
@@ -43,10 +44,10 @@ def start(folder, *words):
         )  # fmt: skip
 
 
-def ended(process, number):
+def ended(process, number, note=""):
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
-    assert (process.returncode, errors) == (128 + number, LINES[number])
+    assert (process.returncode, errors) == (128 + number, f"{LINES[number][:-1]}{note}\n")
 
 
 def wait_for(process, condition):
@@ -54,6 +55,29 @@ def wait_for(process, condition):
     while not condition():
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()
         time.sleep(0.02)
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_an_interrupted_training_says_how_to_go_on(tmp_path, monkeypatch, capsys, there):
+    from keras_vae import cli
+    from keras_vae.zoo import checkpoints, store, training
+
+    def command():
+        with training._gone_on_from(store.Entry("a", tmp_path)):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(5)
+
+    if there:
+        (tmp_path / checkpoints.NAME).touch()
+    app = cli.typer.Typer(cls=cli._Commands)
+    app.callback()(lambda: None)
+    app.command("train")(command)
+    monkeypatch.setattr(cli, "app", app)
+    with interruptible(), pytest.raises(SystemExit) as left:
+        cli.main(["train"])
+    note = GOES_ON if there else ""
+    assert left.value.code == 130
+    assert capsys.readouterr().err == f"{LINES[signal.SIGINT][:-1]}{note}\n"
 
 
 @pytest.mark.parametrize("number", SIGNALS)
@@ -130,7 +154,7 @@ def test_a_training_keeps_its_checkpoint_and_goes_on(tmp_path, number):
     process = start(tmp_path, MAIN, "train", "toy.toml", "--output", "out", "--json")
     wait_for(process, (tmp_path / "out/checkpoint.safetensors").is_file)
     time.sleep(np.random.default_rng(int(number)).uniform(0.0, 0.5))
-    ended(process, number)
+    ended(process, number, GOES_ON)
     kept = {"checkpoint.safetensors", "recipe.toml"}
     assert set(os.listdir(tmp_path / "out")) - {"checkpoint.previous.safetensors"} == kept
     assert sorted(os.listdir(tmp_path)) == ["out", "toy.toml"]

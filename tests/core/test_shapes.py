@@ -112,7 +112,7 @@ def test_shapes_that_are_none(arguments, message):
 @pytest.mark.parametrize(
     ("x", "message"),
     [
-        (X, r"x must have shape \(batch, 16\)\. Given: \(40, 4, 4, 1\)\. Reshape it\."),
+        (X, r"x must have shape \(batch, 16\)\. Given: \(40, 4, 4, 1\)\. Reshape it: x\.reshape\(-1, 16\)\."),
         (X.reshape(-1, 16)[0], r"x must have shape \(batch, 16\)\. Given: \(16,\)\. Add the batch axis: x\[None\]\."),
         (7 * X.reshape(-1, 16) - 3, r"values from -3 to 4; rescale them.*likelihood='normal', and x_shape"),
         (grey(3, (16,)), r"pixels that are 0 or 1"),

@@ -58,6 +58,7 @@ def test_a_table_trains_a_model(tmp_path):
         ("a,b\n1,2\n1,-1e39\n", r"Given: '-1e39' in row 2 of 'b'"),
         ("a,b\n1,2,3\n", r"a cell for each column, 2\. Given: .*row 1 with 3"),
         ("1,2\n3,4\n", r"names its columns\. Given: .*begins with '1'\. Add a row of names"),
+        ("a;b\n1;2\n", r"separated by commas\. Given: .*a\.csv, separated by ';'\? Save it with commas"),
         ("a,a\n1,2\n", r"different names\. Given: 'a' twice"),
         ("a,b\n", r"rows of numbers\. Given: .*of 1 rows"),
         ('a,b\n"1,2\n', r"is no table: .*Save it as CSV"),
@@ -69,7 +70,7 @@ def test_what_is_no_table(tmp_path, text, message):
 
 
 def test_what_is_not_there(tmp_path):
-    with pytest.raises(UserError, match=r"is no table: No such file"):
+    with pytest.raises(UserError, match=r"none\.csv does not exist\. Correct"):
         data.table(tmp_path / "none.csv")
     with pytest.raises(UserError, match=r"is no table"):
         data.table(written(tmp_path / "a.csv", "a\nü", "utf-16"))
@@ -94,6 +95,16 @@ def test_empty_cells_are_missing_where_that_is_said(tmp_path):
         with pytest.raises(UserError, match="missing=True"):
             data.table(source)
         np.testing.assert_array_equal(data.table(source, missing=True).x, [[1, np.nan], [np.nan, 4]])
+    file.write_text("a,b\n1,NA\nN/A,4\nnull,NaN\n", encoding="utf-8")
+    with pytest.raises(UserError, match=r"'NA' in row 1 of 'b'\. Fill the cell"):
+        data.table(file, ["b"])
+    nan = np.nan
+    np.testing.assert_array_equal(data.table(file, missing=True).x, [[1, nan], [nan, 4], [nan, nan]])
+    assert data.kinds_of(written(tmp_path / "k.csv", "a,b\n1.5,x\nNA,null\n2.5,y\n")) == {
+        "a": "real", "b": {"categorical": ["x", "y"]},
+    }  # fmt: skip
+    names = data.table(tmp_path / "k.csv", kinds={"b": {"categorical": ["x", "y", "null"]}})
+    np.testing.assert_array_equal(names.x, [[0], [2], [1]], err_msg="a class that is named so is no hole")
     file.write_text("a,b\n1,inf\nx,4\n", encoding="utf-8")
     for column, text in (("a", "'x'"), ("b", "'inf'")):
         with pytest.raises(UserError, match=text):

@@ -51,6 +51,17 @@ def test_empty_cells_are_missing(tmp_path):
     assert "# missing: 33.3% of the cells are empty" in recipe.text
 
 
+def test_na_is_missing_and_what_is_left_out_is_said(tmp_path, monkeypatch, capsys):
+    rows = [f"{number / 7},{'NA' if number % 3 else np.sin(number)},person {number}" for number in range(60)]
+    (tmp_path / "a.csv").write_text("\n".join(["a,b,name", *rows]) + "\n")
+    recipe, model = accepted(tmp_path / "r.toml", tmp_path / "a.csv")
+    assert recipe.data.arguments["columns"] == ["a", "b"] and recipe.data.arguments["missing"] and model.missing
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit):
+        main(["new", "s.toml", "--data", "a.csv"])
+    assert "a.csv: 60 rows. Left out: name (words, 60 different ones)\n" in capsys.readouterr().out
+
+
 def test_columns_that_differ_have_a_kind_each(tmp_path):
     """Words of several columns, counts that vary more and less, a long tail, and names that TOML must quote."""
     columns, _ = of_kinds(300)
@@ -154,6 +165,13 @@ def test_what_is_not_drafted(tmp_path, capsys):
     (tmp_path / "w.csv").write_text("a,b\nx,\n")
     with pytest.raises(UserError, match=r"a column of numbers, or several of classes\. .*a: one value; b: empty"):
         drafts.draft(tmp_path / "w.csv", tmp_path / "r.toml")
+    with pytest.raises(UserError, match=r"nothing does not exist\. Correct the path"):
+        drafts.draft(tmp_path / "nothing", tmp_path / "r.toml")
+    (tmp_path / "two.csv").write_text("a,b\n1,0.5\n3,2.5\n")
+    with pytest.raises(
+        UserError, match=r"The split 'validation' holds no examples: there are 2 in all|'test' holds no"
+    ):
+        drafts.draft(tmp_path / "two.csv", tmp_path / "r.toml")
     for words, message in (([tmp_path / "r.txt"], "A recipe is a .toml"), ([tmp_path / "t.toml"], "is there already")):
         (tmp_path / "t.toml").write_text("kept")
         with pytest.raises(SystemExit):

@@ -73,7 +73,7 @@ def test_a_run_completes_the_rows_of_a_file(project, call, capsys):
     out = project / "whole.csv"
     capsys.readouterr()
     call("impute", project / "run", project / "holey.csv", "--output", out, "--samples", 50, "--json")
-    assert json.loads(capsys.readouterr().out) == {"file": str(out), "rows": 60, "filled": len(holes)}
+    assert json.loads(capsys.readouterr().out) == {"file": str(out), "rows": 60, "filled": len(holes), "left": {}}
     before, after = read(project / "holey.csv"), read(out)
     assert list(after[0]) == NAMES
     right = {name: [] for name in KINDS}
@@ -108,6 +108,18 @@ def test_the_run_is_measured_exported_and_encodes_files(project, call, capsys):
     call("sample", project / "run", "--count", 5, "--output", project / "drawn.npy")
     drawn = np.load(project / "drawn.npy")
     assert drawn.shape == (5, 5) and set(drawn[:, 3]) <= {0, 1, 2} and (drawn[:, 1] > 0).all()
+
+
+def test_what_is_left_empty_is_said(project, call, capsys):
+    columns = truth(10, seed=8)
+    columns["calls"][3] = columns["label"][4] = "NA"
+    write(project / "na.csv", columns, {(0, "size"), (5, "label")})
+    capsys.readouterr()
+    call("impute", project / "run", project / "na.csv", "--output", project / "w.csv", "--samples", 10)
+    said = " ".join(capsys.readouterr().out.split())
+    assert "2 cells were filled in" in said and "does not read: label (2 cells)" in said
+    after = read(project / "w.csv")
+    assert after[3]["calls"].isdecimal() and after[4]["label"] == "NA" and after[5]["label"] == ""
 
 
 def test_arrays_are_completed_too(project, call):

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from keras_vae import zoo
+from keras_vae.cli.output import is_file
 from keras_vae.errors import UserError
 from keras_vae.zoo import recipes
 from tests.toy_runs import REMOVED, write_recipe
@@ -153,6 +154,23 @@ def test_a_folder_of_pictures_in_three_commands(project, spoken, call, tmp_path)
     call("anomaly", run, "--output", tmp_path / "a.png")
 
 
+def test_a_folder_or_file_needs_no_slash_to_be_one(project, spoken, call, capsys, monkeypatch):
+    """The name of a split, or of anomalies that are made, comes before a folder of that name."""
+    monkeypatch.chdir(project)
+    (project / "rows").write_bytes((project / "data/table.csv").read_bytes())
+    write_pictures(project / "test", 2)
+    write_pictures(project / "noise", 2)
+    assert spoken("encode", "runs/pictures", "pictures", "--output", "z.npy")["shape"] == [60, 3]
+    assert spoken("encode", "runs/table", "rows", "--output", "z.npy")["shape"] == [200, 2]
+    assert spoken("encode", "runs/pictures", "test", "--output", "z.npy")["shape"] != [2, 3]
+    assert is_file("pictures", "noise") and is_file("noise") and not is_file("noise", "noise") and is_file("a.png")
+    capsys.readouterr()
+    for word, message in (("none.csv", "Error: none.csv does not exist. Correct the path.\n"),
+                          ("tset", "Error: split is one of")):  # fmt: skip
+        call("encode", "runs/table", word, code=1)
+        assert capsys.readouterr().err.startswith(message)
+
+
 def test_a_run_and_its_data_may_be_moved_together(project, call, tmp_path):
     import shutil
 
@@ -161,7 +179,7 @@ def test_a_run_and_its_data_may_be_moved_together(project, call, tmp_path):
     call("evaluate", moved / "runs/table", "--samples", "0", "--json")
     shutil.rmtree(moved / "data")
     zoo.load(moved / "runs/table")  # the model needs no data
-    with pytest.raises(UserError, match=r"\[data\] of the recipe: .*table\.csv is no table: No such file"):
+    with pytest.raises(UserError, match=r"\[data\] of the recipe: .*table\.csv does not exist"):
         from keras_vae.zoo.examples import examples_of
 
         examples_of(zoo.card(moved / "runs/table").recipe)
@@ -173,7 +191,7 @@ def test_a_run_and_its_data_may_be_moved_together(project, call, tmp_path):
         ({"data.pth": "x"}, r"\[data\] with source = 'table' has no argument 'pth'\. Did you mean 'path'"),
         ({"data.source": "tabel"}, r"Unknown data\.source 'tabel'\. Did you mean 'table'"),
         ({"data.path": REMOVED}, r"\[data\] with source = 'table' needs the argument path"),
-        ({"data.path": "none.csv"}, r"\[data\] of the recipe: .*none\.csv is no table: No such file"),
+        ({"data.path": "none.csv"}, r"\[data\] of the recipe: .*none\.csv does not exist"),
         ({"data.columns": ["mass", "hue"]}, r"must have the column 'hue'"),
         (
             {"data.columns": ["mass"]},

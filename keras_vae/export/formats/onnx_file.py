@@ -15,7 +15,8 @@ from keras_vae.export.formats.onnx_graph import nodes_in
 from keras_vae.export.formats.slimming import slim
 from keras_vae.export.graphs import TracedGraph
 from keras_vae.export.remedies import is_random, remedy
-from keras_vae.export.work import OPSET, Work
+from keras_vae.export.support import OPSET
+from keras_vae.export.work import Work
 from keras_vae.runtimes.bundle import FormatEntry
 
 DOMAINS = ("", "ai.onnx.ml")
