@@ -25,6 +25,10 @@ PAGES = {
     "gaps": "benchmarks/fidelity.md",
     "missed": "benchmarks/fidelity.md",
     "tips": "benchmarks/tips.md",
+    "disentanglement": "benchmarks/disentanglement.md",
+    "scaling": "benchmarks/scale.md",
+    "stream": "benchmarks/scale.md",
+    "score": "benchmarks/scale.md",
     "growth": "benchmarks/growth.md",
     "engines": "benchmarks/engine.md",
     "first step": "benchmarks/engine.md",
@@ -33,7 +37,7 @@ PAGES = {
     "kinds": "benchmarks/kinds.md",
     "lessons": "learn/index.md",
 }
-sys.path += [str(Path(__file__).parent), str(DOCS / "program")]
+sys.path += [str(Path(__file__).parent), str(DOCS / "program"), str(ROOT)]
 
 
 def tables() -> dict[str, str]:
@@ -45,6 +49,7 @@ def tables() -> dict[str, str]:
 
     results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in Path(__file__).parent.glob("*.json")}
     import anomaly
+    import disentanglement
     import engines
     import fidelity
     import first_step
@@ -53,11 +58,14 @@ def tables() -> dict[str, str]:
     import kinds
     import lessons  # pyright: ignore[reportMissingImports]  # of docs/program
     import memory
+    import scaling
     import series
     import slimming
     import tips
     from likelihood import sentence
     from training import markdown
+
+    from tests.proofs import score, stream
 
     zoo_results = results["inference"]
     written = {
@@ -69,6 +77,10 @@ def tables() -> dict[str, str]:
         "anomaly": anomaly.markdown(results["anomaly"]),
         "series": series.markdown(results["series"]),
         "tips": tips.markdown(results["tips"]),
+        "disentanglement": disentanglement.markdown(results["disentanglement"]),
+        "scaling": scaling.markdown(results["scaling"]),
+        "stream": stream.markdown(results["stream"]),
+        "score": score.markdown(results["score"]),
         "growth": growth.markdown(results["growth"]),
         "engines": engines.markdown(results["engines"]),
         "first step": first_step.markdown(results["first_step"]),

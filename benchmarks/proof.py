@@ -8,6 +8,7 @@ import argparse
 import datetime
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -47,6 +48,9 @@ PROOFS: dict[str, tuple[str, tuple[str, ...]]] = {
     ),
 }
 _LINES = 12  # of the output, that a record keeps
+_NOISE = re.compile(
+    r"^[IWE]\d{4} |^WARNING: All log|\(raylet\)|\[state-dump\]|streaming_executor|^\t\(\d\) |^To enable"
+)  # of engines
 
 
 def run(name: str) -> int:
@@ -66,7 +70,8 @@ def run(name: str) -> int:
     ) as process:
         for line in process.stdout or ():
             print(line, end="", flush=True)
-            last.append(line.rstrip().replace(str(ROOT), "."))
+            if not _NOISE.search(line):
+                last.append(line.rstrip().replace(str(ROOT), "."))
     record = {
         "proof": name,
         "shows": shows,
