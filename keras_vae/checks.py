@@ -38,19 +38,25 @@ def _shape_remedy(shape: tuple[int, ...], expected: tuple[int, ...], name: str) 
     *sides, channels = expected
     if shape == expected:
         return f"Add the batch axis: {name}[None]."
+    if math.prod(shape) == math.prod(expected) and len(shape) < len(expected):
+        return f"Add the batch axis: {name}.reshape{(1, *expected)}."
     if channels == 1 and shape[1:] == tuple(sides):
         return f"Add the channel axis: {name}[..., None]."
     if math.prod(shape[1:]) == math.prod(expected) and 1 in (len(shape) - 1, len(expected)):
         return f"Reshape it: {name}.reshape{(-1, *expected)}."
     if len(shape) == len(expected) + 1 == 4 and shape[1:] == (channels, *sides):
         return f"Put the channels last: numpy.moveaxis({name}, 1, -1)."
+    if len(shape) == len(expected) + 1 == 4 and list(shape[2:]) == sides and list(shape[1:3]) != sides:
+        moved = f"numpy.moveaxis({name}, 1, -1)"
+        grey = ".mean(axis=-1, keepdims=True)" if channels == 1 else ""
+        return f"Put the channels last{', and make them grey' if grey else ''}: {moved}{grey}."
     if len(shape) == len(expected) + 1 == 4:
         steps = [f"Resize the pictures to {sides[0]} x {sides[1]}."] if list(shape[1:3]) != sides else []
         if shape[-1] != channels:
             grey = f"Make them grey: {name}.mean(axis=-1, keepdims=True)."
             steps.append(grey if channels == 1 else f"Give them {channels} channels.")
         return " ".join(steps)
-    return "The model reads no others: give it examples of this shape."
+    return "The model reads examples of this shape only."
 
 
 def check_codes(
@@ -170,9 +176,12 @@ def check_labels(labels: object, classes: int, name: str = "condition", missing:
     """
     array = as_array(labels, name)
     if array.dtype.kind in "USO":
+        remedy = "Number the classes: numpy.unique(labels, return_inverse=True)[1]"
+        if array.dtype.kind == "O" and not any(isinstance(label, str) for label in array.flat):
+            remedy = "Convert it: numpy.asarray(labels, int), with -1 for a label that is None"
         raise UserError(
             f"{name} must be whole numbers from 0 to {classes - 1}{', -1 unlabelled' if missing else ''}. Given: dtype "
-            f"{array.dtype}. Number the classes: numpy.unique(labels, return_inverse=True)[1]."
+            f"{array.dtype}. {remedy}."
         )
     array = numbers(labels, name, integers=True)
     if array.dtype.kind not in "iu" or array.ndim != 1:

@@ -32,7 +32,7 @@ def attach(package: str) -> tuple[Callable[[str], Any], Callable[[], list[str]],
 
 
 def _type_checking_imports(package: str) -> dict[str, tuple[str, str]]:
-    """Map each name imported under `if TYPE_CHECKING:` to its module and its name there."""
+    """Map each name imported `as` itself under `if TYPE_CHECKING:` to its module and its name there."""
     spec = importlib.util.find_spec(package)
     source = getattr(spec.loader, "get_source")(package) if spec else ""  # noqa: B009 - not in the loader protocol
     blocks = [node for node in ast.parse(source).body if isinstance(node, ast.If)]
@@ -44,7 +44,8 @@ def _type_checking_imports(package: str) -> dict[str, tuple[str, str]]:
         if isinstance(statement, ast.ImportFrom)
     ]
     return {
-        alias.asname or alias.name: (statement.module or package, alias.name)
+        alias.asname: (statement.module or package, alias.name)
         for statement in imports
         for alias in statement.names
+        if alias.asname  # the others are for annotations
     }

@@ -130,7 +130,8 @@ class Support:
         """Raise UserError if a number of `array`, `(examples, ...)`, breaks a rule."""
         with np.errstate(invalid="ignore"):
             # Two passes without a copy, where most numbers are right; NaN is no end of an interval.
-            if self.interval and array.size and self.ends[0] <= array.min() and array.max() <= self.ends[1]:
+            whole = self.interval and array.size and not isinstance(array, np.memmap)  # which would be read twice
+            if whole and self.ends[0] <= array.min() and array.max() <= self.ends[1]:
                 return
             if any(self.broken(np, piece).any() for piece in pieces(array)):
                 raise UserError(self.message([float(fact) for fact in self.diagnosis(np, array)], name))

@@ -163,7 +163,7 @@ def _complete(name: str, rows: str, output: str | None, samples: int, seed: int,
         print(f"Written: {path}, {count} rows, of which {holes} cells were filled in")
         if left:
             listed = ", ".join(f"{column} ({cells} cells)" for column, cells in left.items())
-            print(f"Left empty, as columns that {name} does not read: {listed}")
+            print(f"Not filled in, as columns that {name} does not read: {listed}")
 
 
 def compress_command(

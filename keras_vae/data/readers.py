@@ -186,7 +186,8 @@ def shares_of(count: int) -> np.ndarray:
 
 def numbered(cells: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
     """Return the classes of cells as numbers, -1 for an empty one, and their names: numbers in order, or words."""
-    words = ["" if tables.is_empty(cell) else str(cell).strip() for cell in cells]
+    holes = tables.empty_among(list(cells))
+    words = ["" if hole else str(cell).strip() for cell, hole in zip(cells, holes, strict=True)]
     by_number = all(word.isdecimal() for word in words if word)
     named = sorted({word for word in words if word}, key=lambda word: (int(word) if by_number else 0, word))
     order = {word: index for index, word in enumerate(named)}

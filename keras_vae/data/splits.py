@@ -52,16 +52,23 @@ def members(shares: np.ndarray, split: str | None, fractions: Sequence[float] = 
             f"fractions are the shares of train, validation and test, which sum to 1, such as [0.8, 0.1, 0.1]. Given: "
             f"{fractions!r}."
         )
-    if split is None:
-        return np.arange(len(shares))
-    part, start, stop = parsed(split)
-    _, validation, test = fractions
-    ends = {"test": (0.0, test), "validation": (test, test + validation), "train": (test + validation, 1.0)}
-    inside = [(low <= shares) & (shares < high) for low, high in (ends[name] for name in part.split("+"))]
-    indices = np.flatnonzero(np.any(inside, axis=0))[start:stop]
-    if not len(indices):
+    indices = np.arange(len(shares)) if split is None else _members(shares, split, fractions)
+    if split is not None and not len(indices):
         raise UserError(
             f"The split {split!r} holds no examples: there are {len(shares)} in all, and the fractions of train, "
             f"validation and test are {list(fractions)}. Add some, or change fractions."
         )
     return indices
+
+
+def count(shares: np.ndarray, split: str) -> int:
+    """Return how many examples a split has, by the fractions that nobody changed."""
+    return len(_members(shares, split, FRACTIONS))
+
+
+def _members(shares: np.ndarray, split: str, fractions: Sequence[float]) -> np.ndarray:
+    part, start, stop = parsed(split)
+    _, validation, test = fractions
+    ends = {"test": (0.0, test), "validation": (test, test + validation), "train": (test + validation, 1.0)}
+    inside = [(low <= shares) & (shares < high) for low, high in (ends[name] for name in part.split("+"))]
+    return np.flatnonzero(np.any(inside, axis=0))[start:stop]

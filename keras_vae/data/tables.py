@@ -13,9 +13,9 @@ from keras_vae import files
 from keras_vae.columns import Kinds, columns_of
 from keras_vae.errors import UserError, reading
 
-# What pandas reads as missing, in any case, and what it prints of NA.
-_MISSING = {"", "na", "nan", "-nan", "n/a", "null", "none", "#n/a", "#na", "#n/a n/a", "<na>", "1.#ind", "-1.#ind",
-            "1.#qnan", "-1.#qnan"}  # fmt: skip
+# The words that pandas reads as missing. Of a column of words, they may be classes.
+_MISSING = {"NA", "N/A", "n/a", "NaN", "-NaN", "-nan", "null", "NULL", "None", "#N/A", "#NA", "#N/A N/A", "1.#IND",
+            "-1.#IND", "1.#QNAN", "-1.#QNAN"}  # fmt: skip
 _EMPTY = "Fill the cell, remove the row, or read it as missing: table(..., missing=True)"
 
 
@@ -35,8 +35,8 @@ def table(
       source: the path of a CSV file, whose first row names the columns, or of a `.parquet`; or a frame of pandas, or of
         another library with its `columns` and `to_numpy`.
       columns: the names of those to take, in this order, as `Table.columns` of the training data has them; None: all.
-      missing: an empty cell is NaN, a number that is missing, for a model with the argument `missing`; and so is NA,
-        NaN, N/A, null, and whatever else pandas reads so. False refuses them all.
+      missing: an empty cell is NaN, a number that is missing, for a model with the argument `missing`; and so is, in a
+        column of numbers, NA, NaN, N/A, null, and whatever else pandas reads so. False refuses them all.
       kinds: those of columns that differ, as `kinds_of` returns them or a likelihood `mixed` takes them: in place of
         columns. A cell of a column of classes is the name of one, and becomes its number.
 
@@ -70,7 +70,7 @@ def kinds_of(source: Any) -> dict[str, str | dict[str, list[str]]]:
         if hasattr(dtype, "categories"):
             kinds[name] = {"ordinal" if dtype.ordered else "categorical": [_word(word) for word in dtype.categories]}
         else:
-            kinds[name] = kind_of([cell for cell in rows[:, index] if not is_empty(cell)])
+            kinds[name] = kind_of(held(list(rows[:, index])))
     columns_of(kinds)  # raises where a column is of no kind
     return kinds
 
@@ -169,7 +169,8 @@ def _parsed(reader: Iterable[list[str]], path: str) -> tuple[list[str], np.ndarr
     if len(rows) < 2:
         raise UserError(f"A table has a row of names, and rows of numbers. Given: {path}, of {len(rows)} rows.")
     names = [name.strip() for name in rows[0]]
-    if sign := next((mark for mark in ";\t|" if len(names) == 1 and mark in names[0] and mark in rows[1][0]), None):
+    shared = (mark for mark in ";\t|" if len(names) == 1 and mark in names[0] and any(mark in cell for cell in rows[1]))
+    if sign := next(shared, None):
         raise UserError(
             f"The cells of a CSV file are separated by commas. Given: {path}, separated by {sign!r}? Save it with "
             f"commas."
@@ -192,15 +193,16 @@ def _of_one_type(cells: list[object]) -> list[object]:
     """Cells for a column of Parquet: those of a CSV file are words, whatever was filled in beside them."""
     if not any(isinstance(cell, str) for cell in cells):
         return cells
-    numbers = [number_of(cell) for cell in cells if not is_empty(cell)]
+    empty = empty_among(cells)
+    numbers = [number_of(cell) for cell, hole in zip(cells, empty, strict=True) if not hole]
     convert = str if None in numbers else number_of
-    return [None if is_empty(cell) else convert(cell) for cell in cells]
+    return [None if hole else convert(cell) for cell, hole in zip(cells, empty, strict=True)]
 
 
 def _coded(cells: np.ndarray, column: str, classes: Sequence[str], missing: bool) -> Iterator[float]:
     codes = {name: float(code) for code, name in enumerate(classes)}
     for row, cell in enumerate(cells, 1):
-        if is_empty(cell) and _word(cell) not in codes:
+        if (is_empty(cell) or str(cell).strip() in _MISSING) and _word(cell) not in codes:
             if not missing:
                 raise UserError(f"A table has no empty cells. Given: {cell!r} in row {row} of {column!r}. {_EMPTY}.")
             yield float("nan")
@@ -231,18 +233,31 @@ def kind_of(cells: Sequence[object]) -> str | dict[str, list[str]]:
 
 
 def is_empty(cell: object) -> bool:
-    """Return whether a cell is one that may be read as missing: empty, or a word for it such as NA, NaN or null."""
-    return cell is None or str(cell).strip().lower() in _MISSING
+    """Return whether a cell is one that may be read as missing, in any column."""
+    return cell is None or str(cell).strip() in ("", "nan", "<NA>")
+
+
+def empty_among(cells: Sequence[object]) -> list[bool]:
+    """Return which cells of a column are missing: among numbers, words such as NA and null too."""
+    words = [str(cell).strip() in _MISSING for cell in cells]
+    others = [number_of(cell) for cell, word in zip(cells, words, strict=True) if not word and not is_empty(cell)]
+    numeric = bool(others) and None not in others
+    return [is_empty(cell) or (numeric and word) for cell, word in zip(cells, words, strict=True)]
+
+
+def held(cells: Sequence[object]) -> list[object]:
+    """Return the cells of a column that are not missing."""
+    return [cell for cell, hole in zip(cells, empty_among(cells), strict=True) if not hole]
 
 
 def _numbers(cells: np.ndarray, column: str, missing: bool) -> Iterator[float]:
     for row, cell in enumerate(cells, 1):
-        if missing and is_empty(cell):
+        number, hole = number_of(cell), is_empty(cell) or str(cell).strip() in _MISSING
+        if missing and hole:
             yield float("nan")
             continue
-        number = number_of(cell)
         if number is None or not abs(number) <= float(np.finfo("float32").max):
-            text = number is None and not is_empty(cell)
+            text = number is None and not hole
             remedy = "Number its values, leave the column out, or name its kind in kinds" if text else _EMPTY
             raise UserError(f"A table holds finite numbers. Given: {cell!r} in row {row} of {column!r}. {remedy}.")
         yield number

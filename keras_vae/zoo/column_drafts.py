@@ -38,7 +38,7 @@ def look_at(names: Sequence[str], cells: np.ndarray) -> Columns:
     written: set[str] = set()  # how numbers are written: as counts, or as others
     left_out, empty, words = {}, [], []
     for name, column in zip(names, cells.T, strict=True):
-        held = [cell for cell in column if not tables.is_empty(cell)]
+        held = tables.held(list(column))
         if why := _unfit(held):
             left_out[name] = why
             continue

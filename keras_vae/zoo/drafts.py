@@ -8,8 +8,7 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
-from keras_vae.data import pictures, readers, tables
-from keras_vae.data.splits import members
+from keras_vae.data import pictures, readers, splits, tables
 from keras_vae.errors import UserError, reading
 from keras_vae.zoo import toml_files
 from keras_vae.zoo.column_drafts import HEAVY, look_at
@@ -18,6 +17,7 @@ _LOOKED_AT = 200  # pictures whose sizes are read
 _STEPS, _EPOCHS = 4000, (10, 200)  # of a training, and the fewest and most epochs that it takes
 _LETTERS = 256  # of a line with its end, at most
 _SIDE = 64  # pixels of a side, at most
+_LEAST = 2  # of a split, to have a standard error
 
 
 class Draft(NamedTuple):
@@ -58,7 +58,11 @@ def draft(data: str | Path, recipe: str | Path, say: Callable[[str], None] = lam
     relative = os.path.relpath(data.resolve(), Path(recipe).resolve().parent)
     parts.sections["data"] |= {"path": Path(relative).as_posix()}
     for split in ("train", "validation", "test"):
-        members(parts.shares, split)
+        if splits.count(parts.shares, split) < _LEAST:
+            raise UserError(
+                f"A recipe needs {_LEAST} examples in each split; validation and test have a tenth each, drawn by "
+                f"chance. Given: {data}, with {len(parts.shares)} examples, too few of them in {split}. Add some."
+            )
     say(f"{data}: {parts.comments['data']}")
     parts.comments["data.path"] = "counts from the folder of this file"
     return _written(parts, data.name)

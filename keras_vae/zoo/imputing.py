@@ -52,6 +52,7 @@ def complete(
     for index, column in enumerate(examples.columns):
         cells[holes[:, index], names.index(column)] = values[holes[:, index], index]
     tables.write(output, names, cells)
-    counts = {name: sum(map(tables.is_empty, cells[:, names.index(name)])) for name in names}
-    left = {name: count for name, count in counts.items() if count and name not in examples.columns}
+    unread = [name for name in names if name not in examples.columns]
+    counts = {name: sum(tables.empty_among(list(cells[:, names.index(name)]))) for name in unread}
+    left = {name: count for name, count in counts.items() if count}
     return len(cells), int(holes.sum()), left

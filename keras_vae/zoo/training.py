@@ -93,7 +93,7 @@ def train(
     if workers.of_environment().index:
         return _help(where, recipe, overwrite, until)
     strategy = None if where.results and not overwrite else _strategy(recipe)
-    with _only_trainer(where), _gone_on_from(where):
+    with _only_trainer(where), _gone_on_from(where, recipe, overwrite):
         if not overwrite and where.results:
             if "left_out" in where.results["evaluation"] and not quick:
                 _measure_all_again(where)
@@ -115,13 +115,18 @@ def train(
 
 
 @contextlib.contextmanager
-def _gone_on_from(where: store.Entry) -> Iterator[None]:
-    """Note on what ends a training, whatever an extension made of a signal, that the same call goes on."""
+def _gone_on_from(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -> Iterator[None]:
+    """Note on what ends a training, whatever an extension made of a signal, how it goes on."""
     try:
         yield
+    except UserError:
+        raise  # its message has a remedy
     except BaseException as error:
-        if (where.folder / checkpoints.NAME).exists():
-            error.add_note("The same command goes on from the last checkpoint.")
+        stored, begun = where.folder / store.RECIPE, (where.folder / checkpoints.NAME).exists()
+        begun = begun and stored.is_file() and not (where.folder / store.RESULTS).is_file()
+        if begun and not recipes.difference(recipes.read(stored).content, recipe.content):
+            without = ", without overwrite," if overwrite else ""
+            error.add_note(f"The same command{without} goes on from the last checkpoint.")
         raise
 
 

@@ -2,8 +2,10 @@
 
 import numpy as np
 import pytest
+from pyarrow import parquet
 
 from keras_vae import data
+from keras_vae.data import readers, tables
 from keras_vae.errors import UserError
 from keras_vae.models import VAE
 from tests.toys import PLAIN, mlp
@@ -101,11 +103,33 @@ def test_empty_cells_are_missing_where_that_is_said(tmp_path):
     nan = np.nan
     np.testing.assert_array_equal(data.table(file, missing=True).x, [[1, nan], [nan, 4], [nan, nan]])
     assert data.kinds_of(written(tmp_path / "k.csv", "a,b\n1.5,x\nNA,null\n2.5,y\n")) == {
-        "a": "real", "b": {"categorical": ["x", "y"]},
+        "a": "real", "b": {"categorical": ["null", "x", "y"]},
     }  # fmt: skip
+    numbers = data.table(tmp_path / "k.csv", ["a"], missing=True)
+    np.testing.assert_array_equal(numbers.x, [[1.5], [nan], [2.5]], err_msg="and among numbers it is one")
     names = data.table(tmp_path / "k.csv", kinds={"b": {"categorical": ["x", "y", "null"]}})
     np.testing.assert_array_equal(names.x, [[0], [2], [1]], err_msg="a class that is named so is no hole")
     file.write_text("a,b\n1,inf\nx,4\n", encoding="utf-8")
     for column, text in (("a", "'x'"), ("b", "'inf'")):
         with pytest.raises(UserError, match=text):
             data.table(file, [column], missing=True)
+
+
+def test_words_for_missing_numbers_are_classes_among_words(tmp_path):
+    """None, mild, severe: a third is no hole. Numbers of classes stay what they were in earlier runs."""
+    cells = np.array(["None", "mild", "severe", "NA"], object)
+    assert data.kinds_of(written(tmp_path / "w.csv", "a,b\nNone,1\nmild,2\nnone,NA\nNone,4\n"))["a"] == {
+        "categorical": ["None", "mild", "none"]
+    }
+    numbers, names = readers.numbered(cells)
+    assert numbers.tolist() == [1, 2, 3, 0] and names == ("NA", "None", "mild", "severe")
+    numbers, names = readers.numbered(np.array(["2", "NA", "1", ""], object))
+    assert numbers.tolist() == [1, -1, 0, -1] and names == ("1", "2")
+    tables.write(tmp_path / "w.parquet", ["a", "b"], np.array([["None", "1"], ["mild", "NA"]], object))
+    columns = parquet.read_table(tmp_path / "w.parquet").to_pydict()
+    assert columns == {"a": ["None", "mild"], "b": [1.0, None]}
+
+
+def test_a_separator_is_told_apart_from_decimal_commas(tmp_path):
+    with pytest.raises(UserError, match=r"separated by ';'\? Save it with commas"):
+        data.table(written(tmp_path / "s.csv", "a;b\n1,5;2,5\n3,5;4\n"))

@@ -24,6 +24,7 @@ import numpy as np
 import psutil
 
 from keras_vae import files, scoring, zoo
+from keras_vae.benchmarking import machine
 from keras_vae.export import export
 from keras_vae.models import VAE
 from keras_vae.runtimes.base import available_processors
@@ -62,6 +63,7 @@ def main() -> int:
         print(f"Ray, less {' and '.join(killed)}: {seconds:.0f} s.", flush=True)
         same = digests(local) == digests(folder / "ray")
         record = {
+            "machine": machine.describe(),
             "images": count,
             "throughput": shares,
             "megabytes": {"after_a_fifth": round(memory.first), "at_most": round(memory.last)},
@@ -84,23 +86,22 @@ def throughput(bundle: Bundle, images: Path, folder: Path, rows: int, memory: "M
     scoring.score(bundle, images, folder, shard_rows=rows, progress=memory.note)
     rate = count / (time.perf_counter() - start)
     bare = (bare + bare_rate(bundle, images)) / 2  # before and after
-    return {"bare": round(bare), "scored": round(rate), "share": round(rate / bare, 3)}
+    return {"images": count, "bare": round(bare), "scored": round(rate), "share": round(rate / bare, 3)}
 
 
 def markdown(record: Mapping[str, Any]) -> str:
     """Return a table of the throughput, the memory, and the run that lost processes."""
     memory, ray = record["megabytes"], record["ray"]
     rows = {
-        "images": f"{record['images']:,}",
         **{
-            f"`keras-vae score`, {name}, images/s, of those of bare calls of ONNX Runtime": (
+            f"`keras-vae score`, {name}, {rates['images']:,} images: images/s, of those of bare calls of ONNX Runtime": (
                 f"{rates['scored']:,} of {rates['bare']:,}, {rates['share']:.0%}"
             )
             for name, rates in record["throughput"].items()
         },
         "memory after a fifth of the images, MB": f"{memory['after_a_fifth']:,}",
         "memory at most, MB": f"{memory['at_most']:,}",
-        f"a cluster of two nodes, less {' and '.join(ray['killed'])}, s": f"{ray['seconds']:,}",
+        f"{record['images']:,} images on a cluster of two nodes, less {' and '.join(ray['killed'])}, s": f"{ray['seconds']:,}",
         "its files": "the same, byte for byte" if ray["same_files"] else "DIFFERENT",
     }
     return "\n".join(["| | |", "| --- | ---: |", *(f"| {name} | {value} |" for name, value in rows.items())])

@@ -117,7 +117,7 @@ def test_what_is_left_empty_is_said(project, call, capsys):
     capsys.readouterr()
     call("impute", project / "run", project / "na.csv", "--output", project / "w.csv", "--samples", 10)
     said = " ".join(capsys.readouterr().out.split())
-    assert "2 cells were filled in" in said and "does not read: label (2 cells)" in said
+    assert "2 cells were filled in" in said and "does not read: label (1 cells)" in said
     after = read(project / "w.csv")
     assert after[3]["calls"].isdecimal() and after[4]["label"] == "NA" and after[5]["label"] == ""
 
