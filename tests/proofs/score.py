@@ -94,14 +94,14 @@ def markdown(record: Mapping[str, Any]) -> str:
     memory, ray = record["megabytes"], record["ray"]
     rows = {
         **{
-            f"`keras-vae score`, {name}, {rates['images']:,} images: images/s, of those of bare calls of ONNX Runtime": (
+            f"`keras-vae score`, {name}, {rates['images']:,} images: a second, of bare calls of ONNX Runtime": (
                 f"{rates['scored']:,} of {rates['bare']:,}, {rates['share']:.0%}"
             )
             for name, rates in record["throughput"].items()
         },
         "memory after a fifth of the images, MB": f"{memory['after_a_fifth']:,}",
         "memory at most, MB": f"{memory['at_most']:,}",
-        f"{record['images']:,} images on a cluster of two nodes, less {' and '.join(ray['killed'])}, s": f"{ray['seconds']:,}",
+        f"all on a cluster of two nodes, less {' and '.join(ray['killed'])}, s": f"{ray['seconds']:,}",
         "its files": "the same, byte for byte" if ray["same_files"] else "DIFFERENT",
     }
     return "\n".join(["| | |", "| --- | ---: |", *(f"| {name} | {value} |" for name, value in rows.items())])
