@@ -122,7 +122,8 @@ def _gone_on_from(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -
     except UserError:
         raise  # its message has a remedy
     except BaseException as error:
-        stored, begun = where.folder / store.RECIPE, (where.folder / checkpoints.NAME).exists()
+        stored = where.folder / store.RECIPE
+        begun = any((where.folder / name).exists() for name in checkpoints.NAMES)  # one of them, while one is written
         begun = begun and stored.is_file() and not (where.folder / store.RESULTS).is_file()
         if begun and not recipes.difference(recipes.read(stored).content, recipe.content):
             without = ", without overwrite," if overwrite else ""

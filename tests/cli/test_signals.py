@@ -57,25 +57,34 @@ def wait_for(process, condition):
         time.sleep(0.02)
 
 
-@pytest.mark.parametrize("there", [True, False])
-def test_an_interrupted_training_says_how_to_go_on(tmp_path, monkeypatch, capsys, there):
+@pytest.mark.parametrize(
+    ("held", "overwrite", "note"),
+    [
+        (["checkpoint.safetensors"], False, GOES_ON),
+        (["checkpoint.safetensors"], True, GOES_ON.replace("command", "command, without overwrite,")),
+        ([], False, ""),
+        (["checkpoint.safetensors", "results.json"], False, ""),  # a finished run, which is measured again
+    ],
+)
+def test_an_interrupted_training_says_how_to_go_on(tmp_path, monkeypatch, capsys, held, overwrite, note):
     from keras_vae import cli
-    from keras_vae.zoo import checkpoints, store, training
+    from keras_vae.zoo import recipes, store, training
+
+    recipe = recipes.read(toy_runs.write_recipe(tmp_path / store.RECIPE))
 
     def command():
-        with training._gone_on_from(store.Entry("a", tmp_path)):
+        with training._gone_on_from(store.Entry("a", tmp_path), recipe, overwrite):
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(5)
 
-    if there:
-        (tmp_path / checkpoints.NAME).touch()
+    for name in held:
+        (tmp_path / name).touch()
     app = cli.typer.Typer(cls=cli._Commands)
     app.callback()(lambda: None)
     app.command("train")(command)
     monkeypatch.setattr(cli, "app", app)
     with interruptible(), pytest.raises(SystemExit) as left:
         cli.main(["train"])
-    note = GOES_ON if there else ""
     assert left.value.code == 130
     assert capsys.readouterr().err == f"{LINES[signal.SIGINT][:-1]}{note}\n"
 
