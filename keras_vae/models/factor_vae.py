@@ -8,6 +8,7 @@ from keras import ops
 from keras_vae import backend, divergences
 from keras_vae.checks import check_number
 from keras_vae.core import VAE, Batch, Player, Terms
+from keras_vae.errors import UserError
 from keras_vae.models.parts.arguments import VAEArguments
 from keras_vae.networks import MLP, NetworkSpec
 from keras_vae.types import Tensor
@@ -27,7 +28,7 @@ class FactorVAE(VAE):
     Args:
       gamma: the weight of the total correlation.
       critic: the discriminator: a mapping of `name` and arguments, or a Keras layer from `latent_dim` numbers to 1.
-      **kwargs: as `VAE`. Training batches need two examples or more.
+      **kwargs: as `VAE`. Training batches need two examples or more; of several replicas, each an even number.
     """
 
     metric_names = ("total_correlation",)
@@ -42,6 +43,11 @@ class FactorVAE(VAE):
     def terms(self, batch: Batch, training: bool) -> Terms:
         terms = super().terms(batch, training)
         z = terms.cache["z"]
+        if (count := backend.replica().count) > 1 and (z.shape[0] or 0) % 2:
+            raise UserError(
+                f"The critic takes every second example, so that the part of a worker or a device is even. Given: "
+                f"{z.shape[0]} examples on each of {count}. Take a batch_size that is a multiple of {2 * count}."
+            )
         # Every second example: in replicas of an even number of examples, the same ones as in the whole batch.
         joint, permuted = z[::2], _permuted(z[1::2], self.draws.next())
         correlation = ops.mean(self._log_ratio(joint, training))

@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_vae.models import VAE, FactorVAE
+from keras_vae import backend
+from keras_vae.errors import UserError
+from keras_vae.models import VAE, FactorVAE, factor_vae
 from keras_vae.models.factor_vae import _permuted
 from tests.digits import assert_learned, trained
 from tests.models.equations import (
@@ -19,7 +21,7 @@ from tests.models.equations import (
     softplus,
     terms_of,
 )
-from tests.toys import compiled, mlp, same, toy
+from tests.toys import binary, compiled, mlp, same, toy
 
 CRITIC = mlp(activation="tanh")
 
@@ -109,6 +111,18 @@ def test_a_trained_critic_says_the_total_correlation(correlation):
 def test_a_last_batch_of_one_image():
     """It has no second half: the critic's loss was a mean of nothing."""
     assert_finite_whatever_the_last_batch(compiled(FactorVAE, critic=CRITIC))
+
+
+def test_an_odd_part_of_a_batch_is_refused(monkeypatch):
+    """Every second example of odd parts are not those of the whole batch: of three on each of two, 4 and not 3."""
+    model = toy(FactorVAE, critic=CRITIC)
+    x = {"x": tf.constant(binary(3))}
+    with model.draws.using((0, 0)):
+        model.terms(x, training=True)  # alone, any number will do
+    monkeypatch.setattr(factor_vae.backend, "replica", lambda: backend.Replica(0, 2))
+    refused = pytest.raises(UserError, match=r"3 examples on each of 2\. Take a batch_size that is a multiple of 4\.")
+    with refused, model.draws.using((0, 0)):
+        model.terms(x, training=True)
 
 
 def test_arguments():
