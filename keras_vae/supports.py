@@ -138,7 +138,7 @@ class Support:
 
 
 def _by_example(ops: Any, mask: Any) -> Any:
-    # A product with ones, as XLA takes three times as long for a sum or a disjunction.
+    # A product with ones, as XLA takes longer for a sum or a disjunction.
     size = math.prod(mask.shape[1:])
     return ops.matmul(ops.reshape(mask, (-1, size)), ops.ones((size,))) > 0
 

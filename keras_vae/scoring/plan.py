@@ -173,7 +173,7 @@ def write_shard(plan: Plan, shard: Shard, measure: Any, shape: tuple[int, ...]) 
     names = pa.array(np.zeros(len(arrays["row"]), "int32"))
     table = pa.table({"file": pa.DictionaryArray.from_arrays(names, pa.array([shard.file])), **arrays})
     with files.atomic(folder / shard.name) as temporary:
-        # A dictionary of numbers that all differ takes five times as long to write.
+        # Not of the numbers: a dictionary of what all differs takes longer to write.
         pq.write_table(table, temporary, compression="snappy", use_dictionary=["file"])
     return len(table), len(bad)
 
