@@ -52,8 +52,8 @@ right.set(title="KL: what codes cost", xlabel="epoch", ylabel="nats")
 plt.show()
 
 # %% [markdown]
-# The KL **rises** while the model learns. It is the information in the code, in nats (one is 1.44 bits), and a model that
-# learns to use its code pays more. A falling KL is no sign of progress.
+# The KL **rises** while the model learns. It is what the code costs, in nats (one is 1.44 bits): at least the information
+# that the code has about the picture, and a model that learns to use its code pays more. A falling KL is no sign of progress.
 #
 # ## What it can do
 #

@@ -9,6 +9,7 @@ two runtimes, and nowhere else.
 import contextlib
 import contextvars
 import dataclasses
+import functools
 import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,6 +33,7 @@ _tf = cast(Any, tf)
 
 _Arguments = ParamSpec("_Arguments")
 _Result = TypeVar("_Result")
+_Model = TypeVar("_Model")
 
 Strategy: TypeAlias = tf.distribute.Strategy
 Seed: TypeAlias = "Tensor | Sequence[int]"  # stateless: an int32 pair
@@ -88,6 +90,21 @@ def compiled_for_batches(function: Callable[..., _Result]) -> Callable[..., _Res
         return traced[kind](tensors, *others)
 
     return call
+
+
+def waiting_for_data(step: Callable[[_Model, object], _Result]) -> Callable[[_Model, object], _Result]:
+    """Return the method `step` so that in a graph nothing of it runs before its batch is there.
+
+    Keras calls a step on the next batch until there is none. What does not read the batch would run beside that
+    attempt: counters, such as an optimizer's iterations, advanced once more at the end of each epoch.
+    """
+
+    @functools.wraps(step)
+    def waits(model: _Model, data: object) -> _Result:
+        with _tf.control_dependencies([leaf for leaf in _tf.nest.flatten(data) if _tf.is_tensor(leaf)]):
+            return step(model, data)
+
+    return waits
 
 
 def gradients(

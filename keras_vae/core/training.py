@@ -125,6 +125,7 @@ class Trainer:
           UserError: data outside the model's domain. Arrays, what `keras_vae.data` makes of arrays, and the first batch
             of any other dataset are held to its rules before the first step; every batch of streams in the graph, where
             the error comes at the end of its execution.
+          UserError: an epoch without a batch, as of a generator that was read before.
           DivergedError: a loss or a weight is no longer finite; names the step.
         """
         if share := kwargs.pop("validation_split", 0):
@@ -309,6 +310,8 @@ class ValidateAverages(keras.callbacks.Callback):
 class StopOnFailure(keras.callbacks.Callback):
     """Raise DivergedError as soon as a step has noted a loss that is not finite, or an epoch ends with such a weight.
 
+    An epoch without a batch is a UserError.
+
     Args:
       trackers: running means, which note the first `failure`.
       players: the names of the players, in the order of their losses.
@@ -317,10 +320,13 @@ class StopOnFailure(keras.callbacks.Callback):
 
     def __init__(self, trackers: "Trackers", players: Sequence[str], step: Callable[[], int]) -> None:
         super().__init__()
-        self.trackers, self.players, self.step = trackers, tuple(players), step
+        self.trackers, self.players, self.step, self._begun = trackers, tuple(players), step, 0
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         self.trackers.failure.assign(-1)
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self._begun = self.step()
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         failure = int(self.trackers.failure.numpy())
@@ -335,6 +341,12 @@ class StopOnFailure(keras.callbacks.Callback):
             self._stop(what)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        if self.step() == self._begun:  # Keras warns and goes on, with 0 for every mean of the epoch
+            raise UserError(
+                f"An epoch must have a batch. Given: none in epoch {epoch + 1}. Train for as many epochs as the data "
+                f"last, or repeat them. Where TF_XLA_FLAGS names a persistent cache, empty that folder: TensorFlow "
+                f"takes a damaged file of it for the end of the data."
+            )
         for weight in self.model.weights:
             if not np.isfinite(np.asarray(weight.numpy(), "float64")).all():
                 self._stop(f"the weight {weight.path} is not finite after step {self.step()}")

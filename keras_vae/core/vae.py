@@ -549,6 +549,7 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
     # --- The step ---
 
     @final
+    @backend.waiting_for_data
     def train_step(self, data: object) -> dict[str, Any]:
         """Run one step for all players: one forward pass, each player's gradient for its variables, all updates."""
         batch, players, optimizers = self.as_batch(data, self.x_spec().dtype), self.players(), self.optimizers

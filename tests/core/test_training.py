@@ -1,5 +1,9 @@
 """Training as people run it: XLA, several steps a call, precisions, layers with modes, data that do not fit."""
 
+import functools
+import os
+import subprocess
+import sys
 import warnings
 
 import keras
@@ -528,3 +532,45 @@ def test_the_wait_for_xla_is_said_once(capsys, arguments, verbose, said):
     for _ in range(2):
         model.fit(binary(4), batch_size=2, verbose=verbose)
     assert capsys.readouterr().err.count("Compiling the training step with XLA") == said
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+def test_the_end_of_data_of_unknown_length_counts_as_no_step():
+    data = dataset_of({"x": X}).filter(lambda batch: True)
+    for options in (PLAIN, {"jit_compile": False, "steps_per_execution": 4}):
+        model = toy()
+        model.compile(**options)
+        model.fit(data, epochs=3, verbose=0)
+        assert int(model.step) == int(model.optimizer.iterations) == 15, options
+
+
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
+def test_an_epoch_without_a_batch_is_refused():
+    sizes = iter([16, 16])  # the look at the first batch, and the first epoch
+
+    def source():
+        size = next(sizes, 0)
+        yield from [{"x": binary(size)}] if size else []
+
+    signature = {"x": tf.TensorSpec((None, *SHAPE), tf.float32)}
+    data = tf.data.Dataset.from_generator(source, output_signature=signature)
+    with pytest.raises(UserError, match=r"An epoch must have a batch\. Given: none in epoch 2\. Train for as many"):
+        compiled().fit(data, epochs=3, verbose=0)
+
+
+@pytest.mark.slow
+def test_a_damaged_file_of_xlas_cache_is_not_an_epoch_without_training(tmp_path):
+    """TensorFlow says of a file that ends too early that a sequence has ended, which Keras takes for the data's."""
+    program = (
+        "import keras, numpy as np\nfrom keras_vae.models import VAE\n"
+        "model = VAE(latent_dim=2, encoder='mlp', decoder='mlp')\nmodel.compile('adam')\n"
+        "model.fit(np.zeros((8, 28, 28, 1), 'float32'), batch_size=4, verbose=0)\nprint('trained')\n"
+    )
+    environment = {**os.environ, "TF_XLA_FLAGS": f"--tf_xla_persistent_cache_directory={tmp_path}"}
+    run = functools.partial(subprocess.run, [sys.executable, "-c", program], env=environment, capture_output=True)
+    assert run(text=True).stdout == "trained\n"
+    (cached,) = tmp_path.iterdir()
+    os.truncate(cached, cached.stat().st_size // 2)
+    failed = run(text=True)
+    assert failed.stdout == ""
+    assert "UserError: An epoch must have a batch. Given: none in epoch 1." in failed.stderr
