@@ -1,6 +1,5 @@
 """Checks of arguments and arrays, on the host since XLA drops asserts; and calls in blocks of examples."""
 
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeGuard
@@ -8,7 +7,7 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from keras_vae import progress, supports
-from keras_vae.errors import UserError
+from keras_vae.errors import UserError, label_remedy, shape_remedy
 
 # Examples in one call of a compiled function; also the unit of evaluation noise, so that results do not depend on the
 # number of examples.
@@ -27,36 +26,10 @@ def check_images(
     expected = f"(batch, {', '.join(map(str, image_shape))})"
     array = numbers(x, name)
     if array.shape[1:] != tuple(image_shape) or array.ndim != len(image_shape) + 1:
-        remedy = _shape_remedy(array.shape, tuple(image_shape), name)
+        remedy = shape_remedy(array.shape, tuple(image_shape), name)
         raise UserError(f"{name} must have shape {expected}. Given: {array.shape}. {remedy}")
     support.check(array, name)
     return array
-
-
-def _shape_remedy(shape: tuple[int, ...], expected: tuple[int, ...], name: str) -> str:
-    """Return what makes an array of `shape` one of examples of the shape `expected`, if it can be."""
-    *sides, channels = expected
-    if shape == expected:
-        return f"Add the batch axis: {name}[None]."
-    if math.prod(shape) == math.prod(expected) and len(shape) < len(expected):
-        return f"Add the batch axis: {name}.reshape{(1, *expected)}."
-    if channels == 1 and shape[1:] == tuple(sides):
-        return f"Add the channel axis: {name}[..., None]."
-    if math.prod(shape[1:]) == math.prod(expected) and 1 in (len(shape) - 1, len(expected)):
-        return f"Reshape it: {name}.reshape{(-1, *expected)}."
-    if len(shape) == len(expected) + 1 == 4 and shape[1:] == (channels, *sides):
-        return f"Put the channels last: numpy.moveaxis({name}, 1, -1)."
-    if len(shape) == len(expected) + 1 == 4 and list(shape[2:]) == sides and list(shape[1:3]) != sides:
-        moved = f"numpy.moveaxis({name}, 1, -1)"
-        grey = ".mean(axis=-1, keepdims=True)" if channels == 1 else ""
-        return f"Put the channels last{', and make them grey' if grey else ''}: {moved}{grey}."
-    if len(shape) == len(expected) + 1 == 4:
-        steps = [f"Resize the pictures to {sides[0]} x {sides[1]}."] if list(shape[1:3]) != sides else []
-        if shape[-1] != channels:
-            grey = f"Make them grey: {name}.mean(axis=-1, keepdims=True)."
-            steps.append(grey if channels == 1 else f"Give them {channels} channels.")
-        return " ".join(steps)
-    return "The model reads examples of this shape only."
 
 
 def check_codes(
@@ -187,20 +160,10 @@ def check_labels(labels: object, classes: int, name: str = "condition", missing:
     if array.dtype.kind not in "iu" or array.ndim != 1:
         raise UserError(
             f"{name} must be whole numbers, one label an example. Given: {array.dtype} of shape {array.shape}. "
-            f"{_label_remedy(array)}."
+            f"{label_remedy(array)}."
         )
     supports.labels(classes, missing).check(array, name)
     return array.astype("int32")
-
-
-def _label_remedy(array: np.ndarray) -> str:
-    if array.ndim == 2 and array.shape[1] > 1 and np.allclose(array.sum(axis=-1), 1):
-        return "These are one-hot rows: numpy.argmax(labels, axis=-1)"
-    if array.ndim and array.size != len(array):
-        return "Choose the column of one label"
-    if (array == np.round(array)).all():
-        return "Convert them: numpy.asarray(labels).astype(int).ravel()"
-    return "Number the classes: numpy.unique(labels, return_inverse=True)[1]"
 
 
 def check_tokens(x: object, shape: Sequence[int], classes: int, name: str = "x") -> np.ndarray:

@@ -1,13 +1,17 @@
 """Errors that a user can correct. A message has the rule, the value received, and a remedy."""
 
 import importlib
+import math
 import os
 import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _LONGEST = 300  # characters of a reason that another library gives
 
@@ -112,3 +116,40 @@ def required(name: str, package: str) -> Any:
         return importlib.import_module(name)
     except ImportError as error:
         raise UnavailableError(f"This needs {package}: pip install {package}.") from error
+
+
+def shape_remedy(shape: tuple[int, ...], expected: tuple[int, ...], name: str) -> str:
+    """Return what makes an array of `shape` one of examples of the shape `expected`, if it can be."""
+    *sides, channels = expected
+    if shape == expected:
+        return f"Add the batch axis: {name}[None]."
+    if math.prod(shape) == math.prod(expected) and len(shape) < len(expected):
+        return f"Add the batch axis: {name}.reshape{(1, *expected)}."
+    if channels == 1 and shape[1:] == tuple(sides):
+        return f"Add the channel axis: {name}[..., None]."
+    if math.prod(shape[1:]) == math.prod(expected) and 1 in (len(shape) - 1, len(expected)):
+        return f"Reshape it: {name}.reshape{(-1, *expected)}."
+    if len(shape) == len(expected) + 1 == 4 and shape[1:] == (channels, *sides):
+        return f"Put the channels last: numpy.moveaxis({name}, 1, -1)."
+    if len(shape) == len(expected) + 1 == 4 and list(shape[2:]) == sides and list(shape[1:3]) != sides:
+        moved = f"numpy.moveaxis({name}, 1, -1)"
+        grey = ".mean(axis=-1, keepdims=True)" if channels == 1 else ""
+        return f"Put the channels last{', and make them grey' if grey else ''}: {moved}{grey}."
+    if len(shape) == len(expected) + 1 == 4:
+        steps = [f"Resize the pictures to {sides[0]} x {sides[1]}."] if list(shape[1:3]) != sides else []
+        if shape[-1] != channels:
+            grey = f"Make them grey: {name}.mean(axis=-1, keepdims=True)."
+            steps.append(grey if channels == 1 else f"Give them {channels} channels.")
+        return " ".join(steps)
+    return "The model reads examples of this shape only."
+
+
+def label_remedy(array: "np.ndarray") -> str:
+    """Return what makes labels of numbers that are not one whole number for each example."""
+    if array.ndim == 2 and array.shape[1] > 1 and (abs(array.sum(axis=-1) - 1) < 1e-4).all():
+        return "These are one-hot rows: numpy.argmax(labels, axis=-1)"
+    if array.ndim and array.size != len(array):
+        return "Choose the column of one label"
+    if (array == array.round()).all():
+        return "Convert them: numpy.asarray(labels).astype(int).ravel()"
+    return "Number the classes: numpy.unique(labels, return_inverse=True)[1]"
