@@ -1,6 +1,7 @@
 """Training around the step: compile, fit, evaluate and predict; running means and the first failure."""
 
 import contextlib
+import math
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,6 +12,7 @@ import numpy as np
 
 from keras_vae import backend, progress
 from keras_vae.backend import workers
+from keras_vae.checks import check_whole_number
 from keras_vae.core.training_data import checked_dataset, refuse_weights, split_off
 from keras_vae.core.watch import StopOnBadData
 from keras_vae.data import iterators, pipeline
@@ -142,7 +144,7 @@ class Trainer:
             self.required_trackers(), [player.name for player in self.players()], lambda: int(self.step.numpy())
         )
         steps = steps_per_epoch or iterators.batches_of(dataset)
-        self.set_steps_per_execution(steps if self.strategy is None else steps or 1)
+        self.set_steps_per_execution(steps if self.strategy is None else steps or 1, kwargs.get("validation_steps"))
         if self.strategy is not None:
             worker = workers.current(self.strategy)
             dataset = iterators.part_of(dataset, worker, self.strategy.num_replicas_in_sync // worker.count)
@@ -157,6 +159,7 @@ class Trainer:
                 callbacks=[
                     StopOnBadData(self.watch, "the validation data"),
                     stop,
+                    RequireBatches(lambda: int(self.step.numpy())),
                     ValidateAverages(),
                     SayEpochs(),
                     *(callbacks or ()),
@@ -192,17 +195,23 @@ class Trainer:
             for variable, value in kept:
                 variable.assign(value)
 
-    def set_steps_per_execution(self: "VAE", steps: int | None) -> None:
-        """Set the steps of each call to the largest divisor of an epoch of `steps` up to the limit of `compile`.
+    def set_steps_per_execution(self: "VAE", *steps: Any) -> None:
+        """Set the steps of each call to the largest number up to the limit of `compile` that divides all of `steps`.
 
         Args:
-          steps: of an epoch; None if unknown: the limit itself.
+          *steps: of an epoch, of a validation; None if unknown. If all are, it is the limit itself.
         """
         # Otherwise the last call of an epoch, and the progress bar, would run past its end.
-        divisor = max(count for count in range(1, self.steps_limit + 1) if not (steps or self.steps_limit) % count)
+        common = math.gcd(*(count for count in steps if count)) or self.steps_limit
+        divisor = max(count for count in range(1, self.steps_limit + 1) if not common % count)
         if divisor != self.steps_per_execution:
             self.steps_per_execution = divisor
             self.train_function = self.test_function = self.predict_function = None  # traced for another number
+
+    def _divide_into_calls(self: "VAE", steps: Any) -> None:
+        """Let the steps of each call divide `steps`, unless they do: another number is traced anew."""
+        if steps is not None and check_whole_number(steps, "steps") % self.steps_per_execution:
+            self.set_steps_per_execution(steps)
 
     @pipeline.says_what_cannot_be_read
     def evaluate(self: "VAE", x: object = None, y: object = None, batch_size: int = 128, **kwargs: object) -> Any:
@@ -215,7 +224,12 @@ class Trainer:
         refuse_weights(kwargs)
         if not kwargs.get("_use_cached_eval_dataset"):
             x, y = checked_dataset(self, x, y, batch_size, training=False), None
-            kwargs["callbacks"] = [StopOnBadData(self.watch), *(kwargs.get("callbacks") or ())]
+            kwargs["callbacks"] = [
+                StopOnBadData(self.watch),
+                RequireBatches(lambda: 0),
+                *(kwargs.get("callbacks") or ()),
+            ]
+            self._divide_into_calls(kwargs.get("steps"))
         return keras.Model.evaluate(self, x, y, **kwargs)
 
     @pipeline.says_what_cannot_be_read
@@ -227,6 +241,7 @@ class Trainer:
         """
         dataset = checked_dataset(self, x, None, batch_size, training=False, nats=False)
         callbacks = [StopOnBadData(self.watch), *(kwargs.pop("callbacks", None) or ())]
+        self._divide_into_calls(kwargs.get("steps"))
         return keras.Model.predict(self, dataset, callbacks=callbacks, **kwargs)
 
     def make_train_function(self: "VAE", force: bool = False) -> Any:
@@ -307,10 +322,45 @@ class ValidateAverages(keras.callbacks.Callback):
         self._averaged.close()
 
 
+class RequireBatches(keras.callbacks.Callback):
+    """Raise UserError where an epoch, or an evaluation, had no batch: Keras warns, and goes on with NaN for its means.
+
+    Args:
+      step: returns the model's step.
+    """
+
+    def __init__(self, step: Callable[[], int]) -> None:
+        super().__init__()
+        self._step, self._begun, self._tested = step, 0, False
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self._begun = self._step()
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        if self._step() == self._begun:
+            raise UserError(
+                f"An epoch must have a batch. Given: none in epoch {epoch + 1}. An iterator is read once: train for "
+                f"one epoch, with steps_per_epoch for as many as it lasts, or give what can be read again. Where "
+                f"TF_XLA_FLAGS names a persistent cache, empty that folder: TensorFlow takes a damaged file of it for "
+                f"the end of the data."
+            )
+
+    def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        self._tested = False
+
+    def on_test_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self._tested = True
+
+    def on_test_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        if not self._tested:
+            raise UserError(
+                "An evaluation must have a batch. Given: none. An iterator is read once: as validation_data give what "
+                "can be read again, such as arrays or a dataset."
+            )
+
+
 class StopOnFailure(keras.callbacks.Callback):
     """Raise DivergedError as soon as a step has noted a loss that is not finite, or an epoch ends with such a weight.
-
-    An epoch without a batch is a UserError.
 
     Args:
       trackers: running means, which note the first `failure`.
@@ -320,13 +370,10 @@ class StopOnFailure(keras.callbacks.Callback):
 
     def __init__(self, trackers: "Trackers", players: Sequence[str], step: Callable[[], int]) -> None:
         super().__init__()
-        self.trackers, self.players, self.step, self._begun = trackers, tuple(players), step, 0
+        self.trackers, self.players, self.step = trackers, tuple(players), step
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         self.trackers.failure.assign(-1)
-
-    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        self._begun = self.step()
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         failure = int(self.trackers.failure.numpy())
@@ -341,12 +388,6 @@ class StopOnFailure(keras.callbacks.Callback):
             self._stop(what)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        if self.step() == self._begun:  # Keras warns and goes on, with 0 for every mean of the epoch
-            raise UserError(
-                f"An epoch must have a batch. Given: none in epoch {epoch + 1}. Train for as many epochs as the data "
-                f"last, or repeat them. Where TF_XLA_FLAGS names a persistent cache, empty that folder: TensorFlow "
-                f"takes a damaged file of it for the end of the data."
-            )
         for weight in self.model.weights:
             if not np.isfinite(np.asarray(weight.numpy(), "float64")).all():
                 self._stop(f"the weight {weight.path} is not finite after step {self.step()}")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, TypeAlias
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_vae import backend
@@ -32,19 +33,28 @@ def peeked(stream: Any, as_batch: Callable[[object], Batch]) -> tuple[Batch, Any
     Args:
       stream: see `is_stream`.
       as_batch: from an element to a batch dict; called with None for an empty stream.
+
+    An iterator is read once: a second epoch of its dataset goes on where the first one ended, or is empty.
     """
     if isinstance(stream, keras.utils.PyDataset):
         return as_batch(stream[0] if stream.num_batches != 0 else None), stream
     if isinstance(stream, tf.data.Dataset):
         return as_batch(next(iter(stream.take(1).as_numpy_iterator()), None)), _without_autotuner(stream)
-    first = next(stream, None)
+    first = as_batch(next(stream, None))
+    return first, _read_once(first, stream, as_batch)
 
-    def restored() -> Iterator[tuple[Any, ...]]:
-        for element in itertools.chain([first], stream):
-            batch = as_batch(element)  # Keras takes tuples only
-            yield tuple(batch[name] for name in ("x", "y") if name in batch)
 
-    return as_batch(first), restored()
+def _read_once(first: Batch, others: Iterator[Any], as_batch: Callable[[object], Batch]) -> tf.data.Dataset:
+    """A dataset of the batches of an iterator, each of them once, however many epochs ask for more.
+
+    Keras, given an iterator that has ended, begins again with the two batches that it looked at.
+    """
+    all_ = itertools.chain([first], others)
+    spec = tf.nest.map_structure(
+        lambda part: tf.TensorSpec((None, *np.shape(part)[1:]), np.asarray(part).dtype), dict(first)
+    )
+    dataset = tf.data.Dataset.from_generator(lambda: (dict(as_batch(batch)) for batch in all_), output_signature=spec)
+    return _without_autotuner(dataset.prefetch(2))
 
 
 def _without_autotuner(dataset: "tf.data.Dataset") -> "tf.data.Dataset":

@@ -544,6 +544,53 @@ def test_the_end_of_data_of_unknown_length_counts_as_no_step():
         assert int(model.step) == int(model.optimizer.iterations) == 15, options
 
 
+class TestWhatIsReadOnce:
+    """Keras trains later epochs on the first two batches of an iterator that has ended."""
+
+    pytestmark = pytest.mark.filterwarnings("ignore:Your input ran out of data")
+
+    def batches(self, read):
+        for start in range(0, 80, 16):
+            read.append(start)
+            yield {"x": X[start : start + 16]}
+
+    def test_an_iterator_is_trained_on_once(self):
+        model, same, read = compiled(), compiled(), []
+        history = model.fit(self.batches(read), verbose=0).history
+        assert read == [0, 16, 32, 48, 64] and int(model.step) == 5
+        assert history == same.fit(dataset_of({"x": X}), verbose=0).history
+        assert all(map(np.array_equal, toys.weights(model), toys.weights(same)))
+
+    def test_its_epochs_go_on_where_the_last_one_ended(self):
+        model, same = compiled(), compiled()
+        history = model.fit(self.batches([]), epochs=2, steps_per_epoch=2, verbose=0).history
+        assert history == same.fit(dataset_of({"x": X}), epochs=2, steps_per_epoch=2, verbose=0).history
+
+    def test_an_epoch_more_is_refused(self):
+        model = compiled()
+        with pytest.raises(UserError, match=r"must have a batch\. Given: none in epoch 2\. An iterator is read"):
+            model.fit(self.batches([]), epochs=3, verbose=0)
+        assert int(model.step) == 5
+
+    def test_a_second_validation_is_refused(self):
+        with pytest.raises(UserError, match=r"evaluation must have a batch\. Given: none\. An iterator is read once"):
+            compiled().fit(X, batch_size=16, epochs=2, validation_data=self.batches([]), verbose=0)
+
+
+@pytest.mark.parametrize("limit", [1, 3, 32])
+def test_steps_are_as_many_as_are_asked_for(limit):
+    """Keras runs past `steps`, to the end of a call of several."""
+    model, data = toy(), dataset_of({"x": X})
+    model.compile(jit_compile=False, steps_per_execution=limit)
+    two = model.evaluate(data.take(2), verbose=0)
+    assert model.evaluate(data, steps=2, verbose=0) == two != model.evaluate(data, verbose=0)
+    assert len(model.predict(data, steps=2, verbose=0)) == 32
+    history = model.fit(X, batch_size=16, validation_data=data, validation_steps=2, verbose=0).history
+    assert history["val_elbo"] == [model.evaluate(data.take(2), verbose=0, return_dict=True)["elbo"]]
+    with pytest.raises(UserError, match=r"steps must be a whole number, 1 or more\. Given: 0"):
+        model.evaluate(data, steps=0)
+
+
 @pytest.mark.filterwarnings("ignore:Your input ran out of data")
 def test_an_epoch_without_a_batch_is_refused():
     sizes = iter([16, 16])  # the look at the first batch, and the first epoch
@@ -554,7 +601,7 @@ def test_an_epoch_without_a_batch_is_refused():
 
     signature = {"x": tf.TensorSpec((None, *SHAPE), tf.float32)}
     data = tf.data.Dataset.from_generator(source, output_signature=signature)
-    with pytest.raises(UserError, match=r"An epoch must have a batch\. Given: none in epoch 2\. Train for as many"):
+    with pytest.raises(UserError, match=r"must have a batch\. Given: none in epoch 2\. An iterator is read"):
         compiled().fit(data, epochs=3, verbose=0)
 
 
