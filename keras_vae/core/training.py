@@ -113,8 +113,8 @@ class Trainer:
 
         Args:
           x: a `tf.data.Dataset` of batches, as `keras_vae.data.load` gives, of dicts with "x" (and "y"), a
-            `keras.utils.PyDataset` of them, in its order, or a generator; or images. Images are shuffled in each epoch,
-            and the last partial batch is dropped.
+            `keras.utils.PyDataset` of them, in its order, or a generator, which is read once; or images. Images are
+            shuffled in each epoch, and the last partial batch is dropped.
           y: labels for `x` where it is an array; for a model with several conditions, a mapping of arrays by name.
           batch_size: for arrays.
           epochs: passes over the data.
@@ -127,7 +127,7 @@ class Trainer:
           UserError: data outside the model's domain. Arrays, what `keras_vae.data` makes of arrays, and the first batch
             of any other dataset are held to its rules before the first step; every batch of streams in the graph, where
             the error comes at the end of its execution.
-          UserError: an epoch without a batch, as of a generator that was read before.
+          UserError: an epoch or a validation without a batch, as of a generator that was read before.
           DivergedError: a loss or a weight is no longer finite; names the step.
         """
         if share := kwargs.pop("validation_split", 0):
