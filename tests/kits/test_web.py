@@ -131,7 +131,7 @@ def test_what_cannot_be_shown_is_refused_and_leaves_nothing(no_npm, tmp_path):
     graphs = json.loads(json.dumps(bundle_of("colour").graphs))
     graphs["encoder"]["inputs"]["x"]["kind"] = "vector"
     edited(folder := copied("colour", tmp_path / "sound"), reseal=True, graphs=graphs)
-    with pytest.raises(UserError, match=r"shows images and sequences of tokens\. Given: .*colour, whose x are vector"):
+    with pytest.raises(UserError, match=r"shows images, sequences of tokens, and numbers\. Given: .*colour, whose x are vector"):
         demo.build(folder, tmp_path / "site")
     (folder := copied("mlp", tmp_path / "damaged")).joinpath("decoder.onnx").write_bytes(b"")
     with pytest.raises(CorruptFileError, match=r"decoder\.onnx is not the file"):
