@@ -100,7 +100,7 @@ def _copy(bundle: Bundle, folder: Path) -> None:
 
 def _require_shown(source: str | Path, kind: str) -> None:
     if kind not in _SHOWN:
-        raise UserError(f"The page shows images, sequences of tokens, and numbers. Given: {source}, whose x are {kind}.")
+        raise UserError(f"The page shows images, sequences of tokens and numbers. Given: {source}, whose x are {kind}.")
 
 
 def _export(name: str | Path, folder: Path) -> None:

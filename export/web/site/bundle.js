@@ -40,7 +40,7 @@ export async function openBundle(ort, read) {
   const held = manifest.formats[format].files;
   const kinds = Object.values(manifest.graphs[graphWith(manifest, held, "encode")].inputs).map((input) => input.kind);
   if (!kinds.some((kind) => SHOWN.includes(kind))) {
-    throw new Error(`This page shows images, sequences of tokens, and numbers. The model ${manifest.model.class} has none.`);
+    throw new Error(`This page shows images, sequences of tokens and numbers. The model ${manifest.model.class} has none.`);
   }
   const verified = async (name) => {
     if (!NAME.test(name)) throw new Error(`bundle.json names a file outside the bundle: ${name}. Do not use this bundle.`);

@@ -51,7 +51,7 @@ function start(desk, select, known) {
   if (!desk.bundle.integer) select.append(element("option", { value: "rest" }, prior?.name === "normal" ? "the prior's mean" : "the middle"));
   const count = known ? desk.exampleCount : 0;
   for (let place = 0; place < count; place++) select.append(element("option", { value: place }, desk.nameOf(place)));
-  select.closest("label").hidden = select.options.length === 1;
+  select.closest("p").hidden = select.options.length === 1;
   select.addEventListener("change", () => (select.value === "rest" ? desk.setCode(resting(desk), "rest") : desk.startFrom(Number(select.value))));
   desk.addEventListener("code", () => (select.value = desk.start));
 }
