@@ -82,7 +82,7 @@ _ModelEntry = TypedDict(
 
 
 class Preprocessing(TypedDict, total=False):
-    """What an x of the encoder is, in `bundle.json`, and a decoder's `mean`; no key is there for every kind of x."""
+    """The description in `bundle.json` of an x that the encoder reads; no kind of x has all keys."""
 
     dtype: DtypeName
     layout: str
