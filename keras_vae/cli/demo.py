@@ -22,6 +22,8 @@ def demo_command(
 ) -> None:
     """Show a model in the browser: sliders for its code, samples, interpolation, and a pad to draw on.
 
+    A row of a table is shown as bars, and a series as lines.
+
     The model is exported, and runs in the page on onnxruntime-web, which npm fetches once; if it cannot, the page
     fetches it from a CDN. The folder is runs/demo/NAME. With --output it is only written, for any web server. Ctrl-C
     stops the server.

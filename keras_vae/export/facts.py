@@ -80,6 +80,7 @@ def _preprocessing(model: "VAE", examples: CheckedExamples | None) -> dict[str, 
         return facts | {"alphabet": alphabet, "rule": f"{rule}; 1 is the first letter of the alphabet"}
     missing = "; NaN is a missing number" if model.missing else ""
     if spec.kind == "numbers":
+        axes, kinds = axes_of(model), [column.kind for column in model.likelihood_family.columns.values()]
         columns = list(examples.columns if examples else ()) or list(model.likelihood_family.columns)
         classes = {
             name: list(column.classes) for name, column in model.likelihood_family.columns.items() if column.classes
@@ -88,7 +89,9 @@ def _preprocessing(model: "VAE", examples: CheckedExamples | None) -> dict[str, 
         return {
             "dtype": "float32",
             "layout": f"batch, {', '.join(map(str, spec.shape))}",
+            **({"axes": axes} if axes else {}),
             **({"columns": columns} if columns else {}),
+            **({"kinds": kinds} if kinds else {}),
             **({"classes": classes} if classes else {}),
             "rule": f"{spec.support or 'reals'}, as the model was trained on{within}{missing}",
         }
@@ -100,6 +103,18 @@ def _preprocessing(model: "VAE", examples: CheckedExamples | None) -> dict[str, 
         "binarized": not grey,
         "rule": f"{rule if grey else f'pixels are 0 or 1: {rule}, then binarised'}{missing}",
     }
+
+
+def axes_of(model: "VAE") -> list[str] | None:
+    """Return what the axes of an x of numbers are, as the model's arguments say; None where they do not.
+
+    `["columns"]`, a row of a table; or `["steps", "channels"]`, a series: two axes, and an encoder that reads steps, or
+    a scale, a dispersion or `standardize` by `"channel"`.
+    """
+    if len(model.x_shape) == 1:
+        return ["columns"]
+    series = getattr(model.encoder, "reads_steps", False) or model.likelihood_family.by_channel
+    return ["steps", "channels"] if series and len(model.x_shape) == 2 else None
 
 
 def prior_of(model: "VAE") -> str | None:

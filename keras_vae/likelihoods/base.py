@@ -38,6 +38,11 @@ class Likelihood(keras.layers.Layer):
         """How many values a pixel can take, k / (levels - 1); 0: any number in [0, 1]."""
         return self.support.levels
 
+    @property
+    def by_channel(self) -> bool:
+        """Whether the last axis of x is of channels: the user has said so of a scale, a dispersion or `standardize`."""
+        return False
+
     def parameters(self, raw: Tensor) -> dict[str, Tensor]:
         """Named parameters, `mean` among them, of `(batch, ..., channels * channels_per_pixel)` numbers."""
         raise NotImplementedError(f"{type(self).__name__} must define parameters(raw)")
@@ -107,6 +112,10 @@ class Standardized(Likelihood):
                 self.add_weight(shape=shape, initializer=initial, trainable=False, name=f"normalisation_{name}")
                 for name, initial in (("shift", "zeros"), ("spread", "ones"))
             )
+
+    @property
+    def by_channel(self) -> bool:
+        return self.standardize == "channel"
 
     def link(self, x: Tensor, ops: Any = ops) -> Any:
         """Return the numbers whose location the decoder gives: here x; `ops` is numpy or keras.ops."""

@@ -118,6 +118,10 @@ class Overdispersed(Counts):
             self.learned = self.add_weight(shape=shape, initializer="zeros", name="raw_log_dispersion")
         super().build(x_shape)
 
+    @property
+    def by_channel(self) -> bool:
+        return self.dispersion == "channel" or super().by_channel
+
     def parameters(self, raw: Tensor) -> dict[str, Tensor]:
         heads = ops.split(raw, self.channels_per_pixel, axis=-1)
         log_mean = soft_bound(self.located(heads[0]), *_LOG_MEANS)

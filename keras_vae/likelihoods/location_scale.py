@@ -150,6 +150,10 @@ class Unbounded(LocationScale, Standardized):
             LocationScale.build(self, x_shape)
         Standardized.build(self, x_shape)
 
+    @property
+    def by_channel(self) -> bool:
+        return self.scale == "channel" or super().by_channel
+
     def parameters(self, raw: Tensor) -> dict[str, Tensor]:
         parameters = super().parameters(raw)
         if self.standardizes:

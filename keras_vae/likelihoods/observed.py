@@ -55,6 +55,10 @@ class Observed(Likelihood):
     def title(self) -> str:
         return self.family.title
 
+    @property
+    def by_channel(self) -> bool:
+        return self.family.by_channel
+
     def standardized(self, x: Tensor) -> Tensor:
         return self.family.standardized(x)
 

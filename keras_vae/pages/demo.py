@@ -20,7 +20,7 @@ from keras_vae.runtimes.bundle import Bundle, read_bundle
 
 _NPM_SECONDS = 300
 _FORMATS = ("onnx", "onnx_fp16", "onnx_int8")
-_SHOWN = ("image", "tokens")
+_SHOWN = ("image", "tokens", "numbers")
 
 
 class Site(NamedTuple):
@@ -100,7 +100,7 @@ def _copy(bundle: Bundle, folder: Path) -> None:
 
 def _require_shown(source: str | Path, kind: str) -> None:
     if kind not in _SHOWN:
-        raise UserError(f"The page shows images and sequences of tokens. Given: {source}, whose x are {kind}.")
+        raise UserError(f"The page shows images, sequences of tokens and numbers. Given: {source}, whose x are {kind}.")
 
 
 def _export(name: str | Path, folder: Path) -> None:

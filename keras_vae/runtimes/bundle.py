@@ -81,11 +81,27 @@ _ModelEntry = TypedDict(
 )
 
 
+class Preprocessing(TypedDict, total=False):
+    """The description in `bundle.json` of an x that the encoder reads; no kind of x has all keys."""
+
+    dtype: DtypeName
+    layout: str
+    rule: str
+    range: list[float]
+    binarized: bool  # of images
+    alphabet: str  # of tokens that are letters
+    axes: list[str]  # of numbers: "columns"; or "steps", "channels"
+    columns: list[str]  # the names of a row's numbers
+    kinds: list[str]  # the kind of each column, where they differ, of `keras_vae.columns`
+    classes: dict[str, list[str]]  # of a column of classes, by its name: their names, of which the first is 0
+
+
 class Manifest(TypedDict):
     """`bundle.json`, as far as it is read in Python."""
 
     schema: str
     model: _ModelEntry
+    preprocessing: Preprocessing
     graphs: dict[str, GraphEntry]
     formats: dict[str, FormatEntry]
     files: dict[str, FileEntry]

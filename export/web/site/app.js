@@ -5,19 +5,22 @@ import { canVerify, chosen, folder, openBundle, placeOf } from "./bundle.js";
 import { compare } from "./check.js";
 import { Desk } from "./desk.js";
 import { drawing } from "./drawing.js";
-import { explore } from "./explore.js";
+import { drawInto, explore, resting } from "./explore.js";
 import { interpolate } from "./interpolate.js";
+import { factsOf } from "./numbers.js";
 import { pictures } from "./pictures.js";
+import { rows } from "./rows.js";
 import { openRuntime } from "./runtime.js";
 import { samples } from "./samples.js";
 import { words, writing } from "./words.js";
 
 const asked = new URLSearchParams(location.search);
 const status = document.querySelector("#status");
-// What a kind of x is shown by, and the part of the page in which a person makes one.
+// What a kind of x is shown by, and the part of the page, if any, in which a person makes one.
 const KINDS = {
   image: { view: pictures, making: drawing, about: ({ image }) => `Images ${image.join("×")}` },
   tokens: { view: words, making: writing, about: ({ pixels, classes }) => `Sequences of ${pixels} tokens below ${classes}` },
+  numbers: { view: rows, about: (bundle) => factsOf(bundle).about },
 };
 const untouched = document.querySelector("main").cloneNode(true);
 let runtime = null;
@@ -33,9 +36,10 @@ async function open(read) {
   const view = viewOf(desk, main);
   main.dataset.kind = bundle.kind;
   explore(desk, main, view);
-  desk.setCode(await desk.encodeExample(0));
-  if (desk.labelled && desk.labels.length) desk.setCondition([desk.labels[0]]);
-  await Promise.all([samples(desk, main, view), interpolate(desk, main, view), making(desk, main)]);
+  if (desk.exampleCount) await desk.startFrom(0);
+  else if (bundle.integer) await drawInto(desk);
+  else desk.setCode(resting(desk), "rest");
+  await Promise.all([samples(desk, main, view), interpolate(desk, main, view), making?.(desk, main)]);
   main.hidden = false;
   status.textContent = "";
   return bundle;

@@ -4,7 +4,7 @@ const ARRAYS = { float32: Float32Array, int32: Int32Array, int64: BigInt64Array 
 const CODES = ["code", "direction", "level", "index"];
 const SCHEMA = "keras_vae.bundle/1";
 const FORMATS = ["onnx", "onnx_fp16", "onnx_int8"]; // the first that a bundle has is opened
-const SHOWN = ["image", "tokens"]; // the kinds of x that this page shows
+const SHOWN = ["image", "tokens", "numbers"]; // the kinds of x that this page shows
 
 export const sizeOf = (shape) => shape.slice(1).reduce((product, size) => product * size, 1);
 
@@ -40,7 +40,7 @@ export async function openBundle(ort, read) {
   const held = manifest.formats[format].files;
   const kinds = Object.values(manifest.graphs[graphWith(manifest, held, "encode")].inputs).map((input) => input.kind);
   if (!kinds.some((kind) => SHOWN.includes(kind))) {
-    throw new Error(`This page shows images and sequences. The model ${manifest.model.class} has neither.`);
+    throw new Error(`This page shows images, sequences of tokens and numbers. The model ${manifest.model.class} has none.`);
   }
   const verified = async (name) => {
     if (!NAME.test(name)) throw new Error(`bundle.json names a file outside the bundle: ${name}. Do not use this bundle.`);
@@ -88,7 +88,7 @@ class Bundle {
     this.image = manifest.model.image_shape; // of one x, also where it is a sequence
     this.pixels = this.image.reduce((product, size) => product * size, 1);
     const [[x, spec]] = Object.entries(graphs.encode.inputs).filter(([, input]) => SHOWN.includes(input.kind));
-    Object.assign(this, { x, kind: spec.kind, classes: spec.classes });
+    Object.assign(this, { x, kind: spec.kind, classes: spec.classes, support: spec.support });
     const inputs = Object.entries(graphs.decode.inputs).map(([name, spec]) => ({ name, ...spec, size: sizeOf(spec.shape) }));
     this.codes = inputs.filter((input) => CODES.includes(input.kind));
     this.condition = inputs.find((input) => !CODES.includes(input.kind)) ?? null;
@@ -117,9 +117,14 @@ class Bundle {
     return Object.fromEntries(this.codes.map(({ name }) => [name, outputs[name] ?? outputs[this.graphs.encode.result]]));
   }
 
-  /** The mean images, or the greedy sequences, of `count` codes, one flat array. */
+  /** The mean images or numbers, or the greedy sequences, of `count` codes, one flat array. */
   async decode(code, count, condition) {
-    return (await this.run("decode", { ...code, ...this.#given(condition, count) }, count))[this.graphs.decode.result];
+    return (await this.outputs(code, count, condition))[this.graphs.decode.result];
+  }
+
+  /** All that the decoder gives of `count` codes, by name. */
+  async outputs(code, count, condition) {
+    return this.run("decode", { ...code, ...this.#given(condition, count) }, count);
   }
 
   /** A condition for each example: `rows` is one, which all share, or one for each. */

@@ -1,5 +1,7 @@
 // What is on the desk: one code and one condition, which every part of the page reads and may set.
 
+import { hasExamples } from "./numbers.js";
+
 export class Desk extends EventTarget {
   constructor(bundle) {
     super();
@@ -7,17 +9,20 @@ export class Desk extends EventTarget {
     this.code = Object.fromEntries(bundle.codes.map(({ name, size }) => [name, new Float32Array(size)]));
     this.condition = bundle.condition ? Array(bundle.condition.size).fill(0) : [];
     const { [bundle.x]: examples } = bundle.golden.graphs[bundle.graphs.encode.name].inputs;
+    this.start = ""; // the example that the code began as, by its place, or "rest"; else empty
     this.examples = examples.data;
     this.labels = bundle.golden.labels ?? [];
-    this.exampleCount = examples.shape[0];
+    // Without real ones, an export has random numbers in their place. Such images were always shown.
+    this.exampleCount = bundle.kind === "numbers" && !hasExamples(bundle) ? 0 : examples.shape[0];
   }
 
   get labelled() {
     return this.bundle.condition?.kind === "label";
   }
 
-  setCode(code) {
+  setCode(code, start = "") {
     this.code = code;
+    this.start = String(start);
     this.dispatchEvent(new Event("code"));
   }
 
@@ -40,9 +45,21 @@ export class Desk extends EventTarget {
     this.dispatchEvent(new Event("condition"));
   }
 
-  /** What a person calls a test image. */
+  /** Set the code to that of an example, and the class to its own where the bundle has it. */
+  async startFrom(place) {
+    this.setCode(await this.encodeExample(place), place);
+    if (this.labelled && this.labels.length) this.setCondition([this.labels[place]]);
+  }
+
+  /** The example that the code began as, or null. */
+  get original() {
+    return /^\d+$/.test(this.start) ? this.example(Number(this.start)) : null;
+  }
+
+  /** What a person calls a test image, or another example. */
   nameOf(place) {
     const label = this.labels[place];
+    if (this.bundle.kind === "numbers") return label === undefined ? `example ${place + 1}` : `example ${place + 1}, of class ${label}`;
     return label === undefined ? `test image ${place + 1}` : `test image ${place + 1}, a ${label}`;
   }
 

@@ -7,25 +7,31 @@ const UNUSED = 0.01; // nats: a dimension whose KL is below it says nothing of t
 
 export function explore(desk, root, view) {
   const { bundle } = desk;
-  const show = latest(async () => view.show(await bundle.decode(onSphere(desk, desk.code), 1, desk.condition)));
+  const show = latest(async () => {
+    const outputs = await bundle.outputs(onSphere(desk, desk.code), 1, desk.condition);
+    view.show(outputs[bundle.graphs.decode.result], outputs);
+  });
   classes(desk, root.querySelector("#classes"));
   const sliders = bundle.integer ? [] : dimensions(desk).map((dimension) => slider(desk, dimension));
-  fill(desk, root.querySelector("#sliders"), sliders);
+  fill(desk, root.querySelector("#sliders"), sliders, view.instead ?? ", or draw below to encode and reconstruct");
   desk.addEventListener("moved", show);
   desk.addEventListener("condition", show);
   desk.addEventListener("code", () => {
     sliders.forEach(({ update }) => update());
     show();
   });
-  root.querySelector("#random").addEventListener("click", async () => {
-    const drawn = await draw(bundle, desk.condition[0]);
-    if (drawn.condition) desk.setCondition(drawn.condition);
-    desk.setCode(drawn.code);
-  });
+  root.querySelector("#random").addEventListener("click", () => drawInto(desk));
   const rest = root.querySelector("#rest");
   rest.hidden = bundle.integer;
-  rest.addEventListener("click", () => desk.setCode(resting(desk)));
+  rest.addEventListener("click", () => desk.setCode(resting(desk), "rest"));
   root.querySelector("#about-draws").textContent = aboutDraws(bundle);
+}
+
+/** Set the code to one that is drawn from the prior. */
+export async function drawInto(desk) {
+  const drawn = await draw(desk.bundle, desk.condition[0]);
+  if (drawn.condition) desk.setCondition(drawn.condition);
+  desk.setCode(drawn.code);
 }
 
 /** The code as the decoder knows it: where codes lie on a sphere, the sliders' numbers are a direction. */
@@ -86,7 +92,8 @@ function range(desk, { place, facts }) {
   return [Math.min(mean - 3 * scale, centre - 3 * spread), Math.max(mean + 3 * scale, centre + 3 * spread)];
 }
 
-function resting(desk) {
+/** The prior's mean, or the middle of the codes of test examples where the prior has no single one. */
+export function resting(desk) {
   const { codes, latent } = desk.bundle;
   const plain = latent.prior?.name === "normal" && !Array.isArray(latent.prior.mean[0]);
   const rest = ({ name, size }) => (plain ? latent.prior.mean : (latent.codes?.[name]?.mean ?? Array(size).fill(0)));
@@ -121,12 +128,12 @@ function slider(desk, dimension) {
   return { name, label, update, unused: kl !== undefined && kl < UNUSED };
 }
 
-function fill(desk, root, sliders) {
+function fill(desk, root, sliders, instead) {
   if (desk.bundle.integer) {
     const [{ size, classes: entries }] = desk.bundle.codes;
     root.append(
       `A code of this model is ${size} whole numbers below ${entries}, which stand for entries of a table: there is ` +
-        "nothing to slide along. Take a random sample, or draw below to encode and reconstruct.",
+        `nothing to slide along. Take a random sample${instead}.`,
     );
     return;
   }

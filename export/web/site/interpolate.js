@@ -1,4 +1,4 @@
-// From one image, or word, to another, in equal steps of the code.
+// From one image, word or row to another, in equal steps of the code.
 
 import { onSphere } from "./explore.js";
 import { latest } from "./pictures.js";
@@ -7,6 +7,10 @@ const STEPS = 9;
 
 export async function interpolate(desk, root, view) {
   const { bundle } = desk;
+  if (!desk.exampleCount) {
+    root.querySelector("#interpolate").hidden = true; // between which two?
+    return;
+  }
   if (bundle.integer) {
     root.querySelector("#interpolate-note").textContent =
       "Between two codes of integers there is no path: this model does not interpolate.";
