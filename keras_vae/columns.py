@@ -18,6 +18,11 @@ class Column(NamedTuple):
     kind: str
     classes: tuple[str, ...] = ()
 
+    @property
+    def ordered(self) -> bool:
+        """Whether its codes have an order: numbers, ordered classes, and two classes of any kind."""
+        return self.kind != "categorical" or len(self.classes) == 2
+
 
 def columns_of(kinds: Kinds) -> dict[str, Column]:
     """Return the columns of a table by name, in order.

@@ -90,6 +90,16 @@ class Spec:
     missing: bool = True
     support: str = ""
 
+    @property
+    def is_row(self) -> bool:
+        """Whether it is a row of a table: numbers along one axis, the columns."""
+        return self.kind == "numbers" and len(self.shape) == 1
+
+    @property
+    def is_series(self) -> bool:
+        """Whether it is a series: numbers along two axes, steps and channels."""
+        return self.kind == "numbers" and len(self.shape) == 2
+
     def description(self, batch: int | None) -> InputEntry:
         """The input as `bundle.json` describes it; None in a shape is an open batch."""
         dtype = cast("DtypeName", self.dtype)  # an export has float32

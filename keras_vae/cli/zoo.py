@@ -223,6 +223,8 @@ def print_evaluation(name: str, results: Mapping[str, Any], sections: Sequence[s
         rows = list(_numbers({key: part for key, part in results[section].items() if key != "collapse"}))
         if rows:
             print_table(f"{title}: {section}", ["metric", "value", "standard error"], rows)
+    for error, rows in cards.column_tables(results):
+        print_table(f"{error}, the least first", ["column", "error"], rows)
     collapse = results.get("latent", {}).get("collapse")
     for line in cards.collapse_lines(collapse) if collapse else []:
         print(line)

@@ -189,6 +189,20 @@ def draw_codes(
     return model.functions.under(prior).codes(ops.convert_to_tensor(count), seed, condition)
 
 
+def draw_x(
+    model: "VAE", count: int, seed: int, condition: ConditionLike = None, prior: "FittedPrior | None" = None
+) -> np.ndarray:
+    """Return draws from p(x|z), of codes z from the prior: `(count, *x_shape)`. Args as of `model.sample`.
+
+    Raises:
+      NotApplicable: a model without a prior.
+    """
+    noise = randomness.seed_of(seed, randomness.SAMPLING)
+    y = model.condition_in(model.check_condition(condition, count))
+    z = draw_codes(model, count, noise, y, None if prior is None else fitted(model, prior))
+    return np.asarray(model.likelihood(z, y).sample(seed=randomness.fold(noise, 1)))
+
+
 def fitted(model: "VAE", prior: "FittedPrior") -> tfd.Distribution:
     """Return the distribution of a prior of `keras_vae.priors`, for this model."""
     if not hasattr(prior, "distribution_for"):

@@ -1,11 +1,14 @@
 """Estimates: a mean or a share with its standard error and sample sizes."""
 
+from collections.abc import Callable, Sequence
 from typing import Required, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_vae.errors import UserError
+
+_GROUPS = 20  # of the jackknife
 
 
 class Details(TypedDict, total=False):
@@ -30,7 +33,7 @@ class Estimate(Details, total=False):
     standard_error: Required[float | None]
     cap: float  # the largest possible value for this number of examples
     bound: str  # "lower" or "upper": the value is a bound
-    parts: list[float]  # terms of the value: the KL of dimensions or levels, variances of codes
+    parts: list[float]  # the KL of dimensions or levels, variances of codes; or the same number of single columns
     errors: list[float]  # the standard errors of the parts
     names: list[str]  # of the parts
     monte_carlo_error: float  # of the mean over draws
@@ -68,6 +71,75 @@ def share_of(hits: ArrayLike, **details: Unpack[Details]) -> Estimate:
         raise UserError("A share needs one example or more. Given: none.")
     share = float(hits.mean())
     return {"value": share, "standard_error": float(np.sqrt(share * (1 - share) / len(hits))), **details}
+
+
+def ratio_of(numerators: ArrayLike, denominators: ArrayLike, **details: Unpack[Details]) -> Estimate:
+    """Return the ratio of the means of two numbers of independent examples, and its standard error.
+
+    By the delta method: that of the mean of (numerator - ratio * denominator) / mean denominator, in float64. Cochran
+    1977, Sampling Techniques, section 2.11.
+
+    Args:
+      numerators: `(n,)`.
+      denominators: `(n,)`, of a mean above 0.
+      **details: as of `mean_of`.
+
+    Raises:
+      UserError: as `mean_of`.
+    """
+    above, below = np.asarray(numerators, "float64"), np.asarray(denominators, "float64")
+    ratio = above.mean() / below.mean()
+    error = mean_of((above - ratio * below) / below.mean())["standard_error"]
+    return {"value": float(ratio), "standard_error": error, **details}
+
+
+def by_column(
+    numerators: np.ndarray,
+    denominators: np.ndarray,
+    names: Sequence[str],
+    root: bool = False,
+    **details: Unpack[Details],
+) -> Estimate:
+    """Return the mean over columns of `ratio_of`, or the root of it, with that of single columns as its `parts`.
+
+    Args:
+      numerators: `(n, columns)`.
+      denominators: `(n, columns)`, of means above 0.
+      names: of the columns.
+      root: take the square root of the mean, and of each part.
+      **details: as of `mean_of`.
+    """
+    scale = denominators.mean(axis=0, dtype="float64")
+    ratios = numerators.mean(axis=0, dtype="float64") / scale
+    terms = (numerators - ratios * denominators) / scale  # of mean 0: what an example adds to a ratio
+    columns = [mean_of(column)["standard_error"] or 0.0 for column in terms.T]
+    whole = mean_of(terms.mean(axis=1))["standard_error"] or 0.0
+    value = float(ratios.mean())
+    estimate: Estimate = {"value": value, "standard_error": whole, "parts": ratios.tolist(), "errors": columns}
+    if root:
+        roots = np.sqrt(ratios)
+        estimate = {
+            "value": value**0.5,
+            "standard_error": whole / (2 * value**0.5) if value else 0.0,
+            "parts": roots.tolist(),
+            "errors": [error / (2 * part) if part else 0.0 for error, part in zip(columns, roots, strict=True)],
+        }
+    return {**estimate, "names": list(names), **details}
+
+
+def jackknife_errors(statistic: Callable[[np.ndarray], np.ndarray], count: int, seed: int) -> np.ndarray:
+    """Return the standard errors of a statistic of examples by the delete-a-group jackknife, of 20 groups.
+
+    Kott 2001, The delete-a-group jackknife, Journal of Official Statistics 17, 521-526.
+
+    Args:
+      statistic: of the examples for which a mask `(count,)` is true: an array of numbers.
+      count: of the examples, 20 or more.
+      seed: of the groups.
+    """
+    groups = np.random.default_rng(seed).permutation(count) % _GROUPS
+    without = np.stack([statistic(groups != group) for group in range(_GROUPS)])
+    return np.sqrt((_GROUPS - 1) / _GROUPS * np.square(without - without.mean(axis=0)).sum(axis=0))
 
 
 def seed_of_repetition(seed: int, repetition: int) -> int:

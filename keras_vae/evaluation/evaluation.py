@@ -1,7 +1,7 @@
 """A model and the data that it is evaluated on: checked, encoded and reconstructed once, for all metrics."""
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self, TypedDict
 
@@ -43,6 +43,7 @@ class Options(TypedDict, total=False):
     prior: "FittedPrior | None"
     report: Callable[[str], None] | None
     likelihood_examples: int | None
+    columns: Sequence[str]
 
 
 class Evaluation:
@@ -67,9 +68,10 @@ class Evaluation:
       prior: of `keras_vae.priors`, fitted to the model, for likelihoods and generated images; None: the model's own.
       report: called with the progress in words; None: whoever listens, such as a notebook's cell.
       likelihood_examples: how many of the images, the first ones, log p(x) is measured on; None: all.
+      columns: of numbers, the names along the last axis of x; if empty, those of the likelihood, or x0, x1, ...
 
     Raises:
-      UserError: images or conditions that do not fit the model, or labels or factors of another length.
+      UserError: images or conditions that do not fit the model, or labels, factors or columns of another length.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class Evaluation:
         prior: "FittedPrior | None" = None,
         report: Callable[[str], None] | None = None,
         likelihood_examples: int | None = None,
+        columns: Sequence[str] = (),
     ) -> None:
         self.seed, self.samples = check_whole_number(seed, "seed", 0), check_whole_number(samples, "samples", 0)
         self.model, self.prior, self.repetitions, self.report = model, prior, repetitions, report
@@ -100,6 +103,10 @@ class Evaluation:
         self.reference, self.train_reference = _array(reference), _array(train_reference)
         self.train, self.train_labels = _array(train), _array(train_labels)
         self._likelihood_examples = likelihood_examples or len(self)
+        width = model.x_spec().shape[-1]
+        self.columns = tuple(columns or model.likelihood_family.columns or (f"x{index}" for index in range(width)))
+        if len(self.columns) != width:
+            raise UserError(f"There is a name for each of the {width} columns of x. Given: {len(self.columns)} names.")
         self._in_support = False  # not checked yet
         self._weights: dict[tuple[int, bool], dict[str, np.ndarray]] = {}
 
@@ -207,6 +214,19 @@ class Evaluation:
     def reconstructions(self) -> np.ndarray:
         """The mean image of each image's mean code, as `reconstruct` returns it."""
         return self.model.decode(self.codes, self.model.infer_condition(self.x, self.condition))
+
+    @cached_property
+    def parameters(self) -> dict[str, np.ndarray]:
+        """The likelihood's parameters at each mean code, by name: float64, `(n, ...)`."""
+        model = self.model
+        y = model.check_condition(model.infer_condition(self.x, self.condition), len(self))
+
+        def decoded(_: int, part: Mapping[str, np.ndarray]) -> Any:
+            code = part["z"] if "z" in part else {name: part[name] for name in self.levels}
+            return model.functions.likelihood_parameters(code, model.condition_in(part))
+
+        parameters = in_blocks(decoded, {**self.levels, **y})
+        return {name: np.asarray(values, "float64") for name, values in parameters.items()}
 
     @cached_property
     def squared_errors(self) -> np.ndarray:

@@ -19,6 +19,7 @@ from keras_vae.evaluation import (
     representation,
     spectra,
     summary,
+    tables,
 )
 from keras_vae.evaluation.evaluation import Evaluation, Options
 
@@ -77,6 +78,9 @@ METRICS: dict[str, Metric] = {
     "generation.mnist_fd": Metric(generation.mnist_fd_of, ("reference",)),
     "generation.condition_accuracy": Metric(generation.condition_accuracy_of, ("reference",)),
     "generation.sharpness": Metric(spectra.sharpness_of),
+    "generation.columns": Metric(tables.column_errors_of),
+    "generation.correlations": Metric(tables.correlations_of),
+    "generation.imputation": Metric(tables.imputation_of),
     "generation.memorisation": Metric(generation.memorisation_of),
     "representation.probes": Metric(representation.probes_of, ("labels",)),
     "representation.clustering": Metric(representation.clustering_of, ("labels",)),
@@ -100,7 +104,8 @@ def evaluate(
       image, `active_units`, `collapse`; or `codebook`;
     * disentanglement: every metric, with factors;
     * generation: `reconstruction`, `sharpness`; for digits `mnist_fd` and `condition_accuracy`, with reference digits;
-      `memorisation`, with training images;
+      `memorisation`, with training images; of numbers, errors of each of the `columns`, `correlations` of draws, and
+      `imputation` by a model that takes holes (first 1,000);
     * representation: `probes` and `clustering`, with labels. Probes are fitted to training images and their labels, or
       to the first half of `x` without them;
     * summary, on request only: the numbers of a card.
@@ -112,7 +117,7 @@ def evaluate(
       factors: true factors, `(n, factors)`.
       metrics: names of sections, or of single metrics such as `"latent.collapse"`.
       **options: as of `Evaluation`: condition, reference, train_reference, train, train_labels, samples, seed,
-        repetitions, prior, report.
+        repetitions, prior, report, columns.
 
     Returns:
       The sections; `examples`, `seed`; and `without`: "section.metric" -> why this model, or these data, have none:

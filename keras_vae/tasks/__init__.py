@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from keras_vae import lazy
 
 if TYPE_CHECKING:
+    from keras_vae.core.filling import fill_in as fill_in
     from keras_vae.tasks.anomaly import anomaly_scores as anomaly_scores
     from keras_vae.tasks.anomaly import detection as detection
     from keras_vae.tasks.anomaly import judge as judge
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from keras_vae.tasks.interpolation import interpolate as interpolate
     from keras_vae.tasks.manifold import latent_plane as latent_plane
     from keras_vae.tasks.masks import half_observed as half_observed
-    from keras_vae.tasks.missing import fill_in as fill_in
     from keras_vae.tasks.steps import highest as highest
     from keras_vae.tasks.steps import step_scores as step_scores
     from keras_vae.tasks.transformer import VAETransformer as VAETransformer

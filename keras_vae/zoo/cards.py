@@ -62,12 +62,27 @@ TITLES = {
     "generation.condition_accuracy": "draws that a classifier assigns to their label",
     "generation.sharpness.reconstructions": "sharpness of reconstructions: high frequencies over those of real images",
     "generation.sharpness.samples": "sharpness of draws",
+    "generation.columns.rmse": "error of the reconstruction, in standard deviations of a column: 1 is its mean",
+    "generation.columns.error_rate": "share of classes reconstructed wrongly",
+    "generation.columns.error_rate_of_commonest": "share of classes that are not the commonest of their column",
+    "generation.columns.log_loss": "-log p of the true class at the code, nats",
+    "generation.correlations.difference": "correlations of draws less those of the data, root mean square",
+    "generation.correlations.floor": "correlations of other data less those: the floor",
+    "generation.imputation.rmse": "error of numbers filled in, 30 % hidden, in the column's standard deviations",
+    "generation.imputation.error_rate": "share of classes filled in wrongly, 30 % hidden",
+    "generation.imputation.error_rate_of_commonest": "the same of the commonest class",
     "generation.memorisation": "draws nearer to training images than held-out images are: 0.5 without copies",
     "representation.clustering.nmi": "NMI of k-means clusters and labels",
     "representation.clustering.ari": "ARI of k-means clusters and labels",
     "representation.probes.linear": "accuracy of a linear probe",
     "representation.probes.knn": "accuracy of nearest neighbours",
 }
+# Errors that single columns have: what is said above the table of the best and the worst.
+BY_COLUMN = {
+    "rmse": "Error of the reconstruction of columns, in their standard deviations",
+    "error_rate": "Share of classes reconstructed wrongly, by column",
+}
+_EXTREMES = 4  # columns that are best, and worst
 _SHOWN_ELSEWHERE = ("latent.kl_split.kl", "generation.reconstruction.mse")
 PICTURES = {
     "reconstructions.png": "Test images, and their reconstructions below",
@@ -318,9 +333,31 @@ def _overview(overview: Mapping[str, Any], noun: str) -> list[str]:
         lines += [f"More metrics, seed {overview['seed']}, as `keras-vae evaluate` measures them:", ""]
         lines += ["| metric | value | of |", "| --- | ---: | --- |"]
         lines += [f"| {' | '.join(row)} |" for row in rows] + [""]
+    lines += [line for title, table in column_tables(overview) for line in _column_lines(title, table)]
     if agreement:
         lines += [f"{agreement['verdict']} Measured in {agreement['seconds']:,.0f} s.", ""]
     return lines
+
+
+def column_tables(overview: Mapping[str, Any]) -> list[tuple[str, list[list[str]]]]:
+    """Return the errors of the best and the worst columns: a title, and rows of a column and its error.
+
+    Of each error of `results["overview"]` that columns have, with all columns where they are few.
+    """
+    tables = []
+    for error, row in overview.get("generation", {}).get("columns", {}).items():
+        columns = list(zip(row.get("names", []), row.get("parts", []), row.get("errors", []), strict=False))
+        if error in BY_COLUMN and len(columns) > 1:
+            columns.sort(key=lambda column: column[1])
+            rows = [[name, number({"value": part, "standard_error": spread})] for name, part, spread in columns]
+            few = rows if len(rows) <= 2 * _EXTREMES else [*rows[:_EXTREMES], ["...", ""], *rows[-_EXTREMES:]]
+            tables.append((BY_COLUMN[error], few))
+    return tables
+
+
+def _column_lines(title: str, rows: list[list[str]]) -> list[str]:
+    cells = [["column", "error"], ["---", "---:"], *([name.replace("|", "\\|"), text] for name, text in rows)]
+    return [f"{title}, the least first:", "", *(f"| {' | '.join(row)} |" for row in cells), ""]
 
 
 def text_cells(name: str, rows: list[list[str]]) -> tuple[str, list[str], list[list[str]]]:

@@ -82,8 +82,13 @@ class _Likelihood(TypedDict):
     agreement: NotRequired[_Agreement]
 
 
+class _Generation(TypedDict):
+    columns: NotRequired[dict[str, Number]]
+
+
 class _Overview(TypedDict):
     seed: NotRequired[int]
+    generation: NotRequired[_Generation]
     latent: NotRequired[_Latent]
     likelihood: NotRequired[_Likelihood]
 

@@ -106,6 +106,7 @@ def evaluation_of(
         "prior": prior,
         "report": report,
         "likelihood_examples": recipe.evaluation.likelihood_examples,
+        "columns": examples.columns,
     }
     first = recipe.data.train if "[" in recipe.data.train else f"{recipe.data.train}[:{_TRAIN}]"
     if {"generation", "representation"} & sections:

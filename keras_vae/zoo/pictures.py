@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_vae import plots, randomness
-from keras_vae.core.inference import draw_codes, fitted
+from keras_vae import plots
+from keras_vae.core.inference import draw_x
 from keras_vae.errors import NotApplicable
 from keras_vae.tasks.traversal import traversable, traverse
-from keras_vae.types import ConditionLike
 from keras_vae.zoo import recipes
 from keras_vae.zoo.examples import Examples, condition_of, examples_of
 
@@ -85,7 +84,7 @@ def _of_numbers(
     if x.ndim != 2:
         return []
     try:
-        drawn = draws(model, len(x), recipe.evaluation.seed, None if condition is None else condition[: len(x)], prior)
+        drawn = draw_x(model, len(x), recipe.evaluation.seed, None if condition is None else condition[: len(x)], prior)
     except NotApplicable:
         return []
     titles = examples.columns or tuple(f"x{index}" for index in range(x.shape[1]))
@@ -93,20 +92,6 @@ def _of_numbers(
     with_numbers = [index for index in shown if not np.isnan(x[:, index]).all()]
     plots.marginals({titles[index]: (x[:, index], drawn[:, index]) for index in with_numbers}, folder / "marginals.png")
     return ["marginals.png"]
-
-
-def draws(
-    model: "VAE", count: int, seed: int, condition: ConditionLike = None, prior: "FittedPrior | None" = None
-) -> np.ndarray:
-    """Return draws from p(x|z), of codes z from the prior: `(count, *x_shape)`. Args as of `model.sample`.
-
-    Raises:
-      NotApplicable: a model without a prior.
-    """
-    noise = randomness.seed_of(seed, randomness.SAMPLING)
-    y = model.condition_in(model.check_condition(condition, count))
-    z = draw_codes(model, count, noise, y, None if prior is None else fitted(model, prior))
-    return np.asarray(model.likelihood(z, y).sample(seed=randomness.fold(noise, 1)))
 
 
 def samples(model: "VAE", seed: int, path: str | Path, prior: "FittedPrior | None" = None) -> bool:

@@ -86,6 +86,23 @@ def test_further_numbers_say_what_they_are_of():
     }
 
 
+def test_the_best_and_the_worst_columns_are_a_table():
+    def row(count):
+        return {"value": 0.5, "standard_error": 0.1, "names": [f"a|{i}" for i in range(count)],
+                "parts": [i / 10 for i in reversed(range(count))], "errors": [0.01] * count}  # fmt: skip
+
+    few, many = ({"seed": 0, "generation": {"columns": {"rmse": row(count)}}} for count in (3, 20))
+    assert cards.column_tables(few) == [(cards.BY_COLUMN["rmse"], [
+        ["a|2", "0.00 ± 0.01"], ["a|1", "0.10 ± 0.01"], ["a|0", "0.20 ± 0.01"],
+    ])]  # fmt: skip
+    ((_, rows),) = cards.column_tables(many)
+    assert [name for name, _ in rows] == ["a|19", "a|18", "a|17", "a|16", "...", "a|3", "a|2", "a|1", "a|0"]
+    lines = cards._overview(few, "example")
+    assert "| a\\|2 | 0.00 ± 0.01 |" in lines and "the least first:" in "".join(lines)
+    one = {"generation": {"columns": {"rmse": row(1), "log_loss": row(3)}, "memorisation": row(3)}}
+    assert cards.column_tables(one) == [], "a single column is the mean itself"
+
+
 def test_collapse_is_told_with_its_dimensions_and_what_helps():
     told = cards.collapse_lines({"verdict": "partial", "summary": "Two.", "dimensions": [3, 7], "remedies": ["a", "b"]})
     assert told == ["Collapse: partial. Two.", "Collapsed dimensions: z3, z7.", "Suggested: a; b."]

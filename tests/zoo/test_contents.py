@@ -23,6 +23,10 @@ def test_the_results_of_the_zoo(name):
         ),
         (lambda one: one["training"].update(seconds=None), "it.training.seconds is not a finite number"),
         (lambda one: one["machine"].pop("cores"), "it.machine has no 'cores'"),
+        (
+            lambda one: one.update(overview={"generation": {"columns": {"rmse": {"value": 1.0, "parts": [None]}}}}),
+            "it.overview.generation.columns.rmse.parts",
+        ),
         (lambda one: one.update(overview={"latent": {"mig": {"value": []}}}), "it.overview.latent.mig.value is not"),
     ],
 )
