@@ -60,6 +60,7 @@ class Support:
       draw: random numbers in it, of a shape.
       ends: the least and the greatest number to try a network on.
       interval: whether its numbers are those from one end to the other, and nothing else is asked of them.
+      counted: whether its numbers are counts, which add up.
     """
 
     rules: tuple[Rule, ...]
@@ -73,6 +74,7 @@ class Support:
     draw: "Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]" = _of_files
     ends: tuple[float, float] = (0.0, 1.0)
     interval: bool = False
+    counted: bool = False
 
     @property
     def hull(self) -> "Support":
@@ -258,6 +260,7 @@ def counts(most: int = 0) -> Support:
             generator.integers(0, most + 1, shape) if most else generator.poisson(3.0, shape)
         ).astype("float32"),
         ends=(0.0, float(most or 1000)),
+        counted=True,
     )
 
 

@@ -93,6 +93,23 @@ def ratio_of(numerators: ArrayLike, denominators: ArrayLike, **details: Unpack[D
     return {"value": float(ratio), "standard_error": error, **details}
 
 
+def correlation_of(first: ArrayLike, second: ArrayLike, **details: Unpack[Details]) -> Estimate:
+    """Return Pearson's correlation r of two numbers of independent examples, and its standard error.
+
+    By the delta method, for any distribution: that of the mean of `u v - r (u**2 + v**2) / 2`, u and v standardised.
+    Devlin et al. 1975, https://doi.org/10.1093/biomet/62.3.531, which has this influence function.
+
+    Args:
+      first: `(n,)`, of a standard deviation above 0.
+      second: `(n,)`, likewise.
+      **details: as of `mean_of`.
+    """
+    u, v = ((x - x.mean()) / x.std() for x in (np.asarray(first, "float64"), np.asarray(second, "float64")))
+    value = float(np.mean(u * v))
+    error = mean_of(u * v - value * (u**2 + v**2) / 2)["standard_error"]
+    return {"value": value, "standard_error": error, **details}
+
+
 def by_column(
     numerators: np.ndarray,
     denominators: np.ndarray,

@@ -12,6 +12,7 @@ from keras_vae import progress
 from keras_vae.errors import NotApplicable, UserError
 from keras_vae.evaluation import (
     aggregate,
+    counts,
     disentanglement,
     generation,
     latent,
@@ -63,6 +64,7 @@ METRICS: dict[str, Metric] = {
     "summary.own_terms": Metric(summary.own_terms_of),
     "likelihood.nats": Metric(likelihood.nats_of),
     "likelihood.bits_per_dim": Metric(likelihood.bits_per_dim_of),
+    "likelihood.per_count": Metric(counts.per_count_of),
     "likelihood.agreement": Metric(likelihood.agreement_of),
     "latent.kl_per_dimension": Metric(latent.kl_by_group_of),
     "latent.kl_split": Metric(aggregate.kl_split_of_first),
@@ -81,6 +83,8 @@ METRICS: dict[str, Metric] = {
     "generation.columns": Metric(tables.column_errors_of),
     "generation.correlations": Metric(tables.correlations_of),
     "generation.imputation": Metric(tables.imputation_of),
+    "generation.deviance": Metric(counts.deviance_of),
+    "generation.totals": Metric(counts.totals_of),
     "generation.memorisation": Metric(generation.memorisation_of),
     "representation.probes": Metric(representation.probes_of, ("labels",)),
     "representation.clustering": Metric(representation.clustering_of, ("labels",)),
@@ -99,13 +103,14 @@ def evaluate(
     """Return metrics of `model` on held-out data: section -> metric -> `value`, `standard_error`, and its draws.
 
     * likelihood: `nats` (`elbo`, `log_px`, `kl` and `log_prob`, per example); `bits_per_dim` of 8-bit images (first
-      1,000); `agreement` of importance weights, 5,000 for each of the first 1,000 images, and annealing;
+      1,000); `per_count`, of counts; `agreement` of importance weights, 5,000 for each of the first 1,000 images, and
+      annealing;
     * latent: `kl_per_dimension`, `kl_split` (first 1,000 images), `gaussian_total_correlation` of a draw for each
       image, `active_units`, `collapse`; or `codebook`;
     * disentanglement: every metric, with factors;
     * generation: `reconstruction`, `sharpness`; for digits `mnist_fd` and `condition_accuracy`, with reference digits;
       `memorisation`, with training images; of numbers, errors of each of the `columns`, `correlations` of draws, and
-      `imputation` by a model that takes holes (first 1,000);
+      `imputation` by a model that takes holes (first 1,000); of counts, `deviance` and `totals`;
     * representation: `probes` and `clustering`, with labels. Probes are fitted to training images and their labels, or
       to the first half of `x` without them;
     * summary, on request only: the numbers of a card.

@@ -11,7 +11,7 @@ from keras import ops
 from keras_vae.backend import base_of, tfd
 from keras_vae.backend import soft_bound as soft_bound
 from keras_vae.columns import Column
-from keras_vae.errors import UserError
+from keras_vae.errors import NotApplicable, UserError
 from keras_vae.supports import PIXELS, Facts, Support, grid
 from keras_vae.types import Tensor
 
@@ -26,6 +26,7 @@ class Likelihood(keras.layers.Layer):
     channels_per_pixel = 1  # numbers of the decoder for each number of x
     support: Support = PIXELS  # what x may be: arrays are checked on the host by it, and batches in the graph
     columns: Mapping[str, Column] = MappingProxyType({})  # by name, where they differ
+    tells_total: bool = True  # of counts: whether the mean says how many there are in all
     standardizes: bool = False  # whether networks read and give x standardised, and all else is of x as it is
 
     @property
@@ -78,6 +79,19 @@ class Likelihood(keras.layers.Layer):
     def expected(self, moments: np.ndarray) -> np.ndarray:
         """Return x of averages of `moments`."""
         return moments
+
+    def deviances(self, x: np.ndarray, mean: np.ndarray, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return the deviance of each count of x from a mean, 0 where they are equal: float64, in the shape of x.
+
+        Args:
+          x: counts; NaN gives NaN.
+          mean: of x, or of a shape that is broadcast to it; above 0.
+          parameters: of p(x|z), for all but the mean.
+
+        Raises:
+          NotApplicable: a family that is not of counts.
+        """
+        raise NotApplicable(f"Deviances are of counts. Given: the likelihood {self.title}.")
 
     def check(self, x: np.ndarray) -> None:
         """Raise UserError if `x` is outside the distribution's support."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Unpack
 
 import keras
+import numpy as np
 from keras import ops
 
 from keras_vae.backend import soft_bound, tfd
@@ -38,6 +39,13 @@ class Counts(Standardized):
 
     def unlink(self, numbers: Tensor) -> Tensor:
         return ops.exp(soft_bound(numbers, *_LOG_MEANS)) - 1.0
+
+    def deviances(self, x: np.ndarray, mean: np.ndarray, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return the Poisson's, 2 (x log(x / m) - x + m), which the true mean of counts of any family minimises.
+
+        McCullagh and Nelder 1989, Generalized Linear Models, section 2.3.
+        """
+        return 2.0 * (_x_log_ratio(x, mean) - x + mean)
 
 
 @keras.saving.register_keras_serializable(package="keras_vae")
@@ -80,6 +88,11 @@ class Binomial(Likelihood):
     def distribution(self, parameters: Mapping[str, Tensor]) -> tfd.Distribution:
         logits = parameters["logits"]
         return over_x(tfd.Binomial(ops.full_like(logits, self.trials), logits=logits))
+
+    def deviances(self, x: np.ndarray, mean: np.ndarray, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return 2 (x log(x / m) + (n - x) log((n - x) / (n - m))): McCullagh and Nelder 1989, section 2.3."""
+        mean = np.clip(mean, 1e-7 * self.trials, (1 - 1e-7) * self.trials)  # float32 rounds it to 0 and n
+        return 2.0 * (_x_log_ratio(x, mean) + _x_log_ratio(self.trials - x, self.trials - mean))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "trials": self.trials}
@@ -159,6 +172,14 @@ class NegativeBinomial(Overdispersed):
     Args: as `Overdispersed`.
     """
 
+    def deviances(self, x: np.ndarray, mean: np.ndarray, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return 2 (x log(x / m) - (x + theta) log((x + theta) / (m + theta))): 2 log p(x; x) / p(x; m), of one theta.
+
+        Hilbe 2011, Negative Binomial Regression, chapter 8.
+        """
+        theta = np.exp(parameters["log_dispersion"]) if isinstance(self.dispersion, str) else self.dispersion
+        return 2.0 * (_x_log_ratio(x, mean) - _x_log_ratio(x + theta, mean + theta))
+
 
 @keras.saving.register_keras_serializable(package="keras_vae")
 class ZeroInflatedNegativeBinomial(Overdispersed):
@@ -194,6 +215,8 @@ class Multinomial(Counts):
       standardize: as `Counts`; the logits are then near the logarithms of the data's counts.
     """
 
+    tells_total = False
+
     def __init__(self, total: int = 1, standardize: bool | str = False, **kwargs: Unpack[LayerArguments]) -> None:
         super().__init__(standardize, **kwargs)
         self.total = check_whole_number(total, "total")
@@ -206,5 +229,14 @@ class Multinomial(Counts):
         logits = parameters["logits"]
         return over_x(OwnTotal(ops.full_like(logits[..., 0], self.total), logits=logits))
 
+    def deviances(self, x: np.ndarray, mean: np.ndarray, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return 2 (x log(x / m) - x + m), m of the total of x: the sum over x is 2 log p(x; x / n) / p(x; m / n)."""
+        return super().deviances(x, mean * (x.sum(-1, keepdims=True) / mean.sum(-1, keepdims=True)), parameters)
+
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "total": self.total}
+
+
+def _x_log_ratio(x: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return x log(x / other), 0 at x = 0."""
+    return x * np.log(np.where(x == 0, 1.0, x / other))

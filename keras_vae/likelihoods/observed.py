@@ -48,7 +48,7 @@ class Observed(Likelihood):
         super().__init__(dtype=family.dtype_policy)
         self.family, self.channels_per_pixel = family, family.channels_per_pixel
         self.support, self.standardizes = family.support.or_missing(), family.standardizes
-        self.columns = family.columns
+        self.columns, self.tells_total = family.columns, family.tells_total
         self.built = True
 
     @property
@@ -82,6 +82,9 @@ class Observed(Likelihood):
 
     def parameters(self, raw: Tensor) -> dict[str, Tensor]:
         return self.family.parameters(raw)
+
+    def deviances(self, x: np.ndarray, mean: np.ndarray, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
+        return self.family.deviances(x, mean, parameters)
 
     def distribution(self, parameters: Mapping[str, Tensor]) -> Marginal:
         joint: Any = self.family.distribution(parameters)

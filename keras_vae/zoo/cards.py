@@ -33,6 +33,7 @@ TEXTS = {
 # The path of a metric in `overview` -> its title. Other metrics are shown under their paths.
 TITLES = {
     "likelihood.bits_per_dim": "bits per dimension",
+    "likelihood.per_count": "-log p(x), importance-weighted, over the number of things counted, nats",
     "likelihood.agreement.log_prob": "log p(x), importance-weighted, nats",
     "likelihood.agreement.importance_weighted": "log p(x), importance-weighted, of the first of these",
     "likelihood.agreement.annealed": "log p(x) of those by annealed importance sampling",
@@ -71,6 +72,11 @@ TITLES = {
     "generation.imputation.rmse": "error of numbers filled in, 30 % hidden, in the column's standard deviations",
     "generation.imputation.error_rate": "share of classes filled in wrongly, 30 % hidden",
     "generation.imputation.error_rate_of_commonest": "the same of the commonest class",
+    "generation.deviance.explained": "share of the deviance explained, of that from the mean of each column",
+    "generation.deviance.explained_beyond_totals": "of that from its share of the example's total",
+    "generation.deviance.explained_unseen": "of a half of the counts, by the code of the other half",
+    "generation.totals.correlation": "correlation of the totals of reconstructions with those of the data",
+    "generation.totals.ratio": "totals of reconstructions over those of the data",
     "generation.memorisation": "draws nearer to training images than held-out images are: 0.5 without copies",
     "representation.clustering.nmi": "NMI of k-means clusters and labels",
     "representation.clustering.ari": "ARI of k-means clusters and labels",

@@ -19,6 +19,7 @@ _TRAIN = 10_000  # training images for probes, and for the search for copies
 # has too, and results.json under "metrics".
 RECORDED = (
     "likelihood.bits_per_dim",
+    "likelihood.per_count",
     "likelihood.agreement",
     "latent.kl_split",
     "latent.gaussian_total_correlation",

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_vae.errors import UserError
-from keras_vae.evaluation.estimates import by_column, jackknife_errors, ratio_of
+from keras_vae.evaluation.estimates import by_column, correlation_of, jackknife_errors, ratio_of
 
 GENERATOR = np.random.default_rng(0)
 BELOW = GENERATOR.gamma(2.0, size=(400, 3))
@@ -26,6 +26,13 @@ def test_the_error_of_a_ratio_is_the_jackknifes():
     assert estimate["standard_error"] == pytest.approx(error, rel=0.02)
     with pytest.raises(UserError, match="two values or more"):
         ratio_of([1.0], [1.0])
+
+
+def test_the_error_of_a_correlation_is_the_jackknifes():
+    estimate: Any = correlation_of(ABOVE[:, 1], BELOW[:, 1])
+    assert estimate["value"] == pytest.approx(np.corrcoef(ABOVE[:, 1], BELOW[:, 1])[0, 1])
+    error = jackknife(lambda above, below: np.corrcoef(above[:, 1], below[:, 1])[0, 1])
+    assert estimate["standard_error"] == pytest.approx(error, rel=0.05)
 
 
 @pytest.mark.parametrize("root", [False, True])

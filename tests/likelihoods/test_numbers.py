@@ -278,3 +278,50 @@ def test_a_multinomial_has_no_part_that_is_observed():
     whole = VAE(x_shape=(3,), latent_dim=1, likelihood="multinomial", encoder=mlp(), decoder=mlp())
     whole.compile(**PLAIN)
     assert np.isfinite(whole.fit(np.tile(COUNTS, (4, 1)), batch_size=5, verbose=0).history["elbo"]).all()
+
+
+def best(log_p, x, mean):
+    """The deviance by its definition, from log p of x at the mean x and at another."""
+    return 2 * (log_p(x, np.maximum(x, 1e-300)) - log_p(x, mean))
+
+
+DEVIANCES = {
+    "poisson": (Poisson(), lambda x, m: scipy.stats.poisson.logpmf(x, m)),
+    "binomial": (Binomial(20), lambda x, m: scipy.stats.binom.logpmf(x, 20, m / 20)),
+    "negative_binomial": (NegativeBinomial(1.7), lambda x, m: scipy.stats.nbinom.logpmf(x, 1.7, 1.7 / (1.7 + m))),
+}
+
+
+@pytest.mark.parametrize("name", DEVIANCES)
+def test_the_deviance_is_twice_the_log_of_the_best_probability_over_this_one(name):
+    family, log_p = DEVIANCES[name]
+    x = np.array([[0.0, 1.0, 7.0], [20.0, 3.0, 0.0]])
+    mean = np.array([[0.4, 1.0, 3.0], [19.0, 12.0, 6.0]])
+    result = family.deviances(x, mean, {})
+    np.testing.assert_allclose(result, best(log_p, x, mean), atol=1e-9)
+    assert result[0, 1] == pytest.approx(0) and (result >= -1e-12).all()
+    np.testing.assert_array_equal(np.isnan(family.deviances(np.full((1, 2), np.nan), mean[:1, :2], {})), True)
+
+
+def test_deviances_of_the_poisson_are_scikit_learns_and_those_of_the_multinomial_sum_to_its_definition():
+    from sklearn.metrics import mean_poisson_deviance
+
+    x, mean = COUNTS.astype("float64"), np.exp(RAW[:, :3].astype("float64"))
+    for family in (Poisson(), ZeroInflatedNegativeBinomial()):
+        result = family.deviances(x, mean, {})
+        assert result.mean() == pytest.approx(mean_poisson_deviance(x.ravel(), mean.ravel()))
+    p, total = mean / mean.sum(-1, keepdims=True), x.sum(-1)
+    log_p = scipy.stats.multinomial.logpmf
+    exact = 2 * (log_p(x, total, x / total[:, None]) - log_p(x, total, p))
+    np.testing.assert_allclose(Multinomial(7).deviances(x, mean, {}).sum(-1), exact)
+    assert not Multinomial(7).tells_total and Poisson().tells_total
+    with pytest.raises(UserError, match="Deviances are of counts"):
+        Normal().deviances(x, mean, {})
+
+
+def test_the_dispersion_of_a_deviance_is_the_models():
+    family = NegativeBinomial("feature")
+    parameters, _ = made(family, RAW[:, :3])
+    theta, x, mean = np.exp(parameters["log_dispersion"].astype("float64")), COUNTS, parameters["mean"]
+    exact = best(lambda x, m: scipy.stats.nbinom.logpmf(x, theta, theta / (theta + m)), x.astype("float64"), mean)
+    np.testing.assert_allclose(family.deviances(x, mean, parameters), exact, atol=1e-4)
