@@ -293,16 +293,37 @@ def marginals(numbers: Mapping[str, tuple[np.ndarray, np.ndarray]], path: str | 
     return _finished(figure, path)
 
 
-def series(x: np.ndarray, means: np.ndarray, path: str | Path | None = None) -> Figure:
-    """Series `(series, steps, channels)`, a panel each, and their reconstructions, dashed; channels standardised."""
+def series(
+    x: np.ndarray,
+    means: np.ndarray,
+    path: str | Path | None = None,
+    bands: tuple[np.ndarray, np.ndarray] | None = None,
+    starts: Sequence[int] = (),
+) -> Figure:
+    """Series `(series, steps, channels)`, a panel each, and their reconstructions, dashed; channels standardised.
+
+    Args:
+      x: NaN where nothing is observed, where nothing else is drawn either.
+      means: of that shape; NaN where there is none.
+      path: of a PNG file to write as well.
+      bands: the lower and the upper end of a band around the means, each of that shape.
+      starts: of each series, the step from which it is forecast: a dotted line.
+    """
     figure, panels = _panels(len(x), 4)
     centre, spread = np.nanmean(x, axis=(0, 1)), np.nanstd(x, axis=(0, 1))
     spread = np.where(spread > 0, spread, 1.0)
-    for axes, one, mean in zip(panels, x, np.where(np.isnan(x), np.nan, means), strict=True):
+    steps = np.arange(x.shape[1])
+    drawn, dashed, *ends = ((np.where(np.isnan(x), np.nan, y) - centre) / spread for y in (x, means, *(bands or ())))
+    for number, axes in enumerate(panels):
         for channel in range(x.shape[-1]):
             colour = COLOURS[channel % len(COLOURS)]
-            for values, style in ((one, "-"), (mean, "--")):
-                axes.plot((values[:, channel] - centre[channel]) / spread[channel], style, color=colour)
+            for values, style in ((drawn, "-"), (dashed, "--")):
+                axes.plot(steps, values[number, :, channel], style, color=colour)
+            if ends:
+                low, high = (end[number, :, channel] for end in ends)
+                axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
+        if len(starts):
+            axes.axvline(starts[number], color="grey", linestyle=":", linewidth=1)
         axes.set(xlim=(0, x.shape[1] - 1), yticks=[])
         _open_frame(axes)
     return _finished(figure, path)

@@ -191,6 +191,11 @@ def test_marginals_leave_missing_numbers_out_and_series_end_with_their_data():
     (line, dashed) = plots.series(x, np.full((1, 3, 1), 3.0)).axes[0].lines
     np.testing.assert_array_equal(line.get_ydata(), [-1, 1, np.nan])
     np.testing.assert_array_equal(dashed.get_ydata(), [2, 2, np.nan])
+    band = np.full((1, 3, 1), 1.0), np.full((1, 3, 1), 5.0)  # standardised, 0 and 4
+    (axes,) = plots.series(x, np.full((1, 3, 1), 3.0), bands=band, starts=[1]).axes
+    assert list(axes.lines[-1].get_xdata()) == [1, 1], "where the forecast starts"
+    corners = axes.collections[0].get_paths()[0].vertices
+    assert (corners.min(axis=0) == [0, 0]).all() and (corners.max(axis=0) == [1, 4]).all()
 
 
 def figures(monkeypatch):

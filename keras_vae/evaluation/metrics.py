@@ -14,6 +14,7 @@ from keras_vae.evaluation import (
     aggregate,
     counts,
     disentanglement,
+    forecasts,
     generation,
     latent,
     likelihood,
@@ -83,6 +84,7 @@ METRICS: dict[str, Metric] = {
     "generation.columns": Metric(tables.column_errors_of),
     "generation.correlations": Metric(tables.correlations_of),
     "generation.imputation": Metric(tables.imputation_of),
+    "generation.forecast": Metric(forecasts.forecast_of),
     "generation.deviance": Metric(counts.deviance_of),
     "generation.totals": Metric(counts.totals_of),
     "generation.memorisation": Metric(generation.memorisation_of),
@@ -110,7 +112,8 @@ def evaluate(
     * disentanglement: every metric, with factors;
     * generation: `reconstruction`, `sharpness`; for digits `mnist_fd` and `condition_accuracy`, with reference digits;
       `memorisation`, with training images; of numbers, errors of each of the `columns`, `correlations` of draws, and
-      `imputation` by a model that takes holes (first 1,000); of counts, `deviance` and `totals`;
+      `imputation`, and of series a `forecast`, by a model that takes holes (first 1,000); of counts, `deviance` and
+      `totals`;
     * representation: `probes` and `clustering`, with labels. Probes are fitted to training images and their labels, or
       to the first half of `x` without them;
     * summary, on request only: the numbers of a card.

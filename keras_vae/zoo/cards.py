@@ -72,6 +72,10 @@ TITLES = {
     "generation.imputation.rmse": "error of numbers filled in, 30 % hidden, in the column's standard deviations",
     "generation.imputation.error_rate": "share of classes filled in wrongly, 30 % hidden",
     "generation.imputation.error_rate_of_commonest": "the same of the commonest class",
+    "generation.forecast.rmse": "error of the second half of a series, forecast from the first, in standard deviations",
+    "generation.forecast.rmse_of_last": "the same of the last value of the first half",
+    "generation.forecast.rmse_of_mean": "the same of the mean of the first half",
+    "generation.forecast.coverage": "share of the second half between the quantiles of 5 and 95 % of draws",
     "generation.deviance.explained": "share of the deviance explained, of that from the mean of each column",
     "generation.deviance.explained_beyond_totals": "of that from its share of the example's total",
     "generation.deviance.explained_unseen": "of a half of the counts, by the code of the other half",
@@ -95,7 +99,8 @@ PICTURES = {
     "samples.png": "Samples from the prior",
     "traversal.png": "Each row moves one latent dimension, from the most to the least informative",
     "marginals.png": "The numbers of some columns, of test examples and of as many draws from p(x|z), z from the prior",
-    "series.png": "Test series, and their reconstructions dashed; each channel standardised",
+    "series.png": "Test series, and their reconstructions dashed, in bands of 90 % of draws from p(x|z), z from q(z|x)",
+    "forecast.png": "The second half of test series, forecast from the first: dashed, in bands of 90 % of draws",
     "curves.png": "Training curves",
 }
 

@@ -9,7 +9,9 @@ import numpy as np
 from keras_vae import plots
 from keras_vae.core.inference import draw_x
 from keras_vae.errors import NotApplicable
+from keras_vae.evaluation import forecasts
 from keras_vae.tasks.traversal import traversable, traverse
+from keras_vae.types import ConditionLike
 from keras_vae.zoo import recipes
 from keras_vae.zoo.examples import Examples, condition_of, examples_of
 
@@ -31,7 +33,8 @@ def write(
 ) -> list[str]:
     """Write reconstructions.png and, where the model has them, samples.png, traversal.png and curves.png.
 
-    In place of the first three, rows of numbers have marginals.png, and series series.png; others have none.
+    In place of the first three, rows of numbers have marginals.png, and series have series.png and, where the model
+    reads a part of a series, forecast.png; others have none.
 
     Args:
       folder: for the pictures.
@@ -77,11 +80,9 @@ def _of_numbers(
 ) -> list[str]:
     """Write the picture of a model of rows or of series."""
     x, condition = examples.images[:1000], condition_of(model, examples)
-    if x.ndim == 3:
-        first = None if condition is None else condition[:SERIES]
-        plots.series(x[:SERIES], model.reconstruct(x[:SERIES], first), folder / "series.png")
-        return ["series.png"]
-    if x.ndim != 2:
+    if model.x_spec().is_series:
+        return _of_series(folder, model, recipe, x[:SERIES], None if condition is None else condition[:SERIES])
+    if not model.x_spec().is_row:
         return []
     try:
         drawn = draw_x(model, len(x), recipe.evaluation.seed, None if condition is None else condition[: len(x)], prior)
@@ -92,6 +93,30 @@ def _of_numbers(
     with_numbers = [index for index in shown if not np.isnan(x[:, index]).all()]
     plots.marginals({titles[index]: (x[:, index], drawn[:, index]) for index in with_numbers}, folder / "marginals.png")
     return ["marginals.png"]
+
+
+def _of_series(
+    folder: Path, model: "VAE", recipe: recipes.Recipe, x: np.ndarray, condition: ConditionLike
+) -> list[str]:
+    """Write series.png, and forecast.png for a model that reads a part of a series."""
+    seed = recipe.evaluation.seed
+    drawn, means = (
+        forecasts.reconstruction_draws(model, x, seed=seed, condition=condition),
+        model.reconstruct(x, condition),
+    )
+    plots.series(x, means, folder / "series.png", bands=_band(drawn))
+    if model.missing is None:
+        return ["series.png"]
+    filled, starts = forecasts.forecasts(model, x, seed, condition), forecasts.starts_of(x)
+    later = np.arange(x.shape[1])[:, None] >= starts[:, None, None]
+    mean, *ends = (np.where(later, values, np.nan) for values in (filled.mean, *_band(filled.draws)))
+    plots.series(x, mean, folder / "forecast.png", bands=(ends[0], ends[1]), starts=starts.tolist())
+    return ["series.png", "forecast.png"]
+
+
+def _band(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    low, high = np.quantile(draws, forecasts.BAND, axis=0)
+    return low, high
 
 
 def samples(model: "VAE", seed: int, path: str | Path, prior: "FittedPrior | None" = None) -> bool:

@@ -32,6 +32,12 @@ def test_the_draft_is_of_series(project):
     assert model["likelihood"] == {"name": "normal", "scale": "channel", "standardize": "channel"}
 
 
+def test_the_card_shows_reconstructions_and_forecasts(project):
+    card = zoo.card(project / "run")
+    assert card.results["pictures"] == ["series.png", "forecast.png", "curves.png"]
+    assert "(forecast.png)" in card.markdown() and (project / "run" / "forecast.png").is_file()
+
+
 def test_a_run_standardises_the_channels_of_its_training_series(project):
     from keras_vae.zoo.examples import examples_of
 
