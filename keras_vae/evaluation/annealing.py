@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import keras
 import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
@@ -75,26 +76,52 @@ def annealed_importance_of(
     step_size: float = 0.4,
 ) -> dict[str, np.ndarray]:
     """As `annealed_importance`."""
-    evaluation.require_distribution()
-    temperatures = check_whole_number(temperatures, "temperatures", minimum=2)
-    chains = check_whole_number(chains, "chains", minimum=2)
-    leapfrog_steps = check_whole_number(leapfrog_steps, "leapfrog_steps")
-    step_size, condition = check_number(step_size, "step_size"), evaluation.condition
+    condition = evaluation.condition
     # With log p(y), log p(x|y) becomes log p(x, y).
     log_py = None if condition is None else evaluation.model.log_p_condition(condition)
-    with backend.full_precision():  # without it Hamiltonian dynamics would not conserve their energy
-        log_w, accepted = _anneal(
-            _target(evaluation), evaluation.noise, temperatures, chains, leapfrog_steps, step_size
-        )
-    log_w = np.asarray(log_w, "float64")
-    highest = log_w.max(axis=0)
-    weights = np.exp(log_w - highest)
+    annealed = annealed_codes(evaluation, temperatures, chains, leapfrog_steps, step_size)
+    highest = annealed.log_weights.max(axis=0)
+    weights = np.exp(annealed.log_weights - highest)
     mean = weights.mean(axis=0)
     return {
         "log_prob": highest + np.log(mean) + (0.0 if log_py is None else log_py),
         "standard_error": weights.std(axis=0, ddof=1) / np.sqrt(chains) / mean,
-        "acceptance": np.asarray(accepted),
+        "acceptance": annealed.acceptance,
     }
+
+
+class Annealed(NamedTuple):
+    """The ends of the chains: weighted draws of p(z|x)."""
+
+    codes: Any  # (chains, n, ...), or a dict of levels of such a shape
+    log_weights: np.ndarray  # (chains, n), float64
+    acceptance: np.ndarray  # (n,)
+
+    @property
+    def weights(self) -> np.ndarray:
+        """The weights of the chains of each example, which sum to 1: `(chains, n)`."""
+        weights = np.exp(self.log_weights - self.log_weights.max(axis=0))
+        return weights / weights.sum(axis=0)
+
+
+def annealed_codes(
+    evaluation: Evaluation,
+    temperatures: int = 200,
+    chains: int = 16,
+    leapfrog_steps: int = 5,
+    step_size: float = 0.4,
+) -> Annealed:
+    """Return draws of p(z|x) with weights, however poor the encoder; arguments and errors as `annealed_importance`."""
+    evaluation.require_distribution()
+    temperatures = check_whole_number(temperatures, "temperatures", minimum=2)
+    chains = check_whole_number(chains, "chains", minimum=2)
+    leapfrog_steps = check_whole_number(leapfrog_steps, "leapfrog_steps")
+    step_size = check_number(step_size, "step_size")
+    with backend.full_precision():  # without it Hamiltonian dynamics would not conserve their energy
+        target = _target(evaluation)
+        z, log_w, accepted = _anneal(target, evaluation.noise, temperatures, chains, leapfrog_steps, step_size)
+        codes = keras.tree.map_structure(np.asarray, target.code(z))
+    return Annealed(codes, np.asarray(log_w, "float64"), np.asarray(accepted))
 
 
 class _Target(NamedTuple):
@@ -102,6 +129,7 @@ class _Target(NamedTuple):
 
     prior: tfd.Distribution
     log_px: Callable[[Tensor], Tensor]  # (chains, batch, dimensions) -> (chains, batch)
+    code: Callable[[Tensor], Any]  # from a vector to what the model decodes
     precision: Tensor  # of q(z|x) minus that of the prior, (batch, dimensions)
     images: int
     dtype: str
@@ -126,17 +154,20 @@ def _target(evaluation: Evaluation) -> _Target:
     draws, prior = (draws, prior) if ladder is None else (ladder.vector(draws), ladder)
     scale = ops.std(draws, axis=0)
 
+    def code(vector: Tensor) -> Any:
+        return vector if ladder is None else ladder.code(vector)
+
     def log_px(vector: Tensor) -> Tensor:
-        return model.log_px_of(images, vector if ladder is None else ladder.code(vector), condition)
+        return model.log_px_of(images, code(vector), condition)
 
     precision = 1.0 / ops.square(ops.maximum(scale, 1e-6)) - 1.0
-    return _Target(prior, log_px, precision, len(evaluation), model.float_dtype)
+    return _Target(prior, log_px, code, precision, len(evaluation), model.float_dtype)
 
 
 def _anneal(
     target: _Target, noise: Tensor, temperatures: int, chains: int, leapfrog_steps: int, step_size: float
-) -> tuple[Tensor, Tensor]:
-    """Return the log weights, `(chains, batch)`, and the mean acceptance of the steps, `(batch,)`."""
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the last states, the log weights, `(chains, batch)`, and the mean acceptance of the steps, `(batch,)`."""
     prior, log_px = target.prior, target.log_px
     times = 1.0 / (1.0 + np.exp(-np.linspace(-4.0, 4.0, temperatures + 1)))
     times = ops.convert_to_tensor((times - times[0]) / (times[-1] - times[0]), target.dtype)
@@ -161,8 +192,8 @@ def _anneal(
         first = ops.convert_to_tensor(1), z, start, ops.zeros_like(start[0])
         return ops.while_loop(lambda index, *_: index <= temperatures, one_step, first)
 
-    _, _, log_w, accepted = run()
-    return log_w, accepted
+    _, z, log_w, accepted = run()
+    return z, log_w, accepted
 
 
 def _on_a_sphere(prior: tfd.Distribution, seed: Tensor) -> bool:

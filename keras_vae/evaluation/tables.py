@@ -53,7 +53,9 @@ def imputation_of(evaluation: Evaluation) -> dict[str, Estimate]:
     part = evaluation.first(FILLED)
     hidden = np.random.default_rng(part.seed).random(part.x.shape) < HIDDEN
     filled = fill_in(part.model, np.where(hidden, np.nan, part.x), SAMPLES, seed=part.seed, condition=part.condition)
-    return errors_by_column(part, part.x, filled.mean, hidden & ~np.isnan(part.x), samples=SAMPLES)
+    estimates = errors_by_column(part, part.x, filled.mean, hidden & ~np.isnan(part.x), samples=SAMPLES)
+    effective = float(np.median(filled.effective_samples))
+    return {name: {**row, "effective_samples": effective} for name, row in estimates.items()}
 
 
 def correlations_of(evaluation: Evaluation) -> dict[str, Estimate]:

@@ -323,6 +323,7 @@ def _of(row: Mapping[str, Any], noun: str) -> str:
     details = [f"{row[name]:,} {word if row[name] != 1 else word[:-1]}" for name, word in words.items() if name in row]
     if "effective_samples" in row:
         details.append(f"effective sample size {row['effective_samples']:,.0f} (median)")
+    if "monte_carlo_error" in row:
         details.append(f"error of the mean over draws {row['monte_carlo_error']:.2g}")
     if "cap" in row:
         details.append(f"limited to {row['cap']:.2f} by the number of {noun}s")

@@ -105,9 +105,13 @@ def _of_series(
         model.reconstruct(x, condition),
     )
     plots.series(x, means, folder / "series.png", bands=_band(drawn))
-    if model.missing is None:
+    try:
+        filled = None if model.missing is None else forecasts.forecasts(model, x, seed, condition)
+    except NotApplicable:  # codes that annealing cannot move
+        filled = None
+    if filled is None:
         return ["series.png"]
-    filled, starts = forecasts.forecasts(model, x, seed, condition), forecasts.starts_of(x)
+    starts = forecasts.starts_of(x)
     later = np.arange(x.shape[1])[:, None] >= starts[:, None, None]
     mean, *ends = (np.where(later, values, np.nan) for values in (filled.mean, *_band(filled.draws)))
     plots.series(x, mean, folder / "forecast.png", bands=(ends[0], ends[1]), starts=starts.tolist())

@@ -43,7 +43,7 @@ def forecast(model, x, **options):
 
 
 def test_the_forecast_has_the_error_and_the_band_of_the_conditional_distribution():
-    x, lengths = series(250)
+    x, lengths = series(100)
     result, starts = forecast(linear(), x, seed=2), lengths // 2
     np.testing.assert_array_equal(forecasts.starts_of(x), starts)
     guesses = {name: np.full(x.shape, np.nan) for name in ("rmse", "rmse_of_last", "rmse_of_mean")}
@@ -58,8 +58,8 @@ def test_the_forecast_has_the_error_and_the_band_of_the_conditional_distribution
     of_channel = np.where(scored, np.square(x - np.nanmean(x, axis=(0, 1))), 0).sum(axis=(0, 1))
     for name, guess in guesses.items():
         squares = np.where(scored, np.square(x - guess), 0).sum(axis=(0, 1)) / of_channel
-        np.testing.assert_allclose(result[name]["parts"], np.sqrt(squares), rtol=0.03 if name == "rmse" else 1e-9)
-        assert result[name]["value"] == pytest.approx(np.sqrt(squares.mean()), rel=0.03)
+        np.testing.assert_allclose(result[name]["parts"], np.sqrt(squares), rtol=0.05 if name == "rmse" else 1e-9)
+        assert result[name]["value"] == pytest.approx(np.sqrt(squares.mean()), rel=0.05)
     assert result["rmse"]["value"] < 0.8 * min(result[f"rmse_of_{name}"]["value"] for name in ("last", "mean"))
     assert abs(result["coverage"]["value"] - 0.9) < 4 * result["coverage"]["standard_error"] < 0.1
 
