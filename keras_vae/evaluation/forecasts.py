@@ -57,7 +57,8 @@ def forecast_of(evaluation: Evaluation) -> dict[str, Estimate]:
     estimates["coverage"] = by_column(
         inside[:, channels], counts[:, channels], names, examples=len(x), samples=DRAWS, unit="share"
     )
-    estimates["rmse"] |= {"chains": _CHAINS, "temperatures": _TEMPERATURES, "seed": part.seed}
+    rmse = estimates["rmse"]
+    rmse["chains"], rmse["temperatures"], rmse["seed"] = _CHAINS, _TEMPERATURES, part.seed
     return estimates
 
 
@@ -97,7 +98,7 @@ def forecasts(model: "VAE", x: np.ndarray, seed: int = 0, condition: ConditionLi
 
 def starts_of(x: np.ndarray) -> np.ndarray:
     """Return the first step of the second half of each series, up to its last step with an observed number: `(n,)`."""
-    seen = ~np.isnan(x).all(axis=2)
+    seen = np.asarray(np.isfinite(x).any(axis=2))
     return np.where(seen.any(axis=1), x.shape[1] - seen[:, ::-1].argmax(axis=1), 0) // 2
 
 
