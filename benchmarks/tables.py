@@ -28,9 +28,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tables are small, and two are measured at once
-os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 import keras
 import numpy as np
@@ -328,6 +325,8 @@ def main() -> None:
         before = json.loads(arguments.output.read_text(encoding="utf-8"))
         if all(before[key] == results[key] for key in results if key not in ("tables", "seconds")):
             results = before
+    # Of the processes below: the tables are small, and two are measured at once.
+    os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "TF_NUM_INTRAOP_THREADS"), "1"))
     missing = [name for name in arguments.tables if name not in results["tables"]]
     missing.sort(key=list(TABLES)[::-1].index)  # the longest first, nearly
     with ProcessPoolExecutor(arguments.processes, multiprocessing.get_context("spawn")) as pool:

@@ -90,6 +90,9 @@ class Sparse(SparseRows):
         self.matrix = matrix.tocsr()
         super().__init__(self.matrix.shape, self.matrix.dtype)
 
+    def __getitem__(self, numbers: np.ndarray) -> np.ndarray:
+        return self.matrix[numbers].toarray()
+
     def entries(self, numbers: np.ndarray) -> Entries:
         rows = self.matrix[numbers]
         rows.sum_duplicates()
