@@ -55,13 +55,13 @@ def drawn(truth: Truth, cells: int) -> tuple[sparse.csr_matrix, np.ndarray, np.n
 
 def most_likely(x: np.ndarray, mean: np.ndarray, low: float = -4.0, high: float = 8.0) -> np.ndarray:
     """The log dispersion of each gene with the highest likelihood, for known means, by golden sections."""
-    found = x > 0
+    nonzero = x > 0
 
     def log_p(log_dispersion: np.ndarray) -> np.ndarray:
         theta = np.exp(log_dispersion)
         of_counts = np.zeros_like(mean)
-        of_counts[found] = gammaln(x[found] + np.broadcast_to(theta, x.shape)[found])
-        of_counts[found] -= np.broadcast_to(gammaln(theta), x.shape)[found]
+        of_counts[nonzero] = gammaln(x[nonzero] + np.broadcast_to(theta, x.shape)[nonzero])
+        of_counts[nonzero] -= np.broadcast_to(gammaln(theta), x.shape)[nonzero]
         return (of_counts + theta * np.log(theta) - (x + theta) * np.log(theta + mean)).sum(axis=0)
 
     first, last = np.full(x.shape[1], low), np.full(x.shape[1], high)

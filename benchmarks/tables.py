@@ -234,14 +234,14 @@ def anomalies(
     both = rows[np.concatenate([test, np.flatnonzero(odd)])]
     labels = np.arange(len(both)) >= len(test)
     arrays = {"training": rows[training], "validation": rows[validation], "both": both}
-    scores, chosen = peer.scores(arrays, steps, seed)
+    scores, choices = peer.scores(arrays, steps, seed)
     some = rows[validation[:FEW]]
-    model, chosen[OURS] = trained(
+    model, choices[OURS] = trained(
         trainers, rows[training], rows[rest], seed, lambda model: -float(model.log_prob(some, samples=50).mean())
     )
     scores[OURS] = tasks.anomaly_scores(model, both, "log_prob", 200).tolist()
     methods = (*DETECTORS, OURS)
-    return {"auroc": {name: float(roc_auc_score(labels, scores[name])) for name in methods}, "chosen": chosen}
+    return {"auroc": {name: float(roc_auc_score(labels, scores[name])) for name in methods}, "chosen": choices}
 
 
 def measured(name: str, seeds: int, steps: int, peers: str) -> dict[str, Any]:
@@ -255,8 +255,8 @@ def measured(name: str, seeds: int, steps: int, peers: str) -> dict[str, Any]:
     }  # fmt: skip
     if odd is not None:
         trainers, peer = [Trainer(rows.shape[1], network, steps) for network in DETECTING], Peer(peers)
-        found = [anomalies(rows, classes == odd, trainers, peer, steps, seed) for seed in range(seeds)]
-        result["anomalies"] = {part: [run[part] for run in found] for part in ("auroc", "chosen")}
+        detected = [anomalies(rows, classes == odd, trainers, peer, steps, seed) for seed in range(seeds)]
+        result["anomalies"] = {part: [run[part] for run in detected] for part in ("auroc", "chosen")}
         result["versions"] = peer.versions
         peer.close()
     return {**result, "seconds": round(time.time() - start)}

@@ -63,15 +63,15 @@ def main() -> None:
         task = json.loads(line)
         with np.load(task["path"]) as file:
             arrays = {name: file[name].astype("float32") for name in file.files}
-        scores, chosen = {}, {}
+        scores, choices = {}, {}
         for name, detector in {"VAE": VAE, "AutoEncoder": AutoEncoder}.items():
-            scores[name], chosen[name] = best(detector, arrays, task)
+            scores[name], choices[name] = best(detector, arrays, task)
         forest = IForest(random_state=task["seed"])
         forest.fit(np.concatenate([arrays["training"], arrays["validation"]]))
         scores["IsolationForest"] = forest.decision_function(arrays["both"])
         answer = {
             "scores": {name: np.asarray(one, "float64").tolist() for name, one in scores.items()},
-            "chosen": chosen,
+            "chosen": choices,
             "versions": {package: version(package) for package in PACKAGES},
         }
         print(json.dumps(answer), file=answers, flush=True)

@@ -157,8 +157,8 @@ def _write_entries(path: Path, rows: SparseRows, start: int, stop: int) -> dict[
         counts.append(of_rows)
         blocks.append(block)
     entries, starts = np.concatenate(blocks), np.cumsum([0, *np.concatenate(counts)]).astype("uint64")
-    each: Any = (entries[begin:end].view("uint8") for begin, end in itertools.pairwise(starts.tolist()))
-    checksums = np.array([zlib.crc32(row) for row in each], "uint32")
+    pieces: Any = (entries[begin:end].view("uint8") for begin, end in itertools.pairwise(starts.tolist()))
+    checksums = np.array([zlib.crc32(row) for row in pieces], "uint32")
     with files.atomic(path) as temporary, open(temporary, "wb") as file:
         np.lib.format.write_array(file, entries, version=(1, 0))
     return {"crc32": checksums, "levels": np.empty(0, "int64"), "starts": starts}

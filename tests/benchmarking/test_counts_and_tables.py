@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import scipy.optimize
+import scipy.sparse
 import scipy.stats
 
 from keras_vae.data.generated import drawn_cells
@@ -17,7 +18,7 @@ counts, tables = program("counts"), program("tables")
 def test_the_most_likely_dispersion_is_that_of_scipy_and_near_the_truth():
     truth = counts.parameters(12)
     x, _, mean = drawn_cells(truth, 3000, 5)
-    found = counts.most_likely(x.astype("float64"), mean)
+    estimated = counts.most_likely(x.astype("float64"), mean)
 
     def best(gene):
         def loss(log_dispersion):
@@ -28,8 +29,8 @@ def test_the_most_likely_dispersion_is_that_of_scipy_and_near_the_truth():
 
     often = np.flatnonzero(mean.mean(axis=0) > 0.3)
     assert len(often) > 2
-    np.testing.assert_allclose(found[often], [best(gene) for gene in often], atol=2e-3)
-    np.testing.assert_allclose(found[often], np.log(truth.dispersion[often]), atol=0.7)
+    np.testing.assert_allclose(estimated[often], [best(gene) for gene in often], atol=2e-3)
+    np.testing.assert_allclose(estimated[often], np.log(truth.dispersion[often]), atol=0.7)
 
 
 def test_pieces_of_cells_are_those_of_the_generator():
@@ -101,9 +102,7 @@ def test_an_iwae_starts_anew_for_each_seed_as_if_it_were_made_again():
 def test_cells_are_drawn_in_files(tmp_path, monkeypatch):
     monkeypatch.setattr(cells, "_AT_ONCE", 10)
     nonzero = cells.drawn(tmp_path, 40, 25)
-    from scipy import sparse
-
-    matrix = sparse.load_npz(tmp_path / "000000040.npz")
+    matrix = scipy.sparse.load_npz(tmp_path / "000000040.npz")
     assert matrix.shape == (25, cells.GENES) and matrix.nnz == nonzero and matrix.dtype == "uint16"
     truth = counts.parameters(cells.GENES)
     np.testing.assert_array_equal(matrix[20:].toarray(), drawn_cells(truth, 5, 11 + 60)[0])
