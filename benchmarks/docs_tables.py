@@ -21,6 +21,8 @@ PAGES = {
     "likelihood": "benchmarks/training.md",
     "anomaly": "benchmarks/anomalies.md",
     "series": "benchmarks/series.md",
+    "tables": "benchmarks/tables.md",
+    "counts": "benchmarks/counts.md",
     "fidelity": "benchmarks/fidelity.md",
     "gaps": "benchmarks/fidelity.md",
     "missed": "benchmarks/fidelity.md",
@@ -28,6 +30,7 @@ PAGES = {
     "disentanglement": "benchmarks/disentanglement.md",
     "scaling": "benchmarks/scale.md",
     "stream": "benchmarks/scale.md",
+    "cells": "benchmarks/scale.md",
     "score": "benchmarks/scale.md",
     "growth": "benchmarks/growth.md",
     "engines": "benchmarks/engine.md",
@@ -49,6 +52,7 @@ def tables() -> dict[str, str]:
 
     results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in Path(__file__).parent.glob("*.json")}
     import anomaly
+    import counts
     import disentanglement
     import engines
     import fidelity
@@ -61,11 +65,12 @@ def tables() -> dict[str, str]:
     import scaling
     import series
     import slimming
+    import tables as of_tables
     import tips
     from likelihood import sentence
     from training import markdown
 
-    from tests.proofs import score, stream
+    from tests.proofs import cells, score, stream
 
     zoo_results = results["inference"]
     written = {
@@ -76,6 +81,9 @@ def tables() -> dict[str, str]:
         "training": markdown(results["training"]),
         "anomaly": anomaly.markdown(results["anomaly"]),
         "series": series.markdown(results["series"]),
+        "tables": of_tables.markdown(results["tables"]),
+        "counts": counts.markdown(results["counts"]),
+        "cells": cells.markdown(results["cells"]),
         "tips": tips.markdown(results["tips"]),
         "disentanglement": disentanglement.markdown(results["disentanglement"]),
         "scaling": scaling.markdown(results["scaling"]),

@@ -34,6 +34,10 @@ PROOFS: dict[str, tuple[str, tuple[str, ...]]] = {
         "8 GB of pictures trained on in less than 1.5 GB, and the digits as fast from shards as in memory, or nearly",
         ("-m", "tests.proofs.stream"),
     ),
+    "cells": (
+        "a million cells of 2,000 genes in sparse shards, one epoch, in less than 8 GB",
+        ("-m", "tests.proofs.cells"),
+    ),
     "workers": (
         "three workers train one model, each is killed once, and the run ends with the weights of an undisturbed one",
         ("-m", "tests.proofs.workers"),

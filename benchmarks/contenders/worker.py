@@ -32,7 +32,7 @@ def main() -> None:
         print(json.dumps(what), file=answers, flush=True)
 
     module = importlib.import_module(name)
-    contender = module.Contender(case, *images(path, case))
+    contender = module.Contender(case, *getattr(module, "read", images)(path, case))  # images, or what it reads itself
     start, cpu = time.perf_counter(), time.process_time()
     contender.epochs(1)
     answer(
@@ -42,8 +42,8 @@ def main() -> None:
     )
     for line in sys.stdin:
         what, count = line.split()
-        if what == "bound":
-            answer(bound=contender.bound())
+        if what != "epochs":  # "bound", or "recovered"
+            answer(**{what: getattr(contender, what)()})
             continue
         start, cpu = time.perf_counter(), time.process_time()
         contender.epochs(int(count))

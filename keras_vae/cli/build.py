@@ -12,7 +12,8 @@ def build_command(
     source: Annotated[
         str,
         typer.Argument(
-            help="A .npy, .npz, .array_record, .parquet or .csv; a folder of pictures; or a TFDS name, such as mnist."
+            help="A .npy, .npz, .array_record, .parquet or .csv; a folder of pictures, or of sparse matrices, .npz as "
+            "scipy saves them; or a TFDS name, such as mnist."
         ),
     ],
     folder: Annotated[Path, typer.Argument(help="The folder to write, a new one.")],

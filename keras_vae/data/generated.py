@@ -25,29 +25,57 @@ class Truth(NamedTuple):
 @functools.cache
 def truth() -> Truth:
     """Return the parameters of cells: a sixth of the genes is marked in each type, a sixth changes with the stage."""
-    draw = np.random.RandomState(_SEEDS["parameters"])
-    base, marks = draw.normal(0.5, 1.0, GENES), draw.uniform(size=(TYPES, GENES)) < 1 / 6
-    log_rates = base + marks * draw.normal(0.0, 1.5, (TYPES, GENES))
-    trend = (draw.uniform(size=GENES) < 1 / 6) * draw.normal(0.0, 2.0, GENES)
-    return Truth(log_rates, trend, np.exp(draw.normal(1.0, 0.5, GENES)))
+    return drawn_truth(_SEEDS["parameters"], GENES, TYPES)
+
+
+def drawn_truth(
+    seed: int, genes: int, types: int, log_rate: float = 0.5, marked: float = 1 / 6, spread: float = 1.5
+) -> Truth:
+    """Return the parameters of other cells, drawn.
+
+    Args:
+      seed: of the draws.
+      genes: how many.
+      types: how many.
+      log_rate: the mean of the genes' log rates, whose standard deviation is 1.
+      marked: the share of the genes whose log rate is another in a type.
+      spread: the standard deviation by which it differs.
+    """
+    draw = np.random.RandomState(seed)
+    base, marks = draw.normal(log_rate, 1.0, genes), draw.uniform(size=(types, genes)) < marked
+    log_rates = base + marks * draw.normal(0.0, spread, (types, genes))
+    trend = (draw.uniform(size=genes) < 1 / 6) * draw.normal(0.0, 2.0, genes)
+    return Truth(log_rates, trend, np.exp(draw.normal(1.0, 0.5, genes)))
 
 
 @functools.cache
 def cells(split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return counts of genes in cells, float32 `(cells, 120)`, and the type of each, 0 to 4.
+    """Return counts of genes in cells, float32 `(cells, 120)`, and the type of each, 0 to 4: `drawn_cells` of `truth`.
+
+    Args:
+      split: one of `SIZES`.
+    """
+    counts, kind, _ = drawn_cells(truth(), SIZES[split], _SEEDS[split])
+    return counts.astype("float32"), kind
+
+
+def drawn_cells(parameters: Truth, count: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return counts of genes in cells, `(cells, genes)`, the type of each cell, and the means of the counts.
 
     Negative binomial, of the mean size * exp(log_rates[type] + trend * stage) and `dispersion`; the logarithm of a
     cell's size is `N(0, 0.3**2)`, and its stage uniform in [-1/2, 1/2].
 
     Args:
-      split: one of `SIZES`.
+      parameters: of the genes.
+      count: of cells.
+      seed: of the draws.
     """
-    draw, count, parameters = np.random.RandomState(_SEEDS[split]), SIZES[split], truth()
-    kind = draw.randint(TYPES, size=count)
+    draw = np.random.RandomState(seed)
+    kind = draw.randint(len(parameters.log_rates), size=count)
     size, stage = draw.normal(0.0, 0.3, (count, 1)), draw.uniform(-0.5, 0.5, (count, 1))
     mean = np.exp(size + parameters.log_rates[kind] + parameters.trend * stage)
     rate = draw.gamma(parameters.dispersion, mean / parameters.dispersion)
-    return draw.poisson(rate).astype("float32"), kind.astype("int64")
+    return draw.poisson(rate), kind.astype("int64"), mean
 
 
 @functools.cache

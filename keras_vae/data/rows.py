@@ -66,8 +66,25 @@ class Mapped(Rows):
         return levels_in(self.array) if self.dtype == np.uint8 else self.array
 
 
-class Sparse(Rows):
-    """A sparse matrix of scipy, whose rows are made dense."""
+Entries = tuple[np.ndarray, np.ndarray, np.ndarray]  # of rows: how many in each, and the column and value of each
+
+
+class SparseRows(Rows):
+    """Rows of numbers of which most are 0, made dense when they are asked for."""
+
+    @abc.abstractmethod
+    def entries(self, numbers: np.ndarray) -> Entries:
+        """Return what the rows of these numbers have that is not 0, row by row, each column of a row once."""
+
+    def __getitem__(self, numbers: np.ndarray) -> np.ndarray:
+        counts, columns, values = self.entries(numbers)
+        rows = np.zeros((len(numbers), *self.shape[1:]), self.dtype)
+        rows[np.repeat(np.arange(len(numbers)), counts), columns] = values
+        return rows
+
+
+class Sparse(SparseRows):
+    """A sparse matrix of scipy."""
 
     def __init__(self, matrix: Any) -> None:
         self.matrix = matrix.tocsr()
@@ -75,6 +92,11 @@ class Sparse(Rows):
 
     def __getitem__(self, numbers: np.ndarray) -> np.ndarray:
         return self.matrix[numbers].toarray()
+
+    def entries(self, numbers: np.ndarray) -> Entries:
+        rows = self.matrix[numbers]
+        rows.sum_duplicates()
+        return np.diff(rows.indptr), rows.indices, rows.data
 
     def values(self) -> np.ndarray:
         return np.append(self.matrix.data, 0.0).astype("float32")

@@ -1,6 +1,7 @@
 """Writing shards: from any source to a folder that `keras_vae.data.shard_files` reads, each part whole or not."""
 
 import functools
+import itertools
 import math
 import zlib
 from collections.abc import Callable, Sequence
@@ -13,9 +14,10 @@ from keras_vae import checks, files, locks
 from keras_vae.data import readers, sources
 from keras_vae.data.pictures import share_of
 from keras_vae.data.row_files import ParquetRows
-from keras_vae.data.rows import Chained, Rows, levels_in
+from keras_vae.data.rows import Chained, Rows, SparseRows, levels_in
 from keras_vae.data.shard_files import MANIFEST, SCHEMA, SPLITS, Manifest, Part, read_manifest
 from keras_vae.data.sources import Images
+from keras_vae.data.sparse_files import Matrices, matrices_in, record
 from keras_vae.data.splits import FRACTIONS, members
 from keras_vae.errors import UserError
 from keras_vae.progress import count, listening
@@ -42,7 +44,8 @@ def build_shards(
     Each shard is written whole or not at all, and the manifest lists them when all are there.
 
     Args:
-      source: a `.npy`, `.npz`, `.array_record`, `.parquet` or `.csv`; a folder of pictures; or a TFDS name.
+      source: a `.npy`, `.npz`, `.array_record`, `.parquet` or `.csv`; a folder of pictures; or a TFDS name. A `.npz` of
+        `scipy.sparse.save_npz`, or a folder of them, whose rows then follow one another, stays sparse in the shards.
       folder: a new one.
       label: the name of the column of labels in a table, or of their array in a `.npz`.
       size: of pictures, as of `keras_vae.data.folder`; so are `crop` and `grey`.
@@ -76,6 +79,7 @@ def build_shards(
         "classes": list(images.classes),
         "columns": list(images.columns),
         "levels": None,
+        "sparse": isinstance(images.images, SparseRows),
         "parts": [],
     }
     with locks.only_writer(folder / MANIFEST, "builds"):
@@ -93,7 +97,8 @@ def build_shards(
                 seen[columns["levels"]] = True
             parts.append(_part(path, stop - start))
             progress(stop, len(images.images))
-        levels = np.flatnonzero(seen).tolist() if manifest["dtype"] == "uint8" else None
+        grey = manifest["dtype"] == "uint8" and not isinstance(images.images, SparseRows)
+        levels = np.flatnonzero(seen).tolist() if grey else None
         manifest = {**manifest, "levels": levels, "parts": parts}
         files.write_json(folder / MANIFEST, manifest)
     return manifest
@@ -111,17 +116,26 @@ def _earlier(folder: Path, manifest: Manifest, resume: bool) -> bool:
     files.sweep(folder)
     before = read_manifest(folder)
     for key, value in manifest.items():
-        if key not in ("levels", "parts") and before[key] != value:
+        if key not in ("levels", "parts") and before.get(key, False) != value:
             raise UserError(f"A build is resumed with the same source and arguments. Given: {folder}, whose {key} was "
-                            f"{before[key]}, and is {value}. Choose another folder.")  # fmt: skip
+                            f"{before.get(key)}, and is {value}. Choose another folder.")  # fmt: skip
     return bool(before["parts"])
 
 
 def _write_part(path: Path, images: Images, splits: np.ndarray, start: int, stop: int) -> None:
     """Write the two files of a shard, that of its columns last: a shard is done when both are there."""
-    rows = images.images
+    rows: Any = images.images
+    write = _write_entries if isinstance(rows, SparseRows) else _write_rows
+    columns = {"split": splits[start:stop], **write(path.with_suffix(".npy"), rows, start, stop)}
+    if images.labels is not None:
+        columns["y"] = images.labels[start:stop]
+    files.write_arrays(path, columns)
+
+
+def _write_rows(path: Path, rows: Rows, start: int, stop: int) -> dict[str, np.ndarray]:
+    """Write rows as they are; returns the checksum of each, and the grey levels that occur."""
     checksums, levels = np.empty(stop - start, "uint32"), np.zeros(256, bool)
-    with files.atomic(path.with_suffix(".npy")) as temporary, open(temporary, "wb") as file:
+    with files.atomic(path) as temporary, open(temporary, "wb") as file:
         header = {"descr": np.lib.format.dtype_to_descr(rows.dtype), "fortran_order": False}
         np.lib.format.write_array_header_1_0(file, {**header, "shape": (stop - start, *rows.shape[1:])})
         for first in range(start, stop, _AT_ONCE):
@@ -130,10 +144,24 @@ def _write_part(path: Path, images: Images, splits: np.ndarray, start: int, stop
             if block.dtype == np.uint8:
                 levels[levels_in(block)] = True
             file.write(memoryview(block).cast("B"))
-    columns = {"split": splits[start:stop], "crc32": checksums, "levels": np.flatnonzero(levels)}
-    if images.labels is not None:
-        columns["y"] = images.labels[start:stop]
-    files.write_arrays(path, columns)
+    return {"crc32": checksums, "levels": np.flatnonzero(levels)}
+
+
+def _write_entries(path: Path, rows: SparseRows, start: int, stop: int) -> dict[str, np.ndarray]:
+    """Write what rows have that is not 0; returns the checksum of each row, and the entry at which it starts."""
+    counts, blocks = [], []
+    for first in range(start, stop, _AT_ONCE):
+        of_rows, columns, values = rows.entries(np.arange(first, min(first + _AT_ONCE, stop)))
+        block = np.empty(len(values), record(rows.dtype))
+        block["column"], block["value"] = columns, values
+        counts.append(of_rows)
+        blocks.append(block)
+    entries, starts = np.concatenate(blocks), np.cumsum([0, *np.concatenate(counts)]).astype("uint64")
+    pieces: Any = (entries[begin:end].view("uint8") for begin, end in itertools.pairwise(starts.tolist()))
+    checksums = np.array([zlib.crc32(row) for row in pieces], "uint32")
+    with files.atomic(path) as temporary, open(temporary, "wb") as file:
+        np.lib.format.write_array(file, entries, version=(1, 0))
+    return {"crc32": checksums, "levels": np.empty(0, "int64"), "starts": starts}
 
 
 def _part(path: Path, rows: int) -> Part:
@@ -157,6 +185,11 @@ def _opened(source: str, arguments: dict[str, Any], fractions: Sequence[float]) 
         ".parquet": (("label",), _parquet),
     }
     named = not path.exists() and not ending and "/" not in source
+    if matrices := [] if named or not path.exists() else matrices_in(path):
+        if arguments:
+            raise UserError(f"A sparse matrix has numbers alone. Given: {next(iter(arguments))}. Leave it out.")
+        rows: Any = Matrices(matrices)
+        return Images(rows, None), _splits(readers.shares_of(len(rows)), fractions)
     allowed, read = (
         takes.get(ending, ((), readers.records)) if not path.is_dir() else (("size", "crop", "grey"), readers.folder)
     )
@@ -169,16 +202,21 @@ def _opened(source: str, arguments: dict[str, Any], fractions: Sequence[float]) 
         return _of_tfds(source)
     if path.is_dir():
         images = readers.folder(path, None, stream=True, **arguments)
-        rows: Any = images.images
+        rows = images.images
         shares = np.array([share_of(name) for name in rows.names])
     else:
         images = read(path, None, **arguments)
         shares = readers.shares_of(len(images.images))
+    return images, _splits(shares, fractions)
+
+
+def _splits(shares: np.ndarray, fractions: Sequence[float]) -> np.ndarray:
+    """The number of the split of each example, of its share."""
     splits = np.empty(len(shares), "uint8")
     for number, name in enumerate(SPLITS):
         if fractions[number]:
             splits[members(shares, name, fractions)] = number
-    return images, splits
+    return splits
 
 
 def _of_tfds(name: str) -> tuple[Images, np.ndarray]:

@@ -1,18 +1,20 @@
 """Shards: a folder of `.npy` files of examples that together do not fit in memory, and the manifest that lists them.
 
 Beside `part-00000.npy`, the examples as anything that reads arrays can map them, stands `part-00000.npz`: the split and
-the CRC-32 of each row, and its label, if there are any. `keras_vae.data.shard_building` writes them.
+the CRC-32 of each row, and its label, if there are any. Of sparse rows, the `.npy` has the column and the value of each
+number that is not 0, and the `.npz` where each row starts. `keras_vae.data.shard_building` writes them.
 """
 
 import json
 from pathlib import Path
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 import numpy as np
 
 from keras_vae import files, schema
-from keras_vae.data.rows import REMEDY, ArrayFile, Chained, Selected
+from keras_vae.data.rows import REMEDY, ArrayFile, Chained, Rows, Selected
 from keras_vae.data.sources import Images
+from keras_vae.data.sparse_files import SparseFile
 from keras_vae.data.splits import parsed
 from keras_vae.errors import CorruptFileError, UserError, reading
 
@@ -44,13 +46,14 @@ class Manifest(TypedDict):
     classes: list[str]
     columns: list[str]
     levels: list[int] | None  # the grey levels that occur, of uint8
+    sparse: NotRequired[bool]  # false for shards of before
     parts: list[Part]  # empty until all are there
 
 
 class _Shards(Chained):
     """The rows of all shards."""
 
-    def __init__(self, parts: list[ArrayFile], levels: list[int] | None) -> None:
+    def __init__(self, parts: list[Rows], levels: list[int] | None) -> None:
         super().__init__(parts)
         self.levels = levels
 
@@ -75,6 +78,8 @@ def read_manifest(folder: Path) -> Manifest:
             raise ValueError(fault)
         if manifest["schema"] != SCHEMA:
             raise ValueError(f"its schema is {manifest['schema']!r}, not {SCHEMA!r}")
+        if manifest.get("sparse") and (len(manifest["shape"]) != 1 or np.dtype(manifest["dtype"]).kind not in "fiub"):
+            raise ValueError(f"sparse rows are not of {manifest['dtype']} and shape {manifest['shape']}")
     return manifest
 
 
@@ -98,20 +103,15 @@ def read_shards(path: str | Path, split: str | None = None) -> Images:
                         f"it: keras-vae data build {manifest['source']} {folder} --resume.")  # fmt: skip
     rows, columns = [], []
     for part in manifest["parts"]:
-        column = _columns(folder / f"{part['name']}.npz", part, manifest["labelled"])
-        array = ArrayFile(folder / f"{part['name']}.npy", column["crc32"])
-        if array.shape != (part["rows"], *manifest["shape"]) or array.dtype != manifest["dtype"]:
-            raise CorruptFileError(
-                f"{array.path} is not the shard that {MANIFEST} lists: it has {array.dtype} of shape {array.shape}. "
-                f"{REMEDY}"
-            )
-        rows.append(array)
+        column = _columns(folder / f"{part['name']}.npz", part, manifest)
+        rows.append(_rows(folder / f"{part['name']}.npy", part, manifest, column))
         columns.append(column)
     splits = np.concatenate([column["split"] for column in columns])
     labels = np.concatenate([column["y"] for column in columns]) if manifest["labelled"] else None
     chained, names = _Shards(rows, manifest["levels"]), tuple(manifest["columns"])
+    kind = "numbers" if manifest.get("sparse") else None
     if split is None:
-        return Images(chained, labels, columns=names, classes=tuple(manifest["classes"]))
+        return Images(chained, labels, columns=names, classes=tuple(manifest["classes"]), kind=kind)
     name, start, stop = parsed(split)
     indices = np.flatnonzero(np.isin(splits, [SPLITS.index(part) for part in name.split("+")]))[start:stop]
     if not len(indices):
@@ -121,16 +121,29 @@ def read_shards(path: str | Path, split: str | None = None) -> Images:
             f"with other fractions."
         )
     labels = None if labels is None else labels[indices]
-    return Images(Selected(chained, indices), labels, columns=names, classes=tuple(manifest["classes"]))
+    return Images(Selected(chained, indices), labels, columns=names, classes=tuple(manifest["classes"]), kind=kind)
 
 
-def _columns(path: Path, part: Part, labelled: bool) -> dict[str, np.ndarray]:
+def _rows(path: Path, part: Part, manifest: Manifest, columns: dict[str, np.ndarray]) -> Rows:
+    """The rows of one shard."""
+    if manifest.get("sparse"):
+        return SparseFile(path, manifest["shape"][0], np.dtype(manifest["dtype"]), columns["starts"], columns["crc32"])
+    array = ArrayFile(path, columns["crc32"])
+    if array.shape != (part["rows"], *manifest["shape"]) or array.dtype != manifest["dtype"]:
+        raise CorruptFileError(
+            f"{path} is not the shard that {MANIFEST} lists: it has {array.dtype} of shape {array.shape}. {REMEDY}"
+        )
+    return array
+
+
+def _columns(path: Path, part: Part, manifest: Manifest) -> dict[str, np.ndarray]:
     with reading(path, "is no file of the columns of a shard", REMEDY):
         if files.sha256(path) != part["sha256_of_columns"]:
             raise ValueError(f"it is damaged, as {MANIFEST} has another SHA-256")
         with np.load(path, allow_pickle=False) as archive:
-            names = ("split", "crc32", "y") if labelled else ("split", "crc32")
+            names = ("split", "crc32", "y") if manifest["labelled"] else ("split", "crc32")
             columns = {name: archive[name] for name in names}
+            starts = {"starts": archive["starts"]} if manifest.get("sparse") else {}
         if any(len(column) != part["rows"] for column in columns.values()):
             raise ValueError(f"it is not of {part['rows']} rows")
-        return columns
+        return columns | starts

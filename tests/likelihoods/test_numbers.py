@@ -142,6 +142,31 @@ def test_zeros_beyond_those_of_the_counts(logit):
     assert np.isfinite(tape.gradient(loss, variable).numpy()).all()
 
 
+# -log p of scvi-tools 1.4.2, `scvi.distributions`, in float64: of NegativeBinomial(mu, theta) and, with zi_logits, of
+# ZeroInflatedNegativeBinomial. Its formulas add 1e-8 inside logarithms.
+SCVI = np.array(
+    [  # x, mu, theta, zi_logits, the loss of the first, the loss of the second
+        [0, 0.3, 0.4, -1.5, 0.22384631088845486, 0.17909602091085364],
+        [1, 2.5, 2.0, 0.2, 1.5164999094414982, 2.31463877882309],
+        [7, 4.0, 9.0, 2.0, 2.7906008602968466, 4.917528871339819],
+        [3, 3.0, 0.4, 0.0, 2.7276251113876238, 3.420772291947569],
+        [0, 0.05, 2.0, 3.0, 0.0493852249368405, 0.002287859479887626],
+        [250, 180.0, 9.0, -4.0, 5.88876343258471, 5.906913360502585],
+        [0, 20.0, 0.4, 1.0, 1.572730243285809, 0.2397074896042733],
+        [0, 0.7, 2.0, -0.3, 0.6002091823080837, 0.30008901374820096],
+        [12, 12.0, 9.0, 0.5, 2.5972711263635553, 3.5713481105436635],
+    ]
+)
+
+
+@pytest.mark.parametrize(("family", "column"), [(NegativeBinomial, 4), (ZeroInflatedNegativeBinomial, 5)])
+def test_losses_are_those_of_scvi_tools(family, column):
+    x, mu, theta, logits = (tf.constant(number[:, None], "float32") for number in SCVI.T[:4])
+    parameters = {"log_mean": tf.math.log(mu), "log_dispersion": tf.math.log(theta), "zero_logits": logits}
+    losses = -family("feature").distribution(parameters).log_prob(x).numpy()
+    np.testing.assert_allclose(losses, SCVI[:, column], rtol=2e-5, atol=1e-6)
+
+
 def test_a_large_dispersion_is_a_poisson_and_extreme_outputs_stay_finite():
     x = np.arange(12.0)
     poisson = one_number(Poisson(), [1.1], x)

@@ -149,12 +149,16 @@ class Memory:
     """The resident memory of this process above that at the beginning, in MB, sampled by a thread."""
 
     def __init__(self, every: float = 0.1) -> None:
-        self._process, self._every, self._done = psutil.Process(), every, threading.Event()
-        self.baseline = self._process.memory_info().rss / 1e6
+        self.process, self._every, self._done = psutil.Process(), every, threading.Event()
+        self.baseline = self.taken()
         self.peaks: dict[str, float] = {}
         self._samples: list[tuple[float, float]] = []
         self._thread = threading.Thread(target=self._sample, daemon=True)
         self._name = "beginning"
+
+    def taken(self) -> float:
+        """Return what is taken now."""
+        return self.process.memory_info().rss / 1e6
 
     def stage(self, name: str) -> None:
         self._name = name
@@ -175,7 +179,7 @@ class Memory:
     def _sample(self) -> None:
         start = time.perf_counter()
         while not self._done.wait(self._every):
-            above = self._process.memory_info().rss / 1e6 - self.baseline
+            above = self.taken() - self.baseline
             self._samples.append((time.perf_counter() - start, above))
             self.peaks[self._name] = max(above, self.peaks.get(self._name, 0.0))
 

@@ -1,0 +1,125 @@
+"""Sparse rows in files: matrices as scipy saves them, and shards, which keep a column and a value of what is not 0."""
+
+import os
+import threading
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_vae.data.rows import REMEDY, Entries, SparseRows
+from keras_vae.errors import CorruptFileError, UserError, reading, required
+
+_ARRAYS = {"format", "shape", "data"}  # of every file of scipy.sparse.save_npz
+_SAVE = "Save it with scipy.sparse.save_npz"
+
+
+def matrices_in(path: Path) -> list[Path]:
+    """Return the matrices of scipy at a path: the file, or all `.npz` of a folder by name; empty if one is another."""
+    paths = sorted(path.glob("*.npz")) if path.is_dir() else [path] if path.suffix.lower() == ".npz" else []
+    return paths if all(_names(one) >= _ARRAYS for one in paths) else []
+
+
+def _names(path: Path) -> set[str]:
+    with reading(path, "is no .npz", _SAVE, UserError), np.load(path) as archive:
+        return set(archive.files)
+
+
+class Matrices(SparseRows):
+    """The rows of sparse matrices of scipy in files, one after the other; one file at a time is in memory.
+
+    A row is read with its whole file: in turn this is fast, in a random order it is not.
+
+    Args:
+      paths: of files that `scipy.sparse.save_npz` wrote, of as many columns and one type of numbers.
+    """
+
+    def __init__(self, paths: Sequence[Path]) -> None:
+        self.paths, self._lock, self._held = list(paths), threading.Lock(), (-1, None)
+        counts = []
+        for path in self.paths:
+            with reading(path, "is no sparse matrix", _SAVE, UserError), np.load(path) as archive:
+                rows, _ = archive["shape"].tolist()
+                counts.append(rows)
+        self._starts = np.cumsum([0, *counts])
+        self.dtype, first = np.dtype("float32"), self._matrix(0, None)
+        super().__init__((self._starts[-1], first.shape[1]), first.dtype)
+
+    def entries(self, numbers: np.ndarray) -> Entries:
+        sparse: Any = required("scipy.sparse", "scipy")
+        which, parts, order = np.searchsorted(self._starts, numbers, side="right") - 1, [], []
+        with self._lock:
+            for index in np.unique(which):
+                parts.append(self._matrix(int(index), self.dtype)[numbers[which == index] - self._starts[index]])
+                order.append(np.flatnonzero(which == index))
+        rows = sparse.vstack(parts, format="csr")[np.argsort(np.concatenate(order))]
+        return np.diff(rows.indptr), rows.indices, rows.data
+
+    def _matrix(self, index: int, dtype: np.dtype | None) -> Any:
+        """The matrix of a file, of numbers of a type."""
+        if self._held[0] != index:
+            path, sparse = self.paths[index], required("scipy.sparse", "scipy")
+            with reading(path, "is no sparse matrix of the others' kind", _SAVE, UserError):
+                matrix: Any = sparse.load_npz(path).tocsr()
+                matrix.check_format(full_check=True)  # or an index that is too large reads beyond the memory
+                matrix.sum_duplicates()
+                if matrix.dtype.kind not in "fiub" or (dtype is not None and matrix.dtype != dtype):
+                    raise ValueError(f"its numbers are {matrix.dtype}")
+                if dtype is not None and matrix.shape[1:] != self.shape[1:]:
+                    raise ValueError(f"it has {matrix.shape[1]} columns, not {self.shape[1]}")
+            self._held = index, matrix
+        return self._held[1]
+
+
+def record(dtype: np.dtype) -> np.dtype:
+    """Return the type of one entry in a shard of sparse rows: its column, and its value."""
+    return np.dtype([("column", "<u4"), ("value", dtype.newbyteorder("<"))])
+
+
+class SparseFile(SparseRows):
+    """The rows of a shard of sparse rows: a `.npy` of entries, as `record` has them, row by row.
+
+    Args:
+      path: of the file.
+      columns: of a row, when it is dense.
+      dtype: of a number.
+      starts: the entry at which each row starts, and the end of the last.
+      checksums: CRC-32 of the entries of each row, which are checked at reading.
+    """
+
+    _turn = threading.Lock()  # as of ArrayFile
+
+    def __init__(self, path: Path, columns: int, dtype: np.dtype, starts: np.ndarray, checksums: np.ndarray) -> None:
+        super().__init__((len(checksums), columns), dtype)
+        self.path, self.starts, self.checksums = path, starts.astype("int64"), checksums
+        self._record = record(self.dtype)
+        with reading(path, "is no array of entries", REMEDY), open(path, "rb") as file:
+            np.lib.format.read_magic(file)
+            shape, _, stored = np.lib.format.read_array_header_1_0(file)
+            self._offset = file.tell()
+            size = self._offset + shape[0] * stored.itemsize
+            if stored != self._record or len(starts) != len(checksums) + 1 or shape != (int(starts[-1]),):
+                raise ValueError("not the entries that its columns and the manifest tell of")
+            if (np.diff(self.starts) < 0).any():
+                raise ValueError("a row ends before it starts")
+            if os.fstat(file.fileno()).st_size != size:
+                raise ValueError("it is cut off, or longer than it says")
+
+    def entries(self, numbers: np.ndarray) -> Entries:
+        counts = self.starts[numbers + 1] - self.starts[numbers]
+        memory: Any = np.empty(int(counts.sum()), self._record)
+        first, size = 0, self._record.itemsize
+        with self._turn, reading(self.path, "cannot be read", REMEDY), open(self.path, "rb", buffering=0) as file:
+            for number, count in zip(numbers.tolist(), counts.tolist(), strict=True):
+                row = memory[first : first + count].view("uint8")
+                first += count
+                start = self._offset + int(self.starts[number]) * size
+                if os.preadv(file.fileno(), [row], start) != count * size:
+                    raise CorruptFileError(f"{self.path} ends before its row {number}: it is cut off. {REMEDY}")
+                if zlib.crc32(row) != self.checksums[number]:
+                    raise CorruptFileError(f"{self.path} is damaged: its row {number} is not as written. {REMEDY}")
+        if len(memory) and int(memory["column"].max()) >= self.shape[1]:
+            raise CorruptFileError(f"{self.path} has a column beyond its {self.shape[1]}. {REMEDY}")
+        return counts, memory["column"], memory["value"].astype(self.dtype, copy=False)
