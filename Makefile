@@ -4,7 +4,7 @@
 # Which package index pip asks is the matter of the user's own pip configuration.
 
 PYTHON ?=
-PYTEST_ARGS ?= -n 2 --dist loadscope --no-loadscope-reorder
+PYTEST_ARGS ?= -n 2 --dist loadscope --no-loadscope-reorder --max-worker-restart 0
 
 VENV := .venv
 BIN := $(VENV)/bin

@@ -1,5 +1,6 @@
 """OpenVINO on the processor, from its own format or from ONNX, in float32 unless bfloat16 is asked for."""
 
+import functools
 from collections import deque
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
@@ -16,6 +17,17 @@ _PRECISIONS = {"f32": "float32", "f16": "float16", "bf16": "bfloat16"}
 
 # the model, its idle requests, and the index of each output
 _Loaded = tuple[openvino.CompiledModel, deque[openvino.InferRequest], dict[str, int]]
+
+
+@functools.cache
+def core() -> openvino.Core:
+    """Return OpenVINO's core, one for the process, which is never freed.
+
+    A core that compiles gives its thread a stack for signals, and takes its memory back when it is freed. Of two that
+    are freed in the order in which they were made, the second puts back the stack of the first: a signal, such as
+    Ctrl-C, then ended the process by SIGSEGV (OpenVINO 2026.4).
+    """
+    return openvino.Core()
 
 
 class OpenVinoRuntime(Runtime[_Loaded]):
@@ -36,7 +48,6 @@ class OpenVinoRuntime(Runtime[_Loaded]):
             "NUM_STREAMS": 1,
             "PERFORMANCE_HINT": "LATENCY",
         }
-        self._core = openvino.Core()
         return {}
 
     def load(self, graph: str, file: str) -> _Loaded:
@@ -44,12 +55,12 @@ class OpenVinoRuntime(Runtime[_Loaded]):
         # Contents, not paths: OpenVINO would seek further files by the name of the first, and know it by its ending.
         if file.endswith(".onnx"):
             onnx_file.require_harmless(content, path)
-            model = self._core.read_model(model=content)
+            model = core().read_model(model=content)
         else:
             weights = self.bundle.read(str(PurePosixPath(file).with_suffix(".bin")))
             openvino_ir.require_harmless(content, weights, path)
-            model = self._core.read_model(model=content, weights=weights)
-        compiled = self._core.compile_model(model, "CPU", self._properties)
+            model = core().read_model(model=content, weights=weights)
+        compiled = core().compile_model(model, "CPU", self._properties)
         # The actual precision differs from the requested one if the processor does not support it.
         precision = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
         self.settings |= {

@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 BUSY = 8
-DISTRIBUTED = ("-n", "2", "--dist", "loadscope", "--no-loadscope-reorder")
+DISTRIBUTED = ("-n", "2", "--dist", "loadscope", "--no-loadscope-reorder", "--max-worker-restart", "0")
 
 
 def main() -> int:

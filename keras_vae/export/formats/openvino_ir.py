@@ -20,12 +20,14 @@ def write(work: Work, folder: Path) -> FormatEntry:
     """
     import openvino
 
+    from keras_vae.runtimes.openvino_runtime import core
+
     (folder / FOLDER).mkdir()
-    core, files = openvino.Core(), {}
+    files = {}
     for traced in work.files:
         with converting(f"Converting the {traced.name} to OpenVINO"):
             content = onnx_file.convert(traced, work).SerializeToString(deterministic=True)
-            converted = core.read_model(model=content)
+            converted = core().read_model(model=content)
         files[traced.name] = f"{FOLDER}/{traced.name}.xml"
         try:
             openvino.save_model(converted, str(folder / files[traced.name]), compress_to_fp16=False)
