@@ -13,6 +13,7 @@ from keras_vae.export.bounds import ELBO_BOUND, RECONSTRUCTION_BOUND, loses_too_
 from keras_vae.export.cases import Arrays, by_name, condition_of
 from keras_vae.export.graphs import TracedGraph
 from keras_vae.runtimes.bundle import Quality
+from keras_vae.tasks.codes import on_space
 from keras_vae.types import Tensor
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def _measured(
         log_q = log_q.sum(axis=-1)
     else:
         of_keras = by_name(model, model.encode(x, condition_of(model, inputs)))
-        z = {name: array + codes[name] - of_keras[name] for name, array in draw.codes.items()}
+        z = {name: on_space(model, array + codes[name] - of_keras[name]) for name, array in draw.codes.items()}
         log_q = draw.log_q
     prior = model.prior(model.condition_in(_tensors(conditions)))
     tensors = _tensors(z)

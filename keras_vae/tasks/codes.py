@@ -59,7 +59,9 @@ def on_space(model: "VAE", codes: Codes) -> Codes:
         return codes
     vectors = np.asarray(codes)
     lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.where(lengths > 0, vectors / np.where(lengths > 0, lengths, 1.0), np.eye(1, vectors.shape[-1])[0])
+    return np.where(
+        lengths > 0, vectors / np.where(lengths > 0, lengths, 1.0), np.eye(1, vectors.shape[-1], dtype=vectors.dtype)[0]
+    )
 
 
 def moved(model: "VAE", code: np.ndarray, dimensions: Sequence[int], values: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ from keras_vae.export import Bundle, check, export, read_bundle
 from keras_vae.export.graphs import trace
 from keras_vae.export.parity import Case, limits
 from keras_vae.export.quality import measure_quality, require_quality
-from keras_vae.models import AE, CVAE, VAE
+from keras_vae.models import AE, CVAE, VAE, HypersphericalVAE
 from tests.export.bundles import DENSE, digits, model_of, stirred
 from tests.toys import SHAPE, binary, grey, mlp
 
@@ -179,6 +179,25 @@ def test_a_shift_of_every_pixel_has_the_cost_that_algebra_gives(cls):
         # One sample of 50 examples: the same bound as the model's own, with other noise.
         own = model.elbo(inputs["x"], condition=inputs.get("condition"))
         assert measured["elbo"] == pytest.approx(own.mean(), abs=5 * own.std() / np.sqrt(50))
+
+
+def test_a_direction_that_rounding_turned_is_one():
+    """Keras's draw is moved by the difference of the codes, and put back on the sphere that `decode` takes."""
+    model = stirred(HypersphericalVAE(image_shape=SHAPE, latent_dim=3, encoder=mlp(), decoder=mlp()))
+    graphs, seen = [trace(graph) for graph in graphs_of(model)], []
+
+    class Turned(Same):
+        def run(self, graph, inputs):
+            outputs = super().run(graph, inputs)
+            if graph == "encoder":
+                mean = outputs["mean"] + np.float32([0.2, 0.0, 0.0])
+                return {**outputs, "mean": mean / np.linalg.norm(mean, axis=-1, keepdims=True)}
+            seen.append(np.linalg.norm(inputs["z"], axis=-1))
+            return outputs
+
+    measured = measure_quality(model, graphs, Turned(graphs, 0.0), {"x": binary(50)})
+    assert len(seen) == 2 and np.isfinite(measured["elbo"]) and measured["elbo_change"] != 0
+    np.testing.assert_allclose(seen, 1.0, rtol=0, atol=1e-6)
 
 
 def test_tolerances_by_precision():
