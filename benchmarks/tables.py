@@ -44,6 +44,7 @@ from keras_vae.zoo.results import PACKAGES, processor
 CONTENDERS = Path(__file__).parent / "contenders"
 HIDDEN, VALIDATION, SAMPLES = 0.3, 0.1, 500
 BATCH, LOOKS, RATE = 64, 4, 5e-3
+SAME = 0.99  # of the rows: a column of which as many have one value is left out
 FEW = 10_000  # rows that kNN looks for neighbours in, and that are scored; of a longer table
 NEIGHBOURS = (3, 5, 10, 20, 40)
 # Latent dimensions, at most as many as columns; units of the one hidden layer of the encoder, and of the decoder.
@@ -71,7 +72,7 @@ TABLES = {
 
 
 def read(name: str, peers: str) -> tuple[np.ndarray, np.ndarray]:
-    """The rows of a table, without columns that never change, and their classes."""
+    """The rows of a table, without columns of one value in nearly all of them, and their classes."""
     if TABLES[name].package == "scikit-learn":
         bunch = getattr(datasets, f"load_{name}")()
         rows, classes = np.asarray(bunch.data, "float64"), np.asarray(bunch.target)
@@ -81,7 +82,9 @@ def read(name: str, peers: str) -> tuple[np.ndarray, np.ndarray]:
             subprocess.run([peers, str(CONTENDERS / "plotnine_tables.py"), name, str(path)], check=True)
             with np.load(path) as arrays:
                 rows, classes = arrays["rows"], arrays["classes"]
-    return rows[:, rows.std(axis=0) > 0], classes  # of the digits, three pixels are always black
+    # Of the digits: pixels that are black but for a few, which may all be among the hidden numbers, have no scale.
+    most = np.array([np.unique(column, return_counts=True)[1].max() for column in rows.T])
+    return rows[:, most <= SAME * len(rows)], classes
 
 
 class Trainer:
