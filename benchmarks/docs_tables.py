@@ -30,6 +30,7 @@ PAGES = {
     "disentanglement": "benchmarks/disentanglement.md",
     "scaling": "benchmarks/scale.md",
     "stream": "benchmarks/scale.md",
+    "cells": "benchmarks/scale.md",
     "score": "benchmarks/scale.md",
     "growth": "benchmarks/growth.md",
     "engines": "benchmarks/engine.md",
@@ -69,7 +70,7 @@ def tables() -> dict[str, str]:
     from likelihood import sentence
     from training import markdown
 
-    from tests.proofs import score, stream
+    from tests.proofs import cells, score, stream
 
     zoo_results = results["inference"]
     written = {
@@ -82,6 +83,7 @@ def tables() -> dict[str, str]:
         "series": series.markdown(results["series"]),
         "tables": of_tables.markdown(results["tables"]),
         "counts": counts.markdown(results["counts"]),
+        "cells": cells.markdown(results["cells"]),
         "tips": tips.markdown(results["tips"]),
         "disentanglement": disentanglement.markdown(results["disentanglement"]),
         "scaling": scaling.markdown(results["scaling"]),
