@@ -194,13 +194,16 @@ def draw_x(
 ) -> np.ndarray:
     """Return draws from p(x|z), of codes z from the prior: `(count, *x_shape)`. Args as of `model.sample`.
 
+    A label that is missing is not drawn: give `model.infer_condition(x)`, or labels.
+
     Raises:
       NotApplicable: a model without a prior.
+      UserError: draws that are not finite.
     """
     noise = randomness.seed_of(seed, randomness.SAMPLING)
     y = model.condition_in(model.check_condition(condition, count))
     z = draw_codes(model, count, noise, y, None if prior is None else fitted(model, prior))
-    return np.asarray(model.likelihood(z, y).sample(seed=randomness.fold(noise, 1)))
+    return checks.check_results(np.asarray(model.likelihood(z, y).sample(seed=randomness.fold(noise, 1))), "draws of x")
 
 
 def fitted(model: "VAE", prior: "FittedPrior") -> tfd.Distribution:

@@ -1,7 +1,6 @@
 """Training around the step: compile, fit, evaluate and predict; running means and the first failure."""
 
 import contextlib
-import math
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -140,11 +139,12 @@ class Trainer:
         if validation_data is not None:
             held_out = self.as_batch(validation_data) if isinstance(validation_data, tuple) else validation_data
             validation_data = checked_dataset(self, held_out, batch_size=batch_size, training=False)
+            validation_data = _first(validation_data, kwargs.pop("validation_steps", None), "validation_steps")
         stop = StopOnFailure(
             self.required_trackers(), [player.name for player in self.players()], lambda: int(self.step.numpy())
         )
         steps = steps_per_epoch or iterators.batches_of(dataset)
-        self.set_steps_per_execution(steps if self.strategy is None else steps or 1, kwargs.get("validation_steps"))
+        self.set_steps_per_execution(steps if self.strategy is None else steps or 1)
         if self.strategy is not None:
             worker = workers.current(self.strategy)
             dataset = iterators.part_of(dataset, worker, self.strategy.num_replicas_in_sync // worker.count)
@@ -195,23 +195,17 @@ class Trainer:
             for variable, value in kept:
                 variable.assign(value)
 
-    def set_steps_per_execution(self: "VAE", *steps: Any) -> None:
-        """Set the steps of each call to the largest number up to the limit of `compile` that divides all of `steps`.
+    def set_steps_per_execution(self: "VAE", steps: int | None) -> None:
+        """Set the steps of each call to the largest divisor of an epoch of `steps` up to the limit of `compile`.
 
         Args:
-          *steps: of an epoch, of a validation; None if unknown. If all are, it is the limit itself.
+          steps: of an epoch; None if unknown: the limit itself.
         """
         # Otherwise the last call of an epoch, and the progress bar, would run past its end.
-        common = math.gcd(*(count for count in steps if count)) or self.steps_limit
-        divisor = max(count for count in range(1, self.steps_limit + 1) if not common % count)
+        divisor = max(count for count in range(1, self.steps_limit + 1) if not (steps or self.steps_limit) % count)
         if divisor != self.steps_per_execution:
             self.steps_per_execution = divisor
             self.train_function = self.test_function = self.predict_function = None  # traced for another number
-
-    def _divide_into_calls(self: "VAE", steps: Any) -> None:
-        """Let the steps of each call divide `steps`, unless they do: another number is traced anew."""
-        if steps is not None and check_whole_number(steps, "steps") % self.steps_per_execution:
-            self.set_steps_per_execution(steps)
 
     @pipeline.says_what_cannot_be_read
     def evaluate(self: "VAE", x: object = None, y: object = None, batch_size: int = 128, **kwargs: object) -> Any:
@@ -229,7 +223,7 @@ class Trainer:
                 RequireBatches(lambda: 0),
                 *(kwargs.get("callbacks") or ()),
             ]
-            self._divide_into_calls(kwargs.get("steps"))
+            x = _first(x, kwargs.pop("steps", None), "steps")
         return keras.Model.evaluate(self, x, y, **kwargs)
 
     @pipeline.says_what_cannot_be_read
@@ -241,7 +235,7 @@ class Trainer:
         """
         dataset = checked_dataset(self, x, None, batch_size, training=False, nats=False)
         callbacks = [StopOnBadData(self.watch), *(kwargs.pop("callbacks", None) or ())]
-        self._divide_into_calls(kwargs.get("steps"))
+        dataset = _first(dataset, kwargs.pop("steps", None), "steps")
         return keras.Model.predict(self, dataset, callbacks=callbacks, **kwargs)
 
     def make_train_function(self: "VAE", force: bool = False) -> Any:
@@ -397,6 +391,11 @@ class StopOnFailure(keras.callbacks.Callback):
             f"Training must stay finite: {what}. Lower the learning rate, clip gradients (the optimizer's clipnorm), "
             f"raise the likelihood's scale, or anneal beta from 0."
         )
+
+
+def _first(dataset: Any, steps: object, name: str) -> Any:
+    """Return the first `steps` batches, all for None: Keras would run on to the end of a call of several."""
+    return dataset if steps is None else iterators.first_batches(dataset, check_whole_number(steps, name))
 
 
 def gains_by_xla(variables: Sequence[Any]) -> bool:

@@ -49,12 +49,35 @@ def _read_once(first: Batch, others: Iterator[Any], as_batch: Callable[[object],
 
     Keras, given an iterator that has ended, begins again with the two batches that it looked at.
     """
+
+    def read(batch: Batch) -> dict[str, Any]:  # what a model reads of it
+        return {name: batch[name] for name in ("x", "y") if batch.get(name) is not None}
+
     all_ = itertools.chain([first], others)
     spec = tf.nest.map_structure(
-        lambda part: tf.TensorSpec((None, *np.shape(part)[1:]), np.asarray(part).dtype), dict(first)
+        lambda part: tf.TensorSpec((None, *np.shape(part)[1:]), np.asarray(part).dtype), read(first)
     )
-    dataset = tf.data.Dataset.from_generator(lambda: (dict(as_batch(batch)) for batch in all_), output_signature=spec)
+    dataset = tf.data.Dataset.from_generator(lambda: (read(as_batch(batch)) for batch in all_), output_signature=spec)
     return _without_autotuner(dataset.prefetch(2))
+
+
+class _First(keras.utils.PyDataset):
+    """The first batches of a dataset."""
+
+    def __init__(self, dataset: keras.utils.PyDataset, count: int) -> None:
+        super().__init__()
+        self._dataset, self._count = dataset, count
+
+    def __len__(self) -> int:
+        return min(self._count, self._dataset.num_batches or self._count)
+
+    def __getitem__(self, index: int) -> Any:
+        return self._dataset[index]
+
+
+def first_batches(dataset: Stream, count: int) -> Stream:
+    """Return the first `count` batches of a dataset, in every pass over it."""
+    return dataset.take(count) if isinstance(dataset, tf.data.Dataset) else _First(dataset, count)
 
 
 def _without_autotuner(dataset: "tf.data.Dataset") -> "tf.data.Dataset":

@@ -17,13 +17,15 @@ def deviance_of(evaluation: Evaluation) -> dict[str, Estimate]:
     `explained_beyond_totals` has the column's share of each example's total. `explained_unseen` is of a half of the
     counts: a fair coin puts each thing counted into one of two halves; one is encoded, and its reconstruction is the
     mean of the other, as in Batson et al. 2019, https://doi.org/10.1101/786269. Of fewer counts less can be explained.
+    One whose null is right is left out: that of totals, of a single column.
 
     Raises:
-      NotApplicable: a likelihood that is not of counts, or has no deviance.
+      NotApplicable: a likelihood that is not of counts, or has no deviance; or every null is right.
     """
     x = _counts(evaluation)
     columns = _column_means(x)
-    shares = columns / columns.sum() * _totals(x)
+    of_observed = np.where(np.isnan(x), 0.0, np.broadcast_to(columns, x.shape))
+    shares = np.where(np.isnan(x), 1.0, of_observed / np.maximum(_totals(of_observed), 1e-9) * _totals(x))
     seen, unseen = _halves(x, evaluation.seed)
     half = Evaluation(
         evaluation.model, seen.astype(evaluation.x.dtype), condition=evaluation.condition, columns=evaluation.columns
@@ -33,8 +35,14 @@ def deviance_of(evaluation: Evaluation) -> dict[str, Estimate]:
         "explained_beyond_totals": _explained(evaluation, x, evaluation.parameters, shares),
         "explained_unseen": _explained(evaluation, unseen, half.parameters, _column_means(unseen)),
     }
-    values["explained_unseen"]["seed"] = evaluation.seed
-    return values
+    explained: dict[str, Estimate] = {name: value for name, value in values.items() if value is not None}
+    if not explained:
+        raise NotApplicable(
+            "Deviance is explained where a null leaves some. Given: counts that the column means explain."
+        )
+    if "explained_unseen" in explained:
+        explained["explained_unseen"]["seed"] = evaluation.seed
+    return explained
 
 
 def totals_of(evaluation: Evaluation) -> dict[str, Estimate]:
@@ -116,9 +124,11 @@ def _halves(x: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 def _explained(
     evaluation: Evaluation, x: np.ndarray, parameters: Mapping[str, np.ndarray], null: np.ndarray
-) -> Estimate:
-    """Return 1 - D(mean of the parameters) / D(null), with its standard error over examples."""
+) -> Estimate | None:
+    """Return 1 - D(mean of the parameters) / D(null), with its standard error over examples; None if D(null) is 0."""
     family = evaluation.model.likelihood_family
     deviances = [_totals(family.deviances(x, mean, parameters)).ravel() for mean in (parameters["mean"], null)]
+    if deviances[1].sum() <= 1e-6 * np.nansum(x):  # of rounding
+        return None
     ratio = ratio_of(*deviances, examples=len(x), unit="share")
     return {**ratio, "value": 1.0 - ratio["value"]}

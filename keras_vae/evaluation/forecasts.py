@@ -113,7 +113,7 @@ def reconstruction_draws(
     inputs = checked_inputs(model, x, condition)
     count, noise = len(inputs["x"]), randomness.seed_of(seed, randomness.EVALUATION)
     tensors = {name: ops.convert_to_tensor(np.repeat(array, draws, axis=0)) for name, array in inputs.items()}
-    y = model.condition_in(tensors)
+    y = model.draw_condition(tensors["x"], model.condition_in(tensors), randomness.fold(noise, 2))
     z = model.draws.sample(model.posterior(tensors["x"], y), seed=randomness.fold(noise, 0))
     drawn = np.asarray(model.likelihood(z, y).sample(seed=randomness.fold(noise, 1)))
     return np.moveaxis(drawn.reshape(count, draws, *drawn.shape[1:]), 1, 0)

@@ -33,9 +33,10 @@ def column_errors_of(evaluation: Evaluation) -> dict[str, Estimate]:
     check_numbers(evaluation)
     x, seen = evaluation.x, ~np.isnan(evaluation.x)
     errors = errors_by_column(evaluation, x, evaluation.reconstructions, seen)
-    if classes := _of_classes(evaluation):
+    if "error_rate" in errors:
+        names = errors["error_rate"].get("names", [])
+        classes = [evaluation.columns.index(name) for name in names]
         log_p = np.where(seen, _log_probs(evaluation), 0.0)[:, classes]
-        names = [evaluation.columns[index] for index in classes]
         errors["log_loss"] = by_column(-log_p, seen[:, classes], names, examples=len(x), unit="nats")
     return errors
 
@@ -43,7 +44,8 @@ def column_errors_of(evaluation: Evaluation) -> dict[str, Estimate]:
 def imputation_of(evaluation: Evaluation) -> dict[str, Estimate]:
     """Return the errors of `tasks.fill_in` where 30 % of the numbers, at random, are hidden: as `column_errors_of`.
 
-    Of the first 1,000 examples, by 1,000 importance samples each; in units in which the column's mean has 1.
+    Of the first 1,000 examples, by 1,000 importance samples each, with the model's own prior; in units in which the
+    column's mean has 1.
 
     Raises:
       NotApplicable: a model of anything but numbers, or one that reads none with holes.
@@ -67,7 +69,7 @@ def correlations_of(evaluation: Evaluation) -> dict[str, Estimate]:
     rows. A column of classes without an order counts as an indicator for each class.
 
     Raises:
-      NotApplicable: anything but rows of two columns or more, fewer than 40 rows, or a model without a prior.
+      NotApplicable: anything but rows of two columns or more that vary, fewer than 40 rows, or a model without a prior.
     """
     check_numbers(evaluation)
     if not evaluation.model.x_spec().is_row or len(evaluation.columns) < 2 or len(evaluation) < _FEWEST:
@@ -75,7 +77,8 @@ def correlations_of(evaluation: Evaluation) -> dict[str, Estimate]:
             f"Correlations are of {_FEWEST} rows or more, of two columns or more. Given: x of shape "
             f"{evaluation.x.shape}."
         )
-    drawn = draw_x(evaluation.model, len(evaluation), evaluation.seed, evaluation.condition, evaluation.prior)
+    model, labels = evaluation.model, evaluation.model.infer_condition(evaluation.x, evaluation.condition)
+    drawn = draw_x(model, len(evaluation), evaluation.seed, labels, evaluation.prior)
     source, rows = indicators(evaluation, evaluation.x)
     others = np.triu(source[:, None] != source)  # pairs of columns, without classes of one column
     _, drawn = indicators(evaluation, drawn)
@@ -87,10 +90,12 @@ def correlations_of(evaluation: Evaluation) -> dict[str, Estimate]:
         for first, second in ((half[kept[half]] for half in halving) for halving in halves):
             reference = correlations(rows[first])
             differences = [(correlations(other[second]) - reference)[others] for other in (drawn, rows)]
-            values.append([np.sqrt(np.nanmean(np.square(difference))) for difference in differences])
+            values.append([_root_mean_square(difference) for difference in differences])
         return np.mean(values, axis=0)
 
     values = distances(np.ones(count, bool))
+    if not np.isfinite(values).all():
+        raise NotApplicable("Correlations are of columns that vary in each half. Given: no pair of them that do.")
     errors = jackknife_errors(distances, count, evaluation.seed)
     details: Details = {"examples": count // 2, "repetitions": evaluation.repetitions, "seed": evaluation.seed}
     return {
@@ -174,6 +179,12 @@ def correlations(rows: np.ndarray) -> np.ndarray:
     scale = np.sqrt(np.maximum(variance * variance.T, 0.0))
     defined = scale > 1e-9  # of numbers with a standard deviation of 1
     return np.where(defined, ((x.T @ x) / counts - mean * mean.T) / np.where(defined, scale, 1.0), np.nan)
+
+
+def _root_mean_square(values: np.ndarray) -> float:
+    """Return the root of the mean square of the values that are numbers; NaN of none."""
+    finite = values[np.isfinite(values)]
+    return float(np.sqrt(np.mean(np.square(finite)))) if finite.size else np.nan
 
 
 def check_numbers(evaluation: Evaluation) -> None:

@@ -231,7 +231,9 @@ class Multinomial(Counts):
 
     def deviances(self, x: np.ndarray, mean: np.ndarray, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
         """Return 2 (x log(x / m) - x + m), m of the total of x: the sum over x is 2 log p(x; x / n) / p(x; m / n)."""
-        return super().deviances(x, mean * (x.sum(-1, keepdims=True) / mean.sum(-1, keepdims=True)), parameters)
+        return super().deviances(
+            x, mean * (x.sum(-1, keepdims=True) / np.maximum(mean.sum(-1, keepdims=True), 1e-30)), parameters
+        )
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "total": self.total}
@@ -239,4 +241,4 @@ class Multinomial(Counts):
 
 def _x_log_ratio(x: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Return x log(x / other), 0 at x = 0."""
-    return x * np.log(np.where(x == 0, 1.0, x / other))
+    return x * np.log(np.where(x == 0, 1.0, x) / np.where(x == 0, 1.0, other))

@@ -85,7 +85,8 @@ def _of_numbers(
     if not model.x_spec().is_row:
         return []
     try:
-        drawn = draw_x(model, len(x), recipe.evaluation.seed, None if condition is None else condition[: len(x)], prior)
+        labels = model.infer_condition(x, None if condition is None else condition[: len(x)])
+        drawn = draw_x(model, len(x), recipe.evaluation.seed, labels, prior)
     except NotApplicable:
         return []
     titles = examples.columns or tuple(f"x{index}" for index in range(x.shape[1]))

@@ -566,6 +566,12 @@ class TestWhatIsReadOnce:
         history = model.fit(self.batches([]), epochs=2, steps_per_epoch=2, verbose=0).history
         assert history == same.fit(dataset_of({"x": X}), epochs=2, steps_per_epoch=2, verbose=0).history
 
+    @pytest.mark.parametrize("make", [lambda x: (x, None), lambda x: {"x": x, "id": ["a"] * len(x)}, lambda x: x])
+    def test_what_no_model_reads_is_left_out(self, make):
+        model = compiled()
+        model.fit((make(X[start : start + 16]) for start in (0, 16)), verbose=0)
+        assert int(model.step) == 2
+
     def test_an_epoch_more_is_refused(self):
         model = compiled()
         with pytest.raises(UserError, match=r"must have a batch\. Given: none in epoch 2\. An iterator is read"):
@@ -587,8 +593,32 @@ def test_steps_are_as_many_as_are_asked_for(limit):
     assert len(model.predict(data, steps=2, verbose=0)) == 32
     history = model.fit(X, batch_size=16, validation_data=data, validation_steps=2, verbose=0).history
     assert history["val_elbo"] == [model.evaluate(data.take(2), verbose=0, return_dict=True)["elbo"]]
-    with pytest.raises(UserError, match=r"steps must be a whole number, 1 or more\. Given: 0"):
-        model.evaluate(data, steps=0)
+    for call in (
+        lambda: model.evaluate(data, steps=0),
+        lambda: model.fit(data, validation_data=X, validation_steps=0.5),
+    ):
+        with pytest.raises(UserError, match=r"steps must be a whole number, 1 or more\. Given: 0"):
+            call()
+
+    class Batches(keras.utils.PyDataset):
+        def __len__(self):
+            return 5
+
+        def __getitem__(self, index):
+            return {"x": X[16 * index : 16 * index + 16]}
+
+    assert model.evaluate(Batches(), steps=2, verbose=0) == model.evaluate(data.take(2), verbose=0)
+
+
+def test_a_callback_evaluates_a_part_while_the_model_trains():
+    model, losses = toy(), []
+    model.compile(jit_compile=False, steps_per_execution=5)
+
+    def note(epoch, logs):
+        losses.append(model.evaluate(X, batch_size=16, steps=3, verbose=0)[0])
+
+    model.fit(X, batch_size=16, epochs=3, verbose=0, callbacks=[keras.callbacks.LambdaCallback(on_epoch_end=note)])
+    assert int(model.step) == 15 and len(losses) == 3 and model.steps_per_execution == 5
 
 
 @pytest.mark.filterwarnings("ignore:Your input ran out of data")

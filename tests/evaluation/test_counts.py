@@ -58,8 +58,10 @@ def test_the_deviance_that_is_explained():
 class _Exact(VAE):
     """Reconstructs a block of any codes as the array that it was made with: nothing is left to explain."""
 
-    def __init__(self, x):
-        super().__init__(x_shape=(GENES,), latent_dim=2, encoder=mlp(), decoder=mlp(), likelihood="poisson")
+    def __init__(self, x, **arguments):
+        super().__init__(
+            x_shape=x.shape[1:], latent_dim=2, encoder=mlp(), decoder=mlp(), likelihood="poisson", **arguments
+        )
         self._answer = np.log(np.maximum(x, 1e-6))
 
     def likelihood_parameters(self, z, condition=None, training=False):
@@ -67,6 +69,31 @@ class _Exact(VAE):
 
         log_rate = keras.ops.convert_to_tensor(self._answer[: z.shape[0]])
         return {"log_rate": log_rate, "mean": keras.ops.exp(log_rate)}
+
+
+def test_the_null_of_totals_is_of_what_is_observed_and_of_a_whole_series():
+    x = cells(100)
+    x[np.random.default_rng(3).random(x.shape) < 0.4] = np.nan
+    x[:, 0] = np.where(np.isnan(x).all(axis=1), 1.0, x[:, 0])
+    means = np.where(np.isnan(x), 0.0, np.nanmean(x, axis=0))
+    null = means / means.sum(axis=1, keepdims=True) * np.nansum(x, axis=1, keepdims=True)
+    result = of_generation(_Exact(null, missing="mask"), x, "deviance")["deviance"]
+    assert result["explained_beyond_totals"]["value"] == pytest.approx(0.0, abs=1e-4)
+    series = cells(100).reshape(50, 2, GENES)
+    null = np.broadcast_to(series.mean(axis=(0, 1)), series.shape)
+    null = null / null.sum(axis=(1, 2), keepdims=True) * series.sum(axis=(1, 2), keepdims=True)
+    result = of_generation(_Exact(null), series, "deviance")["deviance"]
+    assert result["explained_beyond_totals"]["value"] == pytest.approx(0.0, abs=1e-4)
+
+
+def test_where_the_null_is_right_nothing_is_explained():
+    x = cells(60)
+    x[3] = 0.0  # an example of nothing, without a warning
+    assert set(of_generation(_Exact(x), x, "deviance")["deviance"]) >= {"explained", "explained_beyond_totals"}
+    single = of_generation(_Exact(x[:, :1]), x[:, :1], "deviance")["deviance"]
+    assert set(single) == {"explained", "explained_unseen"}, "a single column is its total"
+    equal = np.full((60, GENES), 4.0, "float32")
+    assert "explained" not in of_generation(_Exact(equal), equal, "deviance")["deviance"]
 
 
 def test_halves_of_poisson_counts_are_independent_and_poisson():

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from keras_vae.errors import UserError
-from keras_vae.evaluation import evaluate, tables
+from keras_vae.evaluation import evaluate, forecasts, tables
 from keras_vae.evaluation.evaluation import Evaluation
-from keras_vae.models import AE, VAE
+from keras_vae.models import AE, VAE, SemiSupervisedVAE
 from tests.core.test_missing import COLUMNS, DECODER, LATENT, OFFSET, SCALE, linear
 from tests.likelihoods.test_mixed import KINDS, NAMES
 from tests.likelihoods.test_mixed import rows as mixed_rows
@@ -135,3 +135,20 @@ def test_images_and_few_rows_have_none_of_it():
     assert "generation.correlations" in metrics(nothing_to_draw, drawn(60), "correlations")["without"]
     with pytest.raises(UserError, match=r"a name for each of the 5 columns of x\. Given: 2 names"):
         evaluate(linear(), drawn(60), columns=["a", "b"])
+
+
+def test_columns_that_do_not_vary_end_no_evaluation():
+    x = np.concatenate([drawn(60)[:, :1], np.full((60, 1), 2.0)], axis=1)
+    without = metrics(VAE(x_shape=(2,), latent_dim=1, encoder=mlp(), decoder=mlp(), likelihood="normal"), x,
+                      "correlations", "columns")["without"]  # fmt: skip
+    assert set(without) == {"generation.correlations"} and "no pair of them" in without["generation.correlations"]
+
+
+@pytest.mark.parametrize("likelihood", ["normal", "poisson"])
+def test_a_missing_label_is_inferred_before_x_is_drawn(likelihood):
+    arguments = {"x_shape": (4,), "num_classes": 3, "latent_dim": 2, "encoder": mlp(), "decoder": mlp()}
+    model = SemiSupervisedVAE(likelihood=likelihood, **arguments)
+    x = np.random.default_rng(0).poisson(3.0, (60, 4)).astype("float32")
+    result = metrics(model, x, "correlations")["generation"]["correlations"]
+    assert np.isfinite([row["value"] for row in result.values()]).all()
+    assert np.isfinite(forecasts.reconstruction_draws(model, x[:3], draws=2)).all()
