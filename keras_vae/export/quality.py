@@ -110,7 +110,8 @@ def _measured(
         log_q = log_q.sum(axis=-1)
     else:
         of_keras = by_name(model, model.encode(x, condition_of(model, inputs)))
-        z = {name: on_space(model, array + codes[name] - of_keras[name]) for name, array in draw.codes.items()}
+        moved = {name: array + codes[name] - of_keras[name] for name, array in draw.codes.items()}
+        z = {name: np.asarray(on_space(model, array)) for name, array in moved.items()}
         log_q = draw.log_q
     prior = model.prior(model.condition_in(_tensors(conditions)))
     tensors = _tensors(z)
