@@ -107,7 +107,11 @@ def array(
             raise UserError(f"label is the name of an array in a .npz. Given: {label!r}, for {path}. Leave it out.")
         arrays: Mapping[str, np.ndarray] = {x: files.read_array(path)}
     else:
-        with reading(path, "is no .npz", "Save it with numpy.savez.", UserError), np.load(path) as archive:
+        with (
+            reading(path, "is no .npz", "Save it with numpy.savez.", UserError),
+            open(path, "rb") as file,  # which np.load of a path leaves open if it is broken
+            np.load(file) as archive,
+        ):
             names = [x] if label is None else [x, label]
             for name in names:
                 if name not in archive.files:

@@ -4,6 +4,7 @@ import os
 import threading
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from keras_vae.data.rows import REMEDY, Entries, SparseRows
 from keras_vae.errors import CorruptFileError, UserError, reading, required
 
 _ARRAYS = {"format", "shape", "data"}  # of every file of scipy.sparse.save_npz
+_FORMATS = ("csr", "csc", "coo")
 _SAVE = "Save it with scipy.sparse.save_npz"
 
 
@@ -23,8 +25,37 @@ def matrices_in(path: Path) -> list[Path]:
 
 
 def _names(path: Path) -> set[str]:
-    with reading(path, "is no .npz", _SAVE, UserError), np.load(path) as archive:
+    """Return the names of the arrays of a file; none if it cannot be read, which the reader of other files says."""
+    with (
+        suppress(UserError),
+        reading(path, "is no .npz", _SAVE, UserError),
+        open(path, "rb") as file,  # which np.load of a path leaves open if it is broken
+        np.load(file) as archive,
+    ):
         return set(archive.files)
+    return set()
+
+
+def _checked(matrix: Any, path: Path) -> Any:
+    """Return a matrix of a file by its rows, once its indexes are in it: scipy's conversions follow them blindly.
+
+    Raises:
+      UserError: it is of a format that is not read.
+      ValueError: an index lies outside.
+    """
+    if matrix.format not in _FORMATS:
+        raise UserError(f"A sparse matrix is read in the formats {', '.join(_FORMATS)}. Given: {matrix.format}, in "
+                        f"{path}. Save its rows: scipy.sparse.save_npz(path, matrix.tocsr()).")  # fmt: skip
+    if matrix.format == "coo":
+        for numbers, length in zip((matrix.row, matrix.col), matrix.shape, strict=True):
+            if len(numbers) != len(matrix.data) or (len(numbers) and not 0 <= numbers.min() <= numbers.max() < length):
+                raise ValueError("an entry lies outside its shape")
+        return matrix.tocsr()
+    matrix.check_format(full_check=True)
+    # scipy does not look at these if the last is 0, and takes differences, which overflow.
+    if (matrix.indptr[1:] < matrix.indptr[:-1]).any():
+        raise ValueError("a row or column ends before it starts")
+    return matrix.tocsr()
 
 
 class Matrices(SparseRows):
@@ -62,8 +93,7 @@ class Matrices(SparseRows):
         if self._held[0] != index:
             path, sparse = self.paths[index], required("scipy.sparse", "scipy")
             with reading(path, "is no sparse matrix of the others' kind", _SAVE, UserError):
-                matrix: Any = sparse.load_npz(path).tocsr()
-                matrix.check_format(full_check=True)  # or an index that is too large reads beyond the memory
+                matrix = _checked(sparse.load_npz(path), path)
                 matrix.sum_duplicates()
                 if matrix.dtype.kind not in "fiub" or (dtype is not None and matrix.dtype != dtype):
                     raise ValueError(f"its numbers are {matrix.dtype}")
@@ -93,16 +123,19 @@ class SparseFile(SparseRows):
 
     def __init__(self, path: Path, columns: int, dtype: np.dtype, starts: np.ndarray, checksums: np.ndarray) -> None:
         super().__init__((len(checksums), columns), dtype)
-        self.path, self.starts, self.checksums = path, starts.astype("int64"), checksums
+        self.path, self.checksums = path, checksums
         self._record = record(self.dtype)
         with reading(path, "is no array of entries", REMEDY), open(path, "rb") as file:
             np.lib.format.read_magic(file)
             shape, _, stored = np.lib.format.read_array_header_1_0(file)
             self._offset = file.tell()
             size = self._offset + shape[0] * stored.itemsize
-            if stored != self._record or len(starts) != len(checksums) + 1 or shape != (int(starts[-1]),):
+            if starts.shape != (len(checksums) + 1,) or starts.dtype.kind not in "iu":
+                raise ValueError("the starts of its rows are not a whole number for each, and one for the end")
+            self.starts = starts.astype("int64")
+            if stored != self._record or self.starts[0] != 0 or shape != (int(self.starts[-1]),):
                 raise ValueError("not the entries that its columns and the manifest tell of")
-            if (np.diff(self.starts) < 0).any():
+            if (self.starts[1:] < self.starts[:-1]).any():  # not by differences, which overflow
                 raise ValueError("a row ends before it starts")
             if os.fstat(file.fileno()).st_size != size:
                 raise ValueError("it is cut off, or longer than it says")

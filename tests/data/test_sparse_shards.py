@@ -4,9 +4,10 @@ import json
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import sparse
 
-from keras_vae import data
+from keras_vae import data, files
 from keras_vae.data import readers
 from keras_vae.data.shard_building import build_shards
 from keras_vae.data.shard_files import read_manifest, read_shards
@@ -128,3 +129,74 @@ def test_a_manifest_of_other_rows_is_none(built, change):
     (built / "shards.json").write_text(json.dumps({**manifest, **change}))
     with pytest.raises(CorruptFileError, match=r"is no manifest of shards: sparse rows are not of"):
         read_shards(built)
+
+
+def altered(path, format, **changes):
+    """A file of a matrix in a format, some of whose index arrays are changed at a place: name = (place, value)."""
+    matrix = sparse.csr_matrix(COUNTS[:6]).asformat(format)
+    sparse.save_npz(path, matrix)
+    with np.load(path) as archive:
+        arrays = {name: archive[name].copy() for name in archive.files}
+    for name, (place, value) in changes.items():
+        arrays[name][place] = value
+    np.savez(path, **arrays)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("format", "changes"),
+    [
+        ("csc", {"indices": (3, 10**8)}), ("csc", {"indices": (3, -5)}), ("csc", {"indptr": (1, 10**9)}),
+        ("csr", {"indices": (3, 10**8)}), ("csr", {"indptr": (2, 10**9)}), ("csr", {"indptr": (0, -7)}),
+        # Beyond what scipy checks: the last is 0, as in a matrix without entries; and differences that overflow.
+        ("csc", {"indptr": (slice(2, None), [10**9] + [0] * 10)}),
+        ("csc", {"indptr": (slice(1, 3), [2**31 - 1, -(2**31)])}),
+        ("coo", {"row": (3, 10**8)}), ("coo", {"col": (3, 12)}), ("coo", {"col": (3, -1)}),
+    ],
+)  # fmt: skip
+def test_an_index_out_of_its_matrix_is_found_before_it_is_followed(tmp_path, format, changes):
+    path = altered(tmp_path / "a.npz", format, **changes)
+    with pytest.raises(UserError, match=r"a\.npz is no sparse matrix of the others' kind: .*\. Save it with scipy"):
+        build_shards(path, tmp_path / "out")
+
+
+@pytest.mark.parametrize(("format", "changes"), [("bsr", {"indptr": (1, 10**9)}), ("bsr", {}), ("dia", {})])
+def test_other_formats_are_refused(tmp_path, format, changes):
+    path = altered(tmp_path / "a.npz", format, **changes)
+    with pytest.raises(UserError, match=rf"csr, csc, coo\. Given: {format}, in .*a\.npz\. Save its rows: .*tocsr"):
+        build_shards(path, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda starts: np.append(-(2**40), starts[1:]), lambda starts: np.append(1, starts[1:]),
+        lambda starts: starts.astype("float64"), lambda starts: starts.astype("U"), lambda starts: starts[None],
+        lambda starts: starts[0], lambda starts: starts[:-1], lambda starts: np.append(starts[:-1], starts[-1] + 1),
+        lambda starts: np.concatenate([[0, starts[-1] + 1], starts[2:]]),
+        lambda starts: np.concatenate([[0, 2**63 - 1, -(2**63)], starts[3:]]),
+        lambda starts: np.append(np.uint64(2**64 - 1), starts[1:].astype("uint64")),
+    ],
+)  # fmt: skip
+def test_starts_that_are_none_are_found(built, change):
+    path = built / "part-00000.npz"
+    with np.load(path) as archive:
+        columns = {name: archive[name] for name in archive.files}
+    np.savez(path, **columns | {"starts": change(columns["starts"])})
+    manifest = json.loads((built / "shards.json").read_text())
+    manifest["parts"][0]["sha256_of_columns"] = files.sha256(path)
+    (built / "shards.json").write_text(json.dumps(manifest))
+    with pytest.raises(CorruptFileError, match=r"part-00000\.npy is no array of entries"):
+        read_shards(built)
+
+
+def test_a_broken_file_is_left_to_the_other_readers(tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for number in range(40):
+        Image.fromarray(np.full((8, 8), number, "uint8")).save(folder / f"{number}.png")
+    (folder / "a.npz").write_bytes(b"PK\x03\x04 cut off")
+    build_shards(folder, tmp_path / "shards", size=8)
+    assert len(read_shards(tmp_path / "shards").images) == 40
+    with pytest.raises(UserError, match=r"a\.npz is no \.npz: .*\. Save it with numpy\.savez\."):
+        build_shards(folder / "a.npz", tmp_path / "other")

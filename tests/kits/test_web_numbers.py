@@ -82,6 +82,22 @@ def test_ranges_are_of_examples_and_draws_with_a_tenth_more():
 
 
 @node
+def test_a_column_has_the_classes_of_its_name_alone():
+    names = ["constructor", "toString", "a"]
+    bundle = described([1, 2, 0], [1, 2, 1], [3], {"axes": ["columns"], "columns": names}, "reals")
+    assert [part["classes"] for part in computed(FACTS, bundle)["parts"]] == [None] * 3
+    bundle["manifest"]["preprocessing"]["classes"] = {"a": COLOURS}
+    facts = computed(FACTS, bundle)
+    assert [part["name"] for part in facts["parts"]] == names
+    assert [part["classes"] for part in facts["parts"]] == [None, None, COLOURS]
+    # Of classes, the column is one of that name.
+    kinds = ["categorical", "real", "real"]
+    bundle["manifest"]["preprocessing"] |= {"kinds": kinds, "classes": {"constructor": GRADES}}
+    facts = computed(FACTS, bundle)
+    assert [part["classes"] for part in facts["parts"]] == [GRADES, None, None] and facts["probabilities"] == 3
+
+
+@node
 def test_bars_begin_at_0_or_at_the_end_nearest_to_it():
     span = "given.map(([part, value]) => numbers.spanOf(part, value))"
     ranges = [{"low": -1, "high": 3}, {"low": 2, "high": 6}, {"low": -6, "high": -2}]

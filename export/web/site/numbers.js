@@ -21,7 +21,8 @@ export function factsOf(bundle) {
   const parts = Array.from({ length: count }, (_, place) => {
     const name = names?.[place] ?? (series ? `channel ${place + 1}` : nameAt(place, shape));
     const kind = kinds?.[place] ?? support;
-    return { name, kind, classes: classes?.[name] ?? null, ...rangeOf(held, place, count, FROM_0.includes(kind)) };
+    const options = Object.hasOwn(classes ?? {}, name) ? classes[name] : null; // a column may be "constructor"
+    return { name, kind, classes: options, ...rangeOf(held, place, count, FROM_0.includes(kind)) };
   });
   let first = 0;
   for (const kind of CLASSES) {
