@@ -1,4 +1,4 @@
-"""Every model on every kind of data but images through every command and runtime, at toy size: it runs or says why not.
+"""Every model on every kind of data through every command and runtime, at toy size: it runs or says why not.
 
 python benchmarks/kinds.py [--models VAE IWAE] [--kinds table counts] [--again] [--output FILE]
 
@@ -80,6 +80,12 @@ def waves(draw: np.random.Generator) -> np.ndarray:
     return np.where(np.arange(6)[:, None] < draw.integers(3, 7, (ROWS, 1, 1)), x, np.nan)
 
 
+def pictures(draw: np.random.Generator) -> np.ndarray:
+    """Colour gradients with noise, in [0, 1]: `(ROWS, 8, 8, 3)`."""
+    slope = draw.uniform(0, 1, (ROWS, 1, 1, 3)) * np.linspace(0, 1, 8)[:, None]
+    return np.clip(slope + 0.05 * draw.normal(size=(ROWS, 8, 8, 3)), 0, 1)
+
+
 def words(path: Path) -> None:
     draw = np.random.default_rng(0)
     path.write_text("\n".join("".join(draw.choice([*"abc"], draw.integers(1, 5))) for _ in range(ROWS)))
@@ -89,6 +95,8 @@ _NORMAL = {"name": "normal", "standardize": True}
 _ARRAY = {"source": "array", "label": "label"}
 _KINDS = {"a": "real", "b": "positive", "c": "count", "d": {"categorical": ["blue", "red"]}}
 KINDS: dict[str, Kind] = {
+    "images": Kind("colour pictures", "x.npz", arrays(pictures), _ARRAY,
+                   {"image_shape": [8, 8, 3], "likelihood": {"name": "gaussian", "scale": 1.0}}),
     "table": Kind("a table of real numbers", "x.csv", table(), {"source": "table", "label": "label"},
                   {"x_shape": [4], "likelihood": _NORMAL}),
     "columns": Kind(
