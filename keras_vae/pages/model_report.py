@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from keras_vae import plots, zoo
@@ -63,6 +64,7 @@ def write_figures(folder: str | Path, card: Card, subject: HeldOut) -> dict[str,
 
 def _figures(card: Card, subject: HeldOut) -> dict[str, tuple[Callable[[], Figure], str]]:
     by_class = "" if subject.classes is None else ", by class"
+    of_class = ", of the first test image's class" if subject.model.conditional else ""
     return {
         "kl.png": (
             lambda: figures.kl_bars(card, subject),
@@ -79,7 +81,7 @@ def _figures(card: Card, subject: HeldOut) -> dict[str, tuple[Callable[[], Figur
         ),
         "manifold.png": (
             lambda: _whole_plane(subject),
-            "The plane of the code: equal areas have equal probability under the prior",
+            f"The plane of the code{of_class}: equal areas have equal probability under the prior",
         ),
         "nearest.png": (
             lambda: figures.nearest_training_images(subject).figure,
@@ -100,4 +102,9 @@ def _figures(card: Card, subject: HeldOut) -> dict[str, tuple[Callable[[], Figur
 def _whole_plane(subject: HeldOut) -> Figure:
     if subject.model.latent_dim != 2:
         raise NotApplicable("A plane shows all of a code of two dimensions only.")
-    return figures.latent_plane(subject).figure
+    first, label = subject[:1], None
+    if subject.model.conditional:
+        if not subject.model.condition_classes:
+            raise NotApplicable("A plane is of one label. Given: a model of other conditions.")
+        label = int(np.asarray(subject.model.infer_condition(first.x, first.condition))[0])
+    return figures.latent_plane(subject, label=label).figure

@@ -8,7 +8,7 @@ import pytest
 
 from keras_vae import tasks
 from keras_vae.errors import NotApplicable, UserError
-from keras_vae.models import VAE, VQVAE
+from keras_vae.models import CVAE, VAE, VQVAE, SemiSupervisedVAE
 from keras_vae.pages import figures, model_report
 from keras_vae.zoo.held_out import HeldOut
 from tests import toys
@@ -77,6 +77,17 @@ def test_a_report_has_the_figures_that_apply(subject, tmp_path, monkeypatch):
     assert list(captions) == ["kl.png", "interpolation.png", "nearest.png", "anomalies.png", "codes.png"]
     assert sorted(captions) == sorted(path.name for path in tmp_path.iterdir())
     assert captions["codes.png"] == "Codes of 12 test images, by class, projected to the plane"
+
+
+@pytest.mark.parametrize("cls", [CVAE, SemiSupervisedVAE])
+def test_the_plane_of_a_conditional_model_is_of_the_first_images_class(cls, tmp_path, monkeypatch):
+    labels, plane, asked = 2 - np.arange(COUNT) % 3, figures.latent_plane, []
+    subject = HeldOut("toy", toys.toy(cls, latent_dim=2, num_classes=3), toys.binary(COUNT), labels, labels)
+    monkeypatch.setattr(figures, "nearest_training_images", lambda _: figures.interpolation(subject, 1))
+    monkeypatch.setattr(figures, "latent_plane", lambda of, label: asked.append(label) or plane(of, 3, label=label))
+    captions = model_report.write_figures(tmp_path, card([0.5, 2.0]), subject)
+    assert asked == [2] and (tmp_path / "manifold.png").exists()
+    assert captions["manifold.png"].startswith("The plane of the code, of the first test image's class: equal")
 
 
 def test_a_codebook_is_drawn_of_integer_codes_only(subject):
