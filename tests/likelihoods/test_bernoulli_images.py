@@ -31,3 +31,31 @@ def test_the_gradient_is_x_minus_the_mean():
         value = BernoulliImages(logits).log_prob(x)
     np.testing.assert_allclose(tape.gradient(value, logits), x - tf.sigmoid(logits), atol=1e-6)
     np.testing.assert_allclose(value, [-80, -np.log1p(np.e), -np.log(2), -np.log1p(np.exp(-2)), 0], atol=1e-5)
+
+
+@pytest.mark.parametrize("pixels", [1, 7, 16, 30, 31, 784])
+def test_products_of_any_number_of_pixels_are_the_sum_of_logarithms(pixels):
+    logits, x = GENERATOR.normal(scale=30, size=(4, pixels)), GENERATOR.integers(0, 2, (4, pixels))
+    exact = (x * logits - np.logaddexp(0.0, logits)).sum(axis=-1)
+    for dtype, tolerance in (("float32", 1e-5), ("float64", 1e-13)):
+        value = BernoulliImages(tf.constant(logits, dtype)).log_prob(tf.constant(x, dtype))
+        np.testing.assert_allclose(value, exact, rtol=tolerance, atol=tolerance)
+
+
+def test_gradients_of_x_of_broadcast_logits_and_of_second_order_are_those_of_the_formula():
+    logits, x = tf.constant(GENERATOR.normal(size=(3, 4, 4)), "float64"), tf.constant(GENERATOR.random((2, 3, 4, 4)))
+
+    def derivatives(log_prob):
+        with tf.GradientTape(persistent=True) as outer:
+            outer.watch([logits, x])
+            with tf.GradientTape() as inner:
+                inner.watch([logits, x])
+                value = tf.reduce_sum(tf.sin(log_prob()))
+            first = inner.gradient(value, [logits, x])
+        return [*first, *(outer.gradient(one, other) for one in first for other in (logits, x))]
+
+    def formula():
+        return tf.reduce_sum(x * logits - tf.nn.softplus(logits), axis=(-2, -1))
+
+    for own, exact in zip(derivatives(lambda: BernoulliImages(logits).log_prob(x)), derivatives(formula), strict=True):
+        np.testing.assert_allclose(own, exact, rtol=1e-10, atol=1e-12)
