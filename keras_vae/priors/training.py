@@ -7,7 +7,7 @@ import keras
 import numpy as np
 
 from keras_vae import checks
-from keras_vae.core.training import SayEpochs
+from keras_vae.core.fit_callbacks import SayEpochs
 from keras_vae.data import epochs
 from keras_vae.errors import DivergedError, UserError
 from keras_vae.types import Tensor

@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_vae import progress
 from keras_vae.checks import check_whole_number
-from keras_vae.core.training import SayEpochs
+from keras_vae.core.fit_callbacks import SayEpochs
 from keras_vae.tasks.classifier import classifier_on, m1_classifier
 
 if TYPE_CHECKING:

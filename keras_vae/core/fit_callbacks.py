@@ -1,0 +1,112 @@
+"""Checks and averages around the steps of `fit` and `evaluate`: batches, finite numbers, progress."""
+
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import keras
+import numpy as np
+
+from keras_vae import progress
+from keras_vae.errors import DivergedError, UserError
+
+if TYPE_CHECKING:
+    from keras_vae.core.vae import Trackers
+
+
+class SayEpochs(keras.callbacks.Callback):
+    """Tell who listens to an operation, of which the fit is a part, how many epochs are done."""
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        progress.say(f"epoch {epoch + 1:,} of {self.params['epochs']:,}")
+
+
+class ValidateAverages(keras.callbacks.Callback):
+    """Validate with the moving averages of weights, where an optimizer has these."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._averaged = contextlib.ExitStack()
+
+    def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        self._averaged.enter_context(self.model.averaged())
+
+    def on_test_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        self._averaged.close()
+
+
+class RequireBatches(keras.callbacks.Callback):
+    """Raise UserError where an epoch, or an evaluation, had no batch: Keras warns, and goes on with NaN for its means.
+
+    Args:
+      step: returns the model's step.
+    """
+
+    def __init__(self, step: Callable[[], int]) -> None:
+        super().__init__()
+        self._step, self._begun, self._tested = step, 0, False
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self._begun = self._step()
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        if self._step() == self._begun:
+            raise UserError(
+                f"An epoch must have a batch. Given: none in epoch {epoch + 1}. An iterator is read once: train for "
+                f"one epoch, with steps_per_epoch for as many as it lasts, or give what can be read again. Where "
+                f"TF_XLA_FLAGS names a persistent cache, empty that folder: TensorFlow takes a damaged file of it for "
+                f"the end of the data."
+            )
+
+    def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        self._tested = False
+
+    def on_test_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self._tested = True
+
+    def on_test_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        if not self._tested:
+            raise UserError(
+                "An evaluation must have a batch. Given: none. An iterator is read once: as validation_data give what "
+                "can be read again, such as arrays or a dataset."
+            )
+
+
+class StopOnFailure(keras.callbacks.Callback):
+    """Raise DivergedError as soon as a step has noted a loss that is not finite, or an epoch ends with such a weight.
+
+    Args:
+      trackers: running means, which note the first `failure`.
+      players: the names of the players, in the order of their losses.
+      step: returns the model's step.
+    """
+
+    def __init__(self, trackers: "Trackers", players: Sequence[str], step: Callable[[], int]) -> None:
+        super().__init__()
+        self.trackers, self.players, self.step = trackers, tuple(players), step
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        self.trackers.failure.assign(-1)
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        failure = int(self.trackers.failure.numpy())
+        if failure >= 0:
+            step, player = divmod(failure, len(self.players))
+            what = f"the loss of {self.players[player]!r} is not finite at step {step}"
+            if not step:
+                raise DivergedError(
+                    f"Training must stay finite: {what}, before any update, of data that are finite. Look for NaN in "
+                    f"what the encoder and the decoder return for such data: model.encode(x), model.reconstruct(x)."
+                )
+            self._stop(what)
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        for weight in self.model.weights:
+            if not np.isfinite(np.asarray(weight.numpy(), "float64")).all():
+                self._stop(f"the weight {weight.path} is not finite after step {self.step()}")
+
+    def _stop(self, what: str) -> None:
+        raise DivergedError(
+            f"Training must stay finite: {what}. Lower the learning rate, clip gradients (the optimizer's clipnorm), "
+            f"raise the likelihood's scale, or anneal beta from 0."
+        )
