@@ -19,9 +19,19 @@ _SAVE = "Save it with scipy.sparse.save_npz"
 
 
 def matrices_in(path: Path) -> list[Path]:
-    """Return the matrices of scipy at a path: the file, or all `.npz` of a folder by name; empty if one is another."""
+    """Return the matrices of scipy at a path: the file, or all `.npz` of a folder by name; empty if none is one.
+
+    Raises:
+      UserError: some of a folder are matrices, and others are not, or cannot be read.
+    """
     paths = sorted(path.glob("*.npz")) if path.is_dir() else [path] if path.suffix.lower() == ".npz" else []
-    return paths if all(_names(one) >= _ARRAYS for one in paths) else []
+    others = [one for one in paths if not _names(one) >= _ARRAYS]
+    if others and len(others) < len(paths):
+        raise UserError(
+            f"Every .npz of a folder of sparse matrices is one. Given: {others[0]}, which is not, or cannot be read. "
+            f"Write it anew with scipy.sparse.save_npz, or move it to another folder."
+        )
+    return [] if others else paths
 
 
 def _names(path: Path) -> set[str]:

@@ -121,6 +121,17 @@ def test_matrices_that_do_not_fit(source, tmp_path):
     sparse.save_npz(source / "d.npz", broken)
     with pytest.raises(UserError, match=r"d\.npz is no sparse matrix"):
         build_shards(source, tmp_path / "fourth")
+    for content in (b"", b"no archive", (source / "d.npz").read_bytes()[:100]):
+        (source / "d.npz").write_bytes(content)
+        with pytest.raises(
+            UserError, match=r"Every \.npz of a folder of sparse matrices is one\. Given: .*d\.npz, which"
+        ):
+            build_shards(source, tmp_path / "fifth")
+    np.savez(source / "d.npz", x=COUNTS)
+    with pytest.raises(UserError, match=r"Given: .*d\.npz, which is not"):
+        build_shards(source, tmp_path / "sixth")
+    (source / "d.npz").unlink()
+    assert build_shards(source, tmp_path / "seventh")
 
 
 @pytest.mark.parametrize("change", [{"shape": []}, {"shape": [3, 4]}, {"dtype": "O"}])
