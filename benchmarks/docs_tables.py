@@ -61,13 +61,13 @@ def tables() -> dict[str, str]:
     import inference
     import kinds
     import lessons  # pyright: ignore[reportMissingImports]  # of docs/program
+    import likelihood
     import memory
     import scaling
     import series
     import slimming
     import tables as of_tables
     import tips
-    from likelihood import sentence
     from training import markdown
 
     from tests.proofs import cells, score, stream
@@ -96,7 +96,7 @@ def tables() -> dict[str, str]:
         "slimming": slimming.markdown(results["slimming"]),
         "kinds": kinds.markdown(results["kinds"]),
         "lessons": lessons.costs(results["lessons"]["lessons"]),
-        "likelihood": sentence(results["likelihood"]),
+        "likelihood": likelihood.markdown(results["likelihood"]),
         "fidelity": fidelity.table(),
         "gaps": fidelity.gaps(),
         "missed": fidelity.reasons(),

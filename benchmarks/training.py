@@ -20,7 +20,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ from keras_vae.benchmarking import machine
 from keras_vae.files import write_json
 
 OURS, PRODUCTS = "keras_vae_fit", "products"
-PEERS = ("torch_loop", "jax_loop", "pythae_trainer")  # of the extra `peers`
+PEERS = ("torch_loop", "jax_loop", "pythae_trainer", "torch_likelihood", "pythae_likelihood")  # of the extra `peers`
 TITLES = {
     OURS: "keras_vae, `fit`",
     "plain_keras": "Keras, as its tutorial",
@@ -101,6 +101,20 @@ def workers(python: str, peers: str, case: dict[str, Any], names: tuple[str, ...
 SPLITS = {"train": "train+validation", "test": "test"}
 
 
+def in_turns(
+    contenders: Mapping[str, Worker], rounds: int, epochs: int, load: list[float]
+) -> dict[str, list[dict[str, float]]]:
+    """The answers of each contender, one a round, in an order that rotates; the load before each goes into `load`."""
+    names = tuple(contenders)
+    times: dict[str, list[dict[str, float]]] = {name: [] for name in names}
+    for index in range(rounds):
+        load.append(os.getloadavg()[0])
+        place = index % len(names)
+        for contender in (*names[place:], *names[:place]):
+            times[contender].append(contenders[contender].ask("epochs", epochs))
+    return times
+
+
 def measure(name: str, rounds: int, epochs: int, peers: str) -> dict[str, Any]:
     """Rows of one case: images a second of wall time and of CPU time in each round, and the test bound."""
     title, case, names = CASES[name]
@@ -108,12 +122,7 @@ def measure(name: str, rounds: int, epochs: int, peers: str) -> dict[str, Any]:
     images, load = epochs * steps * case["batch_size"], []
     rows: dict[str, Any] = {}
     with workers(sys.executable, peers, case, names) as contenders:
-        times: dict[str, list[dict[str, float]]] = {name: [] for name in names}
-        for index in range(rounds):
-            load.append(os.getloadavg()[0])
-            place = index % len(names)
-            for contender in (*names[place:], *names[:place]):
-                times[contender].append(contenders[contender].ask("epochs", epochs))
+        times = in_turns(contenders, rounds, epochs, load)
         for contender, worker in contenders.items():
             rates = [images / answer["seconds"] for answer in times[contender]]
             by_cpu = [images / answer["cpu_seconds"] for answer in times[contender]]
