@@ -42,7 +42,7 @@ class BernoulliImages(Independent):
 def _sum_of_log_prob(x: Tensor, logits: Tensor) -> tuple[Tensor, Callable[..., tuple[Tensor, Tensor]]]:
     """Return the sum over the last axis of x l - softplus(l) = x l - max(l, 0) - log(1 + exp(-|l|)), and its gradient.
 
-    The logarithms of several numbers between 1 and 2 are the logarithm of their product, at most 2**16. Its gradient
+    The logarithms of several numbers between 1 and 2 are the logarithm of their product, at most `2**16`. Its gradient
     by way of the product would divide by each of them; it is x - sigmoid(l).
     """
     pixels = logits.shape[-1]
