@@ -157,8 +157,8 @@ def markdown(results: dict) -> str:
         f"\n\nAUROC of a class that was left out of the training: its mean over classes, {CLASSES} at most, with the "
         f"standard error over these; in brackets the squared error of normal test series, in units of the channels' "
         f"variance: of the reconstruction from {LATENT} numbers, for the autoregression of the next step from the "
-        f"{LAGS} before it. The VAEs were trained for {results['steps']:,} steps of {BATCH} series, with {results['seeds']} "
-        f"{'seed' if results['seeds'] == 1 else 'seeds'} each."
+        f"{LAGS} before it. The VAEs were trained for {results['steps']:,} steps of {BATCH} series, with "
+        f"{results['seeds']} {'seed' if results['seeds'] == 1 else 'seeds'} each."
     )
 
 
