@@ -85,6 +85,8 @@ def checked_dataset(
         refuse_beside_stream()
     if isinstance(x, Mapping):
         x, y, sample_weight = columns_of(model.as_batch(x), y, sample_weight)
+        if iterators.is_stream(x):
+            model.check_x(x)  # which refuses it: a mapping is of arrays
     if not nats:  # predict, which does without
         sample_weight = None
     if class_weight is not None:

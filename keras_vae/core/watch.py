@@ -44,8 +44,10 @@ class Watch:
         """
         row, offset = ops.convert_to_tensor(_CLEAN, "float64"), 0
         for name, support, array in self._columns(batch):
-            if hull and name == NAME:  # which a network does not read
-                continue
+            if name == NAME:
+                if hull:  # a network does not read them
+                    continue
+                array = ops.cast(array, "float32")  # of bools too
             rules = support.hull if hull else support
             row = ops.cond(
                 # Of each example, then of all: XLA takes less time than for one reduction of all numbers.

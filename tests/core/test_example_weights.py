@@ -100,6 +100,7 @@ def test_whole_weights_are_repeated_examples():
         np.testing.assert_allclose(one, other, atol=1e-12)
     kept, half = np.arange(COUNT) < 24, evaluated(weighted, X[:24], batch_size=24)
     masked = evaluated(weighted, sample_weight=kept)  # of bools
+    assert evaluated(weighted, tf.data.Dataset.from_tensors((X, Y, kept))) == masked
     assert masked["loss"] == pytest.approx(half["loss"] / 2, rel=1e-6)
     assert masked["log_px"] == pytest.approx(half["log_px"], rel=1e-6)
 
@@ -277,6 +278,7 @@ class TestWaysIn:
         yield "tf.data without labels", dataset(X, w).map(lambda x, w: (x, None, w))
         yield "dicts", tf.data.Dataset.from_tensor_slices(dicts).batch(16)
         yield "float64", dataset(X, y, w.astype("float64"))
+        yield "integers", dataset(X, y, w.astype("int64"))
         yield "batches", data.batches(X, y, batch_size=16, training=False, sample_weight=w)
 
     def test_every_stream_has_the_numbers_of_arrays(self):
@@ -451,6 +453,10 @@ class TestRefusals:
         ):
             with pytest.raises(UserError, match=message):
                 compiled().fit(stream, class_weight={0: 2.0}, verbose=0)
+
+    def test_a_mapping_is_of_arrays(self):
+        with pytest.raises(UserError, match=r"x must be an array"):
+            compiled().fit({"x": dataset(X, Y), "sample_weight": W}, verbose=0)
 
     def test_weights_twice(self):
         with pytest.raises(UserError, match=r"An example has one weight\. Given: sample_weight, and x with a"):
