@@ -141,6 +141,43 @@ def check_number(value: object, name: str, minimum: float = 0.0) -> float:
     return float(value)
 
 
+def check_weights(weights: object, count: int, name: str = "sample_weight", whole: bool = True) -> np.ndarray:
+    """Return the weights of `count` examples as float32 `(count,)`.
+
+    Args:
+      weights: numbers or bools.
+      count: of the examples.
+      name: of `weights` in messages.
+      whole: they are all that there are; not the first of several batches, which may weigh nothing.
+
+    Raises:
+      UserError: not one for each example, not finite, below 0, or all of them 0.
+    """
+    array = numbers(weights, name)
+    if array.shape != (count,):
+        raise UserError(weights_shape(array.shape, count, name))
+    with np.errstate(over="ignore"):
+        array = array.astype("float32")  # in which a number of float64 may be infinite, or 0
+    supports.WEIGHTS.check(array, name)
+    if whole and not array.any():
+        raise UserError(weightless(str(count), name))
+    return array
+
+
+def weightless(examples: str, name: str = "sample_weight") -> str:
+    """Return the message about weights that are all 0, of so many `examples`."""
+    return f"{name} must be above 0 for some example. Given: 0 for all {examples}. Leave it out, or raise it."
+
+
+def weights_shape(shape: Sequence[int | None], count: int | None = None, name: str = "sample_weight") -> str:
+    """Return the message about weights of another shape than `(count,)`."""
+    remedy = "Give one number for each example"
+    if len(shape) != 1 and shape and count in (None, shape[0]) and all(size == 1 for size in shape[1:]):
+        remedy = f"Take its one column: numpy.ravel({name})"
+    of = "(examples,)" if count is None else f"({count},)"
+    return f"{name} must have shape {of}, one weight an example. Given: {tuple(shape)}. {remedy}."
+
+
 def check_labels(labels: object, classes: int, name: str = "condition", missing: bool = True) -> np.ndarray:
     """Return `labels` as int32 of shape `(batch,)`, from 0 to `classes - 1`; if `missing`, -1 is a missing label.
 

@@ -221,6 +221,27 @@ POSITIVE = Support(
     ends=(1e-3, 1e3),
 )
 
+WEIGHTS = Support(
+    (
+        Rule(
+            REALS.rules[0].broken,
+            lambda name, facts: (
+                f"{name} must be finite. Given: {facts.number:.0f} values that are NaN or infinite. Give these "
+                f"examples a weight, 0 to leave them out."
+            ),
+        ),
+        Rule(
+            lambda ops, x: x < 0,
+            lambda name, facts: (
+                f"{name} must be 0 or more. Given: {facts.number:.0f} values below it, from {facts.low:.7g}. Set them "
+                f"to 0 to leave these examples out: numpy.maximum({name}, 0)."
+            ),
+        ),
+    ),
+    name="weights",
+    pixels=False,
+)
+
 
 def _not_counted(name: str, facts: Facts) -> str:
     if facts.low < 0:

@@ -43,7 +43,8 @@ Tensors: TypeAlias = Mapping[str, Tensor]  # named tensors: the outputs of a net
 Latent: TypeAlias = "Tensor | Mapping[str, Tensor]"  # z: an array, or a dict of levels
 Condition: TypeAlias = Tensor | Tensors  # y: an array, or a dict of named conditions
 ConditionLike: TypeAlias = "ArrayLike | Mapping[str, ArrayLike] | None"  # y as a caller gives it
-Batch: TypeAlias = Mapping[str, Any]  # "x", and "y" where there are labels: each a Tensor, y perhaps a dict of them
+# "x"; "y" where there are labels, a Tensor, or a dict of them; "sample_weight", (batch,), where examples have weights.
+Batch: TypeAlias = Mapping[str, Any]
 
 Kind: TypeAlias = Literal[
     "image", "numbers", "tokens", "code", "direction", "level", "index", "noise", "vector", "label"

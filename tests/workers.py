@@ -1,7 +1,7 @@
 """Workers of a `MultiWorkerMirroredStrategy`: processes of this machine that `TF_CONFIG` tells of each other.
 
 `python -m tests.workers VAE VQVAE` trains toys of them as one of the workers, and prints what came of it, as JSON after
-"REPORT". Batch normalisation and all, in float64.
+"REPORT". Batch normalisation and all, in float64. `VAE+weights` has weights of its examples.
 """
 
 import contextlib
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 BATCH, RATE = 12, 2**-5  # of the 48 examples: 4 steps
+WEIGHTS = [float(index % 4) for index in range(48)]
 
 
 @contextlib.contextmanager
@@ -61,10 +62,11 @@ def trained(name: str, strategy: Any, epochs: int = 2) -> tuple[Any, dict[str, l
     from tests.conformance.cases import CASES
     from tests.replicas import columns
 
+    name, _, weights = name.partition("+")
     with strategy.scope():
         model = MODELS[name](**CASES[name], dtype="float64")
         model.compile(keras.optimizers.SGD(RATE), **(toys.PLAIN | {"steps_per_execution": 2}))
-    data = tf.data.Dataset.from_tensor_slices(columns(model))
+    data = tf.data.Dataset.from_tensor_slices(columns(model) | ({"sample_weight": WEIGHTS} if weights else {}))
     history = model.fit(
         data.batch(BATCH, drop_remainder=True), validation_data=data.batch(7), epochs=epochs, verbose=0
     ).history

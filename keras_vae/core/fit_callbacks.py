@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from keras_vae import progress
+from keras_vae.checks import weightless
 from keras_vae.errors import DivergedError, UserError
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class ValidateAverages(keras.callbacks.Callback):
 class RequireBatches(keras.callbacks.Callback):
     """Raise UserError where an epoch, or an evaluation, had no batch: Keras warns, and goes on with NaN for its means.
 
+    Likewise where the weights of all its examples are 0.
+
     Args:
       step: returns the model's step.
     """
@@ -57,6 +60,7 @@ class RequireBatches(keras.callbacks.Callback):
                 f"TF_XLA_FLAGS names a persistent cache, empty that folder: TensorFlow takes a damaged file of it for "
                 f"the end of the data."
             )
+        self._require_weight(logs, f"epoch {epoch + 1}")
 
     def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         self._tested = False
@@ -70,6 +74,13 @@ class RequireBatches(keras.callbacks.Callback):
                 "An evaluation must have a batch. Given: none. An iterator is read once: as validation_data give what "
                 "can be read again, such as arrays or a dataset."
             )
+        self._require_weight(logs, "an evaluation")
+
+    def _require_weight(self, logs: Mapping[str, Any] | None, data: str) -> None:
+        means = logs or {}
+        # Of a model whose numbers are not finite the loss is not, either.
+        if self.model.trackers.weighted and np.isnan(means.get("log_px", 0.0)) and np.isfinite(means["loss"]):
+            raise UserError(weightless(f"of {data}"))
 
 
 class StopOnFailure(keras.callbacks.Callback):

@@ -12,7 +12,7 @@ from keras_vae import backend
 from keras_vae.backend import workers
 from keras_vae.checks import check_whole_number
 from keras_vae.core.fit_callbacks import RequireBatches, SayEpochs, StopOnFailure, ValidateAverages
-from keras_vae.core.training_data import checked_dataset, refuse_weights, split_off
+from keras_vae.core.training_data import checked_dataset, split_off
 from keras_vae.core.watch import StopOnBadData
 from keras_vae.data import iterators, pipeline
 from keras_vae.errors import UserError
@@ -106,20 +106,30 @@ class Trainer:
         validation_data: object = None,
         callbacks: Sequence[Any] | None = None,
         steps_per_epoch: int | None = None,
+        sample_weight: object = None,
+        class_weight: object = None,
         **kwargs: object,
     ) -> Any:
         """Train, as `keras.Model.fit`.
 
+        With weights w_i of the examples the loss of a batch of N is `sum(w_i * loss_i) / N`, as Keras reduces it: the
+        divisor is not the sum of the weights. Free bits are on the weighted KL. `elbo`, `log_px`, `kl` and other means
+        over examples are weighted, `sum(w_i * v_i) / sum(w_i)`, as Keras's `weighted_metrics`. Normalisation in
+        networks, and what layers add to a loss, are without weights, as in Keras.
+
         Args:
           x: a `tf.data.Dataset` of batches, as `keras_vae.data.load` gives, of dicts with "x" (and "y"), a
             `keras.utils.PyDataset` of them, in its order, or a generator, which is read once; or images. Images are
-            shuffled in each epoch, and the last partial batch is dropped.
+            shuffled in each epoch, and the last partial batch is dropped. A batch may be (x, y, sample_weight) too, y
+            None where there are no labels, or a dict that has "sample_weight".
           y: labels for `x` where it is an array; for a model with several conditions, a mapping of arrays by name.
           batch_size: for arrays.
           epochs: passes over the data.
-          validation_data: a dataset, images, or `(images, labels)`. All of it is used.
+          validation_data: a dataset, images, `(images, labels)`, or `(images, labels, weights)`. All of it is used.
           callbacks: Keras callbacks.
           steps_per_epoch: batches of an epoch; None: all of the data.
+          sample_weight: for arrays, the weight of each example, `(examples,)`, 0 or more.
+          class_weight: of data with one label an example, the weight by label; 1 for those that it has not.
           **kwargs: other arguments of `keras.Model.fit`.
 
         Raises:
@@ -127,12 +137,14 @@ class Trainer:
             of any other dataset are held to its rules before the first step; every batch of streams in the graph, where
             the error comes at the end of its execution.
           UserError: an epoch or a validation without a batch, as of a generator that was read before.
+          UserError: weights that are not finite, below 0 or all 0; or for a model with a `batch_statistic` in its loss.
           DivergedError: a loss or a weight is no longer finite; names the step.
         """
         if share := kwargs.pop("validation_split", 0):
-            x, y, validation_data = split_off(x, y, share, validation_data)
-        refuse_weights(kwargs)
-        dataset = checked_dataset(self, x, y, batch_size, training=True)
+            x, y, sample_weight, validation_data = split_off(x, y, sample_weight, share, validation_data)
+        dataset = checked_dataset(
+            self, x, y, batch_size, training=True, sample_weight=sample_weight, class_weight=class_weight
+        )
         pixels = pipeline.pixels_of(dataset)
         if self.watch.skip_training(pixels is not None and not pixels.partial):
             self.train_function = None
@@ -208,16 +220,29 @@ class Trainer:
             self.train_function = self.test_function = self.predict_function = None  # traced for another number
 
     @pipeline.says_what_cannot_be_read
-    def evaluate(self: "VAE", x: object = None, y: object = None, batch_size: int = 128, **kwargs: object) -> Any:
-        """Return mean loss, elbo, log_px, kl and beta over a dataset or images, as `keras.Model.evaluate`..
+    def evaluate(
+        self: "VAE",
+        x: object = None,
+        y: object = None,
+        batch_size: int = 128,
+        sample_weight: object = None,
+        **kwargs: object,
+    ) -> Any:
+        """Return mean loss, elbo, log_px, kl and beta over a dataset or images, as `keras.Model.evaluate`.
+
+        Args:
+          x: as of `fit`.
+          y: as of `fit`.
+          batch_size: for arrays.
+          sample_weight: as of `fit`.
+          **kwargs: other arguments of `keras.Model.evaluate`.
 
         Raises:
-          UserError: data outside the model's domain.
+          UserError: data outside the model's domain, or weights that do not fit.
         """
         self.required_trackers()
-        refuse_weights(kwargs)
         if not kwargs.get("_use_cached_eval_dataset"):
-            x, y = checked_dataset(self, x, y, batch_size, training=False), None
+            x, y = checked_dataset(self, x, y, batch_size, training=False, sample_weight=sample_weight), None
             kwargs["callbacks"] = [
                 StopOnBadData(self.watch),
                 RequireBatches(lambda: 0),

@@ -6,7 +6,17 @@ from typing import TYPE_CHECKING, Any
 import keras
 import numpy as np
 
-from keras_vae import supports
+from keras_vae import checks, supports
+from keras_vae.core.example_weights import (
+    NAME,
+    by_class,
+    choose,
+    columns_of,
+    refuse_beside_stream,
+    require_scalable,
+    split,
+    with_class_weights,
+)
 from keras_vae.data import iterators, pipeline
 from keras_vae.data.rows import is_sparse
 from keras_vae.errors import UserError
@@ -15,12 +25,17 @@ if TYPE_CHECKING:
     from keras_vae.core.vae import VAE
 
 
-def split_off(x: object, y: object, share: object, validation_data: object) -> tuple[Any, Any, Any]:
-    """Return `x`, `y` and the validation data for Keras's `validation_split`: the last examples, before any shuffling.
+def split_off(
+    x: object, y: object, sample_weight: object, share: object, validation_data: object
+) -> tuple[Any, Any, Any, Any]:
+    """Return `x`, `y`, the weights and the validation data for Keras's `validation_split`.
+
+    Those are the last examples, before any shuffling, with their labels and weights.
 
     Raises:
       UserError: a share that is none, validation data too, or a stream.
     """
+    weights = None if sample_weight is None else checks.numbers(sample_weight, "sample_weight")
     arrays: list[Any] = keras.tree.flatten([x] if y is None else [x, y])
     sized = not iterators.is_stream(x) and all(getattr(array, "shape", ()) for array in arrays)
     count = int(arrays[0].shape[0]) if sized else 0
@@ -36,43 +51,70 @@ def split_off(x: object, y: object, share: object, validation_data: object) -> t
             f"validation_split leaves examples on both sides. Given: {share} of {count} examples. Change it."
         )
 
-    def part(array: object, rows: slice) -> Any:
-        return keras.tree.map_structure(lambda leaf: leaf[rows], array)
-
-    first, last = slice(kept), slice(kept, None)
-    if y is None:
-        return part(x, first), None, part(x, last)
-    return part(x, first), part(y, first), (part(x, last), part(y, last))
+    if weights is not None and weights.shape != (count,):  # the parts would be told other shapes than those given
+        raise UserError(checks.weights_shape(weights.shape, count))
+    first, last = split((x, y, weights), kept)
+    return *first, last if y is not None or weights is not None else last[0]
 
 
 def checked_dataset(
-    model: "VAE", x: Any, y: Any = None, batch_size: int = 128, *, training: bool, nats: bool = True
+    model: "VAE",
+    x: Any,
+    y: Any = None,
+    batch_size: int = 128,
+    *,
+    training: bool,
+    nats: bool = True,
+    sample_weight: Any = None,
+    class_weight: Any = None,
 ) -> Any:
-    """Return a dataset of batches from a dataset, arrays, or a mapping of "x" and "y", checked against the model.
+    """Return a dataset of batches from a dataset, arrays, or a mapping of "x", "y" and "sample_weight", checked.
 
     Checked here, on the host, before anything is traced. A dataset made by `keras_vae.data` of arrays describes its
     pixels; of any other, the first batch is checked here, and all of them in the graph: `keras_vae.core.watch`.
 
     Args:
       nats: also require images in the likelihood's support.
+      sample_weight: of arrays, the weight of each example.
+      class_weight: the weight of the examples of each label.
 
     Raises:
-      UserError: images of another shape, outside [0, 1], or outside the likelihood's support.
+      UserError: images of another shape, outside [0, 1], or outside the likelihood's support; weights that do not fit.
     """
+    if sample_weight is not None and iterators.is_stream(x):
+        refuse_beside_stream()
+    if isinstance(x, Mapping):
+        x, y, sample_weight = columns_of(model.as_batch(x), y, sample_weight)
+        if iterators.is_stream(x):
+            model.check_x(x)  # which refuses it: a mapping is of arrays
+    if not nats:  # predict, which does without
+        sample_weight = None
+    if class_weight is not None:
+        require_scalable(model, "class_weight")
+        choose(sample_weight, class_weight)
+        if not iterators.is_stream(x):
+            sample_weight, class_weight = by_class(y, class_weight), None
+    if sample_weight is not None:
+        require_scalable(model, NAME)
     if is_sparse(x):
-        x = pipeline.batches(x, y, batch_size=batch_size, training=training, seed=model.seed)
+        x = pipeline.batches(
+            x, y, batch_size=batch_size, training=training, seed=model.seed, sample_weight=sample_weight
+        )
     pixels = pipeline.pixels_of(x)
     whole = pixels is not None or not iterators.is_stream(x)
     if pixels is not None:
         dataset, examples = x, model.check_x(pixels.example, "x of the dataset")
         labels, batch_size = pixels.labels, model.as_batch(x.element_spec)["x"].shape[0] or batch_size
+        if nats and NAME in x.element_spec:
+            require_scalable(model, NAME)
     elif not whole:
         first, dataset = iterators.peeked(x, model.as_batch)
         examples, labels = model.check_x(first["x"], "x of the dataset's first batch"), first.get("y")
         batch_size = len(examples)
+        if nats and first.get(NAME) is not None:
+            require_scalable(model, NAME)
+            checks.check_weights(first[NAME], batch_size, whole=False)
     else:
-        if isinstance(x, Mapping):
-            x, y = model.as_batch(x)["x"], x.get("y", y)
         examples, labels = model.check_x(x), y
         kind = model.x_spec().kind
         rows = x if isinstance(x, np.memmap) else examples  # a map is read batch by batch
@@ -84,6 +126,7 @@ def checked_dataset(
             seed=model.seed,
             kind=kind,
             missing=model.missing is not None,
+            sample_weight=sample_weight,
         )
     if nats:
         # What training reads is float32, in which a number of float64 may be infinite, or 0.
@@ -105,13 +148,7 @@ def checked_dataset(
         # Of a user's dataset only the first batch has been seen, which may lack labels by chance.
         labelled = bool(columns) and (not whole or any(bool((np.asarray(column) >= 0).any()) for column in columns))
         model.check_training_data(labelled, batch_size)
-    return dataset
-
-
-def refuse_weights(arguments: Mapping[str, Any]) -> None:
-    """Raise UserError for Keras's weights of examples or classes, which no term of the equation uses."""
-    names = [name for name in ("sample_weight", "class_weight") if arguments.get(name) is not None]
-    if names:
-        raise UserError(
-            f"A VAE weights all examples equally. Given: {names[0]}=. Leave it out, or repeat examples in the data."
-        )
+    if class_weight is None:
+        return dataset
+    by_class(labels, class_weight, whole=pixels is not None)
+    return iterators.mapped(dataset, lambda batch: with_class_weights(model.as_batch(batch), class_weight))

@@ -9,9 +9,9 @@ A variant overrides one or two of these methods of `VAE`, and no other:
 * in `terms`, `encode`, `sample`, `decode` and export: `posterior_parameters`, `posterior`, `prior`,
   `posterior_and_prior` (where both share one pass of the encoder), `likelihood_parameters`, `likelihood`: the
   distributions of the equation, and the outputs of networks that they are made of;
-* once in each step: `terms`, the terms of the equation for a batch; `objective`, the loss of the first player;
-  `players`, the losses and their variables; and in training, after the updates, `after_step`: moving averages, dead
-  codes, fades;
+* once in each step: `terms`, the terms of the equation for a batch; `weighted`, these where examples have weights;
+  `objective`, the loss of the first player; `players`, the losses and their variables; and in training, after the
+  updates, `after_step`: moving averages, dead codes, fades. `batch_statistic` says what of them no weights can scale;
 * in `log_prob` and evaluation: `log_weights`, log p(x, z) - log q(z|x), and `proposal`, the distribution of z there;
   `log_p_condition`, log p(y) where the model has one; `vectors`, the real vectors of a code;
 * once, after training: `after_training`, for densities that are fitted to finished codes;
@@ -40,6 +40,7 @@ from keras_vae import backend, checks, likelihoods, randomness
 from keras_vae.backend import tfd
 from keras_vae.core.building import Configurable, NetworkSpec, check_missing, checked_latent, checked_shape
 from keras_vae.core.estimators import CompiledFunctions
+from keras_vae.core.example_weights import NAME, scaled, scaled_penalty, weights_of
 from keras_vae.core.free_bits import checked_free_bits
 from keras_vae.core.inference import Inference
 from keras_vae.core.saving import Saving
@@ -129,6 +130,9 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
     decoders: Mapping[str, Any] = DECODERS
     decodes_unlabelled: bool = True  # whether `decode` takes a label of -1, a missing one, as the encoder may
     draws_per_example: int = 1  # of q(z|x), in one call of `terms`
+    # What the losses have that is no sum over examples, in words: then `sample_weight` is refused. "": nothing.
+    # None: nothing, if `objective`, `players` and `after_step` are those of `VAE`; else unknown, and refused too.
+    batch_statistic: str | None = None
     rejects: Mapping[str, str] = MappingProxyType({})  # argument of `VAE` that the variant does not take -> the reason
     provenance: Provenance | None = None  # where a model of the zoo, or of a run, was loaded from
 
@@ -305,6 +309,15 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         conditions = None if condition is None else keras.tree.map_structure(repeated, condition)
         likelihood = self.likelihood(keras.tree.map_structure(flat, z), conditions, training)
         return ops.reshape(likelihood.log_prob(repeated(x)), (samples, -1))
+
+    def weighted(self, terms: Terms, weights: Tensor) -> Terms:
+        """Return the terms for the losses where examples have weights `(batch,)`: each example's, times its weight.
+
+        Their mean is then Keras's: the sum of weight times loss, divided by the number of examples. Where a loss reads
+        `logs` or `cache`, a variant scales these too.
+        """
+        log_px, kl = scaled(terms.log_px, weights), scaled(terms.kl, weights)
+        return terms._replace(log_px=log_px, kl=kl, penalty=scaled_penalty(terms.penalty, weights))
 
     def objective(self, terms: Terms) -> Tensor:
         """Return the loss, a scalar: the mean over the batch of -log_px + beta(step) * kl + penalty, with free bits."""
@@ -518,6 +531,10 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
             outputs = ops.concatenate(outputs, axis=-1)
         return ops.cast(outputs, self.float_dtype)
 
+    def overridden(self, *methods: str) -> list[str]:
+        """Return those of the methods of `VAE` that the variant overrides."""
+        return [name for name in methods if getattr(type(self), name) is not getattr(VAE, name)]
+
     def players_with(self, name: str, network: keras.Layer, loss: Callable[[Terms], Tensor]) -> list[Player]:
         """Return two players: `"model"`, which minimises the objective, and `name`, a network that minimises `loss`."""
         return [
@@ -554,12 +571,15 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         """Run one step for all players: one forward pass, each player's gradient for its variables, all updates."""
         batch, players, optimizers = self.as_batch(data, self.x_spec().dtype), self.players(), self.optimizers
         batch, replicas = batch if self.watch.skips_training else self.watch.note(batch), backend.replica().count
-        seed = backend.fold(backend.seed_of(self.seed, randomness.TRAINING), self.step)
+        seed, weights = (
+            backend.fold(backend.seed_of(self.seed, randomness.TRAINING), self.step),
+            weights_of(self, batch),
+        )
 
         def forward() -> tuple[list[Tensor], tuple[Terms, list[Tensor]]]:
             with self.draws.using(seed):
                 terms = self.terms(batch, training=True)
-                losses = self._player_losses(players, terms)
+                losses = self._player_losses(players, terms, weights)
             # Keras sums gradients over replicas.
             scaled = [optimizer.scale_loss(loss / replicas) for optimizer, loss in zip(optimizers, losses, strict=True)]
             return scaled, (terms, losses)
@@ -569,7 +589,7 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
             optimizer.apply_gradients(zip(gradient, player.variables, strict=True))
         self.after_step(terms)
         self.required_trackers().note_failures(backend.sum_over_replicas(losses), self.step)
-        logs = self._log(batch, terms, players, losses)
+        logs = self._log(batch, terms, players, losses, weights)
         self.step.assign_add(1)
         return logs
 
@@ -578,11 +598,11 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         """Return the same terms and losses with the networks in inference mode; step and schedules do not advance."""
         batch, players = self.as_batch(data, self.x_spec().dtype), self.players()
         batch = self.watch.note(batch)
-        seed = backend.seed_of(self.seed, randomness.EVALUATION)
+        seed, weights = backend.seed_of(self.seed, randomness.EVALUATION), weights_of(self, batch)
         seed = backend.fold(seed, self.required_trackers().batches.total)
         with self.draws.using(seed):
             terms = self.terms(batch, training=False)
-        return self._log(batch, terms, players, self._player_losses(players, terms))
+        return self._log(batch, terms, players, self._player_losses(players, terms, weights), weights)
 
     @final
     def predict_step(self, data: object) -> Tensor:
@@ -598,21 +618,20 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
 
     @staticmethod
     def as_batch(data: object, dtype: str | None = None) -> Batch:
-        """Return the batch dict of a batch from Keras: a dict already, images, `(images,)`, or `(images, labels)`.
+        """Return the batch dict of a batch from Keras: a dict already, or images, labels and weights, or fewer.
 
         Args:
           data: a batch.
           dtype: the dtype to cast the images to; a user's dataset may hold float64, bools or integers.
 
         Raises:
-          UserError: no data, a dict without "x", or sample weights.
+          UserError: no data, a dict without "x", or more parts.
         """
         parts = data if isinstance(data, tuple | list) else [data]
-        if len(parts) > 2 and parts[2] is not None:
-            raise UserError(
-                f"A batch is (images, labels) at most; a VAE weights all examples equally. Given: {len(parts)} parts."
-            )
-        batch = data if isinstance(data, Mapping) else dict(zip("xy", parts, strict=False))
+        if len(parts) > 3:
+            raise UserError(f"A batch is (images, labels, sample_weight) at most. Given: {len(parts)} parts.")
+        named = {name: part for name, part in zip(("x", "y", NAME), parts, strict=False) if part is not None}
+        batch = data if isinstance(data, Mapping) else named
         if batch.get("x") is None:
             content = "nothing" if data is None else f"a dict of {list(batch)}"
             raise UserError(f'A batch is a dict with "x", (images, labels), or images alone. Given: {content}.')
@@ -646,17 +665,20 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         """Return running means for the metrics `names`."""
         return Trackers({name: self.make_metric(name) for name in names})
 
-    def _player_losses(self, players: Sequence[Player], terms: Terms) -> list[Any]:
+    def _player_losses(self, players: Sequence[Player], terms: Terms, weights: Tensor | None) -> list[Any]:
+        terms = terms if weights is None else self.weighted(terms, weights)
         losses = [player.loss(terms) for player in players]
         # Weight decay and the like, of all layers: each player's gradient is for its own variables only.
         return [sum((ops.cast(extra, loss.dtype) for extra in self.losses), loss) for loss in losses]
 
-    def _log(self, batch: Batch, terms: Terms, players: Sequence[Player], losses: Sequence[Tensor]) -> dict[str, Any]:
+    def _log(
+        self, batch: Batch, terms: Terms, players: Sequence[Player], losses: Sequence[Tensor], weights: Tensor | None
+    ) -> dict[str, Any]:
         kl = ops.sum(terms.kl, axis=-1)
         values = {name: loss for name, loss in zip(self.loss_names(players), losses, strict=True)} | dict(terms.logs)
         values |= {"elbo": terms.log_px - kl, "log_px": terms.log_px, "kl": kl, "beta": self.beta(self.step)}
         logged = {name: values[name] for name in self.logged_names(players)}
-        return self.required_trackers().update(logged, ops.shape(batch["x"])[0])
+        return self.required_trackers().update(logged, ops.shape(batch["x"])[0], weights)
 
 
 class Mean(keras.metrics.Mean):
@@ -667,7 +689,7 @@ class Mean(keras.metrics.Mean):
 
 
 class Trackers:
-    """The running means that `fit` and `evaluate` show, weighted by batch size, and the first failure.
+    """The running means that `fit` and `evaluate` show, over examples or of scalars by batch size; the first failure.
 
     A plain object: Keras saves the variables of a model's attributes, and none of these belong in a weights file.
     """
@@ -676,16 +698,31 @@ class Trackers:
         self.means = dict(means)  # name -> a Keras metric, a mean unless the variant has another
         # Batches since the last reset: evaluation noise is a function of it, so `evaluate` gives the same twice.
         self.batches = keras.metrics.Sum(name="batches")
+        self.weighted = False  # whether a step was traced with weights of examples
         self.failure = keras.Variable(-1, dtype="int64", trainable=False, aggregation="only_first_replica")
 
-    def update(self, values: Mapping[str, Any], batch_size: Tensor | int) -> dict[str, Any]:
-        """Add one batch: `values` are scalars, `(batch,)`, or `(batch,)` and its weights. Returns the means so far."""
+    def update(
+        self, values: Mapping[str, Any], batch_size: Tensor | int, weights: Tensor | None = None
+    ) -> dict[str, Any]:
+        """Add one batch: `values` are scalars, `(batch, ...)`, or `(batch,)` and its weights. Returns the means so far.
+
+        Args:
+          values: by name.
+          batch_size: the weight of scalars.
+          weights: of examples, `(batch,)`: their values are means weighted by these, as Keras's `weighted_metrics`.
+        """
         self.batches.update_state(1.0)
+        self.weighted = self.weighted or weights is not None
         for name, value in values.items():
             value, weight = value if isinstance(value, tuple) else (value, None)
             value = ops.cast(value, "float32")
-            if weight is None:
-                weight = ops.ones_like(value) if value.shape.rank else ops.cast(batch_size, "float32")
+            if not value.shape.rank:
+                weight = ops.cast(batch_size, "float32")
+            elif weights is not None:
+                of_examples = ops.reshape(ops.cast(weights, "float32"), (-1, *[1] * (value.shape.rank - 1)))
+                weight = of_examples if weight is None else of_examples * ops.cast(weight, "float32")
+            elif weight is None and value.shape.rank == 1:
+                weight = ops.ones_like(value)
             self.means[name].update_state(value, sample_weight=weight)
         return {name: mean.result() for name, mean in self.means.items()}
 

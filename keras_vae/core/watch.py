@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from keras_vae import backend, supports
+from keras_vae.core.example_weights import NAME
 from keras_vae.errors import UserError
 from keras_vae.supports import Support
 from keras_vae.types import Batch, Tensor
@@ -38,11 +39,15 @@ class Watch:
         A token that is in no table would end the execution before its report is read.
 
         Args:
-          batch: x as networks read it, and y if there is one.
+          batch: x as networks read it, y if there is one, and weights if there are.
           hull: of x, only the rules for what a network reads.
         """
         row, offset = ops.convert_to_tensor(_CLEAN, "float64"), 0
-        for _, support, array in self._columns(batch):
+        for name, support, array in self._columns(batch):
+            if name == NAME:
+                if hull:  # a network does not read them
+                    continue
+                array = ops.cast(array, "float32")  # of bools too
             rules = support.hull if hull else support
             row = ops.cond(
                 # Of each example, then of all: XLA takes less time than for one reduction of all numbers.
@@ -86,7 +91,7 @@ class Watch:
         _, number, rule, *facts = self._report.numpy().tolist()
         if rule < 0:
             return
-        for name, support, _ in self._columns({"x": None, "y": None}):
+        for name, support, _ in self._columns({"x": None, "y": None, NAME: ()}):
             if rule < len(support.rules):
                 message = support.message([rule, *facts], name)
                 raise UserError(f"Batch {number:.0f} of {data}, counted from 0: {message}{ending}")
@@ -100,6 +105,8 @@ class Watch:
             for name, spec in self._model.condition_spec().items():
                 support = supports.labels(spec.classes) if spec.kind == "label" else supports.REALS
                 yield name, support, batch["y"] if single or batch["y"] is None else batch["y"][name]
+        if batch.get(NAME) is not None:
+            yield NAME, supports.WEIGHTS, batch[NAME]
 
 
 def _first(row: Tensor, support: Support, array: Tensor, offset: int) -> Tensor:

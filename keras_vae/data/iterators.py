@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Iterator
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, cast
 
 import keras
 import numpy as np
@@ -36,12 +36,16 @@ def peeked(stream: Any, as_batch: Callable[[object], Batch]) -> tuple[Batch, Any
 
     An iterator is read once: a second epoch of its dataset goes on where the first one ended, or is empty.
     """
-    if isinstance(stream, keras.utils.PyDataset):
-        return as_batch(stream[0] if stream.num_batches != 0 else None), stream
+    if not isinstance(stream, keras.utils.PyDataset | tf.data.Dataset):
+        first = as_batch(next(stream, None))
+        return first, _read_once(first, stream, as_batch)
     if isinstance(stream, tf.data.Dataset):
-        return as_batch(next(iter(stream.take(1).as_numpy_iterator()), None)), _without_autotuner(stream)
-    first = as_batch(next(stream, None))
-    return first, _read_once(first, stream, as_batch)
+        element, dataset = next(iter(stream.take(1).as_numpy_iterator()), None), _without_autotuner(stream)
+    else:
+        element, dataset = stream[0] if stream.num_batches != 0 else None, stream
+    # Of None among its parts, for labels beside weights, Keras takes no PyDataset, and replicas have no rows.
+    gap = isinstance(element, tuple | list) and any(part is None for part in element)
+    return as_batch(element), mapped(dataset, as_batch) if gap else dataset
 
 
 def _read_once(first: Batch, others: Iterator[Any], as_batch: Callable[[object], Batch]) -> tf.data.Dataset:
@@ -51,7 +55,7 @@ def _read_once(first: Batch, others: Iterator[Any], as_batch: Callable[[object],
     """
 
     def read(batch: Batch) -> dict[str, Any]:  # what a model reads of it
-        return {name: batch[name] for name in ("x", "y") if batch.get(name) is not None}
+        return {name: batch[name] for name in ("x", "y", "sample_weight") if batch.get(name) is not None}
 
     all_ = itertools.chain([first], others)
     spec = tf.nest.map_structure(
@@ -59,6 +63,42 @@ def _read_once(first: Batch, others: Iterator[Any], as_batch: Callable[[object],
     )
     dataset = tf.data.Dataset.from_generator(lambda: (read(as_batch(batch)) for batch in all_), output_signature=spec)
     return _without_autotuner(dataset.prefetch(2))
+
+
+class _Named(keras.utils.PyDataset):
+    """The batches of a dataset, each as the dict that a function makes of it."""
+
+    def __init__(self, dataset: keras.utils.PyDataset, as_batch: Callable[[object], Batch]) -> None:
+        super().__init__(
+            workers=dataset.workers,
+            use_multiprocessing=dataset.use_multiprocessing,
+            max_queue_size=dataset.max_queue_size,
+        )
+        self._dataset, self._as_batch = dataset, as_batch
+
+    @property
+    def num_batches(self) -> int | None:
+        return self._dataset.num_batches
+
+    def __getitem__(self, index: int) -> Any:
+        return dict(self._as_batch(self._dataset[index]))
+
+    def on_epoch_begin(self) -> None:
+        self._dataset.on_epoch_begin()
+
+    def on_epoch_end(self) -> None:
+        self._dataset.on_epoch_end()
+
+
+def mapped(dataset: Stream, function: Callable[[object], Batch]) -> Stream:
+    """Return the dataset of `function(element)`, batch dicts: of tensors in a graph, or of what a PyDataset has."""
+    if not isinstance(dataset, tf.data.Dataset):
+        return _Named(cast("keras.utils.PyDataset", dataset), function)
+
+    def one(*parts: object) -> dict[str, Any]:
+        return dict(function(parts[0] if len(parts) == 1 else parts))
+
+    return _without_autotuner(dataset.map(backend.plain(one)))
 
 
 class _First(keras.utils.PyDataset):

@@ -35,8 +35,10 @@ def batches(
     labelled_in_batch: int | None = None,
     kind: Kind | None = None,
     missing: bool = False,
+    sample_weight: ArrayLike | None = None,
 ) -> "tf.data.Dataset":
-    """A `tf.data.Dataset` of dicts: "x", float32 in [0, 1] `(batch, height, width, channels)`; "y" if there are labels.
+    """A `tf.data.Dataset` of dicts: "x", float32 in [0, 1] `(batch, height, width, channels)`; "y" if there are labels;
+    "sample_weight" if there are weights.
 
     Each iteration of the dataset is one epoch, and the next iteration the next epoch. Order, dynamic binarisation and
     dequantisation of an epoch are functions of `(seed, epoch)`, so a run that is resumed at `first_epoch` gets the
@@ -66,6 +68,7 @@ def batches(
         argument `missing`; otherwise it is refused.
       labelled_in_batch: examples in each training batch whose label is not -1. An epoch is then one pass over the
         others, and the labelled ones are repeated, or left out, as often as that takes; None: where chance puts them.
+      sample_weight: the weight of each example in the loss, 0 or more; all 1 is None.
 
     Raises:
       UserError: arguments that contradict each other, or fewer examples than one training batch.
@@ -83,6 +86,10 @@ def batches(
     examples = dataclasses.replace(examples, rows=np.empty(0))  # the dataset holds a tensor of them, and no second copy
     if labels is not None:
         columns["y"] = _checked_columns(labels, count)
+    if sample_weight is not None:
+        weights = checks.check_weights(sample_weight, count)
+        if (weights != 1).any():  # else the compiled step is that without, and so are the last bits of its numbers
+            columns["sample_weight"] = weights
     epoch = tf.Variable(tf.constant(first_epoch, "int64"))
     parts = None if labelled_in_batch is None else parts_of(columns.get("y"), labelled_in_batch, batch_size, training)
     start = Start(epoch, first_epoch, first_batch)

@@ -53,11 +53,12 @@ class Perplexity(keras.metrics.Metric):
         self.uses = self.add_weight(shape=tuple(shape), initializer="zeros", name="uses")
 
     def update_state(self, uses: Tensor, sample_weight: Tensor | None = None) -> None:
-        """Add the examples of a batch: `(batch, *shape)`, as `uses_of` counts."""
-        self.uses.assign_add(ops.sum(uses, axis=0))
+        """Add the examples of a batch: `(batch, *shape)`, as `uses_of` counts, each times its weight."""
+        self.uses.assign_add(ops.sum(uses if sample_weight is None else uses * sample_weight, axis=0))
 
     def result(self) -> Tensor:
-        shares = self.uses / ops.maximum(ops.sum(self.uses, axis=-1, keepdims=True), 1.0)
+        total = ops.sum(self.uses, axis=-1, keepdims=True)
+        shares = self.uses / ops.where(total > 0, total, 1.0)
         return ops.mean(ops.exp(-ops.sum(shares * ops.log(ops.maximum(shares, 1e-20)), axis=-1)))
 
 

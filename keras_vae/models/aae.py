@@ -47,6 +47,7 @@ class AAE(VAE):
     has_sampler = False
     rejects = MappingProxyType({"beta": "It has no KL. ", "free_bits": "It has no KL. "})
     metric_names = ("fooling",)
+    batch_statistic = "a critic that compares the codes of a batch with the prior"
 
     def __init__(
         self,

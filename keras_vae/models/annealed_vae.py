@@ -29,6 +29,7 @@ class AnnealedVAE(VAE):
     """
 
     metric_names = ("capacity",)
+    batch_statistic = "the distance from the capacity, of the mean KL of a batch"
     rejects = MappingProxyType(dict.fromkeys(("beta", "free_bits"), "gamma and the capacity take its place. "))
 
     def __init__(

@@ -39,6 +39,7 @@ class BetaTCVAE(VAE):
 
     rejects = MappingProxyType({"free_bits": "Its loss has the parts of the KL in the place of the KL. "})
     metric_names = ("mutual_information", "total_correlation", "dimension_kl")
+    batch_statistic = "q(z), estimated from the codes of a batch"
 
     def __init__(
         self,

@@ -15,6 +15,7 @@ from keras_vae.models.parts.arguments import ImageArguments
 from keras_vae.types import Condition, Latent, Tensor
 
 CODEBOOKS = ("ema", "gradient")
+_MOVED = "a codebook that follows the codes of a batch, unless codebook='gradient' and restart_below=0"
 
 
 class CodebookVAE(DiscreteVAE):
@@ -60,6 +61,8 @@ class CodebookVAE(DiscreteVAE):
         self.embedding_dim = checks.check_whole_number(embedding_dim, "embedding_dim")
         self.commitment = checks.check_number(commitment, "commitment")
         self.restart_below = checks.check_number(restart_below, "restart_below")
+        moved_by_codes = self.codebook_kind == "ema" or self.restart_below
+        self.batch_statistic = _MOVED if moved_by_codes else ""
         entries = checks.check_whole_number(entries, "entries")
         super().__init__(code_shape=code_shape, entries=entries, size=self.embedding_dim, depth=depth, **kwargs)
         shape = (*(() if depth is None else (depth,)), self.entries, self.embedding_dim)

@@ -33,6 +33,7 @@ class DIPVAE(VAE):
     """
 
     metric_names = ("dip",)
+    batch_statistic = "the covariance of the codes of a batch"
 
     def __init__(
         self,

@@ -32,6 +32,7 @@ class FactorVAE(VAE):
     """
 
     metric_names = ("total_correlation",)
+    batch_statistic = "a critic that compares the codes of a batch with permuted ones"
 
     def __init__(self, gamma: float = 10.0, critic: NetworkSpec | None = None, **kwargs: Unpack[VAEArguments]) -> None:
         super().__init__(**kwargs)

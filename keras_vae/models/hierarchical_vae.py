@@ -54,6 +54,7 @@ class HierarchicalVAE(VAE):
 
     analytic_kl = False  # it is closed given the levels above, which are drawn
     kl_axis = "group"
+    batch_statistic = ""
     rejects = MappingProxyType(
         dict.fromkeys(("latent_dim", "latent_shape", "active_dims"), "Its levels have a size each, latent_dims. ")
     )

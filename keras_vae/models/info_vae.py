@@ -32,6 +32,7 @@ class InfoVAE(VAE):
     """
 
     metric_names = ("mmd",)
+    batch_statistic = "the discrepancy between the codes of a batch and the prior"
     rejects = MappingProxyType({"beta": "The weight of its KL is 1 - alpha. "})
 
     def __init__(

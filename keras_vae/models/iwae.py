@@ -39,6 +39,7 @@ class IWAE(VAE):
     """
 
     metric_names = ("iw_bound",)
+    batch_statistic = ""
     rejects = MappingProxyType(
         dict.fromkeys(("beta", "free_bits"), "Its bound is of log p(x), without a KL to weigh. ")
     )
@@ -76,6 +77,11 @@ class IWAE(VAE):
         kl = divergences.kl(posterior, prior)
         return Terms(ops.mean(log_px, axis=0), kl, logs={"iw_bound": bound}, cache={"log_w": log_w})
 
+    def weighted(self, terms: Terms, weights: Tensor) -> Terms:
+        """As `VAE.weighted`: the bound of each example, times its weight."""
+        logs = {"iw_bound": weights * terms.logs["iw_bound"]}
+        return terms._replace(logs=logs, cache={**terms.cache, "weights": weights})
+
     def objective(self, terms: Terms) -> Tensor:
         """The loss: the negative bound, averaged over the batch."""
         return -ops.mean(terms.logs["iw_bound"])
@@ -87,9 +93,10 @@ class IWAE(VAE):
 
     def _doubly_reparameterised(self, terms: Terms) -> Tensor:
         log_w = terms.cache["log_w"]
-        weights = ops.stop_gradient(ops.softmax(log_w, axis=1))
-        # A draw of the ELBO is the only one of its sum: its weight is 1.
-        return -ops.mean(self._mixed(ops.mean(log_w, axis=1), ops.sum(ops.square(weights) * log_w, axis=1)))
+        shares = ops.stop_gradient(ops.softmax(log_w, axis=1))
+        # A draw of the ELBO is the only one of its sum: its share is 1.
+        bound = self._mixed(ops.mean(log_w, axis=1), ops.sum(ops.square(shares) * log_w, axis=1))
+        return -ops.mean(bound * terms.cache["weights"] if "weights" in terms.cache else bound)
 
     def _mixed(self, elbo: Tensor, bound: Tensor) -> Tensor:
         """Of both, `(bounds, batch)`: the mixture, averaged over the bounds."""

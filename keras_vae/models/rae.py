@@ -108,6 +108,14 @@ class RAE(VAE):
         logs = {"code_length": length, "regulariser": regulariser}
         return Terms(log_px, ops.zeros_like(log_px)[:, None], penalty, logs, cache={"z": z})
 
+    def weighted(self, terms: Terms, weights: Tensor) -> Terms:
+        """As `VAE.weighted`. What is of the decoder's parameters has no weight, as no regulariser of Keras has one."""
+        length, regulariser = weights * terms.logs["code_length"], terms.logs["regulariser"]
+        if self.regulariser == "gradient":
+            regulariser = weights * regulariser
+        penalty = self.code_weight * length + self.decoder_weight * regulariser
+        return super().weighted(terms._replace(penalty=0.0), weights)._replace(penalty=penalty)
+
     def _weights(self) -> Any:
         squares = [ops.sum(ops.square(variable)) for variable in self.decoder.trainable_variables]
         return ops.cast(sum(squares[1:], squares[0]), self.float_dtype)

@@ -49,6 +49,7 @@ class VAEGAN(VAE):
 
     rejects = MappingProxyType({"missing": "Its critic reads the whole of x. "})
     metric_names = ("feature_log_px",)
+    batch_statistic = "a critic that compares the images of a batch with what is decoded"
 
     def __init__(
         self,

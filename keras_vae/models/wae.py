@@ -32,6 +32,7 @@ class WAE(VAE):
     has_sampler = False
     rejects = MappingProxyType({"beta": "It has no KL. ", "free_bits": "It has no KL. "})
     metric_names = ("mmd",)
+    batch_statistic = "the discrepancy between the codes of a batch and the prior"
 
     def __init__(self, scale: float = 100.0, kernel: str = "imq", **kwargs: Unpack[PlainArguments]) -> None:
         super().__init__(**kwargs)

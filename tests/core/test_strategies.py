@@ -43,6 +43,18 @@ SCRIPT = """
     report["losses"] = [history["loss"] for history in histories]
     report["evaluations"] = [model.evaluate(data(), verbose=0, return_dict=True) for model in (one, two)]
 
+    # Weights of examples without labels, and free bits, which are on the mean of the weighted KL of both replicas.
+    columns = (x, (np.arange(64) % 5).astype("float32"))
+    batches = lambda: tf.data.Dataset.from_tensor_slices(columns).batch(16, drop_remainder=True)
+    pair = []
+    for scope in (tf.distribute.get_strategy().scope(), strategy.scope()):
+        with scope:
+            model = toy(dtype="float64", free_bits=0.02)
+            model.compile(keras.optimizers.SGD(0.05), **toys.PLAIN)
+        pair.append((model.fit(batches().map(lambda x, w: (x, None, w)), verbose=0).history, toys.weights(model)))
+    report["weighted"] = [history for history, _ in pair]
+    report["weighted difference"] = max(float(np.abs(a - b).max()) for a, b in zip(pair[0][1], pair[1][1]))
+
     spoiled = x.copy()
     spoiled[47, 0, 0, 0] = 3.0
     try:
@@ -140,6 +152,12 @@ def test_losses_and_evaluations_agree(report):
         assert two == pytest.approx(one, rel=1e-4)
     one, two = report["evaluations"]
     assert {name: pytest.approx(value, rel=1e-4) for name, value in one.items()} == two
+
+
+def test_weights_of_examples_are_those_of_one_device(report):
+    assert report["weighted difference"] < 1e-12
+    one, two = report["weighted"]
+    assert {name: pytest.approx(values, rel=1e-5) for name, values in one.items()} == two
 
 
 def test_bad_data_are_named_by_their_batch(report):

@@ -286,7 +286,7 @@ class TestDatasets:
             (lambda: dataset_of((X * 255).astype("uint8")), r"must lie in \[0, 1\].*divide by 255"),
             (lambda: dataset_of(np.where(X == 1, np.nan, X)), r"dataset's first batch must be finite"),
             (lambda: dataset_of(GREY), r"pixels that are 0 or 1\. Given: grey levels"),
-            (lambda: dataset_of(X, np.zeros(80), np.ones(80)), r"weights all examples equally\. Given: 3 parts"),
+            (lambda: dataset_of(X, *np.ones((3, 80))), r"\(images, labels, sample_weight\) at most\. Given: 4 parts"),
             (lambda: dataset_of({"image": X}), r'a dict with "x".*Given: a dict of \[\'image\'\]'),
             (lambda: dataset_of(X).take(0), r"Given: nothing"),
             (lambda: batches(GREY, batch_size=16, training=False), r"Given: grey levels, such as 0"),
@@ -368,14 +368,6 @@ class TestBadArrays:
             model.fit(X, verbose=0)
         assert np.isfinite(model.fit(X[:1], batch_size=1, verbose=0).history["loss"]).all()
         assert len(model.evaluate(X[:1], verbose=0, return_dict=True)) == 5
-
-    @pytest.mark.parametrize("name", ["sample_weight", "class_weight"])
-    def test_weights_of_examples(self, name):
-        model = shared("bernoulli")
-        with pytest.raises(UserError, match=rf"weights all examples equally\. Given: {name}="):
-            model.fit(X, batch_size=16, verbose=0, **{name: np.ones(80)})
-        with pytest.raises(UserError, match=r"weights all examples equally\. Given: 3 parts"):
-            model.fit(X, batch_size=16, validation_data=(X, np.zeros(80), np.ones(80)), verbose=0)
 
     def test_arguments_that_do_not_fit(self):
         model = shared("bernoulli")

@@ -32,12 +32,17 @@ def agrees(name, ran):
 
 @pytest.fixture(scope="module")
 def pair():
-    return reports(2, "VAE")
+    return reports(2, "VAE", "VAE+weights")
 
 
 def test_two_workers_train_to_the_weights_of_one(pair):
     """Batch normalisation over the whole batch, two steps in a call, and validation data that two do not divide."""
     agrees("VAE", pair)
+
+
+def test_examples_have_their_weights_on_every_worker(pair):
+    agrees("VAE+weights", pair)
+    assert pair[0]["VAE"]["history"] != pair[0]["VAE+weights"]["history"]
 
 
 def test_every_worker_refuses_what_one_of_them_reads(pair):
