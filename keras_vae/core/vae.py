@@ -571,10 +571,8 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         """Run one step for all players: one forward pass, each player's gradient for its variables, all updates."""
         batch, players, optimizers = self.as_batch(data, self.x_spec().dtype), self.players(), self.optimizers
         batch, replicas = batch if self.watch.skips_training else self.watch.note(batch), backend.replica().count
-        seed, weights = (
-            backend.fold(backend.seed_of(self.seed, randomness.TRAINING), self.step),
-            weights_of(self, batch),
-        )
+        seed = backend.fold(backend.seed_of(self.seed, randomness.TRAINING), self.step)
+        weights = weights_of(self, batch)
 
         def forward() -> tuple[list[Tensor], tuple[Terms, list[Tensor]]]:
             with self.draws.using(seed):
