@@ -33,6 +33,7 @@ PAGES = {
     "cells": "benchmarks/scale.md",
     "score": "benchmarks/scale.md",
     "growth": "benchmarks/growth.md",
+    "large images": "benchmarks/growth.md",
     "engines": "benchmarks/engine.md",
     "first step": "benchmarks/engine.md",
     "memory": "benchmarks/engine.md",
@@ -60,6 +61,7 @@ def tables() -> dict[str, str]:
     import growth
     import inference
     import kinds
+    import large_images
     import lessons  # pyright: ignore[reportMissingImports]  # of docs/program
     import likelihood
     import memory
@@ -90,6 +92,7 @@ def tables() -> dict[str, str]:
         "stream": stream.markdown(results["stream"]),
         "score": score.markdown(results["score"]),
         "growth": growth.markdown(results["growth"]),
+        "large images": large_images.markdown(results["large_images"]),
         "engines": engines.markdown(results["engines"]),
         "first step": first_step.markdown(results["first_step"]),
         "memory": memory.markdown(results["memory"]),
