@@ -85,9 +85,7 @@ class Rates(Counts):
 
     def build(self, x_shape: Sequence[int | None]) -> None:
         if self.library:  # by this name, it is stored in full precision
-            self.typical = self.add_weight(
-                shape=(), initializer="ones", trainable=False, dtype="float32", name="normalisation_total"
-            )
+            self.typical = self.add_weight(shape=(), initializer="ones", trainable=False, name="normalisation_total")
             self.typical.assign(self.total or 1.0)
         super().build(x_shape)
 

@@ -67,7 +67,7 @@ class LibraryVAE(VAE):
             )
         # By this name, it is stored in full precision.
         self.log_library = self.add_weight(
-            shape=(2,), initializer="zeros", trainable=False, dtype="float32", name="normalisation_library"
+            shape=(2,), initializer="zeros", trainable=False, name="normalisation_library"
         )
         self.log_library.assign((0.0, 1.0) if self.library is None else self.library)
 
