@@ -1,5 +1,6 @@
 """Probabilities of counts that are independent, each with a mean of its own, or with a share of the library size."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Unpack
 
@@ -264,5 +265,5 @@ class ZeroInflatedNegativeBinomial(Overdispersed):
 
 def log_shares(log_means: Tensor) -> Tensor:
     """Return the logarithm of what share each number of an x has of their sum, of the logarithms of numbers."""
-    axes = tuple(range(1, log_means.shape.rank))
-    return log_means - ops.logsumexp(log_means, axis=axes, keepdims=True)
+    rows = ops.reshape(log_means, (-1, math.prod(log_means.shape[1:])))
+    return ops.reshape(ops.log_softmax(rows, axis=-1), (-1, *log_means.shape[1:]))

@@ -1,4 +1,4 @@
-"""Counts whose means are shares of an observed total: scipy's formulas, what is no distribution, and where it is set."""
+"""Counts whose means are shares of an observed total: scipy's formulas, what is no distribution, where it is set."""
 
 import itertools
 
@@ -133,8 +133,7 @@ def test_the_total_of_mean_and_draws_is_that_of_the_training_data(tmp_path):
     x = np.tile(COUNTS, (4, 1))
     np.save(tmp_path / "x.npy", x)
     mapped = np.load(tmp_path / "x.npy", mmap_mode="r")
-    for given in (x, sparse.csr_matrix(x), mapped, data.batches(x, batch_size=5, training=True, kind="numbers"),
-                  data.batches(sparse.csr_matrix(x.astype("uint16")), batch_size=5, training=True)):  # fmt: skip
+    for given in (mapped, sparse.csr_matrix(x), data.batches(x, batch_size=5, training=True, kind="numbers")):
         model = toy()
         model.compile(**PLAIN)
         batch_size = {} if isinstance(given, tf.data.Dataset) else {"batch_size": 5}
