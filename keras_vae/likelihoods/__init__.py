@@ -24,7 +24,6 @@ from keras_vae.likelihoods.mixed import Mixed as Mixed
 from keras_vae.likelihoods.observed import Observed as Observed
 from keras_vae.likelihoods.rates import NegativeBinomial as NegativeBinomial
 from keras_vae.likelihoods.rates import Poisson as Poisson
-from keras_vae.likelihoods.rates import Rates as Rates
 from keras_vae.likelihoods.rates import ZeroInflatedNegativeBinomial as ZeroInflatedNegativeBinomial
 from keras_vae.likelihoods.sequences import TokenSequence as TokenSequence
 from keras_vae.likelihoods.sequences import TokenSequences as TokenSequences

@@ -12,7 +12,8 @@ from keras_vae.backend import soft_bound
 from keras_vae.checks import is_number
 from keras_vae.core import VAE
 from keras_vae.errors import UserError
-from keras_vae.likelihoods import Likelihood, Rates
+from keras_vae.likelihoods import Likelihood
+from keras_vae.likelihoods.rates import Rates
 from keras_vae.models.parts.arguments import CountArguments
 from keras_vae.types import Condition, Latent, Tensor
 
@@ -23,7 +24,7 @@ _LOG_LIBRARIES = (-20.0, 40.0)  # to 1e-5 the identity from -8 to 28; a share of
 class LibraryVAE(VAE):
     """Counts x_k ~ p(x_k | mean l softmax_k(f(z))), with a latent library size l: what is counted, apart from how many.
 
-    z ~ N(0, I), log l ~ N(mu, sigma**2), and q(z, log l|x) a Gaussian with a diagonal covariance: the model of Lopez
+    z ~ N(0, I), `log l ~ N(mu, sigma**2)`, and q(z, log l|x) a Gaussian with a diagonal covariance: the model of Lopez
     et al. 2018, Methods, https://doi.org/10.1038/s41592-018-0229-2, without batches and with one encoder, trained by
     equation 10 of Kingma and Welling 2014, https://arxiv.org/abs/1312.6114, both KLs in closed form. Unlike
     `library="observed"` of a likelihood, which takes the total of x as an offset, log p(x) is a probability of x.
