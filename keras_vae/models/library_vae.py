@@ -27,10 +27,10 @@ class LibraryVAE(VAE):
     z ~ N(0, I), `log l ~ N(mu, sigma**2)`, and q(z, log l|x) a Gaussian with a diagonal covariance: the model of Lopez
     et al. 2018, Methods, https://doi.org/10.1038/s41592-018-0229-2, without batches and with one encoder, trained by
     equation 10 of Kingma and Welling 2014, https://arxiv.org/abs/1312.6114, both KLs in closed form. Unlike
-    `library="observed"` of a likelihood, which takes the total of x as an offset, log p(x) is a probability of x.
+    `library="observed"` of a likelihood, which takes the total of x as an offset, it has a distribution of x.
 
     A code has the numbers of z, and last u = (log l - mu) / sigma, which is N(0, 1) a priori: so all of it is N(0, I),
-    and the KL of u is that of log l. `z[:, :-1]` of codes is what the decoder reads, and tells nothing of l.
+    and the KL of u is that of log l. The decoder's network reads the others alone, `code[:, :-1]`.
 
     Args:
       latent_dim: the numbers of a code, 2 or more: those of z, and one.
