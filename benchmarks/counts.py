@@ -33,8 +33,12 @@ from keras_vae.benchmarking import machine
 from keras_vae.data.generated import Truth, drawn_cells, drawn_truth
 from keras_vae.files import write_json
 
-OURS, PEER = "keras_vae_counts", "scvi_counts"
-TITLES = {OURS: "keras_vae, `fit`", PEER: "scvi-tools, `SCVI.train`"}
+OURS, OFFSET, PEER = "keras_vae_counts", "keras_vae_library", "scvi_counts"
+TITLES = {
+    OURS: "keras_vae, `fit`",
+    OFFSET: 'keras_vae, `fit`, `library="observed"`, as scvi-tools',
+    PEER: "scvi-tools, `SCVI.train`",
+}
 BOUND, COMPONENTS = "maximum likelihood, true means given", "principal components of log counts"
 TYPES, EXPRESSED = 8, 0.1  # the mean count from which a gene counts as expressed
 PIECE = 1000  # cells that are drawn at once
@@ -105,7 +109,7 @@ def measured(case: dict[str, Any], rounds: int, epochs: int, peers: str) -> dict
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder) / "counts.npz")
         sparse.save_npz(path, counts)
-        contenders = {name: Worker(sys.executable if name == OURS else peers, name, case, path) for name in TITLES}
+        contenders = {name: Worker(peers if name == PEER else sys.executable, name, case, path) for name in TITLES}
         times: dict[str, list[dict[str, float]]] = {name: [] for name in TITLES}
         load = []
         for index in range(rounds):
@@ -124,9 +128,10 @@ def measured(case: dict[str, Any], rounds: int, epochs: int, peers: str) -> dict
                 **worker.first,
             }
             worker.process.kill()
-    rows[PEER]["ours_over_this"] = statistics.median(
-        ours / theirs for ours, theirs in zip(rows[OURS]["rounds"], rows[PEER]["rounds"], strict=True)
-    )
+    for name in (OFFSET, PEER):
+        rows[name]["ours_over_this"] = statistics.median(
+            ours / theirs for ours, theirs in zip(rows[OURS]["rounds"], rows[name]["rounds"], strict=True)
+        )
     parts = np.array_split(np.arange(case["genes"]), max(1, case["genes"] // 100))
     best = np.concatenate([most_likely(counts[:, part].toarray().astype("float64"), means[:, part]) for part in parts])
     return {

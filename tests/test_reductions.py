@@ -14,6 +14,7 @@ import pytest
 import tensorflow as tf
 from keras import ops
 
+from keras_vae.backend import soft_bound
 from keras_vae.distributions.quantizers import finite_levels, finite_table
 from keras_vae.models import (
     AAE,
@@ -36,6 +37,7 @@ from keras_vae.models import (
     FlowVAE,
     HierarchicalVAE,
     InfoVAE,
+    LibraryVAE,
     ResidualVQVAE,
     SemiSupervisedVAE,
     SequenceVAE,
@@ -238,6 +240,27 @@ def test_sequences_of_one_token_are_images_of_one_pixel(dtype):
     simpler = VAE((1, 1, 1), LATENT, *networks, dtype=dtype)
     tokens = np.arange(12, dtype="int32")[:, None] % 2
     found, expected = loss_and_gradients(model, x=tokens), loss_and_gradients(simpler, x=tokens[..., None, None])
+    assert_equal(found, expected, dtype)
+
+
+@precisions
+@reduction_of(LibraryVAE)
+def test_a_latent_library_size_is_a_decoder_that_adds_its_logarithm_to_those_of_shares(dtype):
+    """A VAE of counts, whose decoder undoes the bounds of log means before the likelihood makes them."""
+    counts = np.random.default_rng(1).negative_binomial(2, 0.3, (12, 3)).astype(dtype)
+    given = {"x_shape": (3,), "dtype": dtype, "likelihood": "negative_binomial"}
+    model = toy(LibraryVAE, latent_dim=LATENT + 1, library=(2.5, 0.6), **given)
+
+    class Decoder(Around):
+        def call(self, inputs, training=False):
+            raw = soft_bound(super().call(inputs, training), -20.0, 20.0)
+            log_mean = ops.log_softmax(raw) + soft_bound(2.5 + 0.6 * inputs[:, -1:], -20.0, 40.0)
+            bounded = -20.0 + ops.log(ops.expm1(log_mean + 20.0))
+            return 20.0 - ops.log(ops.expm1(20.0 - bounded))
+
+    decoder = Decoder(model.decoder, before=lambda z: z[:, :-1])
+    simpler = toy(VAE, latent_dim=LATENT + 1, encoder=model.encoder, decoder=decoder, **given)
+    found, expected = (loss_and_gradients(each, x=counts) for each in (model, simpler))
     assert_equal(found, expected, dtype)
 
 

@@ -15,8 +15,8 @@ def read(path: str, case: dict) -> tuple[sparse.csr_matrix]:
     return (sparse.load_npz(path).tocsr().astype("float32"),)
 
 
-def model_of(case: dict) -> models.VAE:
-    """A VAE of counts at the network of a case."""
+def model_of(case: dict, **likelihood: object) -> models.VAE:
+    """A VAE of counts at the network of a case, with further arguments of its likelihood."""
     genes, latent = case["genes"], case["latent_dim"]
     encoder = keras.Sequential(
         [
@@ -28,13 +28,13 @@ def model_of(case: dict) -> models.VAE:
     )
     return models.VAE(
         x_shape=(genes,), latent_dim=latent, encoder=encoder, decoder={"name": "mlp", "hidden": [case["hidden"]]},
-        likelihood={"name": "negative_binomial", "dispersion": "feature"},
+        likelihood={"name": "negative_binomial", "dispersion": "feature", **likelihood},
     )  # fmt: skip
 
 
 class Contender:
-    def __init__(self, case: dict, counts: sparse.csr_matrix) -> None:
-        self.counts, self.model = counts, model_of(case)
+    def __init__(self, case: dict, counts: sparse.csr_matrix, **likelihood: object) -> None:
+        self.counts, self.model = counts, model_of(case, **likelihood)
         self.train = data.batches(counts, batch_size=case["batch_size"], training=True)
         self.model.compile(keras.optimizers.Adam(1e-3))
 

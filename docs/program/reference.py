@@ -37,7 +37,8 @@ BASES = {
         "keras_vae.likelihoods.location_scale.LocationScale",
         "keras_vae.likelihoods.location_scale.Unbounded",
         "keras_vae.likelihoods.counted.Counts",
-        "keras_vae.likelihoods.counted.Overdispersed",
+        "keras_vae.likelihoods.rates.Overdispersed",
+        "keras_vae.likelihoods.rates.Rates",
     ]
 }
 # Of `VAE`: the methods that a user calls, where they are inherited, and where they are its own.

@@ -18,6 +18,7 @@ from keras_vae.core.example_weights import (
     with_class_weights,
 )
 from keras_vae.data import iterators, pipeline
+from keras_vae.data.examples import Pixels
 from keras_vae.data.rows import is_sparse
 from keras_vae.errors import UserError
 
@@ -141,6 +142,8 @@ def checked_dataset(
                 "standardise before."
             )
         model.likelihood_family.adapt(examples)
+    if training and model.reads_totals and not int(model.step.numpy()):
+        model.adapt_totals(_totals(pixels, examples if whole else None))
     columns = [] if labels is None else keras.tree.flatten(labels)
     if model.conditional:
         model.check_condition(labels, len(columns[0]) if columns else len(examples))
@@ -152,3 +155,20 @@ def checked_dataset(
         return dataset
     by_class(labels, class_weight, whole=pixels is not None)
     return iterators.mapped(dataset, lambda batch: with_class_weights(model.as_batch(batch), class_weight))
+
+
+def _totals(pixels: Pixels | None, examples: np.ndarray | None) -> np.ndarray:
+    """Return the sum of each training example, `(examples,)`, float64, from their description or from them all.
+
+    Raises:
+      UserError: they are a stream of batches, or pixels.
+    """
+    if pixels is not None and pixels.totals is not None:
+        return pixels.totals()
+    if examples is None or (pixels is not None and (pixels.partial or pixels.made_up)):
+        raise UserError(
+            "A library size is told by the totals of all training examples. Given: a stream of batches, or pixels. "
+            "Call fit with the array, the sparse matrix, or keras_vae.data.batches of it; or give what is taken from "
+            "them: total= of the likelihood, library= of a LibraryVAE."
+        )
+    return np.nansum(examples.reshape(len(examples), -1), axis=1, dtype="float64")

@@ -18,7 +18,8 @@ A variant overrides one or two of these methods of `VAE`, and no other:
 * in the constructor: `network_shapes`, the shapes that the networks map between;
 * about one x, one latent, one condition: `x_spec`, `latent_spec`, `condition_spec`, and the code of an image, `code`;
 * where a model infers missing labels: `infer_condition`, the likeliest, and `draw_condition`, a draw;
-* on the host, where arrays enter: `check_x`, `check_latent`, `check_condition`, `check_training_data`;
+* on the host, where arrays enter: `check_x`, `check_latent`, `check_condition`, `check_training_data`; and before the
+  first step, `adapt_totals`, what is of the total of each training example, where `reads_totals`;
 * in `compile`: `make_metric`, the running metric of a logged number;
 * in export: `extra_graphs`, in addition to encoder and decoder.
 
@@ -388,6 +389,15 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
           labelled: whether any example has a label.
           batch_size: examples in one batch.
         """
+
+    @property
+    def reads_totals(self) -> bool:
+        """Whether `adapt_totals` is due before the first step: here, if the likelihood needs it."""
+        return self.likelihood_family.reads_totals
+
+    def adapt_totals(self, totals: np.ndarray) -> None:
+        """Set what is of the total of each training example, `(examples,)`: here the likelihood's."""
+        self.likelihood_family.adapt_totals(totals)
 
     def latent_spec(self) -> dict[str, Spec]:
         """Return the spec of one latent, by the name of each input of an exported decoder.

@@ -1,6 +1,7 @@
 """The examples of a dataset as they are kept in memory, or read, and how a batch of x is made of them."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -25,6 +26,7 @@ class Pixels(NamedTuple):
     labels: np.ndarray | dict[str, np.ndarray] | None = None  # all of them, if there are any; or several by name
     partial: bool = False  # `example` has not the values of all rows
     made_up: bool = False  # `example` has those values, but no x of the data
+    totals: Callable[[], np.ndarray] | None = None  # reads the sum of each x, of numbers that are read batch by batch
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,6 +68,11 @@ class Examples:
         """`Pixels.made_up`."""
         stored = self.rows if self.source is None else self.source
         return self.binary or self.dequantize or (stored.dtype == np.uint8 and not self.numbers)
+
+    @property
+    def totals(self) -> Callable[[], np.ndarray] | None:
+        """`Pixels.totals`."""
+        return functools.partial(lazily.totals_of, self.source) if self.source is not None and self.numbers else None
 
     def x(self, rows: Any, seed: Tensor, part: "Part") -> Any:
         """The x of some rows, a part of a batch; `seed` is that of the batch's noise."""

@@ -96,7 +96,7 @@ def batches(
     marked: Any = epochs(examples, columns, batch_size, training, seed, start, worker, parts)
     # What is drawn, or read batch by batch.
     partial = examples.render is not None or not isinstance(examples.source, lazily.Mapped | None)
-    marked.keras_vae = Pixels(examples.shape, example, columns.get("y"), partial, made_up)
+    marked.keras_vae = Pixels(examples.shape, example, columns.get("y"), partial, made_up, examples.totals)
     marked.epoch = epoch  # the graph holds the variable's handle only
     return marked
 

@@ -15,6 +15,7 @@ from keras_vae import supports
 from keras_vae.errors import CorruptFileError, reading
 
 _FIRST = 256  # rows that stand for all, where nothing says more
+_PIECE = 4096  # rows that are summed at once
 # The static binarisation is one dataset, the same for everybody, whatever the seed of a run.
 _STATIC_SEED = 2008
 REMEDY = "Copy it again from where it came, or write it again."
@@ -199,6 +200,12 @@ def binarized_once(images: np.ndarray, white: int) -> np.ndarray:
     generator = np.random.Generator(np.random.PCG64(_STATIC_SEED))
     uniform = generator.random(images.shape, dtype="float32")
     return (uniform * np.float32(white) < images).astype("float32")
+
+
+def totals_of(rows: Rows) -> np.ndarray:
+    """Return the sum of the numbers of each row, `(rows,)`, float64, some rows at a time; NaN counts as 0."""
+    parts = [np.arange(start, min(start + _PIECE, len(rows))) for start in range(0, len(rows), _PIECE)]
+    return np.concatenate([np.nansum(rows[part].reshape(len(part), -1), axis=1, dtype="float64") for part in parts])
 
 
 def is_sparse(array: object) -> bool:

@@ -13,9 +13,6 @@ from keras_vae.likelihoods.bernoulli import Bernoulli as Bernoulli
 from keras_vae.likelihoods.bernoulli import ContinuousBernoulli as ContinuousBernoulli
 from keras_vae.likelihoods.counted import Binomial as Binomial
 from keras_vae.likelihoods.counted import Multinomial as Multinomial
-from keras_vae.likelihoods.counted import NegativeBinomial as NegativeBinomial
-from keras_vae.likelihoods.counted import Poisson as Poisson
-from keras_vae.likelihoods.counted import ZeroInflatedNegativeBinomial as ZeroInflatedNegativeBinomial
 from keras_vae.likelihoods.grey_levels import Categorical as Categorical
 from keras_vae.likelihoods.grey_levels import LogisticMixture as LogisticMixture
 from keras_vae.likelihoods.location_scale import Gaussian as Gaussian
@@ -25,6 +22,9 @@ from keras_vae.likelihoods.location_scale import Normal as Normal
 from keras_vae.likelihoods.location_scale import StudentT as StudentT
 from keras_vae.likelihoods.mixed import Mixed as Mixed
 from keras_vae.likelihoods.observed import Observed as Observed
+from keras_vae.likelihoods.rates import NegativeBinomial as NegativeBinomial
+from keras_vae.likelihoods.rates import Poisson as Poisson
+from keras_vae.likelihoods.rates import ZeroInflatedNegativeBinomial as ZeroInflatedNegativeBinomial
 from keras_vae.likelihoods.sequences import TokenSequence as TokenSequence
 from keras_vae.likelihoods.sequences import TokenSequences as TokenSequences
 from keras_vae.registry import Entries, build

@@ -27,6 +27,7 @@ class Likelihood(keras.layers.Layer):
     support: Support = PIXELS  # what x may be: arrays are checked on the host by it, and batches in the graph
     columns: Mapping[str, Column] = MappingProxyType({})  # by name, where they differ
     tells_total: bool = True  # of counts: whether the mean says how many there are in all
+    reads_totals: bool = False  # whether `adapt_totals` is due before the first step
     standardizes: bool = False  # whether networks read and give x standardised, and all else is of x as it is
 
     @property
@@ -58,6 +59,9 @@ class Likelihood(keras.layers.Layer):
 
     def adapt(self, x: np.ndarray) -> None:
         """Set what x is standardised by, from all training examples, where the family does that."""
+
+    def adapt_totals(self, totals: np.ndarray) -> None:
+        """Set what is of the total of each training example, `(examples,)`, where `reads_totals`."""
 
     def read_shape(self, x_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return the shape of one `standardized` x."""
@@ -161,43 +165,52 @@ class Standardized(Likelihood):
         return {**super().get_config(), **({"standardize": self.standardize} if self.standardizes else {})}
 
 
-class Independent(tfd.Distribution):
+class Alike(tfd.Distribution):
+    """A distribution like another in all but log_prob, which a subclass defines."""
+
+    def __init__(self, other: tfd.Distribution) -> None:
+        self._other = other
+        super().__init__(other.dtype, other.reparameterization_type, validate_args=False, allow_nan_stats=True)
+
+    def _sample_n(self, n: Tensor | int, seed: Tensor | None = None) -> Tensor:
+        return self._other.sample(n, seed=seed)
+
+    def _mean(self) -> Tensor:
+        return self._other.mean()
+
+    def _mode(self) -> Tensor:
+        return self._other.mode()
+
+    def _variance(self) -> Tensor:
+        return self._other.variance()
+
+    def _entropy(self) -> Tensor:
+        return self._other.entropy()
+
+    def _batch_shape(self) -> Any:
+        return self._other.batch_shape
+
+    def _batch_shape_tensor(self) -> Any:
+        return self._other.batch_shape_tensor()
+
+    def _event_shape(self) -> Any:
+        return self._other.event_shape
+
+    def _event_shape_tensor(self) -> Any:
+        return self._other.event_shape_tensor()
+
+
+class Independent(Alike):
     """A `tfd.Independent` in all but log_prob, which a subclass defines."""
 
-    def __init__(self, numbers: tfd.Distribution) -> None:
-        self.independent = numbers
-        super().__init__(numbers.dtype, numbers.reparameterization_type, validate_args=False, allow_nan_stats=True)
+    @property
+    def independent(self) -> tfd.Distribution:
+        """The `tfd.Independent`."""
+        return self._other
 
     def number_log_prob(self, value: Tensor) -> Tensor:
         """Return log p of each number of `value`, in its shape."""
         return base_of(self.independent).log_prob(value)
-
-    def _sample_n(self, n: Tensor | int, seed: Tensor | None = None) -> Tensor:
-        return self.independent.sample(n, seed=seed)
-
-    def _mean(self) -> Tensor:
-        return self.independent.mean()
-
-    def _mode(self) -> Tensor:
-        return self.independent.mode()
-
-    def _variance(self) -> Tensor:
-        return self.independent.variance()
-
-    def _entropy(self) -> Tensor:
-        return self.independent.entropy()
-
-    def _batch_shape(self) -> Any:
-        return self.independent.batch_shape
-
-    def _batch_shape_tensor(self) -> Any:
-        return self.independent.batch_shape_tensor()
-
-    def _event_shape(self) -> Any:
-        return self.independent.event_shape
-
-    def _event_shape_tensor(self) -> Any:
-        return self.independent.event_shape_tensor()
 
 
 def over_x(numbers: tfd.Distribution) -> tfd.Distribution:

@@ -12,8 +12,8 @@ from keras_vae.backend import TensorShape, argmax, base_of, tfd
 from keras_vae.columns import CLASSES, NUMBERS, Kinds, columns_of
 from keras_vae.errors import UserError
 from keras_vae.likelihoods.base import Likelihood, over_x, softplus
-from keras_vae.likelihoods.counted import NegativeBinomial, Poisson
 from keras_vae.likelihoods.location_scale import LogNormal, Normal
+from keras_vae.likelihoods.rates import NegativeBinomial, Poisson
 from keras_vae.networks.arguments import LayerArguments
 from keras_vae.randomness import SAMPLING, fold, seed_of
 from keras_vae.types import Tensor

@@ -16,6 +16,7 @@ from keras_vae.models.hierarchical_vae import HierarchicalVAE as HierarchicalVAE
 from keras_vae.models.hyperspherical_vae import HypersphericalVAE as HypersphericalVAE
 from keras_vae.models.info_vae import InfoVAE as InfoVAE
 from keras_vae.models.iwae import IWAE as IWAE
+from keras_vae.models.library_vae import LibraryVAE as LibraryVAE
 from keras_vae.models.rae import RAE as RAE
 from keras_vae.models.residual_vq_vae import ResidualVQVAE as ResidualVQVAE
 from keras_vae.models.semi_supervised_vae import SemiSupervisedVAE as SemiSupervisedVAE
@@ -47,6 +48,7 @@ MODELS: Entries[type[VAE]] = Entries(
             HypersphericalVAE,
             InfoVAE,
             IWAE,
+            LibraryVAE,
             RAE,
             ResidualVQVAE,
             SequenceVAE,

@@ -42,6 +42,11 @@ CASES: dict[str, dict[str, Any]] = {
     "HypersphericalVAE": {**_TOY, "latent_dim": 3},
     "IWAE": {**_TOY, "gradient": "dreg"},
     "InfoVAE": {**_TOY, "alpha": 0.5},
+    "LibraryVAE": {
+        **{name: value for name, value in _TOY.items() if name != "image_shape"},
+        "x_shape": (4,),
+        "library": (2.5, 0.5),
+    },
     "RAE": {**_TOY, "regulariser": "gradient"},
     "ResidualVQVAE": {**_PIXELS, "code_shape": (3,), "depth": 2, "entries": 5, "embedding_dim": 2},
     "SequenceVAE": {
@@ -66,14 +71,19 @@ WITHOUT = {"elbo": _NO_POSTERIOR, "log_prob": _NO_POSTERIOR, "sample": ("AE", "R
 # TFP has two samplers of the gamma distribution, and TensorFlow chooses one by where a graph runs: other draws under a
 # strategy, and outside of graphs.
 OTHER_DRAWS = {"HypersphericalVAE"}
-# Weights that training leaves alone: an RAE's density is fitted afterwards.
-AT_REST = ("density_mean", "density_factor")
+# Weights that training leaves alone: an RAE's density is fitted afterwards; the prior of a library size is an argument.
+AT_REST = ("density_mean", "density_factor", "normalisation_library")
 
 X = binary(48)
-# For models whose x is no image: kind of x -> 48 of them. Sequences of every length from 0 to 5.
+# For models whose x is no image: kind of x -> 48 of them. Sequences of every length from 0 to 5; counts.
 _LENGTHS = np.arange(48)[:, None] % 6
 _TOKENS = np.random.default_rng(0).integers(1, 4, (48, 5), dtype="int32")
-EXAMPLES = {"image": X, "tokens": np.where(np.arange(5) < _LENGTHS, _TOKENS, 0).astype("int32")}
+_COUNTS = np.random.default_rng(0).negative_binomial(2, 0.4, (48, 4)).astype("float32")
+EXAMPLES = {
+    "image": X,
+    "tokens": np.where(np.arange(5) < _LENGTHS, _TOKENS, 0).astype("int32"),
+    "numbers": _COUNTS,
+}
 # Given to models that are conditional.
 Y = (np.arange(48) % 2).astype("int32")
 

@@ -13,7 +13,7 @@ from keras_vae.data.shard_building import build_shards
 from keras_vae.data.shard_files import read_manifest, read_shards
 from keras_vae.data.sparse_files import Matrices
 from keras_vae.errors import CorruptFileError, UserError
-from keras_vae.models import VAE
+from keras_vae.models import VAE, LibraryVAE
 from tests.toys import PLAIN, mlp
 
 COUNTS = np.random.default_rng(0).poisson(0.2, (60, 12)).astype("uint16")
@@ -66,9 +66,17 @@ def test_rows_are_read_in_any_order(built, source):
     assert matrices.shape == COUNTS.shape and matrices[numbers].dtype == "uint16"
 
 
-def test_training_is_that_of_the_array(built, tmp_path):
+OFFSET = {"name": "negative_binomial", "library": "observed"}
+
+
+@pytest.mark.parametrize(
+    ("cls", "likelihood"), [(VAE, "negative_binomial"), (VAE, OFFSET), (LibraryVAE, "negative_binomial")]
+)
+def test_training_is_that_of_the_array(cls, likelihood, built, tmp_path):
+    """The totals of the rows, of which a library size is, are read before."""
+
     def fitted(x):
-        model = VAE(x_shape=(12,), latent_dim=2, encoder=mlp(), decoder=mlp(), likelihood="negative_binomial", seed=3)
+        model = cls(x_shape=(12,), latent_dim=2, encoder=mlp(), decoder=mlp(), likelihood=likelihood, seed=3)
         model.compile(**PLAIN)
         model.fit(x, epochs=2, verbose=0)
         return model.get_weights()

@@ -33,6 +33,7 @@ NUMBERS = {
     "binomial": {"name": "binomial", "trials": 7},
     "multinomial": {"name": "multinomial", "total": 9},
     "negative_binomial": {"name": "negative_binomial", "dispersion": "feature"},
+    "negative_binomial, observed library": {"name": "negative_binomial", "library": "observed", "total": 9},
     "mixed": {
         "name": "mixed",
         "columns": {"a": {"categorical": 3}, "b": "positive", "c": "overdispersed", "d": "real", "e": {"ordinal": 4}},

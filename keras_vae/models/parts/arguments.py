@@ -34,11 +34,14 @@ class _FreeBits(TypedDict, total=False):
     free_bits_group: int
 
 
-class _Images(_Common, total=False):
+class _Networks(_Common, total=False):
     image_shape: Sequence[int]
     x_shape: Sequence[int] | None
     encoder: NetworkSpec
     decoder: NetworkSpec
+
+
+class _Images(_Networks, total=False):
     likelihood: str | Mapping[str, Any] | Likelihood
 
 
@@ -62,6 +65,10 @@ class FreeBitsArguments(PlainArguments, _FreeBits):
 
 class LevelArguments(ImageArguments, _Beta, _FreeBits):
     """Without latent_dim."""
+
+
+class CountArguments(_Networks, _Beta, _FreeBits):
+    """Without latent_dim and likelihood, and of an x of which nothing is missing."""
 
 
 class SequenceArguments(_Common, _Latent, _Beta, _FreeBits):
