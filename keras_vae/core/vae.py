@@ -582,7 +582,7 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         batch, players, optimizers = self.as_batch(data, self.x_spec().dtype), self.players(), self.optimizers
         batch, replicas = batch if self.watch.skips_training else self.watch.note(batch), backend.replica().count
         seed = backend.fold(backend.seed_of(self.seed, randomness.TRAINING), self.step)
-        weights = weights_of(self, batch)
+        weights = weights_of(self, batch) if NAME in batch else None
 
         def forward() -> tuple[list[Tensor], tuple[Terms, list[Tensor]]]:
             with self.draws.using(seed):
@@ -606,7 +606,8 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         """Return the same terms and losses with the networks in inference mode; step and schedules do not advance."""
         batch, players = self.as_batch(data, self.x_spec().dtype), self.players()
         batch = self.watch.note(batch)
-        seed, weights = backend.seed_of(self.seed, randomness.EVALUATION), weights_of(self, batch)
+        weights = weights_of(self, batch) if NAME in batch else None
+        seed = backend.seed_of(self.seed, randomness.EVALUATION)
         seed = backend.fold(seed, self.required_trackers().batches.total)
         with self.draws.using(seed):
             terms = self.terms(batch, training=False)
