@@ -166,7 +166,9 @@ def check_weights(weights: object, count: int, name: str = "sample_weight", whol
 
 def weightless(examples: str, name: str = "sample_weight") -> str:
     """Return the message about weights that are all 0, of so many `examples`."""
-    return f"{name} must be above 0 for some example. Given: 0 for all {examples}. Leave it out, or raise it."
+    return (
+        f"{name} must be above 0 for some example. Given: 0 for all {examples}, in float32. Leave it out, or raise it."
+    )
 
 
 def weights_shape(shape: Sequence[int | None], count: int | None = None, name: str = "sample_weight") -> str:

@@ -224,6 +224,13 @@ POSITIVE = Support(
 WEIGHTS = Support(
     (
         Rule(
+            lambda ops, x: x == -np.inf,  # which stands for one that is not there
+            lambda name, facts: (
+                f"{name} is one finite number for each example. Given: {facts.number:.0f} examples without one, or "
+                f"with minus infinity. Give each batch as many weights as examples."
+            ),
+        ),
+        Rule(
             REALS.rules[0].broken,
             lambda name, facts: (
                 f"{name} must be finite. Given: {facts.number:.0f} values that are NaN or infinite. Give these "

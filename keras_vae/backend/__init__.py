@@ -224,6 +224,15 @@ def gather_over_replicas(value: Tensor) -> Tensor:
     return ops.reshape(of_all, (-1, *value.shape[1:]))
 
 
+def summed_to(value: Tensor, like: Tensor) -> Any:
+    """Return `value` summed over the axes along which `like` was broadcast: a gradient in its argument's shape."""
+    if value.shape == like.shape and value.shape.is_fully_defined():
+        return value
+    shape = _tf.shape(like)
+    axes = _tf.raw_ops.BroadcastGradientArgs(s0=_tf.shape(value), s1=shape).r1
+    return _tf.reshape(_tf.reduce_sum(value, axes), shape)
+
+
 # --- Noise ---
 
 _block: contextvars.ContextVar[int | None] = contextvars.ContextVar("block", default=None)

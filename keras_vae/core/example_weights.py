@@ -8,13 +8,14 @@ import numpy as np
 from keras import ops
 
 from keras_vae import checks
+from keras_vae.data.iterators import WEIGHT
 from keras_vae.errors import UserError
 from keras_vae.types import Batch, Tensor
 
 if TYPE_CHECKING:
     from keras_vae.core.vae import VAE
 
-NAME = "sample_weight"  # in batches, as in Keras
+NAME = WEIGHT
 
 
 def weights_of(model: "VAE", batch: Batch) -> Tensor | None:
@@ -27,10 +28,24 @@ def weights_of(model: "VAE", batch: Batch) -> Tensor | None:
     if weights is None:
         return None
     require_scalable(model, NAME)
-    weights = ops.cast(weights, model.float_dtype)
+    return one_each(ops.cast(weights, model.float_dtype), batch["x"])
+
+
+def one_each(weights: Tensor, x: Tensor) -> Tensor:
+    """Return the weights, or minus infinity for all examples where they are not one for each, which the watch reports.
+
+    A single weight would be of all examples, and others end the execution before the watch's report is read.
+
+    Raises:
+      UserError: they have more axes than that of the examples.
+    """
     if len(weights.shape) != 1:
         raise UserError(checks.weights_shape(weights.shape))
-    return ops.reshape(weights, ops.shape(batch["x"])[:1])  # fails where there are fewer: one would be of all
+    if None not in (weights.shape[0], x.shape[0]) and weights.shape[0] == x.shape[0]:
+        return weights
+    number, count, none = ops.shape(weights)[0], ops.shape(x)[0], ops.full((1,), -np.inf, weights.dtype)
+    rows = ops.where(ops.equal(number, count), ops.arange(count, dtype="int32"), number)
+    return ops.take(ops.concatenate([weights, none]), rows)
 
 
 def require_scalable(model: "VAE", name: str) -> None:
@@ -39,15 +54,14 @@ def require_scalable(model: "VAE", name: str) -> None:
     Args:
       name: of the argument with the weights.
     """
-    reason = model.batch_statistic
-    if reason is None:
-        methods = model.overridden("objective", "players", "after_step")
-        reason = f"{' and '.join(methods)} of its own, and no batch_statistic in its class" if methods else ""
-    if reason:
+    methods = model.overridden("objective", "players", "after_step", since="batch_statistic")
+    reason = f"{' and '.join(methods)} of its own, and no batch_statistic in its class" if methods else ""
+    if reason := reason or model.batch_statistic:
         raise UserError(
             f"Weights of examples scale what each of them adds to a loss. Given: {name}, for a "
             f"{type(model).__name__}, which has {reason}. Leave it out, and draw examples in proportion to their "
-            f"weights w: rows = numpy.random.default_rng(0).choice(len(x), len(x), p=w / w.sum()), x[rows]."
+            f"weights w: rows = numpy.random.default_rng(0).choice(len(w), len(w), p=numpy.divide(w, numpy.sum(w))), "
+            f"then x[rows], and y[rows] if there are labels."
         )
 
 
@@ -62,9 +76,9 @@ def by_class(labels: object, class_weight: object, whole: bool = True) -> np.nda
     Raises:
       UserError: no such labels, or no such mapping.
     """
-    remedy = "Give the weights of the examples as sample_weight"
-    array = None if labels is None or isinstance(labels, Mapping) else np.asarray(labels)
-    if array is None or array.ndim != 1 or array.dtype.kind not in "biu":
+    remedy = "Give the weights of the examples as sample_weight" if whole else "Let it give (x, y, sample_weight)"
+    array = None if labels is None or isinstance(labels, Mapping) else checks.numbers(labels, "y", integers=True)
+    if array is None or array.ndim != 1 or (array.dtype.kind == "f" and (array != np.rint(array)).any()):
         kind = type(labels).__name__ if array is None else f"{array.dtype} of shape {array.shape}"
         raise UserError(
             f"class_weight is of whole numbers in y, one label an example. Given: y is {kind}. {remedy} instead."
@@ -110,7 +124,8 @@ def columns_of(batch: Batch, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]
     """
     if sample_weight is not None and batch.get(NAME) is not None:
         raise UserError(f"An example has one weight. Given: {NAME}, and x with a {NAME!r}. Leave one out.")
-    return batch["x"], batch.get("y", y), batch.get(NAME, sample_weight)
+    inside = batch.get("y"), batch.get(NAME)
+    return batch["x"], y if inside[0] is None else inside[0], sample_weight if inside[1] is None else inside[1]
 
 
 def refuse_beside_stream() -> None:

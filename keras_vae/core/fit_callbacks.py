@@ -80,7 +80,7 @@ class RequireBatches(keras.callbacks.Callback):
         means = logs or {}
         # Of a model whose numbers are not finite the loss is not, either.
         if self.model.trackers.weighted and np.isnan(means.get("log_px", 0.0)) and np.isfinite(means["loss"]):
-            raise UserError(weightless(f"of {data}"))
+            raise UserError(weightless(f"of {data}", "The weight, of sample_weight or class_weight,"))
 
 
 class StopOnFailure(keras.callbacks.Callback):
@@ -107,7 +107,8 @@ class StopOnFailure(keras.callbacks.Callback):
             if not step:
                 raise DivergedError(
                     f"Training must stay finite: {what}, before any update, of data that are finite. Look for NaN in "
-                    f"what the encoder and the decoder return for such data: model.encode(x), model.reconstruct(x)."
+                    f"what the encoder and the decoder return for such data: model.encode(x), model.reconstruct(x); or "
+                    f"for weights of examples so large that they overflow, if there are any."
                 )
             self._stop(what)
 

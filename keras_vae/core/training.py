@@ -49,8 +49,8 @@ class Trainer:
         Raises:
           UserError: players and optimizers do not match, or a trainable variable has no player, or two.
         """
-        if kwargs.get("loss") is not None or kwargs.get("metrics") is not None:
-            raise UserError("A VAE has its own loss and metrics. Given: loss= or metrics=. Leave them out.")
+        if others := [name for name in ("loss", "metrics", "weighted_metrics") if kwargs.get(name) is not None]:
+            raise UserError(f"A VAE has its own loss and metrics. Given: {others[0]}=. Leave it out.")
         if self.strategy is not None and jit_compile and not workers.compiles_replicas(self.strategy):
             if jit_compile is True:
                 warnings.warn(

@@ -1,7 +1,7 @@
 """The data of fit, evaluate and predict: a dataset of batches, checked against the model on the host."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import keras
 import numpy as np
@@ -36,6 +36,10 @@ def split_off(
     Raises:
       UserError: a share that is none, validation data too, or a stream.
     """
+    if isinstance(x, Mapping) and "x" in x:
+        x, y, sample_weight = columns_of(x, y, sample_weight)
+    x = cast(Any, x).tocsr() if is_sparse(x) else x  # which has rows to slice
+    y = np.asarray(y) if isinstance(y, list) else y
     weights = None if sample_weight is None else checks.numbers(sample_weight, "sample_weight")
     arrays: list[Any] = keras.tree.flatten([x] if y is None else [x, y])
     sized = not iterators.is_stream(x) and all(getattr(array, "shape", ()) for array in arrays)
@@ -54,6 +58,11 @@ def split_off(
 
     if weights is not None and weights.shape != (count,):  # the parts would be told other shapes than those given
         raise UserError(checks.weights_shape(weights.shape, count))
+    if weights is not None and not (weights[:kept].any() and weights[kept:].any()):
+        raise UserError(
+            f"validation_split leaves weights above 0 on both sides. Given: {share} of {count} examples, the last of "
+            f"which are held out: all weights of one side are 0. Shuffle the examples with their weights, or change it."
+        )
     first, last = split((x, y, weights), kept)
     return *first, last if y is not None or weights is not None else last[0]
 

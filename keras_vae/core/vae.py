@@ -131,9 +131,9 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
     decoders: Mapping[str, Any] = DECODERS
     decodes_unlabelled: bool = True  # whether `decode` takes a label of -1, a missing one, as the encoder may
     draws_per_example: int = 1  # of q(z|x), in one call of `terms`
-    # What the losses have that is no sum over examples, in words: then `sample_weight` is refused. "": nothing.
-    # None: nothing, if `objective`, `players` and `after_step` are those of `VAE`; else unknown, and refused too.
-    batch_statistic: str | None = None
+    # What the losses have that is no sum over examples, in words: then `sample_weight` is refused. "": nothing. It is
+    # of the class that says it: one below it, with `objective`, `players` or `after_step`, says it anew or is refused.
+    batch_statistic: str = ""
     rejects: Mapping[str, str] = MappingProxyType({})  # argument of `VAE` that the variant does not take -> the reason
     provenance: Provenance | None = None  # where a model of the zoo, or of a run, was loaded from
 
@@ -447,6 +447,11 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
 
     def condition_of(self, batch: Batch) -> Condition | None:
         """Return the batch's condition, or None for a model that takes none."""
+        if self.conditional and "y" not in batch:
+            raise UserError(
+                f"A {type(self).__name__} is given a condition for each example. Given: a batch without one. Let it be "
+                f'(x, y), or a dict with "x" and "y".'
+            )
         return batch["y"] if self.conditional else None
 
     def infer_condition(self, x: ArrayLike, condition: ConditionLike = None) -> ConditionLike:
@@ -541,9 +546,14 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
             outputs = ops.concatenate(outputs, axis=-1)
         return ops.cast(outputs, self.float_dtype)
 
-    def overridden(self, *methods: str) -> list[str]:
-        """Return those of the methods of `VAE` that the variant overrides."""
-        return [name for name in methods if getattr(type(self), name) is not getattr(VAE, name)]
+    def overridden(self, *methods: str, since: str) -> list[str]:
+        """Return those of the methods that a class overrides below the one which defines the attribute `since`."""
+        classes = type(self).__mro__
+
+        def depth(name: str) -> int:
+            return next(place for place, one in enumerate(classes) if name in vars(one))
+
+        return [name for name in methods if depth(name) < depth(since)]
 
     def players_with(self, name: str, network: keras.Layer, loss: Callable[[Terms], Tensor]) -> list[Player]:
         """Return two players: `"model"`, which minimises the objective, and `name`, a network that minimises `loss`."""
@@ -641,6 +651,8 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
             raise UserError(f"A batch is (images, labels, sample_weight) at most. Given: {len(parts)} parts.")
         named = {name: part for name, part in zip(("x", "y", NAME), parts, strict=False) if part is not None}
         batch = data if isinstance(data, Mapping) else named
+        if f"{NAME}s" in batch:
+            raise UserError(f"The weights of a batch are called {NAME!r}. Given: '{NAME}s'. Rename them.")
         if batch.get("x") is None:
             content = "nothing" if data is None else f"a dict of {list(batch)}"
             raise UserError(f'A batch is a dict with "x", (images, labels), or images alone. Given: {content}.')

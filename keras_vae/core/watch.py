@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_vae import backend, supports
-from keras_vae.core.example_weights import NAME
+from keras_vae.core.example_weights import NAME, one_each
 from keras_vae.errors import UserError
 from keras_vae.supports import Support
 from keras_vae.types import Batch, Tensor
@@ -47,7 +47,10 @@ class Watch:
             if name == NAME:
                 if hull:  # a network does not read them
                     continue
-                array = ops.cast(array, "float32")  # of bools too
+                array = one_each(ops.cast(array, "float32"), batch["x"])  # of bools too
+            if array is None:  # no batch has it, but its rules are counted, as in `require_clean`
+                offset += len(support.rules)
+                continue
             rules = support.hull if hull else support
             row = ops.cond(
                 # Of each example, then of all: XLA takes less time than for one reduction of all numbers.
@@ -91,7 +94,7 @@ class Watch:
         _, number, rule, *facts = self._report.numpy().tolist()
         if rule < 0:
             return
-        for name, support, _ in self._columns({"x": None, "y": None, NAME: ()}):
+        for name, support, _ in self._columns({"x": None, NAME: ()}):
             if rule < len(support.rules):
                 message = support.message([rule, *facts], name)
                 raise UserError(f"Batch {number:.0f} of {data}, counted from 0: {message}{ending}")
@@ -100,11 +103,11 @@ class Watch:
     def _columns(self, batch: Mapping[str, Any]) -> Iterator[tuple[str, Support, Any]]:
         """Yield name, support and array of what the model reads of a batch."""
         yield "x", self._model.likelihood_family.support, batch["x"]
-        if self._model.conditional and "y" in batch:
-            single = self._model.condition_spec().keys() == {"condition"}
+        if self._model.conditional:
+            y, single = batch.get("y"), self._model.condition_spec().keys() == {"condition"}
             for name, spec in self._model.condition_spec().items():
                 support = supports.labels(spec.classes) if spec.kind == "label" else supports.REALS
-                yield name, support, batch["y"] if single or batch["y"] is None else batch["y"][name]
+                yield name, support, y if single or y is None else y[name]
         if batch.get(NAME) is not None:
             yield NAME, supports.WEIGHTS, batch[NAME]
 

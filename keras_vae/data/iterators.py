@@ -1,7 +1,7 @@
 """A user's batches: TensorFlow's datasets, Keras's and Python's iterators, told apart and looked into."""
 
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, TypeAlias, cast
 
 import keras
@@ -12,6 +12,7 @@ from keras_vae import backend
 from keras_vae.errors import UserError
 from keras_vae.types import Batch
 
+WEIGHT = "sample_weight"  # its name in batches, as in Keras
 Stream: TypeAlias = tf.data.Dataset | keras.utils.PyDataset | Iterator[Any]
 
 
@@ -45,7 +46,17 @@ def peeked(stream: Any, as_batch: Callable[[object], Batch]) -> tuple[Batch, Any
         element, dataset = stream[0] if stream.num_batches != 0 else None, stream
     # Of None among its parts, for labels beside weights, Keras takes no PyDataset, and replicas have no rows.
     gap = isinstance(element, tuple | list) and any(part is None for part in element)
-    return as_batch(element), mapped(dataset, as_batch) if gap else dataset
+    first = as_batch(element)
+    if isinstance(dataset, keras.utils.PyDataset) and (gap or WEIGHT in first):
+        return first, mapped(dataset, lambda batch: read(as_batch(batch)))
+    return first, mapped(dataset, as_batch) if gap else dataset
+
+
+def read(batch: Batch) -> dict[str, Any]:
+    """What a model reads of a batch of arrays; weights as float32, whatever the first ones of a stream were."""
+    parts = {name: batch[name] for name in ("x", "y", WEIGHT) if batch.get(name) is not None}
+    arrays = {name: part if isinstance(part, Mapping) else np.asarray(part) for name, part in parts.items()}
+    return arrays | ({WEIGHT: np.asarray(parts[WEIGHT], "float32")} if WEIGHT in parts else {})
 
 
 def _read_once(first: Batch, others: Iterator[Any], as_batch: Callable[[object], Batch]) -> tf.data.Dataset:
@@ -54,14 +65,20 @@ def _read_once(first: Batch, others: Iterator[Any], as_batch: Callable[[object],
     Keras, given an iterator that has ended, begins again with the two batches that it looked at.
     """
 
-    def read(batch: Batch) -> dict[str, Any]:  # what a model reads of it
-        return {name: batch[name] for name in ("x", "y", "sample_weight") if batch.get(name) is not None}
+    parts = read(first)
+
+    def same(batch: object) -> dict[str, Any]:
+        others = read(as_batch(batch))
+        if others.keys() != parts.keys():
+            raise UserError(
+                f"All batches have the same parts. Given: {', '.join(others)}, after {', '.join(parts)}. Give a "
+                f"missing label as -1, and an example without a weight 1."
+            )
+        return others
 
     all_ = itertools.chain([first], others)
-    spec = tf.nest.map_structure(
-        lambda part: tf.TensorSpec((None, *np.shape(part)[1:]), np.asarray(part).dtype), read(first)
-    )
-    dataset = tf.data.Dataset.from_generator(lambda: (read(as_batch(batch)) for batch in all_), output_signature=spec)
+    spec = tf.nest.map_structure(lambda part: tf.TensorSpec((None, *np.shape(part)[1:]), np.asarray(part).dtype), parts)
+    dataset = tf.data.Dataset.from_generator(lambda: map(same, all_), output_signature=spec)
     return _without_autotuner(dataset.prefetch(2))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 import keras
 from keras import ops
 
-from keras_vae.backend import tfd
+from keras_vae.backend import summed_to, tfd
 from keras_vae.likelihoods.base import Independent, Likelihood, over_x
 from keras_vae.supports import grid
 from keras_vae.types import Tensor
@@ -32,9 +32,6 @@ class BernoulliImages(Independent):
     def _log_prob(self, value: Tensor) -> Tensor:
         axes = len(self.logits.shape) - 1
         x, logits = _flat(value, axes), _flat(self.logits, axes)  # XLA on CPU takes twice the time for a last axis of 1
-        if tuple(x.shape) != tuple(logits.shape):  # a gradient has the shape of its argument
-            zeros = ops.zeros_like(x * logits)
-            x, logits = x + zeros, logits + zeros
         return _sum_of_log_prob(x, logits)
 
 
@@ -52,7 +49,7 @@ def _sum_of_log_prob(x: Tensor, logits: Tensor) -> tuple[Tensor, Callable[..., t
 
     def gradient(*arguments: Tensor, upstream: Tensor | None = None) -> tuple[Tensor, Tensor]:
         outer = (arguments[0] if upstream is None else upstream)[..., None]  # TensorFlow passes it without its name
-        return outer * logits, outer * (x - ops.sigmoid(logits))
+        return summed_to(outer * logits, x), summed_to(outer * (x - ops.sigmoid(logits)), logits)
 
     return ops.sum(x * logits - ops.maximum(logits, 0.0), axis=-1) - logs, gradient
 

@@ -61,8 +61,6 @@ class CodebookVAE(DiscreteVAE):
         self.embedding_dim = checks.check_whole_number(embedding_dim, "embedding_dim")
         self.commitment = checks.check_number(commitment, "commitment")
         self.restart_below = checks.check_number(restart_below, "restart_below")
-        moved_by_codes = self.codebook_kind == "ema" or self.restart_below
-        self.batch_statistic = _MOVED if moved_by_codes else ""
         entries = checks.check_whole_number(entries, "entries")
         super().__init__(code_shape=code_shape, entries=entries, size=self.embedding_dim, depth=depth, **kwargs)
         shape = (*(() if depth is None else (depth,)), self.entries, self.embedding_dim)
@@ -72,6 +70,10 @@ class CodebookVAE(DiscreteVAE):
         # Moving averages start from zero; `weight` is what they sum to so far, by which they are divided.
         self.counts, self.weight = self._state("counts", shape[:-1]), self._state("weight", ())
         self.sums = None if learned else self._state("sums", shape)
+
+    @property
+    def batch_statistic(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+        return _MOVED if self.codebook_kind == "ema" or self.restart_below else ""
 
     def likelihood_parameters(
         self, z: Latent, condition: Condition | None = None, training: bool = False

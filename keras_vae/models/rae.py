@@ -110,11 +110,11 @@ class RAE(VAE):
 
     def weighted(self, terms: Terms, weights: Tensor) -> Terms:
         """As `VAE.weighted`. What is of the decoder's parameters has no weight, as no regulariser of Keras has one."""
-        length, regulariser = weights * terms.logs["code_length"], terms.logs["regulariser"]
-        if self.regulariser == "gradient":
-            regulariser = weights * regulariser
-        penalty = self.code_weight * length + self.decoder_weight * regulariser
-        return super().weighted(terms._replace(penalty=0.0), weights)._replace(penalty=penalty)
+        scaled = super().weighted(terms, weights)
+        if self.regulariser == "gradient":  # of each example
+            return scaled
+        constant = self.decoder_weight * terms.logs["regulariser"]
+        return scaled._replace(penalty=scaled.penalty + constant * (1.0 - weights))
 
     def _weights(self) -> Any:
         squares = [ops.sum(ops.square(variable)) for variable in self.decoder.trainable_variables]

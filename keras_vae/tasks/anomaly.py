@@ -1,6 +1,6 @@
 """Anomaly detection: scores of examples, thresholds at a false positive rate, and measures of detection."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -199,12 +199,18 @@ def leave_one_class_out(
         results[label] = {}
         with progress.listening(f"without {label}"):
             model = make()
-            model.fit(train[0][of_train], **fit)
+            weights = {} if fit.get("sample_weight") is None else {"sample_weight": _rows(fit, of_train)}
+            model.fit(train[0][of_train], **{**fit, **weights})
             for score in scores:
                 values = anomaly_scores(model, test[0], score, samples, seed)
                 normal = values[of_test]
                 results[label][score] = judge(normal[::2], normal[1::2], values[~of_test], false_positive_rate)
     return results
+
+
+def _rows(fit: Mapping[str, Any], rows: np.ndarray) -> np.ndarray:
+    """Return the weights of some of the training images."""
+    return checks.check_weights(fit["sample_weight"], len(rows))[rows]
 
 
 def _masks_without(

@@ -385,7 +385,7 @@ class TestRefusals:
             (np.where(Y == 0, np.nan, W), r"sample_weight must be finite\. Given: 16 values"),
             (W.astype("float64") * 1e300, r"sample_weight must be finite"),
             (W - 2, r"must be 0 or more\. Given: \d+ values below it, from -2\..*numpy\.maximum\(sample_weight, 0\)"),
-            (0 * W, r"above 0 for some example\. Given: 0 for all 48\."),
+            (0 * W, r"above 0 for some example\. Given: 0 for all 48,"),
             (W.astype(str), r"must be an array of floats\. Given: dtype <U"),
         ],
     )
@@ -429,7 +429,7 @@ class TestRefusals:
         ("arguments", "message"),
         [
             ({"class_weight": {0: 2.0}}, r"class_weight is of whole numbers in y.*Given: y is NoneType.*sample_weight"),
-            ({"y": X[:, 0, 0, 0], "class_weight": {0: 2.0}}, r"y is float32 of shape \(48,\)"),
+            ({"y": X[:, 0, 0, 0] + 0.5, "class_weight": {0: 2.0}}, r"y is float32 of shape \(48,\)"),
             ({"y": np.eye(3, dtype="int32")[Y], "class_weight": {0: 2.0}}, r"y is int32 of shape \(48, 3\)"),
             ({"y": {"a": Y}, "class_weight": {0: 2.0}}, r"y is dict"),
             ({"y": Y, "class_weight": [2.0, 1.0]}, r"is a mapping from labels.*Given: \[2\.0, 1\.0\]"),
@@ -449,7 +449,7 @@ class TestRefusals:
             (dataset(X, Y, W), r"Given: sample_weight and class_weight\. Choose one"),
             (dataset(X), r"Given: y is NoneType"),
             (data.batches(X, training=True, batch_size=16), r"Given: y is NoneType"),
-            (dataset(X, Y.astype("float32")), r"y is float32 of shape \(16,\)"),
+            (dataset(X, Y + 0.5), r"y is float64 of shape \(16,\)"),
         ):
             with pytest.raises(UserError, match=message):
                 compiled().fit(stream, class_weight={0: 2.0}, verbose=0)
@@ -503,3 +503,106 @@ def test_a_codebook_learned_by_gradients_takes_weights():
     logs = evaluated(compiled(VQVAE, codebook="gradient", **arguments), sample_weight=W)
     penalty = 1.25 * logs["commitment"]  # commitment and codebook have the same number, in which gradients differ
     assert logs["loss"] == pytest.approx((penalty - logs["elbo"]) * W.sum() / COUNT, rel=1e-5)
+
+
+def with_xla(jit_compile):
+    model = toy()
+    model.compile("adam", **{**PLAIN, "jit_compile": jit_compile})
+    return model
+
+
+def triples(*weights):
+    """A generator of 16 images a batch, with the weights of each."""
+    for place, w in enumerate(weights):
+        yield X[16 * place : 16 * place + 16], None, w
+
+
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
+class TestLaterBatches:
+    @pytest.mark.parametrize("number", [0, 1, 5, 20])
+    def test_as_many_weights_as_examples(self, jit_compile, number):
+        model = with_xla(jit_compile)
+        for method in (model.evaluate, model.fit):
+            with pytest.raises(UserError, match=r"^Batch 1 of .*: sample_weight is one finite number for each example"):
+                method(triples(np.ones(16), np.full(number, 100.0)), verbose=0)
+
+    def test_their_type_is_not_that_of_the_first(self, jit_compile):
+        model = with_xla(jit_compile)
+        expected = evaluated(model, sample_weight=np.repeat([1.0, 0.5, 2.5], 16), batch_size=16)["loss"]
+        for first in (np.ones(16, int), np.ones(16, bool), [1] * 16):
+            found = model.evaluate(triples(first, np.full(16, 0.5), [2.5] * 16), verbose=0, return_dict=True)
+            assert found["loss"] == pytest.approx(expected, rel=1e-5)
+        with pytest.raises(UserError, match=r"^Batch 1 of .*: sample_weight must be finite\. Given: 16 values"):
+            model.evaluate(triples(np.ones(16, bool), np.full(16, np.nan)), verbose=0)
+        with pytest.raises(UserError, match=r"^Batch 1 of .*: sample_weight must be 0 or more\. .* from -1"):
+            model.evaluate(triples(np.ones(16, "uint8"), np.full(16, -1.0)), verbose=0)
+
+    def test_none_after_some(self, jit_compile):
+        with pytest.raises(UserError, match=r"All batches have the same parts\. Given: x, after x, sample_weight\."):
+            with_xla(jit_compile).evaluate(triples(np.ones(16), None), verbose=0)
+
+
+def test_a_rule_is_named_where_no_batch_has_labels():
+    model = toy(SemiSupervisedVAE)
+    model.compile(**PLAIN)
+    batches = ({"x": X[:16], "sample_weight": w} for w in (np.ones(16), np.full(16, np.nan)))
+    with pytest.warns(UserWarning, match="these training data have none"), pytest.raises(
+        UserError, match=r"^Batch 1 of the training data.*: sample_weight must be finite"
+    ):  # fmt: skip
+        model.fit(batches, verbose=0)
+
+
+def test_none_in_a_mapping_is_nothing():
+    model = compiled()
+    expected = evaluated(model, sample_weight=W)
+    assert evaluated(model, {"x": X, "sample_weight": None, "y": None}, sample_weight=W) == expected
+    history = model.fit({"x": X}, sample_weight=list(W), validation_split=0.25, batch_size=12, verbose=0).history
+    assert np.isfinite(history["val_loss"]).all()
+    with pytest.raises(UserError, match=r"weights of a batch are called 'sample_weight'\. Given: 'sample_weights'"):
+        evaluated(model, {"x": X, "sample_weights": W})
+
+
+def test_a_split_leaves_weights_on_both_sides():
+    weights = np.where(np.arange(COUNT) < 36, W + 1, 0.0)
+    with pytest.raises(UserError, match=r"leaves weights above 0 on both sides\. Given: 0\.25 of 48 examples"):
+        compiled().fit(X, sample_weight=weights, validation_split=0.25, verbose=0)
+
+
+def test_labels_that_are_whole_floats_have_weights_of_classes():
+    models = [compiled(), compiled()]
+    for model, labels in zip(models, (Y, Y.astype("float32")), strict=True):
+        model.fit(X, labels, class_weight={0: 2.0, 2: 0.5}, batch_size=16, verbose=0)
+    same(*map(toys.weights, models))
+
+
+class TestWhatAClassSays:
+    def test_is_not_of_the_classes_below(self):
+        class Squared(IWAE):
+            def objective(self, terms):
+                return ops.mean(ops.square(terms.log_px))
+
+        class Said(Squared):
+            batch_statistic = ""
+
+        with pytest.raises(UserError, match=r"a Squared, which has objective of its own"):
+            evaluated(compiled(Squared), sample_weight=W)
+        assert np.isfinite(evaluated(compiled(Said), sample_weight=W)["loss"])
+
+    def test_is_above_what_a_codebook_says(self):
+        class Mine(VQVAE):
+            batch_statistic = "an MMD of mine"
+
+        arguments = {"latent_dim": None, "code_shape": (3,), "entries": 5, "embedding_dim": 2, "restart_below": 0.0}
+        model = compiled(Mine, codebook="gradient", **arguments)
+        with pytest.raises(UserError, match=r"a Mine, which has an MMD of mine"):
+            evaluated(model, sample_weight=W)
+
+    def test_a_penalty_that_a_class_below_adds_is_kept(self):
+        class Longer(RAE):
+            def terms(self, batch, training):
+                terms = super().terms(batch, training)
+                return terms._replace(penalty=terms.penalty + 7.0)
+
+        model = compiled(Longer)
+        ones = dataset(X, Y, np.ones(COUNT, "float32"))
+        assert evaluated(model, ones)["loss"] == pytest.approx(evaluated(model, batch_size=16)["loss"], rel=1e-6)

@@ -59,3 +59,20 @@ def test_gradients_of_x_of_broadcast_logits_and_of_second_order_are_those_of_the
 
     for own, exact in zip(derivatives(lambda: BernoulliImages(logits).log_prob(x)), derivatives(formula), strict=True):
         np.testing.assert_allclose(own, exact, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("jit_compile", [False, True])
+def test_a_gradient_has_the_shape_of_its_argument_whatever_is_known_of_it(jit_compile):
+    logits, x = (
+        tf.constant(GENERATOR.normal(size=(1, 4, 4))),
+        tf.constant(GENERATOR.integers(0, 2, (6, 4, 4)), "float64"),
+    )
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 4, 4), "float64")] * 2, jit_compile=jit_compile)
+    def gradients(logits, x):
+        value = BernoulliImages(logits).log_prob(x)
+        return tf.gradients(value, [logits, x])
+
+    of_logits, of_x = gradients(logits, x)
+    np.testing.assert_allclose(of_logits, tf.reduce_sum(x - tf.sigmoid(logits), 0, keepdims=True), rtol=1e-12)
+    np.testing.assert_allclose(of_x, np.broadcast_to(logits, x.shape), rtol=1e-12)
