@@ -174,7 +174,7 @@ def markdown(result: dict[str, Any]) -> str:
         f"{result['epochs']} epochs of each, medians of {len(result['load_average'])} rounds in turns, on "
         f"{facts['processor']}, {facts['processors']} processors, load {facts['load']} before the start; load averages "
         f"of the rounds "
-        f"{', '.join(f'{load:.1f}' for load in result['load_average'])}, the two that train among them. "
+        f"{', '.join(f'{load:.1f}' for load in result['load_average'])}, those that train among them. "
         f"{', '.join(f'{name} {number}' for name, number in versions.items())}.",
     ]
     return "\n".join(lines)

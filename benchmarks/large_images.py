@@ -96,7 +96,7 @@ def trained(kind: str, size: int, seconds: float, seed: int, images: np.ndarray)
         )
         train(model, images, start + seconds)
         return model, int(model.step)
-    halvings, steps = len(filters) - 1, 0
+    halvings = len(filters) - 1
     shares = np.array([0.5**place for place in range(halvings, 0, -1)])  # each stage half the time of the next
     ends = start + seconds * np.cumsum([*shares, 1.0]) / (shares.sum() + 1.0)
     small = size // 2**halvings
@@ -105,8 +105,7 @@ def trained(kind: str, size: int, seconds: float, seed: int, images: np.ndarray)
     for place, end in enumerate(ends):
         model = grow(model, filters[halvings - place], FADE) if place else model
         train(model, halved(images, halvings - place), end)
-        steps += int(model.step)
-    return model, steps
+    return model, int(model.step)  # which a model that has grown goes on counting
 
 
 def measure(kind: str, size: int, seconds: float, seed: int) -> dict[str, Any]:
@@ -161,6 +160,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, default=600.0, help="CPU seconds of each training")
     parser.add_argument("--seeds", type=int, default=1)
+    parser.add_argument("--only", choices=tuple(KINDS), help="train this kind, and keep what the output has of others")
     parser.add_argument("--one", nargs=3, metavar=("KIND", "SIZE", "SEED"), help="one training; prints its JSON")
     parser.add_argument("--output", type=Path, default=None, help="write the result here, as JSON")
     arguments = parser.parse_args()
@@ -177,10 +177,17 @@ def main() -> None:
         print(measured, file=sys.stderr, flush=True)
         return measured
 
-    cases = [(kind, size, seed) for size in FILTERS for kind in KINDS for seed in range(arguments.seeds)]
+    kinds = [arguments.only] if arguments.only else list(KINDS)
+    cases = [(kind, size, seed) for size in FILTERS for kind in kinds for seed in range(arguments.seeds)]
+    kept = []
+    if arguments.only and arguments.output and arguments.output.exists():
+        before = json.loads(arguments.output.read_text(encoding="utf-8"))
+        kept = [run for run in before["runs"] if run["kind"] != arguments.only]
+        if (before["seconds"], before["seeds"]) != (arguments.seconds, arguments.seeds):
+            sys.exit(f"{arguments.output} has other seconds or seeds. Leave --only out.")
     described = machine.describe()
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        runs = list(pool.map(run, cases))
+        runs = [*kept, *pool.map(run, cases)]
     result = {
         "machine": described,
         "versions": {name: version(name) for name in PACKAGES},

@@ -183,6 +183,20 @@ class Trainer:
         self.use_averages()
         return history
 
+    def train_on_batch(self: "VAE", *args: Any, **kwargs: Any) -> Any:
+        """Train on one batch, as `keras.Model.train_on_batch`, which does not hold it to the model's rules.
+
+        Raises:
+          UserError: a model that `fit` has not yet seen all training examples for.
+        """
+        if (self.reads_totals or self.likelihood_family.standardizes) and not int(self.step.numpy()):
+            raise UserError(
+                f"A {type(self).__name__} begins with numbers of all training examples, which fit takes from them. "
+                f"Given: train_on_batch. Call fit with these first, for an epoch; or give what it takes, "
+                f"as library= of a LibraryVAE or total= of a likelihood, and leave standardize out."
+            )
+        return keras.Model.train_on_batch(self, *args, **kwargs)
+
     def use_averages(self: "VAE") -> None:
         """Replace the weights by their moving averages, where an optimizer has these: `use_ema` of Keras.
 

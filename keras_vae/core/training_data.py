@@ -180,4 +180,4 @@ def _totals(pixels: Pixels | None, examples: np.ndarray | None) -> np.ndarray:
             "Call fit with the array, the sparse matrix, or keras_vae.data.batches of it; or give what is taken from "
             "them: total= of the likelihood, library= of a LibraryVAE."
         )
-    return np.nansum(examples.reshape(len(examples), -1), axis=1, dtype="float64")
+    return np.concatenate([one.reshape(len(one), -1).sum(1, dtype="float64") for one in supports.pieces(examples)])

@@ -203,9 +203,9 @@ def binarized_once(images: np.ndarray, white: int) -> np.ndarray:
 
 
 def totals_of(rows: Rows) -> np.ndarray:
-    """Return the sum of the numbers of each row, `(rows,)`, float64, some rows at a time; NaN counts as 0."""
+    """Return the sum of the numbers of each row, `(rows,)`, float64, some rows at a time."""
     parts = [np.arange(start, min(start + _PIECE, len(rows))) for start in range(0, len(rows), _PIECE)]
-    return np.concatenate([np.nansum(rows[part].reshape(len(part), -1), axis=1, dtype="float64") for part in parts])
+    return np.concatenate([rows[part].reshape(len(part), -1).sum(1, dtype="float64") for part in parts])
 
 
 def is_sparse(array: object) -> bool:

@@ -31,6 +31,7 @@ def column_errors_of(evaluation: Evaluation) -> dict[str, Estimate]:
       NotApplicable: a model of anything but numbers, or constant columns only.
     """
     check_numbers(evaluation)
+    require_totals(evaluation)
     x, seen = evaluation.x, ~np.isnan(evaluation.x)
     errors = errors_by_column(evaluation, x, evaluation.reconstructions, seen)
     if "error_rate" in errors:
@@ -72,6 +73,7 @@ def correlations_of(evaluation: Evaluation) -> dict[str, Estimate]:
       NotApplicable: anything but rows of two columns or more that vary, fewer than 40 rows, or a model without a prior.
     """
     check_numbers(evaluation)
+    require_totals(evaluation)
     if not evaluation.model.x_spec().is_row or len(evaluation.columns) < 2 or len(evaluation) < _FEWEST:
         raise NotApplicable(
             f"Correlations are of {_FEWEST} rows or more, of two columns or more. Given: x of shape "
@@ -102,6 +104,16 @@ def correlations_of(evaluation: Evaluation) -> dict[str, Estimate]:
         name: {"value": float(value), "standard_error": float(error), **details}
         for name, value, error in zip(("difference", "floor"), values, errors, strict=True)
     }
+
+
+def require_totals(evaluation: Evaluation) -> None:
+    """Raise NotApplicable for a likelihood of given totals, whose means and draws have another than the row's."""
+    family = evaluation.model.likelihood_family
+    if not family.tells_total:
+        raise NotApplicable(
+            f"Means and draws are compared with x where they say how many are counted. Given: the likelihood "
+            f"{family.title}, which takes the total of x."
+        )
 
 
 def errors_by_column(

@@ -46,6 +46,12 @@ class Observed(Likelihood):
 
     def __init__(self, family: Likelihood) -> None:
         super().__init__(dtype=family.dtype_policy)
+        if not family.tells_total:
+            raise UserError(
+                f"Numbers can be missing where they are independent given the code. Given: missing, and the likelihood "
+                f"{family.title}, whose numbers share a total. Use 'negative_binomial' or 'poisson' without a library; "
+                f"or fill the holes, and leave missing out."
+            )
         self.family, self.channels_per_pixel = family, family.channels_per_pixel
         self.support, self.standardizes = family.support.or_missing(), family.standardizes
         self.columns, self.tells_total = family.columns, family.tells_total

@@ -10,7 +10,7 @@ from keras import ops
 
 from keras_vae.backend import soft_bound, tfd
 from keras_vae.checks import is_number
-from keras_vae.errors import UserError
+from keras_vae.errors import NotApplicable, UserError
 from keras_vae.likelihoods.base import Alike, over_x
 from keras_vae.likelihoods.counted import LOG_MEANS, Counts, x_log_ratio
 from keras_vae.networks.arguments import LayerArguments
@@ -18,6 +18,7 @@ from keras_vae.types import Tensor
 
 _LEARNED = ("global", "feature", "channel")  # dispersions that are weights
 _LOG_DISPERSIONS = (-10.0, 10.0)  # beyond e**10 it is a Poisson to float32
+_TOTALS = (1e-6, 1e12)
 _NONE_COUNTED = 1e-30  # in place of a total of 0: a mean that no float32 tells from 0, with a logarithm
 
 
@@ -56,8 +57,8 @@ class Rates(Counts):
       standardize: as `Counts`.
       library: None, the decoder gives the logarithm of each mean; or `"observed"`. For a library size that is latent,
         give the likelihood of `LibraryVAE` neither.
-      total: with library, of the counts of `mean` and of draws, which no code tells; None: the mean total of the
-        training data, once `fit` has seen them.
+      total: with library, of the counts of `mean` and of draws, before further zeros, which no code tells; None: the
+        mean total of the training data, once `fit` has seen them.
     """
 
     log_name = "log_mean"  # the parameter that is the logarithm of the mean
@@ -75,9 +76,10 @@ class Rates(Counts):
                 f"library is None or 'observed'. Given: {library!r}. Leave it out; a latent one is of the model "
                 f"LibraryVAE."
             )
-        if total is not None and not (library and is_number(total) and 0 < total < float("inf")):
+        if total is not None and not (library and is_number(total) and _TOTALS[0] <= total <= _TOTALS[1]):
             raise UserError(
-                f"total is a positive number, of counts with library='observed'. Given: {total!r}, with "
+                f"total is a number from {_TOTALS[0]:g} to {_TOTALS[1]:g}, of counts with library='observed'. Given: "
+                f"{total!r}, with "
                 f"library={library!r}. Leave it out."
             )
         self.library, self.total = library, None if total is None else float(total)
@@ -261,6 +263,18 @@ class ZeroInflatedNegativeBinomial(Overdispersed):
     """
 
     inflated = True
+
+    def deviances(self, x: np.ndarray, mean: np.ndarray, parameters: Mapping[str, np.ndarray]) -> np.ndarray:
+        """Return the Poisson's, as `Counts`.
+
+        Raises:
+          NotApplicable: with library, where the mean has fewer than the total by an unknown number of further zeros.
+        """
+        if self.library:
+            raise NotApplicable(
+                "A deviance from an offset is of means that have the total. Given: zero-inflated counts with a library."
+            )
+        return super().deviances(x, mean, parameters)
 
 
 def log_shares(log_means: Tensor) -> Tensor:

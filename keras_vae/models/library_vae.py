@@ -17,6 +17,7 @@ from keras_vae.likelihoods.rates import Rates
 from keras_vae.models.parts.arguments import CountArguments
 from keras_vae.types import Condition, Latent, Tensor
 
+_MEANS, _WIDEST = (-8.0, 28.0), 10.0  # of log l
 _LOG_LIBRARIES = (-20.0, 40.0)  # to 1e-5 the identity from -8 to 28; a share of e**-20 is above 0 in float32
 
 
@@ -63,8 +64,8 @@ class LibraryVAE(VAE):
         super().__init__(latent_dim=latent_dim, likelihood=likelihood, **kwargs)
         if not isinstance(self.likelihood_family, Rates) or self.likelihood_family.library:
             raise UserError(
-                f"A LibraryVAE has a likelihood of independent counts, without a library of its own. Given: "
-                f"likelihood={likelihood!r}. Use 'negative_binomial' or 'poisson', which have none by default."
+                f"The likelihood of a LibraryVAE is 'negative_binomial', 'zero_inflated_negative_binomial' or "
+                f"'poisson', without library. Given: {likelihood!r}. Use one of these."
             )
         # By this name, it is stored in full precision.
         self.log_library = self.add_weight(
@@ -101,10 +102,16 @@ class LibraryVAE(VAE):
 
 
 def _checked_library(library: object) -> tuple[float, float]:
-    numbers = tuple(library) if isinstance(library, Sequence) and not isinstance(library, str) else ()
-    if len(numbers) != 2 or not all(is_number(number) and np.isfinite(number) for number in numbers) or numbers[1] < 0:
+    listed = library.tolist() if isinstance(library, np.ndarray) else library
+    numbers = tuple(listed) if isinstance(listed, Sequence) and not isinstance(listed, str) else ()
+    if (
+        len(numbers) != 2
+        or not all(map(is_number, numbers))
+        or not (_MEANS[0] <= numbers[0] <= _MEANS[1] and 0 <= numbers[1] <= _WIDEST)
+    ):
         raise UserError(
-            f"library is mu and sigma, the mean and the standard deviation of log l, such as (8.5, 0.4). Given: "
-            f"{library!r}."
+            f"library is mu, from {_MEANS[0]:g} to {_MEANS[1]:g}, and sigma, from 0 to {_WIDEST:g}: the mean and the "
+            f"standard deviation of log l, such as (8.5, 0.4). Given: {library!r}. Leave it out: fit takes them from "
+            f"the totals."
         )
     return float(numbers[0]), float(numbers[1])

@@ -69,6 +69,11 @@ class VAEGAN(VAE):
                 f"Given: {self.specs['likelihood']!r}. Use 'bernoulli' or {{'name': 'gaussian', 'scale': 1.0}}; "
                 f"of numbers that are no pixels, {{'name': 'normal', 'scale': 1.0}}."
             )
+        if not family.tells_total:
+            raise UserError(
+                f"The critic of a VAEGAN compares x with means, which say how many are counted. Given: "
+                f"{self.specs['likelihood']!r}, which takes the total of x. Use {{'name': 'poisson'}}."
+            )
         self.specs |= {"critic": critic, "head": {"name": "mlp", "hidden": ()} if head is None else head}
         self.critic = self.make_network("critic", critic, ENCODERS, self.x_shape, (self.features,))
         self.head = self.make_network("head", self.specs["head"], {"mlp": MLP}, (self.features,), (1,))

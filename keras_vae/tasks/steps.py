@@ -43,6 +43,11 @@ def step_scores(
     if model.x_spec().kind == "tokens":
         raise UserError(f"Steps are scored by independent numbers. Given: a {type(model).__name__}, of tokens.")
     inputs, family = checked_inputs(model, x, condition), model.likelihood_family
+    if not family.tells_total:
+        raise UserError(
+            f"Steps are scored by numbers that are independent given the code. Given: the likelihood {family.title}, "
+            f"whose numbers share a total. Use 'negative_binomial' or 'poisson' without a library."
+        )
     family.check(inputs["x"])
     family = family if isinstance(family, Observed) else Observed(family)
     inner = tuple(range(2, inputs["x"].ndim))  # the axes within a step

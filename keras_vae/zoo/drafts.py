@@ -222,10 +222,8 @@ def _likelihood(x: np.ndarray) -> tuple[dict[str, object], str]:
     mean, variance, seen = np.nanmean(x, axis=0), np.nanvar(x, axis=0), x[~np.isnan(x)]
     if (seen >= 0).all() and (seen == np.round(seen)).all() and seen.max(initial=0.0) > 1:
         if np.median(variance / np.maximum(mean, 1e-9)) > 1.5:
-            return {"name": "negative_binomial"}, (
-                'counts, most of them with a variance well above their mean; library = "observed" models the shares of '
-                "each row's total"
-            )
+            offset = "" if np.isnan(x).any() else '; library = "observed" models the shares of each row\'s total'
+            return {"name": "negative_binomial"}, f"counts, most of them with a variance well above their mean{offset}"
         return {"name": "poisson"}, 'counts; "negative_binomial" where they vary by more than their mean'
     spread = np.where(variance > 0, np.sqrt(variance), 1.0)
     kurtosis = np.nanmean(((x - mean) / spread) ** 4, axis=0)

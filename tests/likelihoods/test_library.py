@@ -10,7 +10,8 @@ import tensorflow as tf
 from scipy import sparse
 
 from keras_vae import data
-from keras_vae.errors import UserError
+from keras_vae.errors import NotApplicable, UserError
+from keras_vae.evaluation import evaluate
 from keras_vae.likelihoods import (
     Multinomial,
     NegativeBinomial,
@@ -18,7 +19,8 @@ from keras_vae.likelihoods import (
     ZeroInflatedNegativeBinomial,
     likelihood,
 )
-from keras_vae.models import IWAE, VAE
+from keras_vae.models import IWAE, VAE, VAEGAN
+from keras_vae.tasks import step_scores
 from tests.likelihoods.test_numbers import SCVI
 from tests.toys import PLAIN, mlp
 
@@ -214,8 +216,9 @@ def test_without_a_library_there_is_nothing_new():
     ("arguments", "message"),
     [
         ({"library": "latent"}, r"library is None or 'observed'\. Given: 'latent'.*of the model LibraryVAE"),
-        ({"total": 3}, r"total is a positive number, of counts with library='observed'\. Given: 3, with library=None"),
-        ({"library": "observed", "total": 0}, r"total is a positive number.*Given: 0"),
+        ({"total": 3}, r"total is a number from 1e-06 to 1e\+12, of counts .* Given: 3, with library=None"),
+        ({"library": "observed", "total": 0}, r"total is a number from.*Given: 0"),
+        ({"library": "observed", "total": 10**400}, r"total is a number from.*Given: 1000"),
     ],
 )
 def test_arguments_that_do_not_fit(arguments, message):
@@ -224,6 +227,23 @@ def test_arguments_that_do_not_fit(arguments, message):
 
 
 def test_no_part_of_it_may_be_missing():
-    model = toy(missing="zero")
-    with pytest.raises(UserError, match=r"numbers are independent.*Given: NegativeBinomial, a OfOwnTotal"):
-        model.elbo(COUNTS)
+    with pytest.raises(UserError, match=r"Given: missing, and the likelihood NegativeBinomial, whose numbers share"):
+        toy(missing="zero")
+    with pytest.raises(UserError, match=r"^Steps are scored by numbers.*Given: the likelihood NegativeBinomial"):
+        step_scores(toy(), COUNTS)
+
+
+@pytest.mark.parametrize("family", ["multinomial", {"name": "poisson", "library": "observed"}])
+def test_means_and_draws_of_another_total_are_not_compared_with_x(family):
+    model = VAE(x_shape=(3,), latent_dim=2, encoder=mlp(), decoder=mlp(), likelihood=family)
+    for metric in ("generation.columns", "generation.correlations", "generation.totals"):
+        with pytest.raises(NotApplicable, match=r"Given: the likelihood (Multinomial|Poisson), which"):
+            evaluate(model, np.tile(COUNTS, (9, 1)), metrics=[metric])
+    with pytest.raises(UserError, match=r"critic of a VAEGAN compares x with means.* which takes the total of x"):
+        VAEGAN(x_shape=(3,), latent_dim=2, encoder=mlp(), decoder=mlp(), likelihood=family)
+
+
+def test_further_zeros_are_no_part_of_a_deviance_from_an_offset():
+    family = likelihood({"name": "zero_inflated_negative_binomial", "library": "observed"})
+    with pytest.raises(NotApplicable, match=r"of means that have the total\. Given: zero-inflated counts"):
+        family.deviances(COUNTS, COUNTS + 1, {})

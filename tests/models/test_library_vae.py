@@ -150,11 +150,13 @@ def test_the_code_of_the_library_follows_the_totals_and_the_rest_the_shares():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"likelihood": "normal"}, r"likelihood of independent counts.*Given: likelihood='normal'\. Use 'negative_bin"),
-        ({"likelihood": "multinomial"}, r"likelihood of independent counts"),
-        ({"likelihood": {"name": "poisson", "library": "observed"}}, r"without a library of its own"),
-        ({"library": 3.0}, r"library is mu and sigma.*Given: 3\.0"),
-        ({"library": (3.0, -1.0)}, r"library is mu and sigma.*Given: \(3\.0, -1\.0\)"),
+        ({"likelihood": "normal"}, r"is 'negative_binomial', .* without library\. Given: 'normal'\. Use one"),
+        ({"likelihood": "multinomial"}, r"Given: 'multinomial'"),
+        ({"likelihood": {"name": "binomial", "trials": 9}}, r"Given: \{'name': 'binomial', 'trials': 9\}"),
+        ({"likelihood": {"name": "poisson", "library": "observed"}}, r"without library\. Given"),
+        ({"library": 3.0}, r"library is mu, from -8 to 28, and sigma, from 0 to 10.*Given: 3\.0"),
+        ({"library": (3.0, -1.0)}, r"and sigma, from 0 to 10.*Given: \(3\.0, -1\.0\)"),
+        ({"library": (200, 1)}, r"library is mu, from -8 to 28.*Given: \(200, 1\)"),
         ({"latent_dim": 1}, r"a number of z and the library size\. Given: latent_dim=1"),
         ({"missing": "zero"}, r"LibraryVAE does not take missing\. Of what is observed in part"),
         ({"active_dims": 2}, r"does not take active_dims\. Its last dimension is the library size"),
@@ -163,3 +165,17 @@ def test_the_code_of_the_library_follows_the_totals_and_the_rest_the_shares():
 def test_arguments_that_do_not_fit(arguments, message):
     with pytest.raises(UserError, match=message):
         make(**arguments)
+
+
+def test_an_array_of_mu_and_sigma():
+    assert make(library=np.array([8.5, 0.4])).library == (8.5, 0.4)
+
+
+def test_the_totals_are_of_fit_and_not_of_a_batch():
+    counts = np.random.default_rng(0).poisson(3.0, (20, 6)).astype("float32")
+    model = LibraryVAE(x_shape=(6,), latent_dim=3, encoder=mlp(), decoder=mlp())
+    model.compile("adam", **PLAIN)
+    with pytest.raises(UserError, match=r"begins with numbers of all training examples.*Given: train_on_batch"):
+        model.train_on_batch(counts)
+    model.fit(counts, batch_size=20, verbose=0)
+    assert np.isfinite(model.train_on_batch(counts)).all()
