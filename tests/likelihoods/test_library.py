@@ -11,7 +11,9 @@ from scipy import sparse
 
 from keras_vae import data
 from keras_vae.errors import NotApplicable, UserError
-from keras_vae.evaluation import evaluate
+from keras_vae.evaluation.counts import totals_of
+from keras_vae.evaluation.evaluation import Evaluation
+from keras_vae.evaluation.tables import column_errors_of, correlations_of
 from keras_vae.likelihoods import (
     Multinomial,
     NegativeBinomial,
@@ -236,9 +238,10 @@ def test_no_part_of_it_may_be_missing():
 @pytest.mark.parametrize("family", ["multinomial", {"name": "poisson", "library": "observed"}])
 def test_means_and_draws_of_another_total_are_not_compared_with_x(family):
     model = VAE(x_shape=(3,), latent_dim=2, encoder=mlp(), decoder=mlp(), likelihood=family)
-    for metric in ("generation.columns", "generation.correlations", "generation.totals"):
+    evaluation = Evaluation(model, np.tile(COUNTS, (9, 1)))
+    for metric in (column_errors_of, correlations_of, totals_of):
         with pytest.raises(NotApplicable, match=r"Given: the likelihood (Multinomial|Poisson), which"):
-            evaluate(model, np.tile(COUNTS, (9, 1)), metrics=[metric])
+            metric(evaluation)
     with pytest.raises(UserError, match=r"critic of a VAEGAN compares x with means.* which takes the total of x"):
         VAEGAN(x_shape=(3,), latent_dim=2, encoder=mlp(), decoder=mlp(), likelihood=family)
 
