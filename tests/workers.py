@@ -32,6 +32,7 @@ def started(command: Sequence[str], count: int, **options: Any) -> Iterator[list
                 **os.environ,
                 "PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path]),
                 "TF_CONFIG": json.dumps(config),
+                "TF_CPP_MIN_LOG_LEVEL": "3",  # without a card TensorFlow says so, as an error
             }
             pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
             processes.append(subprocess.Popen([sys.executable, *command], env=environment, **{**pipes, **options}))

@@ -47,7 +47,8 @@ def run(source: Path) -> dict[str, float]:
     started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
-    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(ROOT)}}).execute()
+    kernel = {name: value for name, value in os.environ.items() if name != "MPLBACKEND"}  # which shows figures
+    NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(ROOT)}}).execute(env=kernel)
     after = resource.getrusage(resource.RUSAGE_CHILDREN)  # the kernel has ended
     cost = {
         "seconds": round(time.perf_counter() - started, 1),

@@ -14,7 +14,7 @@ import math
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ParamSpec, TypeAlias, TypeVar, cast
+from typing import Any, ParamSpec, Protocol, TypeAlias, TypeVar, cast
 
 import tensorflow as tf
 from keras import ops
@@ -69,13 +69,20 @@ def plain(function: Callable[_Arguments, _Result]) -> Callable[_Arguments, _Resu
     return _tf.autograph.experimental.do_not_convert(function)
 
 
+class _Graph(Protocol):
+    """A function of TensorFlow's."""
+
+    def __call__(self, *arguments: Any) -> Any: ...
+    def get_concrete_function(self, *arguments: Any) -> Any: ...
+
+
 def compiled_for_batches(function: Callable[..., _Result]) -> Callable[..., _Result]:
     """Return `function` as a graph, traced once whatever the number of examples: rounding does not depend on the calls.
 
     Args:
       function: its first argument is a dict of tensors of examples.
     """
-    graph: Any = compiled(function)
+    graph = cast(_Graph, compiled(function))
     traced: dict[object, Any] = {}  # called as they are: a `tf.function` compares its arguments with all its traces
 
     def call(examples: Mapping[str, Any], *others: Any) -> _Result:

@@ -183,8 +183,9 @@ def test_an_export_leaves_nothing(run, tmp_path, number, seconds):
     time.sleep(seconds)
     process.send_signal(number)
     _, errors = process.communicate(timeout=60)
-    assert (process.returncode, errors) in [(128 + number, LINES[number]), (0, "")]
-    assert os.listdir(tmp_path) == ([] if process.returncode else ["bundle"])
+    # Once all is done Python gives signals their own actions back, before it ends.
+    assert (process.returncode, errors) in [(128 + number, LINES[number]), (0, ""), (-number, "")]
+    assert os.listdir(tmp_path) == ([] if process.returncode > 0 else ["bundle"])
 
 
 @pytest.mark.slow

@@ -589,11 +589,9 @@ class TestWhatAClassSays:
         assert np.isfinite(evaluated(compiled(Said), sample_weight=W)["loss"])
 
     def test_is_above_what_a_codebook_says(self):
-        class Mine(VQVAE):
-            batch_statistic = "an MMD of mine"
-
+        mine: type[VQVAE] = type("Mine", (VQVAE,), {"batch_statistic": "an MMD of mine"})
         arguments = {"latent_dim": None, "code_shape": (3,), "entries": 5, "embedding_dim": 2, "restart_below": 0.0}
-        model = compiled(Mine, codebook="gradient", **arguments)
+        model = compiled(mine, codebook="gradient", **arguments)
         with pytest.raises(UserError, match=r"a Mine, which has an MMD of mine"):
             evaluated(model, sample_weight=W)
 

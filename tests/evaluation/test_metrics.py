@@ -54,7 +54,7 @@ def test_what_a_plain_vae_has(whole):
         "collapse",
     }
     assert set(whole["disentanglement"]) == set(evaluation.disentanglement.METRICS)
-    assert set(whole["generation"]) == {"reconstruction", "memorisation"}
+    assert set(whole["generation"]) == {"reconstruction", "memorisation", "sharpness"}
     assert set(whole["representation"]) == {"probes", "clustering"}
     assert set(whole["without"]) == {
         "likelihood.bits_per_dim", "latent.codebook", "generation.mnist_fd", "generation.condition_accuracy",

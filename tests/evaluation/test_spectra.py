@@ -117,7 +117,7 @@ def test_of_models():
 
 @pytest.mark.slow
 def test_blur_falls_with_beta_and_is_less_for_vq():
-    """Digits of beta 4, 1 and of a VQ-VAE, each sharper than the one before by more than 5 standard errors."""
+    """Digits of beta 4, 1 and of a VQ-VAE, each sharper than the one before by more than 4 standard errors."""
     rows = [
         evaluations.evaluate(name, ["generation.sharpness"], split="test[:1000]")["generation"]["sharpness"]
         for name in ("beta_vae_mnist", "vae_mnist", "vq_vae_mnist")
@@ -125,7 +125,7 @@ def test_blur_falls_with_beta_and_is_less_for_vq():
     for kind in ("reconstructions", "samples"):
         for blurred_one, sharper in itertools.pairwise(row[kind] for row in rows):
             error = np.hypot(blurred_one["standard_error"], sharper["standard_error"])
-            assert blurred_one["value"] + 5 * error < sharper["value"] < 1
+            assert blurred_one["value"] + 4 * error < sharper["value"] < 1
 
 
 @pytest.mark.parametrize(

@@ -76,4 +76,4 @@ def test_data_without_factors_say_so(run, capsys):
     with pytest.raises(SystemExit) as left:
         main(["evaluate", str(run), "--disentanglement"])
     assert left.value.code == 1
-    assert "has nothing of disentanglement. This needs the known factors of each image" in capsys.readouterr().err
+    assert "has nothing of disentanglement. This needs the true factors of each image" in capsys.readouterr().err

@@ -289,7 +289,7 @@ def test_the_commands_take_words_or_say_why_not(trained, tmp_path, monkeypatch, 
     name = str(model.provenance.folder)
     assert call("show", name)[0] == call("verify", name)[0] == 0
     code, text = call("evaluate", name, "--samples", "0")
-    assert code == 0 and "300 sequences of test[:300]" in text and "sequences_right" in text
+    assert code == 0 and "300 sequences of test[:300]" in text and "sequences reconstructed without an error" in text
     assert call("evaluate", name, "--all", "--samples", "2", "--json")[0] == 0
     assert call("sample", name, "--count", "6", "--output", "s.txt")[0] == 0
     assert (tmp_path / "s.txt").read_text().splitlines() == data.words.to_text(model.sample(6))
@@ -301,7 +301,7 @@ def test_the_commands_take_words_or_say_why_not(trained, tmp_path, monkeypatch, 
     np.testing.assert_array_equal(np.load("z.npy"), model.encode(model.sample(6)))
     assert call("report", name, "--output", "r.html", "--count", "50")[0] == 0
     assert "The likeliest sequences at codes drawn from the prior" in (tmp_path / "r.html").read_text(encoding="utf-8")
-    for command, reason in (("traverse", "A traversal is drawn as images."), ("anomaly", "give --anomalies FILE.npy.")):
+    for command, reason in (("traverse", "A traversal is drawn as images."), ("anomaly", "give --anomalies FILE.")):
         code, text = call(command, name)
         assert code == 1 and f"{reason} Given: {name}, a model of sequences." in text
     code, text = call("anomaly", name, "--anomalies", "s.npy", "--samples", "2", "--count", "40", "--output", "a.png")
