@@ -551,7 +551,7 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         classes = type(self).__mro__
 
         def depth(name: str) -> int:
-            return next(place for place, one in enumerate(classes) if name in vars(one))
+            return next(index for index, one in enumerate(classes) if name in vars(one))
 
         return [name for name in methods if depth(name) < depth(since)]
 

@@ -53,7 +53,7 @@ def peeked(stream: Any, as_batch: Callable[[object], Batch]) -> tuple[Batch, Any
 
 
 def read(batch: Batch) -> dict[str, Any]:
-    """What a model reads of a batch of arrays; weights as float32, whatever the first ones of a stream were."""
+    """Return what a model reads of a batch of arrays; weights as float32, whatever the first ones of a stream were."""
     parts = {name: batch[name] for name in ("x", "y", WEIGHT) if batch.get(name) is not None}
     arrays = {name: part if isinstance(part, Mapping) else np.asarray(part) for name, part in parts.items()}
     return arrays | ({WEIGHT: np.asarray(parts[WEIGHT], "float32")} if WEIGHT in parts else {})
