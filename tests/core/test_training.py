@@ -383,10 +383,10 @@ class TestBadArrays:
         with pytest.raises(UserError, match=r"Call model\.compile\(\) before fit or evaluate\."):
             getattr(toy(), method)(X, batch_size=16, verbose=0)
 
-    @pytest.mark.parametrize("argument", ["loss", "metrics"])
+    @pytest.mark.parametrize("argument", ["loss", "metrics", "weighted_metrics"])
     def test_a_loss_of_the_users(self, argument):
         model = toy()
-        with pytest.raises(UserError, match=r"A VAE has its own loss and metrics\. Given: loss= or metrics="):
+        with pytest.raises(UserError, match=rf"A VAE has its own loss and metrics\. Given: {argument}=\."):
             model.compile("adam", **{argument: "mse"})
         assert not model.compiled
 
