@@ -64,17 +64,16 @@ def _read_once(first: Batch, others: Iterator[Any], as_batch: Callable[[object],
 
     Keras, given an iterator that has ended, begins again with the two batches that it looked at.
     """
-
     parts = read(first)
 
     def same(batch: object) -> dict[str, Any]:
-        others = read(as_batch(batch))
-        if others.keys() != parts.keys():
+        later = read(as_batch(batch))
+        if later.keys() != parts.keys():
             raise UserError(
-                f"All batches have the same parts. Given: {', '.join(others)}, after {', '.join(parts)}. Give a "
+                f"All batches have the same parts. Given: {', '.join(later)}, after {', '.join(parts)}. Give a "
                 f"missing label as -1, and an example without a weight 1."
             )
-        return others
+        return later
 
     all_ = itertools.chain([first], others)
     spec = tf.nest.map_structure(lambda part: tf.TensorSpec((None, *np.shape(part)[1:]), np.asarray(part).dtype), parts)
