@@ -15,8 +15,6 @@ from keras_vae.types import Batch, Tensor
 if TYPE_CHECKING:
     from keras_vae.core.vae import VAE
 
-NAME = WEIGHT
-
 
 def weights_of(model: "VAE", batch: Batch) -> Tensor | None:
     """Return the weights in a batch, `(batch,)` in `float_dtype`, or None if it has none.
@@ -24,10 +22,10 @@ def weights_of(model: "VAE", batch: Batch) -> Tensor | None:
     Raises:
       UserError: not one for each example, or a model whose loss they cannot scale.
     """
-    weights = batch.get(NAME)
+    weights = batch.get(WEIGHT)
     if weights is None:
         return None
-    require_scalable(model, NAME)
+    require_scalable(model, WEIGHT)
     return one_each(ops.cast(weights, model.float_dtype), batch["x"])
 
 
@@ -107,13 +105,13 @@ def with_class_weights(batch: Batch, class_weight: Mapping[int, float]) -> dict[
       batch: with labels.
       class_weight: as `by_class` has checked it.
     """
-    choose(batch.get(NAME), class_weight)
+    choose(batch.get(WEIGHT), class_weight)
     if not ops.is_tensor(batch["y"]):
-        return {**batch, NAME: by_class(batch["y"], class_weight, whole=False)}
+        return {**batch, WEIGHT: by_class(batch["y"], class_weight, whole=False)}
     weights = ops.ones(ops.shape(batch["y"]), "float32")
     for label, weight in class_weight.items():
         weights = ops.where(ops.equal(batch["y"], label), float(weight), weights)
-    return {**batch, NAME: weights}
+    return {**batch, WEIGHT: weights}
 
 
 def columns_of(batch: Batch, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
@@ -122,18 +120,18 @@ def columns_of(batch: Batch, y: Any, sample_weight: Any) -> tuple[Any, Any, Any]
     Raises:
       UserError: weights in it and beside it.
     """
-    if sample_weight is not None and batch.get(NAME) is not None:
-        raise UserError(f"An example has one weight. Given: {NAME}, and x with a {NAME!r}. Leave one out.")
-    inside = batch.get("y"), batch.get(NAME)
+    if sample_weight is not None and batch.get(WEIGHT) is not None:
+        raise UserError(f"An example has one weight. Given: {WEIGHT}, and x with a {WEIGHT!r}. Leave one out.")
+    inside = batch.get("y"), batch.get(WEIGHT)
     return batch["x"], y if inside[0] is None else inside[0], sample_weight if inside[1] is None else inside[1]
 
 
 def refuse_beside_stream() -> None:
     """Raise UserError for weights beside a stream of batches, which has them in its batches."""
     raise UserError(
-        f"{NAME} goes with arrays; batches bring their weights with them. Given: {NAME}, and a dataset or an iterator. "
-        f"Let it give (x, y, sample_weight), y None where there are no labels, or a dict with {NAME!r}; "
-        f"keras_vae.data.batches takes {NAME}=."
+        f"{WEIGHT} goes with arrays; batches bring their weights with them. Given: {WEIGHT}, and a dataset or "
+        f"an iterator. Let it give (x, y, sample_weight), y None where there are no labels, or a dict with {WEIGHT!r}; "
+        f"keras_vae.data.batches takes {WEIGHT}=."
     )
 
 
@@ -152,7 +150,7 @@ def scaled_penalty(penalty: Any, weights: Tensor) -> Any:
         return penalty
     if not len(penalty.shape):
         raise UserError(
-            f"Weights of examples scale what each of them adds to a loss. Given: {NAME}, and a penalty that is a "
+            f"Weights of examples scale what each of them adds to a loss. Given: {WEIGHT}, and a penalty that is a "
             f"scalar in `terms`. Return one number an example, (batch,), or override `weighted`."
         )
     return scaled(penalty, weights)

@@ -8,7 +8,6 @@ import numpy as np
 
 from keras_vae import checks, supports
 from keras_vae.core.example_weights import (
-    NAME,
     by_class,
     choose,
     columns_of,
@@ -19,6 +18,7 @@ from keras_vae.core.example_weights import (
 )
 from keras_vae.data import iterators, pipeline
 from keras_vae.data.examples import Pixels
+from keras_vae.data.iterators import WEIGHT
 from keras_vae.data.rows import is_sparse
 from keras_vae.errors import UserError
 
@@ -105,7 +105,7 @@ def checked_dataset(
         if not iterators.is_stream(x):
             sample_weight, class_weight = by_class(y, class_weight), None
     if sample_weight is not None:
-        require_scalable(model, NAME)
+        require_scalable(model, WEIGHT)
     if is_sparse(x):
         x = pipeline.batches(
             x, y, batch_size=batch_size, training=training, seed=model.seed, sample_weight=sample_weight
@@ -115,15 +115,15 @@ def checked_dataset(
     if pixels is not None:
         dataset, examples = x, model.check_x(pixels.example, "x of the dataset")
         labels, batch_size = pixels.labels, model.as_batch(x.element_spec)["x"].shape[0] or batch_size
-        if nats and NAME in x.element_spec:
-            require_scalable(model, NAME)
+        if nats and WEIGHT in x.element_spec:
+            require_scalable(model, WEIGHT)
     elif not whole:
         first, dataset = iterators.peeked(x, model.as_batch)
         examples, labels = model.check_x(first["x"], "x of the dataset's first batch"), first.get("y")
         batch_size = len(examples)
-        if nats and first.get(NAME) is not None:
-            require_scalable(model, NAME)
-            checks.check_weights(first[NAME], batch_size, whole=False)
+        if nats and first.get(WEIGHT) is not None:
+            require_scalable(model, WEIGHT)
+            checks.check_weights(first[WEIGHT], batch_size, whole=False)
     else:
         examples, labels = model.check_x(x), y
         kind = model.x_spec().kind

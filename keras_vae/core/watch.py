@@ -8,7 +8,8 @@ import keras
 from keras import ops
 
 from keras_vae import backend, supports
-from keras_vae.core.example_weights import NAME, one_each
+from keras_vae.core.example_weights import one_each
+from keras_vae.data.iterators import WEIGHT
 from keras_vae.errors import UserError
 from keras_vae.supports import Support
 from keras_vae.types import Batch, Tensor
@@ -44,7 +45,7 @@ class Watch:
         """
         row, offset = ops.convert_to_tensor(_CLEAN, "float64"), 0
         for name, support, array in self._columns(batch):
-            if name == NAME:
+            if name == WEIGHT:
                 if hull:  # a network does not read them
                     continue
                 array = one_each(ops.cast(array, "float32"), batch["x"])  # of bools too
@@ -94,7 +95,7 @@ class Watch:
         _, number, rule, *facts = self._report.numpy().tolist()
         if rule < 0:
             return
-        for name, support, _ in self._columns({"x": None, NAME: ()}):
+        for name, support, _ in self._columns({"x": None, WEIGHT: ()}):
             if rule < len(support.rules):
                 message = support.message([rule, *facts], name)
                 raise UserError(f"Batch {number:.0f} of {data}, counted from 0: {message}{ending}")
@@ -108,8 +109,8 @@ class Watch:
             for name, spec in self._model.condition_spec().items():
                 support = supports.labels(spec.classes) if spec.kind == "label" else supports.REALS
                 yield name, support, y if single or y is None else y[name]
-        if batch.get(NAME) is not None:
-            yield NAME, supports.WEIGHTS, batch[NAME]
+        if batch.get(WEIGHT) is not None:
+            yield WEIGHT, supports.WEIGHTS, batch[WEIGHT]
 
 
 def _first(row: Tensor, support: Support, array: Tensor, offset: int) -> Tensor:
