@@ -37,9 +37,10 @@ class Facts(TypedDict):
 def facts_of(model: "VAE", prior: "FittedPrior | None" = None, examples: CheckedExamples | None = None) -> Facts:
     """Return `model`, `preprocessing`, `licences` and `versions`, as JSON.
 
-    `model`: class, zoo_name, weights_sha256, likelihood, latent_dim, latents (the names of a code's numbers), prior,
-    labels (the names of a condition's classes), image_shape. `licences`: of the software, of the weights (None: not
-    from the zoo), of the examples in golden.json (None: unknown, or no examples).
+    `model`: class, zoo_name, weights_sha256, likelihood, tells_total (only where the decoder's means have another total
+    than x: false), latent_dim, latents (the names of a code's numbers), prior, labels (the names of a condition's
+    classes), image_shape. `licences`: of the software, of the weights (None: not from the zoo), of the examples in
+    golden.json (None: unknown, or no examples).
 
     Args:
       model: the model.
@@ -54,6 +55,7 @@ def facts_of(model: "VAE", prior: "FittedPrior | None" = None, examples: Checked
             "zoo_name": origin.name if origin else None,
             "weights_sha256": origin.weights_sha256 if origin else None,
             "likelihood": model.likelihood_family.title.lower(),
+            **({} if model.likelihood_family.tells_total else {"tells_total": False}),
             "latent_dim": model.latent_dim,
             "latents": dimension_names(model),
             "prior": prior_of(model) if prior is None else type(prior).__name__,

@@ -77,7 +77,14 @@ class FileEntry(TypedDict):
 
 
 _ModelEntry = TypedDict(
-    "_ModelEntry", {"class": str, "zoo_name": str | None, "labels": NotRequired[Any], "likelihood": NotRequired[Any]}
+    "_ModelEntry",
+    {
+        "class": str,
+        "zoo_name": str | None,
+        "labels": NotRequired[Any],
+        "likelihood": NotRequired[Any],
+        "tells_total": NotRequired[bool],
+    },
 )
 
 

@@ -27,6 +27,11 @@ def reconstruction_error(runtime: Runtime, seed: int) -> Measure:
             f"A reconstruction needs one code, which encode returns. Given: {runtime.bundle.path}, whose decoder takes "
             f"{', '.join(inputs)}. Score its codes."
         )
+    if not (entry := runtime.bundle.manifest["model"]).get("tells_total", True):
+        raise UserError(
+            f"Means are compared with x where they say how many are counted. Given: {runtime.bundle.path}, whose "
+            f"likelihood, {entry['likelihood']}, takes the total of x. Score its codes."
+        )
 
     def measure(x: np.ndarray, rows: np.ndarray) -> Columns:
         difference = (runtime.decode(runtime.encode(x)) - x).reshape(len(x), -1).astype("float64")

@@ -99,7 +99,9 @@ def _of_numbers(
 def _of_series(
     folder: Path, model: "VAE", recipe: recipes.Recipe, x: np.ndarray, condition: ConditionLike
 ) -> list[str]:
-    """Write series.png, and forecast.png for a model that reads a part of a series."""
+    """Write series.png, and forecast.png for a model that reads a part of a series; nothing where means lack totals."""
+    if not model.likelihood_family.tells_total:
+        return []
     seed = recipe.evaluation.seed
     drawn, means = (
         forecasts.reconstruction_draws(model, x, seed=seed, condition=condition),

@@ -120,6 +120,21 @@ def test_reconstruction_errors_are_the_model_s(model, bundle, tmp_path):
     np.testing.assert_allclose(column(rows_of(tmp_path / "out"), "reconstruction_error"), expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("likelihood", ["multinomial", {"name": "poisson", "library": "observed"}, "poisson"])
+def test_means_of_another_total_than_that_of_x_are_not_compared_with_it(tmp_path, likelihood):
+    """The decoder of such a likelihood gives shares of a typical total; the error would be that of the totals."""
+    network = {"name": "mlp", "hidden": (4,)}
+    counts = VAE(x_shape=(5,), latent_dim=2, encoder=network, decoder=network, likelihood=likelihood, seed=0)
+    bundle = export(counts, tmp_path / "bundle", ("onnx",)).path
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).poisson(50.0, (6, 5)).astype("float32"))
+    if likelihood == "poisson":
+        assert scoring.score(bundle, tmp_path / "x.npy", tmp_path / "out", "reconstruction_error").rows == 6
+    else:
+        with pytest.raises(UserError, match=r"takes the total of x\. Score its codes"):
+            scoring.score(bundle, tmp_path / "x.npy", tmp_path / "out", "reconstruction_error")
+        assert scoring.score(bundle, tmp_path / "x.npy", tmp_path / "codes", "codes").rows == 6
+
+
 def test_the_elbo_is_that_of_its_draws(model, bundle, tmp_path):
     """The mean over many seeds is the mean over many draws of the model, within five errors; log p(x) is above."""
     images = pixels(4)

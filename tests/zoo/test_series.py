@@ -7,7 +7,10 @@ import onnxruntime
 import pytest
 
 from keras_vae import tasks, zoo
+from keras_vae.models import VAE
+from keras_vae.zoo import pictures as pictures_of
 from keras_vae.zoo import recipes
+from keras_vae.zoo.examples import Examples, examples_of
 from tests.tasks.test_steps import STEPS, waves
 
 
@@ -38,9 +41,17 @@ def test_the_card_shows_reconstructions_and_forecasts(project):
     assert "(forecast.png)" in card.markdown() and (project / "run" / "forecast.png").is_file()
 
 
-def test_a_run_standardises_the_channels_of_its_training_series(project):
-    from keras_vae.zoo.examples import examples_of
+@pytest.mark.parametrize(("library", "pictures"), [(None, ["series.png"]), ("observed", [])])
+def test_series_of_counts_are_drawn_beside_means_of_their_own_totals_only(tmp_path, library, pictures):
+    network, recipe = {"name": "mlp", "hidden": (4,)}, recipes.read(zoo.store.root() / "vae_waves" / "recipe.toml")
+    family = {"name": "poisson", "standardize": "channel", "library": library}
+    model = VAE(x_shape=(6, 2), latent_dim=2, encoder=network, decoder=network, likelihood=family, seed=0)
+    x = np.random.default_rng(0).poisson(30.0, (9, 6, 2)).astype("float32")
+    assert pictures_of.write(tmp_path, model, recipe, {}, examples=Examples(x, None)) == pictures
+    assert sorted(path.name for path in tmp_path.iterdir()) == pictures
 
+
+def test_a_run_standardises_the_channels_of_its_training_series(project):
     x = examples_of(zoo.card(project / "run").recipe, "train").images.astype("float64")
     assert np.isnan(x).any()
     family = zoo.load(project / "run").likelihood_family.family
