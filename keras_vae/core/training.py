@@ -12,7 +12,7 @@ from keras_vae import backend
 from keras_vae.backend import workers
 from keras_vae.checks import check_whole_number
 from keras_vae.core.fit_callbacks import RequireBatches, SayEpochs, StopOnFailure, ValidateAverages
-from keras_vae.core.training_data import checked_dataset, split_off
+from keras_vae.core.training_data import checked_batch, checked_dataset, split_off
 from keras_vae.core.watch import StopOnBadData
 from keras_vae.data import iterators, pipeline
 from keras_vae.errors import UserError
@@ -183,19 +183,50 @@ class Trainer:
         self.use_averages()
         return history
 
-    def train_on_batch(self: "VAE", *args: Any, **kwargs: Any) -> Any:
-        """Train on one batch, as `keras.Model.train_on_batch`, which does not hold it to the model's rules.
+    def train_on_batch(
+        self: "VAE",
+        x: object,
+        y: object = None,
+        sample_weight: object = None,
+        class_weight: object = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """Train on one batch of arrays, and return the means over it, as `keras.Model.train_on_batch`.
 
         Raises:
-          UserError: a model that `fit` has not yet seen all training examples for.
+          UserError: a batch outside the model's domain, or a model that `fit` has not yet seen all training examples
+            for.
         """
+        self.required_trackers()
         if (self.reads_totals or self.likelihood_family.standardizes) and not int(self.step.numpy()):
             raise UserError(
                 f"A {type(self).__name__} begins with numbers of all training examples, which fit takes from them. "
                 f"Given: train_on_batch. Call fit with these first, for an epoch; or give what it takes, "
                 f"as library= of a LibraryVAE or total= of a likelihood, and leave standardize out."
             )
-        return keras.Model.train_on_batch(self, *args, **kwargs)
+        batch = checked_batch(self, x, y, sample_weight, class_weight, training=True)
+        return keras.Model.train_on_batch(self, *batch, return_dict=return_dict)
+
+    def test_on_batch(
+        self: "VAE", x: object, y: object = None, sample_weight: object = None, return_dict: bool = False
+    ) -> Any:
+        """Return the means over one batch of arrays, as `keras.Model.test_on_batch`.
+
+        Raises:
+          UserError: a batch outside the model's domain.
+        """
+        self.required_trackers()
+        batch = checked_batch(self, x, y, sample_weight, None, training=False)
+        return keras.Model.test_on_batch(self, *batch, return_dict=return_dict)
+
+    def predict_on_batch(self: "VAE", x: object) -> Any:
+        """Return the mean reconstructions of a batch of arrays: `reconstruct`.
+
+        Raises:
+          UserError: images of another shape, or outside [0, 1].
+        """
+        batch = self.as_batch(x)
+        return self.reconstruct(batch["x"], batch.get("y"))
 
     def use_averages(self: "VAE") -> None:
         """Replace the weights by their moving averages, where an optimizer has these: `use_ema` of Keras.

@@ -139,10 +139,7 @@ def checked_dataset(
             sample_weight=sample_weight,
         )
     if nats:
-        # What training reads is float32, in which a number of float64 may be infinite, or 0.
-        for piece in supports.pieces(examples) if examples.dtype == "float64" else (examples,):
-            with np.errstate(over="ignore"):
-                model.likelihood_family.check(piece.astype("float32") if piece.dtype == "float64" else piece)
+        _check_numbers(model, examples)
     if training and model.likelihood_family.standardizes and not int(model.step.numpy()):
         if not whole or (pixels is not None and (pixels.partial or pixels.made_up)):
             raise UserError(
@@ -153,17 +150,59 @@ def checked_dataset(
         model.likelihood_family.adapt(examples)
     if training and model.reads_totals and not int(model.step.numpy()):
         model.adapt_totals(_totals(pixels, examples if whole else None))
-    columns = [] if labels is None else keras.tree.flatten(labels)
-    if model.conditional:
-        model.check_condition(labels, len(columns[0]) if columns else len(examples))
-    if training:
-        # Of a user's dataset only the first batch has been seen, which may lack labels by chance.
-        labelled = bool(columns) and (not whole or any(bool((np.asarray(column) >= 0).any()) for column in columns))
-        model.check_training_data(labelled, batch_size)
+    _check_labels(model, labels, len(examples), batch_size, training, whole)
     if class_weight is None:
         return dataset
     by_class(labels, class_weight, whole=pixels is not None)
     return iterators.mapped(dataset, lambda batch: with_class_weights(model.as_batch(batch), class_weight))
+
+
+def checked_batch(
+    model: "VAE", x: Any, y: Any, sample_weight: Any, class_weight: Any, *, training: bool
+) -> tuple[Any, Any, Any]:
+    """Return x, labels and weights of one batch, arrays or a mapping of them, held to the rules of `checked_dataset`.
+
+    Raises:
+      UserError: one is broken.
+    """
+    if isinstance(x, Mapping):
+        x, y, sample_weight = columns_of(model.as_batch(x), y, sample_weight)
+    examples = model.check_x(x)
+    _check_numbers(model, examples)
+    _check_labels(model, y, len(examples), len(examples), training, whole=False)
+    if class_weight is not None:
+        require_scalable(model, "class_weight")
+        choose(sample_weight, class_weight)
+        sample_weight = by_class(y, class_weight, whole=False)
+    if sample_weight is not None:
+        require_scalable(model, WEIGHT)
+        sample_weight = checks.check_weights(sample_weight, len(examples))
+    return examples, y, sample_weight
+
+
+def _check_numbers(model: "VAE", examples: np.ndarray) -> None:
+    """Check that x is in the likelihood's support as float32, which a step reads.
+
+    A number of float64 may be infinite there, or 0.
+    """
+    for piece in supports.pieces(examples) if examples.dtype == "float64" else (examples,):
+        with np.errstate(over="ignore"):
+            model.likelihood_family.check(piece.astype("float32") if piece.dtype == "float64" else piece)
+
+
+def _check_labels(model: "VAE", labels: Any, count: int, batch_size: int, training: bool, whole: bool) -> None:
+    """Check the conditions of `count` examples, and whether a training with them can go on.
+
+    Args:
+      whole: they are all that there are. Of a user's dataset only a batch has been seen, which may lack labels by
+        chance.
+    """
+    columns = [] if labels is None else keras.tree.flatten(labels)
+    if model.conditional:
+        model.check_condition(labels, len(columns[0]) if columns else count)
+    if training:
+        labelled = bool(columns) and (not whole or any(bool((np.asarray(column) >= 0).any()) for column in columns))
+        model.check_training_data(labelled, batch_size)
 
 
 def _totals(pixels: Pixels | None, examples: np.ndarray | None) -> np.ndarray:

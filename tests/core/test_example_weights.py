@@ -423,6 +423,8 @@ class TestRefusals:
         with pytest.raises(UserError, match=r"for some example\. Given: 0 for all of an evaluation"):
             model.fit(X, batch_size=16, validation_data=dataset(X, Y, 0 * W), verbose=0)
         with pytest.raises(UserError, match=r"sample_weight must have shape \(examples,\).*Given: \(16, 1\)"):
+            model.train_step((X[:16], Y[:16], W[:16, None]))
+        with pytest.raises(UserError, match=r"sample_weight must have shape \(16,\).*Given: \(16, 1\)"):
             model.train_on_batch(X[:16], Y[:16], sample_weight=W[:16, None])
 
     @pytest.mark.parametrize(

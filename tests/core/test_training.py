@@ -14,6 +14,7 @@ import tensorflow as tf
 from keras_vae.data import batches
 from keras_vae.data.iterators import batches_of
 from keras_vae.errors import DivergedError, UserError
+from keras_vae.models import CVAE
 from tests import toys
 from tests.toys import LATENT, PLAIN, SHAPE, binary, compiled, grey, mlp, same, toy
 
@@ -643,3 +644,61 @@ def test_a_damaged_file_of_xlas_cache_is_not_an_epoch_without_training(tmp_path)
     failed = run(text=True)
     assert failed.stdout == ""
     assert "UserError: An epoch must have a batch. Given: none in epoch 1." in failed.stderr
+
+
+class TestOneBatch:
+    """`train_on_batch`, `test_on_batch` and `predict_on_batch`, for loops of one's own."""
+
+    def test_a_loop_over_batches_trains_as_fit(self):
+        arrays = np.split(X, 5)
+        model, fitted = compiled(), compiled()
+        logs = [model.train_on_batch(x, return_dict=True) for x in arrays]
+        history = fitted.fit(tf.data.Dataset.from_tensor_slices(np.stack(arrays)), verbose=0).history
+        for first, second in zip(toys.weights(model), toys.weights(fitted), strict=True):
+            np.testing.assert_allclose(first, second, rtol=1e-5, atol=1e-6)
+        for name, (mean,) in history.items():
+            assert np.mean([one[name] for one in logs]) == pytest.approx(mean, rel=1e-5)
+
+    def test_mappings_are_batches_too(self):
+        first, second = compiled(), compiled()
+        assert first.train_on_batch({"x": X}) == pytest.approx(second.train_on_batch(X))
+        assert first.test_on_batch({"x": X}) == pytest.approx(second.test_on_batch(X))
+        np.testing.assert_allclose(first.predict_on_batch({"x": X}), first.predict(X, verbose=0), rtol=1e-5, atol=1e-6)
+
+    def test_a_class_weight_is_the_weight_of_its_examples(self):
+        labels = (np.arange(80) % 3).astype("int32")
+        first, second = compiled(), compiled()
+        logs = first.train_on_batch(X, labels, class_weight={0: 2.0, 2: 0.5})
+        assert logs == pytest.approx(second.train_on_batch(X, labels, np.choose(labels, [2.0, 1.0, 0.5])), rel=1e-6)
+
+    @pytest.mark.parametrize(
+        ("batch", "message"),
+        [
+            ((X * 255,), r"Pixels of x must lie in \[0, 1\]\. Given: values from 0 to 255; divide by 255"),
+            ((GREY,), r"A Bernoulli likelihood is a probability of pixels that are 0 or 1"),
+            ((X[:, :2],), r"x must have shape"),
+            ((np.where(X > 0, np.nan, X),), r"NaN"),
+            ((X, None, -np.ones(80)), r"sample_weight must be 0 or more"),
+            ((X, None, np.ones(79)), r"sample_weight must have shape \(80,\)"),
+            ((X, None, np.zeros(80)), r"sample_weight must be above 0"),
+        ],
+    )
+    def test_a_batch_is_held_to_the_rules_of_fit(self, batch, message):
+        model = compiled()
+        before = toys.weights(model)
+        for method in (model.train_on_batch, model.test_on_batch):
+            with pytest.raises(UserError, match=message):
+                method(*batch)
+        assert same(before, toys.weights(model))
+
+    def test_conditions_too(self):
+        model = compiled(CVAE, num_classes=3)
+        with pytest.raises(UserError, match=r"condition must lie from 0 to 2"):
+            model.train_on_batch(X, np.arange(80) % 5)
+        with pytest.raises(UserError, match=r"needs a condition for each of the 80 examples"):
+            model.train_on_batch(X)
+
+    def test_before_compile(self):
+        for method in (toy().train_on_batch, toy().test_on_batch):
+            with pytest.raises(UserError, match=r"Call model\.compile\(\) before"):
+                method(X)
