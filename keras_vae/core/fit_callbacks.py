@@ -2,15 +2,17 @@
 
 import contextlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import keras
 import numpy as np
 
 from keras_vae import progress
 from keras_vae.checks import weightless
-from keras_vae.core.trackers import Trackers
 from keras_vae.errors import DivergedError, UserError
+
+if TYPE_CHECKING:
+    from keras_vae.core.vae import Trackers
 
 
 class SayEpochs(keras.callbacks.Callback):
@@ -90,7 +92,7 @@ class StopOnFailure(keras.callbacks.Callback):
       step: returns the model's step.
     """
 
-    def __init__(self, trackers: Trackers, players: Sequence[str], step: Callable[[], int]) -> None:
+    def __init__(self, trackers: "Trackers", players: Sequence[str], step: Callable[[], int]) -> None:
         super().__init__()
         self.trackers, self.players, self.step = trackers, tuple(players), step
 
