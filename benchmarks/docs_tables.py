@@ -13,6 +13,7 @@ DOCS = ROOT / "docs"
 # The page of each table, which stands there between `<!-- name -->` and `<!-- /name -->`.
 PAGES = {
     "zoo": "gallery/index.md",
+    "entries": "../zoo/README.md",
     "support": "benchmarks/formats.md",
     "runtimes": "benchmarks/runtimes.md",
     "inference, decode": "benchmarks/runtimes.md",
@@ -41,6 +42,7 @@ PAGES = {
     "kinds": "benchmarks/kinds.md",
     "lessons": "learn/index.md",
 }
+PICTURES = ("samples.png", "series.png", "marginals.png", "reconstructions.png")  # an entry is shown by its first
 sys.path += [str(Path(__file__).parent), str(DOCS / "program"), str(ROOT)]
 
 
@@ -77,6 +79,7 @@ def tables() -> dict[str, str]:
     zoo_results = results["inference"]
     written = {
         "zoo": cards.table([zoo.card(name) for name in zoo.names()]),
+        "entries": entries(),
         "support": support.markdown(MODELS),
         "runtimes": runtimes.markdown(zoo_results[inference.DETAILED]).rstrip(),
         **{f"inference, {call}": inference.markdown(zoo_results, call) for call in ("decode", "encode")},
@@ -105,6 +108,40 @@ def tables() -> dict[str, str]:
         "missed": fidelity.reasons(),
     }
     return {name: table.replace("](zoo/", "](../../zoo/") for name, table in written.items()}
+
+
+def entries() -> str:
+    """The gallery in the zoo's folder: a row an entry, those of the same data together, the best likelihood first."""
+    from keras_vae import zoo
+    from keras_vae.zoo import cards
+
+    lines = [
+        "| | entry | -log p(x), nats | published | trained numbers | weights | trained in |",
+        "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    shown = [zoo.card(name) for name in zoo.names(sort="nll")]
+    for card in sorted(shown, key=lambda card: card.recipe.data.title):
+        likelihood, published = card.results["metrics"].get("log_prob"), card.recipe.published
+        reference = ""
+        if published is not None and published.metric == "log_prob":
+            reference = cards.number({"value": -published.value, "standard_error": published.standard_error})
+            reference = f"[{reference}]({published.url})"
+        picture = next((name for name in PICTURES if name in card.results["pictures"]), None)
+        if picture:
+            first = f'<img src="{card.name}/{picture}" width="180" alt="{Path(picture).stem}">'
+        else:  # of words
+            first = ", ".join(card.results["texts"]["sampled"][0][:8])
+        cells = [
+            first,
+            f"[{card.name}]({card.name}/README.md): " + card.recipe.summary.replace("|", "\\|"),
+            cards.number({**likelihood, "value": -likelihood["value"]} if likelihood else None),
+            reference,
+            f"{card.results['weights']['parameters']:,}",
+            f"{card.results['weights']['bytes'] / 1e6:.2f} MB",
+            f"{card.results['training']['seconds'] / 60:.0f} min",
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join(lines)
 
 
 def filled() -> dict[Path, str]:
