@@ -3,6 +3,7 @@
 import pytest
 
 from keras_vae import zoo
+from keras_vae.errors import UnavailableError
 from keras_vae.models import MODELS
 
 FAST = ("beta_vae_mnist", "vae_mnist")  # `make test-all` takes all
@@ -16,7 +17,10 @@ def test_the_numbers_of_the_card(name):
     """The same weights, digits and noise: what differs between machines is rounding."""
     card = zoo.card(name)
     assert card.recipe.model.class_name in MODELS
-    rows = zoo.verify(name, log_prob=False)
+    try:
+        rows = zoo.verify(name, log_prob=False)
+    except UnavailableError as error:  # of data that are not bundled
+        pytest.skip(str(error))
     assert set(rows) == set(card.results["metrics"]) - {"log_prob"}
     assert all(abs(row["difference"]) <= row["tolerance"] for row in rows.values())
     for metric in {"elbo", "log_px", "kl", "squared_error"} & set(rows):
