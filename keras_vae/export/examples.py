@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from keras_vae import checks
-from keras_vae.errors import ExportError, UserError
+from keras_vae.errors import ExportError, UnavailableError, UserError
 from keras_vae.types import Examples
 
 if TYPE_CHECKING:
@@ -65,11 +65,17 @@ def checked_examples(model: "VAE", examples: "Examples | ArrayLike | None") -> C
 
     Raises:
       UserError: examples that do not fit the model.
+      UnavailableError: none, and the data of the model's recipe are not here.
     """
     if examples is None:
         if model.provenance is None:
             return None
-        examples = model.provenance.examples()
+        try:
+            examples = model.provenance.examples()
+        except UnavailableError as error:
+            raise UnavailableError(
+                f"{error} Or export with examples of your own: examples=x, --examples FILE.npy."
+            ) from error
     if not isinstance(examples, Examples):
         examples = Examples(checks.numbers(examples, "examples", integers=True))
     x = model.check_x(examples.x, "examples").astype(model.x_spec().dtype, copy=False)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_vae import runtimes
-from keras_vae.errors import ExportError, UserError
+from keras_vae.errors import ExportError, UnavailableError, UserError
 from keras_vae.export import Examples, cases, check, export
 from keras_vae.models import CVAE, VAE
 from keras_vae.types import Provenance
@@ -174,3 +174,15 @@ def test_examples_of_the_zoo_are_read_when_a_model_is_exported_and_give_way_to_t
     bundle = export(model, tmp_path / "out", "onnx")
     assert reads == [1] and bundle.manifest["parity_inputs"] == "its recipe"
     assert bundle.manifest["model"]["zoo_name"] == "toy" and bundle.manifest["licences"]["images"] == "CC0-1.0"
+
+
+def test_a_model_whose_own_data_are_not_here_is_exported_with_the_callers(tmp_path):
+    def read():
+        raise UnavailableError("The dataset 'toys' is not prepared.")
+
+    model = toy()
+    model.record_provenance(Provenance("toy", Path("toy"), "0" * 64, read))
+    with pytest.raises(UnavailableError, match=r"'toys' is not prepared\. Or export with examples of your own: exampl"):
+        export(model, tmp_path / "out", "onnx")
+    assert not list(tmp_path.iterdir())
+    assert export(model, tmp_path / "out", "onnx", binary(8)).manifest["examples"]["measured"] == 4
