@@ -46,7 +46,9 @@ ORDER = (
     "gated_vae_fashion_mnist",
     "vamp_vae_fashion_mnist",
     "vq_vae_mnist",
+    "vae_emoji",
     "semi_supervised_vae_mnist",
+    "vq_vae_emoji",
 )
 
 

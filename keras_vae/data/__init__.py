@@ -56,7 +56,8 @@ def load(
 
     For `"sprites"`, "y" has the factors that the images are rendered from, int32 `(batch, 5)`: see
     `keras_vae.data.sprites`. For `"breast_cancer"`, `"cells"` and `"waves"`, "x" has numbers as they are: rows of a
-    table of 30 columns; counts of 120 genes; and series of two channels and 24 to 48 steps, NaN after the end.
+    table of 30 columns; counts of 120 genes; and series of two channels and 24 to 48 steps, NaN after the end. For
+    `"emoji"`, "x" is `(batch, 64, 64, 3)`, and "y" one of ten categories.
 
     Args:
       name: a TFDS name of a dataset of images of one size, or one of these; or a function from a split to its
@@ -72,7 +73,7 @@ def load(
       worker: as of `batches`: index and count of workers that share each batch.
       stream: read images when a batch asks for them, in the same order: of a TFDS dataset that was prepared as
         ArrayRecord. What the package holds itself is in memory all the same.
-      data_dir: where TFDS keeps prepared data.
+      data_dir: where TFDS keeps prepared data; of `"emoji"`, their folder, which KERAS_VAE_EMOJI may name too.
       labelled: the number of labels to keep, drawn by `seed` and balanced over classes; the other examples get -1.
       labelled_in_batch: as of `batches`: how many labelled examples each training batch has.
       kind: as of `batches`: of x.

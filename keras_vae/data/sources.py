@@ -1,5 +1,5 @@
 """Sources of examples: TensorFlow Datasets, with MNIST in the package; words; scikit-learn's table of breast cancers;
-cells and waves, which are drawn here; and sprites, rendered on demand.
+cells and waves, which are drawn here; sprites, rendered on demand; and emoji, in a folder.
 
 All but the datasets of TFDS that are not prepared need no network.
 """
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from keras_vae.data import generated, sprites, words
+from keras_vae.data import emoji, generated, sprites, words
 from keras_vae.data.rows import Chained, Rows, Selected
 from keras_vae.data.splits import members, parsed
 from keras_vae.errors import UnavailableError, UserError
@@ -49,11 +49,12 @@ def read(name: str, split: str, data_dir: str | Path | None = None, stream: bool
 
     Args:
       name: a TFDS name, such as `"mnist"`; `"sprites"`; `"words"`, whose examples are tokens; or `"breast_cancer"`,
-        `"cells"` or `"waves"`, whose examples are numbers: rows of a table, counts, and series.
+        `"cells"` or `"waves"`, whose examples are numbers: rows of a table, counts, and series; or `"emoji"`.
       split: `"train"`, `"validation"`, `"train+validation"` or `"test"`; the first, second and last never overlap.
         The examples that TFDS calls "validation" where it has them, else the last sixth of its "train". A TFDS slice
         of these four, `"train[:1000]"`, counts within the split.
-      data_dir: where TFDS looks for prepared data, and prepares them; None: the default of TFDS.
+      data_dir: where TFDS looks for prepared data, and prepares them; None: the default of TFDS. Of `"emoji"`, the
+        folder of `keras_vae.data.emoji.read`.
       stream: images are read when they are asked for, from data that were prepared as ArrayRecord. What the package
         holds itself is in memory all the same.
 
@@ -65,7 +66,7 @@ def read(name: str, split: str, data_dir: str | Path | None = None, stream: bool
         raise UserError(f"A dataset is named as TFDS names it: 'mnist'. Given: {type(name).__name__}.")
     if name in OWN:
         part, start, stop = parsed(split)
-        parts = [OWN[name](split_name) for split_name in part.split("+")]
+        parts = [OWN[name](split_name, data_dir) for split_name in part.split("+")]
         rows = np.concatenate([np.asarray(one.images) for one in parts])[start:stop]
         if not len(rows):
             raise UserError(f"The slice {split!r} of {name!r} holds no examples.")
@@ -235,7 +236,17 @@ def _waves(split: str) -> Images:
     return Images(*generated.waves(split), classes=generated.SHAPES, missing=True, kind="numbers")
 
 
-# Datasets that are not of TFDS: name -> function from "train", "validation" or "test".
-OWN: Mapping[str, Callable[[str], Images]] = {
-    "sprites": _sprites, "words": _words, "breast_cancer": _breast_cancer, "cells": _cells, "waves": _waves,
+def _emoji(split: str, folder: str | Path | None) -> Images:
+    pixels, labels, classes = emoji.read(split, folder)
+    return Images(pixels, labels, classes=classes)
+
+
+def _of_the_package(read_split: Callable[[str], Images]) -> Callable[[str, str | Path | None], Images]:
+    return lambda split, folder: read_split(split)
+
+
+# Datasets that are not of TFDS: name -> function from "train", "validation" or "test", and from `data_dir`.
+OWN: Mapping[str, Callable[[str, str | Path | None], Images]] = {
+    "sprites": _of_the_package(_sprites), "words": _of_the_package(_words), "cells": _of_the_package(_cells),
+    "breast_cancer": _of_the_package(_breast_cancer), "waves": _of_the_package(_waves), "emoji": _emoji,
 }  # fmt: skip

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _LICENCES = {
     "mnist": "CC-BY-SA-3.0",
     "fashion_mnist": "MIT",
+    "emoji": "Apache-2.0 AND CC-BY-4.0",
     "sprites": "Apache-2.0",
     "breast_cancer": "CC-BY-4.0",  # of UCI, https://doi.org/10.24432/C5DW2B
     "cells": "Apache-2.0",
