@@ -167,7 +167,13 @@ def checked_batch(
     """
     if isinstance(x, Mapping):
         x, y, sample_weight = columns_of(model.as_batch(x), y, sample_weight)
-    examples = model.check_x(x)
+    if iterators.is_stream(x):
+        raise UserError(
+            f"One batch is of arrays. Given: {type(x).__name__}, a stream of batches. Call fit or evaluate."
+        )
+    examples = model.check_x(x.toarray() if is_sparse(x) else x)
+    if not len(examples):
+        raise UserError("A batch has an example at least. Given: none. Leave it out.")
     _check_numbers(model, examples)
     _check_labels(model, y, len(examples), len(examples), training, whole=False)
     if class_weight is not None:

@@ -9,6 +9,7 @@ import warnings
 import keras
 import numpy as np
 import pytest
+import scipy.sparse
 import tensorflow as tf
 
 from keras_vae.data import batches
@@ -665,6 +666,11 @@ class TestOneBatch:
         assert first.test_on_batch({"x": X}) == pytest.approx(second.test_on_batch(X))
         np.testing.assert_allclose(first.predict_on_batch({"x": X}), first.predict(X, verbose=0), rtol=1e-5, atol=1e-6)
 
+    def test_sparse_rows_are_rows(self):
+        counts = np.random.default_rng(0).poisson(1.0, (16, 5)).astype("float32")
+        first, second = (compiled(x_shape=(5,), image_shape=None, likelihood="poisson") for _ in range(2))
+        assert first.train_on_batch(scipy.sparse.csr_matrix(counts)) == second.train_on_batch(counts)
+
     def test_a_class_weight_is_the_weight_of_its_examples(self):
         labels = (np.arange(80) % 3).astype("int32")
         first, second = compiled(), compiled()
@@ -678,6 +684,8 @@ class TestOneBatch:
             ((GREY,), r"A Bernoulli likelihood is a probability of pixels that are 0 or 1"),
             ((X[:, :2],), r"x must have shape"),
             ((np.where(X > 0, np.nan, X),), r"NaN"),
+            ((X[:0],), r"A batch has an example at least"),
+            ((dataset_of(X),), r"One batch is of arrays\. Given: .*Dataset, a stream\. Call fit"),
             ((X, None, -np.ones(80)), r"sample_weight must be 0 or more"),
             ((X, None, np.ones(79)), r"sample_weight must have shape \(80,\)"),
             ((X, None, np.zeros(80)), r"sample_weight must be above 0"),
