@@ -168,9 +168,7 @@ def checked_batch(
     if isinstance(x, Mapping):
         x, y, sample_weight = columns_of(model.as_batch(x), y, sample_weight)
     if iterators.is_stream(x):
-        raise UserError(
-            f"One batch is of arrays. Given: {type(x).__name__}, a stream of batches. Call fit or evaluate."
-        )
+        raise UserError(f"One batch is of arrays. Given: {type(x).__name__}, a stream. Call fit or evaluate.")
     examples = model.check_x(x.toarray() if is_sparse(x) else x)
     if not len(examples):
         raise UserError("A batch has an example at least. Given: none. Leave it out.")
