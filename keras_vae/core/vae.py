@@ -28,6 +28,7 @@ position in the global batch. Their seed is set around `terms` rather than passe
 prior may draw too, and every method that a variant overrides would have to pass it on.
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple, final
@@ -486,6 +487,11 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         """The shape of one x, under the name that it has for images."""
         return self.x_shape
 
+    @functools.cached_property
+    def x_dtype(self) -> str:
+        """The dtype of x in a step: that of `x_spec`."""
+        return self.x_spec().dtype
+
     @property
     def float_dtype(self) -> str:
         """The dtype of network outputs and losses: float32, or float64 under the policy "float64"."""
@@ -529,7 +535,7 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
 
     def apply_network(self, network: keras.Layer, inputs: Latent, training: bool) -> Any:
         """Return the network's output in `float_dtype`, whatever it computes in. Tokens are not cast."""
-        tensor: Any = ops.cast(inputs, self.x_spec().dtype if network is self.encoder else self.float_dtype)
+        tensor: Any = ops.cast(inputs, self.x_dtype if network is self.encoder else self.float_dtype)
         # Of another shape, a variant joined others to x.
         if network is self.encoder and tuple(tensor.shape[1:]) == self.x_shape:
             tensor = self.likelihood_family.standardized(tensor)
@@ -590,7 +596,7 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
     @backend.waiting_for_data
     def train_step(self, data: object) -> dict[str, Any]:
         """Run one step for all players: one forward pass, each player's gradient for its variables, all updates."""
-        batch, players, optimizers = self.as_batch(data, self.x_spec().dtype), self.players(), self.optimizers
+        batch, players, optimizers = self.as_batch(data, self.x_dtype), self.players(), self.optimizers
         batch, replicas = batch if self.watch.skips_training else self.watch.note(batch), backend.replica().count
         seed = backend.fold(backend.seed_of(self.seed, randomness.TRAINING), self.step)
         weights = weights_of(self, batch) if WEIGHT in batch else None
@@ -615,7 +621,7 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
     @final
     def test_step(self, data: object) -> dict[str, Any]:
         """Return the same terms and losses with the networks in inference mode; step and schedules do not advance."""
-        batch, players = self.as_batch(data, self.x_spec().dtype), self.players()
+        batch, players = self.as_batch(data, self.x_dtype), self.players()
         batch = self.watch.note(batch)
         weights = weights_of(self, batch) if WEIGHT in batch else None
         seed = backend.seed_of(self.seed, randomness.EVALUATION)
@@ -627,11 +633,11 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
     @final
     def predict_step(self, data: object) -> Tensor:
         """Return the mean reconstruction of a batch."""
-        return self(self.watch.note(self.as_batch(data, self.x_spec().dtype), hull=True))
+        return self(self.watch.note(self.as_batch(data, self.x_dtype), hull=True))
 
     def call(self, inputs: Tensor | Batch, training: bool = False) -> Tensor:
         """Return the mean reconstruction of images, or of a batch dict: `(batch, *image_shape)`."""
-        batch = self.as_batch(inputs, self.x_spec().dtype)
+        batch = self.as_batch(inputs, self.x_dtype)
         condition = self.condition_of(batch)
         z = self.code(self.posterior_parameters(batch["x"], condition, training))
         return self.likelihood_parameters(z, condition, training)[self.output_name]

@@ -28,7 +28,8 @@ class Watch:
 
     def __init__(self, model: "VAE") -> None:
         self._model = model
-        self.skips_training = False  # as all examples were held to the rules on the host
+        # Of arrays, which are held to the rules on the host; and of a step outside of `fit`, which would not read it.
+        self.skips_training = True
         # Batches so far; the number of the batch, from 0, and its rule among those of all columns; the facts.
         self._report = keras.Variable(
             (0.0, 0.0, *_CLEAN), dtype="float64", trainable=False, aggregation="only_first_replica"
