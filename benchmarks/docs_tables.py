@@ -129,8 +129,8 @@ def entries() -> str:
         picture = next((name for name in PICTURES if name in card.results["pictures"]), None)
         if picture:
             first = f'<img src="{card.name}/{picture}" width="180" alt="{Path(picture).stem}">'
-        else:  # of words
-            first = ", ".join(card.results["texts"]["sampled"][0][:8])
+        else:  # words, if any
+            first = ", ".join(card.results.get("texts", {}).get("sampled", [[]])[0][:8])
         cells = [
             first,
             f"[{card.name}]({card.name}/README.md): " + card.recipe.summary.replace("|", "\\|"),

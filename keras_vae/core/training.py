@@ -205,6 +205,7 @@ class Trainer:
                 f"as library= of a LibraryVAE or total= of a likelihood, and leave standardize out."
             )
         batch = checked_batch(self, x, y, sample_weight, class_weight, training=True)
+        self.watch.clear()  # of what a stream before has left
         return keras.Model.train_on_batch(self, *batch, return_dict=return_dict)
 
     def test_on_batch(
@@ -217,6 +218,7 @@ class Trainer:
         """
         self.required_trackers()
         batch = checked_batch(self, x, y, sample_weight, None, training=False)
+        self.watch.clear()
         return keras.Model.test_on_batch(self, *batch, return_dict=return_dict)
 
     def predict_on_batch(self: "VAE", x: object) -> Any:
@@ -226,7 +228,7 @@ class Trainer:
           UserError: images of another shape, or outside [0, 1].
         """
         batch = self.as_batch(x)
-        return self.reconstruct(batch["x"], batch.get("y"))
+        return self.reconstruct(batch["x"], batch.get("y") if self.conditional else None)
 
     def use_averages(self: "VAE") -> None:
         """Replace the weights by their moving averages, where an optimizer has these: `use_ema` of Keras.

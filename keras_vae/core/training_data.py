@@ -173,6 +173,14 @@ def checked_batch(
     if not len(examples):
         raise UserError("A batch has an example at least. Given: none. Leave it out.")
     _check_numbers(model, examples)
+    if y is not None:
+        y = {name: np.asarray(one) for name, one in y.items()} if isinstance(y, Mapping) else np.asarray(y)
+        for column in keras.tree.flatten(y):
+            if column.shape[:1] != (len(examples),):
+                raise UserError(
+                    f"There is one label for each example. Given: labels of shape {column.shape}, {len(examples)} "
+                    f"examples. Give as many."
+                )
     _check_labels(model, y, len(examples), len(examples), training, whole=False)
     if class_weight is not None:
         require_scalable(model, "class_weight")

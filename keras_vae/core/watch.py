@@ -28,7 +28,7 @@ class Watch:
 
     def __init__(self, model: "VAE") -> None:
         self._model = model
-        # Of arrays, which are held to the rules on the host; and of a step outside of `fit`, which would not read it.
+        # Of arrays, which are held to the rules on the host; and before the first `fit`: nobody would read the report.
         self.skips_training = True
         # Batches so far; the number of the batch, from 0, and its rule among those of all columns; the facts.
         self._report = keras.Variable(

@@ -44,7 +44,7 @@ def read(split: str, folder: str | Path | None = None) -> tuple[np.ndarray, np.n
     folder = folder or os.environ.get(SETTING)
     if not folder or not (Path(folder) / "emoji.json").is_file():
         raise UnavailableError(f"Emoji are read from a folder. Given: {folder or f'none, by {SETTING}'}. {_REMEDY}")
-    return _read(split, Path(folder))
+    return _read(split, Path(folder).resolve())
 
 
 @functools.cache
@@ -62,7 +62,10 @@ def _read(split: str, folder: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, 
             with reading(folder, f"has no picture {name} of 64 x 64 pixels in the style {title}", _REMEDY):
                 pixels[row, style] = _on_white(contents(name))
     labels = np.repeat([label for _, label in names], len(STYLES))
-    return pixels.reshape(-1, SIZE, SIZE, 3), labels.astype("int64"), classes
+    pixels, labels = pixels.reshape(-1, SIZE, SIZE, 3), labels.astype("int64")
+    for array in (pixels, labels):  # of every caller
+        array.setflags(write=False)
+    return pixels, labels, classes
 
 
 def _pictures(emoji: dict) -> list[str]:

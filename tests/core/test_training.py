@@ -16,7 +16,7 @@ from keras_vae.data import batches
 from keras_vae.data.iterators import batches_of
 from keras_vae.errors import DivergedError, UserError
 from keras_vae.models import CVAE
-from tests import toys
+from tests import sequences, toys
 from tests.toys import LATENT, PLAIN, SHAPE, binary, compiled, grey, mlp, same, toy
 
 X = binary(80)
@@ -699,8 +699,22 @@ class TestOneBatch:
                 method(*batch)
         assert same(before, toys.weights(model))
 
+    def test_tokens_are_read_after_a_stream_that_broke_a_rule(self):
+        """The watch puts 0 for the tokens of a stream once one of its batches is refused."""
+        first, second = sequences.tiny(), sequences.tiny()
+        for model in (first, second):
+            model.compile("adam", **PLAIN)
+        tokens = sequences.VALID[:16]
+        stream = tf.data.Dataset.from_tensor_slices(np.where(np.arange(16)[:, None] < 8, tokens, 9)).batch(8)
+        with pytest.raises(UserError, match=r"Batch 1 of"):
+            first.evaluate(stream, verbose=0)
+        assert first.test_on_batch(tokens) == pytest.approx(second.test_on_batch(tokens), rel=1e-6)
+
     def test_conditions_too(self):
         model = compiled(CVAE, num_classes=3)
+        assert np.isfinite(model.train_on_batch(X, (np.arange(80) % 3).tolist())).all()
+        with pytest.raises(UserError, match=r"label for each example\. Given: labels of shape \(79,\), 80"):
+            model.train_on_batch(X, np.arange(79) % 3)
         with pytest.raises(UserError, match=r"condition must lie from 0 to 2"):
             model.train_on_batch(X, np.arange(80) % 5)
         with pytest.raises(UserError, match=r"needs a condition for each of the 80 examples"):
