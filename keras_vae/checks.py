@@ -57,8 +57,10 @@ def check_codes(
             f"{name} must have shape (batch, {', '.join(map(str, shape))}), {source}. Given: "
             f"{array.shape}.{f' Add the batch axis: {name}[None].' if array.shape == tuple(shape) else ''}"
         )
-    with np.errstate(over="ignore"):
-        result = array if dtype is None else array.astype(dtype, copy=False)
+    result = array
+    if dtype is not None and array.dtype != dtype:
+        with np.errstate(over="ignore"):  # which takes a quarter of the time of the check of one code
+            result = array.astype(dtype)
     if np.count_nonzero(np.isfinite(result)) < result.size:  # a third of the time of `all`, for one code
         if np.isfinite(array).all():
             largest = float(np.abs(array).max())

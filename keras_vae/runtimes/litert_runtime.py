@@ -16,7 +16,7 @@ class _Loaded(NamedTuple):
     inputs: dict[str, int]  # name -> the index of its tensor
     outputs: dict[str, int]
     lock: threading.Lock
-    reserved: list[dict[str, tuple[int, ...]]]  # the shapes of the inputs that there is memory for, if there is
+    reserved: list[tuple[int, ...]]  # the shapes of the inputs that there is memory for; at first of none: ()
 
 
 class LiteRtRuntime(Runtime[_Loaded]):
@@ -39,18 +39,18 @@ class LiteRtRuntime(Runtime[_Loaded]):
         signature = interpreter.get_signature_runner(self.bundle.graphs[graph]["signature"])
         inputs = {name: one["index"] for name, one in signature.get_input_details().items()}
         outputs = {name: one["index"] for name, one in signature.get_output_details().items()}
-        return _Loaded(interpreter, inputs, outputs, threading.Lock(), [])
+        return _Loaded(interpreter, inputs, outputs, threading.Lock(), [()])
 
     def call(self, loaded: _Loaded, inputs: Mapping[str, np.ndarray], outputs: Sequence[str]) -> dict[str, np.ndarray]:
         interpreter = loaded.interpreter
         with loaded.lock:
-            shapes = {name: array.shape for name, array in inputs.items()}
-            if loaded.reserved != [shapes]:
-                loaded.reserved.clear()
-                for name, shape in shapes.items():
-                    interpreter.resize_tensor_input(loaded.inputs[name], shape)
+            shapes = [array.shape for array in inputs.values()]
+            if loaded.reserved != shapes:
+                loaded.reserved.clear()  # until there is memory
+                for name, array in inputs.items():
+                    interpreter.resize_tensor_input(loaded.inputs[name], array.shape)
                 interpreter.allocate_tensors()
-                loaded.reserved.append(shapes)
+                loaded.reserved.extend(shapes)
             for name, array in inputs.items():
                 interpreter.set_tensor(loaded.inputs[name], array)
             interpreter.invoke()
