@@ -18,7 +18,9 @@ def model():
     return VAE(image_shape=SHAPE, latent_dim=2, encoder=network, decoder=network)
 
 
-@pytest.mark.parametrize("value", [np.array([b"a"]), np.array([1, 2]), np.zeros((2, 4)), np.zeros((2, 3), complex)])
+@pytest.mark.parametrize(
+    "value", [np.int64(-7), np.array([b"a"]), np.array([1, 2]), np.zeros((2, 4)), np.zeros((2, 3), complex)]
+)
 def test_an_argument_that_a_class_rejects_may_be_an_array(value):
     with pytest.raises(UserError, match="VQVAE does not take latent_dim"):
         VQVAE(latent_dim=value)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from numbers import Real
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
@@ -38,9 +39,7 @@ class Configurable:
         defaults = {"beta": 1.0, "free_bits": 0.0, "active_dims": None, "x_shape": None, "missing": None}
         for name in [name for name in kwargs if name in cls.rejects]:
             value = kwargs[name]
-            default = defaults.get(name, ())
-            same = [default, *([_constant(default)] if isinstance(default, float) else [])]
-            if isinstance(value, np.ndarray) or value not in same:  # an array is compared number by number
+            if name not in defaults or not _is_default(value, defaults[name]):
                 why = cls.rejects[name]
                 raise UserError(f"{cls.__name__} does not take {name}. {why}Given: {name}={value!r}. Leave it out.")
         check_arguments(
@@ -243,10 +242,15 @@ def _written(shape: Sequence[int | None]) -> str:
     return f"(batch, {', '.join(map(str, shape))})"
 
 
-def _constant(weight: float) -> dict[str, Any]:
+def _is_default(value: object, default: float | None) -> bool:
+    """Whether an argument is its default: a number may also be the configuration of its constant schedule."""
     from keras_vae.schedules import schedule
 
-    return schedule(weight).get_config()
+    if default is None:
+        return value is None
+    if isinstance(value, Mapping):
+        return value == schedule(default).get_config()
+    return isinstance(value, Real) and float(value) == default
 
 
 def _deserialized(value: Tensor) -> Any:

@@ -103,7 +103,7 @@ def threshold(normal: ArrayLike, false_positive_rate: float = 0.05) -> float:
       UserError: a rate outside (0, 1), no scores, or scores that are not finite.
     """
     scores = np.sort(_finite(normal, "scores of normal images"))
-    if not 0.0 < false_positive_rate < 1.0:
+    if not checks.is_number(false_positive_rate) or not 0.0 < false_positive_rate < 1.0:
         raise UserError(f"false_positive_rate lies between 0 and 1. Given: {false_positive_rate!r}.")
     allowed = int(np.floor(false_positive_rate * len(scores)))
     return float(scores[len(scores) - 1 - allowed])

@@ -1,4 +1,6 @@
-"""A minute of what `make proof-torture` does in half an hour; every run tries other cases, and prints their seed."""
+"""A minute of what `make proof-torture` does in half an hour: the same cases always, and slow, others in each run."""
+
+import pytest
 
 from tests import toy_runs
 from tests.proofs.torture import report
@@ -11,8 +13,9 @@ def test_the_bound_is_that_of_clopper_and_pearson():
     assert report.bound(0, 0) == 1.0
 
 
-def test_a_minute_of_torture(tmp_path):
-    done = toy_runs.python(["-m", "tests.proofs.torture", "--quick"], report.ROOT, timeout=1200)
+@pytest.mark.parametrize("seed", [("--fresh", "0"), pytest.param((), marks=pytest.mark.slow)], ids=["fixed", "fresh"])
+def test_a_minute_of_torture(seed):
+    done = toy_runs.python(["-m", "tests.proofs.torture", "--quick", *seed], report.ROOT, timeout=1200)
     lines = [line for line in done.stdout.splitlines() if line and not line.startswith("  ")]
     assert done.returncode == 0, "\n".join(lines[-60:]) + done.stderr[-2000:]
     assert lines[-1].startswith("0 of ")

@@ -1,5 +1,7 @@
 """Anomaly scores and what is said of them: by hand, by counting pairs, and on a class that a model never saw."""
 
+from decimal import Decimal
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -149,6 +151,7 @@ def test_a_class_that_was_left_out_is_strange():
     ("call", "message"),
     [
         (lambda: tasks.threshold([1.0], 0.0), r"false_positive_rate lies between 0 and 1\. Given: 0\.0"),
+        (lambda: tasks.threshold([1.0], Decimal("NaN")), r"false_positive_rate lies between 0 and 1\. Given: Decimal"),
         (lambda: tasks.threshold([], 0.1), r"scores of normal images are finite numbers, one or more\. Given: none"),
         (lambda: tasks.detection([1.0], [np.nan, 2.0]), r"scores of anomalies .* Given: 1 that are not finite"),
         (lambda: tasks.anomaly_scores(toy(), binary(2), "distance"), "score is one of reconstruction, elbo, log_prob"),
