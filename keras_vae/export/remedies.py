@@ -14,7 +14,10 @@ REMEDIES = {
     "Erfc": "Use the tanh form of GELU: keras.activations.gelu(x, approximate=True).",
     "Bitcast": "keras.ops.argmin and argmax on floats make these: use tf.argmin(x, axis, output_type=tf.int32).",
     "BitwiseAnd": "keras.ops.argmin and argmax on floats make these: use tf.argmin(x, axis, output_type=tf.int32).",
-    "MulNoNan": "Leave tfd.Bernoulli.log_prob out of the exported graph, or write it with softplus.",
+    "MulNoNan": (
+        "The log_prob of TFP's Bernoulli, Poisson and other distributions with tf.math.xlogy makes this: leave it out of "
+        "the exported graph, or write it with keras.ops, as a Bernoulli's with softplus."
+    ),
     "Log1p": "Write log(1 + exp(x)) as keras.ops.softplus(x).",
     "Expm1": "Write expm1(x) as keras.ops.exp(x) - 1, or keep KL terms out of the exported graph.",
     "BroadcastArgs": "Leave tfd samples out of the exported graph: return the parameters and sample on the host.",
