@@ -27,6 +27,7 @@ PAGES = {
     "fidelity": "benchmarks/fidelity.md",
     "gaps": "benchmarks/fidelity.md",
     "missed": "benchmarks/fidelity.md",
+    "rate and distortion": "benchmarks/rate_distortion.md",
     "tips": "benchmarks/tips.md",
     "disentanglement": "benchmarks/disentanglement.md",
     "scaling": "benchmarks/scale.md",
@@ -67,6 +68,7 @@ def tables() -> dict[str, str]:
     import lessons  # pyright: ignore[reportMissingImports]  # of docs/program
     import likelihood
     import memory
+    import rate_distortion
     import scaling
     import series
     import slimming
@@ -106,6 +108,7 @@ def tables() -> dict[str, str]:
         "fidelity": fidelity.table(),
         "gaps": fidelity.gaps(),
         "missed": fidelity.reasons(),
+        "rate and distortion": rate_distortion.markdown(rate_distortion.points()),
     }
     return {name: table.replace("](zoo/", "](../../zoo/") for name, table in written.items()}
 
