@@ -23,7 +23,10 @@ class SayEpochs(keras.callbacks.Callback):
 
 
 class ValidateAverages(keras.callbacks.Callback):
-    """Validate with the moving averages of weights, where an optimizer has these."""
+    """Validate with the moving averages of weights, where an optimizer has these, and end the training with them.
+
+    After a validation they stay until `close`: for callbacks that keep the weights of the best epoch.
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,8 +35,69 @@ class ValidateAverages(keras.callbacks.Callback):
     def on_test_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         self._averaged.enter_context(self.model.averaged())
 
-    def on_test_end(self, logs: Mapping[str, Any] | None = None) -> None:
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        self.model.use_averages()  # before another callback brings weights of its own back
+
+    def close(self) -> None:
+        """Bring the weights that are trained back."""
         self._averaged.close()
+
+
+class GoOnTraining(keras.callbacks.Callback):
+    """Close `averages` at the end of an epoch: what comes later in the list has the weights that are trained."""
+
+    def __init__(self, averages: ValidateAverages) -> None:
+        super().__init__()
+        self._averages = averages
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self._averages.close()
+
+
+class ShareRate(keras.callbacks.Callback):
+    """Give the learning rate of a model's first optimizer, which Keras's callbacks set, to the others.
+
+    A schedule is of each one's steps, which are the same.
+    """
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self._share()
+
+    def on_train_batch_begin(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self._share()
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self._share()
+
+    def _share(self) -> None:
+        first, *others = (getattr(one, "inner_optimizer", one) for one in self.model.optimizers)
+        for optimizer in others if isinstance(first._learning_rate, keras.Variable) else ():
+            optimizer.learning_rate = first.learning_rate
+
+
+def listed(callbacks: Any) -> list[Any]:
+    """Return Keras callbacks as a list: of one, of lists in lists, or of a `CallbackList`.
+
+    Raises:
+      UserError: no callback, or one that does what `fit` does already.
+    """
+    parts = callbacks.callbacks if isinstance(callbacks, keras.callbacks.CallbackList) else callbacks
+    found = [one for one in keras.tree.flatten(parts) if one is not None]
+    for one in found:
+        if not isinstance(one, keras.callbacks.Callback):
+            raise UserError(f"callbacks are keras.callbacks.Callback objects. Given: {one!r}. Leave it out.")
+        if isinstance(one, keras.callbacks.SwapEMAWeights):
+            raise UserError(
+                "fit validates and ends with the moving averages, where an optimizer has use_ema=True. Given: "
+                "SwapEMAWeights, which would swap them once more. Leave it out."
+            )
+    return found
+
+
+def keeps_best(callback: Any) -> bool:
+    """Whether a callback keeps the weights of the best epoch, by the numbers of its validation."""
+    checkpoint = isinstance(callback, keras.callbacks.ModelCheckpoint) and callback.save_best_only
+    return checkpoint or isinstance(callback, keras.callbacks.EarlyStopping)
 
 
 class RequireBatches(keras.callbacks.Callback):

@@ -4,21 +4,32 @@ import contextlib
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import keras
+import numpy as np
 
 from keras_vae import backend
 from keras_vae.backend import workers
-from keras_vae.checks import check_whole_number
-from keras_vae.core.fit_callbacks import RequireBatches, SayEpochs, StopOnFailure, ValidateAverages
+from keras_vae.checks import check_whole_number, is_whole_number
+from keras_vae.core.fit_callbacks import (
+    GoOnTraining,
+    RequireBatches,
+    SayEpochs,
+    ShareRate,
+    StopOnFailure,
+    ValidateAverages,
+    keeps_best,
+    listed,
+)
+from keras_vae.core.players import check_players, check_unused, choose_optimizers, is_built_for
 from keras_vae.core.training_data import checked_batch, checked_dataset, split_off
 from keras_vae.core.watch import StopOnBadData
 from keras_vae.data import iterators, pipeline
 from keras_vae.errors import UserError
 
 if TYPE_CHECKING:
-    from keras_vae.core.vae import VAE, Player
+    from keras_vae.core.vae import VAE
 
 # A mixin's `self` is the whole model, which this rule does not allow for.
 # pyright: reportGeneralTypeIssues=false
@@ -26,6 +37,8 @@ if TYPE_CHECKING:
 
 class Trainer:
     """Keras's compile, fit, evaluate and predict for a `VAE`: with data checks, players and running means."""
+
+    one_optimizer: bool = True  # whether `compile` was given one, so that all players have its learning rate
 
     def compile(
         self: "VAE",
@@ -47,10 +60,13 @@ class Trainer:
           **kwargs: other arguments of `keras.Model.compile`.
 
         Raises:
-          UserError: players and optimizers do not match, or a trainable variable has no player, or two.
+          UserError: players and optimizers do not match, or a trainable variable has no player, or two; an optimizer
+            that was built for other variables.
         """
-        if others := [name for name in ("loss", "metrics", "weighted_metrics") if kwargs.get(name) is not None]:
+        of_keras = ("loss", "loss_weights", "metrics", "weighted_metrics")
+        if others := [name for name in of_keras if kwargs.get(name) is not None]:
             raise UserError(f"A VAE has its own loss and metrics. Given: {others[0]}=. Leave it out.")
+        check_whole_number(steps_per_execution, "steps_per_execution")
         if self.strategy is not None and jit_compile and not workers.compiles_replicas(self.strategy):
             if jit_compile is True:
                 warnings.warn(
@@ -75,6 +91,9 @@ class Trainer:
         self.steps_limit = steps_per_execution
         with (self.strategy or self.distribute_strategy).scope():
             by_player = choose_optimizers(optimizer, [player.name for player in players])
+            self.one_optimizer = not isinstance(optimizer, Mapping) or "class_name" in optimizer
+            for player in players:
+                check_unused(by_player[player.name], player)
             self.trackers = self.make_trackers(self.logged_names(players))
             keras.Model.compile(
                 self,
@@ -87,12 +106,13 @@ class Trainer:
             scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
             self.extra_optimizers = {
                 player.name: keras.optimizers.LossScaleOptimizer(by_player[player.name])
-                if scaled
+                if scaled and not isinstance(by_player[player.name], keras.optimizers.LossScaleOptimizer)
                 else by_player[player.name]
                 for player in players[1:]
             }
             for optimizer_, player in zip(self.optimizers, players, strict=True):
-                optimizer_.build(player.variables)
+                if not optimizer_.built:
+                    optimizer_.build(player.variables)
                 # Keras's fit ends with this call, for all variables of the model: `use_averages` is for each player's.
                 optimizer_.finalize_variable_values = lambda variables: None
 
@@ -104,10 +124,11 @@ class Trainer:
         batch_size: int = 128,
         epochs: int = 1,
         validation_data: object = None,
-        callbacks: Sequence[Any] | None = None,
+        callbacks: object = None,
         steps_per_epoch: int | None = None,
         sample_weight: object = None,
         class_weight: object = None,
+        shuffle: bool = True,
         **kwargs: object,
     ) -> Any:
         """Train, as `keras.Model.fit`.
@@ -126,10 +147,13 @@ class Trainer:
           batch_size: for arrays.
           epochs: passes over the data.
           validation_data: a dataset, images, `(images, labels)`, or `(images, labels, weights)`. All of it is used.
-          callbacks: Keras callbacks.
+          callbacks: Keras callbacks. Where an optimizer has `use_ema`, those that keep the weights of the best epoch,
+            `EarlyStopping` and `ModelCheckpoint(save_best_only=True)`, have the averages that were validated, and
+            others the weights that are trained.
           steps_per_epoch: batches of an epoch; None: all of the data.
           sample_weight: for arrays, the weight of each example, `(examples,)`, 0 or more.
           class_weight: of data with one label an example, the weight by label; 1 for those that it has not.
+          shuffle: of arrays, always; of a dataset, its own matter.
           **kwargs: other arguments of `keras.Model.fit`.
 
         Raises:
@@ -138,8 +162,23 @@ class Trainer:
             the error comes at the end of its execution.
           UserError: an epoch or a validation without a batch, as of a generator that was read before.
           UserError: weights that are not finite, below 0 or all 0; or for a model with a `batch_statistic` in its loss.
+          UserError: `trainable` was changed since `compile`, or a player has nothing to train.
           DivergedError: a loss or a weight is no longer finite; names the step.
         """
+        check_whole_number(epochs, "epochs", minimum=0)
+        if steps_per_epoch is not None:
+            check_whole_number(steps_per_epoch, "steps_per_epoch")
+        if is_whole_number(frequency := kwargs.get("validation_freq", 1)):
+            check_whole_number(frequency, "validation_freq")
+        if not shuffle and not iterators.is_stream(x):
+            raise UserError(
+                "Arrays are shuffled in each epoch. Given: shuffle=False. Give batches in their order: "
+                "keras_vae.data.batches(x, training=False)."
+            )
+        self.required_trackers()
+        self._check_compiled()
+        users = sorted(listed(callbacks), key=lambda callback: not keeps_best(callback))
+        best = sum(map(keeps_best, users))
         if share := kwargs.pop("validation_split", 0):
             x, y, sample_weight, validation_data = split_off(x, y, sample_weight, share, validation_data)
         dataset = checked_dataset(
@@ -149,7 +188,7 @@ class Trainer:
         if self.watch.skip_training(pixels is not None and not pixels.partial):
             self.train_function = None
         if validation_data is not None:
-            held_out = self.as_batch(validation_data) if isinstance(validation_data, tuple) else validation_data
+            held_out = self.as_batch(tuple(validation_data)) if _is_batch(validation_data) else validation_data
             validation_data = checked_dataset(self, held_out, batch_size=batch_size, training=False)
             validation_data = _first(validation_data, kwargs.pop("validation_steps", None), "validation_steps")
         stop = StopOnFailure(
@@ -162,8 +201,8 @@ class Trainer:
             dataset = iterators.part_of(dataset, worker, self.strategy.num_replicas_in_sync // worker.count)
         if self.jit_compile and kwargs.get("verbose", "auto") != 0 and self.train_function is None:
             print("Compiling the training step with XLA, which takes a while before the first step.", file=sys.stderr)
-        with workers.going_together(self.strategy):
-            history = keras.Model.fit(
+        with workers.going_together(self.strategy), contextlib.closing(ValidateAverages()) as averages:
+            return keras.Model.fit(
                 self,
                 dataset,
                 epochs=epochs,
@@ -172,16 +211,31 @@ class Trainer:
                     StopOnBadData(self.watch, "the validation data"),
                     stop,
                     RequireBatches(lambda: int(self.step.numpy())),
-                    ValidateAverages(),
+                    averages,
                     SayEpochs(),
-                    *(callbacks or ()),
+                    *users[:best],
+                    GoOnTraining(averages),
+                    *users[best:],
+                    *([ShareRate()] if self.one_optimizer and self.extra_optimizers else []),
                 ],
                 steps_per_epoch=steps_per_epoch,
                 shuffle=False,
                 **kwargs,
             )
-        self.use_averages()
-        return history
+
+    def _check_compiled(self: "VAE") -> None:
+        """Raise UserError unless each player trains the variables that it had in `compile`."""
+        for optimizer, player in zip(self.optimizers, self.players(), strict=True):
+            if not is_built_for(optimizer, player.variables):
+                raise UserError(
+                    f"compile takes note of what is trained. Given: other variables since then, of {player.name!r}: "
+                    f"trainable was set, or a layer exchanged. Call compile again, with a new optimizer."
+                )
+            if not player.variables:
+                raise UserError(
+                    f"A player trains its variables. Given: {player.name!r}, of which all are frozen. Set trainable = "
+                    f"True of a layer of it, and call compile again."
+                )
 
     def train_on_batch(
         self: "VAE",
@@ -198,6 +252,7 @@ class Trainer:
             for.
         """
         self.required_trackers()
+        self._check_compiled()
         if (self.reads_totals or self.likelihood_family.standardizes) and not int(self.step.numpy()):
             raise UserError(
                 f"A {type(self).__name__} begins with numbers of all training examples, which fit takes from them. "
@@ -293,7 +348,7 @@ class Trainer:
             kwargs["callbacks"] = [
                 StopOnBadData(self.watch),
                 RequireBatches(lambda: 0),
-                *(kwargs.get("callbacks") or ()),
+                *listed(kwargs.get("callbacks")),
             ]
             x = _first(x, kwargs.pop("steps", None), "steps")
         return keras.Model.evaluate(self, x, y, **kwargs)
@@ -306,7 +361,7 @@ class Trainer:
           UserError: images of another shape, or outside [0, 1].
         """
         dataset = checked_dataset(self, x, None, batch_size, training=False, nats=False)
-        callbacks = [StopOnBadData(self.watch), *(kwargs.pop("callbacks", None) or ())]
+        callbacks = [StopOnBadData(self.watch), *listed(kwargs.pop("callbacks", None))]
         dataset = _first(dataset, kwargs.pop("steps", None), "steps")
         return keras.Model.predict(self, dataset, callbacks=callbacks, **kwargs)
 
@@ -380,26 +435,6 @@ def gains_by_xla(variables: Sequence[Any]) -> bool:
     return not any(variable.name.endswith("kernel") and len(variable.shape) > 2 for variable in variables)
 
 
-def choose_optimizers(optimizer: object, players: Sequence[str]) -> dict[str, Any]:
-    """Return an optimizer for each player: those of a mapping, or copies of one.
-
-    Raises:
-      UserError: the keys of a mapping are not the players.
-    """
-    if isinstance(optimizer, Mapping):
-        if set(optimizer) != set(players):
-            raise UserError(f"compile needs one optimizer for each of {list(players)}. Given: {list(optimizer)}.")
-        return {name: keras.optimizers.get(value) for name, value in optimizer.items()}
-    first = keras.optimizers.get(optimizer)
-    return {name: first if name == players[0] else type(first).from_config(first.get_config()) for name in players}
-
-
-def check_players(players: Sequence["Player"], variables: Sequence[Any]) -> None:
-    """Raise UserError unless each of the trainable `variables` belongs to exactly one player."""
-    for variable in variables:
-        owners = [player.name for player in players if any(variable is owned for owned in player.variables)]
-        if len(owners) != 1:
-            raise UserError(
-                f"Every trainable variable belongs to exactly one player. Given: {variable.path}, which belongs to "
-                f"{' and '.join(owners) or 'none'}. Change players() of the model."
-            )
+def _is_batch(data: object) -> TypeGuard[Sequence[Any]]:
+    """Whether validation data are `(x, y)` or `(x, y, weights)`; or a list of these, as Keras takes them."""
+    return isinstance(data, tuple) or (isinstance(data, list) and len(data) in (2, 3) and np.ndim(data[0]) > 1)

@@ -118,7 +118,7 @@ class RAE(VAE):
 
     def _weights(self) -> Any:
         squares = [ops.sum(ops.square(variable)) for variable in self.decoder.trainable_variables]
-        return ops.cast(sum(squares[1:], squares[0]), self.float_dtype)
+        return ops.cast(sum(squares[1:], squares[0]) if squares else 0.0, self.float_dtype)
 
     def _with_jacobian(self, z: Any, training: bool) -> tuple[dict[str, Tensor], Tensor]:
         """The likelihood's parameters and `|v J|**2`, `(batch,)`, of one pass of the decoder: one mask of Dropout,

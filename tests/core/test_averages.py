@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import pytest
 
+from keras_vae.errors import UserError
 from keras_vae.models import IWAE
-from tests.toys import binary, compiled, weights
+from tests.toys import binary, compiled, same, weights
 
 X = binary(64)
 
@@ -69,3 +70,49 @@ def test_no_step_no_average():
     model.use_averages()
     for first, second in zip(weights(model), before, strict=True):
         np.testing.assert_array_equal(first, second)
+
+
+def averaging(rate=0.05):
+    return compiled(optimizer=keras.optimizers.Adam(rate, use_ema=True, ema_momentum=0.9))
+
+
+def test_the_best_epoch_has_the_weights_that_were_validated(tmp_path):
+    """Stopped by what gets worse: the bound of the weights that are restored, and of the file, is the best one."""
+    model, path = averaging(0.5), tmp_path / "best.keras"
+    stop = keras.callbacks.EarlyStopping("val_elbo", mode="max", patience=2, restore_best_weights=True)
+    save = keras.callbacks.ModelCheckpoint(path, monitor="val_elbo", mode="max", save_best_only=True)
+    history = model.fit(X[:48], batch_size=16, epochs=20, validation_data=X[48:], verbose=0, callbacks=[[stop], save])
+    best = max(history.history["val_elbo"])
+    assert best > history.history["val_elbo"][-1]
+    for result in (model, keras.saving.load_model(path)):
+        elbo = result.evaluate(X[48:], verbose=0, return_dict=True)["elbo"]
+        assert elbo == pytest.approx(best, abs=0.5), "the noise of evaluation is that of another step"
+        assert abs(elbo - best) < abs(history.history["val_elbo"][-1] - best)
+    assert same(weights(model), weights(keras.saving.load_model(path)))
+
+
+def test_other_callbacks_have_the_weights_that_are_trained():
+    class Ends(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append((epoch, weights(self.model)))
+
+    seen, steps, model = [], Recorder(), averaging()
+    model.fit(X, batch_size=16, epochs=2, validation_data=X, verbose=0, callbacks=[Ends(), steps])
+    for epoch, arrays in seen:
+        assert same(trainable(model, arrays), trainable(model, steps.steps[4 * epoch + 3]))
+
+
+def test_an_interrupted_validation_gives_the_weights_back():
+    class Interrupted(keras.callbacks.Callback):
+        def on_test_batch_end(self, batch, logs=None):
+            raise KeyboardInterrupt
+
+    steps, model = Recorder(), averaging()
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X, batch_size=16, validation_data=X, verbose=0, callbacks=[steps, Interrupted()])
+    assert same(trainable(model, weights(model)), trainable(model, steps.steps[-1]))
+
+
+def test_averages_are_not_swapped_twice():
+    with pytest.raises(UserError, match="SwapEMAWeights, which would swap them once more"):
+        averaging().fit(X, batch_size=16, verbose=0, callbacks=keras.callbacks.SwapEMAWeights())

@@ -72,3 +72,84 @@ def test_a_diverging_critic_is_named():
     model.compile({"model": SGD(0.0), "critic": SGD(1e38)}, **PLAIN)
     with pytest.raises(UserError, match=r"'critic' is not finite at step \d"):
         model.fit(X, batch_size=16, epochs=3, verbose=0)
+
+
+def moved(model, x=X):
+    """How far the weights of each player moved in one step."""
+    before = {player.name: [v.numpy() for v in player.variables] for player in model.players()}
+    model.fit(x, batch_size=len(x), verbose=0)
+    return {
+        player.name: max(
+            np.abs(v.numpy() - w).max() for v, w in zip(player.variables, before[player.name], strict=True)
+        )
+        for player in model.players()
+    }
+
+
+@pytest.mark.parametrize("each", [False, True], ids=["one", "of each player"])
+def test_an_optimizer_that_scales_its_loss_does_so_once(each):
+    def scaled():
+        return keras.optimizers.LossScaleOptimizer(SGD(0.1))
+
+    plain, other = moved(two(SGD(0.1))), moved(two({"model": scaled(), "critic": scaled()} if each else scaled()))
+    assert other == pytest.approx(plain, rel=1e-4)
+
+
+def test_one_optimizer_has_one_learning_rate():
+    """Keras's callbacks set that of `model.optimizer`."""
+    halved = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
+    model = two(SGD(0.1))
+    model.fit(X, batch_size=16, epochs=2, verbose=0, callbacks=[halved])
+    assert [float(one.learning_rate) for one in model.optimizers] == pytest.approx([0.025, 0.025])
+    model = two({"model": SGD(0.1), "critic": SGD(0.4)})
+    model.fit(X, batch_size=16, epochs=2, verbose=0, callbacks=[halved])
+    assert [float(one.learning_rate) for one in model.optimizers] == pytest.approx([0.025, 0.4])
+
+
+def test_a_schedule_of_one_optimizer_goes_on():
+    model = two(SGD(keras.optimizers.schedules.PolynomialDecay(0.1, 4, 0.0)))
+    model.fit(X, batch_size=16, verbose=0)
+    assert [float(one.learning_rate) for one in model.optimizers] == pytest.approx([0.0, 0.0])
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_what_is_trained_is_that_of_compile(frozen):
+    model = toy()
+    model.encoder.trainable = not frozen
+    model.compile("adam", **PLAIN)
+    model.fit(X, batch_size=16, verbose=0)
+    model.encoder.trainable = frozen
+    for call in (lambda: model.fit(X, batch_size=16, verbose=0), lambda: model.train_on_batch(X)):
+        with pytest.raises(UserError, match="Call compile again, with a new optimizer"):
+            call()
+    model.compile("adam", **PLAIN)
+    before = [v.numpy() for v in model.encoder.weights]
+    model.fit(X, batch_size=16, verbose=0)
+    assert same(before, [v.numpy() for v in model.encoder.weights]) is not frozen
+
+
+def test_a_player_has_something_to_train():
+    model = toy(AAE, critic=mlp())
+    model.critic.trainable = False
+    model.compile("adam", **PLAIN)
+    assert np.isfinite(model.evaluate(X, verbose=0)).all()
+    with pytest.raises(UserError, match="Given: 'critic', of which all are frozen"):
+        model.fit(X, batch_size=16, verbose=0)
+
+
+def test_an_optimizer_is_of_one_model_and_goes_on_after_another_compile():
+    optimizer, model = keras.optimizers.Adam(), toy()
+    model.compile(optimizer, **PLAIN)
+    model.fit(X, batch_size=16, verbose=0)
+    with pytest.raises(UserError, match="Given: for 'model' one of another model or player"):
+        toy().compile(optimizer)
+    model.compile(optimizer, **PLAIN)
+    model.fit(X, batch_size=16, verbose=0)
+    assert int(optimizer.iterations) == 8 and len(optimizer.variables) == 2 + 2 * len(model.trainable_variables)
+
+
+def test_an_optimizer_as_keras_writes_it():
+    model = two(keras.optimizers.serialize(SGD(0.3)))
+    assert [float(one.learning_rate) for one in model.optimizers] == pytest.approx([0.3, 0.3])
+    with pytest.raises(UserError, match="compile needs an optimizer"):
+        toy().compile(None)

@@ -724,3 +724,37 @@ class TestOneBatch:
         for method in (toy().train_on_batch, toy().test_on_batch):
             with pytest.raises(UserError, match=r"Call model\.compile\(\) before"):
                 method(X)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"epochs": -1}, "epochs"),
+        ({"epochs": 2.0}, "epochs"),
+        ({"steps_per_epoch": 0}, "steps_per_epoch"),
+        ({"steps_per_epoch": 2.5}, "steps_per_epoch"),
+        ({"validation_freq": 0}, "validation_freq"),
+        ({"shuffle": False}, r"Arrays are shuffled in each epoch.*batches\(x, training=False\)"),
+        ({"callbacks": ["early"]}, "callbacks are keras.callbacks.Callback objects"),
+    ],
+)
+def test_arguments_of_fit_that_are_none(arguments, message):
+    with pytest.raises(UserError, match=message):
+        compiled().fit(binary(32), verbose=0, **arguments)
+
+
+@pytest.mark.parametrize("steps", [0, -1, None, "auto", 2.5])
+def test_steps_of_a_call_are_a_number(steps):
+    with pytest.raises(UserError, match="steps_per_execution"):
+        toy().compile(steps_per_execution=steps)
+
+
+def test_what_keras_takes_too():
+    """One callback, a list of lists; validation data as a list; batches in their order."""
+    ends = []
+    callback = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: ends.append(sorted(logs)))
+    model, x = compiled(), binary(32)
+    model.fit(x, batch_size=16, verbose=0, callbacks=callback, validation_data=[x, None], shuffle=True)
+    model.fit(batches(x, training=False, batch_size=16), verbose=0, callbacks=[[callback], []], shuffle=False)
+    model.evaluate(x, verbose=0, callbacks=callback)
+    assert len(ends) == 2 and "val_elbo" in ends[0] and "val_elbo" not in ends[1]
