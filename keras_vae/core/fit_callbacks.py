@@ -72,7 +72,7 @@ class ShareRate(keras.callbacks.Callback):
     def _share(self) -> None:
         first, *others = (getattr(one, "inner_optimizer", one) for one in self.model.optimizers)
         for optimizer in others if isinstance(first._learning_rate, keras.Variable) else ():
-            optimizer.learning_rate = first.learning_rate
+            optimizer.learning_rate = float(keras.ops.convert_to_numpy(first.learning_rate))
 
 
 def listed(callbacks: Any) -> list[Any]:
