@@ -194,6 +194,8 @@ class Trainer:
         stop = StopOnFailure(
             self.required_trackers(), [player.name for player in self.players()], lambda: int(self.step.numpy())
         )
+        if steps_per_epoch is None:
+            _require_end(dataset, "steps_per_epoch")
         steps = steps_per_epoch or iterators.batches_of(dataset)
         self.set_steps_per_execution(steps if self.strategy is None else steps or 1)
         if self.strategy is not None:
@@ -424,7 +426,17 @@ class Trainer:
 
 def _first(dataset: Any, steps: object, name: str) -> Any:
     """Return the first `steps` batches, all for None: Keras would run on to the end of a call of several."""
-    return dataset if steps is None else iterators.first_batches(dataset, check_whole_number(steps, name))
+    if steps is not None:
+        return iterators.first_batches(dataset, check_whole_number(steps, name))
+    _require_end(dataset, name)
+    return dataset
+
+
+def _require_end(dataset: object, name: str) -> None:
+    if iterators.is_endless(dataset):
+        raise UserError(
+            f"A dataset is read to its end. Given: one without end. Give {name}=, or do not repeat it."
+        )
 
 
 def gains_by_xla(variables: Sequence[Any]) -> bool:

@@ -178,6 +178,11 @@ def part_of(dataset: Stream, worker: backend.Replica, devices: int = 1) -> Strea
     return dataset.map(backend.plain(part))
 
 
+def is_endless(dataset: object) -> bool:
+    """Whether a dataset is known to have no end, as after `repeat()`."""
+    return isinstance(dataset, tf.data.Dataset) and int(dataset.cardinality()) == tf.data.INFINITE_CARDINALITY
+
+
 def batches_of(dataset: Any) -> int | None:
     """The number of batches of a stream, if it knows it."""
     if isinstance(dataset, keras.utils.PyDataset):

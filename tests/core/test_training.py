@@ -758,3 +758,18 @@ def test_what_keras_takes_too():
     model.fit(batches(x, training=False, batch_size=16), verbose=0, callbacks=[[callback], []], shuffle=False)
     model.evaluate(x, verbose=0, callbacks=callback)
     assert len(ends) == 2 and "val_elbo" in ends[0] and "val_elbo" not in ends[1]
+
+
+def test_a_dataset_without_end():
+    model, x = compiled(), binary(32)
+    endless = batches(x, training=False, batch_size=16).repeat()
+    model.fit(endless, steps_per_epoch=3, validation_data=endless, validation_steps=2, verbose=0)
+    assert int(model.step) == 3
+    for call, name in (
+        (lambda: model.fit(endless, verbose=0), "steps_per_epoch"),
+        (lambda: model.fit(x, batch_size=16, validation_data=endless, verbose=0), "validation_steps"),
+        (lambda: model.evaluate(endless, verbose=0), "steps"),
+        (lambda: model.predict(endless, verbose=0), "steps"),
+    ):
+        with pytest.raises(UserError, match=f"Given: one without end. Give {name}="):
+            call()
