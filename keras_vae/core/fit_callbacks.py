@@ -75,29 +75,30 @@ class ShareRate(keras.callbacks.Callback):
             optimizer.learning_rate = float(keras.ops.convert_to_numpy(first.learning_rate))
 
 
-def listed(callbacks: Any) -> list[Any]:
+def listed(callbacks: object) -> list[Any]:
     """Return Keras callbacks as a list: of one, of lists in lists, or of a `CallbackList`.
 
     Raises:
       UserError: no callback, or one that does what `fit` does already.
     """
-    parts = callbacks.callbacks if isinstance(callbacks, keras.callbacks.CallbackList) else callbacks
-    found = [one for one in keras.tree.flatten(parts) if one is not None]
-    for one in found:
-        if not isinstance(one, keras.callbacks.Callback):
-            raise UserError(f"callbacks are keras.callbacks.Callback objects. Given: {one!r}. Leave it out.")
-        if isinstance(one, keras.callbacks.SwapEMAWeights):
+    parts = getattr(callbacks, "callbacks", callbacks)  # of a CallbackList
+    flat = [callback for callback in keras.tree.flatten(parts) if callback is not None]
+    for callback in flat:
+        if not isinstance(callback, keras.callbacks.Callback):
+            raise UserError(f"callbacks are keras.callbacks.Callback objects. Given: {callback!r}. Leave it out.")
+        if isinstance(callback, keras.callbacks.SwapEMAWeights):
             raise UserError(
                 "fit validates and ends with the moving averages, where an optimizer has use_ema=True. Given: "
                 "SwapEMAWeights, which would swap them once more. Leave it out."
             )
-    return found
+    return flat
 
 
-def keeps_best(callback: Any) -> bool:
+def keeps_best(callback: object) -> bool:
     """Whether a callback keeps the weights of the best epoch, by the numbers of its validation."""
-    checkpoint = isinstance(callback, keras.callbacks.ModelCheckpoint) and callback.save_best_only
-    return checkpoint or isinstance(callback, keras.callbacks.EarlyStopping)
+    if isinstance(callback, keras.callbacks.ModelCheckpoint):
+        return bool(getattr(callback, "save_best_only", False))
+    return isinstance(callback, keras.callbacks.EarlyStopping)
 
 
 class RequireBatches(keras.callbacks.Callback):

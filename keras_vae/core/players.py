@@ -38,13 +38,13 @@ def check_players(players: Sequence["Player"], variables: Sequence[Any]) -> None
             )
 
 
-def is_built_for(optimizer: Any, variables: Sequence[Any]) -> bool:
+def is_built_for(optimizer: keras.optimizers.Optimizer, variables: Sequence[Any]) -> bool:
     """Return whether an optimizer that is built holds numbers of these variables, and of no others."""
-    inner = getattr(optimizer, "inner_optimizer", optimizer)
+    inner: Any = getattr(optimizer, "inner_optimizer", optimizer)
     return list(map(id, inner._trainable_variables)) == list(map(id, variables))
 
 
-def check_unused(optimizer: Any, player: "Player") -> None:
+def check_unused(optimizer: keras.optimizers.Optimizer, player: "Player") -> None:
     """Raise UserError if an optimizer was built for other variables than those of the player."""
     if optimizer.built and not is_built_for(optimizer, player.variables):
         raise UserError(

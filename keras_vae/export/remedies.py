@@ -15,8 +15,8 @@ REMEDIES = {
     "Bitcast": "keras.ops.argmin and argmax on floats make these: use tf.argmin(x, axis, output_type=tf.int32).",
     "BitwiseAnd": "keras.ops.argmin and argmax on floats make these: use tf.argmin(x, axis, output_type=tf.int32).",
     "MulNoNan": (
-        "The log_prob of TFP's Bernoulli, Poisson and others makes this, by tf.math.xlogy: leave it out of the exported "
-        "graph, or write it with keras.ops, as a Bernoulli's with softplus."
+        "The log_prob of TFP's Bernoulli, Poisson and others makes this, by xlogy: leave it out of the exported graph, "
+        "or write it with keras.ops, as a Bernoulli's with softplus."
     ),
     "Log1p": "Write log(1 + exp(x)) as keras.ops.softplus(x).",
     "Expm1": "Write expm1(x) as keras.ops.exp(x) - 1, or keep KL terms out of the exported graph.",
