@@ -39,14 +39,14 @@ def check_players(players: Sequence["Player"], variables: Sequence[Any]) -> None
 
 
 def is_built_for(optimizer: keras.optimizers.Optimizer, variables: Sequence[Any]) -> bool:
-    """Return whether an optimizer that is built holds numbers of these variables, and of no others."""
+    """Return whether an optimizer holds numbers of these variables, and of no others."""
     inner: Any = getattr(optimizer, "inner_optimizer", optimizer)
-    return list(map(id, inner._trainable_variables)) == list(map(id, variables))
+    return inner.built and list(map(id, inner._trainable_variables)) == list(map(id, variables))
 
 
 def check_unused(optimizer: keras.optimizers.Optimizer, player: "Player") -> None:
     """Raise UserError if an optimizer was built for other variables than those of the player."""
-    if optimizer.built and not is_built_for(optimizer, player.variables):
+    if getattr(optimizer, "built", False) and not is_built_for(optimizer, player.variables):
         raise UserError(
             f"An optimizer holds numbers of the variables that it was built for. Given: for {player.name!r} one of "
             f"another model or player, or of what was trainable before. Make a new one."
