@@ -10,8 +10,9 @@ from keras_vae.errors import UserError, required
 from keras_vae.progress import count, listening
 from keras_vae.registry import choose
 from keras_vae.runtimes.base import available_processors
-from keras_vae.runtimes.bundle import Bundle, example_shape, read_bundle
+from keras_vae.runtimes.bundle import Bundle, read_bundle
 from keras_vae.scoring import inputs, measures, plan
+from keras_vae.scoring.layouts import layout_of
 from keras_vae.scoring.plan import Plan, Shard
 from keras_vae.scoring.references import ranked, reference_scores
 
@@ -43,11 +44,11 @@ class Worker:
         self.plan, self.measure = work, measures.measure_of(runtime, work.what, work.seed)
         if work.reference is not None:
             self.measure = ranked(self.measure, work.what, work.reference)
-        self.shape = example_shape(runtime.bundle.graphs["encoder"]["inputs"]["x"])
+        self.layout = layout_of(runtime.bundle)
 
     def score(self, shard: Shard) -> int:
         """Write the file of a shard; return the number of its rows."""
-        plan.write_shard(self.plan, shard, self.measure, self.shape)
+        plan.write_shard(self.plan, shard, self.measure, self.layout)
         return shard.stop - shard.start
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:

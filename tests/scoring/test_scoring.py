@@ -18,9 +18,10 @@ from PIL import Image
 
 from keras_vae import scoring, tasks
 from keras_vae.errors import CorruptFileError, UserError
-from keras_vae.export import export
+from keras_vae.export import Examples, export
 from keras_vae.models import VAE
 from keras_vae.scoring import engines, inputs, measures
+from keras_vae.scoring.layouts import Layout
 from tests import toy_runs
 
 SHAPE = (8, 8, 1)
@@ -104,12 +105,72 @@ def test_a_table_has_one_column_for_each_number_or_one_of_lists(tmp_path):
     pq.write_table(pa.table({"a": numbers[:, 0], "b": numbers[:, 1], "c": numbers[:, 2]}), tmp_path / "wide.parquet")
     pq.write_table(pa.table({"x": numbers.tolist()}), tmp_path / "long.parquet", row_group_size=4)
     for name in ("wide", "long"):
-        source = inputs.opened(tmp_path / f"{name}.parquet")
+        source = inputs.opened(tmp_path / f"{name}.parquet", Layout((3,), pixels=False, columns=()))
         assert source.rows == 10
-        np.testing.assert_array_equal(source.read(3, 9, (3,)).x, numbers[3:9])
+        np.testing.assert_array_equal(source.read(3, 9).x, numbers[3:9])
     pq.write_table(pa.table({"a": ["word"]}), tmp_path / "words.parquet")
     with pytest.raises(UserError, match="whose 'a' is not"):
-        inputs.opened(tmp_path / "words.parquet").read(0, 1, (1,))
+        inputs.opened(tmp_path / "words.parquet", Layout((1,), pixels=False, columns=())).read(0, 1)
+
+
+@pytest.fixture(scope="module")
+def rows_model():
+    """A model of rows of three numbers, some of them missing."""
+    network = {"name": "mlp", "hidden": (6,)}
+    return VAE(
+        x_shape=(3,), latent_dim=2, encoder=network, decoder=network, likelihood="normal", missing="zero", seed=1
+    )
+
+
+@pytest.fixture(scope="module")
+def rows_bundle(rows_model, tmp_path_factory):
+    x = np.random.default_rng(0).normal(size=(8, 3)).astype("float32")
+    folder = tmp_path_factory.mktemp("rows") / "out"
+    return export(rows_model, folder, ("onnx",), Examples(x, columns=("a", "b", "c")), elbo=True).path
+
+
+def test_columns_are_taken_by_the_names_of_the_training_data(rows_model, rows_bundle, tmp_path):
+    """In any order, beside others, whatever these hold; a column of lists has no names."""
+    x = np.random.default_rng(1).normal(size=(10, 3)).astype("float32")
+    a, b, c = x.T
+    for name, table in (
+        ("turned", {"c": c, "word": ["w"] * 10, "a": a, "b": b, "a.b": b}),
+        ("lists", {"x": x.tolist()}),
+    ):
+        pq.write_table(pa.table(table), tmp_path / f"{name}.parquet", row_group_size=4)
+        scoring.score(rows_bundle, tmp_path / f"{name}.parquet", tmp_path / name, shard_rows=7)
+        np.testing.assert_allclose(column(rows_of(tmp_path / name), "code"), rows_model.encode(x), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["a", "x", "c"], r"on: a, b, c\. Given: .*, without 'b', of a, x, c\. Rename its columns\.$"),
+        (["a", "b", "c", "b"], r"with 'b' twice"),
+    ],
+)
+def test_a_table_without_a_column_of_the_training_data_is_refused(names, message, rows_bundle, tmp_path):
+    pq.write_table(pa.Table.from_arrays([pa.array([1.0])] * len(names), names=names), tmp_path / "x.parquet")
+    with pytest.raises(UserError, match=message):
+        scoring.score(rows_bundle, tmp_path / "x.parquet", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_columns_have_the_places_of_the_file_where_the_bundle_has_no_names(rows_model, tmp_path):
+    x = np.random.default_rng(1).normal(size=(5, 3)).astype("float32")
+    bundle = export(rows_model, tmp_path / "bundle", ("onnx",), x)
+    assert "columns" not in bundle.manifest["preprocessing"]
+    pq.write_table(pa.table(dict(zip("cab", x.T, strict=True))), tmp_path / "x.parquet")
+    scoring.score(bundle, tmp_path / "x.parquet", tmp_path / "out")
+    np.testing.assert_allclose(column(rows_of(tmp_path / "out"), "code"), rows_model.encode(x), atol=1e-5)
+
+
+def test_bytes_are_numbers_of_a_model_of_numbers(rows_model, rows_bundle, tmp_path):
+    x = np.random.default_rng(0).integers(0, 256, (10, 3), "uint8")
+    np.save(tmp_path / "x.npy", x)
+    scoring.score(rows_bundle, tmp_path / "x.npy", tmp_path / "out")
+    codes = column(rows_of(tmp_path / "out"), "code")
+    np.testing.assert_allclose(codes, rows_model.encode(x.astype("float32")), rtol=1e-4)
 
 
 def test_reconstruction_errors_are_the_model_s(model, bundle, tmp_path):

@@ -1,0 +1,33 @@
+"""The layout of the x that a bundle reads, by which files of examples are read."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from keras_vae.runtimes.bundle import Bundle, example_shape
+
+
+class Layout(NamedTuple):
+    """An x as a bundle describes it."""
+
+    shape: tuple[int, ...]  # of one example
+    pixels: bool  # an image: levels from 0 to 255 become [0, 1]
+    columns: tuple[str, ...]  # of the numbers of a row, in order; none where the bundle has no names
+
+
+def layout_of(bundle: Bundle) -> Layout:
+    """Return the layout of the encoder's x; names of columns only where there is one for each number of a row."""
+    spec, facts = bundle.graphs["encoder"]["inputs"]["x"], bundle.manifest["preprocessing"]
+    shape, columns = example_shape(spec), tuple(facts.get("columns", ()))
+    return Layout(shape, spec["kind"] == "image", columns if shape == (len(columns),) else ())
+
+
+def scaled(x: np.ndarray, layout: Layout) -> np.ndarray:
+    """Return float32 numbers: those of uint8, the type of pixels in files, divided by 255 where x is an image."""
+    if x.dtype.kind not in "uifb":
+        raise ValueError(f"its type is {x.dtype}, not numbers")
+    if x.dtype != "uint8" or not layout.pixels:
+        return np.asarray(x, "float32")
+    numbers = x.astype("float32")
+    numbers /= np.float32(255)
+    return numbers
