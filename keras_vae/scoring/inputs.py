@@ -75,7 +75,7 @@ class ArrayFile(Input):
 
 
 class Table(Input):
-    """A `.parquet`: one column of lists, an example each; or one for each number, by name where the layout has names."""
+    """A `.parquet`: one column of lists, an example each; or one for each number, by the names of the layout."""
 
     def __init__(self, path: Path, layout: Layout) -> None:
         super().__init__(path, layout)

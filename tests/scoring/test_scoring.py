@@ -20,7 +20,7 @@ from keras_vae import scoring, tasks
 from keras_vae.errors import CorruptFileError, UserError
 from keras_vae.export import Examples, export
 from keras_vae.models import VAE
-from keras_vae.scoring import engines, inputs, measures
+from keras_vae.scoring import engines, inputs, measures, plan, references
 from keras_vae.scoring.layouts import Layout
 from tests import toy_runs
 
@@ -179,6 +179,34 @@ def test_reconstruction_errors_are_the_model_s(model, bundle, tmp_path):
     x = images / np.float32(255)
     expected = np.square(model.reconstruct(x) - x).sum(axis=(1, 2, 3))
     np.testing.assert_allclose(column(rows_of(tmp_path / "out"), "reconstruction_error"), expected, rtol=1e-5)
+
+
+def test_a_reconstruction_error_is_of_the_numbers_that_are_observed(rows_model, rows_bundle, tmp_path):
+    x = np.random.default_rng(2).normal(size=(6, 3)).astype("float32")
+    x[1, 0] = x[2, :2] = x[3] = np.nan
+    np.save(tmp_path / "x.npy", x)
+    scoring.score(rows_bundle, tmp_path / "x.npy", tmp_path / "out", "reconstruction_error")
+    means = np.array(rows_model.decode(rows_model.encode(x)))
+    expected = [sum((means[i, j] - x[i, j]) ** 2 for j in range(3) if x[i, j] == x[i, j]) for i in range(6)]
+    errors = column(rows_of(tmp_path / "out"), "reconstruction_error")
+    np.testing.assert_allclose(errors, expected, rtol=1e-5)
+    assert errors[3] == 0, "nothing is observed"
+    scoring.score(
+        rows_bundle, tmp_path / "x.npy", tmp_path / "rated", "reconstruction_error", reference=tmp_path / "out"
+    )
+    rates = column(rows_of(tmp_path / "rated"), "false_positive_rate")
+    np.testing.assert_array_equal(rates, [(errors >= error).mean() for error in errors])
+
+
+@pytest.mark.parametrize("score", [np.nan, np.inf, -np.inf])
+def test_a_score_that_is_not_finite_has_no_rank(score):
+    """It is refused as a bad row is; NaN would be above all of the reference, the most anomalous."""
+    beside = references.ranked(lambda x, rows: {"anomaly": x[:, 0]}, "anomaly", np.array([1.0, 2.0]))
+    assert beside(np.array([[2.0], [3.0]]), np.arange(2))["false_positive_rate"].tolist() == [0.5, 0]
+    rows = inputs.Rows(np.array([[2.0], [score], [3.0]]), np.arange(3), {})
+    scored, columns, bad = plan._scored(beside, rows, 0)
+    assert scored.tolist() == [0, 2] and columns["false_positive_rate"].tolist() == [0.5, 0]
+    assert list(bad) == [1] and "must be finite" in bad[1]
 
 
 @pytest.mark.parametrize("likelihood", ["multinomial", {"name": "poisson", "library": "observed"}, "poisson"])
