@@ -118,8 +118,8 @@ def score(
       output: the folder to write: `part-NNNNNN.parquet` with the columns `file`, `row` and those of the measure,
         `part-NNNNNN.bad.jsonl` with the rows that could not be scored and why, and `scores.json`, which says of which
         bundle and input they are.
-      what: `"codes"`, `"reconstruction_error"` (squared, summed over what is observed of x), `"elbo"` (with `log_px` and
-        `kl`, nats), or `"anomaly"` (-ELBO); the last two of a bundle that was exported with elbo.
+      what: `"codes"`, `"reconstruction_error"` (squared, summed over what is observed of x), `"elbo"` (with `log_px`
+        and `kl`, nats), or `"anomaly"` (-ELBO); the last two of a bundle that was exported with elbo.
       engine: `"local"`, or `"ray"`.
       workers: threads, or actors; by default the processors of this machine.
       seed: of the noise of an ELBO, which depends on this and on the row.

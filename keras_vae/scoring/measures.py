@@ -21,7 +21,7 @@ def codes(runtime: Runtime, seed: int) -> Measure:
 
 
 def reconstruction_error(runtime: Runtime, seed: int) -> Measure:
-    """Return the measure `reconstruction_error`: the squared error of the decoded mean code, summed over observed numbers."""
+    """Return the measure `reconstruction_error`: the squared error of the decoded mean code, of observed numbers."""
     if len(inputs := runtime.bundle.graphs["decoder"]["inputs"]) > 1:
         raise UserError(
             f"A reconstruction needs one code, which encode returns. Given: {runtime.bundle.path}, whose decoder takes "
