@@ -167,7 +167,7 @@ class TFRecords(Input):
 
 
 class Pictures(Input):
-    """A folder of pictures, sorted by name, those of its subfolders too; each is resized to the model's shape."""
+    """A folder of pictures, sorted by name, those of its subfolders too; each is made to fit the model's shape."""
 
     def __init__(self, path: Path, layout: Layout) -> None:
         super().__init__(path, layout)
@@ -263,10 +263,10 @@ def _decoded(record: bytes, layout: Layout) -> np.ndarray:
 
 
 def _picture(content: bytes, layout: Layout) -> np.ndarray:
-    """The pixels, uint8, as `keras_vae.data.folder` reads them: upright, on white, resized."""
+    """The pixels, uint8, as `keras_vae.data.folder` reads them: upright, on white, resized, or cut and resized."""
     height, width, channels = layout.shape
     with required("PIL.Image", "pillow").open(io.BytesIO(content)) as file:
-        return files.fitted_pixels(file, (height, width), crop=False, exact=False, name="it", grey=channels == 1)
+        return files.fitted_pixels(file, (height, width), layout.crop, exact=False, name="it", grey=channels == 1)
 
 
 def require_pyarrow() -> None:

@@ -13,13 +13,14 @@ class Layout(NamedTuple):
     shape: tuple[int, ...]  # of one example
     pixels: bool  # an image: levels from 0 to 255 become [0, 1]
     columns: tuple[str, ...]  # of the numbers of a row, in order; none where the bundle has no names
+    crop: bool = False  # whether pictures of another shape are cut, and not squeezed in
 
 
 def layout_of(bundle: Bundle) -> Layout:
     """Return the layout of the encoder's x; names of columns only where there is one for each number of a row."""
     spec, facts = bundle.graphs["encoder"]["inputs"]["x"], bundle.manifest["preprocessing"]
     shape, columns = example_shape(spec), tuple(facts.get("columns", ()))
-    return Layout(shape, spec["kind"] == "image", columns if shape == (len(columns),) else ())
+    return Layout(shape, spec["kind"] == "image", columns if shape == (len(columns),) else (), facts.get("crop", False))
 
 
 def scaled(x: np.ndarray, layout: Layout) -> np.ndarray:
