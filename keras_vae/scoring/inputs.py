@@ -83,7 +83,7 @@ class Table(Input):
         self.file: Any = parquet.ParquetFile(path, page_checksum_verification=True)
         sizes = [self.file.metadata.row_group(i).num_rows for i in range(self.file.num_row_groups)]
         self.starts = np.concatenate([[0], np.cumsum(sizes, dtype="int64")])
-        self.names = tables.names_of(self.file.schema_arrow, layout.columns, path)
+        self.names = tables.names_of(self.file.schema_arrow, layout.columns, path)  # None: all
 
     @property
     def rows(self) -> int:
@@ -96,7 +96,9 @@ class Table(Input):
         if self.names is None and tables.is_of_lists(table.schema):
             lists, shape = table.column(0).to_pylist(), self.layout.shape
             return _each(range(start, stop), lambda row: _shaped(lists[row - start], shape), self.layout)
-        return Rows(tables.numbers_of(table, self.names, self.path), np.arange(start, stop), {})
+        x, bad = tables.numbers_of(table, self.layout.columns, self.path)
+        good = [row for row in range(stop - start) if row not in bad]
+        return Rows(x[good], start + np.array(good, "int64"), {start + row: reason for row, reason in bad.items()})
 
 
 class Records(Input):

@@ -16,12 +16,13 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from keras_vae import scoring, tasks
+from keras_vae import data, scoring, tasks
 from keras_vae.errors import CorruptFileError, UserError
 from keras_vae.export import Examples, export
 from keras_vae.models import VAE
+from keras_vae.runtimes.bundle import read_bundle
 from keras_vae.scoring import engines, inputs, measures, plan, references
-from keras_vae.scoring.layouts import Layout
+from keras_vae.scoring.layouts import Layout, layout_of
 from tests import toy_runs
 
 SHAPE = (8, 8, 1)
@@ -105,12 +106,12 @@ def test_a_table_has_one_column_for_each_number_or_one_of_lists(tmp_path):
     pq.write_table(pa.table({"a": numbers[:, 0], "b": numbers[:, 1], "c": numbers[:, 2]}), tmp_path / "wide.parquet")
     pq.write_table(pa.table({"x": numbers.tolist()}), tmp_path / "long.parquet", row_group_size=4)
     for name in ("wide", "long"):
-        source = inputs.opened(tmp_path / f"{name}.parquet", Layout((3,), pixels=False, columns=()))
+        source = inputs.opened(tmp_path / f"{name}.parquet", Layout((3,), pixels=False))
         assert source.rows == 10
         np.testing.assert_array_equal(source.read(3, 9).x, numbers[3:9])
     pq.write_table(pa.table({"a": ["word"]}), tmp_path / "words.parquet")
     with pytest.raises(UserError, match="whose 'a' is not"):
-        inputs.opened(tmp_path / "words.parquet", Layout((1,), pixels=False, columns=())).read(0, 1)
+        inputs.opened(tmp_path / "words.parquet", Layout((1,), pixels=False)).read(0, 1)
 
 
 @pytest.fixture(scope="module")
@@ -163,6 +164,60 @@ def test_columns_have_the_places_of_the_file_where_the_bundle_has_no_names(rows_
     pq.write_table(pa.table(dict(zip("cab", x.T, strict=True))), tmp_path / "x.parquet")
     scoring.score(bundle, tmp_path / "x.parquet", tmp_path / "out")
     np.testing.assert_allclose(column(rows_of(tmp_path / "out"), "code"), rows_model.encode(x), atol=1e-5)
+
+
+KINDS = {
+    "grade": {"ordinal": ["low", "middle", "high"]},
+    "size": "real",
+    "rooms": {"categorical": ["1", "2", "3"]},
+    "sold": {"categorical": ["False", "True"]},
+}
+
+
+@pytest.fixture(scope="module")
+def mixed_bundle(tmp_path_factory):
+    network, likelihood = {"name": "mlp", "hidden": (6,)}, {"name": "mixed", "columns": KINDS}
+    mixed = VAE(
+        x_shape=(4,), latent_dim=2, encoder=network, decoder=network, likelihood=likelihood, missing="mask", seed=1
+    )
+    return export(mixed, tmp_path_factory.mktemp("mixed") / "out", ("onnx",)).path
+
+
+def test_classes_are_numbered_as_in_training(mixed_bundle, tmp_path):
+    """By their names, also where these are numbers or truth values, as `keras_vae.data.table` does."""
+    cells = {
+        "sold": [True, False, None, True],
+        "rooms": [3, 1, 2, None],
+        "grade": ["high", "low", None, "middle"],
+        "size": [0.5, None, 1.0, 2.0],
+    }
+    table = pa.table(cells)
+    table = table.set_column(2, "grade", table["grade"].dictionary_encode())
+    pq.write_table(table, tmp_path / "x.parquet")
+    layout = layout_of(read_bundle(mixed_bundle))
+    rows = inputs.opened(tmp_path / "x.parquet", layout).read(0, 4)
+    nan = np.nan
+    np.testing.assert_array_equal(rows.x, [[2, 0.5, 2, 1], [0, nan, 0, 0], [nan, 1, 1, nan], [1, 2, nan, 1]])
+    np.testing.assert_array_equal(rows.x, data.table(tmp_path / "x.parquet", kinds=KINDS, missing=True).x)
+    assert scoring.score(mixed_bundle, tmp_path / "x.parquet", tmp_path / "out").rows == 4
+
+
+def test_a_cell_that_is_no_class_is_a_bad_row(mixed_bundle, tmp_path):
+    cells = {"grade": ["low", "best", "high"], "size": [0.5] * 3, "rooms": [1, 2, 0], "sold": [True] * 3}
+    pq.write_table(pa.table(cells), tmp_path / "x.parquet")
+    rows = inputs.opened(tmp_path / "x.parquet", layout_of(read_bundle(mixed_bundle))).read(0, 3)
+    assert rows.x.tolist() == [[0, 0.5, 0, 1]] and rows.numbers.tolist() == [0] and list(rows.bad) == [1, 2]
+    assert rows.bad[1] == "its 'grade' is 'best', none of the classes 'low', 'middle', 'high'"
+    result = scoring.score(mixed_bundle, tmp_path / "x.parquet", tmp_path / "out", bad_share=0.7)
+    assert (result.rows, result.bad) == (1, 2)
+
+
+def test_numbers_of_classes_that_are_words_are_their_codes(mixed_bundle, tmp_path):
+    """As for files of before, in which nothing else could be written."""
+    cells = {"grade": [2, 0], "size": [0.5] * 2, "rooms": [1, 2], "sold": [True] * 2}
+    pq.write_table(pa.table(cells), tmp_path / "x.parquet")
+    rows = inputs.opened(tmp_path / "x.parquet", layout_of(read_bundle(mixed_bundle))).read(0, 2)
+    assert rows.x.tolist() == [[2, 0.5, 0, 1], [0, 0.5, 1, 1]]
 
 
 def test_bytes_are_numbers_of_a_model_of_numbers(rows_model, rows_bundle, tmp_path):

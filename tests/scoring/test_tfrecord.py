@@ -14,13 +14,13 @@ from keras_vae.scoring import inputs, tfrecord
 from keras_vae.scoring.layouts import Layout
 
 SHAPE = (4, 4, 1)
-PIXELS = Layout(SHAPE, pixels=True, columns=())
+PIXELS = Layout(SHAPE, pixels=True)
 LEVELS = np.random.default_rng(0).integers(0, 256, (6, *SHAPE), dtype="uint8")
 
 
 def row_of(numbers):
     """The layout of a row of so many numbers without names."""
-    return Layout((numbers,), pixels=False, columns=())
+    return Layout((numbers,), pixels=False)
 
 
 def written(path, records, compression=None):
