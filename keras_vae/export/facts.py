@@ -103,8 +103,17 @@ def _preprocessing(model: "VAE", examples: CheckedExamples | None) -> dict[str, 
         "range": [0, 1],
         "layout": "batch, height, width, channels",
         "binarized": not grey,
+        **({"crop": True} if _crops(model) else {}),
         "rule": f"{rule if grey else f'pixels are 0 or 1: {rule}, then binarised'}{missing}",
     }
+
+
+def _crops(model: "VAE") -> bool:
+    """Whether the recipe that the model was loaded by, if there is one, cuts pictures to the shape of x."""
+    if model.provenance is None or not (model.provenance.folder / store.RECIPE).is_file():
+        return False
+    entry = store.Entry(model.provenance.name, model.provenance.folder)
+    return bool(entry.recipe.data.arguments.get("crop"))
 
 
 def axes_of(model: "VAE") -> list[str] | None:

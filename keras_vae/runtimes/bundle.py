@@ -96,6 +96,7 @@ class Preprocessing(TypedDict, total=False):
     rule: str
     range: list[float]
     binarized: bool  # of images
+    crop: bool  # whether pictures of another shape are cut to that of x; left out: they are squeezed in
     alphabet: str  # of tokens that are letters
     axes: list[str]  # of numbers: "columns"; or "steps", "channels"
     columns: list[str]  # the names of a row's numbers

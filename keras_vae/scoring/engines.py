@@ -10,8 +10,9 @@ from keras_vae.errors import UserError, required
 from keras_vae.progress import count, listening
 from keras_vae.registry import choose
 from keras_vae.runtimes.base import available_processors
-from keras_vae.runtimes.bundle import Bundle, example_shape, read_bundle
+from keras_vae.runtimes.bundle import Bundle, read_bundle
 from keras_vae.scoring import inputs, measures, plan
+from keras_vae.scoring.layouts import layout_of
 from keras_vae.scoring.plan import Plan, Shard
 from keras_vae.scoring.references import ranked, reference_scores
 
@@ -43,11 +44,11 @@ class Worker:
         self.plan, self.measure = work, measures.measure_of(runtime, work.what, work.seed)
         if work.reference is not None:
             self.measure = ranked(self.measure, work.what, work.reference)
-        self.shape = example_shape(runtime.bundle.graphs["encoder"]["inputs"]["x"])
+        self.layout = layout_of(runtime.bundle)
 
     def score(self, shard: Shard) -> int:
         """Write the file of a shard; return the number of its rows."""
-        plan.write_shard(self.plan, shard, self.measure, self.shape)
+        plan.write_shard(self.plan, shard, self.measure, self.layout)
         return shard.stop - shard.start
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
@@ -117,8 +118,8 @@ def score(
       output: the folder to write: `part-NNNNNN.parquet` with the columns `file`, `row` and those of the measure,
         `part-NNNNNN.bad.jsonl` with the rows that could not be scored and why, and `scores.json`, which says of which
         bundle and input they are.
-      what: `"codes"`, `"reconstruction_error"` (squared, summed over x), `"elbo"` (with `log_px` and `kl`, nats), or
-        `"anomaly"` (-ELBO); the last two of a bundle that was exported with elbo.
+      what: `"codes"`, `"reconstruction_error"` (squared, summed over what is observed of x), `"elbo"` (with `log_px`
+        and `kl`, nats), or `"anomaly"` (-ELBO); the last two of a bundle that was exported with elbo.
       engine: `"local"`, or `"ray"`.
       workers: threads, or actors; by default the processors of this machine.
       seed: of the noise of an ELBO, which depends on this and on the row.

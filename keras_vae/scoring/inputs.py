@@ -14,7 +14,8 @@ import numpy as np
 from keras_vae import files
 from keras_vae.errors import UnavailableError, UserError, reading, required
 from keras_vae.registry import choose
-from keras_vae.scoring import tfrecord
+from keras_vae.scoring import tables, tfrecord
+from keras_vae.scoring.layouts import Layout, scaled
 
 _LOOKED_AT = 100  # records, for one that says which features there are
 REMEDY = "Write it again, or take it out of the input."
@@ -33,10 +34,11 @@ class Input(abc.ABC):
 
     Args:
       path: of the file or folder.
+      layout: of the examples that are read of it.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, layout: Layout) -> None:
+        self.path, self.layout = path, layout
 
     @property
     @abc.abstractmethod
@@ -44,8 +46,8 @@ class Input(abc.ABC):
         """The number of rows."""
 
     @abc.abstractmethod
-    def read(self, start: int, stop: int, shape: tuple[int, ...]) -> Rows:
-        """Return the rows from `start` until `stop`, for a model of examples of `shape`."""
+    def read(self, start: int, stop: int) -> Rows:
+        """Return the rows from `start` until `stop`."""
 
     def select(self, feature: str | None) -> None:
         """Read this feature of each record; None for the only one."""
@@ -56,56 +58,54 @@ class Input(abc.ABC):
 class ArrayFile(Input):
     """A `.npy` of examples, mapped into memory: only the rows that are read are."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, path: Path, layout: Layout) -> None:
+        super().__init__(path, layout)
         with reading(path, "is no array of numbers", REMEDY):
             self.array = np.load(path, mmap_mode="r", allow_pickle=False)
             if not isinstance(self.array, np.ndarray) or not self.array.ndim:
                 raise ValueError("not one array with a row for each example")
-            scaled(self.array[:0])
+            scaled(self.array[:0], layout)
 
     @property
     def rows(self) -> int:
         return len(self.array)
 
-    def read(self, start: int, stop: int, shape: tuple[int, ...]) -> Rows:
-        return Rows(scaled(self.array[start:stop]), np.arange(start, stop), {})
+    def read(self, start: int, stop: int) -> Rows:
+        return Rows(scaled(self.array[start:stop], self.layout), np.arange(start, stop), {})
 
 
 class Table(Input):
-    """A `.parquet`: one column of lists, an example each, or one column for each number of an example."""
+    """A `.parquet`: one column of lists, an example each; or one for each number, by the names of the layout."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, path: Path, layout: Layout) -> None:
+        super().__init__(path, layout)
         parquet = required("pyarrow.parquet", "pyarrow")
         self.file: Any = parquet.ParquetFile(path, page_checksum_verification=True)
         sizes = [self.file.metadata.row_group(i).num_rows for i in range(self.file.num_row_groups)]
         self.starts = np.concatenate([[0], np.cumsum(sizes, dtype="int64")])
+        self.names = tables.names_of(self.file.schema_arrow, layout.columns, path)  # None: all
 
     @property
     def rows(self) -> int:
         return int(self.starts[-1])
 
-    def read(self, start: int, stop: int, shape: tuple[int, ...]) -> Rows:
+    def read(self, start: int, stop: int) -> Rows:
         first, last = np.searchsorted(self.starts, [start, stop - 1], side="right") - 1
-        table = self.file.read_row_groups(list(range(first, last + 1))).slice(start - self.starts[first], stop - start)
-        if table.num_columns == 1 and "list" in str(table.schema[0].type):
-            lists = table.column(0).to_pylist()
-            return _each(range(start, stop), lambda row: _shaped(lists[row - start], shape), shape)
-        # A hole in a column of integers makes floats of it, with NaN: the row is bad by the model's own rule.
-        columns = [column.to_numpy(zero_copy_only=False) for column in table.columns]
-        if odd := [
-            name for name, column in zip(table.column_names, columns, strict=True) if column.dtype.kind not in "iufb"
-        ]:
-            raise UserError(f"Columns must be numbers. Given: {self.path}, whose {odd[0]!r} is not. Leave it out.")
-        return Rows(np.stack(columns, axis=-1).astype("float32"), np.arange(start, stop), {})
+        groups = list(range(first, last + 1))
+        table = self.file.read_row_groups(groups, self.names).slice(start - self.starts[first], stop - start)
+        if self.names is None and tables.is_of_lists(table.schema):
+            lists, shape = table.column(0).to_pylist(), self.layout.shape
+            return _each(range(start, stop), lambda row: _shaped(lists[row - start], shape), self.layout)
+        x, bad = tables.numbers_of(table, self.layout.columns, self.path)
+        good = [row for row in range(stop - start) if row not in bad]
+        return Rows(x[good], start + np.array(good, "int64"), {start + row: reason for row, reason in bad.items()})
 
 
 class Records(Input):
     """An ArrayRecord file whose records are pictures that Pillow reads, or arrays as `.npy` has them."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, path: Path, layout: Layout) -> None:
+        super().__init__(path, layout)
         self.reader: Any = required("array_record.python.array_record_module", "array_record").ArrayRecordReader(
             str(path)
         )
@@ -114,25 +114,25 @@ class Records(Input):
     def rows(self) -> int:
         return self.reader.num_records()
 
-    def read(self, start: int, stop: int, shape: tuple[int, ...]) -> Rows:
+    def read(self, start: int, stop: int) -> Rows:
         records = self.reader.read(start, stop)
-        return _each(range(start, stop), lambda row: _decoded(records[row - start], shape), shape)
+        return _each(range(start, stop), lambda row: _decoded(records[row - start], self.layout), self.layout)
 
 
 class TFRecords(Input):
     """A TFRecord file of pictures, `.npy` bytes, or Examples, of which a feature is either, or a list of numbers."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, path: Path, layout: Layout) -> None:
+        super().__init__(path, layout)
         self.offsets, self.feature = tfrecord.offsets(path), None
 
     @property
     def rows(self) -> int:
         return len(self.offsets) - 1
 
-    def read(self, start: int, stop: int, shape: tuple[int, ...]) -> Rows:
+    def read(self, start: int, stop: int) -> Rows:
         with self.path.open("rb") as file:
-            return _each(range(start, stop), lambda row: self._example(self._record(file, row), shape), shape)
+            return _each(range(start, stop), lambda row: self._example(self._record(file, row)), self.layout)
 
     def select(self, feature: str | None) -> None:
         self.feature = feature
@@ -147,16 +147,16 @@ class TFRecords(Input):
     def _record(self, file: BinaryIO, row: int) -> bytes:
         return tfrecord.record(file, *map(int, self.offsets[row : row + 2]))
 
-    def _example(self, record: bytes, shape: tuple[int, ...]) -> np.ndarray:
+    def _example(self, record: bytes) -> np.ndarray:
         features = tfrecord.features(record)
         if not features and self.feature is None:
-            return _decoded(record, shape)
+            return _decoded(record, self.layout)
         values = self._values(features)
         if values and isinstance(values[0], bytes):
             if len(values) > 1:
                 raise ValueError(f"its feature has {len(values)} values, not one picture or array")
-            return _decoded(values[0], shape)
-        return _shaped(values, shape)
+            return _decoded(values[0], self.layout)
+        return _shaped(values, self.layout.shape)
 
     def _values(self, features: Mapping[str, tfrecord.Values]) -> tfrecord.Values:
         name = next(iter(features)) if self.feature is None and len(features) == 1 else self.feature
@@ -169,10 +169,10 @@ class TFRecords(Input):
 
 
 class Pictures(Input):
-    """A folder of pictures, sorted by name, those of its subfolders too; each is resized to the model's shape."""
+    """A folder of pictures, sorted by name, those of its subfolders too; each is made to fit the model's shape."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    def __init__(self, path: Path, layout: Layout) -> None:
+        super().__init__(path, layout)
         pillow = required("PIL.Image", "pillow")
         suffixes = {suffix for suffix, kind in pillow.registered_extensions().items() if kind in pillow.OPEN}
         self.names = sorted(
@@ -185,8 +185,9 @@ class Pictures(Input):
     def rows(self) -> int:
         return len(self.names)
 
-    def read(self, start: int, stop: int, shape: tuple[int, ...]) -> Rows:
-        return _each(range(start, stop), lambda row: _picture((self.path / self.names[row]).read_bytes(), shape), shape)
+    def read(self, start: int, stop: int) -> Rows:
+        folder, layout = self.path, self.layout
+        return _each(range(start, stop), lambda row: _picture((folder / self.names[row]).read_bytes(), layout), layout)
 
 
 KINDS: dict[str, type[Input]] = {
@@ -199,22 +200,23 @@ KINDS: dict[str, type[Input]] = {
 }
 
 
-def opened(path: str | Path, feature: str | None = None) -> Input:
+def opened(path: str | Path, layout: Layout, feature: str | None = None) -> Input:
     """Return the input at a path: by its ending, or a folder of pictures.
 
     Args:
       path: of the file or folder.
+      layout: of the examples that are read of it.
       feature: that is read of a TFRecord file's Examples; by default the only one.
 
     Raises:
-      UserError: nothing is there, or another kind of file.
+      UserError: nothing is there, another kind of file, or a table without a column of the layout.
     """
     path = Path(path)
     if not path.exists():
         raise UserError(f"The input must be a file, or a folder of pictures. Given: {path}, which is not there.")
     kind = Pictures if path.is_dir() else choose("ending of an input", _ending(path), KINDS)
     with reading(path, f"cannot be read as {_ending(path) or 'a folder'}", REMEDY):
-        source = kind(path)
+        source = kind(path, layout)
         source.select(feature)
         return source
 
@@ -231,23 +233,12 @@ def _ending(path: Path) -> str:
     return re.sub(r"-\d+-of-\d+$", "", path.suffix.lower())
 
 
-def scaled(x: np.ndarray) -> np.ndarray:
-    """Return float32 numbers: those of uint8, the type of pixels in files, divided by 255."""
-    if x.dtype.kind not in "uifb":
-        raise ValueError(f"its type is {x.dtype}, not numbers")
-    if x.dtype != "uint8":
-        return np.asarray(x, "float32")
-    numbers = x.astype("float32")
-    numbers /= np.float32(255)
-    return numbers
-
-
-def _each(rows: range, read: Callable[[int], np.ndarray], shape: tuple[int, ...]) -> Rows:
+def _each(rows: range, read: Callable[[int], np.ndarray], layout: Layout) -> Rows:
     """The rows that can be read and have the model's shape, each scaled by its own type; the reason for the others."""
-    examples, bad = {}, {}
+    examples, bad, shape = {}, {}, layout.shape
     for row in rows:
         try:
-            x = scaled(read(row))
+            x = scaled(read(row), layout)
         except UnavailableError:
             raise
         except Exception as error:  # whatever a decoder raises at bytes that are no picture
@@ -267,17 +258,17 @@ def _shaped(values: Sequence[Any], shape: tuple[int, ...]) -> np.ndarray:
     return x.reshape(shape) if x.ndim == 1 and x.size == math.prod(shape) else x
 
 
-def _decoded(record: bytes, shape: tuple[int, ...]) -> np.ndarray:
+def _decoded(record: bytes, layout: Layout) -> np.ndarray:
     if record.startswith(b"\x93NUMPY"):
         return np.load(io.BytesIO(record), allow_pickle=False)
-    return _picture(record, shape)
+    return _picture(record, layout)
 
 
-def _picture(content: bytes, shape: tuple[int, ...]) -> np.ndarray:
-    """The pixels, uint8, as `keras_vae.data.folder` reads them: upright, on white, resized."""
-    height, width, channels = shape
+def _picture(content: bytes, layout: Layout) -> np.ndarray:
+    """The pixels, uint8, as `keras_vae.data.folder` reads them: upright, on white, resized, or cut and resized."""
+    height, width, channels = layout.shape
     with required("PIL.Image", "pillow").open(io.BytesIO(content)) as file:
-        return files.fitted_pixels(file, (height, width), crop=False, exact=False, name="it", grey=channels == 1)
+        return files.fitted_pixels(file, (height, width), layout.crop, exact=False, name="it", grey=channels == 1)
 
 
 def require_pyarrow() -> None:

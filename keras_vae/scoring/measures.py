@@ -21,7 +21,7 @@ def codes(runtime: Runtime, seed: int) -> Measure:
 
 
 def reconstruction_error(runtime: Runtime, seed: int) -> Measure:
-    """Return the measure `reconstruction_error`: the squared error of the decoded mean code, summed over x."""
+    """Return the measure `reconstruction_error`: the squared error of the decoded mean code, of observed numbers."""
     if len(inputs := runtime.bundle.graphs["decoder"]["inputs"]) > 1:
         raise UserError(
             f"A reconstruction needs one code, which encode returns. Given: {runtime.bundle.path}, whose decoder takes "
@@ -35,6 +35,7 @@ def reconstruction_error(runtime: Runtime, seed: int) -> Measure:
 
     def measure(x: np.ndarray, rows: np.ndarray) -> Columns:
         difference = (runtime.decode(runtime.encode(x)) - x).reshape(len(x), -1).astype("float64")
+        difference[np.isnan(x).reshape(len(x), -1)] = 0.0
         return {"reconstruction_error": np.einsum("ij,ij->i", difference, difference)}
 
     return measure

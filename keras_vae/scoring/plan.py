@@ -17,6 +17,7 @@ from keras_vae import files
 from keras_vae.errors import UserError, reading
 from keras_vae.runtimes.bundle import Bundle
 from keras_vae.scoring import inputs
+from keras_vae.scoring.layouts import Layout, layout_of
 
 MANIFEST, SCHEMA = "scores.json", "keras_vae.scores/1"
 BLOCK = 256  # rows in one call of the measure
@@ -100,10 +101,11 @@ def planned(
     """Return the plan, after its manifest was written; or that of an earlier run in the same folder, to go on with.
 
     Raises:
-      UserError: the folder is of another plan, or holds something else; an input has no rows.
+      UserError: the folder is of another plan, or holds something else; an input has no rows, or cannot be the model's.
     """
     output = files.check_output_folder(output, MANIFEST, overwrite)
-    sources = [(path, inputs.opened(path, feature).rows) for path in paths]
+    layout = layout_of(bundle)
+    sources = [(path, inputs.opened(path, layout, feature).rows) for path in paths]
     if empty := [path for path, rows in sources if not rows]:
         raise UserError(f"An input must have a row. Given: {empty[0]}, without any. Take it out.")
     shards: list[Shard] = []
@@ -147,7 +149,7 @@ def planned(
     )
 
 
-def write_shard(plan: Plan, shard: Shard, measure: Any, shape: tuple[int, ...]) -> tuple[int, int]:
+def write_shard(plan: Plan, shard: Shard, measure: Any, layout: Layout) -> tuple[int, int]:
     """Score the rows of a shard and write its file; return how many rows it has, and how many were bad.
 
     The columns are `file`, `row` and those of the measure. The file of bad rows, JSON lines of `file`, `row` and
@@ -156,10 +158,10 @@ def write_shard(plan: Plan, shard: Shard, measure: Any, shape: tuple[int, ...]) 
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    source, blocks, bad = inputs.opened(shard.file, plan.feature), [], {}
+    source, blocks, bad = inputs.opened(shard.file, layout, plan.feature), [], {}
     for start in range(shard.start, shard.stop, BLOCK):
         with reading(shard.file, f"cannot be read from its row {start} on", inputs.REMEDY):
-            rows = source.read(start, min(start + BLOCK, shard.stop), shape)
+            rows = source.read(start, min(start + BLOCK, shard.stop))
         scored, columns, refused = _scored(measure, rows, shard.before)
         bad |= rows.bad | refused
         if columns:

@@ -49,11 +49,17 @@ def reference_scores(folder: str | Path, manifest: str, bundle: Bundle, what: st
 def ranked(measure: Measure, what: str, reference: np.ndarray) -> Measure:
     """Return a measure with one more column, `false_positive_rate`: the share of the reference that scores as high.
 
-    An example has at most the rate r where `tasks.anomaly.threshold(reference, r)` calls it an anomaly.
+    An example has at most the rate r where `tasks.anomaly.threshold(reference, r)` calls it an anomaly. The measure
+    raises a UserError of scores that are not finite, which have no rank.
     """
 
     def beside(x: np.ndarray, rows: np.ndarray) -> Columns:
         columns = measure(x, rows)
+        if not (finite := np.isfinite(columns[what])).all():
+            raise UserError(
+                f"A score must be finite to be put beside a reference. Given: {what} {columns[what][~finite][0]}. Look "
+                f"at the example, or score without a reference."
+            )
         below = np.searchsorted(reference, columns[what], side="left")
         return {**columns, "false_positive_rate": (len(reference) - below) / len(reference)}
 

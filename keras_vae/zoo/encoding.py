@@ -24,7 +24,8 @@ def inputs_of(
     Args:
       name: of the model, as `keras_vae.zoo.load` takes it.
       model: the trained model.
-      examples: an array of images or tokens, or a split such as `"test"`, which brings its labels along.
+      examples: an array of the model's x, or a split such as `"test"`, which brings its labels along. Images of uint8
+        are grey levels from 0 to 255, as in training.
       labels: one for each example; instead of those of the split.
 
     Raises:
@@ -33,7 +34,7 @@ def inputs_of(
     if not isinstance(examples, str):
         if model.conditional and labels is None:
             raise UserError(f"{name} is conditional, and needs a label for each example. Give them: --labels FILE.npy.")
-        return examples, labels
+        return (_unit_levels(examples) if model.x_spec().kind == "image" else examples), labels
     split = examples_of(cards.card(name).recipe, examples)
     return split.images, condition_of(model, split) if labels is None else labels
 
@@ -41,7 +42,8 @@ def inputs_of(
 def read_file(name: str | Path, path: str | Path) -> Examples:
     """Return the examples in a file: a `.npy`; or another that the source of the model's recipe reads, as it does.
 
-    Of a table, that is its columns in the order that the model was trained on. No labels are read.
+    Of a table, that is its columns in the order that the model was trained on; of pictures, grey levels in [0, 1], also
+    where a `.npy` has them as uint8. No labels are read.
 
     Args:
       name: of the model, as `keras_vae.zoo.load` takes it.
@@ -51,9 +53,10 @@ def read_file(name: str | Path, path: str | Path) -> Examples:
       UserError: a file that cannot be read, or of a kind that the model was not trained on.
     """
     origin = f"the file {Path(path).name}"
-    if Path(path).suffix.lower() == ".npy":
-        return Examples(files.read_array(path), origin=origin)
     card = cards.card(name)
+    if Path(path).suffix.lower() == ".npy":
+        x, of_images = files.read_array(path), card.kind == "image" and "x_shape" not in card.recipe.model.arguments
+        return Examples(_unit_levels(x) if of_images else x, origin=origin)
     if not card.recipe.data.source:
         raise UserError(
             f"{name}, a model of {cards.NOUNS[card.kind]}s, was trained on data that keras_vae has, and reads a .npy "
@@ -74,3 +77,8 @@ def read_file(name: str | Path, path: str | Path) -> Examples:
     binarize = "static" if card.recipe.data.binarize else None
     examples = read_split(lambda _: images, "test", binarize, **of_x(card.recipe))
     return Examples(examples.images, origin=origin, columns=examples.columns)
+
+
+def _unit_levels(images: np.ndarray) -> np.ndarray:
+    """Return images with the grey levels of uint8 as float32 in [0, 1], and others as they are."""
+    return images / np.float32(255) if images.dtype == np.uint8 else images

@@ -100,7 +100,7 @@ def test_a_bundle_without_these_keys_is_read_and_one_with_others_is_not(tmp_path
     read_bundle(folder)
     edited(folder, reseal=True, preprocessing=said | {"later": 1})
     read_bundle(folder)
-    for wrong in ({"axes": "columns"}, {"kinds": [1]}, {"classes": {"a": [0, 1]}}, {"columns": None}):
+    for wrong in ({"axes": "columns"}, {"crop": "yes"}, {"kinds": [1]}, {"classes": {"a": [0, 1]}}, {"columns": None}):
         edited(folder, reseal=True, preprocessing=said | wrong)
         with pytest.raises(
             CorruptFileError, match=rf"does not describe a bundle: it\.preprocessing\.{next(iter(wrong))}"

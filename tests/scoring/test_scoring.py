@@ -16,11 +16,13 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from keras_vae import scoring, tasks
+from keras_vae import data, scoring, tasks
 from keras_vae.errors import CorruptFileError, UserError
-from keras_vae.export import export
+from keras_vae.export import Examples, export
 from keras_vae.models import VAE
-from keras_vae.scoring import engines, inputs, measures
+from keras_vae.runtimes.bundle import read_bundle
+from keras_vae.scoring import engines, inputs, measures, plan, references
+from keras_vae.scoring.layouts import Layout, layout_of
 from tests import toy_runs
 
 SHAPE = (8, 8, 1)
@@ -104,12 +106,126 @@ def test_a_table_has_one_column_for_each_number_or_one_of_lists(tmp_path):
     pq.write_table(pa.table({"a": numbers[:, 0], "b": numbers[:, 1], "c": numbers[:, 2]}), tmp_path / "wide.parquet")
     pq.write_table(pa.table({"x": numbers.tolist()}), tmp_path / "long.parquet", row_group_size=4)
     for name in ("wide", "long"):
-        source = inputs.opened(tmp_path / f"{name}.parquet")
+        source = inputs.opened(tmp_path / f"{name}.parquet", Layout((3,), pixels=False))
         assert source.rows == 10
-        np.testing.assert_array_equal(source.read(3, 9, (3,)).x, numbers[3:9])
+        np.testing.assert_array_equal(source.read(3, 9).x, numbers[3:9])
     pq.write_table(pa.table({"a": ["word"]}), tmp_path / "words.parquet")
     with pytest.raises(UserError, match="whose 'a' is not"):
-        inputs.opened(tmp_path / "words.parquet").read(0, 1, (1,))
+        inputs.opened(tmp_path / "words.parquet", Layout((1,), pixels=False)).read(0, 1)
+
+
+@pytest.fixture(scope="module")
+def rows_model():
+    """A model of rows of three numbers, some of them missing."""
+    network = {"name": "mlp", "hidden": (6,)}
+    return VAE(
+        x_shape=(3,), latent_dim=2, encoder=network, decoder=network, likelihood="normal", missing="zero", seed=1
+    )
+
+
+@pytest.fixture(scope="module")
+def rows_bundle(rows_model, tmp_path_factory):
+    x = np.random.default_rng(0).normal(size=(8, 3)).astype("float32")
+    folder = tmp_path_factory.mktemp("rows") / "out"
+    return export(rows_model, folder, ("onnx",), Examples(x, columns=("a", "b", "c")), elbo=True).path
+
+
+def test_columns_are_taken_by_the_names_of_the_training_data(rows_model, rows_bundle, tmp_path):
+    """In any order, beside others, whatever these hold; a column of lists has no names."""
+    x = np.random.default_rng(1).normal(size=(10, 3)).astype("float32")
+    a, b, c = x.T
+    for name, table in (
+        ("turned", {"c": c, "word": ["w"] * 10, "a": a, "b": b, "a.b": b}),
+        ("lists", {"x": x.tolist()}),
+    ):
+        pq.write_table(pa.table(table), tmp_path / f"{name}.parquet", row_group_size=4)
+        scoring.score(rows_bundle, tmp_path / f"{name}.parquet", tmp_path / name, shard_rows=7)
+        np.testing.assert_allclose(column(rows_of(tmp_path / name), "code"), rows_model.encode(x), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["a", "x", "c"], r"on: a, b, c\. Given: .*, without 'b', of a, x, c\. Rename its columns\.$"),
+        (["a", "b", "c", "b"], r"with 'b' twice"),
+    ],
+)
+def test_a_table_without_a_column_of_the_training_data_is_refused(names, message, rows_bundle, tmp_path):
+    pq.write_table(pa.Table.from_arrays([pa.array([1.0])] * len(names), names=names), tmp_path / "x.parquet")
+    with pytest.raises(UserError, match=message):
+        scoring.score(rows_bundle, tmp_path / "x.parquet", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_columns_have_the_places_of_the_file_where_the_bundle_has_no_names(rows_model, tmp_path):
+    x = np.random.default_rng(1).normal(size=(5, 3)).astype("float32")
+    bundle = export(rows_model, tmp_path / "bundle", ("onnx",), x)
+    assert "columns" not in bundle.manifest["preprocessing"]
+    pq.write_table(pa.table(dict(zip("cab", x.T, strict=True))), tmp_path / "x.parquet")
+    scoring.score(bundle, tmp_path / "x.parquet", tmp_path / "out")
+    np.testing.assert_allclose(column(rows_of(tmp_path / "out"), "code"), rows_model.encode(x), atol=1e-5)
+
+
+KINDS = {
+    "grade": {"ordinal": ["low", "middle", "high"]},
+    "size": "real",
+    "rooms": {"categorical": ["1", "2", "3"]},
+    "sold": {"categorical": ["False", "True"]},
+}
+
+
+@pytest.fixture(scope="module")
+def mixed_bundle(tmp_path_factory):
+    network, likelihood = {"name": "mlp", "hidden": (6,)}, {"name": "mixed", "columns": KINDS}
+    mixed = VAE(
+        x_shape=(4,), latent_dim=2, encoder=network, decoder=network, likelihood=likelihood, missing="mask", seed=1
+    )
+    return export(mixed, tmp_path_factory.mktemp("mixed") / "out", ("onnx",)).path
+
+
+def test_classes_are_numbered_as_in_training(mixed_bundle, tmp_path):
+    """By their names, also where these are numbers or truth values, as `keras_vae.data.table` does."""
+    cells = {
+        "sold": [True, False, None, True],
+        "rooms": [3, 1, 2, None],
+        "grade": ["high", "low", None, "middle"],
+        "size": [0.5, None, 1.0, 2.0],
+    }
+    table = pa.table(cells)
+    table = table.set_column(2, "grade", table["grade"].dictionary_encode())
+    pq.write_table(table, tmp_path / "x.parquet")
+    layout = layout_of(read_bundle(mixed_bundle))
+    rows = inputs.opened(tmp_path / "x.parquet", layout).read(0, 4)
+    nan = np.nan
+    np.testing.assert_array_equal(rows.x, [[2, 0.5, 2, 1], [0, nan, 0, 0], [nan, 1, 1, nan], [1, 2, nan, 1]])
+    np.testing.assert_array_equal(rows.x, data.table(tmp_path / "x.parquet", kinds=KINDS, missing=True).x)
+    assert scoring.score(mixed_bundle, tmp_path / "x.parquet", tmp_path / "out").rows == 4
+
+
+def test_a_cell_that_is_no_class_is_a_bad_row(mixed_bundle, tmp_path):
+    cells = {"grade": ["low", "best", "high"], "size": [0.5] * 3, "rooms": [1, 2, 0], "sold": [True] * 3}
+    pq.write_table(pa.table(cells), tmp_path / "x.parquet")
+    rows = inputs.opened(tmp_path / "x.parquet", layout_of(read_bundle(mixed_bundle))).read(0, 3)
+    assert rows.x.tolist() == [[0, 0.5, 0, 1]] and rows.numbers.tolist() == [0] and list(rows.bad) == [1, 2]
+    assert rows.bad[1] == "its 'grade' is 'best', none of the classes 'low', 'middle', 'high'"
+    result = scoring.score(mixed_bundle, tmp_path / "x.parquet", tmp_path / "out", bad_share=0.7)
+    assert (result.rows, result.bad) == (1, 2)
+
+
+def test_numbers_of_classes_that_are_words_are_their_codes(mixed_bundle, tmp_path):
+    """As for files of before, in which nothing else could be written."""
+    cells = {"grade": [2, 0], "size": [0.5] * 2, "rooms": [1, 2], "sold": [True] * 2}
+    pq.write_table(pa.table(cells), tmp_path / "x.parquet")
+    rows = inputs.opened(tmp_path / "x.parquet", layout_of(read_bundle(mixed_bundle))).read(0, 2)
+    assert rows.x.tolist() == [[2, 0.5, 0, 1], [0, 0.5, 1, 1]]
+
+
+def test_bytes_are_numbers_of_a_model_of_numbers(rows_model, rows_bundle, tmp_path):
+    x = np.random.default_rng(0).integers(0, 256, (10, 3), "uint8")
+    np.save(tmp_path / "x.npy", x)
+    scoring.score(rows_bundle, tmp_path / "x.npy", tmp_path / "out")
+    codes = column(rows_of(tmp_path / "out"), "code")
+    np.testing.assert_allclose(codes, rows_model.encode(x.astype("float32")), rtol=1e-4)
 
 
 def test_reconstruction_errors_are_the_model_s(model, bundle, tmp_path):
@@ -118,6 +234,34 @@ def test_reconstruction_errors_are_the_model_s(model, bundle, tmp_path):
     x = images / np.float32(255)
     expected = np.square(model.reconstruct(x) - x).sum(axis=(1, 2, 3))
     np.testing.assert_allclose(column(rows_of(tmp_path / "out"), "reconstruction_error"), expected, rtol=1e-5)
+
+
+def test_a_reconstruction_error_is_of_the_numbers_that_are_observed(rows_model, rows_bundle, tmp_path):
+    x = np.random.default_rng(2).normal(size=(6, 3)).astype("float32")
+    x[1, 0] = x[2, :2] = x[3] = np.nan
+    np.save(tmp_path / "x.npy", x)
+    scoring.score(rows_bundle, tmp_path / "x.npy", tmp_path / "out", "reconstruction_error")
+    means = np.array(rows_model.decode(rows_model.encode(x)))
+    expected = [sum((means[i, j] - x[i, j]) ** 2 for j in range(3) if x[i, j] == x[i, j]) for i in range(6)]
+    errors = column(rows_of(tmp_path / "out"), "reconstruction_error")
+    np.testing.assert_allclose(errors, expected, rtol=1e-5)
+    assert errors[3] == 0, "nothing is observed"
+    scoring.score(
+        rows_bundle, tmp_path / "x.npy", tmp_path / "rated", "reconstruction_error", reference=tmp_path / "out"
+    )
+    rates = column(rows_of(tmp_path / "rated"), "false_positive_rate")
+    np.testing.assert_array_equal(rates, [(errors >= error).mean() for error in errors])
+
+
+@pytest.mark.parametrize("score", [np.nan, np.inf, -np.inf])
+def test_a_score_that_is_not_finite_has_no_rank(score):
+    """It is refused as a bad row is; NaN would be above all of the reference, the most anomalous."""
+    beside = references.ranked(lambda x, rows: {"anomaly": x[:, 0]}, "anomaly", np.array([1.0, 2.0]))
+    assert beside(np.array([[2.0], [3.0]]), np.arange(2))["false_positive_rate"].tolist() == [0.5, 0]
+    rows = inputs.Rows(np.array([[2.0], [score], [3.0]]), np.arange(3), {})
+    scored, columns, bad = plan._scored(beside, rows, 0)
+    assert scored.tolist() == [0, 2] and columns["false_positive_rate"].tolist() == [0.5, 0]
+    assert list(bad) == [1] and "must be finite" in bad[1]
 
 
 @pytest.mark.parametrize("likelihood", ["multinomial", {"name": "poisson", "library": "observed"}, "poisson"])

@@ -8,11 +8,13 @@ import numpy as np
 import onnxruntime
 import pytest
 from PIL import Image
+from pyarrow import parquet
 
 from keras_vae import zoo
 from keras_vae.cli.output import is_file
 from keras_vae.errors import UserError
 from keras_vae.zoo import recipes
+from keras_vae.zoo.encoding import read_file
 from tests.toy_runs import REMOVED, write_recipe
 
 COLUMNS = ["mass", "length", "price"]
@@ -152,6 +154,45 @@ def test_a_folder_of_pictures_in_three_commands(project, spoken, call, tmp_path)
     answer = spoken("encode", run, new, "--output", tmp_path / "z.npy")
     assert answer["shape"] == [3, 3]
     call("anomaly", run, "--output", tmp_path / "a.png")
+
+
+def test_bytes_are_grey_levels_of_images_and_numbers_of_rows(project, spoken, tmp_path):
+    """As in training, and in `keras-vae score`; floats are in [0, 1] already."""
+    levels = np.random.default_rng(0).integers(0, 256, (5, 6, 5, 3), "uint8")
+    levels[0] = 1  # of 255, a dark picture
+    model, path = zoo.load(project / "runs/pictures"), tmp_path / "x.npy"
+    for x in (levels, levels / np.float32(255)):
+        np.save(path, x)
+        spoken("encode", project / "runs/pictures", path, "--output", tmp_path / "z.npy")
+        np.testing.assert_array_equal(np.load(tmp_path / "z.npy"), model.encode(levels / np.float32(255)))
+        np.testing.assert_array_equal(read_file(project / "runs/pictures", path).x, levels / np.float32(255))
+    rows = np.array([[200, 3, 5]], "uint8")
+    np.save(path, rows)
+    spoken("encode", project / "runs/table", path, "--output", tmp_path / "z.npy")
+    model = zoo.load(project / "runs/table")
+    np.testing.assert_array_equal(np.load(tmp_path / "z.npy"), model.encode(rows.astype("float32")))
+    np.testing.assert_array_equal(read_file(project / "runs/table", path).x, rows)
+
+
+def test_a_bundle_says_where_pictures_are_cut_and_score_cuts_them(project, spoken, tmp_path):
+    """A picture twice as wide as high, black at both ends, which a square cuts off: its codes are those of `encode`."""
+    changes = {**PICTURES, "data": {**PICTURES["data"], "crop": True}}
+    write_recipe(project / "cut.toml", changes)
+    spoken("train", project / "cut.toml", "--output", project / "runs/cut")
+    wide = np.zeros((12, 20, 3), "uint8")
+    wide[:, 5:15] = np.random.default_rng(1).integers(100, 256, (12, 10, 3))
+    (tmp_path / "new").mkdir()
+    Image.fromarray(wide).save(tmp_path / "new/wide.png")
+    for run, cut in (("pictures", None), ("cut", True)):
+        folder, name = tmp_path / run, project / "runs" / run
+        spoken("export", name, folder / "bundle", "--format", "onnx")
+        assert json.loads((folder / "bundle/bundle.json").read_text())["preprocessing"].get("crop") is cut
+        spoken("encode", name, tmp_path / "new", "--output", folder / "z.npy")
+        spoken("score", folder / "bundle", tmp_path / "new", "--output", folder / "scores")
+        codes = np.array(parquet.read_table(folder / "scores/part-000000.parquet")["code"].to_pylist())
+        np.testing.assert_allclose(codes, np.load(folder / "z.npy"), atol=1e-4)
+    read = read_file(project / "runs/cut", tmp_path / "new").x
+    assert read.min() > 0.3 and read_file(project / "runs/pictures", tmp_path / "new").x.min() < 0.1
 
 
 def test_a_folder_or_file_needs_no_slash_to_be_one(project, spoken, call, capsys, monkeypatch):
