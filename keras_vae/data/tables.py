@@ -3,7 +3,7 @@
 import csv
 import io
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -91,8 +91,14 @@ def named_cells(x: np.ndarray, kinds: Kinds) -> np.ndarray:
     return cells
 
 
-def write(path: str | Path, columns: Sequence[str], cells: np.ndarray) -> None:
+def write(path: str | Path, columns: Sequence[str], cells: np.ndarray, numeric: Collection[str] = ()) -> None:
     """Write the rows of a table as a `.csv` or `.parquet`, a None as an empty cell.
+
+    Args:
+      path: of the file.
+      columns: their names.
+      cells: `(rows, columns)`; of a CSV file they are words, and so they stay in Parquet, "01234" as it is.
+      numeric: the columns whose words are numbers in Parquet, float64.
 
     Raises:
       UserError: another ending.
@@ -101,7 +107,8 @@ def write(path: str | Path, columns: Sequence[str], cells: np.ndarray) -> None:
         import pyarrow
         from pyarrow import parquet
 
-        frame = pyarrow.table({name: _of_one_type(cells[:, index].tolist()) for index, name in enumerate(columns)})
+        arrays = {name: _of_one_type(cells[:, index].tolist(), name in numeric) for index, name in enumerate(columns)}
+        frame = pyarrow.table(arrays)
         with files.atomic(path) as temporary:
             parquet.write_table(frame, temporary)
     elif Path(path).suffix.lower() == ".csv":
@@ -189,14 +196,13 @@ def _parsed(reader: Iterable[list[str]], path: str) -> tuple[list[str], np.ndarr
     return names, np.array(rows[1:], object)
 
 
-def _of_one_type(cells: list[object]) -> list[object]:
+def _of_one_type(cells: list[object], numeric: bool) -> list[object]:
     """Cells for a column of Parquet: those of a CSV file are words, whatever was filled in beside them."""
     if not any(isinstance(cell, str) for cell in cells):
         return cells
-    empty = empty_among(cells)
-    numbers = [number_of(cell) for cell, hole in zip(cells, empty, strict=True) if not hole]
-    convert = str if None in numbers else number_of
-    return [None if hole else convert(cell) for cell, hole in zip(cells, empty, strict=True)]
+    if numeric:
+        return [number_of(cell) if not hole else None for cell, hole in zip(cells, empty_among(cells), strict=True)]
+    return [None if cell is None or cell == "" else str(cell) for cell in cells]
 
 
 def _coded(cells: np.ndarray, column: str, classes: Sequence[str], missing: bool) -> Iterator[float]:
