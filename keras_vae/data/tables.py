@@ -3,6 +3,7 @@
 import csv
 import io
 import itertools
+import re
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,7 +17,10 @@ from keras_vae.errors import UserError, reading
 # The words that pandas reads as missing. Of a column of words, they may be classes.
 _MISSING = {"NA", "N/A", "n/a", "NaN", "-NaN", "-nan", "null", "NULL", "None", "#N/A", "#NA", "#N/A N/A", "1.#IND",
             "-1.#IND", "1.#QNAN", "-1.#QNAN"}  # fmt: skip
+# The columns in which pandas writes an index of rows that has no name.
+INDEX = re.compile(r"__index_level_\d+__")
 _EMPTY = "Fill the cell, remove the row, or read it as missing: table(..., missing=True)"
+_INFINITE = "Change the cell, remove the row, or leave the column out"
 
 
 class Table(NamedTuple):
@@ -129,6 +133,7 @@ def cells_of(source: Any) -> tuple[list[str], np.ndarray]:
 
         with reading(source, "is no table", "Save it as Parquet, or as CSV in UTF-8.", UserError):
             read = parquet.read_table(source)
+            read = read.drop_columns([name for name in read.column_names if INDEX.fullmatch(name)])
             names = [str(name) for name in read.column_names]
             rows = np.empty((read.num_rows, len(names)), object)
             for index, column in enumerate(read.columns):
@@ -240,7 +245,9 @@ def kind_of(cells: Sequence[object]) -> str | dict[str, list[str]]:
 
 def is_empty(cell: object) -> bool:
     """Return whether a cell is one that may be read as missing, in any column."""
-    return cell is None or str(cell).strip() in ("", "nan", "<NA>")
+    if cell is None or str(cell).strip() in ("", "nan", "<NA>"):
+        return True
+    return not isinstance(cell, str) and str(cell) == "NaT"  # of NumPy and pandas; a word may name a class
 
 
 def empty_among(cells: Sequence[object]) -> list[bool]:
@@ -263,14 +270,20 @@ def _numbers(cells: np.ndarray, column: str, missing: bool) -> Iterator[float]:
             yield float("nan")
             continue
         if number is None or not abs(number) <= float(np.finfo("float32").max):
-            text = number is None and not hole
-            remedy = "Number its values, leave the column out, or name its kind in kinds" if text else _EMPTY
+            remedy = _EMPTY
+            if number is None and not hole:
+                remedy = "Number its values, leave the column out, or name its kind in kinds"
+            elif number is not None and not hole:
+                finite = abs(number) < float("inf")
+                remedy = "Rescale the column, or leave it out" if finite else _INFINITE
             raise UserError(f"A table holds finite numbers. Given: {cell!r} in row {row} of {column!r}. {remedy}.")
         yield number
 
 
 def number_of(cell: object) -> float | None:
-    """Return a cell as a number; None for another."""
+    """Return a cell as a number; None for another, such as the word 1_1, which Python alone takes for 11."""
+    if isinstance(cell, str) and "_" in cell:
+        return None
     try:
         return float(cell)  # pyright: ignore[reportArgumentType]
     except (TypeError, ValueError):

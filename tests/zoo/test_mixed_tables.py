@@ -99,7 +99,7 @@ BEYOND = 2**53 + 1  # the first whole number that float64 lacks
 
 
 def arrow_of(columns, holes, **others):
-    """The columns of `truth` as Arrow has them, two chunks each: classes in order, counts whole, and `others` beside."""
+    """The columns of `truth` as Arrow has them, in two chunks: classes in order, counts whole, and `others` beside."""
     kinds = {"id": pa.string(), "colour": pa.string(), "size": pa.float64(), "calls": pa.int64(),
              "grade": pa.dictionary(pa.int8(), pa.string(), ordered=True), "shift": pa.float64(),
              "label": pa.string()}  # fmt: skip
@@ -122,7 +122,7 @@ def test_a_parquet_file_keeps_all_that_is_not_filled(project, call):
     holes = {(0, "colour"), (2, "size"), (3, "calls"), (4, "grade"), (5, "shift")}
     when = pa.array(np.arange(8), pa.timestamp("us"))
     others = {"zip": ["01234", "1_2", str(BEYOND), "", None, "NA", "1e3", "nan"], "big": [BEYOND, None] * 4,
-              "when": when, "__index_level_0__": list(range(8, 16)), "odd": [float("nan"), None, *range(6)]}  # fmt: skip
+              "when": when, "__index_level_0__": [*range(8, 16)], "odd": [float("nan"), None, *range(6)]}  # fmt: skip
     before = arrow_of(columns, holes, **others).replace_schema_metadata({"mine": "kept"})
     parquet.write_table(before, project / "before.parquet", row_group_size=3)
     call("impute", project / "run", project / "before.parquet", "--output", project / "after.parquet", "--samples", 10)
