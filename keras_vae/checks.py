@@ -385,6 +385,11 @@ def numbers(value: object, name: str, integers: bool = False) -> np.ndarray:
     """
     if isinstance(value, np.ma.MaskedArray):
         value = np.ma.filled(value.astype(value.dtype if value.dtype.kind == "f" else "float32"), np.nan)
+    if hasattr(value, "toarray"):
+        raise UserError(
+            f"{name} must be an array of floats. Given: {type(value).__name__}, a sparse one. Make it dense: "
+            f"{name}.toarray()."
+        )
     array = as_array(value, name)
     if array.dtype.kind not in "fbiu" and array.dtype.name != "bfloat16":
         raise UserError(f"{name} must be an array of floats. Given: dtype {array.dtype}. Convert it with astype.")

@@ -288,12 +288,13 @@ def marginals(numbers: Mapping[str, tuple[np.ndarray, np.ndarray]], path: str | 
     """Histograms of columns: by name, the numbers of real rows and those that a model drew; NaN is left out."""
     figure, panels = _panels(len(numbers), 4)
     for axes, (name, (real, drawn)) in zip(panels, numbers.items(), strict=True):
-        real, drawn = (values[~np.isnan(values)] for values in (real, drawn))
+        real, drawn = (np.asarray(values[~np.isnan(values)], "float64") for values in (real, drawn))
         low, high = np.percentile(real, (0.5, 99.5))
-        if high - low < 24 and (real == np.round(real)).all():  # a bar for each of a few counts or classes
+        halves = max(abs(low), abs(high)) < 2**50  # there are such numbers
+        if halves and high - low < 24 and (real == np.round(real)).all():  # a bar for each of a few counts or classes
             edges = np.arange(np.floor(low) - 0.5, np.ceil(high) + 1.0)
         else:
-            edges = np.linspace(low, max(high, low + 1e-6), 25)
+            edges = np.linspace(low, max(high, low + max(1e-6, 1e-9 * abs(low))), 25)
         for values, label, colour in ((real, "test", COLOURS[0]), (drawn, "drawn", COLOURS[1])):
             inside = np.clip(values, edges[0], edges[-1])
             axes.hist(inside, edges.tolist(), density=True, histtype="step", label=label, color=colour)

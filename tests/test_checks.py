@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from scipy.sparse import csr_matrix
 
 from keras_vae.checks import BLOCK, check_codes, check_images, check_number, check_whole_number, in_blocks
 from keras_vae.errors import UserError
@@ -46,6 +47,7 @@ def test_tensors_lists_and_bfloat16_pass():
         (GOOD.astype("complex64"), r"x must be an array of floats\. Given: dtype complex64"),
         (GOOD.astype(str), r"Given: dtype <U"),
         (GOOD.astype(object), r"Given: dtype object"),
+        (csr_matrix(np.eye(3)), r"Given: csr_matrix, a sparse one\. Make it dense: x\.toarray\(\)\."),
         (np.full((3, 4, 4, 1), np.datetime64("2024-01-01")), r"Given: dtype datetime64"),
         ([[1, 2], [3]], r"x must be an array of numbers\. Given: list"),
         (None, r"Given: dtype object"),

@@ -187,6 +187,10 @@ def test_marginals_leave_missing_numbers_out_and_series_end_with_their_data():
     figure = plots.marginals({"count": (real, np.array([2.0, 2, 9, 0, 1]))})
     heights = [patch.get_xy()[:, 1].max() for patch in figure.axes[0].patches]
     assert figure.axes[0].get_title() == "count" and heights == [0.5, 0.6], "two of four, and three of five"
+    for large in (np.full(9, 2.0**53), np.arange(9) + 2.0**53, np.full(9, 2.0**30, "float32"), -np.full(9, 1e300)):
+        panel = plots.marginals({"id": (large, large[:4])}).axes[0]
+        areas = [(patch.get_xy()[:, 0].min(), patch.get_xy()[:, 0].max()) for patch in panel.patches]
+        assert all(low <= large.min() and large.max() <= high and low < high for low, high in areas), "and ends"
     x = np.array([[[0.0], [2.0], [np.nan]]])
     (line, dashed) = plots.series(x, np.full((1, 3, 1), 3.0)).axes[0].lines
     np.testing.assert_array_equal(line.get_ydata(), [-1, 1, np.nan])

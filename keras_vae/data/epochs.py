@@ -116,10 +116,13 @@ def _one_epoch_at_a_time(epoch: tf.Variable, one_epoch: Callable[[Any], "tf.data
 
 
 def _tensor(array: np.ndarray) -> Any:
-    """A tensor of a copy of the array, made once: `tf.constant` copies numpy's memory, and again to align it."""
+    """A tensor of a copy of the array, made once, its bytes in this machine's order.
+
+    `tf.constant` copies numpy's memory, and again to align it.
+    """
     memory = np.empty(array.nbytes + _ALIGNMENT, "uint8")
     start = -memory.ctypes.data % _ALIGNMENT
-    aligned = memory[start : start + array.nbytes].view(array.dtype).reshape(array.shape)
+    aligned = memory[start : start + array.nbytes].view(array.dtype.newbyteorder("=")).reshape(array.shape)
     aligned[...] = array
     return tf.experimental.dlpack.from_dlpack(aligned.__dlpack__())  # of no further copy
 

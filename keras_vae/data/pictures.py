@@ -3,6 +3,7 @@
 import contextlib
 import hashlib
 import math
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -103,12 +104,7 @@ def listed(root: Path) -> tuple[Path, tuple[str, ...], list[str]]:
     """The folder, its classes, and the names of its pictures."""
     if not root.is_dir():
         raise UserError(f"A folder of pictures is read from a folder. Given: {root}, which is none.")
-    suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
-    names = sorted(
-        path.relative_to(root).as_posix()
-        for path in root.rglob("*")
-        if path.suffix.lower() in suffixes and path.is_file() and not path.name.startswith(".")
-    )
+    names = names_in(root)
     inside = [name for name in names if "/" in name]
     if not names:
         raise UserError(
@@ -121,6 +117,27 @@ def listed(root: Path) -> tuple[Path, tuple[str, ...], list[str]]:
             f"{loose} and {inside[0]}. Move one kind."
         )
     return root, tuple(sorted({name.split("/")[0] for name in inside})), names
+
+
+def names_in(root: Path) -> list[str]:
+    """Return the names of the pictures in a folder and its subfolders, sorted, without those that are hidden.
+
+    Links are followed, but for one to a folder that they lie in. Hidden is what begins with a point, below the folder.
+    """
+    suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
+    names, above = list[str](), dict[str, frozenset[str]]()  # of a folder, the real paths of it and those above
+    for folder, inner, inside in os.walk(root, followlinks=True):
+        around = above.get(os.path.dirname(folder), frozenset())
+        if (real := os.path.realpath(folder)) in around:
+            inner.clear()
+            continue
+        above[folder] = around | {real}
+        inner[:] = [name for name in inner if not name.startswith(".")]
+        for name in inside:
+            path = Path(folder, name)
+            if path.suffix.lower() in suffixes and not name.startswith(".") and path.is_file():
+                names.append(path.relative_to(root).as_posix())
+    return sorted(names)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from PIL import Image
 
 from keras_vae import files
 from keras_vae.data.rows import REMEDY, Rows
+from keras_vae.data.tables import INDEX
 from keras_vae.errors import UserError, reading, required
 
 
@@ -58,7 +59,7 @@ class ParquetRows(Rows):
             sizes = [self.file.metadata.row_group(i).num_rows for i in range(self.file.num_row_groups)]
         if label is not None and label not in names:
             raise UserError(f"The table must have the column {label!r}. Given: {path}, with {', '.join(names)}.")
-        self.columns = tuple(name for name in names if name != label)
+        self.columns = tuple(name for name in names if name != label and not INDEX.fullmatch(name))
         self.label, self._starts, self._lock = label, np.cumsum([0, *sizes]), threading.Lock()
         self._held: tuple[int, np.ndarray] | None = None
         if not self.columns or not self._starts[-1]:
@@ -86,11 +87,24 @@ class ParquetRows(Rows):
                 if len(columns) == 1 and "list" in str(columns[0].type):
                     self._held = int(index), np.stack([np.asarray(row) for row in columns[0].to_pylist()])
                 else:
-                    arrays = [column.to_numpy() for column in columns]
+                    arrays = [self._number(*named) for named in zip(self.columns, columns, strict=True)]
                     self._held = int(index), np.stack(arrays, axis=-1).astype("float32")
                 if self._held[1].dtype.kind not in "fiub":
                     raise ValueError("its columns are no numbers")
         return self._held[1]
+
+    def _number(self, name: str, column: Any) -> np.ndarray:
+        """The numbers of a column."""
+        array: np.ndarray = column.to_numpy()
+        try:
+            if array.dtype.kind in "mM":
+                raise TypeError("dates and durations are no numbers")
+            return array if array.dtype.kind in "fiub" else array.astype("float64")
+        except (TypeError, ValueError) as error:
+            raise UserError(
+                f"x of a Parquet file is made of numbers. Given: {self.path}, with the column {name!r}, {column.type}. "
+                f"Save it without that column."
+            ) from error
 
 
 def _decoded(record: bytes) -> np.ndarray:

@@ -3,7 +3,8 @@
 import csv
 import io
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,7 +17,10 @@ from keras_vae.errors import UserError, reading
 # The words that pandas reads as missing. Of a column of words, they may be classes.
 _MISSING = {"NA", "N/A", "n/a", "NaN", "-NaN", "-nan", "null", "NULL", "None", "#N/A", "#NA", "#N/A N/A", "1.#IND",
             "-1.#IND", "1.#QNAN", "-1.#QNAN"}  # fmt: skip
+# The columns in which pandas writes an index of rows that has no name.
+INDEX = re.compile(r"__index_level_\d+__")
 _EMPTY = "Fill the cell, remove the row, or read it as missing: table(..., missing=True)"
+_INFINITE = "Change the cell, remove the row, or leave the column out"
 
 
 class Table(NamedTuple):
@@ -91,8 +95,14 @@ def named_cells(x: np.ndarray, kinds: Kinds) -> np.ndarray:
     return cells
 
 
-def write(path: str | Path, columns: Sequence[str], cells: np.ndarray) -> None:
+def write(path: str | Path, columns: Sequence[str], cells: np.ndarray, numeric: Collection[str] = ()) -> None:
     """Write the rows of a table as a `.csv` or `.parquet`, a None as an empty cell.
+
+    Args:
+      path: of the file.
+      columns: their names.
+      cells: `(rows, columns)`; of a CSV file they are words, and so they stay in Parquet, "01234" as it is.
+      numeric: the columns whose words are numbers in Parquet, float64.
 
     Raises:
       UserError: another ending.
@@ -101,7 +111,8 @@ def write(path: str | Path, columns: Sequence[str], cells: np.ndarray) -> None:
         import pyarrow
         from pyarrow import parquet
 
-        frame = pyarrow.table({name: _of_one_type(cells[:, index].tolist()) for index, name in enumerate(columns)})
+        arrays = {name: _of_one_type(cells[:, index].tolist(), name in numeric) for index, name in enumerate(columns)}
+        frame = pyarrow.table(arrays)
         with files.atomic(path) as temporary:
             parquet.write_table(frame, temporary)
     elif Path(path).suffix.lower() == ".csv":
@@ -122,6 +133,7 @@ def cells_of(source: Any) -> tuple[list[str], np.ndarray]:
 
         with reading(source, "is no table", "Save it as Parquet, or as CSV in UTF-8.", UserError):
             read = parquet.read_table(source)
+            read = read.drop_columns([name for name in read.column_names if INDEX.fullmatch(name)])
             names = [str(name) for name in read.column_names]
             rows = np.empty((read.num_rows, len(names)), object)
             for index, column in enumerate(read.columns):
@@ -189,14 +201,13 @@ def _parsed(reader: Iterable[list[str]], path: str) -> tuple[list[str], np.ndarr
     return names, np.array(rows[1:], object)
 
 
-def _of_one_type(cells: list[object]) -> list[object]:
+def _of_one_type(cells: list[object], numeric: bool) -> list[object]:
     """Cells for a column of Parquet: those of a CSV file are words, whatever was filled in beside them."""
     if not any(isinstance(cell, str) for cell in cells):
         return cells
-    empty = empty_among(cells)
-    numbers = [number_of(cell) for cell, hole in zip(cells, empty, strict=True) if not hole]
-    convert = str if None in numbers else number_of
-    return [None if hole else convert(cell) for cell, hole in zip(cells, empty, strict=True)]
+    if numeric:
+        return [number_of(cell) if not hole else None for cell, hole in zip(cells, empty_among(cells), strict=True)]
+    return [None if cell is None or cell == "" else str(cell) for cell in cells]
 
 
 def _coded(cells: np.ndarray, column: str, classes: Sequence[str], missing: bool) -> Iterator[float]:
@@ -234,7 +245,9 @@ def kind_of(cells: Sequence[object]) -> str | dict[str, list[str]]:
 
 def is_empty(cell: object) -> bool:
     """Return whether a cell is one that may be read as missing, in any column."""
-    return cell is None or str(cell).strip() in ("", "nan", "<NA>")
+    if cell is None or str(cell).strip() in ("", "nan", "<NA>"):
+        return True
+    return not isinstance(cell, str) and str(cell) == "NaT"  # of NumPy and pandas; a word may name a class
 
 
 def empty_among(cells: Sequence[object]) -> list[bool]:
@@ -257,14 +270,20 @@ def _numbers(cells: np.ndarray, column: str, missing: bool) -> Iterator[float]:
             yield float("nan")
             continue
         if number is None or not abs(number) <= float(np.finfo("float32").max):
-            text = number is None and not hole
-            remedy = "Number its values, leave the column out, or name its kind in kinds" if text else _EMPTY
+            remedy = _EMPTY
+            if number is None and not hole:
+                remedy = "Number its values, leave the column out, or name its kind in kinds"
+            elif number is not None and not hole:
+                finite = abs(number) < float("inf")
+                remedy = "Rescale the column, or leave it out" if finite else _INFINITE
             raise UserError(f"A table holds finite numbers. Given: {cell!r} in row {row} of {column!r}. {remedy}.")
         yield number
 
 
 def number_of(cell: object) -> float | None:
-    """Return a cell as a number; None for another."""
+    """Return a cell as a number; None for another, such as the word 1_1, which Python alone takes for 11."""
+    if isinstance(cell, str) and "_" in cell:
+        return None
     try:
         return float(cell)  # pyright: ignore[reportArgumentType]
     except (TypeError, ValueError):

@@ -15,8 +15,8 @@ REMEDIES = {
     "Bitcast": "keras.ops.argmin and argmax on floats make these: use tf.argmin(x, axis, output_type=tf.int32).",
     "BitwiseAnd": "keras.ops.argmin and argmax on floats make these: use tf.argmin(x, axis, output_type=tf.int32).",
     "MulNoNan": (
-        "The log_prob of TFP's Bernoulli, Poisson and others makes this, by xlogy: leave it out of the exported graph, "
-        "or write it with keras.ops, as a Bernoulli's with softplus."
+        "The log_prob of TFP's Bernoulli, Poisson and other distributions with tf.math.xlogy makes this: leave it out "
+        "of the exported graph, or write it with keras.ops, as a Bernoulli's with softplus."
     ),
     "Log1p": "Write log(1 + exp(x)) as keras.ops.softplus(x).",
     "Expm1": "Write expm1(x) as keras.ops.exp(x) - 1, or keep KL terms out of the exported graph.",
@@ -31,6 +31,8 @@ REMEDIES = {
     "ScaleAndTranslate": "Use keras.ops.image.resize with antialias=False.",
 }
 _GENERAL = "Write that part of the network with other operations, or leave it out of the exported graph."
+_DENSITIES = {"Lgamma", "MulNoNan", "BesselI0e"}  # of which the ELBO's graph is made where nobody wrote them
+_ELBO = "If the graph is that of the ELBO, leave it out: export without --elbo, or with elbo=False."
 _RANDOM = "Make the noise an input of the graph, or return the parameters and sample on the host."
 
 
@@ -41,7 +43,9 @@ def is_random(op: str) -> bool:
 
 def remedy(ops: Iterable[str]) -> str:
     """Return the remedies for `ops` as sentences, without repetition."""
-    return " ".join(dict.fromkeys(_RANDOM if is_random(op) else REMEDIES.get(op, _GENERAL) for op in ops))
+    ops = list(ops)
+    sentences = [_RANDOM if is_random(op) else REMEDIES.get(op, _GENERAL) for op in ops]
+    return " ".join(dict.fromkeys([*sentences, *([_ELBO] if _DENSITIES & {*ops} else [])]))
 
 
 def ops_in(message: str) -> list[str]:

@@ -173,13 +173,10 @@ class Pictures(Input):
 
     def __init__(self, path: Path, layout: Layout) -> None:
         super().__init__(path, layout)
-        pillow = required("PIL.Image", "pillow")
-        suffixes = {suffix for suffix, kind in pillow.registered_extensions().items() if kind in pillow.OPEN}
-        self.names = sorted(
-            file.relative_to(path).as_posix()
-            for file in path.rglob("*")
-            if file.suffix.lower() in suffixes and file.is_file() and not file.name.startswith(".")
-        )
+        required("PIL.Image", "pillow")
+        from keras_vae.data.pictures import names_in
+
+        self.names = names_in(path)
 
     @property
     def rows(self) -> int:

@@ -73,6 +73,11 @@ def _unfit(cells: Sequence[object]) -> str | None:
             return f"words, {len(values)} different ones"
     elif (np.diff(np.array(cells, "float64")) == 1).all():
         return "the numbers of the rows"
+    else:
+        with np.errstate(over="ignore"):  # which a reader of the column refuses
+            apart = len(np.unique(np.array(list(numbers.values()), "float64").astype("float32")))
+        if apart == 1 or 2 * apart < len(values):  # of what is measured, a few numbers may fall together
+            return f"of {len(values)} different numbers, float32 tells {apart} apart: subtract its smallest value first"
     return None
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple, cast
 import numpy as np
 
 from keras_vae.data import pictures, readers, splits, tables
+from keras_vae.data.sparse_files import matrices_in
 from keras_vae.errors import UserError, reading
 from keras_vae.zoo import toml_files
 from keras_vae.zoo.column_drafts import HEAVY, look_at
@@ -57,15 +58,20 @@ def draft(data: str | Path, recipe: str | Path, say: Callable[[str], None] = lam
         )
     relative = os.path.relpath(data.resolve(), Path(recipe).resolve().parent)
     parts.sections["data"] |= {"path": Path(relative).as_posix()}
-    for split in ("train", "validation", "test"):
-        if splits.count(parts.shares, split) < _LEAST:
-            raise UserError(
-                f"A recipe needs {_LEAST} examples in each split; validation and test have a tenth each, drawn by "
-                f"chance. Given: {data}, with {len(parts.shares)} examples, too few of them in {split}. Add some."
-            )
+    _require_examples(data, parts.shares)
     say(f"{data}: {parts.comments['data']}")
     parts.comments["data.path"] = "counts from the folder of this file"
     return _written(parts, data.name)
+
+
+def _require_examples(data: Path, shares: np.ndarray) -> None:
+    """Raise UserError where a split is too small to be measured on."""
+    for split in ("train", "validation", "test"):
+        if splits.count(shares, split) < _LEAST:
+            raise UserError(
+                f"A recipe needs {_LEAST} examples in each split; validation and test have a tenth each, drawn by "
+                f"chance. Given: {data}, with {len(shares)} examples, too few of them in {split}. Add some."
+            )
 
 
 def _of_pictures(folder: Path) -> Draft:
@@ -152,6 +158,11 @@ def _of_text(path: Path) -> Draft:
 
 def _of_array(path: Path) -> Draft:
     data: dict[str, object] = {"source": "array"}
+    if matrices_in(path):
+        raise UserError(
+            f"A recipe reads a sparse matrix from shards. Given: {path}. Build them, keras-vae data build {path} "
+            f'FOLDER, and write a recipe with source = "shards" and path = "FOLDER" under [data].'
+        )
     if path.suffix.lower() == ".npz":
         with reading(path, "is no .npz", "Save it with numpy.savez.", UserError), np.load(path) as archive:
             arrays = {name: archive[name] for name in archive.files}
@@ -163,6 +174,11 @@ def _of_array(path: Path) -> Draft:
         data |= {"x": ranked[0]} | ({"label": labels[0]} if labels else {})
     x = readers.array(path, x=str(data.get("x", "x"))).images
     assert isinstance(x, np.ndarray)  # as it is not streamed
+    shares = readers.shares_of(len(x))
+    if not len(x):
+        _require_examples(path, shares)
+    if not x.size:
+        raise UserError(f"An example has a number or more. Given: {path}, of shape {x.shape}. Look at how it was made.")
     if x.ndim == 4 and x.shape[-1] in (1, 3) and (x.dtype == np.uint8 or (x.min() >= 0 and x.max() <= 1)):
         network = {"name": "conv" if not any(side % 8 for side in x.shape[1:3]) else "mlp"}
         model: dict[str, object] = {"class": "VAE", "image_shape": list(x.shape[1:]), "latent_dim": 32,
@@ -174,9 +190,7 @@ def _of_array(path: Path) -> Draft:
         if x.ndim == 3:
             model, comments = _of_series(model, comments)
     comments["data"] = f"{x.dtype} of shape {x.shape}"
-    return Draft(
-        {"model": model, "data": data, "training": _training(len(x), 128)}, comments, readers.shares_of(len(x))
-    )
+    return Draft({"model": model, "data": data, "training": _training(len(x), 128)}, comments, shares)
 
 
 def _network_of(size: int) -> dict[str, object]:

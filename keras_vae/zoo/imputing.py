@@ -1,10 +1,14 @@
 """Files with holes, completed by a model of the zoo or of a run."""
 
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from keras_vae import files, tasks
+from keras_vae.columns import columns_of
 from keras_vae.data import tables
 from keras_vae.errors import UserError
 from keras_vae.zoo import cards
@@ -22,7 +26,9 @@ def complete(
     Return the number of rows, of cells that were filled in, and of holes in each column that the model does not read.
 
     A hole gets its conditional mean, in the units of the file; a count the nearest whole number, and a column of
-    classes the name of the likeliest. All other cells, and columns that the model does not read, stay as they are.
+    classes the name of the likeliest. All other cells, and columns that the model does not read, stay as they are, in
+    Parquet with their types: a column of whole numbers that gets decimals becomes float64. Of a CSV file that is
+    written as Parquet, the model's columns of numbers become float64, and all others are words.
 
     Args:
       name: of a model with the argument `missing`, as `keras_vae.zoo.load` takes it.
@@ -32,7 +38,8 @@ def complete(
       seed: of the draws.
 
     Raises:
-      UserError: a model or a file that this is not for; nothing is written.
+      UserError: a model or a file that this is not for, or a column of Parquet with whole numbers that float64 lacks,
+        which gets decimals; nothing is written.
     """
     kinds = [".npy" if Path(path).suffix.lower() == ".npy" else "table" for path in (source, output)]
     if kinds[0] != kinds[1] or (kinds[1] == "table" and Path(output).suffix.lower() not in TABLES):
@@ -44,15 +51,85 @@ def complete(
     filled = tasks.fill_in(model, examples.x, samples, seed=seed).mean
     holes = np.isnan(np.ma.filled(np.asarray(examples.x, "float64"), np.nan))
     if kinds[0] == ".npy":
-        files.write_array(output, filled)
+        whole = np.array(examples.x)
+        whole[holes] = filled[holes]
+        files.write_array(output, whole)
         return len(filled), int(holes.sum()), {}
     names, cells = tables.cells_of(source)
     columns = cards.card(name).recipe.data.arguments.get("kinds", dict.fromkeys(examples.columns, "real"))
     values = tables.named_cells(filled, columns)
-    for index, column in enumerate(examples.columns):
-        cells[holes[:, index], names.index(column)] = values[holes[:, index], index]
-    tables.write(output, names, cells)
+    if all(Path(path).suffix.lower() == ".parquet" for path in (source, output)):
+        _fill_parquet(source, output, {
+            column: (holes[:, index], values[holes[:, index], index].tolist())
+            for index, column in enumerate(examples.columns) if holes[:, index].any()
+        })  # fmt: skip
+    else:
+        for index, column in enumerate(examples.columns):
+            cells[holes[:, index], names.index(column)] = values[holes[:, index], index]
+        numeric = [column for column, (_, classes) in columns_of(columns).items() if {*classes} <= {"0", "1"}]
+        tables.write(output, names, cells, numeric)
     unread = [name for name in names if name not in examples.columns]
     counts = {name: sum(tables.empty_among(list(cells[:, names.index(name)]))) for name in unread}
     left = {name: count for name, count in counts.items() if count}
     return len(cells), int(holes.sum()), left
+
+
+def _fill_parquet(
+    source: str | Path, output: str | Path, fills: Mapping[str, tuple[np.ndarray, Sequence[object]]]
+) -> None:
+    """Write a Parquet file again with `fills`, by column where its holes are and what comes there."""
+    from pyarrow import parquet
+
+    table = parquet.read_table(source).unify_dictionaries()
+    for name, (holes, values) in fills.items():
+        column = _filled(table[name], holes, values, name)
+        changed = column.type != table[name].type
+        table = table.set_column(table.column_names.index(name), name, column)
+        if changed:
+            table = table.replace_schema_metadata(_retyped(table.schema.metadata, name, str(column.type)))
+    with files.atomic(output) as temporary:
+        parquet.write_table(table, temporary)
+
+
+def _filled(column: Any, holes: np.ndarray, values: Sequence[object], name: str) -> Any:
+    """Return a column of Arrow with values in its holes: of its type, or where that cannot hold them, of theirs."""
+    import pyarrow
+    from pyarrow import compute
+
+    if pyarrow.types.is_dictionary(column.type):  # whose order stays, as it may be that of the classes
+        array = column.combine_chunks()
+        words = array.dictionary.to_pylist()
+        new = pyarrow.array(values).cast(array.type.value_type).to_pylist()
+        words += [word for word in dict.fromkeys(new) if word not in words]
+        codes = np.array(array.indices.fill_null(0))
+        codes[holes] = [words.index(word) for word in new]
+        codes = pyarrow.array(codes, array.type.index_type)
+        words = pyarrow.array(words, array.type.value_type)
+        return pyarrow.DictionaryArray.from_arrays(codes, words, ordered=array.type.ordered)
+    new = pyarrow.array(values)
+    try:
+        if pyarrow.types.is_boolean(column.type) and not pyarrow.types.is_string(new.type):
+            raise pyarrow.ArrowInvalid("0.3 is no truth value")
+        new = new.cast(column.type)
+    except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError):
+        try:
+            column = column.cast(new.type)
+        except (pyarrow.ArrowInvalid, pyarrow.ArrowNotImplementedError) as error:
+            raise UserError(
+                f"A column of Parquet has one type, and beside decimals only numbers that float64 holds. Given: "
+                f"{name!r}, {column.type}, with another in it. Write a .csv, which holds both."
+            ) from error
+    return compute.replace_with_mask(column, pyarrow.array(holes), new)
+
+
+def _retyped(metadata: Mapping[bytes, bytes] | None, name: str, kind: str) -> dict[bytes, bytes]:
+    """Return the metadata of a table with a new type of a column, which pandas would otherwise convert back."""
+    changed = dict(metadata or {})
+    if b"pandas" in changed:
+        of_pandas = json.loads(changed[b"pandas"])
+        dtype = {"double": "float64", "string": "object"}.get(kind, kind)
+        for column in of_pandas["columns"]:
+            if column["field_name"] == name:
+                column |= {"pandas_type": dtype.replace("object", "unicode"), "numpy_type": dtype, "metadata": None}
+        changed[b"pandas"] = json.dumps(of_pandas).encode()
+    return changed

@@ -6,6 +6,7 @@ from PIL import Image
 
 from keras_vae import data
 from keras_vae.errors import UserError
+from keras_vae.scoring import inputs
 from tests.toys import PLAIN, mlp, toy
 
 
@@ -35,6 +36,33 @@ def test_pixels_labels_and_names_belong_together(folder):
         for image, label, name in zip(part.images, part.labels, part.names, strict=True):
             number = int(name.split("/")[1][:2])
             assert (image == (number, 255 - number, 7)).all() and label == number % 2
+
+
+def test_what_programs_hide_is_no_picture(folder):
+    """Jupyter copies into .ipynb_checkpoints, macOS into .AppleDouble; a hidden folder above is no matter."""
+    before = data.read_folder(folder, split=None)
+    save(folder / ".ipynb_checkpoints" / "0.png", np.zeros((6, 4, 3), "uint8"))
+    save(folder / "cats" / ".thumbnails" / "deep" / "0.png", np.zeros((6, 4, 3), "uint8"))
+    after = data.read_folder(folder, split=None)
+    assert after.classes == before.classes == ("cats", "dogs") and after.names == before.names
+    hidden = folder / ".mine"
+    save(hidden / "a.png", np.zeros((6, 4, 3), "uint8"))
+    assert data.read_folder(hidden, split=None).names == ("a.png",)
+    assert inputs.Pictures(folder).names == list(before.names)
+
+
+def test_folders_that_are_links_are_followed_and_loops_are_not(folder, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    save(elsewhere / "new.png", np.zeros((6, 4, 3), "uint8"))
+    (elsewhere / "again").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(folder)
+    (folder / "ants").symlink_to(elsewhere)
+    (folder / "cats" / "up").symlink_to(folder)
+    (folder / "gone").symlink_to(elsewhere / "nowhere")
+    parts = data.read_folder(folder, split=None)
+    assert parts.classes == ("ants", "cats", "dogs") and len(parts.names) == 61 and "ants/new.png" in parts.names
+    assert (parts.images[parts.names.index("ants/new.png")] == 0).all()
+    assert inputs.Pictures(folder).names == list(parts.names)
 
 
 def test_files_that_come_move_none(folder):

@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from keras_vae import data
-from keras_vae.data import batches, pixels_of
+from keras_vae.data import batches, pixels_of, readers
 from keras_vae.errors import UserError
+from tests.toys import PLAIN, mlp, toy
 
 COUNT = 50
 LEVELS = np.random.default_rng(0).integers(0, 256, (COUNT, 4, 4, 1), dtype="uint8")
@@ -33,6 +34,25 @@ def test_grey_levels_become_fractions_in_order():
     np.testing.assert_allclose(x, LEVELS / 255, rtol=1e-6)
     np.testing.assert_array_equal(epoch_of(made(), "y"), LABELS)
     assert x.max() <= 1
+
+
+def test_arrays_of_another_byte_order_are_those_numbers(tmp_path):
+    x = (LEVELS / 255).astype("float32")
+    for kind in (">f4", ">f8", "<f8"):
+        dataset = made(images=x.astype(kind), labels=LABELS.astype(">i8"))
+        np.testing.assert_array_equal(epoch_of(dataset), x)
+        np.testing.assert_array_equal(epoch_of(dataset, "y"), LABELS)
+    np.testing.assert_array_equal(epoch_of(made(images=LEVELS.astype(">u2"), kind="numbers")), LEVELS)
+    np.save(tmp_path / "x.npy", x.astype(">f4"))
+    for stream in (False, True):
+        images = readers.array(tmp_path / "x.npy", stream=stream).images
+        np.testing.assert_array_equal(epoch_of(made(images=images, labels=None, kind="numbers")), x)
+    model = toy(image_shape=(4, 4, 1), encoder=mlp(), decoder=mlp(), likelihood="gaussian")
+    model.compile(**PLAIN)
+    swapped = x.astype(">f8")
+    model.fit(swapped, validation_data=(swapped,), batch_size=10, sample_weight=np.ones(COUNT, ">f8"), verbose=0)
+    for call in (model.encode, model.elbo, model.reconstruct):
+        np.testing.assert_array_equal(call(swapped), call(x.astype("float64")))
 
 
 def test_batches_have_their_size_and_evaluation_leaves_nothing_out():

@@ -1,6 +1,7 @@
 """Shards: written part by part, read as the source is, damaged ones named, and a build that goes on where it was."""
 
 import json
+import re
 
 import numpy as np
 import pyarrow as pa
@@ -183,3 +184,14 @@ def test_a_damaged_row_is_said_when_it_is_read_and_other_damage_before(built):
         UserError, match=r"has a file shards\.json\. Given: .*, without one\. Write it by: keras-vae data"
     ):
         read_shards(built.parent)
+
+
+def test_columns_of_parquet_that_are_no_numbers_are_named(tmp_path):
+    days = pa.array(np.arange(9, dtype="int32"), pa.date32())
+    columns = {"day": days, "when": days.cast(pa.timestamp("us")), "word": pa.array(list("abcdefghi"))}
+    for name, column in columns.items():
+        kind = re.escape(str(column.type))
+        for others in ({"a": np.arange(9.0)}, {}):
+            parquet.write_table(pa.table({**others, name: column}), tmp_path / "t.parquet")
+            with pytest.raises(UserError, match=rf"made of numbers\. Given: .*{name!r}, {kind}\. Save it without that"):
+                build_shards(tmp_path / "t.parquet", tmp_path / "shards")

@@ -5,7 +5,7 @@ import pytest
 from pyarrow import parquet
 
 from keras_vae import data
-from keras_vae.data import readers, tables
+from keras_vae.data import readers, row_files, tables
 from keras_vae.errors import UserError
 from keras_vae.models import VAE
 from tests.toys import PLAIN, mlp
@@ -57,7 +57,7 @@ def test_a_table_trains_a_model(tmp_path):
         (TEXT, r"finite numbers\. Given: 'a' in row 1 of 'name'\. Number its values, leave the column out, or"),
         ("a,b\n1,\n", r"Given: '' in row 1 of 'b'\. Fill the cell, remove the row, or read it as missing"),
         ("a,b\n1,2\n1,nan\n", r"Given: 'nan' in row 2 of 'b'\. Fill the cell"),
-        ("a,b\n1,2\n1,-1e39\n", r"Given: '-1e39' in row 2 of 'b'"),
+        ("a,b\n1,2\n1,-1e39\n", r"Given: '-1e39' in row 2 of 'b'\. Rescale the column, or leave it out"),
         ("a,b\n1,2,3\n", r"a cell for each column, 2\. Given: .*row 1 with 3"),
         ("1,2\n3,4\n", r"names its columns\. Given: .*begins with '1'\. Add a row of names"),
         ("a;b\n1;2\n", r"separated by commas\. Given: .*a\.csv, separated by ';'\? Save it with commas"),
@@ -125,11 +125,50 @@ def test_words_for_missing_numbers_are_classes_among_words(tmp_path):
     assert numbers.tolist() == [1, 2, 3, 0] and names == ("NA", "None", "mild", "severe")
     numbers, names = readers.numbered(np.array(["2", "NA", "1", ""], object))
     assert numbers.tolist() == [1, -1, 0, -1] and names == ("1", "2")
-    tables.write(tmp_path / "w.parquet", ["a", "b"], np.array([["None", "1"], ["mild", "NA"]], object))
+    rows = np.array([["None", "1", "01"], ["mild", "NA", ""], ["", 2.5, "NA"]], object)
+    tables.write(tmp_path / "w.parquet", ["a", "b", "c"], rows, ["b"])
     columns = parquet.read_table(tmp_path / "w.parquet").to_pydict()
-    assert columns == {"a": ["None", "mild"], "b": [1.0, None]}
+    assert columns == {"a": ["None", "mild", None], "b": [1.0, None, 2.5], "c": ["01", None, "NA"]}
 
 
 def test_a_separator_is_told_apart_from_decimal_commas(tmp_path):
     with pytest.raises(UserError, match=r"separated by ';'\? Save it with commas"):
         data.table(written(tmp_path / "s.csv", "a;b\n1,5;2,5\n3,5;4\n"))
+
+
+def test_words_that_only_python_takes_for_numbers_are_words(tmp_path):
+    path = written(tmp_path / "a.csv", "a,b\n1_1,1\n11,2\n1_1,3\n11,4\n")
+    assert data.kinds_of(path)["a"] == {"categorical": ["11", "1_1"]}
+    with pytest.raises(UserError, match=r"finite numbers\. Given: '1_1' in row 1 of 'a'\. Number its values"):
+        data.table(path)
+    assert data.table(written(tmp_path / "b.csv", "1_1,b\n1,2\n")).columns == ("1_1", "b"), "a name, and no number"
+
+
+def test_dates_that_are_missing_are_empty_cells():
+    pandas = pytest.importorskip("pandas")
+    days = pandas.to_datetime(["2024-01-01", None, "2024-01-02"])
+    frame = pandas.DataFrame({"a": [1.5, 2.5, 3.5], "day": days})
+    kinds = data.kinds_of(frame)
+    assert kinds["day"] == {"categorical": ["2024-01-01 00:00:00", "2024-01-02 00:00:00"]}
+    np.testing.assert_array_equal(data.table(frame, kinds=kinds, missing=True).x[:, 1], [0, np.nan, 1])
+    assert tables.is_empty(np.datetime64("NaT")) and not tables.is_empty("NaT"), "a word may name a class"
+
+
+def test_the_index_of_a_frame_is_no_column(tmp_path):
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"a": [1.0, 2.0, 3.0, 0.0], "b": [4.0, 5.0, 6.0, 0.0]})
+    frame.iloc[[0, 2, 1]].to_parquet(tmp_path / "a.parquet")
+    assert "__index_level_0__" in parquet.read_table(tmp_path / "a.parquet").column_names
+    x, columns = data.table(tmp_path / "a.parquet")
+    assert columns == ("a", "b") and x.tolist() == [[1, 4], [3, 6], [2, 5]]
+    rows = row_files.ParquetRows(tmp_path / "a.parquet")
+    assert rows.columns == ("a", "b") and rows[np.arange(3)].tolist() == x.tolist()
+
+
+def test_numbers_beyond_float32_are_rescaled_or_left_out(tmp_path):
+    path = written(tmp_path / "a.csv", "a,b\n1,1e39\n2,3\n")
+    for missing in (False, True):
+        with pytest.raises(UserError, match=r"Given: '1e39' in row 1 of 'b'\. Rescale the column, or leave it out\."):
+            data.table(path, missing=missing)
+        with pytest.raises(UserError, match=r"'inf' in row 1 of 'b'\. Change the cell, remove the row, or leave the"):
+            data.table(written(tmp_path / "b.csv", "a,b\n1,inf\n2,3\n"), missing=missing)

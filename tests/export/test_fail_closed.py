@@ -68,6 +68,17 @@ def test_unsupported_operation_is_named_with_a_remedy(function, format_name, op,
     assert not list(tmp_path.iterdir())
 
 
+def test_the_elbo_of_counts_can_be_left_out(tmp_path):
+    """ONNX has no lgamma, which nobody wrote who asked for `elbo`."""
+    model = VAE(x_shape=(5,), latent_dim=2, encoder={"name": "mlp", "hidden": (4,)}, likelihood="poisson",
+                decoder={"name": "mlp", "hidden": (4,)})  # fmt: skip
+    x = np.random.default_rng(0).poisson(3.0, (4, 5)).astype("float32")
+    with pytest.raises(ExportError, match=r"elbo, with Lgamma.*export without --elbo, or with elbo=False\.$") as caught:
+        export(model, tmp_path / "out", "onnx", x, elbo=True)
+    assert str(caught.value).count("--elbo") == 1
+    export(model, tmp_path / "out", "onnx", x, elbo=False)
+
+
 @pytest.fixture
 def small():
     return VAE(decoder=DENSE, **SMALL)

@@ -5,6 +5,7 @@ import csv
 import numpy as np
 import pytest
 from PIL import Image
+from scipy import sparse
 
 from keras_vae import zoo
 from keras_vae.cli import main
@@ -40,6 +41,41 @@ def test_columns_that_no_model_takes_are_left_out_and_named(tmp_path):
         "Left out: id (the numbers of the rows); name (words, 60 different ones); none (empty); same (one value); "
         "odd (numbers, but '?' in 1 of 60 rows; as empty cells they would be missing)\n" in recipe.text
     )
+
+
+def test_numbers_that_float32_cannot_tell_apart_are_left_out(tmp_path):
+    """Seconds of Unix 7 apart: float32 has one number for each 128 of them; seconds from the first it has all."""
+    first = 1_700_000_000
+    rows = [f"{row % 7},{2**53 + 2 * row},{first + 7 * row},{7 * row},{row * 1.1}" for row in range(120)]
+    (tmp_path / "a.csv").write_text("\n".join(["a,id,time,since,b", *rows]) + "\n")
+    recipe, _ = accepted(tmp_path / "r.toml", tmp_path / "a.csv")
+    assert list(recipe.data.arguments["kinds"]) == ["a", "since", "b"]
+    times = len(np.unique(np.float32(first + 7 * np.arange(120))))
+    assert times < 9 and (
+        f"Left out: id (of 120 different numbers, float32 tells 1 apart: subtract its smallest value first); time (of "
+        f"120 different numbers, float32 tells {times} apart: subtract its smallest value first)\n" in recipe.text
+    )
+    rows = [f"{row % 7},{2 * row},{7 * row},{7 * row},{row * 1.1}" for row in range(120)]
+    (tmp_path / "b.csv").write_text("\n".join(["a,id,time,since,b", *rows]) + "\n")
+    assert "Left out" not in drafts.draft(tmp_path / "b.csv", tmp_path / "s.toml"), "as the remedy says"
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (0, 16, 16, 1), (9, 0), (60, 0, 4, 1), (0, 3, 2)])
+def test_arrays_without_examples_or_numbers(tmp_path, shape):
+    message = "needs 2 examples in each split" if shape[0] == 0 else r"has a number or more\. Given: .*x\.np., of shape"
+    np.save(tmp_path / "x.npy", np.zeros(shape, "float32"))
+    np.savez(tmp_path / "x.npz", x=np.zeros(shape, "float32"))
+    for name in ("x.npy", "x.npz"):
+        with pytest.raises(UserError, match=message):
+            drafts.draft(tmp_path / name, tmp_path / "r.toml")
+
+
+def test_a_sparse_matrix_is_made_into_shards_first(tmp_path):
+    matrix = sparse.random(60, 9, 0.3, random_state=0, dtype="float32")
+    for kind in ("csr", "csc", "coo"):
+        sparse.save_npz(tmp_path / f"{kind}.npz", matrix.asformat(kind))
+        with pytest.raises(UserError, match=rf"keras-vae data build .*{kind}\.npz FOLDER.*source = \"shards\""):
+            drafts.draft(tmp_path / f"{kind}.npz", tmp_path / "r.toml")
 
 
 def test_empty_cells_are_missing(tmp_path):

@@ -4,6 +4,7 @@ import csv
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
@@ -94,6 +95,87 @@ def test_a_run_completes_the_rows_of_a_file(project, call, capsys):
     assert table.column_names == NAMES and [str(v) for v in table["colour"].to_pylist()] == [r["colour"] for r in after]
 
 
+BEYOND = 2**53 + 1  # the first whole number that float64 lacks
+
+
+def arrow_of(columns, holes, **others):
+    """The columns of `truth` as Arrow has them, in two chunks: classes in order, counts whole, and `others` beside."""
+    kinds = {"id": pa.string(), "colour": pa.string(), "size": pa.float64(), "calls": pa.int64(),
+             "grade": pa.dictionary(pa.int8(), pa.string(), ordered=True), "shift": pa.float64(),
+             "label": pa.string()}  # fmt: skip
+    cells = {
+        name: [None if (row, name) in holes else value for row, value in enumerate(columns[name])] for name in kinds
+    }
+    cells["grade"] = pa.DictionaryArray.from_arrays(
+        pa.array([None if grade is None else ["high", "low"].index(grade) for grade in cells["grade"]], "int8"),
+        pa.array(["high", "low"]), ordered=True,
+    )  # fmt: skip
+    table = pa.table({name: pa.array(values, kinds[name]) if name != "grade" else values
+                      for name, values in cells.items()} | others)  # fmt: skip
+    return pa.concat_tables([table.slice(0, 3), table.slice(3)])
+
+
+def test_a_parquet_file_keeps_all_that_is_not_filled(project, call):
+    columns = truth(8, seed=11)
+    columns["grade"] = ["low", "high"] * 4
+    columns["size"][1] = 0.1 + 0.2  # of 17 digits
+    holes = {(0, "colour"), (2, "size"), (3, "calls"), (4, "grade"), (5, "shift")}
+    when = pa.array(np.arange(8), pa.timestamp("us"))
+    others = {"zip": ["01234", "1_2", str(BEYOND), "", None, "NA", "1e3", "nan"], "big": [BEYOND, None] * 4,
+              "when": when, "__index_level_0__": [*range(8, 16)], "odd": [float("nan"), None, *range(6)]}  # fmt: skip
+    before = arrow_of(columns, holes, **others).replace_schema_metadata({"mine": "kept"})
+    parquet.write_table(before, project / "before.parquet", row_group_size=3)
+    call("impute", project / "run", project / "before.parquet", "--output", project / "after.parquet", "--samples", 10)
+    after = parquet.read_table(project / "after.parquet")
+    assert after.schema.equals(before.schema, check_metadata=True)
+    for name in before.column_names:
+        old, new = before[name].to_pylist(), after[name].to_pylist()
+        filled = {row for row, column in holes if column == name}
+        assert repr([new[row] for row in range(8) if row not in filled]) == repr(
+            [old[row] for row in range(8) if row not in filled]
+        )
+        assert all(new[row] is not None for row in filled)
+    assert after["grade"].unify_dictionaries().chunk(0).dictionary.to_pylist()[:2] == ["high", "low"]
+    assert after["grade"][4].as_py() in KINDS["grade"]["ordinal"] and isinstance(after["calls"][3].as_py(), int)
+
+
+def test_decimals_come_into_a_column_of_whole_numbers_only_where_none_is_changed(project, call, capsys):
+    pandas = pytest.importorskip("pandas")
+    columns = truth(6, seed=12) | {"shift": [90, 95, None, 101, 99, 100]}
+    frame = pandas.DataFrame(columns)
+    frame["shift"], frame["grade"] = frame["shift"].astype("Int64"), frame["grade"].astype("category")
+    frame.iloc[[0, 2, 3, 5]].to_parquet(project / "whole-numbers.parquet")
+    call(
+        "impute", project / "run", project / "whole-numbers.parquet", "--output", project / "d.parquet", "--samples", 9
+    )
+    filled = pandas.read_parquet(project / "d.parquet")
+    assert filled.index.tolist() == [0, 2, 3, 5] and filled["grade"].dtype == "category"
+    assert filled["shift"].dtype == "float64" and filled["shift"].drop(2).tolist() == [90, 101, 100]
+    assert filled["shift"][2] % 1 > 0
+    table = arrow_of(columns | {"shift": [90.0] * 6, "grade": ["low"] * 6}, set())
+    parquet.write_table(table.set_column(5, "shift", pa.array([90, BEYOND, None, 101, 99, 100])), project / "b.parquet")
+    capsys.readouterr()
+    call("impute", project / "run", project / "b.parquet", "--output", project / "e.parquet", "--samples", 9, code=1)
+    said = " ".join(capsys.readouterr().err.split())
+    assert "float64 holds" in said and "'shift'" in said and "Write a .csv" in said
+    assert not (project / "e.parquet").exists()
+    call("impute", project / "run", project / "b.parquet", "--output", project / "e.csv", "--samples", 9)
+    assert [row["shift"] for row in read(project / "e.csv")][1] == str(BEYOND)
+
+
+def test_words_of_a_csv_file_are_words_in_parquet(project, call):
+    columns = truth(8, seed=13)
+    columns["id"] = ["01234", "1_2", str(BEYOND), "", "NA", "1e3", "-0", "nan"]
+    columns["label"] = ["1", "2", "3", "", "4", "5", "6", "7"]
+    write(project / "codes.csv", columns, {(0, "size"), (1, "calls"), (2, "grade")})
+    call("impute", project / "run", project / "codes.csv", "--output", project / "codes.parquet", "--samples", 10)
+    table = parquet.read_table(project / "codes.parquet")
+    assert table["id"].to_pylist() == [cell or None for cell in columns["id"]]
+    assert table["label"].to_pylist() == [cell or None for cell in columns["label"]]
+    assert [str(table.schema.field(name).type) for name in KINDS] == ["string", "double", "double", "string", "double"]
+    assert table["shift"].to_pylist() == columns["shift"] and table["grade"].to_pylist()[3:] == columns["grade"][3:]
+
+
 @pytest.mark.slow
 def test_the_run_is_measured_exported_and_encodes_files(project, call, capsys):
     assert "log_prob" in zoo.card(project / "run").results["metrics"]
@@ -129,6 +211,14 @@ def test_arrays_are_completed_too(project, call):
     filled = np.load(project / "y.npy")
     np.testing.assert_array_equal(filled[~np.isnan(x)], x[~np.isnan(x)])
     assert np.isfinite(filled).all()
+    exact = np.where(np.arange(5) == 4, x + 1e-9, x.astype(">f8"))  # of digits that float32 lacks
+    exact[0, 4] = np.nan
+    for dtype in (">f8", "<f8"):
+        np.save(project / "x.npy", exact.astype(dtype))
+        call("impute", project / "run", project / "x.npy", "--output", project / "y.npy", "--samples", 10)
+        filled = np.load(project / "y.npy")
+        assert filled.dtype == np.dtype(dtype) and np.isfinite(filled).all()
+        np.testing.assert_array_equal(filled[~np.isnan(exact)], exact[~np.isnan(exact)])
 
 
 @pytest.mark.parametrize(
