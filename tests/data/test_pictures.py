@@ -48,7 +48,7 @@ def test_what_programs_hide_is_no_picture(folder):
     hidden = folder / ".mine"
     save(hidden / "a.png", np.zeros((6, 4, 3), "uint8"))
     assert data.read_folder(hidden, split=None).names == ("a.png",)
-    assert inputs.Pictures(folder).names == list(before.names)
+    assert inputs.Pictures(folder, inputs.Layout((8, 8, 3), pixels=True)).names == list(before.names)
 
 
 def test_folders_that_are_links_are_followed_and_loops_are_not(folder, tmp_path_factory):
@@ -62,7 +62,7 @@ def test_folders_that_are_links_are_followed_and_loops_are_not(folder, tmp_path_
     parts = data.read_folder(folder, split=None)
     assert parts.classes == ("ants", "cats", "dogs") and len(parts.names) == 61 and "ants/new.png" in parts.names
     assert (parts.images[parts.names.index("ants/new.png")] == 0).all()
-    assert inputs.Pictures(folder).names == list(parts.names)
+    assert inputs.Pictures(folder, inputs.Layout((8, 8, 3), pixels=True)).names == list(parts.names)
 
 
 def test_files_that_come_move_none(folder):
