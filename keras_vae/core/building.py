@@ -1,7 +1,9 @@
 """From constructor arguments to networks, and back to a configuration."""
 
+import functools
+import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
@@ -29,6 +31,30 @@ class Configurable:
     """Makes the networks of a `VAE` from names, mappings or layers, and gives its configuration back."""
 
     rejects: Mapping[str, str]
+    _arguments: frozenset[str] = frozenset()  # of the constructors of the class and its bases
+    _made: bool = False  # whether the constructor has returned
+
+    def __init_subclass__(cls, **kwargs: object) -> None:
+        super().__init_subclass__(**kwargs)
+        if "__init__" in vars(cls):
+            constructor = cls.__init__
+            cls._arguments |= inspect.signature(constructor).parameters.keys() - {"self"}
+            cls.__init__ = _noting_its_end(constructor)
+
+    if not TYPE_CHECKING:  # to a type checker, a class with this method has every attribute
+
+        def __setattr__(self, name: str, value: object) -> None:
+            """Set an attribute; of a model that is made, none that its constructor took, but for a network.
+
+            A property of the class does as it likes: who writes one provides for the graphs.
+
+            Raises:
+              UserError: such an argument.
+            """
+            if self._made and name in self._arguments and not isinstance(value, keras.Layer) and hasattr(self, name):
+                if not hasattr(getattr(type(self), name, None), "__set__"):
+                    raise UserError(_fixed(self, name, value))
+            super().__setattr__(name, value)
 
     def __new__(cls, *args: object, **kwargs: object) -> Self:
         """Refuse arguments that the class does not take, before its constructor runs, and suggest the nearest name.
@@ -197,6 +223,41 @@ def check_missing(missing: object) -> str | None:
             f"Given: {missing!r}."
         )
     return missing
+
+
+def _noting_its_end(constructor: Callable[..., None]) -> Callable[..., None]:
+    """Return the constructor, which marks a model of its own class as made: not one of a class below, which goes on."""
+
+    @functools.wraps(constructor)
+    def noting(self: Any, *args: object, **kwargs: object) -> None:
+        constructor(self, *args, **kwargs)
+        if type(self).__init__ is noting:
+            self._made = True
+
+    # Keras looks at the signature without what is wrapped.
+    noting.__signature__ = inspect.signature(constructor)  # pyright: ignore[reportAttributeAccessIssue]
+    return noting
+
+
+def _fixed(model: Any, name: str, value: object) -> str:
+    """Return the message about an argument that is set on a model."""
+    from keras_vae.schedules import Schedule
+
+    kind = type(model).__name__
+    rule = (
+        f"The arguments of a model are fixed when it is made: its compiled step would go on with the old ones. Given: "
+        f"{name} = {value!r}, set on a {kind}. "
+    )
+    if name in model.rejects:
+        return f"{rule}A {kind} does not take it: leave it out."
+    schedule = ""
+    if isinstance(getattr(model, name), Schedule):
+        example = '{"name": "linear", "final": 1.0, "steps": 10000}'
+        schedule = f"For a weight that changes while training goes on, make it with a schedule, {name}={example}. "
+    return (
+        f"{rule}{schedule}Make a new model, new = type(model).from_config({{**model.get_config(), {name!r}: ...}}), "
+        f"and give it these weights: new.set_weights(model.get_weights())."
+    )
 
 
 def _try_out(role: str, network: Any, inputs: Any) -> None:
