@@ -3,7 +3,7 @@
 import functools
 import operator
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import keras
 import numpy as np
@@ -200,12 +200,12 @@ def bits_per_dim(
 
 
 def _read_by_graphs(model: "VAE") -> list[Any]:
-    """Return what a graph is traced with, and does not follow: layers, variables and dtype policies, to compare by `is`.
+    """Return what graphs are traced with: layers, variables and dtype policies, to compare by `is`.
 
     The objects rather than their ids, which a later object may have again.
     """
     read: list[Any] = [value for value in list(vars(model).values()) if isinstance(value, keras.Layer)]
-    for layer in model._flatten_layers():
+    for layer in cast(Any, model)._flatten_layers():
         read += (layer, layer.dtype_policy, *layer._trainable_variables, *layer._non_trainable_variables)
     return read
 

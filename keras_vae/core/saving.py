@@ -43,7 +43,7 @@ class Saving:
         """
         raise UserError(
             f"The networks of a model are trained and saved in floating point. Given: quantize({mode!r}). Integers are "
-            f"for what is deployed: keras_vae.export(model, folder, (\"onnx_int8\",), examples=x) writes them, "
+            f'for what is deployed: keras_vae.export(model, folder, ("onnx_int8",), examples=x) writes them, '
             f"calibrated on the images x."
         )
 

@@ -284,8 +284,8 @@ def test_what_people_call_is_of_the_networks_as_they_are_now(change):
     after = numbers(model)
     assert not any(np.array_equal(one, other) for one, other in zip(before, after, strict=True))
     eager = model.posterior(X[:5]).mean(), model.likelihood(np.ones((3, LATENT), "float32")).mean()
-    for compiled, truth in zip(after, eager, strict=False):
-        np.testing.assert_allclose(compiled, truth, rtol=1e-5, atol=2e-2 if change is in_half_precision else 1e-6)
+    for ours, truth in zip(after, eager, strict=False):
+        np.testing.assert_allclose(ours, truth, rtol=1e-5, atol=2e-2 if change is in_half_precision else 1e-6)
     if change is with_other_networks:
         model.encoder, model.decoder = encoder, decoder
         assert all(np.array_equal(one, other) for one, other in zip(before, numbers(model), strict=True))
@@ -294,6 +294,8 @@ def test_what_people_call_is_of_the_networks_as_they_are_now(change):
 def test_quantize_is_refused_with_what_writes_integers():
     model = toy()
     before = model.encode(X[:5])
-    with pytest.raises(UserError, match=r'quantize\(.int8.\)\. .*export\(model, folder, \("onnx_int8",\), examples=x\)'):
+    with pytest.raises(
+        UserError, match=r'quantize\(.int8.\)\. .*export\(model, folder, \("onnx_int8",\), examples=x\)'
+    ):
         model.quantize("int8")
     np.testing.assert_array_equal(model.encode(X[:5]), before)
