@@ -177,15 +177,17 @@ class Configurable:
         if not self.compiled:
             return None
         names = [player.name for player in self.players()]
-        # Keras wraps an optimizer that scales its loss, under mixed_float16, and would wrap it again.
-        optimizers = [getattr(optimizer, "inner_optimizer", optimizer) for optimizer in self.optimizers]
+        # Under mixed_float16 Keras scales losses unless it is told not to, which it does not note.
+        scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
         return {
             "optimizer": {
                 name: keras.saving.serialize_keras_object(optimizer)
-                for name, optimizer in zip(names, optimizers, strict=True)
+                for name, optimizer in zip(names, self.optimizers, strict=True)
             },
             "jit_compile": self.jit_compile,
             "steps_per_execution": self.steps_limit,
+            **({"run_eagerly": True} if self.run_eagerly else {}),
+            **({} if scaled or self.dtype_policy.name != "mixed_float16" else {"auto_scale_loss": False}),
         }
 
     def compile_from_config(self: "VAE", config: Mapping[str, Any]) -> None:
