@@ -434,9 +434,7 @@ def _first(dataset: Any, steps: object, name: str) -> Any:
 
 def _require_end(dataset: object, name: str) -> None:
     if iterators.is_endless(dataset):
-        raise UserError(
-            f"A dataset is read to its end. Given: one without end. Give {name}=, or do not repeat it."
-        )
+        raise UserError(f"A dataset is read to its end. Given: one without end. Give {name}=, or do not repeat it.")
 
 
 def gains_by_xla(variables: Sequence[Any]) -> bool:
