@@ -76,8 +76,9 @@ def named_variables(layer: keras.Layer) -> dict[str, Any]:
       UserError: a weight that no attribute leads to.
     """
     paths: dict[int, str] = {}
-    for path, variable in _walk(layer):
-        paths.setdefault(id(variable), path)
+    for path, item in _walk(layer):
+        if isinstance(item, keras.Variable):
+            paths.setdefault(id(item), path)
     unnamed = [variable.path for variable in layer.weights if id(variable) not in paths]
     if unnamed:
         raise UserError(
@@ -90,6 +91,11 @@ def named_variables(layer: keras.Layer) -> dict[str, Any]:
         twice = next(path for path in counts if counts.count(path) > 1)
         raise UserError(f"Two weights have one attribute path. Given: {twice}. Give them names of their own.")
     return named
+
+
+def named_layers(layer: keras.Layer) -> dict[str, keras.Layer]:
+    """The layers within a layer or model by attribute path, outer ones first: itself is \"\"."""
+    return {path: item for path, item in _walk(layer) if isinstance(item, keras.Layer)}
 
 
 def size(variables: Mapping[str, Any]) -> int:
@@ -235,7 +241,7 @@ def numpy_arrays(variables: Mapping[str, Any], half: bool = False) -> dict[str, 
 
 
 def _walk(layer: keras.Layer) -> Iterator[tuple[str, Any]]:
-    """The attribute path and the variable of all variables within a layer; the shortest path comes first.
+    """The attribute path of all variables and layers within a layer, and each of them; the shortest path comes first.
 
     A path through Keras's private list of tracked layers, which a Sequential's have no other name than, comes last.
     """
@@ -250,6 +256,8 @@ def _walk(layer: keras.Layer) -> Iterator[tuple[str, Any]]:
         if id(value) in seen:
             continue
         seen.add(id(value))
+        if isinstance(value, keras.Layer):
+            yield path, value
         for name, item in _parts(value):
             count += 1
             inside = f"{path}/{name.lstrip('_')}" if path else name.lstrip("_")

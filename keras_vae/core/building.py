@@ -1,15 +1,17 @@
 """From constructor arguments to networks, and back to a configuration."""
 
+import functools
+import inspect
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, cast
 
 import keras
 import numpy as np
 
-from keras_vae import randomness
+from keras_vae import randomness, weights
 from keras_vae.checks import check_whole_number
 from keras_vae.errors import UserError
 from keras_vae.registry import build, check_arguments
@@ -29,6 +31,31 @@ class Configurable:
     """Makes the networks of a `VAE` from names, mappings or layers, and gives its configuration back."""
 
     rejects: Mapping[str, str]
+    _arguments: frozenset[str] = frozenset()  # of the constructors of the class and its bases
+    _made: bool = False  # whether the constructor has returned
+    _made_frozen: frozenset[str] = frozenset()  # the layers that arguments of the constructor froze
+
+    if not TYPE_CHECKING:  # to a type checker, a class with a __setattr__ has every attribute
+
+        def __init_subclass__(cls, **kwargs: object) -> None:
+            super().__init_subclass__(**kwargs)
+            if "__init__" in vars(cls):
+                cls._arguments |= inspect.signature(cls.__init__).parameters.keys() - {"self", "args", "kwargs"}
+                cls.__init__ = _noting_its_end(cls.__init__)
+
+        def __setattr__(self, name: str, value: object) -> None:
+            """Set an attribute; of a model that is made, none that its constructor took, but for a network.
+
+            A property of the class does as it likes: who writes one provides for the graphs.
+
+            Raises:
+              UserError: such an argument.
+            """
+            fixed = self._made and name in self._arguments and hasattr(self, name)
+            is_property = hasattr(getattr(type(self), name, None), "__set__")
+            if fixed and not is_property and not isinstance(value, keras.Layer):
+                raise UserError(_fixed(self, name, value))
+            super().__setattr__(name, value)
 
     def __new__(cls, *args: object, **kwargs: object) -> Self:
         """Refuse arguments that the class does not take, before its constructor runs, and suggest the nearest name.
@@ -96,6 +123,9 @@ class Configurable:
     def get_config(self: "VAE") -> dict[str, Any]:
         """Return every constructor argument as plain data; layers are serialised by Keras.
 
+        And "frozen", where there are any: the attribute paths of the layers whose `trainable` was set to False, the
+        model's own being "".
+
         A variant adds its arguments: `{**super().get_config(), "gamma": self.gamma}`.
         """
         specs = {
@@ -116,12 +146,28 @@ class Configurable:
             "active_dims": self.active_dims and self.active_dims.get_config(),
             "missing": self.missing,
         }
-        return {name: value for name, value in config.items() if name not in self.rejects}
+        frozen = [path for path in _frozen(self) if path not in self._made_frozen]
+        config = {name: value for name, value in config.items() if name not in self.rejects}
+        return config | ({"frozen": frozen} if frozen else {})
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
-        """Build a model from its `get_config`. Arguments in `rejects` are dropped: older versions stored them."""
-        return cls(**{name: _deserialized(value) for name, value in config.items() if name not in cls.rejects})
+        """Build a model from its `get_config`. Arguments in `rejects` are dropped: older versions stored them.
+
+        Raises:
+          UserError: an argument that the class does not take, or a frozen layer that the model does not have.
+        """
+        arguments = {name: value for name, value in config.items() if name not in cls.rejects and name != "frozen"}
+        model = cls(**{name: _deserialized(value) for name, value in arguments.items()})
+        layers = weights.named_layers(cast(keras.Model, model)) if config.get("frozen") else {}
+        for path in config.get("frozen", ()):
+            if path not in layers:
+                raise UserError(
+                    f"Frozen layers are attributes of the model. Given: {path!r}, which this {cls.__name__} does not "
+                    f"have. Leave 'frozen' out of the configuration, and set `trainable` on the model."
+                )
+            layers[path].trainable = False
+        return model
 
     def get_compile_config(self: "VAE") -> dict[str, Any] | None:
         """Return the arguments of `compile`, for `model.save`: an optimizer for each player, XLA, steps per execution.
@@ -131,15 +177,17 @@ class Configurable:
         if not self.compiled:
             return None
         names = [player.name for player in self.players()]
-        # Keras wraps an optimizer that scales its loss, under mixed_float16, and would wrap it again.
-        optimizers = [getattr(optimizer, "inner_optimizer", optimizer) for optimizer in self.optimizers]
+        # Under mixed_float16 Keras scales losses unless it is told not to, which it does not note.
+        scaled = isinstance(self.optimizer, keras.optimizers.LossScaleOptimizer)
         return {
             "optimizer": {
                 name: keras.saving.serialize_keras_object(optimizer)
-                for name, optimizer in zip(names, optimizers, strict=True)
+                for name, optimizer in zip(names, self.optimizers, strict=True)
             },
             "jit_compile": self.jit_compile,
             "steps_per_execution": self.steps_limit,
+            **({"run_eagerly": True} if self.run_eagerly else {}),
+            **({} if scaled or self.dtype_policy.name != "mixed_float16" else {"auto_scale_loss": False}),
         }
 
     def compile_from_config(self: "VAE", config: Mapping[str, Any]) -> None:
@@ -197,6 +245,50 @@ def check_missing(missing: object) -> str | None:
             f"Given: {missing!r}."
         )
     return missing
+
+
+def _noting_its_end(constructor: Callable[..., None]) -> Callable[..., None]:
+    """Return the constructor, which marks a model of its own class as made: not one of a class below, which goes on."""
+
+    @functools.wraps(constructor)
+    def noting(self: Any, *args: object, **kwargs: object) -> None:
+        constructor(self, *args, **kwargs)
+        if type(self).__init__ is noting:
+            self._made, self._made_frozen = True, frozenset(_frozen(self)) - {""}
+
+    # Keras looks at the signature without what is wrapped.
+    noting.__signature__ = inspect.signature(constructor)  # pyright: ignore[reportAttributeAccessIssue]
+    return noting
+
+
+def _frozen(model: keras.Model) -> list[str]:
+    """Return the attribute paths of the outermost layers whose `trainable` is False; [""] for the model itself."""
+    paths: list[str] = []
+    for path, layer in weights.named_layers(model).items():
+        if not layer.trainable and not any(outer == "" or path.startswith(f"{outer}/") for outer in paths):
+            paths.append(path)
+    return paths
+
+
+def _fixed(model: Any, name: str, value: object) -> str:
+    """Return the message about an argument that is set on a model."""
+    from keras_vae.schedules import Schedule
+
+    kind = type(model).__name__
+    rule = (
+        f"The arguments of a model are fixed when it is made: its compiled step would go on with the old ones. Given: "
+        f"{name} = {value!r}, set on a {kind}. "
+    )
+    if name in model.rejects:
+        return f"{rule}A {kind} does not take it: leave it out."
+    schedule = ""
+    if isinstance(getattr(model, name), Schedule):
+        example = '{"name": "linear", "final": 1.0, "steps": 10000}'
+        schedule = f"For a weight that changes while training goes on, make it with a schedule, {name}={example}. "
+    return (
+        f"{rule}{schedule}Make a new model, new = type(model).from_config({{**model.get_config(), {name!r}: ...}}), "
+        f"and give it these weights: new.set_weights(model.get_weights())."
+    )
 
 
 def _try_out(role: str, network: Any, inputs: Any) -> None:

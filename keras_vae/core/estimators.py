@@ -1,8 +1,9 @@
 """The ELBO and its terms, and importance-weighted log-likelihood: one value per example, in nats."""
 
 import functools
+import operator
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import keras
 import numpy as np
@@ -198,6 +199,17 @@ def bits_per_dim(
     return offset - model.log_prob(images, samples, seed, condition, prior) / (pixels * np.log(2.0))
 
 
+def _read_by_graphs(model: "VAE") -> list[Any]:
+    """Return what graphs are traced with: layers, variables and dtype policies, to compare by `is`.
+
+    The objects rather than their ids, which a later object may have again.
+    """
+    read: list[Any] = [value for value in list(vars(model).values()) if isinstance(value, keras.Layer)]
+    for layer in cast(Any, model)._flatten_layers():
+        read += (layer, layer.dtype_policy, *layer._trainable_variables, *layer._non_trainable_variables)
+    return read
+
+
 def _sums_of_weights(model: "VAE", prior: tfd.Distribution | None = None) -> Any:
     def sums_of_weights(inputs: Mapping[str, Any], size: int, samples: Tensor, base: Tensor, block: Tensor) -> Any:
         """Return log sum w and `log sum w**2` of `samples` weights, in float64, in chunks of `size`. Encodes x once."""
@@ -247,6 +259,7 @@ class CompiledFunctions:
     """
 
     def __init__(self, model: "VAE") -> None:
+        self._read = _read_by_graphs(model)
         self.posterior_parameters = backend.compiled(model.posterior_parameters, reduce_retracing=True)
         self.likelihood_parameters = backend.compiled(model.likelihood_parameters, reduce_retracing=True)
 
@@ -289,6 +302,14 @@ class CompiledFunctions:
         # A fitted prior has one distribution until it is fitted again. Of the last few, so that memory does not grow.
         self.under = functools.lru_cache(maxsize=4)(functools.partial(FunctionsUnder, model))
         self._others: dict[Callable[..., Any], Any] = {}
+
+    def are_of(self, model: "VAE") -> bool:
+        """Return whether the model has the networks, variables and dtypes that these graphs were made for.
+
+        LoRA and quantisation give a layer other variables, and a graph goes on with those that it was traced with.
+        """
+        now = _read_by_graphs(model)
+        return len(now) == len(self._read) and all(map(operator.is_, now, self._read))
 
     def of(self, method: Callable[..., Any]) -> Any:
         """Return the graph of another method of the model, from tensors to tensors.

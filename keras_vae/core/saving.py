@@ -35,6 +35,18 @@ class Saving:
         else:
             weights.save_hdf5(self, path)
 
+    def quantize(self: "VAE", mode: object = None, **kwargs: object) -> None:
+        """Raise UserError: Keras quantises layers in memory, and no configuration of this model makes such ones again.
+
+        Raises:
+          UserError: always.
+        """
+        raise UserError(
+            f"The networks of a model are trained and saved in floating point. Given: quantize({mode!r}). Integers are "
+            f'for what is deployed: keras_vae.export(model, folder, ("onnx_int8",), examples=x) writes them, '
+            f"calibrated on the images x."
+        )
+
     def load_weights(self: "VAE", filepath: str | Path, **kwargs: Any) -> None:
         """Assign the weights in a file; if it is damaged or of another model, the weights stay as they are.
 

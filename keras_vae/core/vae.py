@@ -201,7 +201,8 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         self.extra_optimizers: dict[str, Any] = {}
         self.trackers: Trackers | None = None
         self.steps_limit = 1  # the most steps in each call of TensorFlow, as passed to `compile`
-        self.functions, self.watch = CompiledFunctions(self), Watch(self)
+        self.watch = Watch(self)
+        self._functions: CompiledFunctions | None = None
         self.built = True
 
     # --- The equation: what a variant may override ---
@@ -486,6 +487,13 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
     def image_shape(self) -> tuple[int, ...]:
         """The shape of one x, under the name that it has for images."""
         return self.x_shape
+
+    @property
+    def functions(self) -> CompiledFunctions:
+        """The graphs that public methods call, made anew where networks, their variables or dtypes are others now."""
+        if self._functions is None or not self._functions.are_of(self):
+            self._functions = CompiledFunctions(self)
+        return self._functions
 
     @functools.cached_property
     def x_dtype(self) -> str:

@@ -47,9 +47,46 @@ def peeked(stream: Any, as_batch: Callable[[object], Batch]) -> tuple[Batch, Any
     # Of None among its parts, for labels beside weights, Keras takes no PyDataset, and replicas have no rows.
     gap = isinstance(element, tuple | list) and any(part is None for part in element)
     first = as_batch(element)
+    if isinstance(dataset, tf.data.Dataset) and (closed := _closed(dataset, first, as_batch)):
+        return first, closed
     if isinstance(dataset, keras.utils.PyDataset) and (gap or WEIGHT in first):
         return first, mapped(dataset, lambda batch: read(as_batch(batch)))
     return first, mapped(dataset, as_batch) if gap else dataset
+
+
+def _closed(dataset: tf.data.Dataset, first: Batch, as_batch: Callable[[object], Batch]) -> Stream | None:
+    """The dataset as batch dicts of known shapes, where its specs leave them open; None where they do not.
+
+    As of a generator's `TensorSpec(None)`, of `py_function` and of `decode_png`: a step is traced with shapes. Of x
+    they are those of the first batch, which the model has checked; of the others, as many axes.
+    """
+
+    def shape(name: str, spec: object, part: object) -> list[int | None] | None:
+        if not isinstance(spec, tf.TensorSpec) or spec.shape[1:].is_fully_defined():
+            return None
+        if name == "x":
+            return [None, *np.shape(part)[1:]]
+        return [None] * np.ndim(part) if spec.shape.rank is None else None
+
+    specs = as_batch(dataset.element_spec)
+    names = [name for name in ("x", "y", WEIGHT) if first.get(name) is not None]
+    shapes: dict[str, list[Any]] = {}
+    for name in names:
+        leaves, parts = tf.nest.flatten(specs[name]), tf.nest.flatten(first[name])
+        if len(leaves) == len(parts):  # a sparse tensor is three arrays
+            shapes[name] = [shape(name, leaf, part) for leaf, part in zip(leaves, parts, strict=True)]
+    if not any(one is not None for leaves in shapes.values() for one in leaves):
+        return None
+
+    def close(element: object) -> Batch:
+        batch = dict(as_batch(element))
+        for name, leaves in shapes.items():
+            parts = zip(tf.nest.flatten(batch[name]), leaves, strict=True)
+            closed = [part if one is None else tf.ensure_shape(part, one) for part, one in parts]
+            batch[name] = tf.nest.pack_sequence_as(batch[name], closed)
+        return batch
+
+    return mapped(dataset, close)
 
 
 def read(batch: Batch) -> dict[str, Any]:

@@ -1,11 +1,15 @@
 """Constructor arguments: networks of one's own, numpy scalars, and arguments that a class does not take."""
 
+import copy
+import inspect
+
 import keras
 import numpy as np
 import pytest
 
 from keras_vae.errors import UserError
-from keras_vae.models import VAE, VQVAE, BetaVAE, HypersphericalVAE
+from keras_vae.models import AE, VAE, VQVAE, BetaTCVAE, BetaVAE, HypersphericalVAE
+from keras_vae.schedules import schedule
 from tests import toys
 
 
@@ -69,3 +73,139 @@ def test_numpy_scalars_are_numbers():
     for wrong in (np.True_, True):
         with pytest.raises(UserError, match="beta must be a number"):
             toys.toy(VAE, beta=wrong)
+
+
+@pytest.mark.parametrize(
+    ("cls", "name", "value", "remedy"),
+    [
+        (VAE, "beta", 5.0, r"beta=\{\"name\": \"linear\""),
+        (BetaVAE, "beta", schedule(5.0), r"beta=\{\"name\": \"linear\""),
+        (BetaTCVAE, "gamma", 2.0, r"gamma=\{\"name\": \"linear\""),
+        (VAE, "free_bits", 0.5, "Make a new model"),
+        (VAE, "active_dims", 1, "Make a new model"),
+        (VAE, "seed", 1, "Make a new model"),
+        (AE, "beta", 2.0, "does not take it"),
+    ],
+)
+def test_an_argument_that_is_set_on_a_model_is_refused(cls, name, value, remedy):
+    model = toys.toy(cls, **({"dataset_size": 96} if cls is BetaTCVAE else {}))
+    before = getattr(model, name)
+    with pytest.raises(UserError, match=rf"fixed when it is made.*Given: {name} = .*{remedy}"):
+        setattr(model, name, value)
+    assert getattr(model, name) is before
+
+
+def test_the_remedy_for_an_argument_that_is_set_gives_the_same_model_with_another_one():
+    model = toys.compiled(VAE)
+    model.fit(toys.binary(32), batch_size=16, verbose=0)
+    new = type(model).from_config({**model.get_config(), "beta": 5.0})
+    new.set_weights(model.get_weights())
+    assert toys.same(toys.weights(model), toys.weights(new)) and new.beta == schedule(5.0)
+    toys.toy(VAE, beta={"name": "linear", "final": 1.0, "steps": 10000})
+
+
+class Warmed(VAE):
+    """A variant with an argument, which sets the weight of the KL itself."""
+
+    def __init__(self, final=2.0, warming=(), **kwargs):
+        super().__init__(**kwargs)
+        self.final = final
+        self.beta = schedule({"name": "linear", "final": final, "steps": 4})
+        self._warming = warming
+
+    @property
+    def warming(self):
+        return self._warming
+
+    @warming.setter
+    def warming(self, value):
+        self._warming = value
+
+
+class WarmedTwice(Warmed):
+    def __init__(self, *arguments, **kwargs):
+        super().__init__(*arguments, **kwargs)
+        self.final = 2 * self.final
+        self.beta = schedule(self.final)
+
+
+def test_a_constructor_of_ones_own_sets_what_it_likes():
+    model = toys.compiled(Warmed, final=4.0)
+    history = model.fit(toys.binary(32), batch_size=16, epochs=2, verbose=0).history
+    assert history["beta"] == [0.5, 2.5]  # the means of 0, 1 and of 2, 3
+    model.warming, model.colour = (1,), "red"  # a property, and no argument
+    assert model.warming == (1,)
+    with pytest.raises(UserError, match=r"Given: final = 1\.0, set on a Warmed"):
+        model.final = 1.0
+    assert toys.toy(WarmedTwice, final=3.0).beta == schedule(6.0)
+    assert list(inspect.signature(Warmed).parameters) == ["final", "warming", "kwargs"]
+
+
+def test_a_network_may_be_replaced_and_nothing_else_takes_its_name():
+    model = toys.toy(VAE)
+    other = toys.toy(VAE, seed=1).encoder
+    model.encoder = other
+    assert model.encoder is other
+    with pytest.raises(UserError, match="Given: encoder = 'mlp'"):
+        model.encoder = "mlp"
+
+
+def frozen_encoder(model):
+    model.encoder.trainable = False
+
+
+def frozen_layer(model):
+    model.encoder.trainable = False
+    model.decoder.stack.layers[1].trainable = False
+
+
+def frozen_whole(model):
+    model.trainable = False
+
+
+@pytest.mark.parametrize(
+    ("freeze", "variables", "paths"),
+    [
+        (frozen_encoder, 4, ["encoder"]),
+        (frozen_layer, 2, ["decoder/stack/layers/2", "encoder"]),
+        (frozen_whole, 0, [""]),
+    ],
+)
+def test_what_is_frozen_stays_frozen_in_a_copy(freeze, variables, paths, tmp_path):
+    model = toys.toy(VAE)
+    before = model.get_config()
+    assert "frozen" not in before
+    freeze(model)
+    assert model.get_config() == {**before, "frozen": model.get_config()["frozen"]}
+    assert sorted(model.get_config()["frozen"]) == paths
+    model.save(tmp_path / "f.keras")
+    copies = [keras.models.load_model(tmp_path / "f.keras"), copy.deepcopy(model), keras.models.clone_model(model)]
+    for other in copies:
+        assert len(other.trainable_variables) == len(model.trainable_variables) == variables
+        assert sorted(other.get_config()["frozen"]) == paths
+        assert other.encoder.stack.layers[1].trainable == model.encoder.stack.layers[1].trainable
+
+
+def test_training_goes_on_from_a_file_of_a_model_that_is_partly_frozen(tmp_path):
+    model, x = toys.toy(VAE), toys.binary(64)
+    model.encoder.trainable = False
+    model.compile("adam", **toys.PLAIN)
+    model.fit(x, batch_size=16, verbose=0)
+    model.save(tmp_path / "f.keras")
+    loaded = keras.models.load_model(tmp_path / "f.keras")
+    for each in (model, loaded):
+        each.fit(x, batch_size=16, verbose=0)
+    assert toys.same(toys.weights(model), toys.weights(loaded))
+    assert toys.same(model.optimizer.variables, loaded.optimizer.variables)
+    assert int(loaded.optimizer.iterations) == 8
+
+
+def test_what_arguments_froze_is_no_further_part_of_a_configuration():
+    backbone = keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(2 * toys.LATENT)])
+    backbone.trainable = False
+    model = toys.toy(VAE, encoder=backbone)
+    assert "frozen" not in model.get_config() and len(model.trainable_variables) == 4
+    assert len(VAE.from_config(model.get_config()).trainable_variables) == 4
+    assert "frozen" not in toys.toy(VAE, encoder={"name": "mlp", "trainable": False}).get_config()
+    with pytest.raises(UserError, match="Given: 'critic', which this VAE does not have"):
+        VAE.from_config({**toys.toy(VAE).get_config(), "frozen": ["critic"]})

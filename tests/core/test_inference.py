@@ -1,5 +1,6 @@
 """What people call on a model: numpy in, numpy out, the same whatever the number of examples."""
 
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -243,3 +244,58 @@ def test_graphs_see_weights_that_changed():
     model.fit(X, batch_size=64, verbose=0)
     after = model.encode(X[:4]), model.decode(np.zeros((1, LATENT))), model.elbo(X[:4])
     assert all(not np.array_equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+def with_lora(model):
+    for dense in (model.encoder.layers[-2], model.decoder.layers[-2]):
+        dense.enable_lora(2)
+        dense.lora_kernel_b.assign(np.ones(dense.lora_kernel_b.shape))
+
+
+def with_other_networks(model):
+    other = toy(seed=1)
+    model.encoder, model.decoder = other.encoder, other.decoder
+
+
+def in_half_precision(model):
+    for layer in (*model.encoder.layers, *model.decoder.layers):
+        layer.dtype_policy = "mixed_bfloat16"
+
+
+def dense_layers(*shape):
+    """A network as one's own, whose layers Keras can change."""
+    dense = [keras.layers.Dense(8, "tanh"), keras.layers.Dense(int(np.prod(shape)))]
+    return keras.Sequential([keras.layers.Flatten(), *dense, keras.layers.Reshape(shape)])
+
+
+def numbers(model):
+    codes, x = np.ones((3, LATENT), "float32"), X[:5]
+    methods = [model.encode(x), model.decode(codes), model.reconstruct(x), model.elbo(x), model.sample(3)]
+    return [*methods, model.log_prob(x, 3)]
+
+
+@pytest.mark.parametrize("change", [with_lora, with_other_networks, in_half_precision])
+def test_what_people_call_is_of_the_networks_as_they_are_now(change):
+    model = toy(encoder=dense_layers(2 * LATENT), decoder=dense_layers(*SHAPE))
+    before, functions = numbers(model), model.functions
+    encoder, decoder = model.encoder, model.decoder
+    assert model.functions is functions
+    change(model)
+    after = numbers(model)
+    assert not any(np.array_equal(one, other) for one, other in zip(before, after, strict=True))
+    eager = model.posterior(X[:5]).mean(), model.likelihood(np.ones((3, LATENT), "float32")).mean()
+    for ours, truth in zip(after, eager, strict=False):
+        np.testing.assert_allclose(ours, truth, rtol=1e-5, atol=2e-2 if change is in_half_precision else 1e-6)
+    if change is with_other_networks:
+        model.encoder, model.decoder = encoder, decoder
+        assert all(np.array_equal(one, other) for one, other in zip(before, numbers(model), strict=True))
+
+
+def test_quantize_is_refused_with_what_writes_integers():
+    model = toy()
+    before = model.encode(X[:5])
+    with pytest.raises(
+        UserError, match=r'quantize\(.int8.\)\. .*export\(model, folder, \("onnx_int8",\), examples=x\)'
+    ):
+        model.quantize("int8")
+    np.testing.assert_array_equal(model.encode(X[:5]), before)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from keras_vae.errors import CorruptFileError, UserError
-from keras_vae.models import FactorVAE
+from keras_vae.models import VAE, FactorVAE
 from tests import toys
 from tests.toys import binary, compiled, toy
 
@@ -117,3 +117,44 @@ def test_a_file_of_a_larger_model_is_refused_before_it_is_read(ending, tmp_path)
             file.create_dataset("hole", (2**33,), "f4", chunks=(2**20,), compression="gzip")
     with pytest.raises(CorruptFileError, match="its arrays have "):
         toy().load_weights(path)
+
+
+@pytest.mark.parametrize(
+    ("cls", "dtype", "scaled", "options"),
+    [
+        (VAE, "float32", True, {}),
+        (VAE, "mixed_float16", True, {}),
+        (VAE, "mixed_float16", False, {}),
+        (VAE, "mixed_float16", False, {"auto_scale_loss": False}),
+        (FactorVAE, "float32", True, {}),
+        (FactorVAE, "mixed_float16", False, {}),
+        (VAE, "float32", False, {"run_eagerly": True}),
+    ],
+)
+def test_training_goes_on_from_a_keras_file_with_every_kind_of_optimizer(cls, dtype, scaled, options, tmp_path):
+    optimizer = keras.optimizers.Adam(1e-2)
+    if scaled:
+        optimizer = keras.optimizers.LossScaleOptimizer(optimizer, initial_scale=8.0, dynamic_growth_steps=3)
+    model = toy(cls, dtype=dtype)
+    model.compile(optimizer, **(toys.PLAIN | options))
+    x = binary(64)
+    model.fit(x, batch_size=16, verbose=0)
+    model.save(tmp_path / "f.keras")
+    loaded = keras.models.load_model(tmp_path / "f.keras")
+    for one, other in zip(model.optimizers, loaded.optimizers, strict=True):
+        assert type(one) is type(other)
+        assert toys.same(one.variables, other.variables) and int(other.iterations) > 0
+    assert loaded.run_eagerly == model.run_eagerly and loaded.get_compile_config() == model.get_compile_config()
+    for each in (model, loaded):
+        each.fit(x, batch_size=16, verbose=0)
+    assert toys.same(toys.weights(model), toys.weights(loaded))
+    for one, other in zip(model.optimizers, loaded.optimizers, strict=True):
+        assert toys.same(one.variables, other.variables)
+
+
+def test_an_ordinary_models_compile_configuration_is_as_before():
+    assert compiled().get_compile_config().keys() == {"optimizer", "jit_compile", "steps_per_execution"}
+    model = toy(dtype="mixed_float16")
+    plain = keras.saving.serialize_keras_object(keras.optimizers.Adam(1e-2))  # as files of before have it
+    model.compile_from_config({"optimizer": {"model": plain}, "jit_compile": False, "steps_per_execution": 2})
+    assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)

@@ -773,3 +773,51 @@ def test_a_dataset_without_end():
     ):
         with pytest.raises(UserError, match=f"Given: one without end. Give {name}="):
             call()
+
+
+def of_open_shape(data):
+    open_ = tf.TensorSpec((None,) * 4)
+    return tf.data.Dataset.from_generator(lambda: iter(np.split(data, 4)), output_signature=open_)
+
+
+def of_no_shape(data):
+    return tf.data.Dataset.from_generator(lambda: iter(np.split(data, 4)), output_signature=tf.TensorSpec(None))
+
+
+def with_labels_of_no_shape(data):
+    signature = {"x": tf.TensorSpec(None), "y": tf.TensorSpec(None), "sample_weight": tf.TensorSpec(None)}
+    parts = ({"x": x, "y": np.ones(16), "sample_weight": np.ones(16)} for x in np.split(data, 4))
+    kept = list(parts)
+    return tf.data.Dataset.from_generator(lambda: iter(kept), output_signature=signature)
+
+
+def from_a_python_function(data):
+    read = functools.partial(tf.numpy_function, lambda index: data[16 * index : 16 * index + 16], Tout=tf.float32)
+    return tf.data.Dataset.range(4).map(lambda index: (read([index]),))
+
+
+@pytest.mark.parametrize(
+    "dataset_of",
+    [of_open_shape, of_no_shape, with_labels_of_no_shape, from_a_python_function],
+    ids=lambda one: one.__name__,
+)
+def test_a_dataset_that_leaves_shapes_open_trains_as_one_that_does_not(dataset_of):
+    data = binary(64)
+    numbers = []
+    for dataset in (tf.data.Dataset.from_tensor_slices(data).batch(16), dataset_of(data)):
+        model = compiled()
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(4))  # which Keras warns of otherwise
+        history = model.fit(dataset, epochs=2, validation_data=dataset, verbose=0).history
+        results = model.evaluate(dataset, verbose=0, return_dict=True)
+        numbers.append((history, results, model.predict(dataset, verbose=0), toys.weights(model)))
+    (history, results, images, weights), others = numbers
+    assert others[0] == history and others[1] == results
+    np.testing.assert_array_equal(images, others[2])
+    assert same(weights, others[3])
+
+
+def test_open_shapes_are_held_to_the_models(tmp_path):
+    other = tf.data.Dataset.from_generator(lambda: iter([binary(16, (3, 5, 1))]), output_signature=tf.TensorSpec(None))
+    for method in (compiled().fit, compiled().evaluate):
+        with pytest.raises(UserError, match=r"first batch.*\(16, 3, 5, 1\)"):
+            method(other, verbose=0)
