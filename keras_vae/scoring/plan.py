@@ -18,6 +18,7 @@ from keras_vae.errors import UserError, reading
 from keras_vae.runtimes.bundle import Bundle
 from keras_vae.scoring import inputs
 from keras_vae.scoring.layouts import Layout, layout_of
+from keras_vae.scoring.measures import Measure
 
 MANIFEST, SCHEMA = "scores.json", "keras_vae.scores/1"
 BLOCK = 256  # rows in one call of the measure
@@ -149,7 +150,7 @@ def planned(
     )
 
 
-def write_shard(plan: Plan, shard: Shard, measure: Any, layout: Layout) -> tuple[int, int]:
+def write_shard(plan: Plan, shard: Shard, measure: Measure, layout: Layout) -> tuple[int, int]:
     """Score the rows of a shard and write its file; return how many rows it has, and how many were bad.
 
     The columns are `file`, `row` and those of the measure. The file of bad rows, JSON lines of `file`, `row` and
@@ -180,7 +181,7 @@ def write_shard(plan: Plan, shard: Shard, measure: Any, layout: Layout) -> tuple
     return len(table), len(bad)
 
 
-def _scored(measure: Any, rows: inputs.Rows, before: int) -> tuple[np.ndarray, Any, dict[int, str]]:
+def _scored(measure: Measure, rows: inputs.Rows, before: int) -> tuple[np.ndarray, Any, dict[int, str]]:
     """The rows that could be scored, their columns, and the reasons for the others: one by one only if some cannot."""
     if not len(rows.x):
         return rows.numbers, {}, {}

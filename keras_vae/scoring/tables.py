@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,15 +10,18 @@ from keras_vae.data import tables
 from keras_vae.errors import UserError
 from keras_vae.scoring.layouts import Column
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 _SHOWN = 9  # names in a message
 
 
-def is_of_lists(schema: Any) -> bool:
+def is_of_lists(schema: "pa.Schema") -> bool:
     """Return whether a table has one column, of lists."""
     return len(schema) == 1 and "list" in str(schema.types[0])
 
 
-def names_of(schema: Any, columns: Sequence[Column], path: Path) -> list[str] | None:
+def names_of(schema: "pa.Schema", columns: Sequence[Column], path: Path) -> list[str] | None:
     """Return the names of the columns to read, in order; None for all of them as they are.
 
     Args:
@@ -42,7 +45,7 @@ def names_of(schema: Any, columns: Sequence[Column], path: Path) -> list[str] | 
     return names
 
 
-def numbers_of(table: Any, columns: Sequence[Column], path: Path) -> tuple[np.ndarray, dict[int, str]]:
+def numbers_of(table: "pa.Table", columns: Sequence[Column], path: Path) -> tuple[np.ndarray, dict[int, str]]:
     """Return the numbers of a table, float32 `(rows, columns)`, and the reason for each row that has none.
 
     Args:
@@ -66,7 +69,7 @@ def numbers_of(table: Any, columns: Sequence[Column], path: Path) -> tuple[np.nd
     return np.stack(numbers, axis=-1).astype("float32"), bad
 
 
-def _numbers(column: Any, mistake: str) -> np.ndarray:
+def _numbers(column: "pa.ChunkedArray", mistake: str) -> np.ndarray:
     # A hole in a column of integers makes floats of it, with NaN: the row is bad by the model's own rule.
     numbers = column.to_numpy(zero_copy_only=False)
     if numbers.dtype.kind not in "iufb":
@@ -74,7 +77,7 @@ def _numbers(column: Any, mistake: str) -> np.ndarray:
     return numbers
 
 
-def _codes(cells: Any, column: Column, bad: dict[int, str]) -> np.ndarray:
+def _codes(cells: "pa.ChunkedArray", column: Column, bad: dict[int, str]) -> np.ndarray:
     """The numbers of the classes that cells name, NaN for an empty one; what is no class becomes a reason in `bad`.
 
     Numbers are codes already, unless there are classes whose names are numbers.
