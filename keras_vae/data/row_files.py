@@ -87,22 +87,22 @@ class ParquetRows(Rows):
                 if len(columns) == 1 and "list" in str(columns[0].type):
                     self._held = int(index), np.stack([np.asarray(row) for row in columns[0].to_pylist()])
                 else:
-                    arrays = [self._number(*named) for named in zip(self.columns, columns, strict=True)]
+                    named = zip(self.columns, columns, strict=True)
+                    arrays = [self._numbers(name, str(one.type), one.to_numpy()) for name, one in named]
                     self._held = int(index), np.stack(arrays, axis=-1).astype("float32")
                 if self._held[1].dtype.kind not in "fiub":
                     raise ValueError("its columns are no numbers")
         return self._held[1]
 
-    def _number(self, name: str, column: Any) -> np.ndarray:
-        """The numbers of a column."""
-        array: np.ndarray = column.to_numpy()
+    def _numbers(self, name: str, kind: str, cells: np.ndarray) -> np.ndarray:
+        """The cells of a column as numbers."""
         try:
-            if array.dtype.kind in "mM":
+            if cells.dtype.kind in "mM":
                 raise TypeError("dates and durations are no numbers")
-            return array if array.dtype.kind in "fiub" else array.astype("float64")
+            return cells if cells.dtype.kind in "fiub" else cells.astype("float64")
         except (TypeError, ValueError) as error:
             raise UserError(
-                f"x of a Parquet file is made of numbers. Given: {self.path}, with the column {name!r}, {column.type}. "
+                f"x of a Parquet file is made of numbers. Given: {self.path}, with the column {name!r}, {kind}. "
                 f"Save it without that column."
             ) from error
 

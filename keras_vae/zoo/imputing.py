@@ -78,34 +78,34 @@ def _fill_parquet(
     source: str | Path, output: str | Path, fills: Mapping[str, tuple[np.ndarray, Sequence[object]]]
 ) -> None:
     """Write a Parquet file again with `fills`, by column where its holes are and what comes there."""
+    import pyarrow
     from pyarrow import parquet
 
     table = parquet.read_table(source).unify_dictionaries()
     for name, (holes, values) in fills.items():
-        column = _filled(table[name], holes, values, name)
-        changed = column.type != table[name].type
-        table = table.set_column(table.column_names.index(name), name, column)
-        if changed:
+        field = table.schema.field(name)
+        column = pyarrow.chunked_array([_filled(table[name].combine_chunks(), holes, values, name)])
+        table = table.set_column(table.column_names.index(name), field.with_type(column.type), column)
+        if column.type != field.type:
             table = table.replace_schema_metadata(_retyped(table.schema.metadata, name, str(column.type)))
     with files.atomic(output) as temporary:
         parquet.write_table(table, temporary)
 
 
-def _filled(column: Any, holes: np.ndarray, values: Sequence[object], name: str) -> Any:
+def _filled(column: Any, holes: np.ndarray, values: Sequence[object], name: str) -> object:
     """Return a column of Arrow with values in its holes: of its type, or where that cannot hold them, of theirs."""
     import pyarrow
     from pyarrow import compute
 
     if pyarrow.types.is_dictionary(column.type):  # whose order stays, as it may be that of the classes
-        array = column.combine_chunks()
-        words = array.dictionary.to_pylist()
-        new = pyarrow.array(values).cast(array.type.value_type).to_pylist()
+        words = column.dictionary.to_pylist()
+        new = pyarrow.array(values).cast(column.type.value_type).to_pylist()
         words += [word for word in dict.fromkeys(new) if word not in words]
-        codes = np.array(array.indices.fill_null(0))
+        codes = np.array(column.indices.fill_null(0))
         codes[holes] = [words.index(word) for word in new]
-        codes = pyarrow.array(codes, array.type.index_type)
-        words = pyarrow.array(words, array.type.value_type)
-        return pyarrow.DictionaryArray.from_arrays(codes, words, ordered=array.type.ordered)
+        codes = pyarrow.array(codes, column.type.index_type)
+        words = pyarrow.array(words, column.type.value_type)
+        return pyarrow.DictionaryArray.from_arrays(codes, words, ordered=column.type.ordered)
     new = pyarrow.array(values)
     try:
         if pyarrow.types.is_boolean(column.type) and not pyarrow.types.is_string(new.type):

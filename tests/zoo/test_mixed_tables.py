@@ -124,6 +124,8 @@ def test_a_parquet_file_keeps_all_that_is_not_filled(project, call):
     others = {"zip": ["01234", "1_2", str(BEYOND), "", None, "NA", "1e3", "nan"], "big": [BEYOND, None] * 4,
               "when": when, "__index_level_0__": [*range(8, 16)], "odd": [float("nan"), None, *range(6)]}  # fmt: skip
     before = arrow_of(columns, holes, **others).replace_schema_metadata({"mine": "kept"})
+    field = before.schema.field("size").with_metadata({"unit": "cm"})
+    before = before.set_column(before.column_names.index("size"), field, before["size"])
     parquet.write_table(before, project / "before.parquet", row_group_size=3)
     call("impute", project / "run", project / "before.parquet", "--output", project / "after.parquet", "--samples", 10)
     after = parquet.read_table(project / "after.parquet")
