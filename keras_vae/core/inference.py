@@ -169,15 +169,15 @@ class Inference:
 
 def check_static_shape(x: Tensor, shape: Sequence[int]) -> None:
     """Raise UserError if a tensor is known to have another shape than `(batch, *shape)`."""
-    given: Any = x.shape
-    if getattr(given, "rank", 0) is None:
+    actual: Any = x.shape
+    if getattr(actual, "rank", 0) is None:
         return
     expected = (None, *shape)
-    pairs = zip(given, expected, strict=False)
-    if len(given) != len(expected) or any(None not in pair and pair[0] != pair[1] for pair in pairs):
-        sizes = tuple(size or 0 for size in given)  # 0: unknown, and of no remedy
+    pairs = zip(actual, expected, strict=False)
+    if len(actual) != len(expected) or any(None not in pair and pair[0] != pair[1] for pair in pairs):
+        sizes = tuple(size or 0 for size in actual)  # 0: unknown, and of no remedy
         raise UserError(
-            f"x must have shape (batch, {', '.join(map(str, shape))}). Given: {tuple(given)}. "
+            f"x must have shape (batch, {', '.join(map(str, shape))}). Given: {tuple(actual)}. "
             f"{shape_remedy(sizes, tuple(shape), 'x')}"
         )
 
