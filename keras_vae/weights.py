@@ -328,11 +328,17 @@ def load_hdf5(model: keras.Model, path: str | Path, remedy: str = REMEDY, **kwar
       model: with its optimizers, if the file has them and training is to go on from it.
       path: of the file.
       remedy: the last sentences of a message about the file.
-      **kwargs: what else `keras.Model.load_weights` takes.
+      **kwargs: what else `keras.Model.load_weights` takes of such a file: `skip_mismatch`, `objects_to_skip`.
 
     Raises:
+      UserError: another option.
       CorruptFileError: no such file, one that is damaged, or one of another model.
     """
+    if others := sorted(kwargs.keys() - {"skip_mismatch", "objects_to_skip"}):
+        raise UserError(
+            f"Of a {HDF5_SUFFIX} Keras takes the options skip_mismatch and objects_to_skip. Given: {others[0]}="
+            f"{kwargs[others[0]]!r}, for {path}. Leave it out."
+        )
     state = _state(model)
     check_hdf5(path, _HDF5_TIMES * size(state) + _HDF5_COUNTERS, remedy)
     before = {name: keras.ops.convert_to_numpy(variable) for name, variable in state.items()}

@@ -1,7 +1,7 @@
 """Inference on a trained model: numpy in, numpy out, checked on the host, in blocks of bounded size."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import keras
@@ -14,7 +14,7 @@ from keras_vae.backend import tfd
 from keras_vae.core import streams
 from keras_vae.core.estimators import elbo_terms, importance_weighted
 from keras_vae.data.iterators import Stream, is_stream
-from keras_vae.errors import NotApplicable, UserError
+from keras_vae.errors import NotApplicable, UserError, shape_remedy
 from keras_vae.types import Condition, ConditionLike, Latent, Tensor
 
 if TYPE_CHECKING:
@@ -165,6 +165,21 @@ class Inference:
         samples = checks.check_whole_number(samples, "samples")
         seed = checks.check_whole_number(seed, "seed", minimum=0)
         return importance_weighted(self, inputs, samples, seed, None if prior is None else fitted(self, prior))
+
+
+def check_static_shape(x: Tensor, shape: Sequence[int]) -> None:
+    """Raise UserError if a tensor is known to have another shape than `(batch, *shape)`."""
+    actual: Any = x.shape
+    if getattr(actual, "rank", 0) is None:
+        return
+    expected = (None, *shape)
+    pairs = zip(actual, expected, strict=False)
+    if len(actual) != len(expected) or any(None not in pair and pair[0] != pair[1] for pair in pairs):
+        sizes = tuple(size or 0 for size in actual)  # 0: unknown, and of no remedy
+        raise UserError(
+            f"x must have shape (batch, {', '.join(map(str, shape))}). Given: {tuple(actual)}. "
+            f"{shape_remedy(sizes, tuple(shape), 'x')}"
+        )
 
 
 def checked_count(model: "VAE", count: int) -> int:

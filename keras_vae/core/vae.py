@@ -44,7 +44,7 @@ from keras_vae.core.building import Configurable, NetworkSpec, check_missing, ch
 from keras_vae.core.estimators import CompiledFunctions
 from keras_vae.core.example_weights import scaled, scaled_penalty, weights_of
 from keras_vae.core.free_bits import checked_free_bits
-from keras_vae.core.inference import Inference
+from keras_vae.core.inference import Inference, check_static_shape
 from keras_vae.core.saving import Saving
 from keras_vae.core.training import Trainer
 from keras_vae.core.watch import Watch
@@ -644,8 +644,13 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         return self(self.watch.note(self.as_batch(data, self.x_dtype), hull=True))
 
     def call(self, inputs: Tensor | Batch, training: bool = False) -> Tensor:
-        """Return the mean reconstruction of images, or of a batch dict: `(batch, *image_shape)`."""
+        """Return the mean reconstruction of images, or of a batch dict: `(batch, *image_shape)`.
+
+        Raises:
+          UserError: a tensor of another shape, as far as it is known. Its numbers are not looked at.
+        """
         batch = self.as_batch(inputs, self.x_dtype)
+        check_static_shape(batch["x"], self.x_spec().shape)
         condition = self.condition_of(batch)
         z = self.code(self.posterior_parameters(batch["x"], condition, training))
         return self.likelihood_parameters(z, condition, training)[self.output_name]

@@ -1,7 +1,7 @@
 """A user's batches: TensorFlow's datasets, Keras's and Python's iterators, told apart and looked into."""
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias, cast
 
 import keras
@@ -61,7 +61,7 @@ def _closed(dataset: tf.data.Dataset, first: Batch, as_batch: Callable[[object],
     they are those of the first batch, which the model has checked; of the others, as many axes.
     """
 
-    def shape(name: str, spec: object, part: object) -> list[int | None] | None:
+    def shape(name: str, spec: object, part: Any) -> Sequence[int | None] | None:
         if not isinstance(spec, tf.TensorSpec) or spec.shape[1:].is_fully_defined():
             return None
         if name == "x":

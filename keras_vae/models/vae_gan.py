@@ -90,7 +90,8 @@ class VAEGAN(VAE):
         critic_inputs = self.likelihood_family.standardized(ops.concatenate([x, parameters["mean"]]))
         features = self.apply_network(self.critic, critic_inputs, training)
         logits = self.apply_network(self.head, features, training)[:, 0]
-        # The same numbers for the critic's loss, without a gradient to the encoder and the decoder.
+        # Once more for the critic's loss, without a gradient to the encoder and the decoder: the same numbers, unless a
+        # critic draws, as dropout does. Each of both passes updates the running statistics of its BatchNormalization.
         stopped = self.apply_network(self.critic, ops.stop_gradient(critic_inputs), training)
         critic_logits = self.apply_network(self.head, stopped, training)[:, 0]
         target, reconstructed, _ = ops.split(features, 3)

@@ -299,3 +299,13 @@ def test_quantize_is_refused_with_what_writes_integers():
     ):
         model.quantize("int8")
     np.testing.assert_array_equal(model.encode(X[:5]), before)
+
+
+def test_a_call_of_another_shape_is_refused_as_far_as_the_shape_is_known():
+    model = toy(image_shape=(8, 8, 3))
+    with pytest.raises(UserError, match=r"\(batch, 8, 8, 3\)\. Given: \(4, 3, 8, 8\)\. Put the channels last"):
+        model(np.zeros((4, 3, 8, 8), "float32"))
+    with pytest.raises(UserError, match=r"Given: \(None, 192\)"):
+        model(keras.Input((192,)))
+    assert model(np.zeros((4, 8, 8, 3), "float32")).shape == (4, 8, 8, 3)
+    assert tuple(model(keras.Input((8, 8, 3))).shape) == (None, 8, 8, 3)

@@ -158,3 +158,11 @@ def test_an_ordinary_models_compile_configuration_is_as_before():
     plain = keras.saving.serialize_keras_object(keras.optimizers.Adam(1e-2))  # as files of before have it
     model.compile_from_config({"optimizer": {"model": plain}, "jit_compile": False, "steps_per_execution": 2})
     assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+
+
+def test_an_option_that_keras_does_not_take_is_no_matter_of_the_file(tmp_path):
+    model, path = toy(), tmp_path / "ok.weights.h5"
+    model.save_weights(path)
+    with pytest.raises(UserError, match=r"skip_mismatch and objects_to_skip\. Given: by_name=True, .*Leave it out"):
+        model.load_weights(path, by_name=True)
+    model.load_weights(path, skip_mismatch=True)
