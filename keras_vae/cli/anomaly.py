@@ -54,13 +54,11 @@ def anomaly_command(
     The threshold is set on one half of the test images, and judged on the other. Several scores are compared on the
     same images, and under --leave-out on the same models.
     """
-    from keras_vae import files
     from keras_vae.data.others import OTHERS
 
     path = output_path(name, output, "anomaly.png", (".png",))
-    images = files.read_array(anomalies) if anomalies.endswith(".npy") else anomalies
-    in_file = isinstance(images, str) and is_file(images, "upside_down", *OTHERS)
-    if isinstance(images, str) and leave_out is None and not in_file:
+    in_file = is_file(anomalies, "upside_down", *OTHERS)
+    if leave_out is None and not in_file:
         require_images(name, "The anomalies of this name are images; for other data, give --anomalies FILE.")
     load_tensorflow()
     from keras_vae import plots
@@ -70,8 +68,7 @@ def anomaly_command(
     from keras_vae.zoo.held_out import HeldOut
     from keras_vae.zoo.one_class_out import leave_out as train_without
 
-    if in_file:
-        images = read_file(name, anomalies).x
+    images = read_file(name, anomalies).x if in_file else anomalies
     scores, facts = _scores(score), {"name": name, "samples": samples, "rate": rate, "seed": seed, "file": str(path)}
     if leave_out is not None:
         classes, epochs = _classes(leave_out), _epochs(epochs)

@@ -66,7 +66,7 @@ def test_anomalies_of_each_kind(call, run, tmp_path):
         "sprites": data.other_images("sprites", (28, 28, 1), 100, binary=True, seed=3),
         "x.npy": np.ones((5, 28, 28, 1), "float32"),
     }
-    np.save(tmp_path / "x.npy", strange["x.npy"])
+    np.save(tmp_path / "x.npy", (255 * strange["x.npy"]).astype("uint8"))  # read as training reads them
     for name, odd in strange.items():
         words = ["--count", 200, "--rate", 0.1, "--seed", 3, "--anomalies", name]
         answer = document(call("anomaly", run, "--json", *words))
