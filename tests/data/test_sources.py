@@ -1,6 +1,7 @@
 """Where images come from: the bundled MNIST and its splits, any TFDS dataset by name, and what is said without one."""
 
 import hashlib
+import os
 import subprocess
 import sys
 import tempfile
@@ -120,7 +121,8 @@ def test_the_bundled_digits_are_read_without_tfds():
         assert len(sources.read("mnist", "train").images) == 50_000
         assert "tensorflow_datasets" not in sys.modules
     """
-    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True)
+    bundled = {name: value for name, value in os.environ.items() if name != "TFDS_DATA_DIR"}
+    done = subprocess.run([sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, env=bundled)
     assert done.returncode == 0, done.stderr[-2000:]
 
 
