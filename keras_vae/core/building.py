@@ -184,6 +184,7 @@ class Configurable:
                 name: keras.saving.serialize_keras_object(optimizer)
                 for name, optimizer in zip(names, self.optimizers, strict=True)
             },
+            "one_optimizer": self.one_optimizer,
             "jit_compile": self.jit_compile,
             "steps_per_execution": self.steps_limit,
             **({"run_eagerly": True} if self.run_eagerly else {}),
@@ -192,8 +193,10 @@ class Configurable:
 
     def compile_from_config(self: "VAE", config: Mapping[str, Any]) -> None:
         """Compile with the arguments that `get_compile_config` returned."""
+        arguments = {name: value for name, value in config.items() if name != "one_optimizer"}
         optimizers = {name: _deserialized(optimizer) for name, optimizer in config["optimizer"].items()}
-        self.compile(**{**config, "optimizer": optimizers})
+        self.compile(**{**arguments, "optimizer": optimizers})
+        self.one_optimizer = config.get("one_optimizer", False)
 
 
 def checked_shape(image_shape: Sequence[int], x_shape: Sequence[int] | None) -> tuple[int, ...]:

@@ -387,6 +387,7 @@ class Trainer:
 
         So the last batch, which may have fewer examples than there are devices, gives the numbers of one device.
         """
+        self._forget_stale_graphs()
         if self.strategy is None:
             with self._without_xla():
                 return keras.Model.make_test_function(self, force)
@@ -402,8 +403,13 @@ class Trainer:
 
     def make_predict_function(self: "VAE", force: bool = False) -> Any:
         """Make the function that `predict` calls, without XLA."""
+        self._forget_stale_graphs()
         with self._without_xla():
             return keras.Model.make_predict_function(self, force)
+
+    def _forget_stale_graphs(self: "VAE") -> None:
+        """Forget the functions of `evaluate` and `predict` where networks, variables or dtypes are others by now."""
+        _ = self.functions
 
     @contextlib.contextmanager
     def _without_xla(self: "VAE") -> Iterator[None]:

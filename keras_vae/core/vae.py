@@ -491,7 +491,9 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
     @property
     def functions(self) -> CompiledFunctions:
         """The graphs that public methods call, made anew where networks, their variables or dtypes are others now."""
-        if self._functions is None or not self._functions.are_of(self):
+        if self._functions is not None and not self._functions.are_of(self):
+            self._functions = self.test_function = self.predict_function = None
+        if self._functions is None:
             self._functions = CompiledFunctions(self)
         return self._functions
 

@@ -90,14 +90,10 @@ class VAEGAN(VAE):
         critic_inputs = self.likelihood_family.standardized(ops.concatenate([x, parameters["mean"]]))
         features = self.apply_network(self.critic, critic_inputs, training)
         logits = self.apply_network(self.head, features, training)[:, 0]
-        # Once more for the critic's loss, without a gradient to the encoder and the decoder: the same numbers, unless a
-        # critic draws, as dropout does. Each of both passes updates the running statistics of its BatchNormalization.
-        stopped = self.apply_network(self.critic, ops.stop_gradient(critic_inputs), training)
-        critic_logits = self.apply_network(self.head, stopped, training)[:, 0]
         target, reconstructed, _ = ops.split(features, 3)
         unit = tfd.Independent(tfd.Normal(reconstructed, ops.ones_like(reconstructed)), 1)
         feature_log_px = unit.log_prob(target)
-        cache = {"z": z, "posterior": posterior, "logits": logits, "critic_logits": critic_logits}
+        cache = {"z": z, "posterior": posterior, "logits": logits}
         return Terms(log_px, divergences.kl(posterior, prior), logs={"feature_log_px": feature_log_px}, cache=cache)
 
     def objective(self, terms: Terms) -> Tensor:
@@ -114,7 +110,7 @@ class VAEGAN(VAE):
                 lambda terms: self._decoder_loss(terms),
                 self.variables_except(self.encoder, self.critic, self.head),
             ),
-            Player("critic", lambda terms: _critic_loss(terms.cache["critic_logits"]), critic),
+            Player("critic", lambda terms: _critic_loss(terms.cache["logits"]), critic),
         ]
 
     def _decoder_loss(self, terms: Terms) -> Tensor:

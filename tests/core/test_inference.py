@@ -271,15 +271,19 @@ def dense_layers(*shape):
 def numbers(model):
     codes, x = np.ones((3, LATENT), "float32"), X[:5]
     methods = [model.encode(x), model.decode(codes), model.reconstruct(x), model.elbo(x), model.sample(3)]
-    return [*methods, model.log_prob(x, 3)]
+    return [*methods, model.log_prob(x, 3), model.predict(x, verbose=0), model.evaluate(x, verbose=0)]
 
 
 @pytest.mark.parametrize("change", [with_lora, with_other_networks, in_half_precision])
 def test_what_people_call_is_of_the_networks_as_they_are_now(change):
-    model = toy(encoder=dense_layers(2 * LATENT), decoder=dense_layers(*SHAPE))
+    model = compiled(encoder=dense_layers(2 * LATENT), decoder=dense_layers(*SHAPE))
     before, functions = numbers(model), model.functions
     encoder, decoder = model.encoder, model.decoder
     assert model.functions is functions
+    predict, evaluate = model.predict_function, model.test_function
+    assert all(np.array_equal(one, other) for one, other in zip(before, numbers(model), strict=True))
+    assert model.predict_function is predict
+    assert model.test_function is evaluate
     change(model)
     after = numbers(model)
     assert not any(np.array_equal(one, other) for one, other in zip(before, after, strict=True))

@@ -106,6 +106,17 @@ def test_one_optimizer_has_one_learning_rate():
     assert [float(one.learning_rate) for one in model.optimizers] == pytest.approx([0.025, 0.4])
 
 
+@pytest.mark.parametrize(("given", "second"), [(SGD(0.1), 0.05), ({"model": SGD(0.1), "critic": SGD(0.4)}, 0.4)])
+def test_a_model_that_was_saved_has_one_learning_rate_still(given, second, tmp_path):
+    model = two(given)
+    model.fit(X, batch_size=16, verbose=0)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.saving.load_model(tmp_path / "model.keras")
+    halved = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
+    loaded.fit(X, batch_size=16, verbose=0, callbacks=[halved])
+    assert [float(one.learning_rate) for one in loaded.optimizers] == pytest.approx([0.05, second])
+
+
 def test_a_schedule_of_one_optimizer_goes_on():
     model = two(SGD(keras.optimizers.schedules.PolynomialDecay(0.1, 4, 0.0)))
     model.fit(X, batch_size=16, verbose=0)
