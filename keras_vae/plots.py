@@ -120,13 +120,24 @@ def labelled_rows(
 
 
 def curves(history: Mapping[str, Sequence[float]], path: str | Path | None = None) -> Figure:
-    """Training curves: each metric and its `val_` twin over the epochs; losses and the terms of the ELBO in nats."""
+    """Training curves: each metric and its `val_` twin over the epochs; losses and the terms of the ELBO in nats.
+
+    A metric that never changes, such as a constant beta, has no panel. A panel's range is that of the epochs after the
+    first tenth, where all epochs together have one several times as large, in which nothing else could be seen.
+    """
     names = [name for name in history if not name.startswith("val_")]
-    figure, panels = _panels(len(names), 4)
+    names = [name for name in names if len(set(history[name])) > 1 or len(history[name]) < 2] or names
+    figure, panels = _panels(len(names), 2 if len(names) in (2, 4) else 3)
     for axes, name in zip(panels, names, strict=True):
-        for label, key, colour in (("training", name, COLOURS[0]), ("held out", f"val_{name}", COLOURS[1])):
-            if key in history:
-                axes.plot(np.arange(1, len(history[key]) + 1), history[key], label=label, color=colour)
+        lines = {"training": name, "held out": f"val_{name}"}
+        lines = {label: np.asarray(history[key], "float64") for label, key in lines.items() if key in history}
+        for (label, values), colour in zip(lines.items(), COLOURS, strict=False):
+            axes.plot(np.arange(1, len(values) + 1), values, label=label, color=colour)
+        late = np.concatenate([values[len(values) // 10 :] for values in lines.values()])
+        late = late[np.isfinite(late)]
+        if late.size and np.ptp(np.concatenate(list(lines.values()))) > 4 * np.ptp(late) > 0:
+            margin = 0.05 * np.ptp(late)
+            axes.set_ylim(late.min() - margin, late.max() + margin)
         nats = name in ("elbo", "log_px", "kl") or name.endswith("loss")
         axes.set(title=f"{name}, nats" if nats else name, xlabel="epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)  # pyright: ignore[reportCallIssue] (a MaxNLocator)

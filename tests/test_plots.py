@@ -275,6 +275,18 @@ def test_classes_left_out_have_an_area_with_its_error_for_each_score(tmp_path, m
     np.testing.assert_allclose(right.lines[1].get_ydata()[20], 0.6, atol=0.011)
 
 
+def test_curves_show_what_changes_and_the_epochs_in_which_it_is_near_its_end():
+    falling = [1000.0, *np.linspace(100, 90, 19)]
+    history = {"beta": [1.0] * 20, "loss": falling, "val_loss": [2000.0, *falling[1:]], "kl": np.linspace(0, 1, 20)}
+    loss, kl = plots.curves(history).axes
+    assert (loss.get_title(), kl.get_title()) == ("loss, nats", "kl, nats")
+    assert loss.get_ylim() == pytest.approx((90 - 0.05 * 9.44, 99.44 + 0.05 * 9.44), abs=0.01)
+    assert list(loss.lines[0].get_ydata()) == falling
+    assert kl.get_ylim()[0] < 0 < 1 < kl.get_ylim()[1]
+    assert len(plots.curves({"loss": [2.0, 2.0]}).axes) == 1
+    assert len(plots.curves({"loss": [np.nan, 2.0], "kl": [np.nan]}).axes) == 2
+
+
 def test_curves_of_several_runs_have_their_mean_and_their_extremes():
     figure = plots.spread({"a": [[0.0, 2.0], [4.0, 4.0, 5.0]], "b": [[1.0], [1.0]]}, coloured=1)
     (axes,) = figure.axes
