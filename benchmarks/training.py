@@ -37,6 +37,7 @@ TITLES = {
     OURS: "keras_vae, `fit`",
     "plain_keras": "Keras, as its tutorial",
     "bare_tensorflow": "TensorFlow by hand",
+    "keras_vae_step": "keras_vae's step in that loop",
     "torch_loop": "PyTorch by hand",
     "jax_loop": "JAX by hand",
     "pythae_trainer": "pythae",
@@ -53,7 +54,7 @@ CASES: dict[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
     "iwae": (
         "IWAE, K = 50, dense 784-200-200-50",
         {**_MLP, "hidden": [200, 200], "latent_dim": 50, "samples": 50, "examples": 12800},
-        (OURS, "bare_tensorflow", "torch_loop", "jax_loop", PRODUCTS),
+        (OURS, "bare_tensorflow", "keras_vae_step", "torch_loop", "jax_loop", PRODUCTS),
     ),
     "conv": ("VAE, convolutions 32-64", {**_CONV, "latent_dim": 20}, (OURS, "torch_loop")),
     "vq": ("VQ-VAE, convolutions 32-64, 49 codes", {**_CONV, "latent_dim": 16, "entries": 128}, (OURS, "torch_loop")),
