@@ -18,6 +18,7 @@ PAGES = {
     "runtimes": "benchmarks/runtimes.md",
     "inference, decode": "benchmarks/runtimes.md",
     "inference, encode": "benchmarks/runtimes.md",
+    "decoding": "benchmarks/runtimes.md",
     "training": "benchmarks/training.md",
     "likelihood": "benchmarks/training.md",
     "anomaly": "benchmarks/anomalies.md",
@@ -57,6 +58,7 @@ def tables() -> dict[str, str]:
     results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in Path(__file__).parent.glob("*.json")}
     import anomaly
     import counts
+    import decoding
     import disentanglement
     import engines
     import fidelity
@@ -85,6 +87,7 @@ def tables() -> dict[str, str]:
         "support": support.markdown(MODELS),
         "runtimes": runtimes.markdown(zoo_results[inference.DETAILED]).rstrip(),
         **{f"inference, {call}": inference.markdown(zoo_results, call) for call in ("decode", "encode")},
+        "decoding": decoding.markdown(results["decoding"]),
         "training": markdown(results["training"]),
         "anomaly": anomaly.markdown(results["anomaly"]),
         "series": series.markdown(results["series"]),

@@ -32,7 +32,10 @@ from keras_vae.benchmarking import machine
 from keras_vae.files import write_json
 
 OURS, PRODUCTS = "keras_vae_fit", "products"
-PEERS = ("torch_loop", "jax_loop", "pythae_trainer", "torch_likelihood", "pythae_likelihood")  # of the extra `peers`
+PEERS = (  # of the extra `peers`
+    *("torch_loop", "jax_loop", "pythae_trainer", "torch_likelihood", "pythae_likelihood"),
+    *("torch_decoder", "torchscript_decoder", "jax_decoder", "pythae_decoder"),
+)
 TITLES = {
     OURS: "keras_vae, `fit`",
     "plain_keras": "Keras, as its tutorial",

@@ -1,0 +1,18 @@
+"""This library's bundle, opened with ONNX Runtime."""
+
+import decoders
+import numpy as np
+
+from keras_vae import runtimes
+
+PACKAGES = ("keras-vae", "onnxruntime")
+read = decoders.codes
+
+
+class Contender(decoders.Decoder):
+    def __init__(self, case: dict, codes: np.ndarray) -> None:
+        super().__init__(case, codes)
+        self.runtime = runtimes.open(case["bundle"], "onnxruntime")
+
+    def decode(self, codes: np.ndarray) -> np.ndarray:
+        return self.runtime.decode(codes)
