@@ -184,9 +184,9 @@ class Configurable:
                 name: keras.saving.serialize_keras_object(optimizer)
                 for name, optimizer in zip(names, self.optimizers, strict=True)
             },
-            "one_optimizer": self.one_optimizer,
             "jit_compile": self.jit_compile,
             "steps_per_execution": self.steps_limit,
+            **({"one_optimizer": True} if self.one_optimizer and self.extra_optimizers else {}),
             **({"run_eagerly": True} if self.run_eagerly else {}),
             **({} if scaled or self.dtype_policy.name != "mixed_float16" else {"auto_scale_loss": False}),
         }

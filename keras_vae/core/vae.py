@@ -182,8 +182,14 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         )
         self.draws = backend.Draws()
         self.likelihood_family = likelihoods.likelihood(likelihood, dtype=self.dtype_policy)
+        if self.likelihood_family.in_model and self.likelihood_family.weights:
+            raise UserError(
+                f"A {type(self.likelihood_family).__name__} likelihood learns from the data of one model. Given: one that "
+                f"another model was made with. Make a new one: type(likelihood).from_config(likelihood.get_config())."
+            )
         if not self.likelihood_family.built:
             self.likelihood_family.build((None, *self.x_shape))
+        self.likelihood_family.in_model = True
         if self.of_images and not self.likelihood_family.support.hull.pixels:
             raise UserError(
                 f"An image has pixels in [0, 1]. Given: image_shape, with a {type(self.likelihood_family).__name__} "

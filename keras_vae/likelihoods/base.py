@@ -28,6 +28,7 @@ class Likelihood(keras.layers.Layer):
     columns: Mapping[str, Column] = MappingProxyType({})  # by name, where they differ
     tells_total: bool = True  # of counts: whether the mean says how many there are in all
     reads_totals: bool = False  # whether `adapt_totals` is due before the first step
+    in_model: bool = False  # whether a model was made with it, of whose data its weights are
     standardizes: bool = False  # whether networks read and give x standardised, and all else is of x as it is
 
     @property

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from keras_vae.errors import UserError
+from keras_vae.likelihoods import Normal
 from keras_vae.models import AE, VAE, VQVAE, BetaTCVAE, BetaVAE, HypersphericalVAE
 from keras_vae.schedules import schedule
 from tests import toys
@@ -209,3 +210,20 @@ def test_what_arguments_froze_is_no_further_part_of_a_configuration():
     assert "frozen" not in toys.toy(VAE, encoder={"name": "mlp", "trainable": False}).get_config()
     with pytest.raises(UserError, match="Given: 'critic', which this VAE does not have"):
         VAE.from_config({**toys.toy(VAE).get_config(), "frozen": ["critic"]})
+
+
+@pytest.mark.parametrize("arguments", [{"standardize": True}, {"scale": "global"}])
+def test_a_likelihood_that_learns_is_of_one_model(arguments):
+    """A second model would change the deviation, or the standardisation, of the first."""
+
+    def model(likelihood):
+        return toys.toy(VAE, x_shape=(3,), likelihood=likelihood)
+
+    shared = Normal(**arguments)
+    model(shared)
+    with pytest.raises(UserError, match=r"learns from the data of one model.*from_config"):
+        model(shared)
+    model(type(shared).from_config(shared.get_config()))
+    without = Normal(scale=1.0)
+    for _ in range(2):
+        model(without)
