@@ -184,8 +184,8 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         self.likelihood_family = likelihoods.likelihood(likelihood, dtype=self.dtype_policy)
         if self.likelihood_family.in_model and self.likelihood_family.weights:
             raise UserError(
-                f"A {type(self.likelihood_family).__name__} likelihood learns from the data of one model. Given: one that "
-                f"another model was made with. Make a new one: type(likelihood).from_config(likelihood.get_config())."
+                f"A {type(self.likelihood_family).__name__} likelihood learns from the data of one model. Given: that "
+                f"of another model. Make a new one: type(likelihood).from_config(likelihood.get_config())."
             )
         if not self.likelihood_family.built:
             self.likelihood_family.build((None, *self.x_shape))
