@@ -10,14 +10,13 @@ from keras_vae.errors import NotApplicable
 from keras_vae.registry import nearest
 from keras_vae.sweeps import tables
 from keras_vae.sweeps.analysis import rank_correlations, seed_share
-from keras_vae.sweeps.progress import Survey
+from keras_vae.sweeps.progress import MEASURED, Survey
 from keras_vae.sweeps.studies import Study
 from keras_vae.sweeps.tables import Row
 from keras_vae.zoo.stopping import BOUNDS
 
 README = "README.md"
 _SHOWN = 30  # configurations in the README
-_MEASURED = ("metrics", "overview")  # in results.json
 
 
 def write(study: Study, now: Survey, rows: Sequence[Row], folder: Path) -> list[str]:
@@ -107,7 +106,7 @@ def _absent(ends: Sequence[Sequence[Row]], metric: str) -> str:
     if not ends:
         return ""
     names = [f"c{end[0]['configuration']:03d}" for end in ends]
-    near = nearest(metric, {name for end in ends for row in end for name in row if name.split(".")[0] in _MEASURED})
+    near = nearest(metric, {name for end in ends for row in end for name in row if name.split(".")[0] in MEASURED})
     rest = ", ..." if len(names) > _SHOWN else ""
     return f"Last, and not ranked, without {metric} in their results: {', '.join(names[:_SHOWN])}{rest}.{near}"
 

@@ -3,11 +3,11 @@
 import html
 import json
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from keras_vae.zoo import recipes, store
+from keras_vae.zoo import contents, recipes, store
 
 METRICS = {
     "elbo": "ELBO",
@@ -294,17 +294,9 @@ def overview_rows(overview: Mapping[str, Any], noun: str = "image") -> list[list
     sections = {name: part for name, part in overview.items() if isinstance(part, Mapping) and name != "without"}
     return [
         [_title(path, row), number(row), _of(row, noun)]
-        for path, row in _leaves(sections)
+        for path, row in contents.numbers(sections)
         if not path.startswith(_SHOWN_ELSEWHERE)
     ]
-
-
-def _leaves(part: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    for key, inner in part.items():
-        if isinstance(inner, Mapping) and "value" in inner:
-            yield f"{path}{key}", inner
-        elif isinstance(inner, Mapping):
-            yield from _leaves(inner, f"{path}{key}.")
 
 
 def _title(path: str, row: Mapping[str, Any]) -> str:

@@ -5,13 +5,12 @@ is kept, and the one before, which is taken if the newest is damaged. A checkpoi
 and the recipe that it is of: it is gone on from as it was written, or refused.
 """
 
-import contextlib
 import dataclasses
 import json
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,7 +19,7 @@ import keras
 import numpy as np
 
 from keras_vae import weights
-from keras_vae.errors import CorruptFileError, DivergedError, UserError
+from keras_vae.errors import CorruptFileError, DivergedError, UserError, reading
 from keras_vae.zoo import recipes
 
 if TYPE_CHECKING:
@@ -33,6 +32,7 @@ NAMES = (NAME, PREVIOUS, OLD_NAME)
 _ATTRIBUTE = "keras_vae_run"  # of an old checkpoint, the progress
 _MEANS = "means/"
 _REMEDY = "To start again: remove it, or say --overwrite."
+_RULE = "is not a checkpoint of this model", _REMEDY
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,9 +85,11 @@ def latest(folder: Path, recipe: Mapping[str, Any]) -> Checkpoint | None:
                 refused.append(error)
                 continue
             if refused:
+                done = checkpoint.progress
+                steps = f" and {done.steps} steps" if done.steps else ""
                 warnings.warn(
                     f"{str(refused[0]).removesuffix(_REMEDY)}Training goes on from the one before, {path}, after "
-                    f"{checkpoint.progress.epochs} epochs{_and_steps(checkpoint.progress)}.",
+                    f"{done.epochs} epochs{steps}.",
                     stacklevel=2,
                 )
             return checkpoint
@@ -130,11 +132,11 @@ def read(path: str | Path, recipe: Mapping[str, Any]) -> Checkpoint:
     if path.is_symlink():
         raise CorruptFileError(f"A checkpoint is no symbolic link. Given: {path}. Copy what it leads to: cp -L.")
     if path.name.endswith(weights.HDF5_SUFFIX):
-        with _checkpoint_errors(path), h5py.File(path, "r") as file:
+        with reading(path, *_RULE), h5py.File(path, "r") as file:
             return Checkpoint(path, _progress(json.loads(str(file.attrs[_ATTRIBUTE]))), None)
     arrays, about = weights.read(path, None, _REMEDY, sealed=True)
     changed = recipes.difference(about.pop("recipe", {}), recipes.of_training(recipe))
-    with _checkpoint_errors(path):
+    with reading(path, *_RULE):
         progress = _progress(about)
     if changed:
         raise UserError(f"{path} is of another recipe: {changed}. Put that back. {_REMEDY}")
@@ -160,10 +162,6 @@ def _means(model: "VAE") -> dict[str, Any]:
     }
 
 
-def _and_steps(progress: Progress) -> str:
-    return f" and {progress.steps} steps" if progress.steps else ""
-
-
 def _progress(stored: Any) -> Progress:
     """The progress as it was stored.
 
@@ -182,16 +180,6 @@ def _progress(stored: Any) -> Progress:
         if len(values) > progress.epochs or not all(map(math.isfinite, values)):
             raise ValueError(f"its history is not of {progress.epochs} epochs")
     return progress
-
-
-@contextlib.contextmanager
-def _checkpoint_errors(path: str | Path) -> Iterator[None]:
-    """Raise the errors of reading a file as CorruptFileError."""
-    try:
-        yield
-    except (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, RecursionError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise CorruptFileError(f"{path} is not a checkpoint of this model: {reason}. {_REMEDY}") from error
 
 
 class SaveProgress(keras.callbacks.Callback):

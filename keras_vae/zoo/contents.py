@@ -102,6 +102,8 @@ class Results(TypedDict):
     training: _Training
     versions: dict[str, str]
     machine: _Machine
+    recipe_sha256: str
+    recipe: NotRequired[dict[str, Any]]  # not in those of earlier versions
     prior: NotRequired[_File]
     overview: NotRequired[_Overview]
     pictures: NotRequired[list[str]]
@@ -113,14 +115,14 @@ def fault_of(results: object) -> str:
     if wrong := fault(results, Results):
         return wrong
     contents: Any = results
-    return next(
-        (wrong for path, row in _numbers(contents.get("overview", {})) if (wrong := fault(row, Number, path))), ""
-    )
+    rows = numbers(contents.get("overview", {}), "it.overview.")
+    return next((wrong for path, row in rows if (wrong := fault(row, Number, path))), "")
 
 
-def _numbers(part: Mapping[str, Any], path: str = "it.overview") -> Iterator[tuple[str, Mapping[str, Any]]]:
+def numbers(part: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield every number in a part of results.json, at any depth, under its path: `path` and names with points."""
     for name, inner in part.items():
         if isinstance(inner, Mapping) and "value" in inner:
-            yield f"{path}.{name}", inner
+            yield f"{path}{name}", inner
         elif isinstance(inner, Mapping):
-            yield from _numbers(inner, f"{path}.{name}")
+            yield from numbers(inner, f"{path}{name}.")
