@@ -111,10 +111,8 @@ def evaluation_of(
     }
     first = recipe.data.train if "[" in recipe.data.train else f"{recipe.data.train}[:{_TRAIN}]"
     if {"generation", "representation"} & sections:
-        training = examples_of(recipe, first)
-        classes = training.classes
-        options["train"] = training.images[:_TRAIN]
-        options["train_labels"] = None if classes is None else classes[:_TRAIN]
+        training = examples_of(recipe, first).first(_TRAIN)
+        options["train"], options["train_labels"] = training.images, training.classes
     if recipe.data.name == "mnist" and "generation" in sections:
         options["reference"] = read("mnist", split, None).images[:_TRAIN]
         options["train_reference"] = read("mnist", first, None).images[:_TRAIN]

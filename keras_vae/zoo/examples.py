@@ -37,6 +37,11 @@ class Examples(NamedTuple):
     labels: np.ndarray | None  # (examples,), or the factors of each example, (examples, factors)
     columns: tuple[str, ...] = ()  # of a table
 
+    def first(self, count: int) -> "Examples":
+        """Return the first `count` of them, or all if they are fewer."""
+        labels = None if self.labels is None else self.labels[:count]
+        return self._replace(images=self.images[:count], labels=labels)
+
     @property
     def classes(self) -> np.ndarray | None:
         """Return the labels where they are classes, `(examples,)`; otherwise None."""
@@ -110,11 +115,6 @@ def read(source: Source, split: str, binarize: str | None, **x: Unpack[OfX]) -> 
     batches = list(dataset.as_numpy_iterator())
     labels = np.concatenate([batch["y"] for batch in batches]) if "y" in batches[0] else None
     return Examples(np.concatenate([batch["x"] for batch in batches]), labels, images.columns)
-
-
-def images_of(recipe: recipes.Recipe, split: str | None = None) -> np.ndarray:
-    """Return the images of `examples_of`."""
-    return examples_of(recipe, split).images
 
 
 def condition_of(model: "VAE", examples: Examples) -> np.ndarray | None:

@@ -28,9 +28,9 @@ def results_of(
     recipe: recipes.Recipe,
     model: "VAE",
     progress: checkpoints.Progress,
-    prior: "FittedPrior | None" = None,
-    examples: Examples | None = None,
-    quick: bool = False,
+    prior: "FittedPrior | None",
+    examples: Examples,
+    quick: bool,
 ) -> dict[str, Any]:
     """Return what `store.write_results` takes for a trained model, after its weights file was written.
 
@@ -40,7 +40,7 @@ def results_of(
       model: with the weights as stored.
       progress: of the training.
       prior: fitted to the model, or None.
-      examples: of the recipe's evaluation split; read by default.
+      examples: of the recipe's evaluation split.
       quick: as of `evaluated`.
     """
     path = entry.folder / store.WEIGHTS
@@ -73,8 +73,8 @@ def evaluated(
     entry: store.Entry,
     recipe: recipes.Recipe,
     model: "VAE",
-    prior: "FittedPrior | None" = None,
-    examples: Examples | None = None,
+    prior: "FittedPrior | None",
+    examples: Examples,
     quick: bool = False,
 ) -> dict[str, Any]:
     """Return the parts of results.json that are measured: `evaluation`, `metrics` and `overview`.
@@ -86,7 +86,7 @@ def evaluated(
       recipe: of the model.
       model: with the weights as stored.
       prior: fitted to the model, or None.
-      examples: of the recipe's evaluation split; read by default.
+      examples: of the recipe's evaluation split.
       quick: leave log p(x) and the overview out, which take longest; `evaluation` names them.
     """
     settings = recipe.evaluation
@@ -107,7 +107,7 @@ def evaluated(
             "seed": settings.seed,
             "kind": model.x_spec().kind,
             **({"left_out": ["log_prob", *recorded]} if quick else {}),
-            **({"columns": list(examples.columns)} if examples and examples.columns else {}),
+            **({"columns": list(examples.columns)} if examples.columns else {}),
         },
         "metrics": metrics,
         "overview": {"split": settings.split, **run(evaluation, names)} if names else {},

@@ -36,6 +36,8 @@ from keras_vae.zoo.examples import Examples, condition_of, examples_of, of_x, so
 from keras_vae.zoo.loading import build, load
 
 if TYPE_CHECKING:
+    import tensorflow as tf
+
     from keras_vae.core import VAE
     from keras_vae.priors import FittedPrior
 
@@ -96,7 +98,7 @@ def train(
     with _only_trainer(where), _gone_on_from(where, recipe, overwrite):
         if not overwrite and where.results:
             if "left_out" in where.results["evaluation"] and not quick:
-                _measure_all_again(where)
+                _measured_again(where)
             return load(where.folder)
         plan = _stages(recipe, strategy)
         examples = _measured(recipe, plan[-1].model)
@@ -104,11 +106,10 @@ def train(
         over = progress.epochs >= plan[-1].end or stopping.is_over(progress.history, recipe.training.patience)
         if over:
             _finish(where, recipe, plan[-1].model, progress, examples, quick)
-            for name in (stopping.NAME, checkpoints.PREVIOUS):
-                (where.folder / name).unlink(missing_ok=True)
-        if over and where.in_zoo:
-            # The zoo keeps what is loaded, not what training resumes from.
-            checkpoints.remove(where.folder)
+            for spent in (stopping.NAME, checkpoints.PREVIOUS):
+                (where.folder / spent).unlink(missing_ok=True)
+            if where.in_zoo:  # which keeps what is loaded, not what training resumes from
+                checkpoints.remove(where.folder)
         with contextlib.suppress(UserError):  # of those who wait: nothing is lost with them
             workers.gathered(strategy, 0)
         return load(where.folder) if over else _reached(plan, progress)
@@ -158,11 +159,7 @@ def _check_folder(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -
     present = folder / store.RECIPE
     if overwrite or not present.is_file():
         return
-    before = recipes.read(present)
-    changed = recipes.difference(before.content, recipe.content)
-    if before.data_path != recipe.data_path:
-        changed = f"data.path is {recipe.data_path}, and was {before.data_path}"
-    if changed:
+    if changed := recipe.changed_since(recipes.read(present)):
         raise UserError(
             f"The folder {folder} holds a run of another recipe: {changed}. Choose another folder, or say --overwrite "
             f"to replace it."
@@ -190,7 +187,7 @@ def _stages(recipe: recipes.Recipe, strategy: backend.Strategy | None = None) ->
     settings, model = recipe.training, checked_model(recipe)
     if not settings.grow:
         return [Stage(model, halvings=0, first_epoch=0, end=settings.epochs)]
-    return stages(model, settings.grow, settings.epochs, len(_training_data(recipe, first_epoch=0)))
+    return stages(model, settings.grow, settings.epochs, len(_training_data(recipe)))
 
 
 def checked_model(recipe: recipes.Recipe) -> "VAE":
@@ -233,7 +230,7 @@ def _compile(stage: Stage, recipe: recipes.Recipe) -> None:
     settings = recipe.training
 
     def steps() -> int:
-        return (stage.end - stage.first_epoch) * len(_training_data(recipe, first_epoch=0))
+        return (stage.end - stage.first_epoch) * len(_training_data(recipe))
 
     with contextlib.nullcontext() if stage.model.strategy is None else stage.model.strategy.scope():
         optimizer = optimizers.from_spec(settings.optimizer, steps)
@@ -304,7 +301,7 @@ def _fit_stage(
     stop: list[keras.callbacks.Callback] = []
     if patience is not None:
         stop = [stopping.StopEarly(save.path.parent, progress.history, patience, recipe.content, save.writes)]
-    rest = len(_training_data(recipe, first_epoch=0)) - progress.steps if progress.steps else None
+    rest = len(_training_data(recipe)) - progress.steps if progress.steps else None
     try:
         stage.model.fit(
             stage.batches(_training_data(recipe, progress.epochs, progress.steps)),
@@ -320,15 +317,15 @@ def _fit_stage(
         raise DivergedError(f"{error} The last good checkpoint: {kept}.") from error
 
 
-def _training_data(recipe: recipes.Recipe, first_epoch: int, first_batch: int = 0) -> Any:
-    """Return the `tf.data.Dataset` of the training split from an epoch, and a batch of it, on."""
+def _training_data(recipe: recipes.Recipe, first_epoch: int = 0, first_batch: int = 0) -> "tf.data.Dataset":
+    """Return the batches of the training split from an epoch, and a batch of it, on."""
     source, settings = recipe.data, recipe.training
     return data.load(
         source_of(recipe),
         source.train,
-        binarize=source.binarize,
-        dequantize=source.dequantize,
-        batch_size=settings.batch_size,
+        source.binarize,
+        source.dequantize,
+        settings.batch_size,
         training=True,
         seed=settings.seed,
         first_epoch=first_epoch,
@@ -339,19 +336,14 @@ def _training_data(recipe: recipes.Recipe, first_epoch: int, first_batch: int = 
     )
 
 
-def _validation_data(recipe: recipes.Recipe) -> Any:
-    """Return the `tf.data.Dataset` of the validation split, binarised once where training binarises."""
+def _validation_data(recipe: recipes.Recipe) -> "tf.data.Dataset":
+    """Return the batches of the validation split, binarised once where training binarises."""
     source, settings = recipe.data, recipe.training
+    binarize = "static" if source.binarize else None
     return data.load(
-        source_of(recipe),
-        source.validation,
-        binarize="static" if source.binarize else None,
-        dequantize=source.dequantize,
-        batch_size=settings.batch_size,
-        training=False,
-        seed=settings.seed,
-        **of_x(recipe),
-    )
+        source_of(recipe), source.validation, binarize, source.dequantize, settings.batch_size, training=False,
+        seed=settings.seed, **of_x(recipe),
+    )  # fmt: skip
 
 
 def _tensorboard(folder: str | Path, recipe: recipes.Recipe, stage: Stage) -> TensorBoard:
@@ -367,7 +359,7 @@ def _finish(
     model: "VAE",
     progress: checkpoints.Progress,
     examples: Examples,
-    quick: bool = False,
+    quick: bool,
 ) -> None:
     """Write the weights of a trained model, fit its prior, measure both as stored, and write the rest of the folder."""
     training_examples = functools.cache(lambda: examples_of(recipe, recipe.data.train))  # read if anything needs them
@@ -387,18 +379,16 @@ def _finish(
 
 
 def _describe(
-    where: store.Entry, model: "VAE", results: dict[str, Any], prior: "FittedPrior | None", examples: Examples
+    where: store.Entry, model: "VAE", record: dict[str, Any], prior: "FittedPrior | None", examples: Examples
 ) -> dict[str, Any]:
     """Write pictures, card and results.json, and return its contents: with the names of the pictures and the texts."""
-    recipe = where.recipe
-    results["pictures"] = pictures.write(
-        where.folder, model, recipe, results["training"]["history"], prior, examples=examples
-    )
-    results["texts"] = texts.shown(model, recipe, examples)
-    card = cards.Card(where.name, recipe, results, where.reference)
+    recipe, history = where.recipe, record["training"]["history"]
+    record["pictures"] = pictures.write(where.folder, model, recipe, history, prior, examples)
+    record["texts"] = texts.shown(model, recipe, examples)
+    card = cards.Card(where.name, recipe, record, where.reference)
     files.write_text(where.folder / store.CARD, card.markdown())
     # Last: a run with results is finished.
-    return store.write_results(where, results)
+    return store.write_results(where, record)
 
 
 def measure_again(name: str | Path, metrics: Sequence[str] = ()) -> dict[str, Any]:
@@ -420,17 +410,16 @@ def measure_again(name: str | Path, metrics: Sequence[str] = ()) -> dict[str, An
     """
     where = store.entry(name)
     with _only_trainer(where):
-        if not metrics:
-            return _measure_all_again(where)
-        recipe, model, prior = where.recipe, load(name), priors.prior(name)
-        examples = examples_of(recipe)
-        evaluation = evaluations.evaluation_of(recipe, model, metrics, prior=prior, examples=examples)
-        overview = evaluations.updated(where.results["overview"], run(evaluation, metrics))
-        return _describe(where, model, {**where.results, "overview": overview}, prior, examples)
+        return _measured_again(where, metrics)
 
 
-def _measure_all_again(where: store.Entry) -> dict[str, Any]:
+def _measured_again(where: store.Entry, metrics: Sequence[str] = ()) -> dict[str, Any]:
     recipe, model, prior = where.recipe, load(where.folder), priors.prior(where.folder)
     examples = examples_of(recipe)
-    record = where.trained | results.evaluated(where, recipe, model, prior, examples)
+    if metrics:
+        before = where.results
+        evaluation = evaluations.evaluation_of(recipe, model, metrics, prior=prior, examples=examples)
+        record = {**before, "overview": evaluations.updated(before["overview"], run(evaluation, metrics))}
+    else:
+        record = where.trained | results.evaluated(where, recipe, model, prior, examples)
     return _describe(where, model, record, prior, examples)

@@ -16,7 +16,7 @@ from keras_vae.errors import UserError
 from keras_vae.evaluation import Evaluation
 from keras_vae.models import AE, CVAE, IWAE, VQVAE, WAE, AnnealedVAE, BetaTCVAE, HierarchicalVAE
 from keras_vae.zoo import cards, evaluations
-from keras_vae.zoo.examples import images_of
+from keras_vae.zoo.examples import examples_of
 from keras_vae.zoo.verifying import card_metrics
 from tests import toy_runs
 from tests.toys import SHAPE, binary, mlp, toy
@@ -322,7 +322,7 @@ def test_a_conditional_model_is_sampled_label_by_label(trained, tmp_path):
 def test_the_density_of_an_rae_is_fitted_to_the_training_images_and_stored(trained):
     """By a hand-made fit to the codes of the same images: float16 keeps three digits."""
     model, _ = trained
-    images = images_of(zoo.card(model.provenance.folder).recipe, "train[:1000]")
+    images = examples_of(zoo.card(model.provenance.folder).recipe, "train[:1000]").images
     found = model.encode(images).astype("float64")
     np.testing.assert_allclose(model.density_mean, found.mean(0), rtol=2e-3, atol=1e-2)
     factor = np.asarray(model.density_factor, "float64")
