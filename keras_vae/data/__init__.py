@@ -12,7 +12,6 @@ from keras_vae.data.labels import keep_labels as keep_labels
 from keras_vae.data.others import other_images as other_images
 from keras_vae.data.padding import series as series
 from keras_vae.data.pictures import read_folder as read_folder
-from keras_vae.data.pictures import unread
 from keras_vae.data.shard_files import read_shards
 from keras_vae.data.splits import FRACTIONS
 from keras_vae.data.tables import kinds_of as kinds_of
@@ -147,12 +146,10 @@ def folder(
     Raises:
       UserError: no folder, no pictures, a file that is none, or pictures of several sizes.
     """
-    from keras_vae.data.pipeline import batches
+    from keras_vae.data import readers
 
-    read = unread if stream else read_folder
-    images, labels, *_ = read(path, size, crop, split, grey, fractions)
-    training = split.startswith("train") if training is None else training
-    return batches(images, labels, batch_size=batch_size, training=training, seed=seed, binarize=binarize)
+    read = functools.partial(readers.folder, path, size=size, crop=crop, grey=grey, fractions=fractions, stream=stream)
+    return load(read, split, binarize, batch_size=batch_size, training=training, seed=seed)
 
 
 def shards(path: str | Path, split: str = "train", **options: Any) -> "tf.data.Dataset":

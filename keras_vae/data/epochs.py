@@ -65,17 +65,17 @@ def epochs(
     batch_size: int,
     training: bool,
     seed: int,
-    start: "Start",
+    start: Start,
     worker: tuple[int, int],
-    parts: "Parts | None" = None,
-) -> "tf.data.Dataset":
+    parts: Parts | None,
+) -> tf.data.Dataset:
     """A dataset that is another epoch in each iteration."""
     count, tensors = len(columns["x"]), tf.nest.map_structure(_tensor, dict(columns))
     steps = count // batch_size if training else -(-count // batch_size)
     if parts is not None:
         steps = len(parts.others) // (batch_size - parts.in_batch)
 
-    def one_epoch(number: Any) -> "tf.data.Dataset":
+    def one_epoch(number: Any) -> tf.data.Dataset:
         base = randomness.fold(randomness.seed_of(seed, randomness.DATA), number)
         order = None
         if training:
@@ -109,7 +109,7 @@ def epochs(
     return dataset.with_options(options)
 
 
-def _one_epoch_at_a_time(epoch: tf.Variable, one_epoch: Callable[[Any], "tf.data.Dataset"]) -> "tf.data.Dataset":
+def _one_epoch_at_a_time(epoch: tf.Variable, one_epoch: Callable[[Any], tf.data.Dataset]) -> tf.data.Dataset:
     """The batches of the epoch that the variable counts, which is one more for each iterator."""
     counted = tf.data.Dataset.range(1).map(backend.plain(lambda _: epoch.assign_add(1) - 1))
     return counted.flat_map(backend.plain(one_epoch))

@@ -173,7 +173,7 @@ def first_batches(dataset: Stream, count: int) -> Stream:
     return dataset.take(count) if isinstance(dataset, tf.data.Dataset) else _First(dataset, count)
 
 
-def _without_autotuner(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
+def _without_autotuner(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """The dataset without the waits of tf.data's autotuner, unless its options say otherwise."""
     options = tf.data.Options()
     if dataset.options().autotune.enabled is None:

@@ -33,15 +33,19 @@ _VALIDATION_PART = 6
 class Images(NamedTuple):
     """A split, in memory, or rows that are read when they are asked for."""
 
-    images: (
-        np.ndarray | Rows
-    )  # uint8 (examples, height, width, channels); int32 (examples, length), tokens; what is rendered
+    # uint8 (examples, height, width, channels); int32 (examples, length), tokens; numbers; or what is rendered
+    images: np.ndarray | Rows
     labels: np.ndarray | None  # int64 (examples,), the factors of images that are drawn, or none
     render: Callable[[np.ndarray], np.ndarray] | None = None  # from rows of `images` to pixels, 0 or 1
     columns: tuple[str, ...] = ()  # of a table
     classes: tuple[str, ...] = ()  # the names of the labels, where they have some
     missing: bool = False  # whether NaN is a number that is missing
     kind: Kind | None = None  # of x; None: images, or tokens where they are int32 of two axes
+
+    def only(self, indices: np.ndarray) -> "Images":
+        """Return the examples of these indices, in their order; rows are still read when they are asked for."""
+        images = Selected(self.images, indices) if isinstance(self.images, Rows) else self.images[indices]
+        return self._replace(images=images, labels=None if self.labels is None else self.labels[indices])
 
 
 def read(name: str, split: str, data_dir: str | Path | None = None, stream: bool = False) -> Images:
