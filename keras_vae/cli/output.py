@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -139,6 +139,16 @@ def working(title: str, quiet: bool = False, silent: bool = False) -> Iterator[N
         hushed,
     ):
         yield
+
+
+def counter(noun: str, json: bool) -> Callable[[int, int], None]:
+    """Return the function of a count and its end that prints how many examples or rows are done; for JSON, nothing."""
+
+    def count(done: int, all_: int) -> None:
+        if not json:
+            print(f"{done:,} of {all_:,} {noun}", flush=True)
+
+    return count
 
 
 def verbosity(json: bool) -> int:

@@ -4,7 +4,7 @@ import functools
 import itertools
 import math
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -175,8 +175,10 @@ def _part(path: Path, rows: int) -> Part:
 def _opened(source: str, arguments: dict[str, Any], fractions: Sequence[float]) -> tuple[Images, np.ndarray]:
     """Return all examples of a source, read when they are asked for where they can be, and the split of each."""
     path, ending = Path(source), Path(source).suffix.lower()
-    named = not path.exists() and not ending and "/" not in source
-    if not named and path.exists() and (matrices := matrices_in(path)):
+    if not path.exists() and not ending and "/" not in source:
+        _check_options(arguments, (), source)
+        return _of_tfds(source)
+    if path.exists() and (matrices := matrices_in(path)):
         if arguments:
             raise UserError(f"A sparse matrix has numbers alone. Given: {next(iter(arguments))}. Leave it out.")
         sparse = Matrices(matrices)
@@ -188,23 +190,24 @@ def _opened(source: str, arguments: dict[str, Any], fractions: Sequence[float]) 
         ".array_record": ((), readers.records),
         ".parquet": (("label",), _parquet),
     }
-    allowed: tuple[str, ...] = ()
     if path.is_dir():
         allowed, read = ("size", "crop", "grey"), functools.partial(readers.folder, stream=True)
     elif ending in takes:
         allowed, read = takes[ending]
-    elif not named:
+    else:
         raise UserError(f"Shards are built from a folder of pictures, a TFDS name, or a file: {', '.join(takes)}. "
                         f"Given: {source}. Save it as one of these.")  # fmt: skip
-    if extra := sorted(set(arguments) - set(allowed)):
-        raise UserError(f"{extra[0]} is not of this source. Given: {source}. Leave it out.")
-    if named:
-        return _of_tfds(source)
+    _check_options(arguments, allowed, source)
     images = read(path, None, **arguments)
     rows = images.images
     names = rows.names if isinstance(rows, PictureFiles) else None
     shares = readers.shares_of(len(rows)) if names is None else np.array([share_of(name) for name in names])
     return images, _splits(shares, fractions)
+
+
+def _check_options(options: Collection[str], allowed: Collection[str], source: str) -> None:
+    if extra := sorted(set(options) - set(allowed)):
+        raise UserError(f"{extra[0]} is not of this source. Given: {source}. Leave it out.")
 
 
 def _splits(shares: np.ndarray, fractions: Sequence[float]) -> np.ndarray:

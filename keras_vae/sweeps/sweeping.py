@@ -75,7 +75,8 @@ def sweep(
             _train(plan, now, train, jobs, report)
             now = progress.survey(plan, folder)
         rows = tables.rows(plan, now)
-        return Swept(folder, rows, _unfinished(now), reports.write(plan, now, rows, folder))
+        unfinished = sum(now.status(run) == "unfinished" for run in now.runs)
+        return Swept(folder, rows, unfinished, reports.write(plan, now, rows, folder))
 
 
 def run(study: str | Path, output: str | Path | None, index: int, verbose: int = 2) -> str:
@@ -159,7 +160,3 @@ def _done(task: Task) -> str:
     if (task.run.folder / progress.DIVERGED).is_file():
         return f"{task.run.name} diverged"
     return f"{task.run.name} is {'finished' if task.until is None else f'trained to epoch {task.until}'}"
-
-
-def _unfinished(now: Survey) -> int:
-    return sum(now.status(run) == "unfinished" for run in now.runs)
