@@ -12,7 +12,7 @@ from keras_vae.sweeps import engines, progress, reports, studies, tables
 from keras_vae.sweeps.progress import Survey, Task
 from keras_vae.sweeps.studies import STUDY, Study
 from keras_vae.sweeps.worker import work
-from keras_vae.zoo import evaluations, loading, store, toml_files, training
+from keras_vae.zoo import evaluations, fitting, loading, store, toml_files
 from keras_vae.zoo.recipes import Recipe, moved
 
 _BUILT = 100  # settings whose models are all built before the first run; of more, those at the corners
@@ -61,7 +61,7 @@ def sweep(
     jobs = checks.check_whole_number(jobs, "jobs", minimum=0)
     folder = _folder(plan, output, overwrite)
     for recipe in plan.tried(_BUILT):
-        training.checked_model(recipe)
+        fitting.checked_model(recipe)
         _check_metrics(plan, recipe)
     with locks.only_writer(folder / STUDY, "sweeps"):
         if overwrite:

@@ -3,27 +3,22 @@
 import contextlib
 import functools
 import math
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import keras
-import numpy as np
-
-from keras_vae import backend, data, files, locks, weights
+from keras_vae import files, locks, weights
 from keras_vae.backend import workers
-from keras_vae.callbacks import TensorBoard
 from keras_vae.checks import check_number, check_whole_number
-from keras_vae.errors import DivergedError, UserError
+from keras_vae.errors import UserError
 from keras_vae.evaluation.metrics import run
-from keras_vae.models.parts.growing import Stage, inherit, stages
+from keras_vae.models.parts.growing import Stage
 from keras_vae.zoo import (
     cards,
     checkpoints,
     evaluations,
-    optimizers,
+    fitting,
     pictures,
     priors,
     recipes,
@@ -32,12 +27,10 @@ from keras_vae.zoo import (
     store,
     texts,
 )
-from keras_vae.zoo.examples import Examples, condition_of, examples_of, of_x, source_of
+from keras_vae.zoo.examples import Examples, examples_of
 from keras_vae.zoo.loading import build, load
 
 if TYPE_CHECKING:
-    import tensorflow as tf
-
     from keras_vae.core import VAE
     from keras_vae.priors import FittedPrior
 
@@ -94,15 +87,15 @@ def train(
     _check_folder(where, recipe, overwrite)
     if workers.of_environment().index:
         return _help(where, recipe, overwrite, until)
-    strategy = None if where.results and not overwrite else _strategy(recipe)
+    strategy = None if where.results and not overwrite else fitting.strategy_of(recipe)
     with _only_trainer(where), _gone_on_from(where, recipe, overwrite):
         if not overwrite and where.results:
             if "left_out" in where.results["evaluation"] and not quick:
                 _measured_again(where)
             return load(where.folder)
-        plan = _stages(recipe, strategy)
+        plan = fitting.stages_of(recipe, strategy)
         examples = _measured(recipe, plan[-1].model)
-        progress = _fit(where, recipe, plan, overwrite, verbose, tensorboard, checkpoint_minutes, until)
+        progress = fitting.fit(where, recipe, plan, overwrite, verbose, tensorboard, checkpoint_minutes, until)
         over = progress.epochs >= plan[-1].end or stopping.is_over(progress.history, recipe.training.patience)
         if over:
             _finish(where, recipe, plan[-1].model, progress, examples, quick)
@@ -136,9 +129,9 @@ def _help(where: store.Entry, recipe: recipes.Recipe, overwrite: bool, until: in
     """Train as a worker that is not the first: the same, without a word or a file; and wait until that has finished."""
     if where.results and not overwrite:
         return load(where.folder)
-    strategy = _strategy(recipe)
-    plan = _stages(recipe, strategy)
-    progress = _fit(where, recipe, plan, overwrite, 0, None, math.inf, until)
+    strategy = fitting.strategy_of(recipe)
+    plan = fitting.stages_of(recipe, strategy)
+    progress = fitting.fit(where, recipe, plan, overwrite, 0, None, math.inf, until)
     workers.gathered(strategy, 0)
     return _reached(plan, progress)
 
@@ -166,43 +159,6 @@ def _check_folder(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -
         )
 
 
-def _claim(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -> None:
-    """Write the recipe into the folder. Called when nothing can be refused any more, before the first step."""
-    if overwrite:
-        for name in (*store.FILES, *checkpoints.NAMES, stopping.NAME, store.PRIOR, *cards.PICTURES):
-            (where.folder / name).unlink(missing_ok=True)
-    files.write_text(where.folder / store.RECIPE, recipes.moved(recipe, where.folder))
-
-
-def _strategy(recipe: recipes.Recipe) -> backend.Strategy | None:
-    """Return the strategy of the workers of TF_CONFIG, or of the recipe's devices; None for one device."""
-    return workers.strategy_of(recipe.training.devices, recipe.training.batch_size)
-
-
-def _stages(recipe: recipes.Recipe, strategy: backend.Strategy | None = None) -> list[Stage]:
-    """Return the stages of a recipe's training, the untrained models in them: one, or one more for each doubling."""
-    if strategy is not None:
-        with workers.going_together(strategy), strategy.scope():
-            return _stages(recipe)
-    settings, model = recipe.training, checked_model(recipe)
-    if not settings.grow:
-        return [Stage(model, halvings=0, first_epoch=0, end=settings.epochs)]
-    return stages(model, settings.grow, settings.epochs, len(_training_data(recipe)))
-
-
-def checked_model(recipe: recipes.Recipe) -> "VAE":
-    """Return the untrained model of a recipe, after refusing what would not fit after the last epoch.
-
-    Raises:
-      UserError: an unknown class, optimizer, prior or metric, or arguments that do not fit.
-    """
-    model = build(recipe)
-    priors.check(recipe, model)
-    optimizers.from_spec(recipe.training.optimizer)
-    evaluations.recorded(recipe)
-    return model
-
-
 def _measured(recipe: recipes.Recipe, model: "VAE") -> Examples:
     """Return the examples that the finished model is measured on, read now to refuse what could not be then."""
     examples = examples_of(recipe)
@@ -223,134 +179,6 @@ def _measured(recipe: recipes.Recipe, model: "VAE") -> Examples:
             )
         model.likelihood_family.check(model.check_x(examples.images, f"x of {recipe.evaluation.split!r}"))
     return examples
-
-
-def _compile(stage: Stage, recipe: recipes.Recipe) -> None:
-    """Compile the model of a stage with optimizers of its own, their schedules as long as the stage."""
-    settings = recipe.training
-
-    def steps() -> int:
-        return (stage.end - stage.first_epoch) * len(_training_data(recipe))
-
-    with contextlib.nullcontext() if stage.model.strategy is None else stage.model.strategy.scope():
-        optimizer = optimizers.from_spec(settings.optimizer, steps)
-    stage.model.compile(
-        optimizer=optimizer, jit_compile=settings.jit_compile, steps_per_execution=settings.steps_per_execution
-    )
-
-
-def _fit(
-    where: store.Entry,
-    recipe: recipes.Recipe,
-    plan: list[Stage],
-    overwrite: bool,
-    verbose: int | str,
-    tensorboard: str | Path | None,
-    checkpoint_minutes: float,
-    until: int | None,
-) -> checkpoints.Progress:
-    """Fit the models of the stages in turn, from the checkpoint if there is one, up to the epoch `until`."""
-    latest, strategy = None if overwrite else checkpoints.latest(where.folder, recipe.content), plan[0].model.strategy
-    writes = not workers.current(strategy).index
-    minutes = checkpoint_minutes if workers.current(strategy).count == 1 else math.inf  # each has a clock of its own
-    save = checkpoints.SaveProgress(where.folder, recipe.content, time.monotonic, latest, minutes, writes)
-    if len(set(workers.gathered(strategy, save.progress.epochs))) > 1:
-        raise UserError(
-            f"Workers go on from one checkpoint. Given: {where.folder}, with {save.progress.epochs} epochs here, "
-            f"and not so for all of them. Choose a folder that all see."
-        )
-    begun = save.progress.epochs + bool(save.progress.steps)
-    start = next((index for index, stage in enumerate(plan) if begun <= stage.end), len(plan) - 1)
-    _compile(plan[start], recipe)
-    if latest is not None:
-        latest.restore(plan[start].model)
-    claim: list[keras.callbacks.Callback] = []
-    if writes:
-        claim = [keras.callbacks.LambdaCallback(on_train_begin=lambda logs: _claim(where, recipe, overwrite))]
-    for index, stage in enumerate(plan[start:], start):
-        end = stage.end if until is None else min(stage.end, until)
-        if index > start:
-            if save.progress.epochs >= end:
-                break
-            inherit(stage.model, plan[index - 1].model)
-            _compile(stage, recipe)
-        rest = bool(save.progress.steps)  # an epoch that is under way is a fit of its own
-        while save.progress.epochs < end and not stopping.is_over(save.progress.history, recipe.training.patience):
-            board = [] if tensorboard is None else [_tensorboard(tensorboard, recipe, stage)]
-            _fit_stage(recipe, stage, end, save, [*claim, *board], verbose)
-            claim = []  # once: it may remove the files of another run, among them a checkpoint
-            if not rest:
-                break
-            rest = False
-            checkpoints.read(save.path, recipe.content).restore(stage.model)  # fit ends with the averages of weights
-        stage.model.use_averages()  # which fit has done, but for a stage that was finished before
-    return save.progress
-
-
-def _fit_stage(
-    recipe: recipes.Recipe,
-    stage: Stage,
-    end: int,
-    save: checkpoints.SaveProgress,
-    callbacks: list[keras.callbacks.Callback],
-    verbose: int | str,
-) -> None:
-    """Fit the compiled model of one stage to the epoch `end`, or to the end of an epoch that is under way."""
-    progress, patience = save.progress, recipe.training.patience
-    # Before the checkpoint, so that an epoch that counts has had its weights written.
-    stop: list[keras.callbacks.Callback] = []
-    if patience is not None:
-        stop = [stopping.StopEarly(save.path.parent, progress.history, patience, recipe.content, save.writes)]
-    rest = len(_training_data(recipe)) - progress.steps if progress.steps else None
-    try:
-        stage.model.fit(
-            stage.batches(_training_data(recipe, progress.epochs, progress.steps)),
-            epochs=progress.epochs + 1 if rest else end,
-            steps_per_epoch=rest,
-            initial_epoch=progress.epochs,
-            validation_data=stage.batches(_validation_data(recipe)),
-            callbacks=[*stop, save, *callbacks],
-            verbose=verbose,
-        )
-    except DivergedError as error:
-        kept = f"{save.path}, after {save.progress.epochs} epochs" if save.path.is_file() else "none was written yet"
-        raise DivergedError(f"{error} The last good checkpoint: {kept}.") from error
-
-
-def _training_data(recipe: recipes.Recipe, first_epoch: int = 0, first_batch: int = 0) -> "tf.data.Dataset":
-    """Return the batches of the training split from an epoch, and a batch of it, on."""
-    source, settings = recipe.data, recipe.training
-    return data.load(
-        source_of(recipe),
-        source.train,
-        source.binarize,
-        source.dequantize,
-        settings.batch_size,
-        training=True,
-        seed=settings.seed,
-        first_epoch=first_epoch,
-        first_batch=first_batch,
-        labelled=source.labelled,
-        labelled_in_batch=source.labelled_in_batch,
-        **of_x(recipe),
-    )
-
-
-def _validation_data(recipe: recipes.Recipe) -> "tf.data.Dataset":
-    """Return the batches of the validation split, binarised once where training binarises."""
-    source, settings = recipe.data, recipe.training
-    binarize = "static" if source.binarize else None
-    return data.load(
-        source_of(recipe), source.validation, binarize, source.dequantize, settings.batch_size, training=False,
-        seed=settings.seed, **of_x(recipe),
-    )  # fmt: skip
-
-
-def _tensorboard(folder: str | Path, recipe: recipes.Recipe, stage: Stage) -> TensorBoard:
-    """Return the callback on validation images, the ones that the curves are of."""
-    validation = examples_of(recipe, recipe.data.validation)
-    images = np.asarray(stage.images(validation.images[:1000]))
-    return TensorBoard(folder, images, condition=condition_of(stage.model, validation))
 
 
 def _finish(
