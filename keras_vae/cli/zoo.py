@@ -195,7 +195,7 @@ def verify_command(name: Name, json: Json = False) -> None:
 
 def print_metrics(title: str, metrics: Mapping[str, Mapping[str, Any]]) -> None:
     """Print the numbers of a card as a table, with the titles that `show` has."""
-    from keras_vae.zoo.cards import metric_title
+    from keras_vae.zoo.wording import metric_title
 
     rows = [
         [
@@ -216,23 +216,23 @@ def _three_digits(value: float | None) -> str:
 
 def _title(name: str, kind: str, examples: int, split: str) -> str:
     """Return what numbers are of: a model, and how many examples of a split."""
-    from keras_vae.zoo.cards import NOUNS
+    from keras_vae.zoo.wording import NOUNS
 
     return f"{name}, {examples:,} {NOUNS[kind]}s of {split}"
 
 
 def print_evaluation(title: str, results: Mapping[str, Any], sections: Sequence[str]) -> None:
     """Print a table of each section's numbers, verdicts in words, what took long, and why metrics do not apply."""
-    from keras_vae.zoo import cards
+    from keras_vae.zoo import wording
 
     for section in sections:
         rows = list(_numbers({key: part for key, part in results[section].items() if key != "collapse"}))
         if rows:
             print_table(f"{title}: {section}", ["metric", "value", "standard error"], rows)
-    for error, rows in cards.column_tables(results):
+    for error, rows in wording.column_tables(results):
         print_table(f"{error}, the least first", ["column", "error"], rows)
     collapse = results.get("latent", {}).get("collapse")
-    for line in cards.collapse_lines(collapse) if collapse else []:
+    for line in wording.collapse_lines(collapse) if collapse else []:
         print(line)
     for line in _costs(results.get("likelihood", {})):
         print(line)
@@ -255,7 +255,7 @@ def _costs(likelihood: Mapping[str, Any]) -> Iterator[str]:
 
 def _numbers(part: object, path: str = "") -> Iterator[list[str]]:
     """A row for each number in a nested dict; of lists, of what a number comes with, and of sentences, none."""
-    from keras_vae.zoo.cards import BOUNDS
+    from keras_vae.zoo.wording import BOUNDS
 
     if isinstance(part, dict) and "value" in part:
         bound = f"{BOUNDS[part['bound']]} " if "bound" in part else ""

@@ -14,6 +14,7 @@ from keras_vae.sweeps.progress import MEASURED, Survey
 from keras_vae.sweeps.studies import Study
 from keras_vae.sweeps.tables import Row
 from keras_vae.zoo.stopping import BOUNDS
+from keras_vae.zoo.wording import table_lines
 
 README = "README.md"
 _SHOWN = 30  # configurations in the README
@@ -74,10 +75,9 @@ def _counts(now: Survey) -> str:
     return f"{len(now.runs)} runs of {len({run.configuration for run in now.runs})} configurations: {counts}."
 
 
-def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]], words: int) -> str:
+def _markdown(heads: Sequence[str], rows: Iterable[Sequence[str]], words: int) -> str:
     """A table, its columns from `words` on numbers."""
-    lines = [head, ["---"] * words + ["---:"] * (len(head) - words), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join(table_lines(heads, rows, right=range(words, len(heads))))
 
 
 def _table(study: Study, ends: Sequence[Sequence[Row]], keys: Sequence[str]) -> str:

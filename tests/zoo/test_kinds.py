@@ -15,7 +15,7 @@ from keras_vae.cli import main
 from keras_vae.errors import UserError
 from keras_vae.evaluation import Evaluation
 from keras_vae.models import AE, CVAE, IWAE, VQVAE, WAE, AnnealedVAE, BetaTCVAE, HierarchicalVAE
-from keras_vae.zoo import cards, evaluations
+from keras_vae.zoo import evaluations, wording
 from keras_vae.zoo.examples import examples_of
 from keras_vae.zoo.verifying import card_metrics
 from tests import toy_runs
@@ -221,11 +221,9 @@ def test_what_the_evaluation_gives_is_recorded_and_shown(trained):
         for name, found in again[section].items():
             assert overview[section][name] == found, "the same seed"
     ssim = overview["generation"]["reconstruction"]["ssim"]
-    assert f"| SSIM of the reconstruction | {cards.number(ssim)} | 300 images |" in text
-    probe = overview["representation"]["probes"]["linear"]["100"]
-    assert (
-        f"| accuracy of a linear probe fitted to 100 labels | {cards.number(probe)} | 300 images, 5 repetitions" in text
-    )
+    assert f"| SSIM of the reconstruction | {wording.number(ssim)} | 300 images |" in text
+    probe = wording.number(overview["representation"]["probes"]["linear"]["100"])
+    assert f"| accuracy of a linear probe fitted to 100 labels | {probe} | 300 images, 5 repetitions" in text
 
 
 @pytest.mark.parametrize("trained", ["AE"], indirect=True)

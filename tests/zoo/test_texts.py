@@ -7,7 +7,7 @@ import pytest
 
 from keras_vae import data
 from keras_vae.models import SequenceVAE
-from keras_vae.zoo import cards, recipes, texts
+from keras_vae.zoo import recipes, texts, wording
 from keras_vae.zoo.examples import examples_of
 from tests import toy_runs
 from tests.toys import toy
@@ -42,6 +42,6 @@ def test_tokens_that_spell_nothing_are_numbers(recipe):
 
 
 def test_cells_of_a_table_and_of_a_list():
-    title, heads, cells = cards.text_cells("interpolated", [["cat", "", "dog"]])
+    title, heads, cells = wording.text_cells("interpolated", [["cat", "", "dog"]])
     assert heads == ["from", "", "to"] and cells == [["cat", "(nothing)", "dog"]] and "straight line" in title
-    assert cards.text_cells("sampled", [["a", ""]])[1:] == ([], [["a", "(nothing)"]])
+    assert wording.text_cells("sampled", [["a", ""]])[1:] == ([], [["a", "(nothing)"]])
