@@ -148,7 +148,7 @@ _Parameters = ParamSpec("_Parameters")
 def says_what_cannot_be_read(
     method: Callable[Concatenate[_Model, _Parameters], _Result],
 ) -> Callable[Concatenate[_Model, _Parameters], _Result]:
-    """Let a method raise our error, where TensorFlow raises one of its own about what `Rows` raised in its threads."""
+    """Let a method raise our own error in place of TensorFlow's, which wraps what `Rows` raised in its threads."""
 
     @functools.wraps(method)
     def wrapped(self: _Model, *args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:

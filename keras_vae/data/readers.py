@@ -1,10 +1,11 @@
 """Data of a user's own, which a recipe names by `source` and `path`: functions from a split to its examples.
 
-A further one takes `split`, None for all examples, and whatever else its key in [data] needs; a `path` that a recipe
-gives counts from the recipe's file.
+A source that is registered takes `split`, None for all examples, and as further arguments what its recipes have under
+[data]; a relative `path` counts from the recipe's file.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -106,11 +107,7 @@ def array(
             raise UserError(f"label is the name of an array in a .npz. Given: {label!r}, for {path}. Leave it out.")
         arrays: Mapping[str, np.ndarray] = {x: files.read_array(path)}
     else:
-        with (
-            reading(path, "is no .npz", "Save it with numpy.savez.", UserError),
-            open(path, "rb") as file,  # which np.load of a path leaves open if it is broken
-            np.load(file) as archive,
-        ):
+        with opened_npz(path) as archive:
             names = [x] if label is None else [x, label]
             for name in names:
                 if name not in archive.files:
@@ -127,6 +124,17 @@ def array(
             f"{labels.shape}."
         )
     return _split(Images(rows, labels, missing=missing), split, fractions)
+
+
+@contextlib.contextmanager
+def opened_npz(path: str | Path) -> Iterator[np.lib.npyio.NpzFile]:
+    """Open the arrays of a `.npz` for the block; whatever reading them raises becomes UserError."""
+    with (
+        reading(path, "is no .npz", "Save it with numpy.savez.", UserError),
+        open(path, "rb") as file,  # which np.load of a path leaves open if it is broken
+        np.load(file) as archive,
+    ):
+        yield archive
 
 
 def text(

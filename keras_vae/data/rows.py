@@ -22,7 +22,7 @@ REMEDY = "Copy it again from where it came, or write it again."
 
 
 class Rows(abc.ABC):
-    """Examples along a first axis, like an array that only reads: those that are asked for, by their numbers.
+    """Examples along a first axis, like a read-only array that is indexed by the numbers of rows.
 
     Several threads may read at once. A subclass that cannot read a row raises UserError.
 
@@ -101,8 +101,8 @@ class Sparse(Rows):
 class ArrayFile(Rows):
     """The rows of a `.npy`.
 
-    They are read, and not mapped: the memory of the process does not grow with what it has read, and a file that is cut
-    off meanwhile is an error of ours, where a map would end the process.
+    They are read rather than mapped: the memory of the process does not grow with what it has read, and a file that is
+    cut off meanwhile raises an error, where a map would kill the process.
 
     Args:
       path: of the file.
@@ -214,7 +214,7 @@ class StaticallyBinary(Rows):
         size = math.prod(self.shape[1:])
         uniform = np.empty((len(numbers), size), "float32")
         for row, number in zip(uniform, numbers, strict=True):
-            # Two numbers come of each step of the generator.
+            # Each step of the generator gives two numbers.
             before = int(number) * size
             generator = np.random.Generator(np.random.PCG64(_STATIC_SEED).advance(before // 2))
             row[:] = generator.random(size + before % 2, dtype="float32")[before % 2 :]

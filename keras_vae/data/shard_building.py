@@ -1,4 +1,4 @@
-"""Writing shards: from any source to a folder that `keras_vae.data.shard_files` reads, each part whole or not."""
+"""Writing shards: any source to a folder that `keras_vae.data.shard_files` reads, each file whole or not at all."""
 
 import functools
 import itertools
@@ -104,7 +104,7 @@ def build_shards(
 
 
 def _earlier(folder: Path, manifest: Manifest, resume: bool) -> bool:
-    """Return whether the folder has this build, finished; one with other contents is refused."""
+    """Return whether the folder holds this build, finished; raise UserError if it holds anything else."""
     held = folder.is_dir() and [entry for entry in folder.iterdir() if not entry.name.startswith(locks.PREFIX)]
     if not held:
         return False
@@ -211,7 +211,7 @@ def _check_options(options: Collection[str], allowed: Collection[str], source: s
 
 
 def _splits(shares: np.ndarray, fractions: Sequence[float]) -> np.ndarray:
-    """The number of the split of each example, of its share."""
+    """Return the number of the split that each example is in, by its share."""
     splits = np.empty(len(shares), "uint8")
     for number, name in enumerate(SPLITS):
         if fractions[number]:

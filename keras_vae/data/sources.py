@@ -1,7 +1,7 @@
 """Sources of examples: TensorFlow Datasets, with MNIST in the package; words; scikit-learn's table of breast cancers;
 cells and waves, which are drawn here; sprites, rendered on demand; and emoji, in a folder.
 
-All but the datasets of TFDS that are not prepared need no network.
+Only datasets of TFDS that are not prepared yet need a network.
 """
 
 import contextlib
@@ -186,7 +186,7 @@ def _impatient() -> Iterator[None]:
 
 
 def _slices(name: str, sizes: Mapping[str, int], split: str) -> list[tuple[str, int, int]]:
-    """The slices of the splits of TFDS, of these sizes, that one of ours consists of: name, start and stop."""
+    """Return the slices of TFDS's splits, of these sizes, that make up one of ours: name, start and stop."""
     part, start, stop = parsed(split)
     if "train" not in sizes or (part == "test" and "test" not in sizes):
         raise UserError(f"The dataset {name!r} has no split {part!r}. It has: {', '.join(sizes)}.")

@@ -1,4 +1,4 @@
-"""Sparse rows in files: matrices as scipy saves them, and shards, which keep a column and a value of what is not 0."""
+"""Sparse rows in files: matrices as scipy saves them, and shards, which keep column and value of what is not 0."""
 
 import os
 import threading
@@ -46,7 +46,7 @@ def _names(path: Path) -> set[str]:
 
 
 def _checked(matrix: Any, path: Path) -> Any:
-    """Return a matrix of a file by its rows, once its indexes are in it: scipy's conversions follow them blindly.
+    """Return a matrix from a file in rows, once its indices are known to be valid: scipy follows them blindly.
 
     Raises:
       UserError: it is of a format that is not read.

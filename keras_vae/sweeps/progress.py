@@ -1,7 +1,7 @@
 """The runs of a study, how far each has come, and the work that is due: a function of the folder alone.
 
-Pruning keeps all seeds of a configuration or none. When every seed of a round has come to an epoch of `prune.epochs`,
-each configuration is ranked by the mean over its seeds, among all that have come there so far; the best share of
+Pruning keeps all seeds of a configuration or none. When every seed of a round has reached an epoch of `prune.epochs`,
+each configuration is ranked by the mean over its seeds, among all that have reached it so far; the best share of
 `prune.keep` is trained on, with all seeds, and the others stop, with all seeds. A configuration of which a seed
 has diverged by then ranks last.
 """
@@ -120,7 +120,7 @@ def survey(study: Study, folder: Path, state_of: Callable[[Run], State] | None =
 def _judge(
     study: Study, group: Mapping[int, list[Run]], reached: dict[int, list[float]], outcomes: dict[int, Outcome]
 ) -> list[Task]:
-    """Return what is due of a round; if nothing is, its configurations have got their outcomes.
+    """Return what is due of a round; if nothing is, add the outcomes of its configurations to `outcomes`.
 
     Args:
       study: of the round.
@@ -163,7 +163,7 @@ def numbers_of(results: Mapping[str, Any]) -> dict[str, float]:
 
 
 def _state(run: Run, with_history: bool) -> State:
-    """Read the state of a run from its folder: without its history, if only what is finished is asked for."""
+    """Return the state of a run from its folder; that of an unfinished one with its epochs and history, if asked."""
     path = run.folder / store.RECIPE
     if not path.is_file():
         return State()

@@ -1,8 +1,8 @@
 """The checkpoints of a run: each is one file of weights, every optimizer, the step, the epoch and the history.
 
-One is written after each epoch, and within an epoch from time to time: it then has the running means, too. The newest
-is kept, and the one before, which is taken if the newest is damaged. A checkpoint has a digest of all that is in it,
-and the recipe that it is of: it is gone on from as it was written, or refused.
+One is written after each epoch and, in a long epoch, every few minutes; the latter hold the running means of the
+metrics, too. The newest is kept with its predecessor, which takes over if the newest is damaged. Each carries a digest
+of its contents and the recipe that it belongs to: training resumes from exactly what was written, or not at all.
 """
 
 import dataclasses
@@ -50,7 +50,7 @@ class Checkpoint(NamedTuple):
 
     path: Path
     progress: Progress
-    arrays: Mapping[str, np.ndarray] | None  # None: Keras reads the file
+    arrays: Mapping[str, np.ndarray] | None  # None: an old HDF5 file, which Keras reads
     means: Mapping[str, np.ndarray] = {}  # of the epoch that is under way, as `_means` names them
 
     def restore(self, model: "VAE") -> None:
@@ -66,7 +66,7 @@ class Checkpoint(NamedTuple):
 
 
 def latest(folder: Path, recipe: Mapping[str, Any]) -> Checkpoint | None:
-    """The newest checkpoint of a run that is whole, or None without any; if an older one is taken, a warning says so.
+    """Return the newest intact checkpoint of a run, or None without any; a warning says so if it is not the last.
 
     Args:
       folder: of the run.
@@ -145,7 +145,7 @@ def read(path: str | Path, recipe: Mapping[str, Any]) -> Checkpoint:
 
 
 def _variables(model: "VAE") -> dict[str, Any]:
-    """All that training goes on from, by name: `model/PATH`, and `optimizers/PLAYER/INDEX`."""
+    """Return everything that training resumes from, by name: `model/PATH`, and `optimizers/PLAYER/INDEX`."""
     named = {f"model/{name}": variable for name, variable in weights.named_variables(model).items()}
     for player, optimizer in zip(model.players(), model.optimizers, strict=True):
         for index, variable in enumerate(optimizer.variables):
@@ -154,7 +154,7 @@ def _variables(model: "VAE") -> dict[str, Any]:
 
 
 def _means(model: "VAE") -> dict[str, Any]:
-    """The running means of an epoch, by name."""
+    """Return the running means of an epoch, by name."""
     return {
         f"{_MEANS}{metric.name}/{index}": variable
         for metric in model.metrics
@@ -163,10 +163,10 @@ def _means(model: "VAE") -> dict[str, Any]:
 
 
 def _progress(stored: Any) -> Progress:
-    """The progress as it was stored.
+    """Return the progress that a checkpoint stores.
 
     Raises:
-      TypeError, ValueError: it was not.
+      TypeError, ValueError: it stores none.
     """
     stored = {"steps": 0, **stored}  # earlier versions wrote no checkpoints within epochs
     missing = [field.name for field in dataclasses.fields(Progress) if field.name not in stored]
@@ -183,15 +183,15 @@ def _progress(stored: Any) -> Progress:
 
 
 class SaveProgress(keras.callbacks.Callback):
-    """Write a checkpoint after each epoch, and within it when some minutes have passed, and keep the one before.
+    """Write a checkpoint after each epoch, and every few minutes within one, and keep its predecessor.
 
     Args:
       folder: of the run.
       recipe: of the run, its `content`.
       clock: the time in seconds.
-      start: what is gone on from, or None.
-      minutes: between two checkpoints within an epoch, at least; 0: one after each execution.
-      writes: of workers that train together, one does.
+      start: the checkpoint that training resumes from, or None.
+      minutes: the least time between two checkpoints within an epoch; 0: one after each execution.
+      writes: whether this process writes them; of workers that train together, only one does.
     """
 
     def __init__(
@@ -208,7 +208,7 @@ class SaveProgress(keras.callbacks.Callback):
         self.path, self.recipe, self.clock, self._started = folder / NAME, recipe, clock, clock()
         self.progress, self.minutes = start.progress if start else Progress(), minutes
         self._means, self._before = start.means if start else {}, 0
-        self._intact = start is None or start.path == self.path  # what is there, and may be kept as the one before
+        self._intact = start is None or start.path == self.path  # what is there, and may be kept as the predecessor
 
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
         self._started = self.clock()
@@ -221,7 +221,7 @@ class SaveProgress(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         due = batch + 1 != self.params["steps"] and self.clock() - self._started >= 60 * self.minutes
-        # A step may leave weights that are not finite, which the next one notices: they are not to be gone on from.
+        # A step may leave weights that are not finite, which only the next one notices: never resume from them.
         if due and _finite(self.model):
             self._save(dataclasses.replace(self.progress, steps=self._before + batch + 1))
 

@@ -1,4 +1,4 @@
-"""The contents of results.json as types, which every reading is held to."""
+"""The contents of results.json as types, against which they are checked whenever they are read."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NotRequired, TypedDict
@@ -111,7 +111,7 @@ class Results(TypedDict):
 
 
 def fault_of(results: object) -> str:
-    """The first part of the contents of results.json that training does not write; empty if there is none."""
+    """Return the first fault in the contents of results.json, as `schema.fault` words it; empty if they have none."""
     if wrong := fault(results, Results):
         return wrong
     contents: Any = results

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _TRAIN = 10_000  # training images for probes, and for the search for copies
 # The contents of "overview" in results.json: all metrics but nats, KL of dimensions and active units, which the summary
-# has too, and results.json under "metrics".
+# has too, and results.json holds under "metrics".
 RECORDED = (
     "likelihood.bits_per_dim",
     "likelihood.per_count",

@@ -62,7 +62,8 @@ def source_of(recipe: recipes.Recipe, changes: Mapping[str, Any] | None = None) 
       changes: arguments of a source of one's own in place of the recipe's.
 
     Raises:
-      UserError: an unknown source, or arguments that it does not take; of data that the recipe names, it says so.
+      UserError: an unknown source, arguments that it does not take, or data that it cannot read; the message says so
+        where the recipe names them.
     """
     section = recipe.data
     if not section.source:
@@ -103,7 +104,7 @@ def of_x(recipe: recipes.Recipe) -> OfX:
 def examples_of(recipe: recipes.Recipe, split: str | None = None) -> Examples:
     """Return the examples on which a recipe's results are measured, binarised once where training binarises."""
     if split is not None:
-        splits.parsed(split)  # a mistake in it is none of the recipe
+        splits.parsed(split)  # a mistake in it is the caller's, not the recipe's
     binarize = "static" if recipe.data.binarize else None
     return read(source_of(recipe), split or recipe.evaluation.split, binarize, **of_x(recipe))
 

@@ -72,7 +72,7 @@ def fit(
       overwrite: start anew, and remove the files of the run that is there before the first step.
       verbose: as of `train`, like all that follow.
       tensorboard: a folder for its event files, or None.
-      checkpoint_minutes: between two checkpoints within an epoch, at least.
+      checkpoint_minutes: the least time between two checkpoints within an epoch.
       until: the epoch to stop after, or None.
 
     Raises:

@@ -62,9 +62,10 @@ class Entry(NamedTuple):
         return self._checked({"evaluation": {}})
 
     def _checked(self, ignored: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the contents of results.json. All that reads a trained model goes through here.
+        """Return the contents of results.json; everything that reads a trained model goes through here.
 
-        Accidental edits are found, no more: of this file, and of the recipe since, but for the sections `ignored`.
+        This finds accidental edits of the file, and of the recipe since training, but for its sections `ignored`. It is
+        no protection against forgery.
         """
         path = self.folder / RESULTS
         if not path.is_file():

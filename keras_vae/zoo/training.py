@@ -58,9 +58,9 @@ def train(
       tensorboard: a folder for the event files of `keras_vae.callbacks.TensorBoard`, of validation images; by default
         there are none.
       quick: leave log p(x) and the overview out of the results; the same call without it measures them later.
-      checkpoint_minutes: between two checkpoints within an epoch, at least; 0: one after each call of TensorFlow. Of
-        several workers, there are those of epochs only.
-      until: stop after so many epochs, with a checkpoint that the same call without it goes on from; schedules are
+      checkpoint_minutes: the least time between two checkpoints within an epoch; 0: one after each call of TensorFlow.
+        Several workers write them after whole epochs only.
+      until: stop after so many epochs, with a checkpoint that the same call without `until` resumes from; schedules are
         those of the whole training, and nothing is measured.
 
     Where the variable TF_CONFIG names several workers, they train one model, each on its part of every batch, and the
@@ -88,7 +88,7 @@ def train(
     if workers.of_environment().index:
         return _help(where, recipe, overwrite, until)
     strategy = None if where.results and not overwrite else fitting.strategy_of(recipe)
-    with _only_trainer(where), _gone_on_from(where, recipe, overwrite):
+    with _only_trainer(where), _noting_how_to_resume(where, recipe, overwrite):
         if not overwrite and where.results:
             if "left_out" in where.results["evaluation"] and not quick:
                 _measured_again(where)
@@ -109,8 +109,8 @@ def train(
 
 
 @contextlib.contextmanager
-def _gone_on_from(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -> Iterator[None]:
-    """Note on what ends a training, whatever an extension made of a signal, how it goes on."""
+def _noting_how_to_resume(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -> Iterator[None]:
+    """Add to whatever ends a training, even what an extension made of a signal, a note on how to resume it."""
     try:
         yield
     except UserError:
@@ -126,7 +126,7 @@ def _gone_on_from(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -
 
 
 def _help(where: store.Entry, recipe: recipes.Recipe, overwrite: bool, until: int | None) -> "VAE":
-    """Train as a worker that is not the first: the same, without a word or a file; and wait until that has finished."""
+    """Train as a worker other than the first: the same steps, printing and writing nothing; then wait for the first."""
     if where.results and not overwrite:
         return load(where.folder)
     strategy = fitting.strategy_of(recipe)
@@ -142,7 +142,7 @@ def _reached(plan: list[Stage], progress: checkpoints.Progress) -> "VAE":
 
 
 def _only_trainer(where: store.Entry) -> AbstractContextManager[None]:
-    """Keep other processes from training or measuring in a folder; refused is the one that comes second."""
+    """Keep other processes from training or measuring in a folder; whoever comes second is refused."""
     return locks.only_writer(where.folder / store.RECIPE, "trains")
 
 
