@@ -142,7 +142,7 @@ def working(title: str, quiet: bool = False, silent: bool = False) -> Iterator[N
 
 
 def counter(noun: str, json: bool) -> Callable[[int, int], None]:
-    """Return the function of a count and its end that prints how many examples or rows are done; for JSON, nothing."""
+    """Return a callback that prints how many of all examples or rows are done; with --json, nothing."""
 
     def count(done: int, all_: int) -> None:
         if not json:

@@ -71,7 +71,7 @@ Entries = tuple[np.ndarray, np.ndarray, np.ndarray]  # of rows: how many in each
 
 
 class SparseRows(Rows):
-    """Rows of numbers of which most are 0, made dense when they are asked for."""
+    """Rows of numbers that are mostly 0, made dense when they are asked for."""
 
     @abc.abstractmethod
     def entries(self, numbers: np.ndarray) -> Entries:

@@ -57,7 +57,7 @@ def table(
 
 
 def kinds_of(source: Any) -> dict[str, str | dict[str, list[str]]]:
-    """Return the kinds of the columns of a file or a data frame, for `table` and a likelihood `mixed`: to be looked at.
+    """Return the kinds of the columns of a file or a data frame, for `table` and a likelihood `mixed`: a first guess.
 
     By these rules, and no others: an ordered column of categories of pandas is `ordinal`, an unordered one
     `categorical`, with their categories in order. Of other columns, by their cells: words, truth values and whole
