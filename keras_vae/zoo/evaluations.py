@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from keras_vae.evaluation.evaluation import Evaluation, Options
+from keras_vae.evaluation.evaluation import Evaluation, Options, rows_of
 from keras_vae.evaluation.metrics import run, select
 from keras_vae.zoo import priors, recipes, store
 from keras_vae.zoo.examples import Examples, condition_of, examples_of, read
@@ -115,6 +115,7 @@ def evaluation_of(
         classes = training.classes
         options["train"] = training.images[:_TRAIN]
         options["train_labels"] = None if classes is None else classes[:_TRAIN]
+        options["train_condition"] = rows_of(condition_of(model, training), slice(_TRAIN))
     if recipe.data.name == "mnist" and "generation" in sections:
         options["reference"] = read("mnist", split, None).images[:_TRAIN]
         options["train_reference"] = read("mnist", first, None).images[:_TRAIN]

@@ -9,6 +9,7 @@ import numpy as np
 
 from keras_vae.data import words
 from keras_vae.errors import NotApplicable
+from keras_vae.evaluation.evaluation import rows_of
 from keras_vae.tasks.interpolation import interpolate
 from keras_vae.zoo import recipes
 from keras_vae.zoo.examples import Examples, alphabet_of, condition_of, examples_of
@@ -47,8 +48,7 @@ def shown(model: "VAE", recipe: recipes.Recipe, examples: Examples | None = None
     if model.x_spec().kind != "tokens":
         return {}
     examples, spell = examples_of(recipe) if examples is None else examples, spelling(recipe)
-    x, condition = examples.images[:EXAMPLES], condition_of(model, examples)
-    condition = None if condition is None else condition[:EXAMPLES]
+    x, condition = examples.images[:EXAMPLES], rows_of(condition_of(model, examples), slice(EXAMPLES))
     reconstructions = spell(model.reconstruct(x, condition))
     texts = {"reconstructed": [list(pair) for pair in zip(spell(x), reconstructions, strict=True)]}
     if model.conditional:  # each draw would need a condition

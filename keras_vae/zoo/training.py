@@ -32,7 +32,7 @@ from keras_vae.zoo import (
     store,
     texts,
 )
-from keras_vae.zoo.examples import Examples, condition_of, examples_of, of_x, source_of
+from keras_vae.zoo.examples import Examples, condition_of, conditions_of, examples_of, of_x, source_of
 from keras_vae.zoo.loading import build, load
 
 if TYPE_CHECKING:
@@ -335,6 +335,7 @@ def _training_data(recipe: recipes.Recipe, first_epoch: int, first_batch: int = 
         first_batch=first_batch,
         labelled=source.labelled,
         labelled_in_batch=source.labelled_in_batch,
+        labels=conditions_of(recipe),
         **of_x(recipe),
     )
 
@@ -350,6 +351,7 @@ def _validation_data(recipe: recipes.Recipe) -> Any:
         batch_size=settings.batch_size,
         training=False,
         seed=settings.seed,
+        labels=conditions_of(recipe),
         **of_x(recipe),
     )
 
