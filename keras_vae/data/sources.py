@@ -8,8 +8,9 @@ import contextlib
 import functools
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -30,6 +31,13 @@ BUNDLED = {"mnist": Path(__file__).parent / "tfds" / "mnist.npz"}
 _VALIDATION_PART = 6
 
 
+class Labels(NamedTuple):
+    """Labels of one kind."""
+
+    values: np.ndarray  # int64 (examples,)
+    classes: tuple[str, ...]  # their names
+
+
 class Images(NamedTuple):
     """A split, in memory, or rows that are read when they are asked for."""
 
@@ -41,11 +49,28 @@ class Images(NamedTuple):
     classes: tuple[str, ...] = ()  # the names of the labels, where they have some
     missing: bool = False  # whether NaN is a number that is missing
     kind: Kind | None = None  # of x; None: images, or tokens where they are int32 of two axes
+    named: Mapping[str, Labels] = MappingProxyType({})  # labels of several kinds, by name, where there are some
 
     def only(self, indices: np.ndarray) -> "Images":
         """Return the examples of these indices, in their order; rows are still read when they are asked for."""
         images = Selected(self.images, indices) if isinstance(self.images, Rows) else self.images[indices]
-        return self._replace(images=images, labels=None if self.labels is None else self.labels[indices])
+        labels = None if self.labels is None else self.labels[indices]
+        named = {name: one._replace(values=one.values[indices]) for name, one in self.named.items()}
+        return self._replace(images=images, labels=labels, named=named)
+
+
+def named_labels(images: Images, names: Sequence[str]) -> dict[str, Labels]:
+    """Return labels of a split by their names.
+
+    Raises:
+      UserError: a name that the data do not have.
+    """
+    for name in names:
+        if name not in images.named:
+            there = ", ".join(images.named) or "none"
+            remedy = nearest(name, images.named) or " Of one label, a CVAE has num_classes in place of conditions."
+            raise UserError(f"Labels by name are those that the data have: {there}. Given: {name!r}.{remedy}")
+    return {name: images.named[name] for name in names}
 
 
 def read(name: str, split: str, data_dir: str | Path | None = None, stream: bool = False) -> Images:
@@ -76,7 +101,11 @@ def read(name: str, split: str, data_dir: str | Path | None = None, stream: bool
             raise UserError(f"The slice {split!r} of {name!r} holds no examples.")
         held = [one.labels for one in parts if one.labels is not None]
         labels = np.concatenate(held)[start:stop] if held else None
-        return parts[0]._replace(images=rows, labels=labels)
+        named = {
+            name: first._replace(values=np.concatenate([one.named[name].values for one in parts])[start:stop])
+            for name, first in parts[0].named.items()
+        }
+        return parts[0]._replace(images=rows, labels=labels, named=named)
     data_dir = data_dir or os.environ.get("TFDS_DATA_DIR") or None
     prepared = Path(data_dir or "~/tensorflow_datasets").expanduser() / name
     if name in BUNDLED and not any(prepared.glob("*/dataset_info.json")):
@@ -242,7 +271,9 @@ def _waves(split: str) -> Images:
 
 def _emoji(split: str, folder: str | Path | None) -> Images:
     pixels, labels, classes = emoji.read(split, folder)
-    return Images(pixels, labels, classes=classes)
+    styles = np.arange(len(pixels)) % len(emoji.STYLES)
+    named = {"category": Labels(labels, classes), "style": Labels(styles, emoji.STYLES)}
+    return Images(pixels, labels, classes=classes, named=named)
 
 
 def _of_the_package(read_split: Callable[[str], Images]) -> Callable[[str, str | Path | None], Images]:

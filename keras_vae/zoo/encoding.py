@@ -7,7 +7,7 @@ import numpy as np
 
 from keras_vae import files
 from keras_vae.errors import UserError
-from keras_vae.types import Examples
+from keras_vae.types import ConditionLike, Examples
 from keras_vae.zoo import cards, wording
 from keras_vae.zoo.examples import condition_of, examples_of, of_x, source_of
 from keras_vae.zoo.examples import read as read_split
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def inputs_of(
     name: str | Path, model: "VAE", examples: str | np.ndarray, labels: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray | None]:
+) -> tuple[np.ndarray, ConditionLike]:
     """Return x and its condition, as `model.encode` takes them.
 
     Args:

@@ -108,6 +108,7 @@ def evaluation_of(
     if {"generation", "representation"} & sections:
         training = examples_of(recipe, first).first(_TRAIN)
         options["train"], options["train_labels"] = training.images, training.classes
+        options["train_condition"] = condition_of(model, training)
     if recipe.data.name == "mnist" and "generation" in sections:
         options["reference"] = read("mnist", split, None).images[:_TRAIN]
         options["train_reference"] = read("mnist", first, None).images[:_TRAIN]

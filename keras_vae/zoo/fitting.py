@@ -15,7 +15,7 @@ from keras_vae.callbacks import TensorBoard
 from keras_vae.errors import DivergedError, UserError
 from keras_vae.models.parts.growing import Stage, inherit, stages
 from keras_vae.zoo import cards, checkpoints, evaluations, optimizers, priors, recipes, stopping, store
-from keras_vae.zoo.examples import condition_of, examples_of, of_x, source_of
+from keras_vae.zoo.examples import condition_of, conditions_of, examples_of, of_x, source_of
 from keras_vae.zoo.loading import build
 
 if TYPE_CHECKING:
@@ -184,6 +184,7 @@ def _training_data(recipe: recipes.Recipe, first_epoch: int = 0, first_batch: in
         first_batch=first_batch,
         labelled=source.labelled,
         labelled_in_batch=source.labelled_in_batch,
+        labels=conditions_of(recipe),
         **of_x(recipe),
     )
 
@@ -194,7 +195,7 @@ def _validation_data(recipe: recipes.Recipe) -> "tf.data.Dataset":
     binarize = "static" if source.binarize else None
     return data.load(
         source_of(recipe), source.validation, binarize, source.dequantize, settings.batch_size, training=False,
-        seed=settings.seed, **of_x(recipe),
+        seed=settings.seed, labels=conditions_of(recipe), **of_x(recipe),
     )  # fmt: skip
 
 

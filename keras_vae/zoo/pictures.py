@@ -1,7 +1,10 @@
 """The pictures of a card: reconstructions, samples, a traversal and training curves, as far as the model has them."""
 
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,6 +16,7 @@ from keras_vae.evaluation import forecasts
 from keras_vae.tasks.traversal import traversable, traverse
 from keras_vae.zoo import recipes
 from keras_vae.zoo.examples import Examples, condition_of, examples_of
+from keras_vae.zoo.sampling import classes_of, every_label
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
@@ -66,7 +70,8 @@ def _of_images(
     reconstructions = model.reconstruct(first.images, condition_of(model, first))
     plots.reconstructions(first.images, reconstructions, folder / "reconstructions.png")
     written = ["reconstructions.png"]
-    if samples(model, recipe.evaluation.seed, folder / "samples.png", prior):
+    names = {name: labels.classes for name, labels in examples.named.items()}
+    if samples(model, recipe.evaluation.seed, folder / "samples.png", prior, names):
         written.append("samples.png")
     if traversable(model):
         walk = traverse(model, examples.images, condition=condition_of(model, examples))
@@ -121,19 +126,38 @@ def _band(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return low, high
 
 
-def samples(model: "VAE", seed: int, path: str | Path, prior: "FittedPrior | None" = None) -> bool:
-    """Draw samples into `path`, a row for each label of a conditional model; false for a model without a prior."""
-    classes = model.condition_classes
-    if model.conditional and not classes:  # a condition that is no label
+def samples(
+    model: "VAE",
+    seed: int,
+    path: str | Path,
+    prior: "FittedPrior | None" = None,
+    names: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> bool:
+    """Draw samples into `path`, a row for each label of a conditional model, or combination of labels by name.
+
+    Args:
+      model: a model of images.
+      seed: of the draws.
+      path: of the picture.
+      prior: as of `write`.
+      names: of the classes of labels; by default, a class has its number.
+
+    Returns:
+      False for a model without a prior, or of a condition that is no label: then there is no picture.
+    """
+    classes = classes_of(model)
+    if model.conditional and not classes:
         return False
-    labels = None if not classes else np.repeat(np.arange(classes, dtype="int32"), COLUMNS)
+    count = math.prod(classes.values()) * COLUMNS if classes else SAMPLES
+    condition = every_label(model, count)
     try:
-        drawn = model.sample(SAMPLES if labels is None else len(labels), seed=seed, condition=labels, prior=prior)
+        drawn = model.sample(count, seed=seed, condition=condition, prior=prior)
     except NotApplicable:  # no prior, or none fitted yet
         return False
-    if labels is None:
+    if not classes:
         plots.grid(drawn, path)
-    else:
-        rows = drawn.reshape(-1, COLUMNS, *drawn.shape[1:])
-        plots.labelled_rows(rows, [str(label) for label in labels[::COLUMNS]], path)
+        return True
+    kinds = [names.get(name, [str(label) for label in range(size)]) for name, size in classes.items()]
+    titles = [", ".join(words) for words in itertools.product(*kinds)]
+    plots.labelled_rows(drawn.reshape(-1, COLUMNS, *drawn.shape[1:]), titles, path)
     return True

@@ -14,7 +14,7 @@ from keras_vae.evaluation.metrics import run
 from keras_vae.evaluation.summary import log_probs_of
 from keras_vae.files import sha256
 from keras_vae.zoo import checkpoints, evaluations, recipes, stopping, store, verifying
-from keras_vae.zoo.examples import Examples
+from keras_vae.zoo.examples import Examples, conditions_of
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
@@ -101,7 +101,7 @@ def evaluated(
             "split": settings.split,
             "examples": len(evaluation),
             "binarize": "static" if recipe.data.binarize else None,
-            "condition": "label" if model.conditional else None,
+            "condition": (" and ".join(conditions_of(recipe)) or "label") if model.conditional else None,
             # Whether the label has a probability: the numbers are then of p(x, y), not of p(x|y).
             **({} if condition is None or model.log_p_condition(condition) is None else {"joint": True}),
             "seed": settings.seed,
