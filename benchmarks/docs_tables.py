@@ -119,7 +119,7 @@ def tables() -> dict[str, str]:
 def entries() -> str:
     """The gallery in the zoo's folder: a row an entry, those of the same data together, the best likelihood first."""
     from keras_vae import zoo
-    from keras_vae.zoo import cards
+    from keras_vae.zoo import wording
 
     lines = [
         "| | entry | -log p(x), nats | published | trained numbers | weights | trained in |",
@@ -130,7 +130,7 @@ def entries() -> str:
         likelihood, published = card.results["metrics"].get("log_prob"), card.recipe.published
         reference = ""
         if published is not None and published.metric == "log_prob":
-            reference = cards.number({"value": -published.value, "standard_error": published.standard_error})
+            reference = wording.number({"value": -published.value, "standard_error": published.standard_error})
             reference = f"[{reference}]({published.url})"
         picture = next((name for name in PICTURES if name in card.results["pictures"]), None)
         if picture:
@@ -140,7 +140,7 @@ def entries() -> str:
         cells = [
             first,
             f"[{card.name}]({card.name}/README.md): " + card.recipe.summary.replace("|", "\\|"),
-            cards.number({**likelihood, "value": -likelihood["value"]} if likelihood else None),
+            wording.number({**likelihood, "value": -likelihood["value"]} if likelihood else None),
             reference,
             f"{card.results['weights']['parameters']:,}",
             f"{card.results['weights']['bytes'] / 1e6:.2f} MB",

@@ -62,6 +62,22 @@ ORDER = (
     "conv_vae_mnist",
     "vae_emoji",
     "vq_vae_emoji",
+    "cvae_emoji",
+    "beta_tc_vae_sprites",
+    "beta_vae_sprites",
+    "vae_sprites",
+    "factor_vae_sprites",
+    "ae_sprites",
+    "ae_mnist",
+    "aae_mnist",
+    "wae_mnist",
+    "rae_mnist",
+    "vae_gan_mnist",
+    "hyperspherical_vae_mnist",
+    "fsq_vae_mnist",
+    "residual_vq_vae_mnist",
+    "vq_vae_cifar10",
+    "semi_supervised_100_vae_mnist",
 )
 
 

@@ -162,10 +162,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _signals_raised(raised: list[signal.Signals]) -> Iterator[None]:
     """Let Ctrl-C, SIGTERM (docker stop, Slurm) and SIGHUP (a closed terminal) end the block by an exception.
 
-    Each is put into `raised` as it is raised.
-
-    One that is ignored, as by nohup, stays so. Of the last two only the first counts: what follows must not stop the
-    cleaning up.
+    Each is added to `raised`. A signal that is ignored, as under nohup, stays so. Of SIGTERM and SIGHUP only the first
+    counts, so that a further one does not stop the cleaning up.
     """
     in_main = threading.current_thread() is threading.main_thread()
     numbers = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP] if in_main else []
@@ -192,7 +190,7 @@ def _signals_raised(raised: list[signal.Signals]) -> Iterator[None]:
 
 
 def _imports(frame: FrameType | None) -> bool:
-    """Whether a module is being imported on the stack that ends in `frame`, or may be in C++."""
+    """Return whether a module is being imported on the stack that ends in `frame`, or may be by C++."""
     while frame is not None:
         name = frame.f_code.co_filename
         if name.startswith("<frozen importlib") or name.endswith(_NESTS):
@@ -202,7 +200,7 @@ def _imports(frame: FrameType | None) -> bool:
 
 
 def _sentence(error: Exception) -> str:
-    """The sentence that the command line prints of an error; of one that nothing foresaw, with the way to report it."""
+    """Return the sentence that the command line prints for an error; for one that nothing foresaw, how to report it."""
     if isinstance(error, UserError | OSError):
         return str(error)
     package = (getattr(error, "name", None) or "keras_vae").split(".")[0]

@@ -62,6 +62,7 @@ def anomaly_command(
         require_images(name, "The anomalies of this name are images; for other data, give --anomalies FILE.")
     load_tensorflow()
     from keras_vae import plots
+    from keras_vae.checks import check_whole_number
     from keras_vae.pages.figures import score_title
     from keras_vae.zoo.anomalies import detect
     from keras_vae.zoo.encoding import read_file
@@ -71,7 +72,8 @@ def anomaly_command(
     images = read_file(name, anomalies).x if in_file else anomalies
     scores, facts = _scores(score), {"name": name, "samples": samples, "rate": rate, "seed": seed, "file": str(path)}
     if leave_out is not None:
-        classes, epochs = _classes(leave_out), _epochs(epochs)
+        classes = _classes(leave_out)
+        epochs = None if epochs is None else check_whole_number(epochs, "epochs")
         with working(f"Training {name} without one class at a time", quiet=json):
             by_class = train_without(name, classes, scores, epochs, samples, rate, count, seed)
             plots.left_out(by_class, path)
@@ -147,12 +149,6 @@ def _classes(words: str) -> list[int] | None:
         return None if words == "all" else [int(word) for word in words.split(",")]
     except ValueError as error:
         raise UserError(f"--leave-out takes numbers such as 7 or 1,7, or 'all'. Given: {words!r}.") from error
-
-
-def _epochs(epochs: int | None) -> int | None:
-    from keras_vae.checks import check_whole_number
-
-    return None if epochs is None else check_whole_number(epochs, "epochs")
 
 
 def _print_detections(title: str, numbers: "Mapping[str, Judged]", path: Path) -> None:

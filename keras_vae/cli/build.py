@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from keras_vae.cli.output import Json, load_tensorflow, print_json
+from keras_vae.cli.output import Json, counter, load_tensorflow, print_json
 
 
 def build_command(
@@ -37,13 +37,8 @@ def build_command(
     load_tensorflow()
     from keras_vae.data.shard_building import build_shards
 
-    def progress(done: int, rows: int) -> None:
-        if not json:
-            print(f"{done:,} of {rows:,} examples", flush=True)
-
-    manifest = build_shards(
-        source, folder, label, size, crop, grey, shard_rows=shard_rows, resume=resume, progress=progress
-    )
+    manifest = build_shards(source, folder, label, size, crop, grey, shard_rows=shard_rows, resume=resume,
+                            progress=counter("examples", json))  # fmt: skip
     if json:
         print_json({**manifest, "folder": str(folder)})
     else:

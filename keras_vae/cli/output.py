@@ -4,7 +4,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -55,11 +55,11 @@ def is_file(examples: str, *names: str) -> bool:
 def require_images(name: str, rule: str) -> None:
     """Raise UserError with the rule in it, unless `name` is a model of images. Needs no TensorFlow."""
     from keras_vae.errors import UserError
-    from keras_vae.zoo import cards
+    from keras_vae.zoo import cards, wording
 
     if (kind := cards.card(name).kind) != "image":
         others = "evaluate, encode, embed, anomaly, report" + (", steps" if kind == "numbers" else "")
-        raise UserError(f"{rule} Given: {name}, a model of {cards.NOUNS[kind]}s. Of these, use {others}.")
+        raise UserError(f"{rule} Given: {name}, a model of {wording.NOUNS[kind]}s. Of these, use {others}.")
 
 
 def print_written(path: Path, shape: Sequence[int] | Mapping[str, Sequence[int]], json: bool) -> None:
@@ -139,6 +139,16 @@ def working(title: str, quiet: bool = False, silent: bool = False) -> Iterator[N
         hushed,
     ):
         yield
+
+
+def counter(noun: str, json: bool) -> Callable[[int, int], None]:
+    """Return a callback that prints how many of all examples or rows are done; with --json, nothing."""
+
+    def count(done: int, all_: int) -> None:
+        if not json:
+            print(f"{done:,} of {all_:,} {noun}", flush=True)
+
+    return count
 
 
 def verbosity(json: bool) -> int:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from keras_vae.cli.output import Json, Overwrite, print_json
+from keras_vae.cli.output import Json, Overwrite, counter, print_json
 
 
 def score_command(
@@ -42,25 +42,10 @@ def score_command(
     """
     from keras_vae import scoring
 
-    def progress(done: int, rows: int) -> None:
-        if not json:
-            print(f"{done:,} of {rows:,} rows", flush=True)
-
     result = scoring.score(
-        bundle,
-        data,
-        output,
-        what,
-        engine,
-        workers,
-        seed,
-        bad_share,
-        shard_rows,
-        overwrite,
-        feature,
-        reference,
-        progress,
-    )
+        bundle, data, output, what, engine, workers, seed, bad_share, shard_rows, overwrite, feature, reference,
+        counter("rows", json),
+    )  # fmt: skip
     if json:
         print_json({**result._asdict(), "folder": str(result.folder)})
     else:

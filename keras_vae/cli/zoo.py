@@ -95,7 +95,6 @@ def train_command(
         store.entry(name)
     load_tensorflow()
     from keras_vae import zoo
-    from keras_vae.zoo.cards import NOUNS
 
     model = zoo.train(name, output, overwrite, verbose=verbosity(json), tensorboard=tensorboard, quick=quick,
                       checkpoint_minutes=checkpoint_minutes)  # fmt: skip
@@ -107,8 +106,7 @@ def train_command(
         print_json({"folder": str(folder), "results": card.results})
         return
     how = card.results["evaluation"]
-    title = f"{card.name}, {how['examples']:,} {NOUNS[card.kind]}s of {how['split']}"
-    print_metrics(title, card.results["metrics"])
+    print_metrics(_title(card.name, card.kind, how["examples"], how["split"]), card.results["metrics"])
     if left_out := how.get("left_out"):
         print(f"Not measured, as --quick says: {', '.join(left_out)}. The same command without --quick measures them.")
     print(f"Written: {folder}/ ({store.WEIGHTS}, {store.RESULTS}, {store.CARD} and pictures)")
@@ -142,7 +140,7 @@ def evaluate_command(
     from keras_vae.checks import check_whole_number
     from keras_vae.zoo import cards
 
-    recipe = cards.card(name).recipe
+    card = cards.card(name)
     if split is not None:
         from keras_vae.data import splits
 
@@ -158,20 +156,22 @@ def evaluate_command(
         "representation": representation,
     }  # fmt: skip
     sections = [section for section, flag in flags.items() if flag or everything]
-    samples = (5000 if sections else recipe.evaluation.samples) if samples is None else samples
+    if samples is None:
+        samples = 5000 if sections else card.recipe.evaluation.samples
     with working(f"Evaluating {name}", quiet=json):
         results = evaluations.evaluate(name, sections or ["summary"], split, seed, samples)
     if sections and not any(results[section] for section in sections):
         listed = " ".join(dict.fromkeys(results["without"].values()))
         raise UserError(f"{name} has nothing of {', '.join(sections)}. {listed}")
+    title = _title(name, card.kind, results["examples"], results["split"])
     if sections:
-        print_json({"name": name, **results}) if json else print_evaluation(name, results, sections)
+        print_json({"name": name, **results}) if json else print_evaluation(title, results, sections)
         return
-    metrics, count, split = verifying.with_tolerances(results["summary"]), results["examples"], results["split"]
+    metrics = verifying.with_tolerances(results["summary"])
     if json:
-        print_json({"name": name, "split": split, "examples": count, "metrics": metrics})
+        print_json({"name": name, "split": results["split"], "examples": results["examples"], "metrics": metrics})
         return
-    print_metrics(f"{name}, {count:,} {cards.NOUNS[cards.card(name).kind]}s of {split}", metrics)
+    print_metrics(title, metrics)
 
 
 def verify_command(name: Name, json: Json = False) -> None:
@@ -195,7 +195,7 @@ def verify_command(name: Name, json: Json = False) -> None:
 
 def print_metrics(title: str, metrics: Mapping[str, Mapping[str, Any]]) -> None:
     """Print the numbers of a card as a table, with the titles that `show` has."""
-    from keras_vae.zoo.cards import metric_title
+    from keras_vae.zoo.wording import metric_title
 
     rows = [
         [
@@ -214,19 +214,25 @@ def _three_digits(value: float | None) -> str:
     return "" if value is None else f"{value}" if isinstance(value, int) else f"{value:.3f}"
 
 
-def print_evaluation(name: str, results: Mapping[str, Any], sections: Sequence[str]) -> None:
-    """Print a table of each section's numbers, verdicts in words, what took long, and why metrics do not apply."""
-    from keras_vae.zoo import cards
+def _title(name: str, kind: str, examples: int, split: str) -> str:
+    """Return what numbers are of: a model, and how many examples of a split."""
+    from keras_vae.zoo.wording import NOUNS
 
-    title = f"{name}, {results['examples']:,} {cards.NOUNS[cards.card(name).kind]}s of {results['split']}"
+    return f"{name}, {examples:,} {NOUNS[kind]}s of {split}"
+
+
+def print_evaluation(title: str, results: Mapping[str, Any], sections: Sequence[str]) -> None:
+    """Print a table of each section's numbers, verdicts in words, what took long, and why metrics do not apply."""
+    from keras_vae.zoo import wording
+
     for section in sections:
         rows = list(_numbers({key: part for key, part in results[section].items() if key != "collapse"}))
         if rows:
             print_table(f"{title}: {section}", ["metric", "value", "standard error"], rows)
-    for error, rows in cards.column_tables(results):
+    for error, rows in wording.column_tables(results):
         print_table(f"{error}, the least first", ["column", "error"], rows)
     collapse = results.get("latent", {}).get("collapse")
-    for line in cards.collapse_lines(collapse) if collapse else []:
+    for line in wording.collapse_lines(collapse) if collapse else []:
         print(line)
     for line in _costs(results.get("likelihood", {})):
         print(line)
@@ -249,7 +255,7 @@ def _costs(likelihood: Mapping[str, Any]) -> Iterator[str]:
 
 def _numbers(part: object, path: str = "") -> Iterator[list[str]]:
     """A row for each number in a nested dict; of lists, of what a number comes with, and of sentences, none."""
-    from keras_vae.zoo.cards import BOUNDS
+    from keras_vae.zoo.wording import BOUNDS
 
     if isinstance(part, dict) and "value" in part:
         bound = f"{BOUNDS[part['bound']]} " if "bound" in part else ""

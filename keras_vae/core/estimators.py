@@ -174,6 +174,16 @@ def bits_per_dim(
       NotApplicable: images that do not have 8 bits, or a likelihood of fewer levels, such as a Bernoulli, which assigns
         grey levels no probability.
     """
+    images, offset = with_density(model, x, seed)
+    return bits_of(model, model.log_prob(images, samples, seed, condition, prior), offset)
+
+
+def with_density(model: "VAE", x: ArrayLike, seed: int) -> tuple[np.ndarray, float]:
+    """Return the images whose log p gives the bits of 8-bit images, and bits to add: dequantised ones, for a density.
+
+    Raises:
+      NotApplicable: as `bits_per_dim`.
+    """
     family = model.likelihood_family
     if model.x_spec().kind != "image":
         raise NotApplicable(
@@ -192,11 +202,15 @@ def bits_per_dim(
             "Bits per dimension need 8-bit images, with pixels k / 255. Given: pixels between two levels. Pass the "
             "images before dequantisation, which happens here."
         )
-    pixels, offset = int(np.prod(model.x_shape)), 0.0
-    if not family.levels:
-        noise = np.random.default_rng(check_whole_number(seed, "seed", minimum=0)).random(images.shape)
-        images, offset = (levels + noise) / 256.0, 8.0
-    return offset - model.log_prob(images, samples, seed, condition, prior) / (pixels * np.log(2.0))
+    if family.levels:
+        return images, 0.0
+    noise = np.random.default_rng(check_whole_number(seed, "seed", minimum=0)).random(images.shape)
+    return (levels + noise) / 256.0, 8.0
+
+
+def bits_of(model: "VAE", log_prob: np.ndarray, offset: float) -> np.ndarray:
+    """Return log p(x), nats, as bits per dimension; `offset` is that of `with_density`."""
+    return offset - log_prob / (np.prod(model.x_shape) * np.log(2.0))
 
 
 def _read_by_graphs(model: "VAE") -> list[Any]:

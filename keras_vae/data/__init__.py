@@ -12,7 +12,6 @@ from keras_vae.data.labels import keep_labels as keep_labels
 from keras_vae.data.others import other_images as other_images
 from keras_vae.data.padding import series as series
 from keras_vae.data.pictures import read_folder as read_folder
-from keras_vae.data.pictures import unread
 from keras_vae.data.shard_files import read_shards
 from keras_vae.data.splits import FRACTIONS
 from keras_vae.data.tables import kinds_of as kinds_of
@@ -49,6 +48,7 @@ def load(
     labelled_in_batch: int | None = None,
     kind: "Kind | None" = None,
     missing: bool = False,
+    labels: Sequence[str] = (),
 ) -> "tf.data.Dataset":
     """A `tf.data.Dataset` of batches: dicts of "x", float32 in [0, 1] `(batch, height, width, channels)`, and "y".
 
@@ -57,7 +57,7 @@ def load(
     For `"sprites"`, "y" has the factors that the images are rendered from, int32 `(batch, 5)`: see
     `keras_vae.data.sprites`. For `"breast_cancer"`, `"cells"` and `"waves"`, "x" has numbers as they are: rows of a
     table of 30 columns; counts of 120 genes; and series of two channels and 24 to 48 steps, NaN after the end. For
-    `"emoji"`, "x" is `(batch, 64, 64, 3)`, and "y" one of ten categories.
+    `"emoji"`, "x" is `(batch, 64, 64, 3)`, and "y" one of ten categories; by name, its labels are category and style.
 
     Args:
       name: a TFDS name of a dataset of images of one size, or one of these; or a function from a split to its
@@ -78,9 +78,11 @@ def load(
       labelled_in_batch: as of `batches`: how many labelled examples each training batch has.
       kind: as of `batches`: of x.
       missing: as of `batches`: NaN is a number that is missing.
+      labels: names of labels that the data have by name, such as `("category", "style")` of `"emoji"`: then "y" is a
+        dict of these.
 
     Raises:
-      UserError: an unknown dataset, split or option.
+      UserError: an unknown dataset, split or option, or labels that the data do not have.
       UnavailableError: the data are not prepared, and cannot be downloaded; the message has a remedy.
     """
     from keras_vae.data import sources
@@ -92,10 +94,12 @@ def load(
             f"A function in place of a name returns the keras_vae.data.sources.Images of a split. Given: "
             f"{type(split_images).__name__} of {name!r}. Give arrays to keras_vae.data.batches instead."
         )
-    labels = split_images.labels
+    y: Any = split_images.labels
+    if labels:
+        y = {name: one.values for name, one in sources.named_labels(split_images, labels).items()}
     return batches(
         split_images.images,
-        labels if labelled is None else keep_labels(labels, labelled, seed),
+        y if labelled is None else keep_labels(y, labelled, seed),
         batch_size=batch_size,
         training=split.startswith("train") if training is None else training,
         binarize=binarize,
@@ -147,12 +151,10 @@ def folder(
     Raises:
       UserError: no folder, no pictures, a file that is none, or pictures of several sizes.
     """
-    from keras_vae.data.pipeline import batches
+    from keras_vae.data import readers
 
-    read = unread if stream else read_folder
-    images, labels, *_ = read(path, size, crop, split, grey, fractions)
-    training = split.startswith("train") if training is None else training
-    return batches(images, labels, batch_size=batch_size, training=training, seed=seed, binarize=binarize)
+    read = functools.partial(readers.folder, path, size=size, crop=crop, grey=grey, fractions=fractions, stream=stream)
+    return load(read, split, binarize, batch_size=batch_size, training=training, seed=seed)
 
 
 def shards(path: str | Path, split: str = "train", **options: Any) -> "tf.data.Dataset":

@@ -30,7 +30,8 @@ _REMEDY = (
 def read(split: str, folder: str | Path | None = None) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
     """Return pixels, uint8 `(pictures, 64, 64, 3)`, their categories, int64 `(pictures,)`, and the categories' names.
 
-    An emoji's two styles and its tones of skin are in one split, which depends on its code points alone.
+    An emoji's two styles and its tones of skin are in one split, which depends on its code points alone. A picture's
+    styles follow one another, in the order of `STYLES`.
 
     Args:
       split: "train", "validation" or "test".

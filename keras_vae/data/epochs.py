@@ -1,4 +1,4 @@
-"""The order of the examples in each epoch, a pure function of the seed and the epoch, and the dataset that has it."""
+"""The order of the examples in each epoch, a pure function of the seed and the epoch; and datasets in that order."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -15,22 +15,22 @@ _ALIGNMENT = 64  # bytes, of TensorFlow's memory
 
 
 class Start(NamedTuple):
-    """The place in a training from which a dataset goes on."""
+    """The epoch and batch of a training at which a dataset starts."""
 
-    epoch: Any  # a variable, which counts
+    epoch: tf.Variable  # which counts the epochs
     first_epoch: int
     first_batch: int
 
 
 class Parts(NamedTuple):
-    """The indices of the labelled examples and of the others, of training data of which each batch has some of both."""
+    """The indices of the labelled and of the other examples of training data, where each batch has some of both."""
 
     labelled: np.ndarray
     others: np.ndarray
     in_batch: int  # labelled ones in each batch
 
     def order(self, seed: Tensor, steps: int, batch_size: int) -> Any:
-        """The indices of an epoch, batch by batch, each the labelled ones first."""
+        """Return the indices of an epoch, batch by batch, the labelled ones of a batch first."""
         count, passes = steps * self.in_batch, -(-steps * self.in_batch // len(self.labelled))
         # Every pass over the labelled examples is in an order of its own.
         noise = backend.uniform((passes, len(self.labelled)), randomness.fold(seed, 0, 1))
@@ -42,7 +42,7 @@ class Parts(NamedTuple):
 
 
 def parts_of(labels: object, in_batch: int, batch_size: int, training: bool) -> Parts:
-    """The parts of the training data for batches that have `in_batch` labelled examples each.
+    """Return the parts of the training data for batches that have `in_batch` labelled examples each.
 
     Raises:
       UserError: no single column of labels, or not enough of one part for a batch.
@@ -65,17 +65,17 @@ def epochs(
     batch_size: int,
     training: bool,
     seed: int,
-    start: "Start",
+    start: Start,
     worker: tuple[int, int],
-    parts: "Parts | None" = None,
-) -> "tf.data.Dataset":
-    """A dataset that is another epoch in each iteration."""
+    parts: Parts | None,
+) -> tf.data.Dataset:
+    """Return a dataset of which each iteration is the next epoch."""
     count, tensors = len(columns["x"]), tf.nest.map_structure(_tensor, dict(columns))
     steps = count // batch_size if training else -(-count // batch_size)
     if parts is not None:
         steps = len(parts.others) // (batch_size - parts.in_batch)
 
-    def one_epoch(number: Any) -> "tf.data.Dataset":
+    def one_epoch(number: Any) -> tf.data.Dataset:
         base = randomness.fold(randomness.seed_of(seed, randomness.DATA), number)
         order = None
         if training:
@@ -105,20 +105,20 @@ def epochs(
     options = tf.data.Options()
     # The autotuner's thread sleeps in doubling periods, and the end of an epoch waits for it to wake.
     options.autotune.enabled = False
-    options.experimental_optimization.apply_default_optimizations = False  # for them, an iterator copies the data
+    options.experimental_optimization.apply_default_optimizations = False  # they make an iterator copy the data
     return dataset.with_options(options)
 
 
-def _one_epoch_at_a_time(epoch: tf.Variable, one_epoch: Callable[[Any], "tf.data.Dataset"]) -> "tf.data.Dataset":
-    """The batches of the epoch that the variable counts, which is one more for each iterator."""
+def _one_epoch_at_a_time(epoch: tf.Variable, one_epoch: Callable[[Any], tf.data.Dataset]) -> tf.data.Dataset:
+    """Return the batches of the epoch that the variable counts; each new iterator is one epoch further."""
     counted = tf.data.Dataset.range(1).map(backend.plain(lambda _: epoch.assign_add(1) - 1))
     return counted.flat_map(backend.plain(one_epoch))
 
 
 def _tensor(array: np.ndarray) -> Any:
-    """A tensor of a copy of the array, made once, its bytes in this machine's order.
+    """Return a tensor of a single copy of the array, its bytes in this machine's order.
 
-    `tf.constant` copies numpy's memory, and again to align it.
+    `tf.constant` copies numpy's memory, and once more to align it.
     """
     memory = np.empty(array.nbytes + _ALIGNMENT, "uint8")
     start = -memory.ctypes.data % _ALIGNMENT
@@ -128,8 +128,10 @@ def _tensor(array: np.ndarray) -> Any:
 
 
 def shuffled(codes: np.ndarray, batch_size: int, seed: int) -> Any:
-    """Batches of codes (and zeros, which Keras wants as targets), without the last partial one, in an order that is a
-    function of the seed and the epoch."""
+    """Return batches of codes, without the last partial one, in an order that is a function of the seed and the epoch.
+
+    Beside the codes there are zeros, as Keras asks for targets.
+    """
     steps, epoch = len(codes) // batch_size, tf.Variable(tf.constant(0, "int64"))
     tensor = tf.constant(codes)
 

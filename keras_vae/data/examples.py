@@ -1,4 +1,4 @@
-"""The examples of a dataset as they are kept in memory, or read, and how a batch of x is made of them."""
+"""The examples of a dataset as they are kept in memory, or read, and how a batch of x is made from them."""
 
 import dataclasses
 import functools

@@ -44,7 +44,7 @@ def peeked(stream: Any, as_batch: Callable[[object], Batch]) -> tuple[Batch, Any
         element, dataset = next(iter(stream.take(1).as_numpy_iterator()), None), _without_autotuner(stream)
     else:
         element, dataset = stream[0] if stream.num_batches != 0 else None, stream
-    # Of None among its parts, for labels beside weights, Keras takes no PyDataset, and replicas have no rows.
+    # As in (x, None, weights): Keras takes no PyDataset of such parts, and replicas can take no rows of None.
     gap = isinstance(element, tuple | list) and any(part is None for part in element)
     first = as_batch(element)
     if isinstance(dataset, tf.data.Dataset) and (closed := _closed(dataset, first, as_batch)):
@@ -55,10 +55,10 @@ def peeked(stream: Any, as_batch: Callable[[object], Batch]) -> tuple[Batch, Any
 
 
 def _closed(dataset: tf.data.Dataset, first: Batch, as_batch: Callable[[object], Batch]) -> Stream | None:
-    """The dataset as batch dicts of known shapes, where its specs leave them open; None where they do not.
+    """Return the dataset as batch dicts of known shapes, if its specs leave them open; otherwise None.
 
-    As of a generator's `TensorSpec(None)`, of `py_function` and of `decode_png`: a step is traced with shapes. Of x
-    they are those of the first batch, which the model has checked; of the others, as many axes.
+    Specs are open after a generator's `TensorSpec(None)`, `py_function` or `decode_png`, but a step is traced with
+    shapes. Those of x are of the first batch, which the model has checked; of the others, the number of axes is enough.
     """
 
     def shape(name: str, spec: object, part: Any) -> Sequence[int | None] | None:
@@ -173,7 +173,7 @@ def first_batches(dataset: Stream, count: int) -> Stream:
     return dataset.take(count) if isinstance(dataset, tf.data.Dataset) else _First(dataset, count)
 
 
-def _without_autotuner(dataset: "tf.data.Dataset") -> "tf.data.Dataset":
+def _without_autotuner(dataset: tf.data.Dataset) -> tf.data.Dataset:
     """The dataset without the waits of tf.data's autotuner, unless its options say otherwise."""
     options = tf.data.Options()
     if dataset.options().autotune.enabled is None:

@@ -83,7 +83,7 @@ def unread(
     grey: bool = False,
     fractions: Sequence[float] = FRACTIONS,
 ) -> tuple[PictureFiles, np.ndarray | None, tuple[str, ...], tuple[str, ...]]:
-    """Return what `read_folder` does of a folder, with pictures that are read when they are asked for."""
+    """Return what `read_folder` returns, but with pictures that are read when they are asked for."""
     shape = None if size is None else _checked_size(size)
     root, classes, names = listed(Path(folder))
     shares = np.array([share_of(name) for name in names])
@@ -122,7 +122,7 @@ def listed(root: Path) -> tuple[Path, tuple[str, ...], list[str]]:
 def names_in(root: Path) -> list[str]:
     """Return the names of the pictures in a folder and its subfolders, sorted, without those that are hidden.
 
-    Links are followed, but for one to a folder that they lie in. Hidden is what begins with a point, below the folder.
+    Links are followed, unless they lead to a folder above them. Names that begin with a point are hidden.
     """
     suffixes = {suffix for suffix, kind in Image.registered_extensions().items() if kind in Image.OPEN}
     names, above = list[str](), dict[str, frozenset[str]]()  # of a folder, the real paths of it and those above
@@ -147,5 +147,5 @@ def opened(path: Path) -> Iterator[Image.Image]:
 
 
 def share_of(name: str) -> float:
-    """A number in [0, 1) of the name of a file, so that others that come move none to another split."""
+    """Return a number in [0, 1) that depends on a file's name alone, so that new files move none to another split."""
     return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") / 2**64

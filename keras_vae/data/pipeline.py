@@ -36,7 +36,7 @@ def batches(
     kind: Kind | None = None,
     missing: bool = False,
     sample_weight: ArrayLike | None = None,
-) -> "tf.data.Dataset":
+) -> tf.data.Dataset:
     """A `tf.data.Dataset` of dicts: "x", float32 in [0, 1] `(batch, height, width, channels)`; "y" if there are labels;
     "sample_weight" if there are weights.
 
@@ -79,13 +79,20 @@ def batches(
     checks.check_whole_number(first_batch, "first_batch", minimum=0)
     _check_worker(worker, batch_size, training)
     examples = examples_of(images, binarize, dequantize, kind, missing, render)
-    _check_count(len(examples.rows), batch_size, training)
     count = len(examples.rows)
+    if not count:
+        raise UserError("A dataset needs at least one example. Given: none.")
+    if training and count < batch_size:
+        raise UserError(
+            f"Training needs at least one full batch: {batch_size} examples. Given: {count}. Lower batch_size."
+        )
     columns: dict[str, Any] = {"x": examples.rows}
     example, made_up = examples.example, examples.made_up
     examples = dataclasses.replace(examples, rows=np.empty(0))  # the dataset holds a tensor of them, and no second copy
-    if labels is not None:
-        columns["y"] = _checked_columns(labels, count)
+    if isinstance(labels, Mapping):
+        columns["y"] = {name: _checked_labels(column, count) for name, column in labels.items()}
+    elif labels is not None:
+        columns["y"] = _checked_labels(labels, count)
     if sample_weight is not None:
         weights = checks.check_weights(sample_weight, count)
         if (weights != 1).any():  # else the compiled step is that without, and so are the last bits of its numbers
@@ -99,15 +106,6 @@ def batches(
     marked.keras_vae = Pixels(examples.shape, example, columns.get("y"), partial, made_up, examples.totals)
     marked.epoch = epoch  # the graph holds the variable's handle only
     return marked
-
-
-def _check_count(count: int, batch_size: int, training: bool) -> None:
-    if not count:
-        raise UserError("A dataset needs at least one example. Given: none.")
-    if training and count < batch_size:
-        raise UserError(
-            f"Training needs at least one full batch: {batch_size} examples. Given: {count}. Lower batch_size."
-        )
 
 
 def _check_worker(worker: tuple[int, int], batch_size: int, training: bool) -> None:
@@ -126,12 +124,6 @@ def pixels_of(dataset: object) -> Pixels | None:
     return getattr(dataset, "keras_vae", None)
 
 
-def _checked_columns(labels: ArrayLike | Mapping[str, ArrayLike], count: int) -> np.ndarray | dict[str, np.ndarray]:
-    if isinstance(labels, Mapping):
-        return {name: _checked_labels(column, count) for name, column in labels.items()}
-    return _checked_labels(labels, count)
-
-
 def _checked_labels(labels: ArrayLike, count: int) -> np.ndarray:
     try:
         labels = np.asarray(labels)
@@ -142,10 +134,9 @@ def _checked_labels(labels: ArrayLike, count: int) -> np.ndarray:
             f"Labels must be numbers. Given: dtype {labels.dtype}. Number the classes: "
             f"numpy.unique(labels, return_inverse=True)[1]."
         )
-    if not labels.ndim:
-        raise UserError(f"There must be one label for each image. Given: {labels}, and {count} images.")
-    if len(labels) != count:
-        raise UserError(f"There must be one label for each image. Given: {len(labels)} labels, {count} images.")
+    if not labels.ndim or len(labels) != count:
+        received = f"{len(labels)} labels" if labels.ndim else str(labels)
+        raise UserError(f"There must be one label for each image. Given: {received}, {count} images.")
     return labels.astype("int32" if labels.dtype.kind in "iub" else "float32")
 
 
@@ -157,7 +148,7 @@ _Parameters = ParamSpec("_Parameters")
 def says_what_cannot_be_read(
     method: Callable[Concatenate[_Model, _Parameters], _Result],
 ) -> Callable[Concatenate[_Model, _Parameters], _Result]:
-    """Let a method raise our error, where TensorFlow raises one of its own about what `Rows` raised in its threads."""
+    """Let a method raise our own error in place of TensorFlow's, which wraps what `Rows` raised in its threads."""
 
     @functools.wraps(method)
     def wrapped(self: _Model, *args: _Parameters.args, **kwargs: _Parameters.kwargs) -> _Result:

@@ -1,10 +1,11 @@
 """Data of a user's own, which a recipe names by `source` and `path`: functions from a split to its examples.
 
-A further one takes `split`, None for all examples, and whatever else its key in [data] needs; a `path` that a recipe
-gives counts from the recipe's file.
+A source that is registered takes `split`, None for all examples, and as further arguments what its recipes have under
+[data]; a relative `path` counts from the recipe's file.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from keras_vae.columns import Kinds
 from keras_vae.data import tables, words
 from keras_vae.data.pictures import read_folder, share_of, unread
 from keras_vae.data.row_files import Records
-from keras_vae.data.rows import ArrayFile, Rows, Selected
+from keras_vae.data.rows import ArrayFile
 from keras_vae.data.shard_files import read_shards
 from keras_vae.data.sources import Images
 from keras_vae.data.splits import FRACTIONS, members
@@ -33,11 +34,9 @@ def folder(
     stream: bool = False,
 ) -> Images:
     """Return the pictures of a folder; subfolders are their labels: as `keras_vae.data.folder`."""
-    if stream:
-        rows, labels, classes, _ = unread(path, size, crop, split, grey, fractions)
-        return Images(rows, labels, classes=classes)
-    pictures = read_folder(path, size, crop, split, grey, fractions)
-    return Images(pictures.images, pictures.labels, classes=pictures.classes)
+    read = unread if stream else read_folder
+    images, labels, classes, _ = read(path, size, crop, split, grey, fractions)
+    return Images(images, labels, classes=classes)
 
 
 def table(
@@ -75,7 +74,8 @@ def table(
         raise UserError(f"columns are those of x, one or more, without the label. Given: {order}. Change columns.")
     x = tables.numbers_of(names, cells, order, missing, kinds).x
     labels, classes = (None, ()) if label is None else numbered(cells[:, names.index(label)])
-    return _split(x, labels, split, fractions)._replace(columns=tuple(order), classes=classes, missing=missing)
+    rows = Images(x, labels, columns=tuple(order), classes=classes, missing=missing)
+    return _split(rows, split, fractions)
 
 
 def array(
@@ -101,17 +101,13 @@ def array(
     if stream:
         if Path(path).suffix.lower() != ".npy":
             raise UserError(f"stream reads the rows of a .npy one by one. Given: {path}. Save x with numpy.save.")
-        return _split(ArrayFile(Path(path)), None, split, fractions)._replace(missing=missing)
+        return _split(Images(ArrayFile(Path(path)), None, missing=missing), split, fractions)
     if Path(path).suffix.lower() != ".npz":
         if label is not None:
             raise UserError(f"label is the name of an array in a .npz. Given: {label!r}, for {path}. Leave it out.")
         arrays: Mapping[str, np.ndarray] = {x: files.read_array(path)}
     else:
-        with (
-            reading(path, "is no .npz", "Save it with numpy.savez.", UserError),
-            open(path, "rb") as file,  # which np.load of a path leaves open if it is broken
-            np.load(file) as archive,
-        ):
+        with opened_npz(path) as archive:
             names = [x] if label is None else [x, label]
             for name in names:
                 if name not in archive.files:
@@ -127,7 +123,18 @@ def array(
             f"Labels are whole numbers, one for each of {len(rows)} examples. Given: {label}, {labels.dtype} of shape "
             f"{labels.shape}."
         )
-    return _split(rows, labels, split, fractions)._replace(missing=missing)
+    return _split(Images(rows, labels, missing=missing), split, fractions)
+
+
+@contextlib.contextmanager
+def opened_npz(path: str | Path) -> Iterator[np.lib.npyio.NpzFile]:
+    """Open the arrays of a `.npz` for the block; whatever reading them raises becomes UserError."""
+    with (
+        reading(path, "is no .npz", "Save it with numpy.savez.", UserError),
+        open(path, "rb") as file,  # which np.load of a path leaves open if it is broken
+        np.load(file) as archive,
+    ):
+        yield archive
 
 
 def text(
@@ -173,14 +180,11 @@ def records(path: str | Path, split: str | None = None, fractions: Sequence[floa
       split: as of `table`.
       fractions: as of `table`.
     """
-    return _split(Records(Path(path)), None, split, fractions)
+    return _split(Images(Records(Path(path)), None), split, fractions)
 
 
-def _split(x: np.ndarray | Rows, labels: np.ndarray | None, split: str | None, fractions: Sequence[float]) -> Images:
-    indices = members(shares_of(len(x)), split, fractions)
-    if isinstance(x, Rows):
-        return Images(Selected(x, indices), None if labels is None else labels[indices])
-    return Images(x[indices], None if labels is None else labels[indices])
+def _split(images: Images, split: str | None, fractions: Sequence[float]) -> Images:
+    return images.only(members(shares_of(len(images.images)), split, fractions))
 
 
 def shares_of(count: int) -> np.ndarray:

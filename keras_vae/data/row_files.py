@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from keras_vae import files
-from keras_vae.data.rows import REMEDY, Rows
+from keras_vae.data.rows import REMEDY, Rows, by_part
 from keras_vae.data.tables import INDEX
 from keras_vae.errors import UserError, reading, required
 
@@ -68,11 +68,10 @@ class ParquetRows(Rows):
         super().__init__((self._starts[-1], *first.shape[1:]), first.dtype)
 
     def __getitem__(self, numbers: np.ndarray) -> np.ndarray:
-        which = np.searchsorted(self._starts, numbers, side="right") - 1
         rows = np.empty((len(numbers), *self.shape[1:]), self.dtype)
         with self._lock:
-            for index in np.unique(which):
-                rows[which == index] = self._group(index)[numbers[which == index] - self._starts[index]]
+            for index, positions, inside in by_part(self._starts, numbers):
+                rows[positions] = self._group(index)[inside]
         return rows
 
     def labels(self) -> np.ndarray | None:
@@ -83,13 +82,13 @@ class ParquetRows(Rows):
     def _group(self, index: int) -> np.ndarray:
         if self._held is None or self._held[0] != index:
             with reading(self.path, "cannot be read as Parquet", REMEDY):
-                columns = self.file.read_row_group(int(index), list(self.columns)).columns
+                columns = self.file.read_row_group(index, list(self.columns)).columns
                 if len(columns) == 1 and "list" in str(columns[0].type):
-                    self._held = int(index), np.stack([np.asarray(row) for row in columns[0].to_pylist()])
+                    self._held = index, np.stack([np.asarray(row) for row in columns[0].to_pylist()])
                 else:
                     named = zip(self.columns, columns, strict=True)
                     arrays = [self._numbers(name, str(one.type), one.to_numpy()) for name, one in named]
-                    self._held = int(index), np.stack(arrays, axis=-1).astype("float32")
+                    self._held = index, np.stack(arrays, axis=-1).astype("float32")
                 if self._held[1].dtype.kind not in "fiub":
                     raise ValueError("its columns are no numbers")
         return self._held[1]

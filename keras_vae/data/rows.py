@@ -5,7 +5,7 @@ import math
 import os
 import threading
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ REMEDY = "Copy it again from where it came, or write it again."
 
 
 class Rows(abc.ABC):
-    """Examples along a first axis, like an array that only reads: those that are asked for, by their numbers.
+    """Examples along a first axis, like a read-only array that is indexed by the numbers of rows.
 
     Several threads may read at once. A subclass that cannot read a row raises UserError.
 
@@ -54,9 +54,9 @@ class Rows(abc.ABC):
 
 
 class Mapped(Rows):
-    """A memory map, whose every number can be looked at beforehand."""
+    """The rows of an array, most often of a memory map, whose every number can be looked at beforehand."""
 
-    def __init__(self, array: np.memmap) -> None:
+    def __init__(self, array: np.ndarray) -> None:
         super().__init__(array.shape, array.dtype)
         self.array = array
 
@@ -71,7 +71,7 @@ Entries = tuple[np.ndarray, np.ndarray, np.ndarray]  # of rows: how many in each
 
 
 class SparseRows(Rows):
-    """Rows of numbers of which most are 0, made dense when they are asked for."""
+    """Rows of numbers that are mostly 0, made dense when they are asked for."""
 
     @abc.abstractmethod
     def entries(self, numbers: np.ndarray) -> Entries:
@@ -84,8 +84,8 @@ class SparseRows(Rows):
         return rows
 
 
-class Sparse(SparseRows):
-    """A sparse matrix of scipy."""
+class Sparse(Rows):
+    """A sparse matrix of scipy, whose rows are made dense when they are asked for."""
 
     def __init__(self, matrix: Any) -> None:
         self.matrix = matrix.tocsr()
@@ -94,11 +94,6 @@ class Sparse(SparseRows):
     def __getitem__(self, numbers: np.ndarray) -> np.ndarray:
         return self.matrix[numbers].toarray()
 
-    def entries(self, numbers: np.ndarray) -> Entries:
-        rows = self.matrix[numbers]
-        rows.sum_duplicates()
-        return np.diff(rows.indptr), rows.indices, rows.data
-
     def values(self) -> np.ndarray:
         return np.append(self.matrix.data, 0.0).astype("float32")
 
@@ -106,15 +101,13 @@ class Sparse(SparseRows):
 class ArrayFile(Rows):
     """The rows of a `.npy`.
 
-    They are read, and not mapped: the memory of the process does not grow with what it has read, and a file that is cut
-    off meanwhile is an error of ours, where a map would end the process.
+    They are read rather than mapped: the memory of the process does not grow with what it has read, and a file that is
+    cut off meanwhile raises an error, where a map would kill the process.
 
     Args:
       path: of the file.
       checksums: CRC-32 of every row, which are then checked at reading.
     """
-
-    _turn = threading.Lock()  # two threads would wait for the interpreter at every row
 
     def __init__(self, path: Path, checksums: np.ndarray | None = None) -> None:
         with reading(path, "is no array of numbers", REMEDY):
@@ -128,16 +121,37 @@ class ArrayFile(Rows):
         self._size = array.dtype.itemsize * math.prod(array.shape[1:])
 
     def __getitem__(self, numbers: np.ndarray) -> np.ndarray:
-        memory: Any = np.empty((len(numbers), self._size), "uint8")
-        # Opened for each batch: there may be more files than a process may hold open.
-        with self._turn, reading(self.path, "cannot be read", REMEDY), open(self.path, "rb", buffering=0) as file:
-            for row, number in zip(memory, numbers.tolist(), strict=True):
-                if os.preadv(file.fileno(), [row], self._start + number * self._size) != self._size:
-                    raise CorruptFileError(f"{self.path} ends before its row {number}: it is cut off. {REMEDY}")
-                if self.checksums is not None and zlib.crc32(row) != self.checksums[number]:
-                    raise CorruptFileError(f"{self.path} is damaged: its row {number} is not as written. {REMEDY}")
+        memory = np.empty((len(numbers), self._size), "uint8")
+        read_rows(self.path, numbers, memory, self._start + numbers.astype("int64") * self._size, self.checksums)
         rows = memory.view(self._stored).reshape(len(numbers), *self.shape[1:])
         return rows.astype(self.dtype, copy=False)
+
+
+_turn = threading.Lock()  # two threads would wait for the interpreter at every row
+
+
+def read_rows(
+    path: Path, numbers: np.ndarray, memory: Iterable[Any], starts: np.ndarray, checksums: np.ndarray | None
+) -> None:
+    """Read rows of a file into memory.
+
+    Args:
+      path: of the file.
+      numbers: of the rows, for messages, and to find their checksums.
+      memory: an array of uint8 for each, which is filled.
+      starts: the byte at which each begins.
+      checksums: CRC-32 of every row of the file; None: they are not checked.
+
+    Raises:
+      CorruptFileError: a file that cannot be read, or that ends before a row; or a row with another checksum.
+    """
+    # Opened for each batch: there may be more files than a process may hold open.
+    with _turn, reading(path, "cannot be read", REMEDY), open(path, "rb", buffering=0) as file:
+        for number, row, start in zip(numbers.tolist(), memory, starts.tolist(), strict=True):
+            if os.preadv(file.fileno(), [row], start) != row.nbytes:
+                raise CorruptFileError(f"{path} ends before its row {number}: it is cut off. {REMEDY}")
+            if checksums is not None and zlib.crc32(row) != checksums[number]:
+                raise CorruptFileError(f"{path} is damaged: its row {number} is not as written. {REMEDY}")
 
 
 class Selected(Rows):
@@ -163,10 +177,25 @@ class Chained(Rows):
 
     def __getitem__(self, numbers: np.ndarray) -> np.ndarray:
         rows = np.empty((len(numbers), *self.shape[1:]), self.dtype)
-        which = np.searchsorted(self.starts, numbers, side="right") - 1
-        for index in np.unique(which):
-            rows[which == index] = self.parts[index][numbers[which == index] - self.starts[index]]
+        for index, positions, inside in by_part(self.starts, numbers):
+            rows[positions] = self.parts[index][inside]
         return rows
+
+
+def by_part(starts: np.ndarray, numbers: np.ndarray) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Divide rows among the parts that they lie in, and yield each of these parts with its rows.
+
+    Args:
+      starts: the number of the first row of each part, and of the row after the last.
+      numbers: of rows.
+
+    Yields:
+      The index of the part, the positions of its rows in `numbers`, and their numbers within the part.
+    """
+    which = np.searchsorted(starts, numbers, side="right") - 1
+    for index in np.unique(which).tolist():
+        positions = np.flatnonzero(which == index)
+        yield index, positions, numbers[positions] - starts[index]
 
 
 class StaticallyBinary(Rows):
@@ -185,7 +214,7 @@ class StaticallyBinary(Rows):
         size = math.prod(self.shape[1:])
         uniform = np.empty((len(numbers), size), "float32")
         for row, number in zip(uniform, numbers, strict=True):
-            # Two numbers come of each step of the generator.
+            # Each step of the generator gives two numbers.
             before = int(number) * size
             generator = np.random.Generator(np.random.PCG64(_STATIC_SEED).advance(before // 2))
             row[:] = generator.random(size + before % 2, dtype="float32")[before % 2 :]

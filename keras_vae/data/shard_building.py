@@ -1,10 +1,10 @@
-"""Writing shards: from any source to a folder that `keras_vae.data.shard_files` reads, each part whole or not."""
+"""Writing shards: any source to a folder that `keras_vae.data.shard_files` reads, each file whole or not at all."""
 
 import functools
 import itertools
 import math
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +12,9 @@ import numpy as np
 
 from keras_vae import checks, files, locks
 from keras_vae.data import readers, sources
-from keras_vae.data.pictures import share_of
+from keras_vae.data.pictures import PictureFiles, share_of
 from keras_vae.data.row_files import ParquetRows
-from keras_vae.data.rows import Chained, Rows, SparseRows, levels_in
+from keras_vae.data.rows import Chained, Mapped, Rows, SparseRows, levels_in
 from keras_vae.data.shard_files import MANIFEST, SCHEMA, SPLITS, Manifest, Part, read_manifest
 from keras_vae.data.sources import Images
 from keras_vae.data.sparse_files import Matrices, matrices_in, record
@@ -63,49 +63,48 @@ def build_shards(
     folder, arguments = Path(folder), {"label": label, "size": size, "crop": crop, "grey": grey}
     options = {name: value for name, value in arguments.items() if value}
     images, splits = _opened(str(source), options, fractions)
-    row_bytes = images.images.dtype.itemsize * math.prod(images.images.shape[1:])
-    shard_rows = checks.check_whole_number(
-        max(1, _BYTES // row_bytes) if shard_rows is None else shard_rows, "shard_rows"
-    )
+    rows = images.images
+    if shard_rows is None:
+        shard_rows = max(1, _BYTES // (rows.dtype.itemsize * math.prod(rows.shape[1:])))
+    shard_rows = checks.check_whole_number(shard_rows, "shard_rows")
     manifest: Manifest = {
         "schema": SCHEMA,
         "source": str(source),
         "arguments": {**options, "fractions": list(fractions)},
-        "rows": len(images.images),
-        "shape": list(images.images.shape[1:]),
-        "dtype": str(images.images.dtype),
+        "rows": len(rows),
+        "shape": list(rows.shape[1:]),
+        "dtype": str(rows.dtype),
         "shard_rows": shard_rows,
         "labelled": images.labels is not None,
         "classes": list(images.classes),
         "columns": list(images.columns),
         "levels": None,
-        "sparse": isinstance(images.images, SparseRows),
+        "sparse": isinstance(rows, SparseRows),
         "parts": [],
     }
     with locks.only_writer(folder / MANIFEST, "builds"):
         if _earlier(folder, manifest, resume):
             return read_manifest(folder)
         files.write_json(folder / MANIFEST, manifest)
-        starts = range(0, len(images.images), shard_rows)
         parts, seen = [], np.zeros(256, bool)
-        for index, start in enumerate(starts):
-            stop = min(start + shard_rows, len(images.images))
+        for index, start in enumerate(range(0, len(rows), shard_rows)):
+            stop = min(start + shard_rows, len(rows))
             path = folder / f"part-{index:05d}.npz"
             if not (path.is_file() and path.with_suffix(".npy").is_file()):
                 _write_part(path, images, splits, start, stop)
             with np.load(path) as columns:
                 seen[columns["levels"]] = True
             parts.append(_part(path, stop - start))
-            progress(stop, len(images.images))
-        grey = manifest["dtype"] == "uint8" and not isinstance(images.images, SparseRows)
-        levels = np.flatnonzero(seen).tolist() if grey else None
+            progress(stop, len(rows))
+        has_levels = rows.dtype == np.uint8 and not manifest["sparse"]
+        levels = np.flatnonzero(seen).tolist() if has_levels else None
         manifest = {**manifest, "levels": levels, "parts": parts}
         files.write_json(folder / MANIFEST, manifest)
     return manifest
 
 
 def _earlier(folder: Path, manifest: Manifest, resume: bool) -> bool:
-    """Return whether the folder has this build, finished; one with other contents is refused."""
+    """Return whether the folder holds this build, finished; raise UserError if it holds anything else."""
     held = folder.is_dir() and [entry for entry in folder.iterdir() if not entry.name.startswith(locks.PREFIX)]
     if not held:
         return False
@@ -165,18 +164,25 @@ def _write_entries(path: Path, rows: SparseRows, start: int, stop: int) -> dict[
 
 
 def _part(path: Path, rows: int) -> Part:
-    digests = {"sha256": files.sha256(path.with_suffix(".npy")), "sha256_of_columns": files.sha256(path)}
     return {
         "name": path.stem,
         "rows": rows,
-        "sha256": digests["sha256"],
-        "sha256_of_columns": digests["sha256_of_columns"],
+        "sha256": files.sha256(path.with_suffix(".npy")),
+        "sha256_of_columns": files.sha256(path),
     }
 
 
 def _opened(source: str, arguments: dict[str, Any], fractions: Sequence[float]) -> tuple[Images, np.ndarray]:
     """Return all examples of a source, read when they are asked for where they can be, and the split of each."""
     path, ending = Path(source), Path(source).suffix.lower()
+    if not path.exists() and not ending and "/" not in source:
+        _check_options(arguments, (), source)
+        return _of_tfds(source)
+    if path.exists() and (matrices := matrices_in(path)):
+        if arguments:
+            raise UserError(f"A sparse matrix has numbers alone. Given: {next(iter(arguments))}. Leave it out.")
+        sparse = Matrices(matrices)
+        return Images(sparse, None), _splits(readers.shares_of(len(sparse)), fractions)
     takes: dict[str, tuple[tuple[str, ...], Callable[..., Images]]] = {
         ".npy": ((), functools.partial(readers.array, stream=True)),
         ".npz": (("label",), readers.array),
@@ -184,34 +190,28 @@ def _opened(source: str, arguments: dict[str, Any], fractions: Sequence[float]) 
         ".array_record": ((), readers.records),
         ".parquet": (("label",), _parquet),
     }
-    named = not path.exists() and not ending and "/" not in source
-    if matrices := [] if named or not path.exists() else matrices_in(path):
-        if arguments:
-            raise UserError(f"A sparse matrix has numbers alone. Given: {next(iter(arguments))}. Leave it out.")
-        rows: Any = Matrices(matrices)
-        return Images(rows, None), _splits(readers.shares_of(len(rows)), fractions)
-    allowed, read = (
-        takes.get(ending, ((), readers.records)) if not path.is_dir() else (("size", "crop", "grey"), readers.folder)
-    )
-    if not named and not path.is_dir() and ending not in takes:
+    if path.is_dir():
+        allowed, read = ("size", "crop", "grey"), functools.partial(readers.folder, stream=True)
+    elif ending in takes:
+        allowed, read = takes[ending]
+    else:
         raise UserError(f"Shards are built from a folder of pictures, a TFDS name, or a file: {', '.join(takes)}. "
                         f"Given: {source}. Save it as one of these.")  # fmt: skip
-    if extra := sorted(set(arguments) - set(() if named else allowed)):
-        raise UserError(f"{extra[0]} is not of this source. Given: {source}. Leave it out.")
-    if named:
-        return _of_tfds(source)
-    if path.is_dir():
-        images = readers.folder(path, None, stream=True, **arguments)
-        rows = images.images
-        shares = np.array([share_of(name) for name in rows.names])
-    else:
-        images = read(path, None, **arguments)
-        shares = readers.shares_of(len(images.images))
+    _check_options(arguments, allowed, source)
+    images = read(path, None, **arguments)
+    rows = images.images
+    names = rows.names if isinstance(rows, PictureFiles) else None
+    shares = readers.shares_of(len(rows)) if names is None else np.array([share_of(name) for name in names])
     return images, _splits(shares, fractions)
 
 
+def _check_options(options: Collection[str], allowed: Collection[str], source: str) -> None:
+    if extra := sorted(set(options) - set(allowed)):
+        raise UserError(f"{extra[0]} is not of this source. Given: {source}. Leave it out.")
+
+
 def _splits(shares: np.ndarray, fractions: Sequence[float]) -> np.ndarray:
-    """The number of the split of each example, of its share."""
+    """Return the number of the split that each example is in, by its share."""
     splits = np.empty(len(shares), "uint8")
     for number, name in enumerate(SPLITS):
         if fractions[number]:
@@ -223,22 +223,11 @@ def _of_tfds(name: str) -> tuple[Images, np.ndarray]:
     if name in sources.OWN:
         raise UserError(f"{name!r} is made by the package, and needs no shards. Given: it. Take it by its name.")
     parts = [sources.read(name, split, stream=True) for split in SPLITS]
-    rows = [_Held(part.images) if isinstance(part.images, np.ndarray) else part.images for part in parts]
+    rows = [Mapped(part.images) if isinstance(part.images, np.ndarray) else part.images for part in parts]
     held = [part.labels for part in parts if part.labels is not None]
     labels = np.concatenate(held) if held else None
     splits = np.concatenate([np.full(len(part), number, "uint8") for number, part in enumerate(rows)])
     return Images(Chained(rows), labels), splits
-
-
-class _Held(Rows):
-    """The rows of an array in memory."""
-
-    def __init__(self, array: np.ndarray) -> None:
-        super().__init__(array.shape, array.dtype)
-        self.array = array
-
-    def __getitem__(self, numbers: np.ndarray) -> np.ndarray:
-        return self.array[numbers]
 
 
 def _parquet(path: Path, split: None, label: str | None = None) -> Images:

@@ -12,7 +12,7 @@ from typing import NotRequired, TypedDict
 import numpy as np
 
 from keras_vae import files, schema
-from keras_vae.data.rows import REMEDY, ArrayFile, Chained, Rows, Selected
+from keras_vae.data.rows import REMEDY, ArrayFile, Chained, Rows
 from keras_vae.data.sources import Images
 from keras_vae.data.sparse_files import SparseFile
 from keras_vae.data.splits import parsed
@@ -108,10 +108,15 @@ def read_shards(path: str | Path, split: str | None = None) -> Images:
         columns.append(column)
     splits = np.concatenate([column["split"] for column in columns])
     labels = np.concatenate([column["y"] for column in columns]) if manifest["labelled"] else None
-    chained, names = _Shards(rows, manifest["levels"]), tuple(manifest["columns"])
-    kind = "numbers" if manifest.get("sparse") else None
+    images = Images(
+        _Shards(rows, manifest["levels"]),
+        labels,
+        columns=tuple(manifest["columns"]),
+        classes=tuple(manifest["classes"]),
+        kind="numbers" if manifest.get("sparse") else None,
+    )
     if split is None:
-        return Images(chained, labels, columns=names, classes=tuple(manifest["classes"]), kind=kind)
+        return images
     name, start, stop = parsed(split)
     indices = np.flatnonzero(np.isin(splits, [SPLITS.index(part) for part in name.split("+")]))[start:stop]
     if not len(indices):
@@ -120,8 +125,7 @@ def read_shards(path: str | Path, split: str | None = None) -> Images:
             f"The split {split!r} holds no examples. Given: {folder}, with {counts}. Take another, or build shards "
             f"with other fractions."
         )
-    labels = None if labels is None else labels[indices]
-    return Images(Selected(chained, indices), labels, columns=names, classes=tuple(manifest["classes"]), kind=kind)
+    return images.only(indices)
 
 
 def _rows(path: Path, part: Part, manifest: Manifest, columns: dict[str, np.ndarray]) -> Rows:

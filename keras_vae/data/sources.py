@@ -1,15 +1,16 @@
 """Sources of examples: TensorFlow Datasets, with MNIST in the package; words; scikit-learn's table of breast cancers;
 cells and waves, which are drawn here; sprites, rendered on demand; and emoji, in a folder.
 
-All but the datasets of TFDS that are not prepared need no network.
+Only datasets of TFDS that are not prepared yet need a network.
 """
 
 import contextlib
 import functools
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -30,18 +31,46 @@ BUNDLED = {"mnist": Path(__file__).parent / "tfds" / "mnist.npz"}
 _VALIDATION_PART = 6
 
 
+class Labels(NamedTuple):
+    """Labels of one kind."""
+
+    values: np.ndarray  # int64 (examples,)
+    classes: tuple[str, ...]  # their names
+
+
 class Images(NamedTuple):
     """A split, in memory, or rows that are read when they are asked for."""
 
-    images: (
-        np.ndarray | Rows
-    )  # uint8 (examples, height, width, channels); int32 (examples, length), tokens; what is rendered
+    # uint8 (examples, height, width, channels); int32 (examples, length), tokens; numbers; or what is rendered
+    images: np.ndarray | Rows
     labels: np.ndarray | None  # int64 (examples,), the factors of images that are drawn, or none
     render: Callable[[np.ndarray], np.ndarray] | None = None  # from rows of `images` to pixels, 0 or 1
     columns: tuple[str, ...] = ()  # of a table
     classes: tuple[str, ...] = ()  # the names of the labels, where they have some
     missing: bool = False  # whether NaN is a number that is missing
     kind: Kind | None = None  # of x; None: images, or tokens where they are int32 of two axes
+    named: Mapping[str, Labels] = MappingProxyType({})  # labels of several kinds, by name, where there are some
+
+    def only(self, indices: np.ndarray) -> "Images":
+        """Return the examples of these indices, in their order; rows are still read when they are asked for."""
+        images = Selected(self.images, indices) if isinstance(self.images, Rows) else self.images[indices]
+        labels = None if self.labels is None else self.labels[indices]
+        named = {name: one._replace(values=one.values[indices]) for name, one in self.named.items()}
+        return self._replace(images=images, labels=labels, named=named)
+
+
+def named_labels(images: Images, names: Sequence[str]) -> dict[str, Labels]:
+    """Return labels of a split by their names.
+
+    Raises:
+      UserError: a name that the data do not have.
+    """
+    for name in names:
+        if name not in images.named:
+            there = ", ".join(images.named) or "none"
+            remedy = nearest(name, images.named) or " Of one label, a CVAE has num_classes in place of conditions."
+            raise UserError(f"Labels by name are those that the data have: {there}. Given: {name!r}.{remedy}")
+    return {name: images.named[name] for name in names}
 
 
 def read(name: str, split: str, data_dir: str | Path | None = None, stream: bool = False) -> Images:
@@ -72,7 +101,11 @@ def read(name: str, split: str, data_dir: str | Path | None = None, stream: bool
             raise UserError(f"The slice {split!r} of {name!r} holds no examples.")
         held = [one.labels for one in parts if one.labels is not None]
         labels = np.concatenate(held)[start:stop] if held else None
-        return parts[0]._replace(images=rows, labels=labels)
+        named = {
+            name: first._replace(values=np.concatenate([one.named[name].values for one in parts])[start:stop])
+            for name, first in parts[0].named.items()
+        }
+        return parts[0]._replace(images=rows, labels=labels, named=named)
     data_dir = data_dir or os.environ.get("TFDS_DATA_DIR") or None
     prepared = Path(data_dir or "~/tensorflow_datasets").expanduser() / name
     if name in BUNDLED and not any(prepared.glob("*/dataset_info.json")):
@@ -182,7 +215,7 @@ def _impatient() -> Iterator[None]:
 
 
 def _slices(name: str, sizes: Mapping[str, int], split: str) -> list[tuple[str, int, int]]:
-    """The slices of the splits of TFDS, of these sizes, that one of ours consists of: name, start and stop."""
+    """Return the slices of TFDS's splits, of these sizes, that make up one of ours: name, start and stop."""
     part, start, stop = parsed(split)
     if "train" not in sizes or (part == "test" and "test" not in sizes):
         raise UserError(f"The dataset {name!r} has no split {part!r}. It has: {', '.join(sizes)}.")
@@ -238,7 +271,9 @@ def _waves(split: str) -> Images:
 
 def _emoji(split: str, folder: str | Path | None) -> Images:
     pixels, labels, classes = emoji.read(split, folder)
-    return Images(pixels, labels, classes=classes)
+    styles = np.arange(len(pixels)) % len(emoji.STYLES)
+    named = {"category": Labels(labels, classes), "style": Labels(styles, emoji.STYLES)}
+    return Images(pixels, labels, classes=classes, named=named)
 
 
 def _of_the_package(read_split: Callable[[str], Images]) -> Callable[[str, str | Path | None], Images]:

@@ -1,8 +1,7 @@
-"""Sparse rows in files: matrices as scipy saves them, and shards, which keep a column and a value of what is not 0."""
+"""Sparse rows in files: matrices as scipy saves them, and shards, which keep column and value of what is not 0."""
 
 import os
 import threading
-import zlib
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -10,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_vae.data.rows import REMEDY, Entries, SparseRows
+from keras_vae.data.rows import REMEDY, Entries, SparseRows, by_part, read_rows
 from keras_vae.errors import CorruptFileError, UserError, reading, required
 
 _ARRAYS = {"format", "shape", "data"}  # of every file of scipy.sparse.save_npz
@@ -47,7 +46,7 @@ def _names(path: Path) -> set[str]:
 
 
 def _checked(matrix: Any, path: Path) -> Any:
-    """Return a matrix of a file by its rows, once its indexes are in it: scipy's conversions follow them blindly.
+    """Return a matrix from a file in rows, once its indices are known to be valid: scipy follows them blindly.
 
     Raises:
       UserError: it is of a format that is not read.
@@ -56,15 +55,11 @@ def _checked(matrix: Any, path: Path) -> Any:
     if matrix.format not in _FORMATS:
         raise UserError(f"A sparse matrix is read in the formats {', '.join(_FORMATS)}. Given: {matrix.format}, in "
                         f"{path}. Save its rows: scipy.sparse.save_npz(path, matrix.tocsr()).")  # fmt: skip
-    if matrix.format == "coo":
-        for numbers, length in zip((matrix.row, matrix.col), matrix.shape, strict=True):
-            if len(numbers) != len(matrix.data) or (len(numbers) and not 0 <= numbers.min() <= numbers.max() < length):
-                raise ValueError("an entry lies outside its shape")
-        return matrix.tocsr()
-    matrix.check_format(full_check=True)
-    # scipy does not look at these if the last is 0, and takes differences, which overflow.
-    if (matrix.indptr[1:] < matrix.indptr[:-1]).any():
-        raise ValueError("a row or column ends before it starts")
+    if matrix.format != "coo":  # scipy checks the entries of that one when it makes it
+        matrix.check_format(full_check=True)
+        # scipy does not look at these if the last is 0, and takes differences, which overflow.
+        if (matrix.indptr[1:] < matrix.indptr[:-1]).any():
+            raise ValueError("a row or column ends before it starts")
     return matrix.tocsr()
 
 
@@ -90,11 +85,11 @@ class Matrices(SparseRows):
 
     def entries(self, numbers: np.ndarray) -> Entries:
         sparse: Any = required("scipy.sparse", "scipy")
-        which, parts, order = np.searchsorted(self._starts, numbers, side="right") - 1, [], []
+        parts, order = [], []
         with self._lock:
-            for index in np.unique(which):
-                parts.append(self._matrix(int(index), self.dtype)[numbers[which == index] - self._starts[index]])
-                order.append(np.flatnonzero(which == index))
+            for index, positions, inside in by_part(self._starts, numbers):
+                parts.append(self._matrix(index, self.dtype)[inside])
+                order.append(positions)
         rows = sparse.vstack(parts, format="csr")[np.argsort(np.concatenate(order))]
         return np.diff(rows.indptr), rows.indices, rows.data
 
@@ -129,8 +124,6 @@ class SparseFile(SparseRows):
       checksums: CRC-32 of the entries of each row, which are checked at reading.
     """
 
-    _turn = threading.Lock()  # as of ArrayFile
-
     def __init__(self, path: Path, columns: int, dtype: np.dtype, starts: np.ndarray, checksums: np.ndarray) -> None:
         super().__init__((len(checksums), columns), dtype)
         self.path, self.checksums = path, checksums
@@ -151,18 +144,11 @@ class SparseFile(SparseRows):
                 raise ValueError("it is cut off, or longer than it says")
 
     def entries(self, numbers: np.ndarray) -> Entries:
-        counts = self.starts[numbers + 1] - self.starts[numbers]
-        memory: Any = np.empty(int(counts.sum()), self._record)
-        first, size = 0, self._record.itemsize
-        with self._turn, reading(self.path, "cannot be read", REMEDY), open(self.path, "rb", buffering=0) as file:
-            for number, count in zip(numbers.tolist(), counts.tolist(), strict=True):
-                row = memory[first : first + count].view("uint8")
-                first += count
-                start = self._offset + int(self.starts[number]) * size
-                if os.preadv(file.fileno(), [row], start) != count * size:
-                    raise CorruptFileError(f"{self.path} ends before its row {number}: it is cut off. {REMEDY}")
-                if zlib.crc32(row) != self.checksums[number]:
-                    raise CorruptFileError(f"{self.path} is damaged: its row {number} is not as written. {REMEDY}")
+        first, end = self.starts[numbers], self.starts[numbers + 1]
+        counts, size = end - first, self._record.itemsize
+        memory = np.empty(int(counts.sum()), self._record)
+        rows = np.split(memory.view("uint8"), np.cumsum(counts) * size)[:-1]
+        read_rows(self.path, numbers, rows, self._offset + first * size, self.checksums)
         if len(memory) and int(memory["column"].max()) >= self.shape[1]:
             raise CorruptFileError(f"{self.path} has a column beyond its {self.shape[1]}. {REMEDY}")
         return counts, memory["column"], memory["value"].astype(self.dtype, copy=False)

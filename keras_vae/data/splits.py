@@ -44,7 +44,7 @@ def members(shares: np.ndarray, split: str | None, fractions: Sequence[float] = 
       fractions: of train, validation and test.
 
     Raises:
-      UserError: an unknown split, fractions that are none, or a split without examples.
+      UserError: an unknown split, fractions that are no three shares, or a split without examples.
     """
     numbers = isinstance(fractions, Sequence) and all(is_number(part) and 0 <= part <= 1 for part in fractions)
     if not numbers or len(fractions) != 3 or not fractions[0] or abs(sum(fractions) - 1) > 1e-6:

@@ -57,7 +57,7 @@ def table(
 
 
 def kinds_of(source: Any) -> dict[str, str | dict[str, list[str]]]:
-    """Return the kinds of the columns of a file or a data frame, for `table` and a likelihood `mixed`: to be looked at.
+    """Return the kinds of the columns of a file or a data frame, for `table` and a likelihood `mixed`: a first guess.
 
     By these rules, and no others: an ordered column of categories of pandas is `ordinal`, an unordered one
     `categorical`, with their categories in order. Of other columns, by their cells: words, truth values and whole
@@ -213,7 +213,7 @@ def _of_one_type(cells: list[object], numeric: bool) -> list[object]:
 def _coded(cells: np.ndarray, column: str, classes: Sequence[str], missing: bool) -> Iterator[float]:
     codes = {name: float(code) for code, name in enumerate(classes)}
     for row, cell in enumerate(cells, 1):
-        if (is_empty(cell) or str(cell).strip() in _MISSING) and _word(cell) not in codes:
+        if _is_hole(cell) and _word(cell) not in codes:
             if not missing:
                 raise UserError(f"A table has no empty cells. Given: {cell!r} in row {row} of {column!r}. {_EMPTY}.")
             yield float("nan")
@@ -250,12 +250,16 @@ def is_empty(cell: object) -> bool:
     return not isinstance(cell, str) and str(cell) == "NaT"  # of NumPy and pandas; a word may name a class
 
 
+def _is_hole(cell: object) -> bool:
+    """Return whether a cell is empty, or a word such as NA or null, which is missing unless it names a class."""
+    return is_empty(cell) or str(cell).strip() in _MISSING
+
+
 def empty_among(cells: Sequence[object]) -> list[bool]:
     """Return which cells of a column are missing: among numbers, words such as NA and null too."""
-    words = [str(cell).strip() in _MISSING for cell in cells]
-    others = [number_of(cell) for cell, word in zip(cells, words, strict=True) if not word and not is_empty(cell)]
+    others = [number_of(cell) for cell in cells if not _is_hole(cell)]
     numeric = bool(others) and None not in others
-    return [is_empty(cell) or (numeric and word) for cell, word in zip(cells, words, strict=True)]
+    return [_is_hole(cell) if numeric else is_empty(cell) for cell in cells]
 
 
 def held(cells: Sequence[object]) -> list[object]:
@@ -265,7 +269,7 @@ def held(cells: Sequence[object]) -> list[object]:
 
 def _numbers(cells: np.ndarray, column: str, missing: bool) -> Iterator[float]:
     for row, cell in enumerate(cells, 1):
-        number, hole = number_of(cell), is_empty(cell) or str(cell).strip() in _MISSING
+        number, hole = number_of(cell), _is_hole(cell)
         if missing and hole:
             yield float("nan")
             continue

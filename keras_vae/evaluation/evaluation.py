@@ -37,6 +37,7 @@ class Options(TypedDict, total=False):
     train_reference: ArrayLike | None
     train: ArrayLike | None
     train_labels: ArrayLike | None
+    train_condition: ConditionLike
     samples: int
     seed: int
     repetitions: int
@@ -62,6 +63,7 @@ class Evaluation:
       train_reference: training digits of that kind, for `memorisation`; `train` and `x` if None.
       train: training images.
       train_labels: their classes.
+      train_condition: of them, for a conditional model; `train_labels` if it is None.
       samples: importance samples of log p(x).
       seed: of all draws.
       repetitions: of metrics that are repeated for a standard error; clusters have twice as many bootstraps.
@@ -86,6 +88,7 @@ class Evaluation:
         train_reference: ArrayLike | None = None,
         train: ArrayLike | None = None,
         train_labels: ArrayLike | None = None,
+        train_condition: ConditionLike = None,
         samples: int = 200,
         seed: int = 0,
         repetitions: int = 5,
@@ -102,6 +105,9 @@ class Evaluation:
         self.labels, self.factors = _rows(labels, "labels", len(self)), _rows(factors, "factors", len(self))
         self.reference, self.train_reference = _array(reference), _array(train_reference)
         self.train, self.train_labels = _array(train), _array(train_labels)
+        self.train_condition: ConditionLike = None
+        if model.conditional:
+            self.train_condition = self.train_labels if train_condition is None else train_condition
         self._likelihood_examples = likelihood_examples or len(self)
         width = model.x_spec().shape[-1]
         self.columns = tuple(columns or model.likelihood_family.columns or (f"x{index}" for index in range(width)))

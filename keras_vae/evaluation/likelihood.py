@@ -2,12 +2,12 @@
 
 import time
 
-from keras_vae.core.estimators import bits_per_dim
+from keras_vae.core.estimators import bits_of, with_density
 from keras_vae.evaluation import agreement
 from keras_vae.evaluation.estimates import Estimate, mean_of
-from keras_vae.evaluation.evaluation import Evaluation, rows_of
+from keras_vae.evaluation.evaluation import Evaluation
 
-SUBSET = 1000  # images, for metrics that take long
+SUBSET = 1000  # images at most, for metrics that take long
 
 
 def nats_of(evaluation: Evaluation) -> dict[str, Estimate]:
@@ -43,13 +43,18 @@ def log_prob_of(evaluation: Evaluation) -> Estimate:
 
 
 def bits_per_dim_of(evaluation: Evaluation) -> Estimate:
-    """Return the mean of `bits_per_dim` of the first 1,000 images."""
-    samples, seed = max(evaluation.samples, 1), evaluation.seed
-    x, condition = evaluation.x[:SUBSET], rows_of(evaluation.condition, slice(SUBSET))
-    bits = bits_per_dim(evaluation.model, x, samples, seed, condition, evaluation.prior)
-    return mean_of(bits, samples=samples, seed=seed, examples=len(x))
+    """Return the mean of `bits_per_dim` of the images that log p(x) is measured on, at most the first 1,000."""
+    part, seed = evaluation.of_likelihood.first(SUBSET), evaluation.seed
+    samples = 1 if part.model.latent_kind == "index" else max(evaluation.samples, 1)  # a certain code has one draw
+    images, offset = with_density(part.model, part.x, seed)
+    if offset:
+        log_prob = part.model.log_prob(images, samples, seed, part.condition, part.prior)
+    else:  # of the same images, with the same noise
+        log_prob = part.importance_weights(samples)["log_prob"]
+    bits = bits_of(part.model, log_prob, offset)
+    return mean_of(bits, samples=samples, seed=seed, examples=len(part))
 
 
 def agreement_of(evaluation: Evaluation) -> agreement.Agreement:
-    """Return `log_prob_agreement` of the first 1,000 images."""
-    return agreement.log_prob_agreement_of(evaluation.first(SUBSET))
+    """Return `log_prob_agreement` of the images that log p(x) is measured on, at most the first 1,000."""
+    return agreement.log_prob_agreement_of(evaluation.of_likelihood.first(SUBSET))

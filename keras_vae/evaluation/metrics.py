@@ -104,9 +104,9 @@ def evaluate(
 ) -> dict[str, Any]:
     """Return metrics of `model` on held-out data: section -> metric -> `value`, `standard_error`, and its draws.
 
-    * likelihood: `nats` (`elbo`, `log_px`, `kl` and `log_prob`, per example); `bits_per_dim` of 8-bit images (first
-      1,000); `per_count`, of counts; `agreement` of importance weights, 5,000 for each of the first 1,000 images, and
-      annealing;
+    * likelihood: `nats` (`elbo`, `log_px`, `kl` and `log_prob`, per example); `per_count`, of counts; of at most 1,000
+      of the images that log p(x) is measured on, `bits_per_dim`, where they have 8 bits, and `agreement` of importance
+      weights, 5,000 for each image, and annealing;
     * latent: `kl_per_dimension`, `kl_split` (first 1,000 images), `gaussian_total_correlation` of a draw for each
       image, `active_units`, `collapse`; or `codebook`;
     * disentanglement: every metric, with factors;

@@ -87,8 +87,7 @@ def probes_of(evaluation: Evaluation) -> dict[str, dict[str, Estimate]]:
         half = len(codes) // 2
         data = codes[:half], labels[:half], codes[half:], labels[half:]
     else:
-        condition = train_labels if evaluation.model.conditional else None
-        data = vectors_of(evaluation.model, train, condition), train_labels, codes, labels
+        data = vectors_of(evaluation.model, train, evaluation.train_condition), train_labels, codes, labels
     scores = probes(*data, repetitions=evaluation.repetitions, seed=evaluation.seed)
     return {name: _of_codes(evaluation, rows) for name, rows in scores.items()}
 

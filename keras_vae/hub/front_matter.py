@@ -1,6 +1,7 @@
 """The YAML at the head of a card on the Hugging Face Hub: what it searches by, and shows as results."""
 
 from keras_vae.zoo import cards
+from keras_vae.zoo.wording import metric_title
 
 # Datasets by the names of recipes: their titles, and their repositories on the Hub.
 _DATASETS = {
@@ -35,7 +36,7 @@ def front_matter(card: cards.Card, licence: str | None = None) -> str:
             dataset_name=title,
             dataset_split=how["split"],
             metric_type=name,
-            metric_name=cards.metric_title(name),
+            metric_name=metric_title(name),
             metric_value=row["value"],
         )
         for name, row in metrics.items()

@@ -10,7 +10,7 @@ from keras_vae import plots, tasks, zoo
 from keras_vae.checks import check_number, check_whole_number
 from keras_vae.errors import NotApplicable
 from keras_vae.evaluation.distances import memorisation
-from keras_vae.evaluation.evaluation import vectors_of
+from keras_vae.evaluation.evaluation import rows_of, vectors_of
 from keras_vae.evaluation.latent import codebook_usage, kl_names
 from keras_vae.registry import choose
 from keras_vae.tasks.codes import check_real, dimension_names
@@ -202,8 +202,7 @@ def nearest_training_images(subject: HeldOut, count: int = 12) -> Drawing:
     _check_images(subject)
     recipe = zoo.card(subject.name).recipe
     train = examples_of(recipe, recipe.data.train)
-    condition = condition_of(subject.model, train)
-    condition = None if condition is None else condition[:count]
+    condition = rows_of(condition_of(subject.model, train), slice(count))
     samples = subject.model.sample(count, condition=condition, prior=zoo.prior(subject.name))
     nearest = memorisation(samples, train.images, subject.x[:count])["nearest"]
     images = np.stack([samples, train.images[nearest]])

@@ -1,14 +1,14 @@
 """The runs of a study, how far each has come, and the work that is due: a function of the folder alone.
 
-Pruning keeps all seeds of a configuration or none. When every seed of a round has come to an epoch of `prune.epochs`,
-each configuration is ranked by the mean over its seeds, among all that have come there so far; the best share of
+Pruning keeps all seeds of a configuration or none. When every seed of a round has reached an epoch of `prune.epochs`,
+each configuration is ranked by the mean over its seeds, among all that have reached it so far; the best share of
 `prune.keep` is trained on, with all seeds, and the others stop, with all seeds. A configuration of which a seed
 has diverged by then ranks last.
 """
 
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,9 +18,10 @@ from keras_vae.errors import UserError
 from keras_vae.registry import choose
 from keras_vae.sweeps.samplers import SAMPLERS, Outcome
 from keras_vae.sweeps.studies import Study
-from keras_vae.zoo import recipes, store
+from keras_vae.zoo import contents, recipes, store
 
 RUN = re.compile(r"c\d{3,}-s\d+")  # the name of a folder: configuration and seed
+MEASURED = ("metrics", "overview")  # the parts of results.json that a study's metrics are of
 DIVERGED = "diverged.txt"  # in the folder of a run that ended so: the message
 
 
@@ -119,7 +120,7 @@ def survey(study: Study, folder: Path, state_of: Callable[[Run], State] | None =
 def _judge(
     study: Study, group: Mapping[int, list[Run]], reached: dict[int, list[float]], outcomes: dict[int, Outcome]
 ) -> list[Task]:
-    """Return what is due of a round; if nothing is, its configurations have got their outcomes.
+    """Return what is due of a round; if nothing is, add the outcomes of its configurations to `outcomes`.
 
     Args:
       study: of the round.
@@ -148,32 +149,25 @@ def _judge(
         if any(state.diverged for state in states):
             outcomes[configuration] = Outcome("diverged", None, reports[configuration])
         elif all(state.results for state in states):
-            values = [dict(leaves(state.results)).get(metric) for state in states]
+            values = [numbers_of(state.results).get(metric) for state in states]
             numbers = [value for value in values if value is not None]
             mean = float(np.mean(numbers)) if len(numbers) == len(values) else None
             outcomes[configuration] = Outcome("finished", mean, reports[configuration])
     return [Task(run, None) for configuration in alive for run in group[configuration] if not run.state.over]
 
 
-def leaves(part: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, float]]:
-    """Yield the path and the value of each number of `metrics` and `overview` in results.json."""
-    for name, inner in part.items():
-        if isinstance(inner, Mapping) and "value" in inner:
-            yield f"{prefix}{name}", inner["value"]
-        elif isinstance(inner, Mapping) and (prefix or name in ("metrics", "overview")):
-            yield from leaves(inner, f"{prefix}{name}.")
+def numbers_of(results: Mapping[str, Any]) -> dict[str, float]:
+    """Return the numbers of `metrics` and `overview` in results.json by their paths."""
+    measured = {name: results[name] for name in MEASURED if name in results}
+    return {path: row["value"] for path, row in contents.numbers(measured)}
 
 
 def _state(run: Run, with_history: bool) -> State:
-    """Read the state of a run from its folder: without its history, if only what is finished is asked for."""
+    """Return the state of a run from its folder; that of an unfinished one with its epochs and history, if asked."""
     path = run.folder / store.RECIPE
     if not path.is_file():
         return State()
-    before = recipes.read(path)
-    changed = recipes.difference(before.content, run.recipe.content)
-    if before.data_path != run.recipe.data_path:
-        changed = f"data.path is {run.recipe.data_path}, and was {before.data_path}"
-    if changed:
+    if changed := run.recipe.changed_since(recipes.read(path)):
         raise UserError(
             f"The folder {run.folder.parent} holds another study: in {run.name}, {changed}. Choose another folder, or "
             f"say --overwrite to begin anew."

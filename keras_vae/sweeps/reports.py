@@ -10,14 +10,14 @@ from keras_vae.errors import NotApplicable
 from keras_vae.registry import nearest
 from keras_vae.sweeps import tables
 from keras_vae.sweeps.analysis import rank_correlations, seed_share
-from keras_vae.sweeps.progress import Survey
+from keras_vae.sweeps.progress import MEASURED, Survey
 from keras_vae.sweeps.studies import Study
 from keras_vae.sweeps.tables import Row
 from keras_vae.zoo.stopping import BOUNDS
+from keras_vae.zoo.wording import table_lines
 
 README = "README.md"
 _SHOWN = 30  # configurations in the README
-_MEASURED = ("metrics", "overview")  # in results.json
 
 
 def write(study: Study, now: Survey, rows: Sequence[Row], folder: Path) -> list[str]:
@@ -75,10 +75,9 @@ def _counts(now: Survey) -> str:
     return f"{len(now.runs)} runs of {len({run.configuration for run in now.runs})} configurations: {counts}."
 
 
-def _markdown(head: Sequence[str], rows: Iterable[Sequence[str]], words: int) -> str:
+def _markdown(heads: Sequence[str], rows: Iterable[Sequence[str]], words: int) -> str:
     """A table, its columns from `words` on numbers."""
-    lines = [head, ["---"] * words + ["---:"] * (len(head) - words), *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join(table_lines(heads, rows, right=range(words, len(heads))))
 
 
 def _table(study: Study, ends: Sequence[Sequence[Row]], keys: Sequence[str]) -> str:
@@ -107,7 +106,7 @@ def _absent(ends: Sequence[Sequence[Row]], metric: str) -> str:
     if not ends:
         return ""
     names = [f"c{end[0]['configuration']:03d}" for end in ends]
-    near = nearest(metric, {name for end in ends for row in end for name in row if name.split(".")[0] in _MEASURED})
+    near = nearest(metric, {name for end in ends for row in end for name in row if name.split(".")[0] in MEASURED})
     rest = ", ..." if len(names) > _SHOWN else ""
     return f"Last, and not ranked, without {metric} in their results: {', '.join(names[:_SHOWN])}{rest}.{near}"
 

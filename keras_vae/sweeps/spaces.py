@@ -42,7 +42,7 @@ def read(table: Mapping[str, Any], path: Path) -> Space:
     """Return the space of a table: lists of values, ranges `{ low, high }`, and single values, by dotted keys.
 
     Raises:
-      UserError: no values, a range that is none, or a key that is set otherwise.
+      UserError: no values, an empty range, or a key that a study sets by other means.
     """
     space = dict(_leaves(table, path))
     for key, values in space.items():

@@ -12,7 +12,7 @@ from keras_vae.sweeps import engines, progress, reports, studies, tables
 from keras_vae.sweeps.progress import Survey, Task
 from keras_vae.sweeps.studies import STUDY, Study
 from keras_vae.sweeps.worker import work
-from keras_vae.zoo import evaluations, loading, store, toml_files, training
+from keras_vae.zoo import evaluations, fitting, loading, store, toml_files
 from keras_vae.zoo.recipes import Recipe, moved
 
 _BUILT = 100  # settings whose models are all built before the first run; of more, those at the corners
@@ -61,7 +61,7 @@ def sweep(
     jobs = checks.check_whole_number(jobs, "jobs", minimum=0)
     folder = _folder(plan, output, overwrite)
     for recipe in plan.tried(_BUILT):
-        training.checked_model(recipe)
+        fitting.checked_model(recipe)
         _check_metrics(plan, recipe)
     with locks.only_writer(folder / STUDY, "sweeps"):
         if overwrite:
@@ -75,7 +75,8 @@ def sweep(
             _train(plan, now, train, jobs, report)
             now = progress.survey(plan, folder)
         rows = tables.rows(plan, now)
-        return Swept(folder, rows, _unfinished(now), reports.write(plan, now, rows, folder))
+        unfinished = sum(now.status(run) == "unfinished" for run in now.runs)
+        return Swept(folder, rows, unfinished, reports.write(plan, now, rows, folder))
 
 
 def run(study: str | Path, output: str | Path | None, index: int, verbose: int = 2) -> str:
@@ -159,7 +160,3 @@ def _done(task: Task) -> str:
     if (task.run.folder / progress.DIVERGED).is_file():
         return f"{task.run.name} diverged"
     return f"{task.run.name} is {'finished' if task.until is None else f'trained to epoch {task.until}'}"
-
-
-def _unfinished(now: Survey) -> int:
-    return sum(now.status(run) == "unfinished" for run in now.runs)

@@ -7,7 +7,7 @@ from typing import Any, TypeAlias
 
 from keras_vae import files
 from keras_vae.errors import UnavailableError, required
-from keras_vae.sweeps.progress import Survey, leaves
+from keras_vae.sweeps.progress import Survey, numbers_of
 from keras_vae.sweeps.studies import Study
 from keras_vae.zoo import recipes, toml_files
 
@@ -29,7 +29,7 @@ def rows(study: Study, now: Survey) -> list[Row]:
             training = results["training"]
             row |= {"epochs": training["epochs"], "seconds": training["seconds"]}
             row |= {"parameters": results["weights"]["parameters"]}
-            row |= dict(leaves(results))
+            row |= numbers_of(results)
             row |= {f"history.{name}": list(values) for name, values in training["history"].items()}
         table.append(row)
     return table

@@ -6,6 +6,7 @@ import numpy as np
 
 from keras_vae import data
 from keras_vae.tasks.anomaly import Judged, anomaly_scores, judge
+from keras_vae.types import ConditionLike
 from keras_vae.zoo.held_out import HeldOut
 
 UPSIDE_DOWN = "upside_down"
@@ -50,7 +51,7 @@ def detect(
 
 def _anomalies(
     subject: HeldOut, normal: HeldOut, anomalies: str | np.ndarray, count: int, seed: int
-) -> tuple[np.ndarray, np.ndarray | None]:
+) -> tuple[np.ndarray, ConditionLike]:
     """The anomalies with their condition; other images have none, and a conditional model refuses them."""
     if not isinstance(anomalies, str):
         return anomalies, None

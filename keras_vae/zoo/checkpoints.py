@@ -1,17 +1,16 @@
 """The checkpoints of a run: each is one file of weights, every optimizer, the step, the epoch and the history.
 
-One is written after each epoch, and within an epoch from time to time: it then has the running means, too. The newest
-is kept, and the one before, which is taken if the newest is damaged. A checkpoint has a digest of all that is in it,
-and the recipe that it is of: it is gone on from as it was written, or refused.
+One is written after each epoch and, in a long epoch, every few minutes; the latter hold the running means of the
+metrics, too. The newest is kept with its predecessor, which takes over if the newest is damaged. Each carries a digest
+of its contents and the recipe that it belongs to: training resumes from exactly what was written, or not at all.
 """
 
-import contextlib
 import dataclasses
 import json
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,7 +19,7 @@ import keras
 import numpy as np
 
 from keras_vae import weights
-from keras_vae.errors import CorruptFileError, DivergedError, UserError
+from keras_vae.errors import CorruptFileError, DivergedError, UserError, reading
 from keras_vae.zoo import recipes
 
 if TYPE_CHECKING:
@@ -33,6 +32,7 @@ NAMES = (NAME, PREVIOUS, OLD_NAME)
 _ATTRIBUTE = "keras_vae_run"  # of an old checkpoint, the progress
 _MEANS = "means/"
 _REMEDY = "To start again: remove it, or say --overwrite."
+_RULE = "is not a checkpoint of this model", _REMEDY
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Checkpoint(NamedTuple):
 
     path: Path
     progress: Progress
-    arrays: Mapping[str, np.ndarray] | None  # None: Keras reads the file
+    arrays: Mapping[str, np.ndarray] | None  # None: an old HDF5 file, which Keras reads
     means: Mapping[str, np.ndarray] = {}  # of the epoch that is under way, as `_means` names them
 
     def restore(self, model: "VAE") -> None:
@@ -66,7 +66,7 @@ class Checkpoint(NamedTuple):
 
 
 def latest(folder: Path, recipe: Mapping[str, Any]) -> Checkpoint | None:
-    """The newest checkpoint of a run that is whole, or None without any; if an older one is taken, a warning says so.
+    """Return the newest intact checkpoint of a run, or None without any; a warning says so if it is not the last.
 
     Args:
       folder: of the run.
@@ -85,9 +85,11 @@ def latest(folder: Path, recipe: Mapping[str, Any]) -> Checkpoint | None:
                 refused.append(error)
                 continue
             if refused:
+                done = checkpoint.progress
+                steps = f" and {done.steps} steps" if done.steps else ""
                 warnings.warn(
                     f"{str(refused[0]).removesuffix(_REMEDY)}Training goes on from the one before, {path}, after "
-                    f"{checkpoint.progress.epochs} epochs{_and_steps(checkpoint.progress)}.",
+                    f"{done.epochs} epochs{steps}.",
                     stacklevel=2,
                 )
             return checkpoint
@@ -130,11 +132,11 @@ def read(path: str | Path, recipe: Mapping[str, Any]) -> Checkpoint:
     if path.is_symlink():
         raise CorruptFileError(f"A checkpoint is no symbolic link. Given: {path}. Copy what it leads to: cp -L.")
     if path.name.endswith(weights.HDF5_SUFFIX):
-        with _checkpoint_errors(path), h5py.File(path, "r") as file:
+        with reading(path, *_RULE), h5py.File(path, "r") as file:
             return Checkpoint(path, _progress(json.loads(str(file.attrs[_ATTRIBUTE]))), None)
     arrays, about = weights.read(path, None, _REMEDY, sealed=True)
     changed = recipes.difference(about.pop("recipe", {}), recipes.of_training(recipe))
-    with _checkpoint_errors(path):
+    with reading(path, *_RULE):
         progress = _progress(about)
     if changed:
         raise UserError(f"{path} is of another recipe: {changed}. Put that back. {_REMEDY}")
@@ -143,7 +145,7 @@ def read(path: str | Path, recipe: Mapping[str, Any]) -> Checkpoint:
 
 
 def _variables(model: "VAE") -> dict[str, Any]:
-    """All that training goes on from, by name: `model/PATH`, and `optimizers/PLAYER/INDEX`."""
+    """Return everything that training resumes from, by name: `model/PATH`, and `optimizers/PLAYER/INDEX`."""
     named = {f"model/{name}": variable for name, variable in weights.named_variables(model).items()}
     for player, optimizer in zip(model.players(), model.optimizers, strict=True):
         for index, variable in enumerate(optimizer.variables):
@@ -152,7 +154,7 @@ def _variables(model: "VAE") -> dict[str, Any]:
 
 
 def _means(model: "VAE") -> dict[str, Any]:
-    """The running means of an epoch, by name."""
+    """Return the running means of an epoch, by name."""
     return {
         f"{_MEANS}{metric.name}/{index}": variable
         for metric in model.metrics
@@ -160,15 +162,11 @@ def _means(model: "VAE") -> dict[str, Any]:
     }
 
 
-def _and_steps(progress: Progress) -> str:
-    return f" and {progress.steps} steps" if progress.steps else ""
-
-
 def _progress(stored: Any) -> Progress:
-    """The progress as it was stored.
+    """Return the progress that a checkpoint stores.
 
     Raises:
-      TypeError, ValueError: it was not.
+      TypeError, ValueError: it stores none.
     """
     stored = {"steps": 0, **stored}  # earlier versions wrote no checkpoints within epochs
     missing = [field.name for field in dataclasses.fields(Progress) if field.name not in stored]
@@ -184,26 +182,16 @@ def _progress(stored: Any) -> Progress:
     return progress
 
 
-@contextlib.contextmanager
-def _checkpoint_errors(path: str | Path) -> Iterator[None]:
-    """Raise the errors of reading a file as CorruptFileError."""
-    try:
-        yield
-    except (OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, RecursionError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise CorruptFileError(f"{path} is not a checkpoint of this model: {reason}. {_REMEDY}") from error
-
-
 class SaveProgress(keras.callbacks.Callback):
-    """Write a checkpoint after each epoch, and within it when some minutes have passed, and keep the one before.
+    """Write a checkpoint after each epoch, and every few minutes within one, and keep its predecessor.
 
     Args:
       folder: of the run.
       recipe: of the run, its `content`.
       clock: the time in seconds.
-      start: what is gone on from, or None.
-      minutes: between two checkpoints within an epoch, at least; 0: one after each execution.
-      writes: of workers that train together, one does.
+      start: the checkpoint that training resumes from, or None.
+      minutes: the least time between two checkpoints within an epoch; 0: one after each execution.
+      writes: whether this process writes them; of workers that train together, only one does.
     """
 
     def __init__(
@@ -220,7 +208,7 @@ class SaveProgress(keras.callbacks.Callback):
         self.path, self.recipe, self.clock, self._started = folder / NAME, recipe, clock, clock()
         self.progress, self.minutes = start.progress if start else Progress(), minutes
         self._means, self._before = start.means if start else {}, 0
-        self._intact = start is None or start.path == self.path  # what is there, and may be kept as the one before
+        self._intact = start is None or start.path == self.path  # what is there, and may be kept as the predecessor
 
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
         self._started = self.clock()
@@ -233,7 +221,7 @@ class SaveProgress(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         due = batch + 1 != self.params["steps"] and self.clock() - self._started >= 60 * self.minutes
-        # A step may leave weights that are not finite, which the next one notices: they are not to be gone on from.
+        # A step may leave weights that are not finite, which only the next one notices: never resume from them.
         if due and _finite(self.model):
             self._save(dataclasses.replace(self.progress, steps=self._before + batch + 1))
 

@@ -1,4 +1,4 @@
-"""A look at the columns of a table, for the draft of its recipe: what is of x and of which kind, and what is not."""
+"""The columns of a table, looked at for the draft of its recipe: which belong to x, of what kind, and which do not."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -8,8 +8,8 @@ import numpy as np
 
 from keras_vae.data import tables
 
-_CLASSES = 20  # a column of more words is none of classes
-HEAVY = 8.0  # the kurtosis from which a Gaussian, whose own is 3, fits badly
+_CLASSES = 20  # a column of more words than these is not one of classes
+HEAVY = 8.0  # the kurtosis above which a Gaussian, with its 3, fits badly
 
 Kind: TypeAlias = str | dict[str, list[str]]
 
@@ -25,10 +25,10 @@ class Columns(NamedTuple):
 
 
 def look_at(names: Sequence[str], cells: np.ndarray) -> Columns:
-    """Return what becomes of the columns of a table.
+    """Return the part that each column of a table plays.
 
-    A single column of words is the label; of several, all are of x, if each has some rows of every class. Whole numbers
-    are counts, unless they vary by far less, as years do; numbers above 0 with a long tail are positive.
+    A single column of words is the label; several all belong to x, if each has some rows of every class. Whole numbers
+    are counts, unless they vary far less than counts do, as years; numbers above 0 with a long tail are positive.
 
     Args:
       names: of the columns.
@@ -60,7 +60,7 @@ def look_at(names: Sequence[str], cells: np.ndarray) -> Columns:
 
 
 def _unfit(cells: Sequence[object]) -> str | None:
-    """Return why a column is none of x."""
+    """Return why a column is left out of x, or None if it belongs to it."""
     values = Counter(str(cell).strip() for cell in cells)
     numbers = {value: tables.number_of(value) for value in values}
     if len(values) < 2:

@@ -1,4 +1,4 @@
-"""The contents of results.json as types, which every reading is held to."""
+"""The contents of results.json as types, against which they are checked whenever they are read."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NotRequired, TypedDict
@@ -102,6 +102,8 @@ class Results(TypedDict):
     training: _Training
     versions: dict[str, str]
     machine: _Machine
+    recipe_sha256: str
+    recipe: NotRequired[dict[str, Any]]  # not in those of earlier versions
     prior: NotRequired[_File]
     overview: NotRequired[_Overview]
     pictures: NotRequired[list[str]]
@@ -109,18 +111,18 @@ class Results(TypedDict):
 
 
 def fault_of(results: object) -> str:
-    """The first part of the contents of results.json that training does not write; empty if there is none."""
+    """Return the first fault in the contents of results.json, as `schema.fault` words it; empty if they have none."""
     if wrong := fault(results, Results):
         return wrong
     contents: Any = results
-    return next(
-        (wrong for path, row in _numbers(contents.get("overview", {})) if (wrong := fault(row, Number, path))), ""
-    )
+    rows = numbers(contents.get("overview", {}), "it.overview.")
+    return next((wrong for path, row in rows if (wrong := fault(row, Number, path))), "")
 
 
-def _numbers(part: Mapping[str, Any], path: str = "it.overview") -> Iterator[tuple[str, Mapping[str, Any]]]:
+def numbers(part: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yield every number in a part of results.json, at any depth, under its path: `path` and names with points."""
     for name, inner in part.items():
         if isinstance(inner, Mapping) and "value" in inner:
-            yield f"{path}.{name}", inner
+            yield f"{path}{name}", inner
         elif isinstance(inner, Mapping):
-            yield from _numbers(inner, f"{path}.{name}")
+            yield from numbers(inner, f"{path}{name}.")

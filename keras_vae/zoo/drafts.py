@@ -4,13 +4,13 @@ import os
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import NamedTuple, TypeAlias, cast
 
 import numpy as np
 
 from keras_vae.data import pictures, readers, splits, tables
 from keras_vae.data.sparse_files import matrices_in
-from keras_vae.errors import UserError, reading
+from keras_vae.errors import UserError
 from keras_vae.zoo import toml_files
 from keras_vae.zoo.column_drafts import HEAVY, look_at
 
@@ -21,10 +21,13 @@ _SIDE = 64  # pixels of a side, at most
 _LEAST = 2  # of a split, to have a standard error
 
 
+Keys: TypeAlias = dict[str, object]  # of a section, with their values
+
+
 class Draft(NamedTuple):
     """The parts of a recipe: keys by section, and a comment for each as `section.key`, or for a section."""
 
-    sections: dict[str, dict[str, object]]
+    sections: dict[str, Keys]
     comments: dict[str, str]
     shares: np.ndarray  # of each example, which say its split
 
@@ -86,10 +89,10 @@ def _of_pictures(folder: Path) -> Draft:
     grey, cropped = set(modes) <= {"1", "L", "LA"}, any(width != height for width, height in sizes)
     (width, height), _ = sizes.most_common(1)[0]
     summary = f"{len(names)} pictures, most of them {width} x {height}"
-    model: dict[str, object] = {"class": "VAE", "image_shape": [side, side, 1 if grey else 3], "latent_dim": 32,
+    model: Keys = {"class": "VAE", "image_shape": [side, side, 1 if grey else 3], "latent_dim": 32,
              "encoder": {"name": "conv"}, "decoder": {"name": "conv"},
              "likelihood": {"name": "gaussian", "scale": "global"}}  # fmt: skip
-    data: dict[str, object] = {"source": "folder", "size": side}
+    data: Keys = {"source": "folder", "size": side}
     data |= ({"crop": True} if cropped else {}) | ({"grey": True} if grey else {})
     comments = {
         "data": summary + (f", in the subfolders {', '.join(classes[:9])}, which are labels" if classes else ""),
@@ -109,9 +112,9 @@ def _of_table(path: Path) -> Draft:
         why = "; ".join(f"{name}: {reason}" for name, reason in columns.left_out.items())
         raise UserError(f"A table has a column of numbers, or several of classes. Given: {path} ({why}). Add some.")
     order, holes = list(columns.kinds), columns.empty > 0
-    data: dict[str, object] = {"source": "table", **({} if columns.mixed else {"columns": order})}
+    data: Keys = {"source": "table", **({} if columns.mixed else {"columns": order})}
     data |= ({"label": columns.label} if columns.label else {}) | ({"missing": True} if holes else {})
-    sections: dict[str, dict[str, object]] = {"data": data}
+    sections: dict[str, Keys] = {"data": data}
     if columns.mixed:
         model, comments = _network_of(len(order)), {}
         model |= {"x_shape": [len(order)], "likelihood": "mixed"} | ({"missing": "mask"} if holes else {})
@@ -141,10 +144,10 @@ def _of_text(path: Path) -> Draft:
             f"{length - 1}. Break them."
         )
     network = {"name": "gru", "units": 96, "embedding_dim": 32}
-    model: dict[str, object] = {"class": "SequenceVAE", "length": length, "vocabulary_size": len(alphabet) + 1,
+    model: Keys = {"class": "SequenceVAE", "length": length, "vocabulary_size": len(alphabet) + 1,
              "latent_dim": 32, "encoder": network, "decoder": network, "word_dropout": 0.3,
              "beta": {"name": "linear", "final": 1.0, "steps": _STEPS // 2}}  # fmt: skip
-    data: dict[str, object] = {"source": "text", "alphabet": alphabet, "length": length}
+    data: Keys = {"source": "text", "alphabet": alphabet, "length": length}
     comments = {
         "data": f"{len(lines)} lines, of {np.mean([*map(len, lines)]):.0f} letters on average",
         "data.alphabet": "the first letter is token 1; a file with others is refused",
@@ -157,14 +160,14 @@ def _of_text(path: Path) -> Draft:
 
 
 def _of_array(path: Path) -> Draft:
-    data: dict[str, object] = {"source": "array"}
+    data: Keys = {"source": "array"}
     if matrices_in(path):
         raise UserError(
             f"A recipe reads a sparse matrix from shards. Given: {path}. Build them, keras-vae data build {path} "
             f'FOLDER, and write a recipe with source = "shards" and path = "FOLDER" under [data].'
         )
     if path.suffix.lower() == ".npz":
-        with reading(path, "is no .npz", "Save it with numpy.savez.", UserError), np.load(path) as archive:
+        with readers.opened_npz(path) as archive:
             arrays = {name: archive[name] for name in archive.files}
         ranked = sorted(arrays, key=lambda name: (name != "x", -arrays[name].size))
         if not ranked:
@@ -181,7 +184,7 @@ def _of_array(path: Path) -> Draft:
         raise UserError(f"An example has a number or more. Given: {path}, of shape {x.shape}. Look at how it was made.")
     if x.ndim == 4 and x.shape[-1] in (1, 3) and (x.dtype == np.uint8 or (x.min() >= 0 and x.max() <= 1)):
         network = {"name": "conv" if not any(side % 8 for side in x.shape[1:3]) else "mlp"}
-        model: dict[str, object] = {"class": "VAE", "image_shape": list(x.shape[1:]), "latent_dim": 32,
+        model: Keys = {"class": "VAE", "image_shape": list(x.shape[1:]), "latent_dim": 32,
                                     "encoder": network, "decoder": network,
                                     "likelihood": {"name": "gaussian", "scale": "global"}}  # fmt: skip
         comments = {"model.likelihood": 'pixels in [0, 1]; "bernoulli" where they are 0 or 1'}
@@ -193,13 +196,13 @@ def _of_array(path: Path) -> Draft:
     return Draft({"model": model, "data": data, "training": _training(len(x), 128)}, comments, shares)
 
 
-def _network_of(size: int) -> dict[str, object]:
+def _network_of(size: int) -> Keys:
     """Return the class, code and networks of a model of so many numbers."""
     network = {"name": "mlp", "hidden": [64, 64] if size < 50 else [256, 256]}
     return {"class": "VAE", "latent_dim": int(np.clip(size // 2, 1, 16)), "encoder": network, "decoder": network}
 
 
-def _of_numbers(x: np.ndarray) -> tuple[dict[str, object], dict[str, str]]:
+def _of_numbers(x: np.ndarray) -> tuple[Keys, dict[str, str]]:
     """Return the model of numbers that are no pixels, with comments: its likelihood by what they are."""
     flat = np.asarray(x.reshape(len(x), -1), "float64")
     likelihood, why = _likelihood(flat)
@@ -214,10 +217,10 @@ def _of_numbers(x: np.ndarray) -> tuple[dict[str, object], dict[str, str]]:
     return model, comments
 
 
-def _of_series(model: dict[str, object], comments: dict[str, str]) -> tuple[dict[str, object], dict[str, str]]:
+def _of_series(model: Keys, comments: dict[str, str]) -> tuple[Keys, dict[str, str]]:
     """Return the model of numbers along two axes, with networks of series, and scales of their channels."""
     network = {"name": "causal"}
-    likelihood = dict(cast("dict[str, object]", model["likelihood"]))
+    likelihood = dict(cast("Keys", model["likelihood"]))
     if likelihood.pop("standardize", False):
         likelihood |= {"scale": "channel", "standardize": "channel"}
     elif likelihood["name"] == "negative_binomial":
@@ -229,7 +232,7 @@ def _of_series(model: dict[str, object], comments: dict[str, str]) -> tuple[dict
     return model | {"encoder": network, "decoder": network, "likelihood": likelihood}, comments
 
 
-def _likelihood(x: np.ndarray) -> tuple[dict[str, object], str]:
+def _likelihood(x: np.ndarray) -> tuple[Keys, str]:
     x = x[:, ~np.isnan(x).all(axis=0)]  # without numbers that no example has
     if not x.size:
         raise UserError("x has numbers. Given: NaN only. Look at how the file was written.")
@@ -247,7 +250,7 @@ def _likelihood(x: np.ndarray) -> tuple[dict[str, object], str]:
     return {"name": "normal", "standardize": True}, f'real numbers, {inside}; "student_t" where there are outliers'
 
 
-def _training(count: int, batch_size: int) -> dict[str, object]:
+def _training(count: int, batch_size: int) -> Keys:
     batch = min(batch_size, max(1, count // 10))
     epochs = int(np.clip(_STEPS * batch // max(count, 1), *_EPOCHS))
     return {"epochs": epochs, "batch_size": batch, "optimizer": {"name": "adam", "learning_rate": 0.001}}

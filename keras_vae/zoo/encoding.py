@@ -7,8 +7,8 @@ import numpy as np
 
 from keras_vae import files
 from keras_vae.errors import UserError
-from keras_vae.types import Examples
-from keras_vae.zoo import cards
+from keras_vae.types import ConditionLike, Examples
+from keras_vae.zoo import cards, wording
 from keras_vae.zoo.examples import condition_of, examples_of, of_x, source_of
 from keras_vae.zoo.examples import read as read_split
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def inputs_of(
     name: str | Path, model: "VAE", examples: str | np.ndarray, labels: np.ndarray | None = None
-) -> tuple[np.ndarray, np.ndarray | None]:
+) -> tuple[np.ndarray, ConditionLike]:
     """Return x and its condition, as `model.encode` takes them.
 
     Args:
@@ -59,7 +59,7 @@ def read_file(name: str | Path, path: str | Path) -> Examples:
         return Examples(_unit_levels(x) if of_images else x, origin=origin)
     if not card.recipe.data.source:
         raise UserError(
-            f"{name}, a model of {cards.NOUNS[card.kind]}s, was trained on data that keras_vae has, and reads a .npy "
+            f"{name}, a model of {wording.NOUNS[card.kind]}s, was trained on data that keras_vae has, and reads a .npy "
             f"of its x. Given: {path}. Save x with numpy.save, or train on data of your own: keras-vae new RECIPE.toml "
             f"--data {path}."
         )

@@ -1,6 +1,6 @@
 """Evaluations of zoo entries: a model, and the data that its recipe names."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 _TRAIN = 10_000  # training images for probes, and for the search for copies
 # The contents of "overview" in results.json: all metrics but nats, KL of dimensions and active units, which the summary
-# has too, and results.json under "metrics".
+# has too, and results.json holds under "metrics".
 RECORDED = (
     "likelihood.bits_per_dim",
     "likelihood.per_count",
@@ -47,7 +47,6 @@ def evaluate(
     split: str | None = None,
     seed: int | None = None,
     samples: int = 5000,
-    report: Callable[[str], None] | None = None,
 ) -> dict[str, Any]:
     """Return `keras_vae.evaluation.evaluate` for the model `name` on held-out data of its recipe, and the `split`.
 
@@ -57,13 +56,12 @@ def evaluate(
       split: of the recipe's data; None: the one that its results were measured on.
       seed: of all draws; None: the recipe's.
       samples: importance samples of log p(x).
-      report: as of `keras_vae.evaluation.Evaluation`.
 
     Raises:
       UserError: as `keras_vae.evaluation.evaluate`, or an unknown split.
     """
     names, recipe, prior = select(metrics), store.entry(name).recipe, priors.prior(name)
-    evaluation = evaluation_of(recipe, load(name), names, split, seed, samples, prior, report)
+    evaluation = evaluation_of(recipe, load(name), names, split, seed, samples, prior)
     return {"split": split or recipe.evaluation.split, **run(evaluation, names)}
 
 
@@ -75,7 +73,6 @@ def evaluation_of(
     seed: int | None = None,
     samples: int | None = None,
     prior: "FittedPrior | None" = None,
-    report: Callable[[str], None] | None = None,
     examples: Examples | None = None,
 ) -> Evaluation:
     """Return the evaluation of a model on held-out data of its recipe, with the data that `metrics` need.
@@ -91,7 +88,6 @@ def evaluation_of(
       seed: as of `evaluate`.
       samples: as of `evaluate`; None: the recipe's.
       prior: fitted to the model, or None.
-      report: as of `evaluate`.
       examples: of the split, if they were read already.
 
     Raises:
@@ -105,16 +101,14 @@ def evaluation_of(
         "samples": recipe.evaluation.samples if samples is None else samples,
         "seed": recipe.evaluation.seed if seed is None else seed,
         "prior": prior,
-        "report": report,
         "likelihood_examples": recipe.evaluation.likelihood_examples,
         "columns": examples.columns,
     }
     first = recipe.data.train if "[" in recipe.data.train else f"{recipe.data.train}[:{_TRAIN}]"
     if {"generation", "representation"} & sections:
-        training = examples_of(recipe, first)
-        classes = training.classes
-        options["train"] = training.images[:_TRAIN]
-        options["train_labels"] = None if classes is None else classes[:_TRAIN]
+        training = examples_of(recipe, first).first(_TRAIN)
+        options["train"], options["train_labels"] = training.images, training.classes
+        options["train_condition"] = condition_of(model, training)
     if recipe.data.name == "mnist" and "generation" in sections:
         options["reference"] = read("mnist", split, None).images[:_TRAIN]
         options["train_reference"] = read("mnist", first, None).images[:_TRAIN]

@@ -1,6 +1,7 @@
 """The data on which the results of a recipe are measured."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypedDict, Unpack
 
 import numpy as np
@@ -8,7 +9,7 @@ import numpy as np
 from keras_vae import data, types
 from keras_vae.data import sources, splits
 from keras_vae.data.readers import SOURCES
-from keras_vae.data.sources import Images
+from keras_vae.data.sources import Images, Labels
 from keras_vae.errors import UserError
 from keras_vae.registry import check_arguments, choose
 from keras_vae.zoo import recipes
@@ -36,6 +37,13 @@ class Examples(NamedTuple):
     images: np.ndarray  # (examples, height, width, channels), or whatever the model's x is
     labels: np.ndarray | None  # (examples,), or the factors of each example, (examples, factors)
     columns: tuple[str, ...] = ()  # of a table
+    named: Mapping[str, Labels] = MappingProxyType({})  # labels that are conditions by name
+
+    def first(self, count: int) -> "Examples":
+        """Return the first `count` of them, or all if they are fewer."""
+        labels = None if self.labels is None else self.labels[:count]
+        named = {name: one._replace(values=one.values[:count]) for name, one in self.named.items()}
+        return self._replace(images=self.images[:count], labels=labels, named=named)
 
     @property
     def classes(self) -> np.ndarray | None:
@@ -48,6 +56,11 @@ class Examples(NamedTuple):
         labels = self.labels
         return labels if labels is not None and labels.ndim == 2 and labels.dtype.kind in "iu" else None
 
+    @property
+    def condition(self) -> np.ndarray | dict[str, np.ndarray] | None:
+        """Return what a conditional model is given: the labels, or those by name."""
+        return {name: labels.values for name, labels in self.named.items()} or self.labels
+
 
 def source_of(recipe: recipes.Recipe, changes: Mapping[str, Any] | None = None) -> Source:
     """Return the data of a recipe, as `keras_vae.data.load` takes them: a name, or a function from a split.
@@ -57,7 +70,8 @@ def source_of(recipe: recipes.Recipe, changes: Mapping[str, Any] | None = None) 
       changes: arguments of a source of one's own in place of the recipe's.
 
     Raises:
-      UserError: an unknown source, or arguments that it does not take; of data that the recipe names, it says so.
+      UserError: an unknown source, arguments that it does not take, or data that it cannot read; the message says so
+        where the recipe names them.
     """
     section = recipe.data
     if not section.source:
@@ -89,6 +103,12 @@ class OfX(TypedDict, total=False):
     missing: bool
 
 
+def conditions_of(recipe: recipes.Recipe) -> tuple[str, ...]:
+    """Return the names of the conditions of a recipe's model, which its data have as labels; empty: it has no names."""
+    conditions = recipe.model.arguments.get("conditions", {})
+    return tuple(conditions) if isinstance(conditions, Mapping) else ()
+
+
 def of_x(recipe: recipes.Recipe) -> OfX:
     """Return what x is, from the model: numbers where it has an `x_shape`, else by the rule of `batches`."""
     arguments = recipe.model.arguments
@@ -98,28 +118,24 @@ def of_x(recipe: recipes.Recipe) -> OfX:
 def examples_of(recipe: recipes.Recipe, split: str | None = None) -> Examples:
     """Return the examples on which a recipe's results are measured, binarised once where training binarises."""
     if split is not None:
-        splits.parsed(split)  # a mistake in it is none of the recipe
+        splits.parsed(split)  # a mistake in it is the caller's, not the recipe's
     binarize = "static" if recipe.data.binarize else None
-    return read(source_of(recipe), split or recipe.evaluation.split, binarize, **of_x(recipe))
+    return read(source_of(recipe), split or recipe.evaluation.split, binarize, conditions_of(recipe), **of_x(recipe))
 
 
-def read(source: Source, split: str, binarize: str | None, **x: Unpack[OfX]) -> Examples:
-    """Return the examples of a split; the arguments are those of `keras_vae.data.load`."""
+def read(source: Source, split: str, binarize: str | None, names: Sequence[str] = (), **x: Unpack[OfX]) -> Examples:
+    """Return the examples of a split, with the labels `names`; the other arguments are those of `data.load`."""
     images = sources.read(source, split) if isinstance(source, str) else source(split)
+    named = sources.named_labels(images, names)
     dataset = data.load(lambda _: images, split, binarize, batch_size=1000, training=False, **x)
     batches = list(dataset.as_numpy_iterator())
     labels = np.concatenate([batch["y"] for batch in batches]) if "y" in batches[0] else None
-    return Examples(np.concatenate([batch["x"] for batch in batches]), labels, images.columns)
+    return Examples(np.concatenate([batch["x"] for batch in batches]), labels, images.columns, named)
 
 
-def images_of(recipe: recipes.Recipe, split: str | None = None) -> np.ndarray:
-    """Return the images of `examples_of`."""
-    return examples_of(recipe, split).images
-
-
-def condition_of(model: "VAE", examples: Examples) -> np.ndarray | None:
-    """Return the labels for a conditional model, or None."""
-    return examples.labels if model.conditional else None
+def condition_of(model: "VAE", examples: Examples) -> np.ndarray | dict[str, np.ndarray] | None:
+    """Return the condition of examples for a conditional model, or None."""
+    return examples.condition if model.conditional else None
 
 
 def alphabet_of(recipe: recipes.Recipe) -> str | None:
@@ -137,7 +153,7 @@ def export_examples(recipe: recipes.Recipe, conditional: bool) -> types.Examples
     examples, source = examples_of(recipe), recipe.data
     return types.Examples(
         examples.images,
-        examples.labels if conditional else None,
+        examples.condition if conditional else None,
         origin=f"the split {recipe.evaluation.split!r} of {source.title}{', binarised' if source.binarize else ''}",
         licence=_LICENCES.get(source.name),
         labels=examples.classes,

@@ -24,7 +24,7 @@ _ATTEMPTS, _TIMEOUT, _PIECE = 5, 30, 2**16  # of one download; seconds without a
 def fetched(name: str, file: str, record: Mapping[str, Any]) -> Path:
     """Return the path of an entry's file: in the cache or in the folder of the setting, or in the cache once fetched.
 
-    A download that was cut goes on where it stopped, in this call or in the next.
+    An interrupted download resumes where it stopped, in this call or in the next.
 
     Args:
       name: of the entry.
@@ -100,7 +100,7 @@ def _download(url: str, target: Path, record: Mapping[str, Any]) -> None:
 
 
 def _receive(url: str, part: Path, size: int) -> None:
-    """Append to `part` what it lacks of a file of `size` bytes, and no more than a byte beyond."""
+    """Append to `part` what it lacks of a file of `size` bytes, and at most one byte more."""
     have = part.stat().st_size if part.is_file() else 0
     request = urllib.request.Request(url, headers={"Range": f"bytes={have}-"} if have else {})
     with urllib.request.urlopen(request, timeout=_TIMEOUT) as answer:

@@ -41,8 +41,7 @@ def classify(name: str | Path, labels: int = 100, epochs: int = 30, count: int =
     kept = keep_labels(classes, labels, seed)
     x, y = train.images[kept >= 0], kept[kept >= 0]
     untrained = zoo.load(name, weights=False)
-    predictions = predictions_from_few_labels(
-        test.model, untrained, x, y, test.x, int(classes.max()) + 1, epochs, seed
-    )  # fmt: skip
+    count_of_classes = int(classes.max()) + 1
+    predictions = predictions_from_few_labels(test.model, untrained, x, y, test.x, count_of_classes, epochs, seed)
     accuracy = {title: share_of(predicted == truth) for title, predicted in predictions.items()}
     return FewLabels(len(x), len(truth), accuracy)

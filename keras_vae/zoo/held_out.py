@@ -9,6 +9,8 @@ import numpy as np
 from keras_vae import zoo
 from keras_vae.checks import check_whole_number
 from keras_vae.errors import UserError
+from keras_vae.evaluation.evaluation import rows_of
+from keras_vae.types import ConditionLike
 from keras_vae.zoo import cards
 from keras_vae.zoo.examples import condition_of, examples_of
 
@@ -24,14 +26,14 @@ class HeldOut:
       name: of the model, as `keras_vae.zoo.load` takes it.
       model: the trained model.
       x: its test examples: images, or sequences of tokens.
-      condition: one for each example, where the model is conditional.
+      condition: one for each example, where the model is conditional; or several by name.
       classes: the label of each example, where the data have one.
     """
 
     name: str | Path
     model: "VAE"
     x: np.ndarray
-    condition: np.ndarray | None
+    condition: ConditionLike
     classes: np.ndarray | None
 
     @classmethod
@@ -50,8 +52,8 @@ class HeldOut:
 
     def __getitem__(self, part: slice | np.ndarray) -> Self:
         """The same model with some of the examples: a slice, or an array of their numbers."""
-        condition, classes = (None if array is None else array[part] for array in (self.condition, self.classes))
-        return dataclasses.replace(self, x=self.x[part], condition=condition, classes=classes)
+        classes = None if self.classes is None else self.classes[part]
+        return dataclasses.replace(self, x=self.x[part], condition=rows_of(self.condition, part), classes=classes)
 
     @property
     def labels(self) -> np.ndarray:

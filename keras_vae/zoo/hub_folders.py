@@ -1,7 +1,7 @@
 """Models on the Hugging Face Hub: their addresses, and the copies of their folders in the cache of huggingface_hub.
 
 A folder there holds what a run's does. huggingface_hub, an optional dependency, does all traffic: it keeps each commit
-once, takes what the cache has when the Hub cannot be reached, and goes on with a download that was cut.
+once, takes what the cache has when the Hub cannot be reached, and resumes interrupted downloads.
 """
 
 import re
@@ -40,10 +40,10 @@ class Address(NamedTuple):
 
 
 def parse(text: str) -> Address:
-    """Return the address that a text is.
+    """Return the address that a text spells.
 
     Raises:
-      UserError: it is none.
+      UserError: it spells none.
     """
     match = _FORM.fullmatch(text)
     if match is None or ".." in text:

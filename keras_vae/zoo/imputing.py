@@ -38,7 +38,7 @@ def complete(
       seed: of the draws.
 
     Raises:
-      UserError: a model or a file that this is not for, or a column of Parquet with whole numbers that float64 lacks,
+      UserError: a model or a file that does not fit, or a column of Parquet with whole numbers that float64 lacks,
         which gets decimals; nothing is written.
     """
     kinds = [".npy" if Path(path).suffix.lower() == ".npy" else "table" for path in (source, output)]

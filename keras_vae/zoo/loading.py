@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from keras_vae import weights as stored
-from keras_vae.errors import UserError
+from keras_vae.errors import UserError, reason_of
 from keras_vae.models import MODELS, VAE
 from keras_vae.registry import check_arguments, choose, imported
 from keras_vae.types import Provenance
@@ -40,8 +40,9 @@ def build(recipe: recipes.Recipe, precision: str | None = None) -> VAE:
     except UserError:
         raise
     except (TypeError, ValueError) as error:  # raised by Keras, for example for an unknown activation
-        reason = (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise UserError(f"The arguments of the model class {recipe.model.class_name} do not fit: {reason}.") from error
+        raise UserError(
+            f"The arguments of the model class {recipe.model.class_name} do not fit: {reason_of(error)}."
+        ) from error
 
 
 def allow_code() -> None:

@@ -47,7 +47,7 @@ def leave_out(
         settings = recipe.training
         model = build(recipe)
         model.compile(
-            # With the class that is left out: a schedule stops a little short of its end.
+            # Counted with the class that is left out, so that a schedule stops a little short of its end.
             optimizers.from_spec(
                 settings.optimizer, lambda: (epochs or settings.epochs) * (len(train.images) // settings.batch_size)
             ),

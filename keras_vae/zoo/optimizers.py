@@ -79,7 +79,7 @@ def _check_numbers(what: str, arguments: Mapping[str, object], spec: object) -> 
                 raise UserError(f"The {what}'s argument {name} must be {rule}. Given: {value!r}.")
 
 
-# What an argument must be: those that it is for, and whether a number is.
+# What an argument must be -> the arguments that the rule is for, and whether a number keeps it.
 _RANGES: dict[str, tuple[tuple[str, ...], Callable[[float], bool]]] = {
     "a positive number": (
         ("learning_rate", "initial_learning_rate", "decay_steps", "decay_rate", "first_decay_steps", "clipnorm",

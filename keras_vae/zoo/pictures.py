@@ -1,7 +1,10 @@
 """The pictures of a card: reconstructions, samples, a traversal and training curves, as far as the model has them."""
 
+import itertools
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,9 +14,9 @@ from keras_vae.core.inference import draw_x
 from keras_vae.errors import NotApplicable
 from keras_vae.evaluation import forecasts
 from keras_vae.tasks.traversal import traversable, traverse
-from keras_vae.types import ConditionLike
 from keras_vae.zoo import recipes
 from keras_vae.zoo.examples import Examples, condition_of, examples_of
+from keras_vae.zoo.sampling import classes_of, every_label
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
 SAMPLES, COLUMNS = 64, 12  # the number of samples without labels, and for each label; and of columns of a table
 SERIES = 8
+_LOOKED_AT = 1000  # examples
 
 
 def write(
@@ -50,7 +54,8 @@ def write(
     folder = Path(folder)
     written = []
     if draw := {"image": _of_images, "numbers": _of_numbers}.get(model.x_spec().kind):
-        written = draw(folder, model, recipe, prior, examples_of(recipe) if examples is None else examples)
+        examples = examples_of(recipe) if examples is None else examples
+        written = draw(folder, model, recipe, prior, examples.first(_LOOKED_AT))
     if history:
         plots.curves(history, folder / "curves.png")
         written.append("curves.png")
@@ -61,15 +66,15 @@ def _of_images(
     folder: Path, model: "VAE", recipe: recipes.Recipe, prior: "FittedPrior | None", examples: Examples
 ) -> list[str]:
     """Write the pictures of a model of images."""
-    images, condition = examples.images[:1000], condition_of(model, examples)
-    condition = None if condition is None else condition[:1000]
-    first = None if condition is None else condition[:16]
-    plots.reconstructions(images[:16], model.reconstruct(images[:16], first), folder / "reconstructions.png")
+    first = examples.first(16)
+    reconstructions = model.reconstruct(first.images, condition_of(model, first))
+    plots.reconstructions(first.images, reconstructions, folder / "reconstructions.png")
     written = ["reconstructions.png"]
-    if samples(model, recipe.evaluation.seed, folder / "samples.png", prior):
+    names = {name: labels.classes for name, labels in examples.named.items()}
+    if samples(model, recipe.evaluation.seed, folder / "samples.png", prior, names):
         written.append("samples.png")
     if traversable(model):
-        walk = traverse(model, images, condition=condition)
+        walk = traverse(model, examples.images, condition=condition_of(model, examples))
         plots.labelled_rows(walk.images[:10], walk.labels[:10], folder / "traversal.png")
         written.append("traversal.png")
     return written
@@ -79,13 +84,13 @@ def _of_numbers(
     folder: Path, model: "VAE", recipe: recipes.Recipe, prior: "FittedPrior | None", examples: Examples
 ) -> list[str]:
     """Write the picture of a model of rows or of series."""
-    x, condition = examples.images[:1000], condition_of(model, examples)
     if model.x_spec().is_series:
-        return _of_series(folder, model, recipe, x[:SERIES], None if condition is None else condition[:SERIES])
+        return _of_series(folder, model, recipe, examples.first(SERIES))
     if not model.x_spec().is_row:
         return []
+    x = examples.images
     try:
-        labels = model.infer_condition(x, None if condition is None else condition[: len(x)])
+        labels = model.infer_condition(x, condition_of(model, examples))
         drawn = draw_x(model, len(x), recipe.evaluation.seed, labels, prior)
     except NotApplicable:
         return []
@@ -96,18 +101,13 @@ def _of_numbers(
     return ["marginals.png"]
 
 
-def _of_series(
-    folder: Path, model: "VAE", recipe: recipes.Recipe, x: np.ndarray, condition: ConditionLike
-) -> list[str]:
+def _of_series(folder: Path, model: "VAE", recipe: recipes.Recipe, examples: Examples) -> list[str]:
     """Write series.png, and forecast.png for a model that reads a part of a series; nothing where means lack totals."""
     if not model.likelihood_family.tells_total:
         return []
-    seed = recipe.evaluation.seed
-    drawn, means = (
-        forecasts.reconstruction_draws(model, x, seed=seed, condition=condition),
-        model.reconstruct(x, condition),
-    )
-    plots.series(x, means, folder / "series.png", bands=_band(drawn))
+    x, condition, seed = examples.images, condition_of(model, examples), recipe.evaluation.seed
+    drawn = forecasts.reconstruction_draws(model, x, seed=seed, condition=condition)
+    plots.series(x, model.reconstruct(x, condition), folder / "series.png", bands=_band(drawn))
     try:
         filled = None if model.missing is None else forecasts.forecasts(model, x, seed, condition)
     except NotApplicable:  # codes that annealing cannot move
@@ -126,19 +126,38 @@ def _band(draws: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return low, high
 
 
-def samples(model: "VAE", seed: int, path: str | Path, prior: "FittedPrior | None" = None) -> bool:
-    """Draw samples into `path`, a row for each label of a conditional model; false for a model without a prior."""
-    classes = model.condition_classes
-    if model.conditional and not classes:  # a condition that is no label
+def samples(
+    model: "VAE",
+    seed: int,
+    path: str | Path,
+    prior: "FittedPrior | None" = None,
+    names: Mapping[str, Sequence[str]] = MappingProxyType({}),
+) -> bool:
+    """Draw samples into `path`, a row for each label of a conditional model, or combination of labels by name.
+
+    Args:
+      model: a model of images.
+      seed: of the draws.
+      path: of the picture.
+      prior: as of `write`.
+      names: of the classes of labels; by default, a class has its number.
+
+    Returns:
+      False for a model without a prior, or of a condition that is no label: then there is no picture.
+    """
+    classes = classes_of(model)
+    if model.conditional and not classes:
         return False
-    labels = None if not classes else np.repeat(np.arange(classes, dtype="int32"), COLUMNS)
+    count = math.prod(classes.values()) * COLUMNS if classes else SAMPLES
+    condition = every_label(model, count)
     try:
-        drawn = model.sample(SAMPLES if labels is None else len(labels), seed=seed, condition=labels, prior=prior)
+        drawn = model.sample(count, seed=seed, condition=condition, prior=prior)
     except NotApplicable:  # no prior, or none fitted yet
         return False
-    if labels is None:
+    if not classes:
         plots.grid(drawn, path)
-    else:
-        rows = drawn.reshape(-1, COLUMNS, *drawn.shape[1:])
-        plots.labelled_rows(rows, [str(label) for label in labels[::COLUMNS]], path)
+        return True
+    kinds = [names.get(name, [str(label) for label in range(size)]) for name, size in classes.items()]
+    titles = [", ".join(words) for words in itertools.product(*kinds)]
+    plots.labelled_rows(drawn.reshape(-1, COLUMNS, *drawn.shape[1:]), titles, path)
     return True

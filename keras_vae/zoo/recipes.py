@@ -114,6 +114,12 @@ class Recipe:
         path = self.data.arguments.get("path")
         return None if path is None else (self.folder / Path(path).expanduser()).resolve()
 
+    def changed_since(self, before: "Recipe") -> str:
+        """The first key that differs from another recipe's, or the path of the data; empty if none does."""
+        if before.data_path != self.data_path:
+            return f"data.path is {self.data_path}, and was {before.data_path}"
+        return difference(before.content, self.content)
+
     @property
     def content(self) -> dict[str, Any]:
         """The keys that weights and numbers depend on: no `summary`, no `published`, and no key that has its default.

@@ -14,7 +14,7 @@ from keras_vae.evaluation.metrics import run
 from keras_vae.evaluation.summary import log_probs_of
 from keras_vae.files import sha256
 from keras_vae.zoo import checkpoints, evaluations, recipes, stopping, store, verifying
-from keras_vae.zoo.examples import Examples
+from keras_vae.zoo.examples import Examples, conditions_of
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
@@ -28,9 +28,9 @@ def results_of(
     recipe: recipes.Recipe,
     model: "VAE",
     progress: checkpoints.Progress,
-    prior: "FittedPrior | None" = None,
-    examples: Examples | None = None,
-    quick: bool = False,
+    prior: "FittedPrior | None",
+    examples: Examples,
+    quick: bool,
 ) -> dict[str, Any]:
     """Return what `store.write_results` takes for a trained model, after its weights file was written.
 
@@ -40,7 +40,7 @@ def results_of(
       model: with the weights as stored.
       progress: of the training.
       prior: fitted to the model, or None.
-      examples: of the recipe's evaluation split; read by default.
+      examples: of the recipe's evaluation split.
       quick: as of `evaluated`.
     """
     path = entry.folder / store.WEIGHTS
@@ -73,8 +73,8 @@ def evaluated(
     entry: store.Entry,
     recipe: recipes.Recipe,
     model: "VAE",
-    prior: "FittedPrior | None" = None,
-    examples: Examples | None = None,
+    prior: "FittedPrior | None",
+    examples: Examples,
     quick: bool = False,
 ) -> dict[str, Any]:
     """Return the parts of results.json that are measured: `evaluation`, `metrics` and `overview`.
@@ -86,7 +86,7 @@ def evaluated(
       recipe: of the model.
       model: with the weights as stored.
       prior: fitted to the model, or None.
-      examples: of the recipe's evaluation split; read by default.
+      examples: of the recipe's evaluation split.
       quick: leave log p(x) and the overview out, which take longest; `evaluation` names them.
     """
     settings = recipe.evaluation
@@ -101,13 +101,13 @@ def evaluated(
             "split": settings.split,
             "examples": len(evaluation),
             "binarize": "static" if recipe.data.binarize else None,
-            "condition": "label" if model.conditional else None,
+            "condition": (" and ".join(conditions_of(recipe)) or "label") if model.conditional else None,
             # Whether the label has a probability: the numbers are then of p(x, y), not of p(x|y).
             **({} if condition is None or model.log_p_condition(condition) is None else {"joint": True}),
             "seed": settings.seed,
             "kind": model.x_spec().kind,
             **({"left_out": ["log_prob", *recorded]} if quick else {}),
-            **({"columns": list(examples.columns)} if examples and examples.columns else {}),
+            **({"columns": list(examples.columns)} if examples.columns else {}),
         },
         "metrics": metrics,
         "overview": {"split": settings.split, **run(evaluation, names)} if names else {},

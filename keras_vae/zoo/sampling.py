@@ -1,7 +1,8 @@
 """Samples of a model of the zoo, from its own prior or from another one."""
 
+import math
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from keras_vae import priors
 from keras_vae.core.inference import checked_count
 from keras_vae.errors import UserError
 from keras_vae.registry import choose
+from keras_vae.types import ConditionLike
 from keras_vae.zoo import cards
 from keras_vae.zoo.examples import condition_of, examples_of
 
@@ -43,10 +45,29 @@ def fitted_prior(name: str | Path, model: "VAE", prior: str | Path) -> "FittedPr
     return unfitted.fit(model, examples.images, condition_of(model, examples))
 
 
-def labels_to_draw(model: "VAE", count: int, label: int | None = None) -> np.ndarray | None:
-    """Return the condition of `count` samples: `label` for all of them, or every label in equal parts, in order.
+def classes_of(model: "VAE") -> dict[str, int]:
+    """Return the number of classes of each label that a model is conditioned on; empty if a condition is no label."""
+    specs = model.condition_spec()
+    labels = all(spec.kind == "label" for spec in specs.values())
+    return {name: spec.classes for name, spec in specs.items()} if labels else {}
 
-    None for a model that has no classes, where no label is asked for.
+
+def every_label(model: "VAE", count: int) -> ConditionLike:
+    """Return the condition of `count` samples: every label in equal parts, in order, or combination of labels by name.
+
+    None for a model that is not conditioned on labels.
+    """
+    classes = classes_of(model)
+    if not classes:
+        return None
+    rows = np.arange(count) * math.prod(classes.values()) // max(count, 1)
+    columns = np.unravel_index(rows, tuple(classes.values()))
+    labels: Any = model.condition_in({name: one.astype("int32") for name, one in zip(classes, columns, strict=True)})
+    return labels
+
+
+def labels_to_draw(model: "VAE", count: int, label: int | None = None) -> ConditionLike:
+    """Return the condition of `count` samples: `label` for all of them, or `every_label`.
 
     Raises:
       UserError: a label for a model without, a negative count, or one of more images than memory holds.
@@ -57,6 +78,4 @@ def labels_to_draw(model: "VAE", count: int, label: int | None = None) -> np.nda
             f"A label is of a model that takes one as its condition. Given: --label {label}, for a "
             f"{type(model).__name__} without. Leave it out."
         )
-    if label is not None:
-        return np.full(count, label)
-    return np.arange(count) * classes // max(count, 1) if classes else None
+    return every_label(model, count) if label is None else np.full(count, label)

@@ -23,9 +23,10 @@ _REMEDY = "To start again: --overwrite."
 
 
 def best_epoch(history: Mapping[str, Sequence[float]]) -> int:
-    """The epoch, from 1, of the highest bound of the validation data so far, or 0: of the first of `BOUNDS` there is.
+    """Return the epoch, from 1, with the highest bound of the validation data so far, or 0 before the first.
 
-    Without a bound, of the lowest loss. Not of the loss of all: while beta rises, so does the loss.
+    The bound is the first of `BOUNDS` that the history has. Only a model without any is judged by its lowest loss:
+    while beta rises, so does the loss.
     """
     bounds = [history[name] for name in BOUNDS if name in history]
     values = bounds[0] if bounds else [-loss for loss in history.get("val_loss", ())]
@@ -33,7 +34,7 @@ def best_epoch(history: Mapping[str, Sequence[float]]) -> int:
 
 
 def is_over(history: Mapping[str, Sequence[float]], patience: int | None) -> bool:
-    """Whether the last `patience` epochs were no better than the one before; None: never."""
+    """Return whether the last `patience` epochs brought nothing better; never, if it is None."""
     return patience is not None and max(map(len, history.values()), default=0) - best_epoch(history) >= patience
 
 
@@ -62,7 +63,7 @@ class StopEarly(keras.callbacks.Callback):
       history: of the epochs before, one number each, by metric.
       patience: in epochs.
       recipe: of the run, its `content`.
-      writes: of workers that train together, one does.
+      writes: whether this process writes them; of workers that train together, only one does.
     """
 
     def __init__(

@@ -11,7 +11,7 @@ from keras_vae.data import words
 from keras_vae.errors import NotApplicable
 from keras_vae.tasks.interpolation import interpolate
 from keras_vae.zoo import recipes
-from keras_vae.zoo.examples import Examples, alphabet_of, condition_of, examples_of
+from keras_vae.zoo.examples import Examples, alphabet_of, condition_of
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
@@ -31,13 +31,13 @@ def spelling(recipe: recipes.Recipe) -> Callable[[Any], list[str]]:
     return numbers if alphabet is None else functools.partial(words.to_text, alphabet=alphabet)
 
 
-def shown(model: "VAE", recipe: recipes.Recipe, examples: Examples | None = None) -> dict[str, list[list[str]]]:
+def shown(model: "VAE", recipe: recipes.Recipe, examples: Examples) -> dict[str, list[list[str]]]:
     """Return sequences as text; `{}` for a model of anything but tokens.
 
     Args:
       model: of the recipe.
       recipe: of the model.
-      examples: of the recipe's evaluation split; read by default.
+      examples: of the recipe's evaluation split.
 
     Returns:
       `reconstructed`: rows of a sequence and its reconstruction; `sampled`: one row, from the prior; `interpolated`:
@@ -46,10 +46,9 @@ def shown(model: "VAE", recipe: recipes.Recipe, examples: Examples | None = None
     """
     if model.x_spec().kind != "tokens":
         return {}
-    examples, spell = examples_of(recipe) if examples is None else examples, spelling(recipe)
-    x, condition = examples.images[:EXAMPLES], condition_of(model, examples)
-    condition = None if condition is None else condition[:EXAMPLES]
-    reconstructions = spell(model.reconstruct(x, condition))
+    examples, spell = examples.first(EXAMPLES), spelling(recipe)
+    x = examples.images
+    reconstructions = spell(model.reconstruct(x, condition_of(model, examples)))
     texts = {"reconstructed": [list(pair) for pair in zip(spell(x), reconstructions, strict=True)]}
     if model.conditional:  # each draw would need a condition
         return texts

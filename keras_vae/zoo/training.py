@@ -3,27 +3,22 @@
 import contextlib
 import functools
 import math
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import keras
-import numpy as np
-
-from keras_vae import backend, data, files, locks, weights
+from keras_vae import files, locks, weights
 from keras_vae.backend import workers
-from keras_vae.callbacks import TensorBoard
 from keras_vae.checks import check_number, check_whole_number
-from keras_vae.errors import DivergedError, UserError
+from keras_vae.errors import UserError
 from keras_vae.evaluation.metrics import run
-from keras_vae.models.parts.growing import Stage, inherit, stages
+from keras_vae.models.parts.growing import Stage
 from keras_vae.zoo import (
     cards,
     checkpoints,
     evaluations,
-    optimizers,
+    fitting,
     pictures,
     priors,
     recipes,
@@ -32,7 +27,7 @@ from keras_vae.zoo import (
     store,
     texts,
 )
-from keras_vae.zoo.examples import Examples, condition_of, examples_of, of_x, source_of
+from keras_vae.zoo.examples import Examples, examples_of
 from keras_vae.zoo.loading import build, load
 
 if TYPE_CHECKING:
@@ -63,9 +58,9 @@ def train(
       tensorboard: a folder for the event files of `keras_vae.callbacks.TensorBoard`, of validation images; by default
         there are none.
       quick: leave log p(x) and the overview out of the results; the same call without it measures them later.
-      checkpoint_minutes: between two checkpoints within an epoch, at least; 0: one after each call of TensorFlow. Of
-        several workers, there are those of epochs only.
-      until: stop after so many epochs, with a checkpoint that the same call without it goes on from; schedules are
+      checkpoint_minutes: the least time between two checkpoints within an epoch; 0: one after each call of TensorFlow.
+        Several workers write them after whole epochs only.
+      until: stop after so many epochs, with a checkpoint that the same call without `until` resumes from; schedules are
         those of the whole training, and nothing is measured.
 
     Where the variable TF_CONFIG names several workers, they train one model, each on its part of every batch, and the
@@ -92,31 +87,30 @@ def train(
     _check_folder(where, recipe, overwrite)
     if workers.of_environment().index:
         return _help(where, recipe, overwrite, until)
-    strategy = None if where.results and not overwrite else _strategy(recipe)
-    with _only_trainer(where), _gone_on_from(where, recipe, overwrite):
+    strategy = None if where.results and not overwrite else fitting.strategy_of(recipe)
+    with _only_trainer(where), _noting_how_to_resume(where, recipe, overwrite):
         if not overwrite and where.results:
             if "left_out" in where.results["evaluation"] and not quick:
-                _measure_all_again(where)
+                _measured_again(where)
             return load(where.folder)
-        plan = _stages(recipe, strategy)
+        plan = fitting.stages_of(recipe, strategy)
         examples = _measured(recipe, plan[-1].model)
-        progress = _fit(where, recipe, plan, overwrite, verbose, tensorboard, checkpoint_minutes, until)
+        progress = fitting.fit(where, recipe, plan, overwrite, verbose, tensorboard, checkpoint_minutes, until)
         over = progress.epochs >= plan[-1].end or stopping.is_over(progress.history, recipe.training.patience)
         if over:
             _finish(where, recipe, plan[-1].model, progress, examples, quick)
-            for name in (stopping.NAME, checkpoints.PREVIOUS):
-                (where.folder / name).unlink(missing_ok=True)
-        if over and where.in_zoo:
-            # The zoo keeps what is loaded, not what training resumes from.
-            checkpoints.remove(where.folder)
+            for spent in (stopping.NAME, checkpoints.PREVIOUS):
+                (where.folder / spent).unlink(missing_ok=True)
+            if where.in_zoo:  # which keeps what is loaded, not what training resumes from
+                checkpoints.remove(where.folder)
         with contextlib.suppress(UserError):  # of those who wait: nothing is lost with them
             workers.gathered(strategy, 0)
         return load(where.folder) if over else _reached(plan, progress)
 
 
 @contextlib.contextmanager
-def _gone_on_from(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -> Iterator[None]:
-    """Note on what ends a training, whatever an extension made of a signal, how it goes on."""
+def _noting_how_to_resume(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -> Iterator[None]:
+    """Add to whatever ends a training, even what an extension made of a signal, a note on how to resume it."""
     try:
         yield
     except UserError:
@@ -132,12 +126,12 @@ def _gone_on_from(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -
 
 
 def _help(where: store.Entry, recipe: recipes.Recipe, overwrite: bool, until: int | None) -> "VAE":
-    """Train as a worker that is not the first: the same, without a word or a file; and wait until that has finished."""
+    """Train as a worker other than the first: the same steps, printing and writing nothing; then wait for the first."""
     if where.results and not overwrite:
         return load(where.folder)
-    strategy = _strategy(recipe)
-    plan = _stages(recipe, strategy)
-    progress = _fit(where, recipe, plan, overwrite, 0, None, math.inf, until)
+    strategy = fitting.strategy_of(recipe)
+    plan = fitting.stages_of(recipe, strategy)
+    progress = fitting.fit(where, recipe, plan, overwrite, 0, None, math.inf, until)
     workers.gathered(strategy, 0)
     return _reached(plan, progress)
 
@@ -148,7 +142,7 @@ def _reached(plan: list[Stage], progress: checkpoints.Progress) -> "VAE":
 
 
 def _only_trainer(where: store.Entry) -> AbstractContextManager[None]:
-    """Keep other processes from training or measuring in a folder; refused is the one that comes second."""
+    """Keep other processes from training or measuring in a folder; whoever comes second is refused."""
     return locks.only_writer(where.folder / store.RECIPE, "trains")
 
 
@@ -158,52 +152,11 @@ def _check_folder(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -
     present = folder / store.RECIPE
     if overwrite or not present.is_file():
         return
-    before = recipes.read(present)
-    changed = recipes.difference(before.content, recipe.content)
-    if before.data_path != recipe.data_path:
-        changed = f"data.path is {recipe.data_path}, and was {before.data_path}"
-    if changed:
+    if changed := recipe.changed_since(recipes.read(present)):
         raise UserError(
             f"The folder {folder} holds a run of another recipe: {changed}. Choose another folder, or say --overwrite "
             f"to replace it."
         )
-
-
-def _claim(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -> None:
-    """Write the recipe into the folder. Called when nothing can be refused any more, before the first step."""
-    if overwrite:
-        for name in (*store.FILES, *checkpoints.NAMES, stopping.NAME, store.PRIOR, *cards.PICTURES):
-            (where.folder / name).unlink(missing_ok=True)
-    files.write_text(where.folder / store.RECIPE, recipes.moved(recipe, where.folder))
-
-
-def _strategy(recipe: recipes.Recipe) -> backend.Strategy | None:
-    """Return the strategy of the workers of TF_CONFIG, or of the recipe's devices; None for one device."""
-    return workers.strategy_of(recipe.training.devices, recipe.training.batch_size)
-
-
-def _stages(recipe: recipes.Recipe, strategy: backend.Strategy | None = None) -> list[Stage]:
-    """Return the stages of a recipe's training, the untrained models in them: one, or one more for each doubling."""
-    if strategy is not None:
-        with workers.going_together(strategy), strategy.scope():
-            return _stages(recipe)
-    settings, model = recipe.training, checked_model(recipe)
-    if not settings.grow:
-        return [Stage(model, halvings=0, first_epoch=0, end=settings.epochs)]
-    return stages(model, settings.grow, settings.epochs, len(_training_data(recipe, first_epoch=0)))
-
-
-def checked_model(recipe: recipes.Recipe) -> "VAE":
-    """Return the untrained model of a recipe, after refusing what would not fit after the last epoch.
-
-    Raises:
-      UserError: an unknown class, optimizer, prior or metric, or arguments that do not fit.
-    """
-    model = build(recipe)
-    priors.check(recipe, model)
-    optimizers.from_spec(recipe.training.optimizer)
-    evaluations.recorded(recipe)
-    return model
 
 
 def _measured(recipe: recipes.Recipe, model: "VAE") -> Examples:
@@ -228,146 +181,13 @@ def _measured(recipe: recipes.Recipe, model: "VAE") -> Examples:
     return examples
 
 
-def _compile(stage: Stage, recipe: recipes.Recipe) -> None:
-    """Compile the model of a stage with optimizers of its own, their schedules as long as the stage."""
-    settings = recipe.training
-
-    def steps() -> int:
-        return (stage.end - stage.first_epoch) * len(_training_data(recipe, first_epoch=0))
-
-    with contextlib.nullcontext() if stage.model.strategy is None else stage.model.strategy.scope():
-        optimizer = optimizers.from_spec(settings.optimizer, steps)
-    stage.model.compile(
-        optimizer=optimizer, jit_compile=settings.jit_compile, steps_per_execution=settings.steps_per_execution
-    )
-
-
-def _fit(
-    where: store.Entry,
-    recipe: recipes.Recipe,
-    plan: list[Stage],
-    overwrite: bool,
-    verbose: int | str,
-    tensorboard: str | Path | None,
-    checkpoint_minutes: float,
-    until: int | None,
-) -> checkpoints.Progress:
-    """Fit the models of the stages in turn, from the checkpoint if there is one, up to the epoch `until`."""
-    latest, strategy = None if overwrite else checkpoints.latest(where.folder, recipe.content), plan[0].model.strategy
-    writes = not workers.current(strategy).index
-    minutes = checkpoint_minutes if workers.current(strategy).count == 1 else math.inf  # each has a clock of its own
-    save = checkpoints.SaveProgress(where.folder, recipe.content, time.monotonic, latest, minutes, writes)
-    if len(set(workers.gathered(strategy, save.progress.epochs))) > 1:
-        raise UserError(
-            f"Workers go on from one checkpoint. Given: {where.folder}, with {save.progress.epochs} epochs here, "
-            f"and not so for all of them. Choose a folder that all see."
-        )
-    begun = save.progress.epochs + bool(save.progress.steps)
-    start = next((index for index, stage in enumerate(plan) if begun <= stage.end), len(plan) - 1)
-    _compile(plan[start], recipe)
-    if latest is not None:
-        latest.restore(plan[start].model)
-    claim: list[keras.callbacks.Callback] = []
-    if writes:
-        claim = [keras.callbacks.LambdaCallback(on_train_begin=lambda logs: _claim(where, recipe, overwrite))]
-    for index, stage in enumerate(plan[start:], start):
-        end = stage.end if until is None else min(stage.end, until)
-        if index > start:
-            if save.progress.epochs >= end:
-                break
-            inherit(stage.model, plan[index - 1].model)
-            _compile(stage, recipe)
-        rest = bool(save.progress.steps)  # an epoch that is under way is a fit of its own
-        while save.progress.epochs < end and not stopping.is_over(save.progress.history, recipe.training.patience):
-            board = [] if tensorboard is None else [_tensorboard(tensorboard, recipe, stage)]
-            _fit_stage(recipe, stage, end, save, [*claim, *board], verbose)
-            claim = []  # once: it may remove the files of another run, among them a checkpoint
-            if not rest:
-                break
-            rest = False
-            checkpoints.read(save.path, recipe.content).restore(stage.model)  # fit ends with the averages of weights
-        stage.model.use_averages()  # which fit has done, but for a stage that was finished before
-    return save.progress
-
-
-def _fit_stage(
-    recipe: recipes.Recipe,
-    stage: Stage,
-    end: int,
-    save: checkpoints.SaveProgress,
-    callbacks: list[keras.callbacks.Callback],
-    verbose: int | str,
-) -> None:
-    """Fit the compiled model of one stage to the epoch `end`, or to the end of an epoch that is under way."""
-    progress, patience = save.progress, recipe.training.patience
-    # Before the checkpoint, so that an epoch that counts has had its weights written.
-    stop: list[keras.callbacks.Callback] = []
-    if patience is not None:
-        stop = [stopping.StopEarly(save.path.parent, progress.history, patience, recipe.content, save.writes)]
-    rest = len(_training_data(recipe, first_epoch=0)) - progress.steps if progress.steps else None
-    try:
-        stage.model.fit(
-            stage.batches(_training_data(recipe, progress.epochs, progress.steps)),
-            epochs=progress.epochs + 1 if rest else end,
-            steps_per_epoch=rest,
-            initial_epoch=progress.epochs,
-            validation_data=stage.batches(_validation_data(recipe)),
-            callbacks=[*stop, save, *callbacks],
-            verbose=verbose,
-        )
-    except DivergedError as error:
-        kept = f"{save.path}, after {save.progress.epochs} epochs" if save.path.is_file() else "none was written yet"
-        raise DivergedError(f"{error} The last good checkpoint: {kept}.") from error
-
-
-def _training_data(recipe: recipes.Recipe, first_epoch: int, first_batch: int = 0) -> Any:
-    """Return the `tf.data.Dataset` of the training split from an epoch, and a batch of it, on."""
-    source, settings = recipe.data, recipe.training
-    return data.load(
-        source_of(recipe),
-        source.train,
-        binarize=source.binarize,
-        dequantize=source.dequantize,
-        batch_size=settings.batch_size,
-        training=True,
-        seed=settings.seed,
-        first_epoch=first_epoch,
-        first_batch=first_batch,
-        labelled=source.labelled,
-        labelled_in_batch=source.labelled_in_batch,
-        **of_x(recipe),
-    )
-
-
-def _validation_data(recipe: recipes.Recipe) -> Any:
-    """Return the `tf.data.Dataset` of the validation split, binarised once where training binarises."""
-    source, settings = recipe.data, recipe.training
-    return data.load(
-        source_of(recipe),
-        source.validation,
-        binarize="static" if source.binarize else None,
-        dequantize=source.dequantize,
-        batch_size=settings.batch_size,
-        training=False,
-        seed=settings.seed,
-        **of_x(recipe),
-    )
-
-
-def _tensorboard(folder: str | Path, recipe: recipes.Recipe, stage: Stage) -> TensorBoard:
-    """Return the callback on validation images, the ones that the curves are of."""
-    validation = examples_of(recipe, recipe.data.validation)
-    images = np.asarray(stage.images(validation.images[:1000]))
-    return TensorBoard(folder, images, condition=condition_of(stage.model, validation))
-
-
 def _finish(
     where: store.Entry,
     recipe: recipes.Recipe,
     model: "VAE",
     progress: checkpoints.Progress,
     examples: Examples,
-    quick: bool = False,
+    quick: bool,
 ) -> None:
     """Write the weights of a trained model, fit its prior, measure both as stored, and write the rest of the folder."""
     training_examples = functools.cache(lambda: examples_of(recipe, recipe.data.train))  # read if anything needs them
@@ -387,18 +207,16 @@ def _finish(
 
 
 def _describe(
-    where: store.Entry, model: "VAE", results: dict[str, Any], prior: "FittedPrior | None", examples: Examples
+    where: store.Entry, model: "VAE", record: dict[str, Any], prior: "FittedPrior | None", examples: Examples
 ) -> dict[str, Any]:
     """Write pictures, card and results.json, and return its contents: with the names of the pictures and the texts."""
-    recipe = where.recipe
-    results["pictures"] = pictures.write(
-        where.folder, model, recipe, results["training"]["history"], prior, examples=examples
-    )
-    results["texts"] = texts.shown(model, recipe, examples)
-    card = cards.Card(where.name, recipe, results, where.reference)
+    recipe, history = where.recipe, record["training"]["history"]
+    record["pictures"] = pictures.write(where.folder, model, recipe, history, prior, examples)
+    record["texts"] = texts.shown(model, recipe, examples)
+    card = cards.Card(where.name, recipe, record, where.reference)
     files.write_text(where.folder / store.CARD, card.markdown())
     # Last: a run with results is finished.
-    return store.write_results(where, results)
+    return store.write_results(where, record)
 
 
 def measure_again(name: str | Path, metrics: Sequence[str] = ()) -> dict[str, Any]:
@@ -420,17 +238,16 @@ def measure_again(name: str | Path, metrics: Sequence[str] = ()) -> dict[str, An
     """
     where = store.entry(name)
     with _only_trainer(where):
-        if not metrics:
-            return _measure_all_again(where)
-        recipe, model, prior = where.recipe, load(name), priors.prior(name)
-        examples = examples_of(recipe)
-        evaluation = evaluations.evaluation_of(recipe, model, metrics, prior=prior, examples=examples)
-        overview = evaluations.updated(where.results["overview"], run(evaluation, metrics))
-        return _describe(where, model, {**where.results, "overview": overview}, prior, examples)
+        return _measured_again(where, metrics)
 
 
-def _measure_all_again(where: store.Entry) -> dict[str, Any]:
+def _measured_again(where: store.Entry, metrics: Sequence[str] = ()) -> dict[str, Any]:
     recipe, model, prior = where.recipe, load(where.folder), priors.prior(where.folder)
     examples = examples_of(recipe)
-    record = where.trained | results.evaluated(where, recipe, model, prior, examples)
+    if metrics:
+        before = where.results
+        evaluation = evaluations.evaluation_of(recipe, model, metrics, prior=prior, examples=examples)
+        record = {**before, "overview": evaluations.updated(before["overview"], run(evaluation, metrics))}
+    else:
+        record = where.trained | results.evaluated(where, recipe, model, prior, examples)
     return _describe(where, model, record, prior, examples)

@@ -73,7 +73,7 @@ def test_an_interrupted_training_says_how_to_go_on(tmp_path, monkeypatch, capsys
     recipe = recipes.read(toy_runs.write_recipe(tmp_path / store.RECIPE))
 
     def command():
-        with training._gone_on_from(store.Entry("a", tmp_path), recipe, overwrite):
+        with training._noting_how_to_resume(store.Entry("a", tmp_path), recipe, overwrite):
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(5)
 

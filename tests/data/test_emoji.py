@@ -1,43 +1,19 @@
 """Emoji of a folder: on white, labelled, an emoji whole in one split; as npm unpacks them, or in archives."""
 
-import json
 import zipfile
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from keras_vae import data
 from keras_vae.data import emoji, sources
-from keras_vae.errors import CorruptFileError, UnavailableError
-
-TONES = ("1F3FB", "1F3FF")
-STYLES = ("google", "twitter")
-
-
-def picture(colour, size=64):
-    """Transparent but for a square in the middle, which is half transparent."""
-    image = np.zeros((size, size, 4), "uint8")
-    image[16:48, 16:48] = (*colour, 128)
-    return Image.fromarray(image)
+from keras_vae.errors import CorruptFileError, UnavailableError, UserError
+from tests.emoji import STYLES, picture, write_folder
 
 
 @pytest.fixture
 def folder(tmp_path):
-    """60 emoji of two categories, every third in two tones of skin too, as the packages of npm have them."""
-    rows = []
-    for style in STYLES:
-        (tmp_path / "img" / style / "64").mkdir(parents=True)
-    for number in range(60):
-        code = f"{0x1F600 + number:X}"
-        tones = {tone: {"image": f"{code}-{tone}.png".lower()} for tone in TONES} if number % 3 == 0 else {}
-        row = {"unified": code, "image": f"{code}.png".lower(), "category": ("Flags", "Activities")[number % 2]}
-        rows.append(row | ({"skin_variations": tones} if tones else {}))
-        for name in (row["image"], *(tone["image"] for tone in tones.values())):
-            for level, style in zip((0, 200), STYLES, strict=True):
-                picture((level, 4 * number, 0)).save(tmp_path / "img" / style / "64" / name)
-    (tmp_path / "emoji.json").write_text(json.dumps(rows), encoding="utf-8")
-    return tmp_path
+    return write_folder(tmp_path)
 
 
 def test_a_picture_lies_on_white(folder):
@@ -82,6 +58,26 @@ def test_they_are_loaded_by_name(folder, monkeypatch):
     monkeypatch.setenv(emoji.SETTING, str(folder))
     batch = next(iter(data.load("emoji", "train", batch_size=8)))
     assert batch["x"].shape == (8, 64, 64, 3) and set(np.asarray(batch["y"])) <= {0, 1}
+
+
+def test_labels_by_name_are_category_and_style(folder):
+    """The style is seen in the red of the square, and stays with its picture in any split or slice, and shuffled."""
+    for split in ("test", "train+validation[5:31]"):
+        images = sources.read("emoji", split, folder)
+        style = images.named["style"]
+        assert style.classes == STYLES and images.named["category"].classes == images.classes
+        np.testing.assert_array_equal(style.values, images.images[:, 32, 32, 0] > 150)
+        np.testing.assert_array_equal(images.named["category"].values, images.labels)
+    for batch in data.load("emoji", "train", batch_size=16, data_dir=folder, labels=("style", "category")):
+        assert set(batch["y"]) == {"style", "category"}
+        np.testing.assert_array_equal(batch["y"]["style"], np.asarray(batch["x"])[:, 32, 32, 0] > 0.6)
+
+
+def test_labels_that_the_data_do_not_have(folder):
+    with pytest.raises(UserError, match=r"have: category, style\. Given: 'stile'\. Did you mean 'style'\?"):
+        data.load("emoji", "test", data_dir=folder, labels=("stile",))
+    with pytest.raises(UserError, match=r"have: none\. Given: 'digit'\. Of one label, a CVAE has num_classes in place"):
+        data.load("mnist", "test", labels=("digit",))
 
 
 def test_without_a_folder_there_is_a_remedy(tmp_path, monkeypatch):

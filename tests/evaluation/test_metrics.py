@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from keras_vae import evaluation, priors
 from keras_vae.errors import UserError
+from keras_vae.evaluation import agreement
 from keras_vae.evaluation.evaluation import vectors_of
 from keras_vae.evaluation.metrics import SECTIONS, evaluate
 from keras_vae.models import AE, CVAE, FSQVAE, VAE, VQVAE, HierarchicalVAE, ResidualVQVAE
@@ -175,6 +176,28 @@ def test_a_fitted_prior_counts_in_the_elbo_and_in_bits(with_prior):
     assert found["nats"]["elbo"]["value"] == pytest.approx(made.elbo(GREY, prior=prior).mean())
     expected = evaluation.bits_per_dim(made, GREY, 3, prior=prior).mean()
     assert found["bits_per_dim"]["value"] == pytest.approx(expected)
+
+
+MIXTURE = {"name": "logistic_mixture", "components": 2}
+
+
+def test_what_takes_long_is_of_the_images_of_log_prob(monkeypatch):
+    """Bits are those of importance weights that are there already, and agreement is of as many images."""
+    made, arguments = toy(VAE, likelihood=MIXTURE), {"samples": 3, "likelihood_examples": 7}
+    found = evaluate(made, GREY, metrics=("likelihood.nats", "likelihood.bits_per_dim"), **arguments)["likelihood"]
+    assert found["bits_per_dim"]["examples"] == found["nats"]["log_prob"]["examples"] == 7
+    nats = found["nats"]["log_prob"]["value"]
+    assert found["bits_per_dim"]["value"] == pytest.approx(-nats / (16 * np.log(2)))
+    assert found["bits_per_dim"]["value"] == pytest.approx(evaluation.bits_per_dim(made, GREY[:7], 3).mean())
+    monkeypatch.setattr(agreement, "log_prob_agreement_of", lambda part: {"examples": len(part)})
+    compared = evaluate(made, GREY, metrics=("likelihood.agreement",), **arguments)["likelihood"]["agreement"]
+    assert compared["examples"] == 7
+
+
+def test_bits_of_a_certain_code_take_one_draw():
+    made = toy(VQVAE, latent_dim=None, likelihood=MIXTURE, code_shape=(3,), entries=5, embedding_dim=2)
+    row = evaluate(made, GREY, metrics=("likelihood.bits_per_dim",), samples=5000)["likelihood"]["bits_per_dim"]
+    assert row["samples"] == 1 and row["value"] == pytest.approx(-made.elbo(GREY).mean() / (16 * np.log(2)))
 
 
 def test_what_is_refused():

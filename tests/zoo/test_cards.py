@@ -9,7 +9,7 @@ import pytest
 
 from keras_vae import zoo
 from keras_vae.cli import main
-from keras_vae.zoo import cards, store
+from keras_vae.zoo import cards, store, wording
 from tests import toy_runs
 
 
@@ -66,8 +66,8 @@ def test_the_card_of_a_zoo_entry_is_loaded_by_its_name(run, own_zoo):
 
 
 def test_what_is_a_bound_is_not_shown_as_a_value():
-    assert cards.number({"value": 16.81, "standard_error": 0.17, "bound": "upper"}) == "at most 16.81"
-    assert cards.number({"value": 6.904, "standard_error": 0.17, "bound": "lower"}) == "at least 6.90"
+    assert wording.number({"value": 16.81, "standard_error": 0.17, "bound": "upper"}) == "at most 16.81"
+    assert wording.number({"value": 6.904, "standard_error": 0.17, "bound": "lower"}) == "at least 6.90"
 
 
 def test_further_numbers_say_what_they_are_of():
@@ -78,7 +78,7 @@ def test_further_numbers_say_what_they_are_of():
         "representation": {"probes": {"linear": {"100": row, "all": row | {"labels": 9000, "given_labels": True}}}},
         "generation": {"condition_accuracy": row | {"ceiling": 0.9912}},
     }
-    found = {title: of for title, _, of in cards.overview_rows(overview, "sequence")}
+    found = {title: of for title, _, of in wording.overview_rows(overview, "sequence")}
     assert found == {
         "accuracy of a linear probe fitted to 100 labels": "10,000 sequences",
         "accuracy of a linear probe fitted to 9,000 labels": "10,000 sequences, codes encoded with the true label",
@@ -92,30 +92,31 @@ def test_the_best_and_the_worst_columns_are_a_table():
                 "parts": [i / 10 for i in reversed(range(count))], "errors": [0.01] * count}  # fmt: skip
 
     few, many = ({"seed": 0, "generation": {"columns": {"rmse": row(count)}}} for count in (3, 20))
-    assert cards.column_tables(few) == [(cards.BY_COLUMN["rmse"], [
+    assert wording.column_tables(few) == [(wording.BY_COLUMN["rmse"], [
         ["a|2", "0.00 ± 0.01"], ["a|1", "0.10 ± 0.01"], ["a|0", "0.20 ± 0.01"],
     ])]  # fmt: skip
-    ((_, rows),) = cards.column_tables(many)
+    ((_, rows),) = wording.column_tables(many)
     assert [name for name, _ in rows] == ["a|19", "a|18", "a|17", "a|16", "...", "a|3", "a|2", "a|1", "a|0"]
     lines = cards._overview(few, "example")
     assert "| a\\|2 | 0.00 ± 0.01 |" in lines and "the least first:" in "".join(lines)
     one = {"generation": {"columns": {"rmse": row(1), "log_loss": row(3)}, "memorisation": row(3)}}
-    assert cards.column_tables(one) == [], "a single column is the mean itself"
+    assert wording.column_tables(one) == [], "a single column is the mean itself"
 
 
 def test_collapse_is_told_with_its_dimensions_and_what_helps():
-    told = cards.collapse_lines({"verdict": "partial", "summary": "Two.", "dimensions": [3, 7], "remedies": ["a", "b"]})
+    partial = {"verdict": "partial", "summary": "Two.", "dimensions": [3, 7], "remedies": ["a", "b"]}
+    told = wording.collapse_lines(partial)
     assert told == ["Collapse: partial. Two.", "Collapsed dimensions: z3, z7.", "Suggested: a; b."]
-    whole = cards.collapse_lines({"verdict": "none", "summary": "All.", "dimensions": [], "remedies": []})
+    whole = wording.collapse_lines({"verdict": "none", "summary": "All.", "dimensions": [], "remedies": []})
     assert whole == ["Collapse: none. All."]
 
 
 def test_numbers_show_the_digits_that_their_error_leaves():
-    assert cards.number({"value": -96.3516, "standard_error": 0.31}) == "-96.35 ± 0.31"
-    assert cards.number({"value": 0.00123, "standard_error": 0.00011}) == "0.00123 ± 0.00011"
-    assert cards.number({"value": 13, "standard_error": None}) == "13"
-    assert cards.number({"value": 97.256, "standard_error": None}) == "97.26"
-    assert cards.number(None) == ""
+    assert wording.number({"value": -96.3516, "standard_error": 0.31}) == "-96.35 ± 0.31"
+    assert wording.number({"value": 0.00123, "standard_error": 0.00011}) == "0.00123 ± 0.00011"
+    assert wording.number({"value": 13, "standard_error": None}) == "13"
+    assert wording.number({"value": 97.256, "standard_error": None}) == "97.26"
+    assert wording.number(None) == ""
 
 
 @pytest.mark.parametrize("name", zoo.names())
@@ -126,7 +127,7 @@ def test_the_cards_of_the_zoo_are_as_the_program_writes_them(name):
 
 def test_a_card_is_short_at_the_prompt_and_a_table_in_a_notebook(run):
     card = zoo.card(run)
-    elbo = cards.number(card.results["metrics"]["elbo"])
+    elbo = wording.number(card.results["metrics"]["elbo"])
     assert repr(card).startswith(f"Card('toy': A toy that learns little. elbo {elbo}; log_prob ")
     assert len(repr(card)) < 200 and "\n" not in repr(card)
     page = card._repr_html_()

@@ -10,7 +10,7 @@ from scipy import sparse
 from keras_vae import zoo
 from keras_vae.cli import main
 from keras_vae.errors import UserError
-from keras_vae.zoo import drafts, recipes, texts, training
+from keras_vae.zoo import drafts, fitting, recipes, texts, training
 from tests.zoo.test_own_data import COLUMNS, write_pictures, write_table
 
 
@@ -18,7 +18,7 @@ def accepted(path, data):
     """The recipe that is drafted for data, after all checks that a training makes before its first step."""
     path.write_text(drafts.draft(data, path))
     recipe = recipes.read(path)
-    model = training._stages(recipe)[-1].model
+    model = fitting.stages_of(recipe)[-1].model
     training._measured(recipe, model)
     return recipe, model
 
@@ -137,13 +137,13 @@ def test_a_text(tmp_path):
     assert set(texts.spelling(recipe)(examples.images)) <= set(lines)
     (tmp_path / "r.toml").write_text(recipe.text.replace("SequenceVAE", "IWAE"))
     with pytest.raises(UserError, match=r"lines of text are sequences of tokens\. Given: model\.class = 'IWAE'"):
-        training._stages(recipes.read(tmp_path / "r.toml"))
+        fitting.stages_of(recipes.read(tmp_path / "r.toml"))
     (tmp_path / "r.toml").write_text(recipe.text.replace("length = 11", "length = 20", 1))
     longer = recipes.read(tmp_path / "r.toml")
     with pytest.raises(
         UserError, match=r"model\.length must be the shape of the data\. Given: 20, .* Set model\.length = 11"
     ):
-        training._measured(longer, training._stages(longer)[-1].model)
+        training._measured(longer, fitting.stages_of(longer)[-1].model)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 from keras_vae import evaluation, zoo
 from keras_vae.cli import main
 from keras_vae.evaluation.disentanglement import METRICS
-from keras_vae.zoo import cards
+from keras_vae.zoo import wording
 from keras_vae.zoo.examples import examples_of
 from tests import toy_runs
 
@@ -43,7 +43,7 @@ def test_the_card_has_the_metrics_of_disentanglement(sprites_run):
     assert examples.classes is None and examples.factors.shape == (1000, 5)
     again = evaluation.repeated(evaluation.mig, zoo.load(sprites_run).encode(examples.images), examples.factors)
     assert overview["disentanglement"]["mig"]["mig"]["value"] == pytest.approx(again["mig"]["value"], abs=1e-6)
-    assert f"| MIG | {cards.number(again['mig'])} | 200 images, 5 repetitions |" in text
+    assert f"| MIG | {wording.number(again['mig'])} | 200 images, 5 repetitions |" in text
     assert "DCI: completeness" in text and "FactorVAE metric" in text
     assert "labels" in overview["without"]["representation.probes"], "factors are no classes"
     assert (sprites_run / "traversal.png").is_file() and (sprites_run / "samples.png").is_file()

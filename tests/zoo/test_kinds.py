@@ -15,8 +15,8 @@ from keras_vae.cli import main
 from keras_vae.errors import UserError
 from keras_vae.evaluation import Evaluation
 from keras_vae.models import AE, CVAE, IWAE, VQVAE, WAE, AnnealedVAE, BetaTCVAE, HierarchicalVAE
-from keras_vae.zoo import cards, evaluations
-from keras_vae.zoo.examples import images_of
+from keras_vae.zoo import evaluations, wording
+from keras_vae.zoo.examples import examples_of
 from keras_vae.zoo.verifying import card_metrics
 from tests import toy_runs
 from tests.toys import SHAPE, binary, mlp, toy
@@ -221,11 +221,9 @@ def test_what_the_evaluation_gives_is_recorded_and_shown(trained):
         for name, found in again[section].items():
             assert overview[section][name] == found, "the same seed"
     ssim = overview["generation"]["reconstruction"]["ssim"]
-    assert f"| SSIM of the reconstruction | {cards.number(ssim)} | 300 images |" in text
-    probe = overview["representation"]["probes"]["linear"]["100"]
-    assert (
-        f"| accuracy of a linear probe fitted to 100 labels | {cards.number(probe)} | 300 images, 5 repetitions" in text
-    )
+    assert f"| SSIM of the reconstruction | {wording.number(ssim)} | 300 images |" in text
+    probe = wording.number(overview["representation"]["probes"]["linear"]["100"])
+    assert f"| accuracy of a linear probe fitted to 100 labels | {probe} | 300 images, 5 repetitions" in text
 
 
 @pytest.mark.parametrize("trained", ["AE"], indirect=True)
@@ -322,7 +320,7 @@ def test_a_conditional_model_is_sampled_label_by_label(trained, tmp_path):
 def test_the_density_of_an_rae_is_fitted_to_the_training_images_and_stored(trained):
     """By a hand-made fit to the codes of the same images: float16 keeps three digits."""
     model, _ = trained
-    images = images_of(zoo.card(model.provenance.folder).recipe, "train[:1000]")
+    images = examples_of(zoo.card(model.provenance.folder).recipe, "train[:1000]").images
     found = model.encode(images).astype("float64")
     np.testing.assert_allclose(model.density_mean, found.mean(0), rtol=2e-3, atol=1e-2)
     factor = np.asarray(model.density_factor, "float64")

@@ -7,7 +7,7 @@ import tensorflow as tf
 from keras_vae import priors, zoo
 from keras_vae.errors import CorruptFileError
 from keras_vae.export import read_bundle
-from keras_vae.zoo.examples import examples_of, images_of
+from keras_vae.zoo.examples import examples_of
 from tests import toy_runs
 
 VQ = {
@@ -49,7 +49,7 @@ def test_a_recipe_with_a_prior_becomes_an_entry_that_draws(tmp_path, monkeypatch
     own = priors.AutoregressivePrior(**arguments, seed=0).fit(model, examples.images)
     codes = model.encode(examples.images[:50])
     np.testing.assert_allclose(prior.log_prob(codes), own.log_prob(codes), rtol=1e-4)
-    x = images_of(card.recipe)
+    x = examples_of(card.recipe).images
     found = model.encode(x)
     by_hand = model.likelihood(tf.constant(found)).log_prob(x).numpy() + prior.log_prob(found)
     rows = card.results["metrics"]

@@ -215,16 +215,16 @@ GROWING = {
 def test_a_recipe_grows_and_resumes_between_its_stages_and_within_one(tmp_path, monkeypatch):
     """Images of 14x14 for one epoch, then of 28x28: bit-equal to the run that was not interrupted."""
     from keras_vae import zoo
-    from keras_vae.zoo import checkpoints, training
+    from keras_vae.zoo import checkpoints, fitting
 
     recipe = toy_runs.write_recipe(tmp_path / "toy.toml", GROWING)
-    shapes, fit_stage = [], training._fit_stage
+    shapes, fit_stage = [], fitting._fit_stage
 
     def recorded(recipe, stage, *arguments):
         shapes.append(stage.model.image_shape)
         return fit_stage(recipe, stage, *arguments)
 
-    monkeypatch.setattr(training, "_fit_stage", recorded)
+    monkeypatch.setattr(fitting, "_fit_stage", recorded)
     whole = zoo.train(recipe, tmp_path / "whole", verbose=0)
     assert shapes == [(14, 14, 1), (28, 28, 1)] and whole.image_shape == (28, 28, 1)
     assert float(whole.encoder.alpha) == 1.0
@@ -235,7 +235,7 @@ def test_a_recipe_grows_and_resumes_between_its_stages_and_within_one(tmp_path, 
 
     folder, shapes[:] = tmp_path / "killed", []
     with monkeypatch.context() as patch:
-        patch.setattr(training, "inherit", lambda *_: 1 / 0)
+        patch.setattr(fitting, "inherit", lambda *_: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             zoo.train(recipe, folder, verbose=0)
     assert progress(folder, ".")["epochs"] == 1

@@ -7,7 +7,8 @@ import pytest
 
 from keras_vae import data
 from keras_vae.models import SequenceVAE
-from keras_vae.zoo import cards, recipes, texts
+from keras_vae.zoo import recipes, texts, wording
+from keras_vae.zoo.examples import examples_of
 from tests import toy_runs
 from tests.toys import toy
 
@@ -22,7 +23,7 @@ def recipe(tmp_path_factory):
 @pytest.mark.slow
 def test_sequences_are_shown_as_text(recipe):
     model = SequenceVAE(latent_dim=3, encoder=NETWORK, decoder=NETWORK, seed=1)
-    found = texts.shown(model, recipe)
+    found = texts.shown(model, recipe, examples_of(recipe))
     x = data.load_arrays("words", "test[:300]")
     assert [row[0] for row in found["reconstructed"]] == data.words.to_text(x[:12])
     assert [row[1] for row in found["reconstructed"]] == data.words.to_text(model.reconstruct(x[:12]))
@@ -31,7 +32,7 @@ def test_sequences_are_shown_as_text(recipe):
         np.linspace(0, 1, 7)[:, None] * (model.encode(x[5:6]) - model.encode(x[:1])) + model.encode(x[:1])
     )
     assert found["interpolated"][0] == data.words.to_text(first) and len(found["interpolated"]) == 5
-    assert texts.shown(toy(), recipe) == {}, "images have pictures"
+    assert texts.shown(toy(), recipe, examples_of(recipe)) == {}, "images have pictures"
 
 
 def test_tokens_that_spell_nothing_are_numbers(recipe):
@@ -41,6 +42,6 @@ def test_tokens_that_spell_nothing_are_numbers(recipe):
 
 
 def test_cells_of_a_table_and_of_a_list():
-    title, heads, cells = cards.text_cells("interpolated", [["cat", "", "dog"]])
+    title, heads, cells = wording.text_cells("interpolated", [["cat", "", "dog"]])
     assert heads == ["from", "", "to"] and cells == [["cat", "(nothing)", "dog"]] and "straight line" in title
-    assert cards.text_cells("sampled", [["a", ""]])[1:] == ([], [["a", "(nothing)"]])
+    assert wording.text_cells("sampled", [["a", ""]])[1:] == ([], [["a", "(nothing)"]])

@@ -10,7 +10,7 @@ import pytest
 
 from keras_vae import weights, zoo
 from keras_vae.errors import DivergedError, UserError
-from keras_vae.zoo import checkpoints, examples, loading, optimizers, recipes, training
+from keras_vae.zoo import checkpoints, examples, fitting, loading, optimizers, recipes
 from tests import toy_runs
 
 # (what is changed in a good recipe, what the message says)
@@ -111,7 +111,7 @@ def test_overwrite_does_not_delete_a_run_for_a_recipe_that_is_refused(own_run):
 
 
 def test_a_finished_run_is_not_repeated(own_run, monkeypatch):
-    monkeypatch.setattr(training, "_fit", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(fitting, "fit", lambda *_: pytest.fail("trained again"))
     before = {name: (own_run / name).stat().st_mtime_ns for name in os.listdir(own_run)}
     model = zoo.train(own_run / "recipe.toml", own_run)
     assert {name: (own_run / name).stat().st_mtime_ns for name in os.listdir(own_run)} == before
@@ -140,8 +140,8 @@ def test_a_second_training_into_a_folder_is_refused(tmp_path, monkeypatch):
     """Real processes: the first ends as if it had been alone, and leaves no lock."""
     recipe = toy_runs.write_recipe(tmp_path / "toy.toml", {"training.epochs": 1})
     script = (
-        "import keras_vae.zoo.training as training; from keras_vae import zoo; fit = training._fit; "
-        "training._fit = lambda *words: (print('trains', flush=True), input(), fit(*words))[-1]; "
+        "import keras_vae.zoo.fitting as fitting; from keras_vae import zoo; fit = fitting.fit; "
+        "fitting.fit = lambda *words: (print('trains', flush=True), input(), fit(*words))[-1]; "
         "zoo.train('toy.toml', 'out', verbose=0)"
     )
     first = subprocess.Popen(
@@ -176,7 +176,7 @@ def test_the_default_folder_is_runs_and_the_name(tmp_path, monkeypatch, given, f
     monkeypatch.chdir(tmp_path)
     toy_runs.write_recipe(tmp_path / (given if given.endswith(".toml") else "mine/recipe.toml"))
     seen = []
-    monkeypatch.setattr(training, "_fit", lambda where, *_: seen.append(where) or 1 / 0)
+    monkeypatch.setattr(fitting, "fit", lambda where, *_: seen.append(where) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
         zoo.train(given)
     assert (str(seen[0].folder), seen[0].name) == (folder, folder.split("/")[1])
@@ -186,7 +186,7 @@ def test_training_the_recipe_of_the_folder_we_are_in(tmp_path, monkeypatch):
     toy_runs.write_recipe(tmp_path / "here/recipe.toml")
     monkeypatch.chdir(tmp_path / "here")
     seen = []
-    monkeypatch.setattr(training, "_fit", lambda where, *_: seen.append(where) or 1 / 0)
+    monkeypatch.setattr(fitting, "fit", lambda where, *_: seen.append(where) or 1 / 0)
     with pytest.raises(ZeroDivisionError):
         zoo.train(".")
     assert str(seen[0].folder) == "runs/here"
@@ -202,7 +202,7 @@ def test_training_into_the_zoo_lists_the_model_and_leaves_no_checkpoint(own_zoo,
         name for name in toy_runs.FILES if name != "checkpoint.safetensors"
     ]
     assert zoo.card("toy_mnist").results["name"] == "toy_mnist"
-    monkeypatch.setattr(training, "_fit", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(fitting, "fit", lambda *_: pytest.fail("trained again"))
     zoo.train("toy_mnist", own_zoo / "toy_mnist")
 
 
