@@ -159,7 +159,9 @@ class _Entry:
             inputs=str(self.inputs),
             threads=self.threads,
             batch=self.sizes[0],
-            **{argument: self.row[name] for argument, name in _CHOICE.items()},
+            runtime=self.row["runtime"],
+            format_name=self.row["format"],
+            mode=self.row["mode"],
         )
         best = min(time.perf_counter() - began, self.row.get("cold_start_seconds", float("inf")))
         self.row |= answer | {"cold_start_seconds": round(best, 3)}
@@ -225,9 +227,6 @@ class _Bench:
         calls = -(-self.calls // self.rounds) if size == entry.sizes[0] else 3
         answer = entry.ask("time", signature=signature, batch=size, calls=calls, seconds=self.seconds)
         entry.turns.setdefault((signature, size), []).append(answer)
-
-
-_CHOICE = {"runtime": "runtime", "format_name": "format", "mode": "mode"}  # a worker's argument -> the key of a row
 
 
 def _write_inputs(bundle: Bundle, folder: Path) -> None:
