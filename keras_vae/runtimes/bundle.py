@@ -121,25 +121,25 @@ class Manifest(TypedDict):
     left_out: NotRequired[dict[str, str]]
 
 
-class _Stored(TypedDict):
+class GoldenArray(TypedDict):
     """An array in `golden.json`."""
 
     shape: list[int]
     dtype: DtypeName
-    data: list[Any]
+    data: list[Any]  # numbers, None where one is missing
 
 
-class _Answered(TypedDict):
-    """A graph in `golden.json`."""
+class GoldenGraph(TypedDict):
+    """A graph in `golden.json`: inputs, and Keras's outputs for them."""
 
-    inputs: dict[str, _Stored]
-    outputs: dict[str, _Stored]
+    inputs: dict[str, GoldenArray]
+    outputs: dict[str, GoldenArray]
 
 
 class Golden(TypedDict):
     """`golden.json`."""
 
-    graphs: dict[str, _Answered]
+    graphs: dict[str, GoldenGraph]
 
 
 class Parity(NamedTuple):
@@ -312,8 +312,7 @@ class Bundle:
                 raise ValueError(wrong)
             arrays = {
                 graph: {
-                    part: {name: np.array(a["data"], a["dtype"]).reshape(a["shape"]) for name, a in arrays.items()}
-                    for part, arrays in parts.items()
+                    part: {name: array_of(stored) for name, stored in arrays.items()} for part, arrays in parts.items()
                 }
                 for graph, parts in golden["graphs"].items()
             }
@@ -373,6 +372,11 @@ def read_bundle(bundle: "Bundle | str | Path") -> Bundle:
 def example_shape(entry: InputEntry | OutputEntry) -> tuple[int, ...]:
     """Return the shape of one example of an input or output, without the batch."""
     return tuple(size for size in entry["shape"][1:] if size is not None)
+
+
+def array_of(stored: GoldenArray) -> np.ndarray:
+    """Return an array of `golden.json`, NaN where a number is missing."""
+    return np.array(stored["data"], stored["dtype"]).reshape(stored["shape"])
 
 
 def digest(manifest: Mapping[str, Any]) -> str:

@@ -25,9 +25,7 @@ def write(work: Work, folder: Path) -> FormatEntry:
     Raises:
       ExportError: an operation without an ONNX counterpart, or a file that the ONNX checker refuses.
     """
-    entry = onnx_file.write_each(work, folder, "{}.fp16.onnx", halved, work.reduced)
-    entry["precision"] = "float16"
-    return entry
+    return onnx_file.write_each(work, folder, "{}.fp16.onnx", halved, "float16")
 
 
 def halved(traced: TracedGraph, work: Work) -> onnx.ModelProto:
@@ -39,7 +37,7 @@ def halved(traced: TracedGraph, work: Work) -> onnx.ModelProto:
     _require_range(original, traced.name)
     with converting(f"Converting the {traced.name} to float16"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # weights below float16's smallest number become that or 0
-        proto: onnx.ModelProto = type(original)()
+        proto = onnx.ModelProto()
         proto.CopyFrom(original)  # the converter works in place
         proto = convert_float_to_float16(proto, keep_io_types=True)
         OnnxModel.graph_topological_sort(proto.graph, is_deterministic=True)  # the converter appends its casts
