@@ -17,7 +17,7 @@ _THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS
 
 
 def diagnose() -> dict[str, Any]:
-    """Describe what there is to train and to run models with.
+    """Describe what this machine trains and runs models with.
 
     Returns:
       `machine`, as `machine.describe` has it; `versions` of packages, None where one is not installed; `devices` that

@@ -105,4 +105,4 @@ class Results(dict[str, Any]):
             for signature, scenarios in row["scenarios"].items()
         ]
         titles = ["runtime", "format", "call", "single_stream p50, µs", "offline, images/s"]
-        return html_table(repr(self).strip("<>"), [*(["model"] if "bundles" in self else []), *titles], rows)
+        return html_table([*(["model"] if "bundles" in self else []), *titles], rows, repr(self).strip("<>"))

@@ -96,7 +96,7 @@ def held(bundle: "Bundle", name: str) -> list[str]:
 def installed() -> dict[str, Installed]:
     """Return the version of every runtime, or the reason why it cannot be used here. Imports none of them."""
     reasons = {name: _why_not(name) for name in KNOWN}
-    return {  # a version is unknown under another distribution's name, such as onnxruntime-gpu
+    return {  # "unknown" where a distribution of another name was installed, such as onnxruntime-gpu
         name: Installed(None if reason else version_of(KNOWN[name].packages[0]) or "unknown", reason)
         for name, reason in reasons.items()
     }

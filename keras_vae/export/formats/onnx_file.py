@@ -10,11 +10,10 @@ import onnx.version_converter
 
 from keras_vae.errors import ExportError
 from keras_vae.export.formats.canonical import canonicalise
-from keras_vae.export.formats.failures import converting
 from keras_vae.export.formats.onnx_graph import nodes_in
 from keras_vae.export.formats.slimming import slim
 from keras_vae.export.graphs import TracedGraph
-from keras_vae.export.remedies import is_random, remedy
+from keras_vae.export.remedies import converting, is_random, remedy
 from keras_vae.export.support import OPSET
 from keras_vae.export.work import Work
 from keras_vae.runtimes.bundle import FormatEntry

@@ -10,9 +10,9 @@ from onnx import numpy_helper
 from keras_vae.errors import ExportError
 from keras_vae.export.formats import onnx_file
 from keras_vae.export.formats.canonical import canonicalise
-from keras_vae.export.formats.failures import converting
 from keras_vae.export.formats.onnx_graph import bodies_of, nodes_in
 from keras_vae.export.graphs import TracedGraph
+from keras_vae.export.remedies import converting
 from keras_vae.export.work import Work
 from keras_vae.runtimes.bundle import FormatEntry
 
