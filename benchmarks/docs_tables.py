@@ -51,7 +51,6 @@ sys.path += [str(Path(__file__).parent), str(DOCS / "program"), str(ROOT)]
 def tables() -> dict[str, str]:
     """The table of each name in `PAGES`, with links from its page."""
     from keras_vae import runtimes, zoo
-    from keras_vae.export import support
     from keras_vae.models import MODELS
     from keras_vae.zoo import cards
 
@@ -78,13 +77,14 @@ def tables() -> dict[str, str]:
     import tips
     from training import markdown
 
+    from tests.conformance import claims
     from tests.proofs import cells, score, stream
 
     zoo_results = results["inference"]
     written = {
         "zoo": cards.table([zoo.card(name) for name in zoo.names()]),
         "entries": entries(),
-        "support": support.markdown(MODELS),
+        "support": claims.markdown(MODELS),
         "runtimes": runtimes.markdown(zoo_results[inference.DETAILED]).rstrip(),
         **{f"inference, {call}": inference.markdown(zoo_results, call) for call in ("decode", "encode")},
         "decoding": decoding.markdown(results["decoding"]),

@@ -13,8 +13,9 @@ from keras_vae.benchmarking.results import (
     ResultsLike,
     Row,
     Signature,
+    timed_rows,
 )
-from keras_vae.benchmarking.rows import label
+from keras_vae.benchmarking.rows import label, title
 from keras_vae.errors import UserError, reason_of, require_file
 from keras_vae.export.bounds import loses_too_much, losses
 from keras_vae.registry import choose
@@ -35,19 +36,19 @@ def require_comparable(results: ResultsLike) -> None:
     Args:
       results: what `benchmark` or `join` returned.
     """
-    timed: list[Row] = [row for row in results["rows"] if row["status"] == "ok"]
-    _require_one("threads", {_title(row): row["settings"]["threads"] for row in timed})
-    _require_one("processors", {_title(row): row["processors"] for row in timed})
+    timed = timed_rows(results)
+    _require_one("threads", {title(row): row["settings"]["threads"] for row in timed})
+    _require_one("processors", {title(row): row["processors"] for row in timed})
     for row in timed:
         if row["precision"] != row["settings"]["precision"]:
             raise UserError(
-                f"A row must be listed with the precision that it computed in. Given: {_title(row)}, listed as "
+                f"A row must be listed with the precision that it computed in. Given: {title(row)}, listed as "
                 f"{row['precision']}, which computed in {row['settings']['precision']}. Time it again."
             )
     for kind in dict.fromkeys((row["runtime"], row["mode"]) for row in timed):
         group = [row for row in timed if (row["runtime"], row["mode"]) == kind]
         for name in dict.fromkeys(name for row in group for name in row["settings"] if name not in _NAMED):
-            _require_one(name, {_title(row): row["settings"].get(name) for row in group})
+            _require_one(name, {title(row): row["settings"].get(name) for row in group})
 
 
 def _require_one(what: str, values: Mapping[str, object]) -> None:
@@ -55,10 +56,6 @@ def _require_one(what: str, values: Mapping[str, object]) -> None:
     if len(distinct) > 1:
         listed = ", ".join(f"{name} with {what} {value}" for value, name in distinct.items())
         raise UserError(f"Only rows of equal settings are compared. Given: {listed}. Time them again together.")
-
-
-def _title(row: Row) -> str:
-    return f"{row['bundle']}, {label(row)}" if "bundle" in row else label(row)
 
 
 def join(results: Sequence[ResultsLike]) -> Results:
@@ -77,9 +74,9 @@ def join(results: Sequence[ResultsLike]) -> Results:
                 if mine != theirs:
                     raise UserError(
                         f"Only results of one machine and equal settings are compared. Given: {name} {mine!r} for "
-                        f"{name_of(first)}, and {theirs!r} for {name_of(other)}. Time them again together."
+                        f"{Results(first).name}, and {theirs!r} for {Results(other).name}. Time them again together."
                     )
-    names = [name_of(result) for result in results]
+    names = [Results(result).name for result in results]
     if len({*names}) < len(names):  # one model in several folders
         names = [result["bundle"]["path"] for result in results]
     if len({*names}) < len(names):  # one folder, several times
@@ -140,7 +137,7 @@ def recommend(results: ResultsLike, goal: str, any_quality: bool = False) -> dic
     """
     choose("goal", goal, dict.fromkeys(GOALS))
     require_comparable(results)
-    timed: list[Row] = [row for row in results["rows"] if row["status"] == "ok"]
+    timed = timed_rows(results)
     excluded = {} if any_quality else {label(row): why for row in timed if (why := _ruined(row))}
     candidates = [row for row in timed if label(row) not in excluded]
     if not candidates:
@@ -191,9 +188,3 @@ def _cost(row: Row, signature: Signature, goal: str) -> float:
     if goal == "latency":
         return scenarios["single_stream"]["p90_us"]
     return 1.0 / scenarios["offline"]["images_per_second"]
-
-
-def name_of(results: ResultsLike) -> str:
-    """Return the name of the benchmarked bundle: that of the zoo, or its folder."""
-    bundle = results["bundle"]
-    return bundle["zoo_name"] or bundle["path"]

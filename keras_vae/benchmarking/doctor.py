@@ -5,11 +5,11 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from keras_vae.benchmarking import machine
+from keras_vae.runtimes.registry import version_of
 
 _TRAINING = ("tensorflow", "keras", "tensorflow-probability", "numpy")
 _RUNTIMES = ("onnxruntime", "openvino", "ai-edge-litert")
@@ -17,7 +17,7 @@ _THREADS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS
 
 
 def diagnose() -> dict[str, Any]:
-    """Describe what there is to train and to run models with.
+    """Describe what this machine trains and runs models with.
 
     Returns:
       `machine`, as `machine.describe` has it; `versions` of packages, None where one is not installed; `devices` that
@@ -26,7 +26,7 @@ def diagnose() -> dict[str, Any]:
       training step is compiled for; `graphics`, NVIDIA's cards as their driver names them; `threads`, the variables
       that limit them; `problems`, a sentence with a remedy for whatever makes training fail or slow.
     """
-    versions = {name: _version(name) for name in (*_TRAINING, *_RUNTIMES)}
+    versions = {name: version_of(name) for name in (*_TRAINING, *_RUNTIMES)}
     keras_backend = _keras_backend()
     devices, failure = _devices() if versions["tensorflow"] and keras_backend == "tensorflow" else (None, None)
     facts = {
@@ -73,13 +73,6 @@ def problems(facts: Mapping[str, Any]) -> list[str]:
     if of["environment"].get("TF_ENABLE_ONEDNN_OPTS") == "0":
         sentences.append("TF_ENABLE_ONEDNN_OPTS=0 turns off TensorFlow's fast kernels: unset it.")
     return sentences + machine.warnings(of)
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
 
 
 def _devices() -> tuple[list[dict[str, str]] | None, str | None]:

@@ -3,10 +3,11 @@
 import os
 import platform
 import subprocess
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 import keras_vae
 from keras_vae.runtimes.base import available_processors
@@ -64,17 +65,12 @@ def _named(name: str) -> str:
     return next((line.partition(":")[2].strip() for line in lines if line.partition("\t")[0].strip() == name), "")
 
 
-def _load(seconds: float = 0.5) -> float | None:
-    """Measure the load from /proc/stat: the load average would still include a benchmark that has just ended."""
-
-    def passed() -> tuple[float, float]:
-        of_all = [float(field) for field in _read("/proc/stat").partition("\n")[0].split()[1:9]]
-        return (sum(of_all), sum(of_all) - sum(of_all[3:5])) if len(of_all) == 8 else (0.0, 0.0)
-
-    before = passed()
-    time.sleep(seconds)
-    total, working = (after - start for after, start in zip(passed(), before, strict=True))
-    return round(working / total * (os.cpu_count() or 1), 2) if total else None
+def _load() -> float | None:
+    """Measure the load over half a second: the load average would still include a benchmark that has just ended."""
+    try:
+        return round(psutil.cpu_percent(interval=0.5) / 100 * (os.cpu_count() or 1), 2)
+    except OSError:
+        return None
 
 
 def _quota() -> float | None:

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from keras_vae import files
 from keras_vae.benchmarking.comparing import require_comparable
-from keras_vae.benchmarking.results import SIGNATURES, ResultsLike, Row
-from keras_vae.benchmarking.rows import label
+from keras_vae.benchmarking.results import SIGNATURES, ResultsLike, timed_rows
+from keras_vae.benchmarking.rows import title
 from keras_vae.benchmarking.tables import ENOUGH, conditions, not_timed, remarks
 from keras_vae.errors import UserError
 
@@ -27,7 +27,7 @@ def plot(results: ResultsLike, path: str | Path) -> Path:
     from matplotlib.figure import Figure
 
     require_comparable(results)
-    rows = [row for row in results["rows"] if row["status"] == "ok"]
+    rows = timed_rows(results)
     if not rows:
         raise UserError(f"There is nothing to draw: no runtime was timed. {' '.join(not_timed(results))}")
     figure = Figure(figsize=(10, 1.6 + 0.6 * len(rows)), layout="constrained")
@@ -51,12 +51,12 @@ def plot(results: ResultsLike, path: str | Path) -> Path:
     left.set_xscale("log")
     left.margins(x=0.3)
     right.set_xlim(0, 1.5 * right.dataLim.xmax)  # room for the words behind the bars
-    for axes, title in (
+    for axes, heading in (
         (left, "single_stream, µs: p50, p90, p99 (log scale)"),
         (right, "offline, images/s at the best batch"),
     ):
-        axes.set_title(title, fontsize=10)
-        axes.set_yticks(range(len(rows)), [_title(row) for row in rows])
+        axes.set_title(heading, fontsize=10)
+        axes.set_yticks(range(len(rows)), [title(row) for row in rows])
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.spines[["top", "right"]].set_visible(False)
     figure.legend(*right.get_legend_handles_labels(), loc="outside upper right", ncols=2, frameon=False)
@@ -65,7 +65,3 @@ def plot(results: ResultsLike, path: str | Path) -> Path:
     with files.atomic(path) as temporary:
         figure.savefig(temporary, dpi=120)
     return Path(path)
-
-
-def _title(row: Row) -> str:
-    return f"{row['bundle']}, {label(row)}" if "bundle" in row else label(row)

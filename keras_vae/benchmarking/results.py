@@ -9,30 +9,30 @@ from keras_vae.runtimes.notebooks import html_table
 SCHEMA = "keras_vae.benchmark/4"
 Signature = Literal["encode", "decode"]
 SIGNATURES: tuple[Signature, ...] = ("encode", "decode")
-ResultsLike: TypeAlias = Mapping[str, Any]  # results, also as plain JSON
+ResultsLike: TypeAlias = Mapping[str, Any]  # results, or the same as plain JSON
 Recommendation: TypeAlias = Mapping[str, Any]  # what `recommend` returns
 
 
-class Figures(TypedDict):
-    """A row's figures at one batch size."""
+class Latency(TypedDict):
+    """The durations of single calls at one batch size, in microseconds."""
 
-    calls: int
-    p50_us: float  # microseconds a call
-    p90_us: float
-    p99_us: float
-    bare_p50_us: float  # of the runtime's call alone
-    images_per_second: float  # median over rounds
-
-
-class SingleStream(TypedDict):
-    """MLPerf's single_stream: single calls at the smallest batch."""
-
-    batch: int
     calls: int
     p50_us: float
     p90_us: float
     p99_us: float
-    bare_p50_us: float
+    bare_p50_us: float  # of the runtime's call alone
+
+
+class Figures(Latency):
+    """A row's figures at one batch size."""
+
+    images_per_second: float  # median over rounds
+
+
+class SingleStream(Latency):
+    """MLPerf's single_stream: single calls at the smallest batch."""
+
+    batch: int
 
 
 class Offline(TypedDict):
@@ -73,6 +73,11 @@ class Row(TypedDict):
     scenarios: dict[Signature, Scenarios]
 
 
+def timed_rows(results: ResultsLike) -> list[Row]:
+    """Return the rows that were timed; the others have a status and a reason alone."""
+    return [row for row in results["rows"] if row["status"] == "ok"]
+
+
 class Results(dict[str, Any]):
     """The results of `benchmark`, a dict of JSON with a short repr. `benchmark_all` documents its keys."""
 
@@ -83,22 +88,21 @@ class Results(dict[str, Any]):
         return ", ".join(bundle["zoo_name"] or bundle["path"] for bundle in bundles)
 
     def __repr__(self) -> str:
-        timed = sum(row["status"] == "ok" for row in self["rows"])
+        timed = len(timed_rows(self))
         return f"<Results of {self.name}: {timed} of {len(self['rows'])} rows timed, {self['seconds']} s>"
 
     def _repr_html_(self) -> str:
         rows = [
             [
-                *([row["bundle"]] if "bundles" in self else []),
+                *([row["bundle"]] if "bundle" in row else []),
                 row["runtime"],
                 row["format"],
                 signature,
                 f"{scenarios['single_stream']['p50_us']:,.0f}",
                 f"{scenarios['offline']['images_per_second']:,.0f}",
             ]
-            for row in self["rows"]
-            if row["status"] == "ok"
+            for row in timed_rows(self)
             for signature, scenarios in row["scenarios"].items()
         ]
         titles = ["runtime", "format", "call", "single_stream p50, µs", "offline, images/s"]
-        return html_table(repr(self).strip("<>"), [*(["model"] if "bundles" in self else []), *titles], rows)
+        return html_table([*(["model"] if "bundles" in self else []), *titles], rows, repr(self).strip("<>"))

@@ -97,7 +97,9 @@ def benchmark_all(
         for bundle, of_bundle, batches in zip(opened, rows, sizes, strict=True):
             inputs = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             _write_inputs(bundle, inputs)
-            entries += [_Entry(bundle, row, batches, inputs, stack, threads, timeout) for row in of_bundle]
+            entries += [_Entry(bundle, row, batches, inputs, threads, timeout) for row in of_bundle]
+        for entry in entries:
+            stack.callback(entry.stop)
         bench = _Bench(entries, rounds, calls, seconds, on_progress or _say)
         bench.start(cold_starts)
         bench.run()
@@ -133,12 +135,11 @@ class _Entry:
         row: dict[str, Any],
         sizes: list[int],
         inputs: Path,
-        stack: ExitStack,
         threads: int,
         timeout: float,
     ) -> None:
         self.bundle, self.row, self.sizes, self.inputs = bundle, row, sizes, inputs
-        self.stack, self.threads, self.timeout = stack, threads, timeout
+        self.threads, self.timeout = threads, timeout
         self.worker: WorkerProcess | None = None
         self.turns: dict[tuple[str, int], list[dict[str, list[int]]]] = {}
 
@@ -148,23 +149,28 @@ class _Entry:
 
     def open(self) -> None:
         """Open the runtime in a new process; record the best cold start so far, and the settings it reports."""
-        if self.worker is not None:
-            self.worker.stop()
+        self.stop()
         began = time.perf_counter()
-        self.worker = WorkerProcess(label(self.row), self.threads, self.timeout)
-        self.stack.callback(self.worker.stop)
+        self.worker = WorkerProcess(self.threads, self.timeout)
         answer = self.worker.ask(
             "open",
             bundle=str(self.bundle.path.resolve()),
             inputs=str(self.inputs),
             threads=self.threads,
             batch=self.sizes[0],
-            **{argument: self.row[name] for argument, name in _CHOICE.items()},
+            runtime=self.row["runtime"],
+            format_name=self.row["format"],
+            mode=self.row["mode"],
         )
         best = min(time.perf_counter() - began, self.row.get("cold_start_seconds", float("inf")))
         self.row |= answer | {"cold_start_seconds": round(best, 3)}
         if answer["settings"]["precision"] != self.row["precision"]:
             raise WorkerFailed(f"asked for {self.row['precision']}, it computes in {answer['settings']['precision']}")
+
+    def stop(self) -> None:
+        """End the process, if there is one."""
+        if self.worker is not None:
+            self.worker.stop()
 
     def ask(self, do: str, **arguments: object) -> dict[str, Any]:
         assert self.worker is not None
@@ -180,8 +186,7 @@ class _Entry:
             step()
         except WorkerFailed as error:
             self.row |= {"status": "failed", "reason": str(error)}
-            if self.worker is not None:
-                self.worker.stop()
+            self.stop()
 
 
 def _say(what: str, done: int, total: int) -> None:
@@ -225,9 +230,6 @@ class _Bench:
         calls = -(-self.calls // self.rounds) if size == entry.sizes[0] else 3
         answer = entry.ask("time", signature=signature, batch=size, calls=calls, seconds=self.seconds)
         entry.turns.setdefault((signature, size), []).append(answer)
-
-
-_CHOICE = {"runtime": "runtime", "format_name": "format", "mode": "mode"}  # a worker's argument -> the key of a row
 
 
 def _write_inputs(bundle: Bundle, folder: Path) -> None:

@@ -24,6 +24,11 @@ def label(row: Row | Mapping[str, object]) -> str:
     return f"{row['runtime']} ({', '.join(parts)})" if parts else str(row["runtime"])
 
 
+def title(row: Row | Mapping[str, object]) -> str:
+    """Return the label of a row, after its bundle where the results are of several."""
+    return f"{row['bundle']}, {label(row)}" if "bundle" in row else label(row)
+
+
 def sizes_for(bundle: Bundle, batch_sizes: Sequence[int] | None) -> list[int]:
     """Return batch sizes in ascending order: `batch_sizes`, a bundle's only one, or 1, 32 and 256."""
     requested = batch_sizes if batch_sizes is not None else (bundle.batch,) if bundle.batch else BATCH_SIZES

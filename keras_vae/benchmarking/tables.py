@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from keras_vae.benchmarking.comparing import require_comparable, sentence
-from keras_vae.benchmarking.results import SCHEMA, SIGNATURES, ResultsLike, Scenarios
-from keras_vae.benchmarking.rows import label
+from keras_vae.benchmarking.results import SCHEMA, SIGNATURES, ResultsLike, Scenarios, timed_rows
+from keras_vae.benchmarking.rows import label, title
 
 ENOUGH = 1000  # calls: with fewer, p99 is one of the ten slowest, and unreliable
 _WORDS = ("model", "runtime", "call", "precision", "deploy", "OpenVINO", "process")  # columns that are no numbers
@@ -25,12 +25,12 @@ def cells(results: ResultsLike) -> tuple[list[str], list[list[str]]]:
     bare = ["bare call p50, µs"] if results["schema"] == SCHEMA else []  # earlier results are of bare calls alone
     titles += [*bare, "offline, images/s", "at batch"]
     rows = []
-    for row in results["rows"]:
-        for signature in SIGNATURES if row["status"] == "ok" else ():
+    for row in timed_rows(results):
+        for signature in SIGNATURES:
             scenarios = row["scenarios"][signature]
             figures = scenario_cells(scenarios)
             figures[3:3] = [f"{scenarios['single_stream']['bare_p50_us']:,.0f}" for _ in bare]
-            rows.append([*(row["bundle"] for _ in several), label(row), signature, *figures])
+            rows.append([*([row["bundle"]] if "bundle" in row else []), label(row), signature, *figures])
     return titles, rows
 
 
@@ -55,30 +55,29 @@ def costs(results: ResultsLike) -> tuple[list[str], list[list[str]]]:
     titles = [*several, "runtime", "precision", "files, MB", "cold start, s", "peak memory, MB", "error"]
     titles += ["ELBO, change", "reconstruction error, change"]
     rows = []
-    for row in results["rows"]:
-        if row["status"] == "ok":
-            quality, memory = row["quality"] or {}, row["peak_memory_mb"]
-            elbo, error = quality.get("elbo_change"), quality.get("reconstruction_change")
-            rows.append(
-                [
-                    *(row["bundle"] for _ in several),
-                    label(row),
-                    row["precision"],
-                    f"{row['file_bytes'] / 1e6:.2f}",
-                    f"{row['cold_start_seconds']:.2f}",
-                    "" if memory is None else f"{memory:,.0f}",
-                    f"{max(row['errors'].values()):.1e}",
-                    "" if elbo is None else f"{elbo:+.3f}",
-                    "" if error is None else f"{error:+.2%}",
-                ]
-            )
+    for row in timed_rows(results):
+        quality, memory = row["quality"] or {}, row["peak_memory_mb"]
+        elbo, error = quality.get("elbo_change"), quality.get("reconstruction_change")
+        rows.append(
+            [
+                *([row["bundle"]] if "bundle" in row else []),
+                label(row),
+                row["precision"],
+                f"{row['file_bytes'] / 1e6:.2f}",
+                f"{row['cold_start_seconds']:.2f}",
+                "" if memory is None else f"{memory:,.0f}",
+                f"{max(row['errors'].values()):.1e}",
+                "" if elbo is None else f"{elbo:+.3f}",
+                "" if error is None else f"{error:+.2%}",
+            ]
+        )
     return titles, rows
 
 
 def not_timed(results: ResultsLike) -> list[str]:
     """Return a sentence for each row that was not timed, with the reason."""
     return [
-        f"{row['bundle'] + ', ' if 'bundle' in row else ''}{label(row)}: {row['status']}. {row['reason'].rstrip('.')}."
+        f"{title(row)}: {row['status']}. {row['reason'].rstrip('.')}."
         for row in results["rows"]
         if row["status"] != "ok"
     ]
@@ -86,7 +85,7 @@ def not_timed(results: ResultsLike) -> list[str]:
 
 def remarks(results: ResultsLike) -> list[str]:
     """Return caveats to the tables, as sentences."""
-    timed = [row for row in results["rows"] if row["status"] == "ok"]
+    timed = timed_rows(results)
     single = [row["scenarios"][signature]["single_stream"] for row in timed for signature in SIGNATURES]
     smallest = {figures["batch"] for figures in single} - {1}
     sentences = list(results["warnings"])
@@ -106,7 +105,7 @@ def conditions(results: ResultsLike) -> str:
     """Return a description of the benchmark: models, machine, precisions, versions and method."""
     machine, settings = results["machine"], results["settings"]
     bundles = results.get("bundles") or [results["bundle"]]
-    timed = [row for row in results["rows"] if row["status"] == "ok"]
+    timed = timed_rows(results)
     versions = ", ".join(dict.fromkeys(f"{row['runtime']} {row['version']}" for row in timed))
     precisions = ", ".join(dict.fromkeys(row["precision"] for row in timed)) or "nothing"
     sizes = ", ".join(map(str, settings["batch_sizes"]))

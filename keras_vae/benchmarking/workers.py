@@ -24,13 +24,12 @@ class WorkerProcess:
     """One process that runs one runtime. Threads are limited before it imports anything.
 
     Args:
-      runtime: the label of its row.
       threads: the number that it may use.
       timeout: seconds to wait for an answer.
     """
 
-    def __init__(self, runtime: str, threads: int, timeout: float) -> None:
-        self.runtime, self.timeout = runtime, timeout
+    def __init__(self, threads: int, timeout: float) -> None:
+        self.timeout = timeout
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by `stop`
         environment = {
             **os.environ,

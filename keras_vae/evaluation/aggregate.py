@@ -10,10 +10,11 @@ from numpy.typing import ArrayLike
 
 from keras_vae import backend, divergences
 from keras_vae.backend import base_of, tfd
-from keras_vae.checks import as_array, check_whole_number
+from keras_vae.checks import check_whole_number
 from keras_vae.errors import NotApplicable, UserError
 from keras_vae.evaluation.estimates import Details, Estimate, mean_of
-from keras_vae.evaluation.evaluation import Evaluation
+from keras_vae.evaluation.evaluation import SUBSET, Evaluation
+from keras_vae.evaluation.factors import vectors_in
 from keras_vae.types import Latent, Tensor
 
 if TYPE_CHECKING:
@@ -164,9 +165,9 @@ def kl_split_of(evaluation: Evaluation) -> dict[str, Estimate]:
     return split
 
 
-def kl_split_of_first(evaluation: Evaluation, count: int = 1000) -> dict[str, Estimate]:
-    """As `kl_split`, of the first `count` images: it takes the square of their number."""
-    return kl_split_of(evaluation.first(count))
+def kl_split_of_first(evaluation: Evaluation) -> dict[str, Estimate]:
+    """As `kl_split`, of the first 1,000 images: it takes the square of their number."""
+    return kl_split_of(evaluation.first(SUBSET))
 
 
 def gaussian_total_correlation_of(evaluation: Evaluation) -> Estimate:
@@ -196,9 +197,7 @@ def gaussian_total_correlation(codes: np.ndarray, repetitions: int = 100, seed: 
       NotApplicable: one dimension only, or one that is constant; too few codes for the dimensions.
       UserError: codes that are not finite numbers `(n, dimensions)`.
     """
-    codes = as_array(codes, "codes")
-    if codes.ndim != 2 or codes.dtype.kind not in "fiu" or not np.isfinite(codes).all():
-        raise UserError(f"codes must be finite numbers (n, dimensions). Given: {codes.dtype} of shape {codes.shape}.")
+    codes = vectors_in(codes)
     count, dimensions = codes.shape
     if count < 4 * (dimensions + 1):  # of a resampling, three fifths are distinct
         raise NotApplicable(
@@ -207,7 +206,6 @@ def gaussian_total_correlation(codes: np.ndarray, repetitions: int = 100, seed: 
         )
     if dimensions < 2 or (np.ptp(codes, axis=0) == 0).any():
         raise NotApplicable("A total correlation needs two dimensions or more that vary. Given: fewer, or a constant.")
-    codes = codes.astype("float64")
     repetitions = check_whole_number(repetitions, "repetitions", minimum=2)
     generator = np.random.default_rng(check_whole_number(seed, "seed", minimum=0))
 

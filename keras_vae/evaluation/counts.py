@@ -7,6 +7,7 @@ import numpy as np
 from keras_vae.errors import NotApplicable
 from keras_vae.evaluation.estimates import Estimate, correlation_of, ratio_of
 from keras_vae.evaluation.evaluation import Evaluation
+from keras_vae.evaluation.tables import require_totals
 
 
 def deviance_of(evaluation: Evaluation) -> dict[str, Estimate]:
@@ -54,11 +55,7 @@ def totals_of(evaluation: Evaluation) -> dict[str, Estimate]:
       NotApplicable: a likelihood that is not of counts, or says nothing of their total; or equal totals.
     """
     x = _counts(evaluation)
-    if not evaluation.model.likelihood_family.tells_total:
-        raise NotApplicable(
-            f"Totals are of likelihoods that say how many are counted. Given: the likelihood "
-            f"{evaluation.model.likelihood_family.title}, which says what is."
-        )
+    require_totals(evaluation)
     observed = _totals(x).ravel()
     predicted = _totals(np.where(np.isnan(x), np.nan, evaluation.reconstructions)).ravel()
     if not observed.std() or not predicted.std():
@@ -80,9 +77,7 @@ def per_count_of(evaluation: Evaluation) -> Estimate:
     """
     part = evaluation.of_likelihood
     totals = _totals(_counts(part)).ravel()
-    part.require_distribution()
-    if not part.samples or part.model.latent_kind == "index":
-        raise NotApplicable("log p(x) needs samples, and codes that are not certain. Given: none, or integer codes.")
+    part.require_log_prob()
     log_prob = part.importance_weights(part.samples)["log_prob"]
     return ratio_of(-log_prob, totals, samples=part.samples, examples=len(totals), unit="nats a count")
 

@@ -77,7 +77,7 @@ def mig(codes: np.ndarray, factors: ArrayLike, seed: int = 0, bins: int = BINS) 
 
     Equation 6 of Chen et al. 2018, https://arxiv.org/abs/1802.04942. I is that of a histogram of `bins` equal bins
     between a dimension's least and greatest value, as in Locatello et al. 2019, https://arxiv.org/abs/1811.12359.
-    Without noise: `seed` is for `repeated`.
+    Deterministic: `seed` is there for `repeated`.
     """
     codes, factors = checked(codes, factors, dimensions=2)
     ranked = np.sort(information(codes, factors, bins), axis=0)[::-1]

@@ -26,9 +26,7 @@ def frechet(first: ArrayLike, second: ArrayLike) -> float:
     Raises:
       UserError: fewer examples than features and one more, numbers that are not finite, or unequal features.
     """
-    pair = [_features(features, least=np.shape(features)[-1] + 1) for features in (first, second)]
-    if pair[0].shape[1] != pair[1].shape[1]:
-        raise UserError(f"Both sets need the same features. Given: {pair[0].shape[1]} and {pair[1].shape[1]}.")
+    pair = _pair(first, second)
     means = [features.mean(axis=0) for features in pair]
     covariances = [np.atleast_2d(np.cov(features, rowvar=False)) for features in pair]
     # Tr (C D)**0.5 = Tr (A D A)**0.5 with A = C**0.5: of a symmetric matrix, so real and stable where C is singular.
@@ -52,9 +50,7 @@ def precision_recall(real: ArrayLike, generated: ArrayLike, neighbours: int = 3)
       UserError: fewer examples than `neighbours` and one more, or features that do not fit.
     """
     neighbours = check_whole_number(neighbours, "neighbours")
-    first, second = (_features(features, least=neighbours + 1) for features in (real, generated))
-    if first.shape[1] != second.shape[1]:
-        raise UserError(f"Both sets need the same features. Given: {first.shape[1]} and {second.shape[1]}.")
+    first, second = _pair(real, generated, neighbours + 1)
     return {
         "precision": share_of(_inside(second, first, neighbours), examples=len(second)),
         "recall": share_of(_inside(first, second, neighbours), examples=len(first)),
@@ -128,8 +124,19 @@ def _rank(ranked: np.ndarray, values: np.ndarray) -> np.ndarray:
     return 0.5 * (np.searchsorted(ranked, values, "left") + np.searchsorted(ranked, values, "right")) / len(ranked)
 
 
-def _features(value: ArrayLike, least: int) -> np.ndarray:
+def _pair(first: ArrayLike, second: ArrayLike, least: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Return two sets of features, `(n, features)` and `(m, features)`, with enough examples of each."""
+    ours, theirs = _features(first, least), _features(second, least)
+    if ours.shape[1] != theirs.shape[1]:
+        raise UserError(f"Both sets need the same features. Given: {ours.shape[1]} and {theirs.shape[1]}.")
+    return ours, theirs
+
+
+def _features(value: ArrayLike, least: int | None) -> np.ndarray:
+    """Return features as float64, of at least so many examples; by default one more than features."""
     array = as_array(value, "Features")
+    if least is None:
+        least = array.shape[-1] + 1 if array.ndim else 2
     if array.ndim != 2 or array.dtype.kind not in "fiub" or len(array) < least:
         raise UserError(f"Features must be numbers (n, features), n {least} or more. Given: {array.dtype} of shape "
                         f"{array.shape}.")  # fmt: skip

@@ -129,19 +129,21 @@ def by_column(
     scale = denominators.mean(axis=0, dtype="float64")
     ratios = numerators.mean(axis=0, dtype="float64") / scale
     terms = (numerators - ratios * denominators) / scale  # of mean 0: what an example adds to a ratio
-    columns = [mean_of(column)["standard_error"] or 0.0 for column in terms.T]
-    whole = mean_of(terms.mean(axis=1))["standard_error"] or 0.0
-    value = float(ratios.mean())
-    estimate: Estimate = {"value": value, "standard_error": whole, "parts": ratios.tolist(), "errors": columns}
-    if root:
-        roots = np.sqrt(ratios)
-        estimate = {
-            "value": value**0.5,
-            "standard_error": whole / (2 * value**0.5) if value else 0.0,
-            "parts": roots.tolist(),
-            "errors": [error / (2 * part) if part else 0.0 for error, part in zip(columns, roots, strict=True)],
-        }
-    return {**estimate, "names": list(names), **details}
+    errors = [mean_of(column)["standard_error"] or 0.0 for column in terms.T]
+    error = mean_of(terms.mean(axis=1))["standard_error"] or 0.0
+    value, parts = float(ratios.mean()), ratios.tolist()
+    if root:  # its error by the delta method
+        value, parts = value**0.5, np.sqrt(ratios).tolist()
+        errors = [of_part / (2 * part) if part else 0.0 for of_part, part in zip(errors, parts, strict=True)]
+        error = error / (2 * value) if value else 0.0
+    return {
+        "value": value,
+        "standard_error": error,
+        "parts": parts,
+        "errors": errors,
+        "names": list(names),
+        **details,
+    }
 
 
 def jackknife_errors(statistic: Callable[[np.ndarray], np.ndarray], count: int, seed: int) -> np.ndarray:

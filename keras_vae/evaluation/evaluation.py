@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, Self, TypedDict
 
 import keras
 import numpy as np
-from keras import ops
 from numpy.typing import ArrayLike
 
 from keras_vae import backend, progress, randomness
@@ -15,12 +14,13 @@ from keras_vae.checks import check_whole_number, in_blocks
 from keras_vae.core import estimators
 from keras_vae.core.inference import checked_inputs, fitted
 from keras_vae.errors import NotApplicable, UserError
-from keras_vae.types import ConditionLike, Tensor, Tensors
+from keras_vae.types import ConditionLike, Kind, Latent, Tensor, Tensors
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
     from keras_vae.priors.base import FittedPrior
 
+SUBSET = 1000  # examples, the first ones, for metrics that take long
 _NEEDED = {
     "factors": "the true factors of each image, factors=, which sprites have",
     "labels": "a class for each image, labels=",
@@ -155,12 +155,10 @@ class Evaluation:
             return self
         part = copy.copy(self)
         vars(part).pop("of_likelihood", None)
-        part.inputs = {name: array[:count] for name, array in self.inputs.items()}
-        part.labels, part.factors = (None if rows is None else rows[:count] for rows in (self.labels, self.factors))
-        for name, values in vars(self).items():
-            if isinstance(getattr(type(self), name, None), cached_property) and name != "of_likelihood":
-                vars(part)[name] = keras.tree.map_structure(lambda array: array[:count], values)
-        part._weights = {key: _head(weights, count) for key, weights in self._weights.items()}
+        computed = [name for name in vars(part) if isinstance(getattr(type(self), name, None), cached_property)]
+        for name in ("inputs", "labels", "factors", "_weights", *computed):
+            rows = vars(self)[name]
+            vars(part)[name] = keras.tree.map_structure(lambda array: None if array is None else array[:count], rows)
         return part
 
     def required(self, name: str) -> np.ndarray:
@@ -205,16 +203,7 @@ class Evaluation:
     @cached_property
     def draws(self) -> np.ndarray:
         """One draw of q(z|x) for each image, its levels side by side: `(n, dimensions)`."""
-        model = self.model
-
-        @backend.compiled
-        def draw(part: Tensors, noise: Tensor) -> Any:
-            return model.posterior(part["x"], model.condition_in(part)).sample(seed=noise)
-
-        def one_block(block: int, part: Mapping[str, np.ndarray]) -> Any:
-            return draw(keras.tree.map_structure(ops.convert_to_tensor, part), randomness.fold(self.noise, block))
-
-        return flatten(in_blocks(one_block, self.inputs, pad=True))
+        return flatten(posterior_draws(self.model, self.inputs, self.noise))
 
     @cached_property
     def reconstructions(self) -> np.ndarray:
@@ -264,6 +253,31 @@ class Evaluation:
             )
         self._check_support()
 
+    def require_log_prob(self) -> None:
+        """Check that log p(x) is more than the ELBO, and is to be estimated.
+
+        Raises:
+          NotApplicable, UserError: as `require_distribution`; no samples; or integer codes, where the ELBO is log p(x).
+        """
+        self.require_distribution()
+        if not self.samples or self.model.latent_kind == "index":
+            raise NotApplicable(
+                "log p(x) needs samples, and codes that are not certain. Given: none, or integer codes."
+            )
+
+    def require_kind(self, kind: Kind, rule: str) -> None:
+        """Check that x is of a kind: "image", "numbers" or "tokens".
+
+        Args:
+          kind: the one that is needed.
+          rule: a sentence that says so, for the message.
+
+        Raises:
+          NotApplicable: it is of another kind.
+        """
+        if (actual := self.model.x_spec().kind) != kind:
+            raise NotApplicable(f"{rule}. Given: a {type(self.model).__name__} of {actual.removesuffix('s')}s.")
+
     def importance_weights(self, samples: int, with_prior: bool = True) -> dict[str, np.ndarray]:
         """`estimators.importance_weights` of each image, computed once for each number of samples.
 
@@ -311,11 +325,26 @@ def dimension_names(model: "VAE") -> list[str]:
     return [pattern.format(name, index) for name, shape in shapes.items() for index in range(int(np.prod(shape)))]
 
 
+def posterior_draws(model: "VAE", inputs: Mapping[str, np.ndarray], noise: Tensor) -> Any:
+    """Return a draw of q(z|x) for each of the inputs; its noise is a function of a stateless seed and of its index."""
+
+    def draw(part: Tensors, noise: Tensor) -> Latent:
+        return model.posterior(part["x"], model.condition_in(part)).sample(seed=noise)
+
+    graph = backend.compiled(draw, reduce_retracing=True)
+    return in_blocks(lambda block, part: graph(part, randomness.fold(noise, block)), inputs, pad=True)
+
+
+def map_condition(function: Callable[[np.ndarray], np.ndarray], condition: ConditionLike) -> ConditionLike:
+    """Return `function` of a condition, of each of several named ones, or None for none."""
+    if isinstance(condition, Mapping):
+        return {name: function(np.asarray(values)) for name, values in condition.items()}
+    return None if condition is None else function(np.asarray(condition))
+
+
 def rows_of(condition: ConditionLike, rows: slice | np.ndarray) -> ConditionLike:
     """Return some rows of a condition: an array, a dict of named ones, or None."""
-    if isinstance(condition, Mapping):
-        return {name: np.asarray(values)[rows] for name, values in condition.items()}
-    return None if condition is None else np.asarray(condition)[rows]
+    return map_condition(lambda values: values[rows], condition)
 
 
 def _array(values: ArrayLike | None) -> np.ndarray | None:
@@ -327,7 +356,3 @@ def _rows(values: ArrayLike | None, name: str, count: int) -> np.ndarray | None:
     if array is not None and len(array) != count:
         raise UserError(f"There must be a row of {name} for each of the {count} images. Given: {len(array)}.")
     return array
-
-
-def _head(arrays: Mapping[str, np.ndarray], count: int) -> dict[str, np.ndarray]:
-    return {name: array[:count] for name, array in arrays.items()}

@@ -1,5 +1,6 @@
 """Codes and the factors of their images: checks, mutual information and classifiers, for disentanglement."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,23 @@ from sklearn.preprocessing import StandardScaler
 from keras_vae.checks import as_array
 from keras_vae.errors import NotApplicable, UserError
 
-LEAST = 20  # examples: too few for a histogram of 20 bins otherwise
+LEAST = 20  # examples: fewer are too few for a histogram of 20 bins
 _EACH = 4  # two in each half: with fewer, a classifier has nothing to generalise from
+
+
+def vectors_in(codes: ArrayLike, name: str = "codes") -> np.ndarray:
+    """Return codes as float64 `(n, dimensions)`, the axes of one code flattened.
+
+    Raises:
+      UserError: no numbers, of one axis only, or not finite.
+    """
+    array = as_array(codes, name)
+    if array.dtype.kind not in "fiub" or array.ndim < 2:
+        raise UserError(f"{name} must be numbers (n, dimensions). Given: {array.dtype} of shape {array.shape}.")
+    array = array.reshape(len(array), math.prod(array.shape[1:])).astype("float64")
+    if not np.isfinite(array).all():
+        raise UserError(f"{name} must be finite. Given: values that are NaN or infinite.")
+    return array
 
 
 def checked(codes: ArrayLike, factors: ArrayLike, dimensions: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -23,17 +39,12 @@ def checked(codes: ArrayLike, factors: ArrayLike, dimensions: int = 1) -> tuple[
       UserError: arrays of other shapes or lengths; codes that are not finite, or all constant; too few examples or
         dimensions; fewer than two factors; a factor with one value only.
     """
-    codes, factors = as_array(codes, "codes"), as_array(factors, "factors")
-    if codes.dtype.kind not in "fiub" or codes.ndim < 2:
-        raise UserError(f"codes must be numbers (n, dimensions). Given: {codes.dtype} of shape {codes.shape}.")
-    codes = codes.reshape(len(codes), -1).astype("float64")
+    codes, factors = vectors_in(codes), as_array(factors, "factors")
     if factors.ndim != 2 or factors.dtype.kind not in "iu" or len(factors) != len(codes):
         raise UserError(
             f"factors must be whole numbers (n, factors), a row for each of the {len(codes)} codes. Given: "
             f"{factors.dtype} of shape {factors.shape}."
         )
-    if not np.isfinite(codes).all():
-        raise UserError("codes must be finite. Given: values that are NaN or infinite.")
     if len(codes) < LEAST:
         raise NotApplicable(f"A metric needs {LEAST} examples or more, also in each part. Given: {len(codes)}.")
     if not np.ptp(codes, axis=0).any():

@@ -37,7 +37,13 @@ def forecast_of(evaluation: Evaluation) -> dict[str, Estimate]:
     Raises:
       NotApplicable: as `forecasts`; a model of anything but series; or no second half is observed.
     """
-    check_series(evaluation)
+    spec = evaluation.model.x_spec()
+    if not spec.is_series:
+        raise NotApplicable(
+            f"Forecasts are of series, x of steps and channels. Given: a {type(evaluation.model).__name__} of "
+            f"{spec.kind} of shape {spec.shape}."
+        )
+    check_holes(evaluation)
     part = evaluation.first(_FIRST)
     x, starts = part.x, starts_of(part.x)
     later = np.arange(x.shape[1])[:, None] >= starts[:, None, None]
@@ -65,8 +71,8 @@ def forecast_of(evaluation: Evaluation) -> dict[str, Estimate]:
 def forecasts(model: "VAE", x: np.ndarray, seed: int = 0, condition: ConditionLike = None) -> Filled:
     """Return a few series with the second half of each estimated from the first, and 200 draws of it.
 
-    By annealing from the prior to p(z|first half): the encoder has perhaps not learned to read half a series, and
-    importance samples of `fill_in` are then few effective ones. `effective_samples` are of 16 chains.
+    By annealing from the prior to p(z|first half): the encoder may not have learned to read half a series, and then
+    few of the importance samples of `fill_in` would be effective. `effective_samples` are of 16 chains.
 
     Raises:
       NotApplicable: as `annealed_importance`.
@@ -117,21 +123,6 @@ def reconstruction_draws(
     z = model.draws.sample(model.posterior(tensors["x"], y), seed=randomness.fold(noise, 0))
     drawn = np.asarray(model.likelihood(z, y).sample(seed=randomness.fold(noise, 1)))
     return np.moveaxis(drawn.reshape(count, draws, *drawn.shape[1:]), 1, 0)
-
-
-def check_series(evaluation: Evaluation) -> None:
-    """Check that the model is of series, and reads a part of one.
-
-    Raises:
-      NotApplicable: it is not, or does not.
-    """
-    spec = evaluation.model.x_spec()
-    if not spec.is_series:
-        raise NotApplicable(
-            f"Forecasts are of series, x of steps and channels. Given: a {type(evaluation.model).__name__} of "
-            f"{spec.kind} of shape {spec.shape}."
-        )
-    check_holes(evaluation)
 
 
 def _last(past: np.ndarray) -> np.ndarray:

@@ -17,7 +17,7 @@ from keras_vae.errors import NotApplicable, UserError
 from keras_vae.evaluation import mnist_classifier
 from keras_vae.evaluation.distances import frechet, memorisation, precision_recall
 from keras_vae.evaluation.estimates import Details, Estimate, mean_of, seed_of_repetition, share_of
-from keras_vae.evaluation.evaluation import Evaluation, rows_of
+from keras_vae.evaluation.evaluation import SUBSET, Evaluation, rows_of
 from keras_vae.types import ConditionLike
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from keras_vae.priors.base import FittedPrior
 
 _SSIM_WINDOW = 11
-_COMPARED = 1000  # images: distances of all pairs
 
 
 class Memorised(Estimate):
@@ -125,17 +124,9 @@ def condition_accuracy(model: "VAE", count: int = 1000, seed: int = 0) -> Estima
 
 
 def condition_accuracy_of(evaluation: Evaluation) -> Estimate:
-    """As `condition_accuracy`."""
+    """As `condition_accuracy`, of an evaluation of digits, which has a `reference`."""
+    evaluation.required("reference")
     return condition_accuracy(evaluation.model, seed=evaluation.seed)
-
-
-def squared_errors(model: "VAE", x: ArrayLike, condition: ConditionLike = None) -> np.ndarray:
-    """Return the squared error of each image's mean reconstruction, summed over its pixels: `(batch,)`, float64.
-
-    Raises:
-      UserError: images that do not fit the model.
-    """
-    return Evaluation(model, x, condition=condition).squared_errors
 
 
 def reconstruction(model: "VAE", x: ArrayLike, condition: ConditionLike = None) -> dict[str, Estimate]:
@@ -155,8 +146,7 @@ def reconstruction(model: "VAE", x: ArrayLike, condition: ConditionLike = None) 
 def reconstruction_of(evaluation: Evaluation) -> dict[str, Estimate]:
     """As `reconstruction`."""
     model = evaluation.model
-    if model.x_spec().kind != "image":
-        raise NotApplicable(f"These are errors of images. Given: a {type(model).__name__} of {model.x_spec().kind}.")
+    evaluation.require_kind("image", "These are errors of images")
     images = {"x": evaluation.whole_x.astype("float32"), "y": evaluation.reconstructions.astype("float32")}
     errors = evaluation.squared_errors / np.prod(model.image_shape)
     values = {"mse": errors, "psnr": -10.0 * np.log10(np.maximum(errors, 1e-10))}
@@ -175,11 +165,8 @@ def memorisation_of(evaluation: Evaluation) -> Memorised:
         train = evaluation.required("train")
     else:
         x = evaluation.reference
-    if model.x_spec().kind != "image":
-        raise NotApplicable(
-            f"Memorisation is measured on images. Given: a {type(model).__name__} of {model.x_spec().kind}."
-        )
-    x, condition = x[:_COMPARED], rows_of(evaluation.condition, slice(_COMPARED))
+    evaluation.require_kind("image", "Memorisation is measured on images")
+    x, condition = x[:SUBSET], rows_of(evaluation.condition, slice(SUBSET))  # for the distances of all pairs
     generated = model.sample(len(x), evaluation.seed, condition, evaluation.prior)
     result = memorisation(generated, train, x)
     return {

@@ -170,7 +170,7 @@ def collapse_of(evaluation: Evaluation, threshold: float = ACTIVE_ABOVE) -> Coll
 
 
 def collapsed(model: "VAE", dead: list[int]) -> Collapse:
-    """Return the words for a model of which the dimensions `dead` have collapsed."""
+    """Return the verdict on a model whose dimensions `dead` have collapsed."""
     names = dimension_names(model)
     count, few = len(names), 2 * len(dead) < len(names)
     if not dead:

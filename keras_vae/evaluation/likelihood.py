@@ -5,9 +5,7 @@ import time
 from keras_vae.core.estimators import bits_of, with_density
 from keras_vae.evaluation import agreement
 from keras_vae.evaluation.estimates import Estimate, mean_of
-from keras_vae.evaluation.evaluation import Evaluation
-
-SUBSET = 1000  # images at most, for metrics that take long
+from keras_vae.evaluation.evaluation import SUBSET, Evaluation
 
 
 def nats_of(evaluation: Evaluation) -> dict[str, Estimate]:

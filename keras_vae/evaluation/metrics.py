@@ -1,6 +1,5 @@
 """All metrics by name, and `evaluate`, which runs those that apply to a model and its data."""
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
@@ -31,65 +30,43 @@ if TYPE_CHECKING:
 SECTIONS = ("likelihood", "latent", "disentanglement", "generation", "representation")
 
 
-@dataclasses.dataclass(frozen=True)
-class Metric:
-    """A metric: a function of an `Evaluation`.
-
-    Args:
-      function: returns the numbers; raises NotApplicable if the model or the data have none.
-      needs: required data, attributes of the evaluation: "labels", "factors", "reference".
-    """
-
-    function: Callable[[Evaluation], Mapping[str, Any]]
-    needs: tuple[str, ...] = ()
-
-    def of(self, evaluation: Evaluation) -> dict[str, Any]:
-        """Return the metric's numbers.
-
-        Raises:
-          NotApplicable: the model or the data have none.
-        """
-        for name in self.needs:
-            evaluation.required(name)
-        return dict(self.function(evaluation))
-
-
-METRICS: dict[str, Metric] = {
-    "summary.terms": Metric(summary.terms_of),
-    "summary.elbo_fitted": Metric(summary.elbo_fitted_of),
-    "summary.log_prob": Metric(summary.log_prob_of),
-    "summary.squared_error": Metric(summary.squared_error_of),
-    "summary.tokens": Metric(summary.tokens_of),
-    "summary.active_units": Metric(summary.active_units_of),
-    "summary.codebook": Metric(summary.codebook_of),
-    "summary.own_terms": Metric(summary.own_terms_of),
-    "likelihood.nats": Metric(likelihood.nats_of),
-    "likelihood.bits_per_dim": Metric(likelihood.bits_per_dim_of),
-    "likelihood.per_count": Metric(counts.per_count_of),
-    "likelihood.agreement": Metric(likelihood.agreement_of),
-    "latent.kl_per_dimension": Metric(latent.kl_by_group_of),
-    "latent.kl_split": Metric(aggregate.kl_split_of_first),
-    "latent.gaussian_total_correlation": Metric(aggregate.gaussian_total_correlation_of),
-    "latent.active_units": Metric(latent.active_units_of),
-    "latent.collapse": Metric(latent.collapse_of),
-    "latent.codebook": Metric(latent.codebook_usage_of),
+# Each returns its numbers, or raises NotApplicable if the model or the data have none.
+METRICS: dict[str, Callable[[Evaluation], Mapping[str, Any]]] = {
+    "summary.terms": summary.terms_of,
+    "summary.elbo_fitted": summary.elbo_fitted_of,
+    "summary.log_prob": summary.log_prob_of,
+    "summary.squared_error": summary.squared_error_of,
+    "summary.tokens": summary.tokens_of,
+    "summary.active_units": summary.active_units_of,
+    "summary.codebook": summary.codebook_of,
+    "summary.own_terms": summary.own_terms_of,
+    "likelihood.nats": likelihood.nats_of,
+    "likelihood.bits_per_dim": likelihood.bits_per_dim_of,
+    "likelihood.per_count": counts.per_count_of,
+    "likelihood.agreement": likelihood.agreement_of,
+    "latent.kl_per_dimension": latent.kl_by_group_of,
+    "latent.kl_split": aggregate.kl_split_of_first,
+    "latent.gaussian_total_correlation": aggregate.gaussian_total_correlation_of,
+    "latent.active_units": latent.active_units_of,
+    "latent.collapse": latent.collapse_of,
+    "latent.codebook": latent.codebook_usage_of,
     **{
-        f"disentanglement.{name}": Metric(partial(disentanglement.repeated_of, metric), ("factors",))
+        f"disentanglement.{name}": partial(disentanglement.repeated_of, metric)
         for name, metric in disentanglement.METRICS.items()
     },
-    "generation.reconstruction": Metric(generation.reconstruction_of),
-    "generation.mnist_fd": Metric(generation.mnist_fd_of, ("reference",)),
-    "generation.condition_accuracy": Metric(generation.condition_accuracy_of, ("reference",)),
-    "generation.sharpness": Metric(spectra.sharpness_of),
-    "generation.columns": Metric(tables.column_errors_of),
-    "generation.correlations": Metric(tables.correlations_of),
-    "generation.imputation": Metric(tables.imputation_of),
-    "generation.forecast": Metric(forecasts.forecast_of),
-    "generation.deviance": Metric(counts.deviance_of),
-    "generation.totals": Metric(counts.totals_of),
-    "generation.memorisation": Metric(generation.memorisation_of),
-    "representation.probes": Metric(representation.probes_of, ("labels",)),
-    "representation.clustering": Metric(representation.clustering_of, ("labels",)),
+    "generation.reconstruction": generation.reconstruction_of,
+    "generation.mnist_fd": generation.mnist_fd_of,
+    "generation.condition_accuracy": generation.condition_accuracy_of,
+    "generation.sharpness": spectra.sharpness_of,
+    "generation.columns": tables.column_errors_of,
+    "generation.correlations": tables.correlations_of,
+    "generation.imputation": tables.imputation_of,
+    "generation.forecast": forecasts.forecast_of,
+    "generation.deviance": counts.deviance_of,
+    "generation.totals": counts.totals_of,
+    "generation.memorisation": generation.memorisation_of,
+    "representation.probes": representation.probes_of,
+    "representation.clustering": representation.clustering_of,
 }
 
 
@@ -144,7 +121,8 @@ def run(evaluation: Evaluation, metrics: Sequence[str] = SECTIONS) -> dict[str, 
     names, labels = select(metrics), evaluation.labels
     if len(evaluation) < 2:
         raise UserError(f"A standard error needs two images or more. Given: {len(evaluation)}.")
-    if labels is not None and len(np.unique(labels)) < 2 and any("labels" in METRICS[name].needs for name in names):
+    of_classes = any(name.split(".")[0] == "representation" for name in names)
+    if of_classes and labels is not None and len(np.unique(labels)) < 2:
         raise UserError("Probes and clusters of codes need labels of two classes or more. Given: one only.")
     result: dict[str, Any] = {"examples": len(evaluation), "seed": evaluation.seed, "without": {}}
     with progress.listening("", evaluation.report):
@@ -153,7 +131,7 @@ def run(evaluation: Evaluation, metrics: Sequence[str] = SECTIONS) -> dict[str, 
             result.setdefault(section, {})
             progress.say(f"{section}: {metric}")
             try:
-                result[section][metric] = METRICS[name].of(evaluation)
+                result[section][metric] = dict(METRICS[name](evaluation))
             except NotApplicable as error:
                 result["without"][name] = str(error)
     return result

@@ -16,6 +16,7 @@ from keras_vae.checks import as_array, check_whole_number
 from keras_vae.errors import NotApplicable, UserError
 from keras_vae.evaluation.estimates import Details, Estimate, mean_of, seed_of_repetition, share_of
 from keras_vae.evaluation.evaluation import Evaluation, vectors_of
+from keras_vae.evaluation.factors import vectors_in
 
 LABELS = (10, 100, 1000)
 
@@ -62,26 +63,36 @@ def probes(
         raise UserError(f"Every test label must be one to train on. Given: {', '.join(map(str, unknown))} in the test.")
     seed, repetitions = check_whole_number(seed, "seed", 0), check_whole_number(repetitions, "repetitions", 2)
     rarest = min(int((labels == one).sum()) for one in classes)
-    data = (codes, labels, test_codes, test_labels)
+
+    def hits(rows: np.ndarray | slice, neighbours: int) -> dict[str, np.ndarray]:
+        """Return which test labels each estimator predicts that is fitted to some of the codes."""
+        return {
+            name: estimator.fit(codes[rows], labels[rows]).predict(test_codes) == test_labels
+            for name, estimator in _estimators(neighbours).items()
+        }
+
     scores: dict[str, dict[str, Estimate]] = {"linear": {}, "knn": {}}
     for count in counts:
         per_class = check_whole_number(count, "a count of labels") // len(classes)
         if not 1 <= per_class <= rarest or count >= len(labels):
             continue
-        rows = [_subset(*data, per_class, neighbours, np.random.default_rng([seed, count, repetition]))
-                for repetition in range(repetitions)]  # fmt: skip
+        rows = []
+        for repetition in range(repetitions):
+            generator = np.random.default_rng([seed, count, repetition])
+            subset = [generator.choice(np.flatnonzero(labels == one), per_class, False) for one in classes]
+            rows.append(hits(np.concatenate(subset), min(neighbours, per_class)))
         details: Details = {"repetitions": repetitions, "seed": seed, "examples": len(test_labels)}
         for name in scores:
-            scores[name][str(per_class * len(classes))] = mean_of([row[name] for row in rows], **details)
-    for name, estimator in _estimators(neighbours if len(labels) >= neighbours else 1).items():
-        hits = estimator.fit(codes, labels).predict(test_codes) == test_labels
-        scores[name]["all"] = share_of(hits, labels=len(labels), examples=len(hits))
+            accuracies = [float(row[name].mean()) for row in rows]
+            scores[name][str(per_class * len(classes))] = mean_of(accuracies, **details)
+    for name, row in hits(slice(None), neighbours if len(labels) >= neighbours else 1).items():
+        scores[name]["all"] = share_of(row, labels=len(labels), examples=len(row))
     return scores
 
 
 def probes_of(evaluation: Evaluation) -> dict[str, dict[str, Estimate]]:
     """As `probes`, fitted to the codes of training images, or to the first half of the codes without them."""
-    codes, labels = evaluation.vectors, evaluation.required("labels")
+    labels, codes = evaluation.required("labels"), evaluation.vectors
     train, train_labels = evaluation.train, evaluation.train_labels
     if train is None or train_labels is None:
         half = len(codes) // 2
@@ -95,24 +106,6 @@ def probes_of(evaluation: Evaluation) -> dict[str, dict[str, Estimate]]:
 def _of_codes(evaluation: Evaluation, rows: dict[str, Estimate]) -> dict[str, Estimate]:
     """Return rows about codes, marked where each code was encoded with its label."""
     return {name: {**row, "given_labels": True} if evaluation.model.conditional else row for name, row in rows.items()}
-
-
-def _subset(
-    codes: np.ndarray,
-    labels: np.ndarray,
-    test_codes: np.ndarray,
-    test_labels: np.ndarray,
-    per_class: int,
-    neighbours: int,
-    generator: np.random.Generator,
-) -> dict[str, float]:
-    """Return the test accuracy of each estimator, fitted to a random subset with `per_class` examples of each class."""
-    classes = np.unique(labels)
-    rows = np.concatenate([generator.choice(np.flatnonzero(labels == one), per_class, False) for one in classes])
-    return {
-        name: float((estimator.fit(codes[rows], labels[rows]).predict(test_codes) == test_labels).mean())
-        for name, estimator in _estimators(min(neighbours, per_class)).items()
-    }
 
 
 def clustering(codes: np.ndarray, labels: ArrayLike, repetitions: int = 10, seed: int = 0) -> dict[str, Estimate]:
@@ -164,12 +157,9 @@ def _estimators(neighbours: int) -> dict[str, Any]:
 
 
 def _checked(codes: np.ndarray, labels: ArrayLike, name: str, one_class: bool = False) -> tuple[np.ndarray, np.ndarray]:
-    codes, labels = as_array(codes, name), as_array(labels, "labels")
-    if codes.dtype.kind not in "fiub" or codes.ndim < 2 or not len(codes):
-        raise UserError(f"{name} must be numbers (n, dimensions). Given: {codes.dtype} of shape {codes.shape}.")
-    codes = codes.reshape(len(codes), -1).astype("float64")
-    if not np.isfinite(codes).all():
-        raise UserError(f"{name} must be finite. Given: values that are NaN or infinite.")
+    codes, labels = vectors_in(codes, name), as_array(labels, "labels")
+    if not len(codes):
+        raise UserError(f"{name} must be of one example or more. Given: none.")
     if labels.dtype.kind not in "iu" or labels.shape != (len(codes),):
         raise UserError(f"There must be one whole-number label for each of the {len(codes)} {name}. Given: "
                         f"{labels.dtype} of shape {labels.shape}.")  # fmt: skip

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_vae.errors import NotApplicable
 from keras_vae.evaluation.evaluation import Evaluation
 from keras_vae.types import ConditionLike
 
@@ -28,14 +27,12 @@ def reconstructed_tokens(model: "VAE", x: ArrayLike, condition: ConditionLike = 
       NotApplicable: a model of something else.
       UserError: arrays that are not sequences of the model's tokens.
     """
-    if model.x_spec().kind != "tokens":
-        kind = model.x_spec().kind.removesuffix("s")
-        raise NotApplicable(f"These are errors of token sequences. Given: a {type(model).__name__} of {kind}s.")
     return reconstructed_tokens_of(Evaluation(model, x, condition=condition))
 
 
 def reconstructed_tokens_of(evaluation: Evaluation) -> dict[str, np.ndarray]:
     """As `reconstructed_tokens`."""
+    evaluation.require_kind("tokens", "These are errors of token sequences")
     x = evaluation.x
     same, ended = evaluation.reconstructions == x, np.cumsum(x == 0, axis=1)
     counts = (ended == 0) | ((ended == 1) & (x == 0))  # up to the first 0, with it

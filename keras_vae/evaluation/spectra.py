@@ -8,10 +8,9 @@ from numpy.typing import ArrayLike
 from keras_vae.checks import as_array, check_number, in_blocks
 from keras_vae.errors import NotApplicable, UserError
 from keras_vae.evaluation.estimates import Estimate, mean_of
-from keras_vae.evaluation.evaluation import Evaluation, rows_of
+from keras_vae.evaluation.evaluation import SUBSET, Evaluation, rows_of
 
 ABOVE = 0.25  # cycles a pixel, half of the highest frequency along an axis
-_SAMPLES = 1000
 
 
 def high_frequency_shares(images: ArrayLike, above: float = ABOVE) -> np.ndarray:
@@ -103,11 +102,10 @@ def sharpness_of(evaluation: Evaluation) -> dict[str, Estimate]:
     Against `reference`, real images of the kind that the model draws, or the evaluation's own without any.
     """
     model = evaluation.model
-    if model.x_spec().kind != "image":
-        raise NotApplicable(f"Sharpness is of images. Given: a {type(model).__name__} of {model.x_spec().kind}.")
+    evaluation.require_kind("image", "Sharpness is of images")
     real = evaluation.whole_x if evaluation.reference is None else evaluation.reference
     values = {"reconstructions": sharpness(evaluation.reconstructions, real)}
-    count = min(_SAMPLES, len(evaluation))
+    count = min(SUBSET, len(evaluation))
     with contextlib.suppress(NotApplicable):  # no prior
         condition = rows_of(evaluation.condition, slice(count))
         drawn = model.sample(count, evaluation.seed, condition, evaluation.prior)

@@ -42,9 +42,7 @@ def log_prob_of(evaluation: Evaluation) -> Estimate:
     Raises:
       NotApplicable: no samples, no distribution over codes, or integer codes, where the ELBO is log p(x).
     """
-    evaluation.require_distribution()
-    if not evaluation.samples or evaluation.model.latent_kind == "index":
-        raise NotApplicable("log p(x) needs samples, and codes that are not certain. Given: none, or integer codes.")
+    evaluation.require_log_prob()
     values = log_probs_of(evaluation)
     details: Details = {"samples": evaluation.samples, "unit": "nats"}
     if len(values) < len(evaluation):
@@ -63,8 +61,7 @@ def squared_error_of(evaluation: Evaluation) -> Estimate:
     Raises:
       NotApplicable: a model of anything but images.
     """
-    if evaluation.model.x_spec().kind != "image":
-        raise NotApplicable("Squared errors are of images. Given: a model of something else.")
+    evaluation.require_kind("image", "Squared errors are of images")
     return mean_of(evaluation.squared_errors, samples=0, unit="summed over pixels")
 
 
@@ -74,8 +71,6 @@ def tokens_of(evaluation: Evaluation) -> dict[str, Estimate]:
     Raises:
       NotApplicable: a model of anything but tokens.
     """
-    if evaluation.model.x_spec().kind != "tokens":
-        raise NotApplicable("These are errors of token sequences. Given: a model of something else.")
     tokens = sequences.reconstructed_tokens_of(evaluation)
     return {name: mean_of(values, samples=0, unit="share") for name, values in tokens.items()}
 

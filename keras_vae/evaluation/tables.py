@@ -11,11 +11,10 @@ from keras_vae.core.filling import fill_in
 from keras_vae.core.inference import draw_x
 from keras_vae.errors import NotApplicable
 from keras_vae.evaluation.estimates import Details, Estimate, by_column, jackknife_errors
-from keras_vae.evaluation.evaluation import Evaluation
+from keras_vae.evaluation.evaluation import SUBSET, Evaluation
 from keras_vae.likelihoods import Observed
 
 HIDDEN, SAMPLES = 0.3, 1000  # the share of numbers that is hidden, and the importance samples that fill it in
-FILLED = 1000  # examples, the first ones
 _FEWEST = 40  # rows, of which correlations are compared: two in each group of a half
 
 
@@ -30,7 +29,7 @@ def column_errors_of(evaluation: Evaluation) -> dict[str, Estimate]:
     Raises:
       NotApplicable: a model of anything but numbers, or constant columns only.
     """
-    check_numbers(evaluation)
+    evaluation.require_kind("numbers", "This is of numbers in columns")
     require_totals(evaluation)
     x, seen = evaluation.x, ~np.isnan(evaluation.x)
     errors = errors_by_column(evaluation, x, evaluation.reconstructions, seen)
@@ -51,9 +50,9 @@ def imputation_of(evaluation: Evaluation) -> dict[str, Estimate]:
     Raises:
       NotApplicable: a model of anything but numbers, or one that reads none with holes.
     """
-    check_numbers(evaluation)
+    evaluation.require_kind("numbers", "This is of numbers in columns")
     check_holes(evaluation)
-    part = evaluation.first(FILLED)
+    part = evaluation.first(SUBSET)
     hidden = np.random.default_rng(part.seed).random(part.x.shape) < HIDDEN
     filled = fill_in(part.model, np.where(hidden, np.nan, part.x), SAMPLES, seed=part.seed, condition=part.condition)
     estimates = errors_by_column(part, part.x, filled.mean, hidden & ~np.isnan(part.x), samples=SAMPLES)
@@ -72,7 +71,7 @@ def correlations_of(evaluation: Evaluation) -> dict[str, Estimate]:
     Raises:
       NotApplicable: anything but rows of two columns or more that vary, fewer than 40 rows, or a model without a prior.
     """
-    check_numbers(evaluation)
+    evaluation.require_kind("numbers", "This is of numbers in columns")
     require_totals(evaluation)
     if not evaluation.model.x_spec().is_row or len(evaluation.columns) < 2 or len(evaluation) < _FEWEST:
         raise NotApplicable(
@@ -107,7 +106,7 @@ def correlations_of(evaluation: Evaluation) -> dict[str, Estimate]:
 
 
 def require_totals(evaluation: Evaluation) -> None:
-    """Raise NotApplicable for a likelihood of given totals, whose means and draws have another than the row's."""
+    """Raise NotApplicable for a likelihood that takes the total of x, which its means and draws do not have."""
     family = evaluation.model.likelihood_family
     if not family.tells_total:
         raise NotApplicable(
@@ -135,7 +134,7 @@ def errors_by_column(
     axes = tuple(range(1, x.ndim - 1))
     flat = np.where(scored, x, np.nan).reshape(-1, width)
     varies = [index for index, column in enumerate(flat.T) if len(np.unique(column[~np.isnan(column)])) > 1]
-    classes = [index for index in _of_classes(evaluation) if index in varies]
+    classes = [index for index, kind in _kinds(evaluation).items() if kind.classes and index in varies]
     numbers = [index for index in varies if index not in classes]
     if not varies:
         raise NotApplicable("Errors are of columns that vary. Given: constant columns only.")
@@ -199,16 +198,6 @@ def _root_mean_square(values: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(finite)))) if finite.size else np.nan
 
 
-def check_numbers(evaluation: Evaluation) -> None:
-    """Check that the model is of numbers in columns.
-
-    Raises:
-      NotApplicable: it is of something else.
-    """
-    if (kind := evaluation.model.x_spec().kind) != "numbers":
-        raise NotApplicable(f"This is of numbers in columns. Given: a {type(evaluation.model).__name__} of {kind}.")
-
-
 def check_holes(evaluation: Evaluation) -> None:
     """Check that the model takes x of which some is missing.
 
@@ -220,11 +209,6 @@ def check_holes(evaluation: Evaluation) -> None:
             f"Numbers are filled in by a model that was trained with some missing. Given: a "
             f"{type(evaluation.model).__name__} of missing=None. Train it with missing='mask'."
         )
-
-
-def _of_classes(evaluation: Evaluation) -> list[int]:
-    """Return the indices of the columns of classes."""
-    return [index for index, kind in _kinds(evaluation).items() if kind.classes]
 
 
 def _kinds(evaluation: Evaluation) -> dict[int, Column]:

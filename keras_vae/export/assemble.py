@@ -25,11 +25,11 @@ from keras_vae.export.parity import (
     lifted,
     limits,
     measure,
-    refused,
     require,
     statistics,
 )
 from keras_vae.export.quality import loses_too_much, measure_quality, require_quality
+from keras_vae.export.remedies import refused
 from keras_vae.export.support import OPSET, check_opset
 from keras_vae.export.work import Work
 from keras_vae.registry import choose

@@ -1,7 +1,8 @@
 """The inputs that exported graphs are compared on: examples, extremes, and codes drawn from the prior."""
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, TypedDict
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -11,7 +12,8 @@ from keras_vae.errors import UserError
 from keras_vae.export.examples import CALIBRATION, CheckedExamples
 from keras_vae.export.graphs import TracedGraph
 from keras_vae.export.parity import Case
-from keras_vae.types import Latent, Spec
+from keras_vae.runtimes.bundle import GoldenArray, GoldenGraph, array_of
+from keras_vae.types import DtypeName, Latent, Spec
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
@@ -199,23 +201,13 @@ def calibration_for(
     return calibration
 
 
-class GoldenArray(TypedDict):
-    """An array in `golden.json`."""
-
-    shape: list[int]
-    dtype: str
-    data: list[float | None]  # None: missing
-
-
-def golden(
-    graphs: Sequence[TracedGraph], cases: Mapping[str, Sequence[Case]]
-) -> dict[str, dict[str, dict[str, GoldenArray]]]:
+def golden(graphs: Sequence[TracedGraph], cases: Mapping[str, Sequence[Case]]) -> dict[str, GoldenGraph]:
     """Return examples of each graph's typical case with Keras's outputs, as JSON.
 
     They are `GOLDEN_EXAMPLES`, or as many as have `GOLDEN_NUMBERS` in the largest array, but one at least. Numbers are
     rounded to 7 decimals and 7 digits, a hundredth of the tolerance.
     """
-    held = {}
+    held: dict[str, GoldenGraph] = {}
     for traced in graphs:
         if traced.graph.own_file:
             case = cases[traced.name][0]
@@ -224,14 +216,14 @@ def golden(
             count = max(1, min(GOLDEN_EXAMPLES, numbers // largest))
             inputs = {name: array[:count] for name, array in case.inputs.items()}
             rounded = {name: _flat(array) for name, array in inputs.items()}
-            exact = {name: np.array(a["data"], a["dtype"]).reshape(a["shape"]) for name, a in rounded.items()}
+            exact = {name: array_of(stored) for name, stored in rounded.items()}
             outputs = {name: _flat(array) for name, array in traced.run(exact).items()}
             held[traced.name] = {"inputs": rounded, "outputs": outputs}
     return held
 
 
 def _short(value: float) -> float | None:
-    if value != value:
+    if math.isnan(value):
         return None  # JSON has no NaN
     return int(value) if value == int(value) else float(f"{value:.7g}")
 
@@ -241,4 +233,4 @@ def _flat(array: np.ndarray) -> GoldenArray:
         data = [_short(value) for value in array.ravel().round(7).tolist()]
     else:
         data = array.ravel().tolist()
-    return {"shape": list(array.shape), "dtype": array.dtype.name, "data": data}
+    return {"shape": list(array.shape), "dtype": cast(DtypeName, array.dtype.name), "data": data}

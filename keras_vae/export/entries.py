@@ -5,18 +5,16 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from keras_vae import files, priors, zoo
 from keras_vae.errors import ExportError, UserError
 from keras_vae.export.assemble import export
 from keras_vae.export.support import DEFAULT
+from keras_vae.runtimes.bundle import MANIFEST, Bundle
 from keras_vae.types import Examples
 from keras_vae.zoo.encoding import read_file
 from keras_vae.zoo.priors import exported
-
-if TYPE_CHECKING:
-    from keras_vae.runtimes.bundle import Bundle
 
 
 @dataclasses.dataclass
@@ -25,7 +23,7 @@ class Exported:
 
     name: str
     path: Path
-    bundle: "Bundle | None" = None
+    bundle: Bundle | None = None
     error: str | None = None
     refused: dict[str, str] = dataclasses.field(default_factory=dict)
     seconds: float = 0.0
@@ -49,7 +47,7 @@ def export_entry(
     examples: str | Path | None = None,
     labels: str | Path | None = None,
     **options: Any,
-) -> "Bundle":
+) -> Bundle:
     """Export the model `name` to `folder`, with the prior that was fitted for it.
 
     Args:
@@ -66,7 +64,7 @@ def export_entry(
     Raises:
       UserError: an unknown name, or as `keras_vae.export.export`.
     """
-    files.check_output_folder(folder, "bundle.json", overwrite)  # before the seconds that loading takes
+    files.check_output_folder(folder, MANIFEST, overwrite)  # before the seconds that loading takes
     read = _examples(name, examples, labels)
     model = zoo.load(name)
     fitted_prior = exported(model) if prior is None else priors.load(prior)
@@ -85,7 +83,7 @@ def _examples(name: str | Path, path: str | Path | None, labels: str | Path | No
 
 def export_what_can_be(
     name: str | Path, folder: str | Path, formats: Sequence[str] = DEFAULT, **options: Any
-) -> "tuple[Bundle, dict[str, str]]":
+) -> tuple[Bundle, dict[str, str]]:
     """Return a bundle of the formats that can hold the model `name`, and the reasons against the others.
 
     Args and errors: as `export_entry`; an ExportError only if no format is left, or if a runtime disagrees.

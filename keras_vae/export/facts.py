@@ -2,7 +2,6 @@
 
 import json
 import platform
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any, TypedDict
 
 import numpy as np
@@ -13,6 +12,7 @@ from keras_vae.errors import UserError
 from keras_vae.evaluation.evaluation import dimension_names
 from keras_vae.export.cases import conditions_for, takes_grey
 from keras_vae.export.examples import CheckedExamples
+from keras_vae.runtimes.registry import version_of
 from keras_vae.zoo import store
 
 if TYPE_CHECKING:
@@ -155,10 +155,5 @@ def _text(value: object) -> str:
 
 
 def _versions() -> dict[str, str]:
-    versions = {"keras_vae": keras_vae.__version__, "python": platform.python_version()}
-    for package in _PACKAGES:
-        try:
-            versions[package] = version(package)
-        except PackageNotFoundError:
-            continue
-    return versions
+    installed = {package: version for package in _PACKAGES if (version := version_of(package))}
+    return {"keras_vae": keras_vae.__version__, "python": platform.python_version(), **installed}

@@ -11,6 +11,7 @@ from keras_vae import divergences
 from keras_vae.backend import tfd
 from keras_vae.core.graphs import draws_by_levels
 from keras_vae.errors import UserError
+from keras_vae.export.cases import by_name
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
@@ -42,8 +43,7 @@ def _codes(model: "VAE", inputs: Mapping[str, np.ndarray]) -> dict[str, dict[str
     tensors = {name: ops.convert_to_tensor(array) for name, array in inputs.items()}
     x, condition = tensors["x"], model.condition_in(tensors)
     code = model.code(model.posterior_parameters(x, condition))
-    specs = model.latent_spec()
-    levels = code if isinstance(code, Mapping) else {next(iter(specs)): code}
+    specs, levels = model.latent_spec(), by_name(model, code)
     codes: dict[str, dict[str, Numbers]] = {}
     for name in (name for name, spec in specs.items() if spec.kind != "index"):
         array = np.asarray(levels[name], "float64")

@@ -2,15 +2,14 @@
 
 import dataclasses
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from keras_vae.errors import CorruptFileError, ExportError, RefusedError, UnavailableError, UserError
-from keras_vae.export.remedies import in_one_line, ops_in, remedy
+from keras_vae.errors import CorruptFileError, ExportError, UnavailableError, UserError
+from keras_vae.export.remedies import refused
 from keras_vae.runtimes import registry
 from keras_vae.runtimes.bundle import Bundle, GraphEntry, Parity, read_bundle
 from keras_vae.runtimes.notebooks import html_table
@@ -21,7 +20,7 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-5
 INPUTS = 784  # the numbers of a digit; TOLERANCE is for sums of so many
 # Sums round relative to their terms, whatever the inputs: two results, each within four units in the last place of the
-# largest output, differ by eight. Of logits the logistic function passes a quarter on, its greatest slope, to the mean.
+# largest output, differ by eight. The logistic function's slope is 1/4 at most: a quarter of a logit's error remains.
 UNITS = 8 * 2.0**-24
 # Relative rounding is 2**-11 = 5e-4 in float16 and 2**-8 = 4e-3 in bfloat16: a few roundings that add up.
 REDUCED = {"float16": 2e-3, "bfloat16": 2e-2}
@@ -73,7 +72,7 @@ class Report:
             [row.runtime, row.format, f"{row.graph}.{row.output}", f"{row.max_error:.1e}", f"{row.tolerance:.1e}"]
             for row in worst(self.rows)
         ]
-        return html_table(repr(self).strip("<>"), ["runtime", "format", "output", "error", "allowed"], rows)
+        return html_table(["runtime", "format", "output", "error", "allowed"], rows, repr(self).strip("<>"))
 
 
 def limits(graph: GraphEntry, output: str, case: Case, precision: str = "float32") -> dict[str, float]:
@@ -245,29 +244,6 @@ def int8_limits(
     return result
 
 
-@contextmanager
-def refused(runtime: str, format_name: str, consequence: str) -> Iterator[None]:
-    """Turn whatever a runtime raises into an ExportError that names the ops and a remedy; a UserError passes.
-
-    Args:
-      runtime: its name.
-      format_name: of the files that it opens.
-      consequence: the rest of the sentence, such as ", so they were removed".
-    """
-    try:
-        yield
-    except Exception as raised:
-        if isinstance(raised, UserError) and not isinstance(raised, RefusedError):
-            raise
-        error = (raised.__cause__ if isinstance(raised, RefusedError) else None) or raised
-        ops = ops_in(str(error))
-        named = f" Operations: {', '.join(ops)}." if ops else ""
-        raise ExportError(
-            f"{runtime} refuses the {format_name} files{consequence}: {in_one_line(error)}.{named} "
-            f"{remedy(ops or [''])}"
-        ) from error
-
-
 _SAID = {"max": "", "mean": " on average", "p99": " in 1% of its numbers"}
 
 
@@ -320,13 +296,8 @@ def check(bundle: Bundle | str | Path, runtimes: Sequence[str] | None = None, di
       UnavailableError: a named runtime, or every one, is not installed or has no file in the bundle.
     """
     bundle = read_bundle(bundle)
-    if digest is not None and not re.fullmatch(r"[0-9a-fA-F]{64}", digest):
-        raise UserError(f"A digest has 64 hexadecimal digits, as export prints them. Given: {digest!r}.")
-    if digest is not None and digest.lower() != bundle.digest:
-        raise CorruptFileError(
-            f"{bundle.path} is another bundle. Expected: digest {digest.lower()}. Given: {bundle.digest}. Fetch "
-            f"it again."
-        )
+    if digest is not None:
+        _require_digest(bundle, digest)
     bundle.verify()
     cases = golden_cases(bundle)
     _require_complete(bundle, cases)
@@ -362,6 +333,17 @@ def check(bundle: Bundle | str | Path, runtimes: Sequence[str] | None = None, di
     if failed:
         raise ExportError(" ".join(failed))
     return Report(rows, skipped, bundle.digest, bundle.forced)
+
+
+def _require_digest(bundle: Bundle, digest: str) -> None:
+    """Raise CorruptFileError unless a bundle has this digest."""
+    if not re.fullmatch(r"[0-9a-fA-F]{64}", digest):
+        raise UserError(f"A digest has 64 hexadecimal digits, as export prints them. Given: {digest!r}.")
+    if digest.lower() != bundle.digest:
+        raise CorruptFileError(
+            f"{bundle.path} is another bundle. Expected: digest {digest.lower()}. Given: {bundle.digest}. Fetch "
+            f"it again."
+        )
 
 
 def _require_complete(bundle: Bundle, cases: Mapping[str, Sequence[Case]]) -> None:

@@ -76,16 +76,12 @@ def require_quality(quality: Quality, subject: str) -> None:
 
 def _draw(model: "VAE", inputs: Mapping[str, np.ndarray]) -> _Draw | None:
     """Return Keras's draw, or None where draw and density follow from the encoder's outputs."""
-    if not model.stochastic or is_gaussian(model) or _are_integers(model):
+    if not model.stochastic or is_gaussian(model) or model.latent_kind == "index":
         return None
     tensors = _tensors(inputs)
     posterior = model.posterior(tensors["x"], model.condition_in(tensors))
     z = posterior.sample(seed=randomness.seed_of(0, randomness.EVALUATION))
     return _Draw(by_name(model, z), np.asarray(posterior.log_prob(z)))
-
-
-def _are_integers(model: "VAE") -> bool:
-    return model.latent_kind == "index"
 
 
 def _measured(
@@ -101,7 +97,7 @@ def _measured(
         error = float(np.square(np.where(np.isnan(x), 0.0, images - x), dtype="float64").sum() / len(x))
     if not model.stochastic:
         return error, None
-    if _are_integers(model):
+    if model.latent_kind == "index":
         z, log_q = codes, np.zeros(())
     elif draw is None:
         mean, scale = outputs["mean"], np.exp(0.5 * outputs["log_var"])

@@ -1,7 +1,10 @@
-"""Ops that cannot be exported from TensorFlow, and what to write in their place. All of them occur in VAEs."""
+"""Errors of converters and runtimes: the ops that they cannot take, all of which occur in VAEs, and what to write."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+
+from keras_vae.errors import ExportError, RefusedError, UserError, reason_of
 
 # An op in LiteRT's words, "'tf.BitwiseAnd' op is neither", "FlexErfc", "Node number 6 (SUB) failed", and in ONNX's,
 # "op_type:IsInf", "No Op registered for Erfc".
@@ -53,6 +56,40 @@ def ops_in(message: str) -> list[str]:
     return list(dict.fromkeys(next(name for name in match if name) for match in _OPS.findall(message)))
 
 
-def in_one_line(error: BaseException) -> str:
-    """Return a library's error message in one line, at most 300 characters, without a final full stop."""
-    return (" ".join(str(error).split())[:300] or type(error).__name__).rstrip(".")
+@contextmanager
+def converting(what: str) -> Iterator[None]:
+    """Turn whatever a converter raises into an ExportError about `what`, which names the ops and a remedy.
+
+    Errors of the file system pass, and so do errors that have a remedy already.
+    """
+    try:
+        yield
+    except (UserError, OSError, MemoryError):
+        raise
+    except Exception as error:
+        ops = ops_in(str(error))
+        reason = f"it has no counterpart of {', '.join(ops)}" if ops else reason_of(error)
+        raise ExportError(f"{what} failed: {reason}. {remedy(ops or [''])}") from error
+
+
+@contextmanager
+def refused(runtime: str, format_name: str, consequence: str) -> Iterator[None]:
+    """Turn whatever a runtime raises into an ExportError that names the ops and a remedy; a UserError passes.
+
+    Args:
+      runtime: its name.
+      format_name: of the files that it opens.
+      consequence: the rest of the sentence, such as ", so they were removed".
+    """
+    try:
+        yield
+    except Exception as raised:
+        if isinstance(raised, UserError) and not isinstance(raised, RefusedError):
+            raise
+        error = (raised.__cause__ if isinstance(raised, RefusedError) else None) or raised
+        ops = ops_in(str(error))
+        named = f" Operations: {', '.join(ops)}." if ops else ""
+        reason = (" ".join(str(error).split())[:300] or type(error).__name__).rstrip(".")
+        raise ExportError(
+            f"{runtime} refuses the {format_name} files{consequence}: {reason}.{named} {remedy(ops or [''])}"
+        ) from error

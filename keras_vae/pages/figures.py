@@ -63,9 +63,7 @@ def interpolation(
         raise NotApplicable(f"An interpolation is between two images, {count} take {2 * count}. Given: {len(subject)}.")
     first, second = subject[:count], subject[count : 2 * count]
     condition = None if first.condition is None else (first.condition, second.condition)
-    images = tasks.interpolate(
-        subject.model, first.x, second.x, steps, method, path, seed, condition, decoded_with
-    )  # fmt: skip
+    images = tasks.interpolate(subject.model, first.x, second.x, steps, method, path, seed, condition, decoded_with)
     shares = [f"{share:.2g}" for share in np.linspace(0, 1, steps)]
     with_ends = np.concatenate([first.x[:, None], images, second.x[:, None]], axis=1)
     return Drawing(images, plots.rows(with_ends, columns=["image", *shares, "image"]))

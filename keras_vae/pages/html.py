@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from keras_vae.runtimes.notebooks import html_table
+
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: color-mix(in srgb, currentColor 65%, transparent); }
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 66rem; margin: 2rem auto; padding: 0 1rem; }
@@ -20,29 +22,27 @@ img { max-width: 100%; background: #fff; image-rendering: auto } code { font-siz
 
 
 def paragraph(text: str) -> str:
-    """A paragraph of text."""
+    """Return a paragraph of text."""
     return f"<p>{html.escape(text)}</p>"
 
 
 def heading(text: str) -> str:
-    """The heading of a section."""
+    """Return the heading of a section."""
     return f"<h2>{html.escape(text)}</h2>"
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of cells."""
-    head = "".join(f"<th>{html.escape(column)}</th>" for column in columns)
-    body = "".join(f"<tr>{''.join(f'<td>{html.escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
-    return f'<div class="scroll"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+    """Return a table of cells, which scrolls where it is wider than the page."""
+    return f'<div class="scroll">{html_table(columns, rows)}</div>'
 
 
 def preformatted(text: str) -> str:
-    """Preformatted text, with its line breaks and spaces."""
+    """Return text with its line breaks and spaces kept."""
     return f'<div class="scroll"><pre>{html.escape(text)}</pre></div>'
 
 
 def from_markdown(lines: Sequence[str]) -> list[str]:
-    """Convert lines of Markdown to parts of a page: headings, paragraphs and tables; backticks are dropped."""
+    """Return lines of Markdown as parts of a page: headings, paragraphs and tables; backticks are dropped."""
     parts: list[str] = []
     text: list[str] = []
     rows: list[list[str]] = []
@@ -72,14 +72,14 @@ def _plain(text: str) -> str:
 
 
 def picture(path: str | Path, caption: str) -> str:
-    """A PNG file, embedded in the page, with its caption, which is its alternative text too."""
+    """Return a PNG file embedded in the page, with a caption that is its alternative text too."""
     data = base64.b64encode(Path(path).read_bytes()).decode()
     text = html.escape(caption, quote=True)
     return f'<figure><img alt="{text}" src="data:image/png;base64,{data}"><figcaption>{text}</figcaption></figure>'
 
 
 def page(title: str, subtitle: str, parts: Sequence[str]) -> str:
-    """The page with its title, a line below it, and its parts."""
+    """Return a page of its title, a line below that, and its parts."""
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n'

@@ -15,7 +15,7 @@ from typing import Any
 from keras_vae.errors import UserError
 
 MANIFEST = "demo.json"
-# As in the head of index.html, which is for servers that say nothing.
+# As in the head of index.html, for servers that send no such header.
 POLICY = (
     "default-src 'none'; script-src 'self' blob: 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self' https://cdn.jsdelivr.net; base-uri 'none'; form-action 'none'"
@@ -79,7 +79,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
 
     def _answer(self, whole: bool) -> None:
         hosts = self.headers.get_all("Host", [])
-        # A name of someone else's that leads here is how a page of theirs would read this one: DNS rebinding.
+        # DNS rebinding: by a name of its own that resolves to this machine, another site could read this page.
         if len(hosts) != 1 or not _LOCAL.fullmatch(hosts[0].strip()):
             self.send_error(HTTPStatus.FORBIDDEN, "This page is for this machine: 127.0.0.1 or localhost")
             return
@@ -117,5 +117,5 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header(header, value)
         super().end_headers()
 
-    def log_message(self, format: str, *args: Any) -> None:
+    def log_message(self, format: str, *args: object) -> None:
         pass

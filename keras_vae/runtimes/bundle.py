@@ -15,12 +15,13 @@ import numpy as np
 
 from keras_vae import files
 from keras_vae.errors import CorruptFileError, UserError, reading
+from keras_vae.runtimes.contents import MANIFEST as MANIFEST
 from keras_vae.runtimes.contents import check_contents, require_file
 from keras_vae.runtimes.notebooks import html_table
 from keras_vae.schema import fault
 from keras_vae.types import DtypeName, InputEntry
 
-MANIFEST, GOLDEN = "bundle.json", "golden.json"
+GOLDEN = "golden.json"
 SCHEMA = "keras_vae.bundle/1"
 _KEYS = ("schema", "model", "preprocessing", "graphs", "formats", "files", "parity", "versions", "digest")
 _REPAIR = "Export the model again: keras-vae export NAME"
@@ -121,25 +122,25 @@ class Manifest(TypedDict):
     left_out: NotRequired[dict[str, str]]
 
 
-class _Stored(TypedDict):
+class GoldenArray(TypedDict):
     """An array in `golden.json`."""
 
     shape: list[int]
     dtype: DtypeName
-    data: list[Any]
+    data: list[Any]  # numbers, None where one is missing
 
 
-class _Answered(TypedDict):
-    """A graph in `golden.json`."""
+class GoldenGraph(TypedDict):
+    """A graph in `golden.json`: inputs, and Keras's outputs for them."""
 
-    inputs: dict[str, _Stored]
-    outputs: dict[str, _Stored]
+    inputs: dict[str, GoldenArray]
+    outputs: dict[str, GoldenArray]
 
 
 class Golden(TypedDict):
     """`golden.json`."""
 
-    graphs: dict[str, _Answered]
+    graphs: dict[str, GoldenGraph]
 
 
 class Parity(NamedTuple):
@@ -191,7 +192,7 @@ class Bundle:
             [name, self.precision_of(name), ", ".join(entry["files"]), f"{self.size_of(name) / 1e6:.2f}"]
             for name, entry in self.formats.items()
         ]
-        return html_table(repr(self).strip("<>"), ["format", "precision", "graphs", "MB"], rows)
+        return html_table(["format", "precision", "graphs", "MB"], rows, repr(self).strip("<>"))
 
     @property
     def graphs(self) -> dict[str, GraphEntry]:
@@ -295,7 +296,7 @@ class Bundle:
         names = list(self.manifest["files"] if names is None else names)
         if not names:
             raise CorruptFileError(f"{self.path / MANIFEST} lists no file to be verified. {_REPAIR} {self.path}.")
-        check_contents(self.path, self.manifest, MANIFEST)
+        check_contents(self.path, self.manifest)
         for name in names:
             self.read(name)
 
@@ -312,8 +313,7 @@ class Bundle:
                 raise ValueError(wrong)
             arrays = {
                 graph: {
-                    part: {name: np.array(a["data"], a["dtype"]).reshape(a["shape"]) for name, a in arrays.items()}
-                    for part, arrays in parts.items()
+                    part: {name: array_of(stored) for name, stored in arrays.items()} for part, arrays in parts.items()
                 }
                 for graph, parts in golden["graphs"].items()
             }
@@ -364,7 +364,7 @@ def read_bundle(bundle: "Bundle | str | Path") -> Bundle:
     with reading(path / MANIFEST, "does not describe a bundle", f"{_REPAIR} {path}."):
         if wrong := fault(manifest, Manifest):
             raise ValueError(wrong)
-        check_contents(path, manifest, MANIFEST)
+        check_contents(path, manifest)
         bundle = Bundle(path, manifest)
         _ = bundle.parity  # its rows are read now
         return bundle
@@ -373,6 +373,11 @@ def read_bundle(bundle: "Bundle | str | Path") -> Bundle:
 def example_shape(entry: InputEntry | OutputEntry) -> tuple[int, ...]:
     """Return the shape of one example of an input or output, without the batch."""
     return tuple(size for size in entry["shape"][1:] if size is not None)
+
+
+def array_of(stored: GoldenArray) -> np.ndarray:
+    """Return an array of `golden.json`, NaN where a number is missing."""
+    return np.array(stored["data"], stored["dtype"]).reshape(stored["shape"])
 
 
 def digest(manifest: Mapping[str, Any]) -> str:

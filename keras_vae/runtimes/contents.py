@@ -10,32 +10,32 @@ from typing import Any
 
 from keras_vae.errors import CorruptFileError
 
+MANIFEST = "bundle.json"
 PRECISIONS = {"onnx_fp16": "float16", "onnx_int8": "int8"}  # of formats that are not in float32
 _WORD = re.compile(r"\w+", re.ASCII)
 _PART = re.compile(r"\w[\w.-]*", re.ASCII)  # of a path
 
 
-def check_contents(folder: Path, manifest: Mapping[str, Any], itself: str) -> None:
+def check_contents(folder: Path, manifest: Mapping[str, Any]) -> None:
     """Check that a bundle's names are words, that its formats are of listed files, and that it holds no others.
 
     Args:
       folder: the bundle's.
-      manifest: the contents of its `bundle.json`.
-      itself: the name of that file, the only one that is not listed.
+      manifest: the contents of its `bundle.json`, the only file that is not listed.
 
     Raises:
       CorruptFileError: a name is no word; a file of a format is not listed; or the folder holds a file that is not
         listed, a link, or something that is neither file nor folder.
     """
-    _check_manifest(folder / itself, manifest)
+    _check_manifest(folder / MANIFEST, manifest)
     held, links = Counter[tuple[int, int]](), {}
     try:
         for path in _files(folder):
             status = require_file(path)
             name = path.relative_to(folder).as_posix()
-            if name != itself and name not in manifest["files"]:
+            if name != MANIFEST and name not in manifest["files"]:
                 raise CorruptFileError(
-                    f"{path} is no file of this bundle, but a runtime may open it: {itself} does not list it. Remove "
+                    f"{path} is no file of this bundle, but a runtime may open it: {MANIFEST} does not list it. Remove "
                     f"it."
                 )
             held[status.st_dev, status.st_ino] += 1

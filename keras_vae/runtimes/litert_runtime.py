@@ -16,7 +16,7 @@ class _Loaded(NamedTuple):
     inputs: dict[str, int]  # name -> the index of its tensor
     outputs: dict[str, int]
     lock: threading.Lock
-    reserved: list[tuple[int, ...]]  # the shapes of the inputs that there is memory for; at first of none: ()
+    reserved: list[tuple[int, ...]]  # the shapes of the inputs that there is memory for; [()] before the first call
 
 
 class LiteRtRuntime(Runtime[_Loaded]):

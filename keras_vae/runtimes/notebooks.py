@@ -1,13 +1,12 @@
-"""Tables in HTML, for the `_repr_html_` of objects that notebooks show."""
+"""Tables in HTML, for pages and for the `_repr_html_` of objects that notebooks show."""
 
 import html
 from collections.abc import Iterable, Sequence
 
 
-def html_table(caption: str, titles: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Return an HTML table with a caption, every text escaped."""
+def html_table(titles: Sequence[str], rows: Iterable[Sequence[object]], caption: str = "") -> str:
+    """Return an HTML table, every text escaped."""
+    above = f"<caption>{html.escape(caption)}</caption>" if caption else ""
     head = "".join(f"<th>{html.escape(title)}</th>" for title in titles)
     body = "".join(f"<tr>{''.join(f'<td>{html.escape(str(cell))}</td>' for cell in row)}</tr>" for row in rows)
-    return (
-        f"<table><caption>{html.escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
-    )
+    return f"<table>{above}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -1,6 +1,7 @@
 """The registry of runtimes: their formats and requirements, whether they are installed, and `open`."""
 
-import importlib
+import importlib.util
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -95,8 +96,8 @@ def held(bundle: "Bundle", name: str) -> list[str]:
 def installed() -> dict[str, Installed]:
     """Return the version of every runtime, or the reason why it cannot be used here. Imports none of them."""
     reasons = {name: _why_not(name) for name in KNOWN}
-    return {
-        name: Installed(None if reason else _version(KNOWN[name].packages[0]), reason)
+    return {  # "unknown" where a distribution of another name was installed, such as onnxruntime-gpu
+        name: Installed(None if reason else version_of(KNOWN[name].packages[0]) or "unknown", reason)
         for name, reason in reasons.items()
     }
 
@@ -159,15 +160,12 @@ def _why_not(name: str) -> str | None:
 
 
 def _is_there(module: str) -> bool:
-    from importlib.util import find_spec
-
-    return find_spec(module) is not None
+    return importlib.util.find_spec(module) is not None
 
 
-def _version(package: str) -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
+def version_of(distribution: str) -> str | None:
+    """Return the version of a distribution, or None where it is not installed. Does not import it."""
     try:
-        return version(package)
-    except PackageNotFoundError:  # installed under another distribution's name, such as onnxruntime-gpu
-        return "unknown"
+        return version(distribution)
+    except PackageNotFoundError:
+        return None

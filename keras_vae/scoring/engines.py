@@ -49,7 +49,7 @@ class Worker:
     def score(self, shard: Shard) -> int:
         """Write the file of a shard; return the number of its rows."""
         plan.write_shard(self.plan, shard, self.measure, self.layout)
-        return shard.stop - shard.start
+        return shard.rows
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Score the shards of a batch of Ray's: `number` -> `rows`."""
@@ -110,7 +110,7 @@ def score(
     reference: str | Path | None = None,
     progress: Progress = count,
 ) -> Scored:
-    """Score every example of `data` and write parquet files, one for each shard of rows; go on with what is missing.
+    """Score every example of `data` and write parquet files, one for each shard of rows, or those that are missing.
 
     Args:
       bundle: exported with the format onnx.
@@ -125,7 +125,7 @@ def score(
       seed: of the noise of an ELBO, which depends on this and on the row.
       bad_share: the share of rows that may be bad.
       shard_rows: rows of a file, and what is lost at most with a process.
-      overwrite: begin anew in a folder that holds other scores.
+      overwrite: start over in a folder that holds other scores.
       feature: of the Examples of TFRecord files, if they have several.
       reference: a folder of scores of normal examples, by the same bundle and measure, `"anomaly"` or
         `"reconstruction_error"`: adds the column `false_positive_rate`, the share of them that scores as high.
@@ -136,8 +136,7 @@ def score(
       UnavailableError: Ray, pyarrow or a reader is not installed.
     """
     run, bundle = choose("engine", engine, ENGINES), read_bundle(bundle)
-    choose("measure", what, measures.MEASURES)
-    inputs.require_pyarrow()
+    required("pyarrow.parquet", "pyarrow")
     workers = available_processors() if workers is None else checks.check_whole_number(workers, "workers")
     seed = checks.check_whole_number(seed, "seed", minimum=0)
     if not checks.is_number(bad_share) or not 0 <= bad_share <= 1:
@@ -145,14 +144,13 @@ def score(
     rows = checks.check_whole_number(shard_rows, "shard_rows")
     runtime = runtimes.open(bundle, "onnxruntime", threads=1)
     measures.measure_of(runtime, what, seed)  # refused before anything is written
-    normal = None if reference is None else reference_scores(reference, plan.MANIFEST, bundle, what)
+    normal = None if reference is None else reference_scores(reference, bundle, what)
     work = plan.planned(bundle, inputs.listed(data), Path(output), what, seed, feature, normal, rows, overwrite)
     pending = work.pending()
-    done = work.rows - sum(shard.stop - shard.start for shard in pending)
-    if pending:
-        for more in run(work, pending, workers):
-            done += more
-            progress(done, work.rows)
+    done = work.rows - sum(shard.rows for shard in pending)
+    for more in run(work, pending, workers) if pending else ():
+        done += more
+        progress(done, work.rows)
     scored, bad, reasons = plan.totals(work)
     if bad > bad_share * work.rows:
         raise UserError(

@@ -17,7 +17,7 @@ from keras_vae.registry import choose
 from keras_vae.scoring import tables, tfrecord
 from keras_vae.scoring.layouts import Layout, scaled
 
-_LOOKED_AT = 100  # records, for one that says which features there are
+_LOOKED_AT = 100  # records, at most, until one says which features there are
 REMEDY = "Write it again, or take it out of the input."
 
 
@@ -37,13 +37,10 @@ class Input(abc.ABC):
       layout: of the examples that are read of it.
     """
 
+    rows: int  # their number
+
     def __init__(self, path: Path, layout: Layout) -> None:
         self.path, self.layout = path, layout
-
-    @property
-    @abc.abstractmethod
-    def rows(self) -> int:
-        """The number of rows."""
 
     @abc.abstractmethod
     def read(self, start: int, stop: int) -> Rows:
@@ -65,10 +62,7 @@ class ArrayFile(Input):
             if not isinstance(self.array, np.ndarray) or not self.array.ndim:
                 raise ValueError("not one array with a row for each example")
             scaled(self.array[:0], layout)
-
-    @property
-    def rows(self) -> int:
-        return len(self.array)
+        self.rows = len(self.array)
 
     def read(self, start: int, stop: int) -> Rows:
         return Rows(scaled(self.array[start:stop], self.layout), np.arange(start, stop), {})
@@ -83,11 +77,8 @@ class Table(Input):
         self.file: Any = parquet.ParquetFile(path, page_checksum_verification=True)
         sizes = [self.file.metadata.row_group(i).num_rows for i in range(self.file.num_row_groups)]
         self.starts = np.concatenate([[0], np.cumsum(sizes, dtype="int64")])
+        self.rows = int(self.starts[-1])
         self.names = tables.names_of(self.file.schema_arrow, layout.columns, path)  # None: all
-
-    @property
-    def rows(self) -> int:
-        return int(self.starts[-1])
 
     def read(self, start: int, stop: int) -> Rows:
         first, last = np.searchsorted(self.starts, [start, stop - 1], side="right") - 1
@@ -109,10 +100,7 @@ class Records(Input):
         self.reader: Any = required("array_record.python.array_record_module", "array_record").ArrayRecordReader(
             str(path)
         )
-
-    @property
-    def rows(self) -> int:
-        return self.reader.num_records()
+        self.rows = self.reader.num_records()
 
     def read(self, start: int, stop: int) -> Rows:
         records = self.reader.read(start, stop)
@@ -125,10 +113,7 @@ class TFRecords(Input):
     def __init__(self, path: Path, layout: Layout) -> None:
         super().__init__(path, layout)
         self.offsets, self.feature = tfrecord.offsets(path), None
-
-    @property
-    def rows(self) -> int:
-        return len(self.offsets) - 1
+        self.rows = len(self.offsets) - 1
 
     def read(self, start: int, stop: int) -> Rows:
         with self.path.open("rb") as file:
@@ -177,10 +162,7 @@ class Pictures(Input):
         from keras_vae.data.pictures import names_in
 
         self.names = names_in(path)
-
-    @property
-    def rows(self) -> int:
-        return len(self.names)
+        self.rows = len(self.names)
 
     def read(self, start: int, stop: int) -> Rows:
         folder, layout = self.path, self.layout
@@ -266,8 +248,3 @@ def _picture(content: bytes, layout: Layout) -> np.ndarray:
     height, width, channels = layout.shape
     with required("PIL.Image", "pillow").open(io.BytesIO(content)) as file:
         return files.fitted_pixels(file, (height, width), layout.crop, exact=False, name="it", grey=channels == 1)
-
-
-def require_pyarrow() -> None:
-    """Raise UnavailableError if parquet files cannot be written here."""
-    required("pyarrow.parquet", "pyarrow")

@@ -12,7 +12,6 @@ from keras_vae.runtimes.bundle import example_shape
 
 Columns = Mapping[str, np.ndarray]  # by name, (rows,) or (rows, k)
 Measure = Callable[[np.ndarray, np.ndarray], Columns]  # (x, rows of the whole input) -> columns
-_EXPORT = "Export the model again with --elbo"
 
 
 def codes(runtime: Runtime, seed: int) -> Measure:
@@ -47,7 +46,7 @@ def elbo(runtime: Runtime, seed: int) -> Measure:
     if entry is None or "elbo" not in runtime.graphs:
         raise UserError(
             f"An ELBO needs the graph elbo, of models with a Gaussian posterior. Given: {runtime.bundle.path}, without "
-            f"it. {_EXPORT}, or score the reconstruction_error."
+            f"it. Export the model again with --elbo, or score the reconstruction_error."
         )
     sizes = {name: example_shape(spec) for name, spec in entry["inputs"].items() if name != "x"}
 

@@ -7,7 +7,7 @@ interrupted goes on with what is missing, and no row is written twice.
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,11 @@ class Shard:
     start: int
     stop: int
     before: int
+
+    @property
+    def rows(self) -> int:
+        """The number of its rows."""
+        return self.stop - self.start
 
     @property
     def name(self) -> str:
@@ -128,30 +133,33 @@ def planned(
         "rows": before,
         "shards": len(shards),
     }
-    path = output / MANIFEST
-    if path.is_file() and not overwrite:
-        with reading(path, "is not the manifest of scores", "Score into another folder, or say --overwrite."):
-            earlier = json.loads(path.read_text(encoding="utf-8"))
-            changed = [key for key in document if earlier.get(key) != document[key]]
-        if changed:
-            raise UserError(
-                f"A folder of scores is of one bundle, one input and one measure. Given: {output}, whose "
-                f"{', '.join(changed)} {'differs' if len(changed) == 1 else 'differ'}. Score into another folder, or "
-                f"say --overwrite to begin anew."
-            )
+    if (output / MANIFEST).is_file() and not overwrite:
+        _require_same_plan(output, document)
     else:
-        if output.is_dir():
-            for file in output.glob("part-*"):
-                file.unlink()
-        output.mkdir(parents=True, exist_ok=True)
-        files.write_json(path, document)
+        for file in output.glob("part-*"):
+            file.unlink()
+        files.write_json(output / MANIFEST, document)
     return Plan(
         str(bundle.path.resolve()), str(output.resolve()), what, seed, feature, reference, tuple(shards), document
     )
 
 
-def write_shard(plan: Plan, shard: Shard, measure: Measure, layout: Layout) -> tuple[int, int]:
-    """Score the rows of a shard and write its file; return how many rows it has, and how many were bad.
+def _require_same_plan(output: Path, document: Mapping[str, object]) -> None:
+    """Raise UserError if the folder's manifest is not `document`."""
+    path = output / MANIFEST
+    with reading(path, "is not the manifest of scores", "Score into another folder, or say --overwrite."):
+        earlier = json.loads(path.read_text(encoding="utf-8"))
+        changed = [key for key in document if earlier.get(key) != document[key]]
+    if changed:
+        raise UserError(
+            f"A folder of scores is of one bundle, one input and one measure. Given: {output}, whose "
+            f"{', '.join(changed)} {'differs' if len(changed) == 1 else 'differ'}. Score into another folder, or "
+            f"say --overwrite to begin anew."
+        )
+
+
+def write_shard(plan: Plan, shard: Shard, measure: Measure, layout: Layout) -> None:
+    """Score the rows of a shard and write its file.
 
     The columns are `file`, `row` and those of the measure. The file of bad rows, JSON lines of `file`, `row` and
     `reason`, is written before it.
@@ -176,9 +184,8 @@ def write_shard(plan: Plan, shard: Shard, measure: Measure, layout: Layout) -> t
     names = pa.array(np.zeros(len(arrays["row"]), "int32"))
     table = pa.table({"file": pa.DictionaryArray.from_arrays(names, pa.array([shard.file])), **arrays})
     with files.atomic(folder / shard.name) as temporary:
-        # Not of the numbers: a dictionary of what all differs takes longer to write.
+        # A dictionary of the file alone: one of numbers that all differ takes longer to write.
         pq.write_table(table, temporary, compression="snappy", use_dictionary=["file"])
-    return len(table), len(bad)
 
 
 def _scored(measure: Measure, rows: inputs.Rows, before: int) -> tuple[np.ndarray, Any, dict[int, str]]:

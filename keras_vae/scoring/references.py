@@ -8,16 +8,16 @@ import numpy as np
 from keras_vae.errors import UserError, reading, required
 from keras_vae.runtimes.bundle import Bundle
 from keras_vae.scoring.measures import Columns, Measure
+from keras_vae.scoring.plan import MANIFEST
 
 ANOMALOUS = ("anomaly", "reconstruction_error")  # whose higher scores are stranger
 
 
-def reference_scores(folder: str | Path, manifest: str, bundle: Bundle, what: str) -> np.ndarray:
+def reference_scores(folder: str | Path, bundle: Bundle, what: str) -> np.ndarray:
     """Return the scores of a folder in ascending order.
 
     Args:
       folder: written by `score`.
-      manifest: the name of its manifest.
       bundle: that the scores must be of.
       what: the measure that they must be of.
 
@@ -29,7 +29,7 @@ def reference_scores(folder: str | Path, manifest: str, bundle: Bundle, what: st
     folder = Path(folder)
     remedy = f"Score normal examples first: keras-vae score {bundle.path} NORMAL --what {what} --output FOLDER."
     with reading(folder, "is no folder of scores", remedy):
-        document = json.loads((folder / manifest).read_text(encoding="utf-8"))
+        document = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         if (document["bundle"], document["what"]) != (bundle.digest, what):
             same = "another bundle" if document["what"] == what else f"the measure {document['what']}"
             raise UserError(

@@ -1,6 +1,6 @@
 """Anomaly detection: scores of examples, thresholds at a false positive rate, and measures of detection."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -12,7 +12,7 @@ from keras_vae.core.inference import checked_inputs
 from keras_vae.errors import UserError
 from keras_vae.evaluation.distances import chance_above
 from keras_vae.evaluation.estimates import share_of
-from keras_vae.evaluation.generation import squared_errors
+from keras_vae.evaluation.evaluation import Evaluation
 from keras_vae.types import ConditionLike, Tensor, Tensors
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def anomaly_scores(
     if score == "log_prob":
         return -model.log_prob(x, samples=samples, seed=seed, condition=condition)
     of_images = model.x_spec().kind == "image"
-    return squared_errors(model, x, condition) if of_images else _surprises(model, x, condition)
+    return Evaluation(model, x, condition=condition).squared_errors if of_images else _surprises(model, x, condition)
 
 
 def _surprises(model: "VAE", x: ArrayLike, condition: ConditionLike) -> np.ndarray:
@@ -195,22 +195,18 @@ def leave_one_class_out(
         raise UserError(f"scores is a list of some of {', '.join(SCORES)}. Given: {scores!r}.")
     others = _masks_without(classes, np.asarray(train[1]), np.asarray(test[1]))
     results: dict[int, dict[str, Judged]] = {}
+    weights = fit.get("sample_weight")
     for label, (of_train, of_test) in others.items():
         results[label] = {}
         with progress.listening(f"without {label}"):
             model = make()
-            weights = {} if fit.get("sample_weight") is None else {"sample_weight": _rows(fit, of_train)}
-            model.fit(train[0][of_train], **{**fit, **weights})
+            rows = {} if weights is None else {"sample_weight": checks.check_weights(weights, len(of_train))[of_train]}
+            model.fit(train[0][of_train], **{**fit, **rows})
             for score in scores:
                 values = anomaly_scores(model, test[0], score, samples, seed)
                 normal = values[of_test]
                 results[label][score] = judge(normal[::2], normal[1::2], values[~of_test], false_positive_rate)
     return results
-
-
-def _rows(fit: Mapping[str, Any], rows: np.ndarray) -> np.ndarray:
-    """Return the weights of some of the training images."""
-    return checks.check_weights(fit["sample_weight"], len(rows))[rows]
 
 
 def _masks_without(

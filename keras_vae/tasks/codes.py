@@ -88,15 +88,6 @@ def map_codes(function: Callable[..., np.ndarray], *codes: Codes) -> Codes:
     return cast(Codes, keras.tree.map_structure(function, *codes))
 
 
-def map_condition(function: Callable[[np.ndarray], np.ndarray], condition: ConditionLike) -> ConditionLike:
-    """Return `function` of the condition, of each of several named ones, or None for none."""
-    if condition is None:
-        return None
-    if isinstance(condition, Mapping):
-        return {name: function(np.asarray(values)) for name, values in condition.items()}
-    return function(np.asarray(condition))
-
-
 def decode(model: "VAE", codes: Codes, condition: ConditionLike = None) -> np.ndarray:
     """Return `model.decode` of codes that were computed in any precision, put on the space of the model's codes."""
     return model.decode(map_codes(lambda level: level.astype(model.float_dtype), on_space(model, codes)), condition)

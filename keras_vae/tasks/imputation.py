@@ -55,12 +55,8 @@ def impute(
         return _pseudo_gibbs(model, part["x"], part["observed"], model.condition_in(part), turns, noise)
 
     graph, turns = backend.compiled(imputed, reduce_retracing=True), ops.convert_to_tensor(steps)
-
-    def one_block(block: int, part: Mapping[str, np.ndarray]) -> Tensor:
-        tensors = {name: ops.convert_to_tensor(value) for name, value in part.items()}
-        return graph(tensors, turns, randomness.fold(base, block))
-
-    return checks.in_blocks(one_block, {**inputs, "observed": mask}, pad=True)
+    arrays = {**inputs, "observed": mask}
+    return checks.in_blocks(lambda block, part: graph(part, turns, randomness.fold(base, block)), arrays, pad=True)
 
 
 def _checked_mask(observed: ArrayLike, shape: tuple[int, ...]) -> np.ndarray:

@@ -1,23 +1,22 @@
 """Interpolation between images, through codes or through posteriors."""
 
 import math
-from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from keras_vae import backend, randomness
-from keras_vae.checks import check_whole_number, in_blocks
+from keras_vae import randomness
+from keras_vae.checks import check_whole_number
 from keras_vae.core.inference import checked_inputs
 from keras_vae.errors import UserError
+from keras_vae.evaluation.evaluation import posterior_draws
 from keras_vae.tasks.codes import Codes, check_real, decode, map_codes, real_codes
-from keras_vae.types import ConditionLike, Latent, Tensor
+from keras_vae.types import ConditionLike
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
 
-METHODS = ("linear", "spherical")
 PATHS = ("codes", "posteriors")
 DECODED_WITH = ("nearer", "first", "second")
 
@@ -48,6 +47,9 @@ def spherical(first: np.ndarray, second: np.ndarray, share: float) -> np.ndarray
     safe = np.where(curved, sine, 1.0)
     path = (np.sin((1.0 - share) * angle) * first + np.sin(share * angle) * second) / safe
     return np.where(curved, path, linear(first, second, share))
+
+
+METHODS = {"linear": linear, "spherical": spherical}
 
 
 def interpolate(
@@ -105,7 +107,7 @@ def interpolate(
 
 def _check_options(method: str, path: str, decoded_with: str) -> None:
     """Raise UserError unless each option is one of its list."""
-    options = {"method": (method, METHODS), "path": (path, PATHS), "decoded_with": (decoded_with, DECODED_WITH)}
+    options = {"method": (method, tuple(METHODS)), "path": (path, PATHS), "decoded_with": (decoded_with, DECODED_WITH)}
     for name, (option, allowed) in options.items():
         if option not in allowed:
             raise UserError(f"{name} is one of {', '.join(allowed)}. Given: {option!r}.")
@@ -126,8 +128,7 @@ def _pair_of_conditions(condition: object) -> tuple[ConditionLike, ConditionLike
 def _between(method: str, first: np.ndarray, second: np.ndarray, share: float) -> np.ndarray:
     """Return one level's codes at a share of the path. A level that is a map is interpolated as one vector."""
     vectors = [codes.reshape(len(codes), math.prod(codes.shape[1:])).astype("float64") for codes in (first, second)]
-    code = {"linear": linear, "spherical": spherical}[method](vectors[0], vectors[1], share)
-    return code.reshape(first.shape)
+    return METHODS[method](vectors[0], vectors[1], share).reshape(first.shape)
 
 
 def _draws(model: "VAE", x: ArrayLike, condition: ConditionLike, seed: int) -> Codes:
@@ -137,11 +138,5 @@ def _draws(model: "VAE", x: ArrayLike, condition: ConditionLike, seed: int) -> C
         raise UserError(
             f"path='posteriors' needs a distribution over codes. Given: {type(model).__name__}. Use path='codes'."
         )
-    base = randomness.seed_of(seed, randomness.SAMPLING)
-
-    def posterior_draw(part: Mapping[str, Tensor], noise: Tensor) -> Latent:
-        return model.posterior(part["x"], model.condition_in(part)).sample(seed=noise)
-
-    graph = backend.compiled(posterior_draw, reduce_retracing=True)
-    inputs = checked_inputs(model, x, condition)
-    return in_blocks(lambda block, part: graph(part, randomness.fold(base, block)), inputs, pad=True)
+    inputs, noise = checked_inputs(model, x, condition), randomness.seed_of(seed, randomness.SAMPLING)
+    return posterior_draws(model, inputs, noise)

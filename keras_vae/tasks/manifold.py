@@ -12,16 +12,8 @@ from keras_vae.backend import tfd
 from keras_vae.checks import BLOCK, check_whole_number
 from keras_vae.core.inference import draw_codes
 from keras_vae.errors import NotApplicable, UserError
-from keras_vae.tasks.codes import (
-    check_real,
-    decode,
-    dimension_names,
-    flatten,
-    map_condition,
-    moved,
-    real_codes,
-    unflatten,
-)
+from keras_vae.evaluation.evaluation import map_condition
+from keras_vae.tasks.codes import check_real, decode, dimension_names, flatten, moved, real_codes, unflatten
 from keras_vae.types import ConditionLike
 
 if TYPE_CHECKING:
@@ -40,7 +32,7 @@ def latent_plane(
     """Return images of a square of codes, `(side, side, *image_shape)`: dimension 0 grows to the right, 1 upwards.
 
     Both run through the quantiles of the prior at (i + 1/2) / side, of each dimension by itself. Where the dimensions
-    are independent, equal areas of the picture so have equal probability under the prior: figure 4 of Kingma and
+    are independent, equal areas of the picture have equal probability under the prior: figure 4 of Kingma and
     Welling 2014, https://arxiv.org/abs/1312.6114. Where the prior is not a diagonal Gaussian, as a mixture, a flow or a
     hierarchy, the quantiles are those of 10,240 draws. A model without a prior takes N(0, I). On a sphere the other
     numbers of a code shrink or grow with the two that are set.

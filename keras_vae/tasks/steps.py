@@ -86,5 +86,5 @@ def highest(scores: np.ndarray, count: int = 10) -> list[Step]:
     """
     flat = np.where(np.isnan(scores), -np.inf, scores).ravel()
     order = np.argsort(-flat, kind="stable")[: checks.check_whole_number(count, "count", minimum=0)]
-    places = (Step(*map(int, np.unravel_index(at, scores.shape)), float(flat[at])) for at in order)  # pyright: ignore
-    return [step for step in places if step.score > -np.inf]
+    rows, steps = np.divmod(order[flat[order] > -np.inf], scores.shape[1])
+    return [Step(int(row), int(step), float(scores[row, step])) for row, step in zip(rows, steps, strict=True)]

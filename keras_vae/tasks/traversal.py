@@ -7,8 +7,9 @@ from numpy.typing import ArrayLike
 
 from keras_vae.checks import check_whole_number, is_number
 from keras_vae.errors import UserError
+from keras_vae.evaluation.evaluation import map_condition, rows_of
 from keras_vae.evaluation.latent import kl_per_dimension
-from keras_vae.tasks.codes import decode, dimension_names, flatten, map_condition, moved, unflatten
+from keras_vae.tasks.codes import decode, dimension_names, flatten, moved, unflatten
 from keras_vae.types import ConditionLike
 
 if TYPE_CHECKING:
@@ -80,8 +81,11 @@ def traverse(
     condition = model.infer_condition(images, condition)
     codes = flatten(model.encode(images, condition))
     importance, unit = informative(model, images, condition)
-    start_condition = map_condition(lambda values: values[start : start + 1], condition)
-    centre, scale = _prior_scale(model, start_condition) if unit == "nats" else _codes_scale(codes)
+    start_condition = rows_of(condition, slice(start, start + 1))
+    if unit == "nats":
+        centre, scale = _prior_scale(model, start_condition)
+    else:
+        centre, scale = codes.mean(axis=0, dtype="float64"), codes.std(axis=0, dtype="float64")
     order = np.argsort(-importance, kind="stable")
     values = np.linspace(-span, span, steps, dtype="float32")
     path = centre + scale * values[:, None]
@@ -106,8 +110,3 @@ def _prior_scale(model: "VAE", condition: ConditionLike) -> tuple[np.ndarray, np
     """Return mean and standard deviation of the prior, `(dimensions,)` each, for the condition of one image."""
     prior = model.prior(model.condition_in(model.check_condition(condition, 1)))
     return np.asarray(prior.mean()).ravel(), np.asarray(prior.stddev()).ravel()
-
-
-def _codes_scale(codes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean and standard deviation of codes, `(dimensions,)` each."""
-    return codes.mean(axis=0, dtype="float64"), codes.std(axis=0, dtype="float64")

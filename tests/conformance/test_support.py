@@ -13,6 +13,7 @@ from keras_vae.errors import ExportError
 from keras_vae.export import formats, support
 from keras_vae.export.parity import BATCHES
 from keras_vae.models import MODELS
+from tests.conformance import claims
 from tests.conformance.cases import CASES, every_model, examples, labels, make
 
 
@@ -20,7 +21,7 @@ from tests.conformance.cases import CASES, every_model, examples, labels, make
 @every_model
 def test_every_claim_is_proven(name, tmp_path):
     """Without force: what the table calls "yes" is what `export` does when nothing else is said."""
-    claimed = {(cell.format, cell.runtime) for cell in support.cells([name])}
+    claimed = {(cell.format, cell.runtime) for cell in claims.cells([name])}
     absent = {runtime for _, runtime in claimed if not runtimes.installed()[runtime].version}
     assert not absent, "a claim can be proven only where its runtime is installed"
     sampler = MODELS[name].has_sampler
@@ -40,9 +41,9 @@ def test_every_claim_is_proven(name, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("name", "format_name"), sorted(support.NEEDS))
+@pytest.mark.parametrize(("name", "format_name"), sorted(claims.NEEDS))
 def test_without_what_a_cell_needs_the_error_names_the_op_and_the_remedy(name, format_name, tmp_path):
-    need = support.NEEDS[name, format_name]
+    need = claims.NEEDS[name, format_name]
     lacking = {
         argument: {key: value for key, value in CASES[name][argument].items() if key not in added}
         for argument, added in need.arguments.items()
@@ -64,14 +65,14 @@ def test_a_sampler_is_what_the_table_says(model):
 
 def test_every_model_and_format_is_in_the_table():
     assert tuple(sorted(formats.FORMATS, key=support.FORMATS.index)) == support.FORMATS
-    cells = support.cells(MODELS)
+    cells = claims.cells(MODELS)
     assert {cell.model for cell in cells} == set(MODELS) and {cell.format for cell in cells} == set(formats.FORMATS)
     assert {cell.runtime for cell in cells} == set(runtimes.names())
-    assert {name for name, _ in support.NEEDS} <= set(MODELS)
+    assert {name for name, _ in claims.NEEDS} <= set(MODELS)
 
 
 def test_the_table_says_what_the_cells_say():
-    lines = support.markdown(MODELS).splitlines()
+    lines = claims.markdown(MODELS).splitlines()
     columns = [title.strip() for title in lines[0].split("|")[1:-1]]
     assert columns[0] == "model" and "onnx: onnxruntime, openvino" in columns and columns[-1] == "--sampler"
     rows = {line.split("|")[1].strip(" `"): line.split("|")[2:-1] for line in lines[2 : 2 + len(MODELS)]}
@@ -79,7 +80,7 @@ def test_the_table_says_what_the_cells_say():
     for name, row in rows.items():
         words = [word.strip() for word in row]
         assert words[-1] == ("yes" if MODELS[name].has_sampler else "no")
-        for cell in support.cells([name]):
+        for cell in claims.cells([name]):
             said = words[[title.split(":")[0] for title in columns].index(cell.format) - 1]
             assert said == ("yes" if cell.need is None else f"yes {cell.need.words}")
     assert "* `SequenceVAE` in litert without it: no TensorListReserve." in "\n".join(lines) and "--force" in lines[-1]

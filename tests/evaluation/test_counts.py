@@ -123,7 +123,7 @@ def test_every_family_of_counts_has_a_share_of_its_own_deviance(likelihood):
     tells_total = likelihood not in ("multinomial", OFFSET)
     assert ("totals" in result) == tells_total
     if not tells_total:
-        assert "says what is" in result["without"]["generation.totals"]
+        assert "takes the total of x" in result["without"]["generation.totals"]
         beyond = result["deviance"]["explained_beyond_totals"]["value"]
         assert beyond == pytest.approx(result["deviance"]["explained"]["value"]), "totals are no matter of its"
 

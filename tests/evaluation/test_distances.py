@@ -106,6 +106,7 @@ def test_memorisation_tells_copies_from_new_images():
     ("call", "message"),
     [
         (lambda: frechet(REAL[:4], REAL), r"n 5 or more. Given: float64 of shape \(4, 4\)"),
+        (lambda: frechet(1.0, REAL), r"n 2 or more. Given: float64 of shape \(\)"),
         (lambda: frechet(REAL * np.nan, REAL), "must be finite"),
         (lambda: frechet(REAL, REAL[:, :2]), "the same features. Given: 4 and 2"),
         (lambda: precision_recall(REAL, REAL[:, :2]), "the same features. Given: 4 and 2"),

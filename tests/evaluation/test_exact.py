@@ -201,7 +201,7 @@ def test_what_it_refuses():
     for bad, error, message in (
         (codes[:, :1], NotApplicable, "two dimensions or more that vary"),
         (codes * [1, 0], NotApplicable, "two dimensions or more that vary"),
-        (codes * np.nan, UserError, "finite numbers"),
+        (codes * np.nan, UserError, "codes must be finite"),
         (codes[:11], NotApplicable, r"of 2 dimensions, .* needs 12 codes\. Given: 11\. Hold more"),
     ):
         with pytest.raises(error, match=message):

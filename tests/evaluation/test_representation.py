@@ -72,7 +72,7 @@ def test_clusters():
         (APART, LABELS[:7], "one whole-number label for each of the 600"),
         (np.where(APART[3] == APART, np.nan, APART), LABELS, "must be finite"),
         (APART[:, 0], LABELS, r"codes must be numbers \(n, dimensions\)"),
-        (APART[:0], LABELS[:0], "codes must be numbers"),
+        (APART[:0], LABELS[:0], "codes must be of one example or more"),
     ],
 )
 def test_bad_arrays(codes, labels, message):

@@ -5,13 +5,13 @@ the same weights would be written as other bytes in every process.
 """
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping, MutableSequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import onnx
 from onnx import helper, numpy_helper
 
-from keras_vae.export.formats.onnx_graph import AnyMessage, bodies_of, nodes_in
+from keras_vae.export.formats.onnx_graph import bodies_of, nodes_in, put
 
 # TensorFlow's optimiser orders the inputs of these by name. Their results do not depend on the order, to the bit.
 COMMUTATIVE = ("Add", "And", "Equal", "Max", "Min", "Mul", "Or", "Sum", "Xor")
@@ -34,12 +34,12 @@ def canonicalise(proto: onnx.ModelProto, name: str, batch: int | None = None) ->
         else:
             size.dim_value = batch
     for node in nodes_in(graph.node):
-        _put(node.attribute, sorted(node.attribute, key=lambda attribute: attribute.name))
+        put(node.attribute, sorted(node.attribute, key=lambda attribute: attribute.name))
         for attribute in node.attribute:
             attribute.doc_string = attribute.t.name = ""
             if not attribute.HasField("t") or attribute.type != attribute.TENSOR:
                 attribute.ClearField("t")
-    _put(proto.opset_import, sorted(proto.opset_import, key=lambda opset: opset.domain))
+    put(proto.opset_import, sorted(proto.opset_import, key=lambda opset: opset.domain))
     for node in graph.node:
         for body in bodies_of(node):
             _drop_identities(body)
@@ -53,13 +53,6 @@ def canonicalise(proto: onnx.ModelProto, name: str, batch: int | None = None) ->
 
 def _key(*parts: object) -> str:
     return hashlib.sha256("\n".join(map(str, parts)).encode()).hexdigest()
-
-
-def _put(held: MutableSequence[AnyMessage], new: Iterable[AnyMessage]) -> None:
-    """Replace the contents of a repeated field."""
-    copies = [type(message).FromString(message.SerializeToString()) for message in new]
-    del held[:]
-    held.extend(copies)
 
 
 def _keys_of(graph: onnx.GraphProto, keys: Keys, rewrite: bool = False) -> Keys:
@@ -81,12 +74,12 @@ def _keys_of(graph: onnx.GraphProto, keys: Keys, rewrite: bool = False) -> Keys:
             node.op_type,
             *(attribute.SerializeToString(deterministic=True) for attribute in attributes),
         ]
+        inputs = list(node.input)
         if node.op_type in COMMUTATIVE:
-            ordered = sorted(node.input, key=lambda name: keys[name])
-            node.input[:] = ordered if rewrite else node.input
-        else:
-            ordered = node.input
-        parts += [keys.get(name, "") for name in ordered]
+            inputs.sort(key=lambda name: keys[name])
+            if rewrite:
+                node.input[:] = inputs
+        parts += [keys.get(name, "") for name in inputs]
         for body in bodies_of(node):
             inner = _keys_of(body, {**keys, **_by_position(body)}, rewrite)
             parts += [inner[value.name] for value in body.output]
@@ -181,8 +174,8 @@ def _order_states(graph: onnx.GraphProto, node: onnx.NodeProto, body: onnx.Graph
     inputs = [*node.input[:2], *(node.input[2 + index] for index in states)]
     results = [node.output[index] for index in kept]
     node.input[:], node.output[:] = inputs, results
-    _put(body.input, [*body.input[:2], *(body.input[2 + index] for index in states)])
-    _put(body.output, [body.output[0], *(body.output[1 + index] for index in kept)])
+    put(body.input, [*body.input[:2], *(body.input[2 + index] for index in states)])
+    put(body.output, [body.output[0], *(body.output[1 + index] for index in kept)])
     _read_instead(graph, same)
 
 
@@ -206,7 +199,7 @@ def _sort_nodes(graph: onnx.GraphProto) -> None:
             waiting.pop()
             if path:
                 order[path.pop()] = None
-    _put(graph.node, [graph.node[index] for index in order])
+    put(graph.node, [graph.node[index] for index in order])
 
 
 def _read_by(node: onnx.NodeProto) -> Iterator[str]:
@@ -249,4 +242,4 @@ def _rename(graph: onnx.GraphProto, names: Mapping[str, str], positions: Mapping
     weights = [tensor for tensor in graph.initializer if tensor.name in names]
     for tensor in weights:
         tensor.name = names[tensor.name]
-    _put(graph.initializer, sorted(weights, key=lambda tensor: positions[tensor.name]))
+    put(graph.initializer, sorted(weights, key=lambda tensor: positions[tensor.name]))

@@ -6,7 +6,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from keras_vae.export.formats import saved_model
-from keras_vae.export.formats.failures import converting
+from keras_vae.export.remedies import converting
 from keras_vae.export.work import Work
 from keras_vae.runtimes.bundle import FormatEntry
 

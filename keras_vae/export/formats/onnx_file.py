@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import onnx
@@ -10,11 +10,10 @@ import onnx.version_converter
 
 from keras_vae.errors import ExportError
 from keras_vae.export.formats.canonical import canonicalise
-from keras_vae.export.formats.failures import converting
 from keras_vae.export.formats.onnx_graph import nodes_in
 from keras_vae.export.formats.slimming import slim
 from keras_vae.export.graphs import TracedGraph
-from keras_vae.export.remedies import is_random, remedy
+from keras_vae.export.remedies import converting, is_random, remedy
 from keras_vae.export.support import OPSET
 from keras_vae.export.work import Work
 from keras_vae.runtimes.bundle import FormatEntry
@@ -28,7 +27,7 @@ def write(work: Work, folder: Path) -> FormatEntry:
     Raises:
       ExportError: an operation without an ONNX counterpart, or a file that the ONNX checker refuses.
     """
-    return write_each(work, folder, "{}.onnx", convert, work.files)
+    return write_each(work, folder, "{}.onnx", convert)
 
 
 def write_each(
@@ -36,7 +35,7 @@ def write_each(
     folder: Path,
     name: str,
     make: Callable[[TracedGraph, Work], onnx.ModelProto],
-    graphs: Sequence[TracedGraph],
+    precision: str | None = None,
 ) -> FormatEntry:
     """Write the `ModelProto` that `make` returns for each graph, check the file, and return the format's entry.
 
@@ -45,15 +44,17 @@ def write_each(
       folder: to write to.
       name: of a file, with `{}` for the name of the graph.
       make: from a graph and the export to a `ModelProto`.
-      graphs: to write.
+      precision: a reduced one, in which not every graph is written; None: float32.
     """
     files = {}
-    for traced in graphs:
+    for traced in work.files if precision is None else work.reduced:
         files[traced.name] = name.format(traced.name)
         (folder / files[traced.name]).write_bytes(make(traced, work).SerializeToString(deterministic=True))
         with converting(f"Checking {files[traced.name]}"):
             onnx.checker.check_model(str(folder / files[traced.name]), full_check=True)
-    return {"files": files, "opset": work.opset, "batch_dimension": "batch" if work.graphs[0].batch is None else None}
+    batch = "batch" if work.graphs[0].batch is None else None
+    entry: FormatEntry = {"files": files, "opset": work.opset, "batch_dimension": batch}
+    return entry if precision is None else {**entry, "precision": precision}
 
 
 def convert(traced: TracedGraph, work: Work) -> onnx.ModelProto:

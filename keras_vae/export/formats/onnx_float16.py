@@ -10,9 +10,9 @@ from onnx import numpy_helper
 from keras_vae.errors import ExportError
 from keras_vae.export.formats import onnx_file
 from keras_vae.export.formats.canonical import canonicalise
-from keras_vae.export.formats.failures import converting
 from keras_vae.export.formats.onnx_graph import bodies_of, nodes_in
 from keras_vae.export.graphs import TracedGraph
+from keras_vae.export.remedies import converting
 from keras_vae.export.work import Work
 from keras_vae.runtimes.bundle import FormatEntry
 
@@ -25,9 +25,7 @@ def write(work: Work, folder: Path) -> FormatEntry:
     Raises:
       ExportError: an operation without an ONNX counterpart, or a file that the ONNX checker refuses.
     """
-    entry = onnx_file.write_each(work, folder, "{}.fp16.onnx", halved, work.reduced)
-    entry["precision"] = "float16"
-    return entry
+    return onnx_file.write_each(work, folder, "{}.fp16.onnx", halved, "float16")
 
 
 def halved(traced: TracedGraph, work: Work) -> onnx.ModelProto:
@@ -39,7 +37,7 @@ def halved(traced: TracedGraph, work: Work) -> onnx.ModelProto:
     _require_range(original, traced.name)
     with converting(f"Converting the {traced.name} to float16"), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # weights below float16's smallest number become that or 0
-        proto: onnx.ModelProto = type(original)()
+        proto = onnx.ModelProto()
         proto.CopyFrom(original)  # the converter works in place
         proto = convert_float_to_float16(proto, keep_io_types=True)
         OnnxModel.graph_topological_sort(proto.graph, is_deterministic=True)  # the converter appends its casts

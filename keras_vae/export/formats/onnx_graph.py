@@ -1,6 +1,6 @@
 """An ONNX graph for rewriting, with nodes indexed by their outputs, and weights by name."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, MutableSequence, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -78,15 +78,12 @@ class OnnxGraph:
         used, kept = set(self.outputs), []
         for node in reversed(self.nodes):
             if used & set(node.output):
-                kept.append(_copy(node))
+                kept.append(node)
                 used |= {name for inner in nodes_in([node]) for name in inner.input}
                 # A body's outputs may be tensors of the enclosing graph.
                 used |= {value.name for body in bodies_of(node) for value in body.output}
-        weights = [_copy(tensor) for tensor in self.graph.initializer if tensor.name in used]
-        del self.graph.node[:]
-        self.graph.node.extend(kept[::-1])
-        del self.graph.initializer[:]
-        self.graph.initializer.extend(weights)
+        put(self.graph.node, kept[::-1])
+        put(self.graph.initializer, [tensor for tensor in self.graph.initializer if tensor.name in used])
 
 
 def bodies_of(node: onnx.NodeProto) -> list[onnx.GraphProto]:
@@ -118,5 +115,8 @@ def sizes_of(proto: onnx.ModelProto) -> Sizes:
     }
 
 
-def _copy(message: AnyMessage) -> AnyMessage:
-    return type(message).FromString(message.SerializeToString())
+def put(held: MutableSequence[AnyMessage], new: Iterable[AnyMessage]) -> None:
+    """Replace the contents of a repeated field; some of them may be among the new ones."""
+    copies = [type(message).FromString(message.SerializeToString()) for message in new]
+    del held[:]
+    held.extend(copies)

@@ -2,7 +2,7 @@
 
 import logging
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,8 @@ import onnx
 
 from keras_vae.export.formats import onnx_file
 from keras_vae.export.formats.canonical import canonicalise
-from keras_vae.export.formats.failures import converting
 from keras_vae.export.graphs import TracedGraph
+from keras_vae.export.remedies import converting
 from keras_vae.export.work import Work
 from keras_vae.runtimes.bundle import FormatEntry
 
@@ -26,9 +26,7 @@ def write(work: Work, folder: Path) -> FormatEntry:
     Raises:
       ExportError: an operation without an ONNX counterpart, or a file that the ONNX checker refuses.
     """
-    entry = onnx_file.write_each(work, folder, "{}.int8.onnx", quantised, work.reduced)
-    entry["precision"] = "int8"
-    return entry
+    return onnx_file.write_each(work, folder, "{}.int8.onnx", quantised, "int8")
 
 
 def quantised(traced: TracedGraph, work: Work) -> onnx.ModelProto:
@@ -78,16 +76,14 @@ def _reader(inputs: Mapping[str, np.ndarray], batch: int) -> Any:
     """Return a `CalibrationDataReader` of whole batches."""
     from onnxruntime.quantization import CalibrationDataReader
 
+    count = len(next(iter(inputs.values())))
+    batches = (
+        {name: array[start : start + batch] for name, array in inputs.items()}
+        for start in range(0, count - count % batch, batch)
+    )
+
     class Reader(CalibrationDataReader):
-        def __init__(self) -> None:
-            self.batches = self._batches()
-
-        def _batches(self) -> Iterator[dict[str, np.ndarray]]:
-            count = len(next(iter(inputs.values())))
-            for start in range(0, count - count % batch, batch):
-                yield {name: array[start : start + batch] for name, array in inputs.items()}
-
         def get_next(self) -> dict[str, np.ndarray] | None:
-            return next(self.batches, None)
+            return next(batches, None)
 
     return Reader()

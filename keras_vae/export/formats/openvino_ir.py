@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from keras_vae.export.formats import onnx_file
-from keras_vae.export.formats.failures import converting
+from keras_vae.export.remedies import converting
 from keras_vae.export.work import Work
 from keras_vae.runtimes.bundle import FormatEntry
 

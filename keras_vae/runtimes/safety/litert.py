@@ -25,7 +25,7 @@ def require_harmless(content: bytes, path: Path) -> None:
 
 
 def _problem(content: bytes) -> str | None:
-    """Return the first part that a file of a bundle has not, or None."""
+    """Return the first part that no file of a bundle has, or None."""
     from ai_edge_litert import schema_py_generated as schema
 
     model = schema.Model.GetRootAs(content)

@@ -24,7 +24,7 @@ def require_harmless(content: bytes, weights: bytes, path: Path) -> None:
 
 
 def _problem(content: bytes, size: int) -> str | None:
-    """Return the first part that a file of a bundle has not, or None."""
+    """Return the first part that no file of a bundle has, or None."""
     if b"<!" in content or b"\0" in content:  # entities, which grow, in any encoding
         return "a declaration of entities"
     try:
@@ -32,7 +32,7 @@ def _problem(content: bytes, size: int) -> str | None:
     except (ElementTree.ParseError, LookupError, ValueError) as error:
         return f"no XML ({error})"
     if net.tag != "net":
-        return f"the element {net.tag!r} in extent of 'net'"
+        return f"the element {net.tag!r} in place of 'net'"
     for layer in net.iter("layer"):
         version = layer.get("version", "")
         if not re.fullmatch(r"opset\d+", version):

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 # The operations of TensorFlow that a graph may hold: arithmetic on tensors, control flow, and reading variables. None
 # of them reads or writes a file, calls Python, prints (to a file, if it is told to), draws random numbers or uses the
-# network. tests/runtimes/test_saved_model_safety.py shows that every model, network, likelihood and prior needs no
+# network. tests/runtimes/safety/test_saved_model.py shows that every model, network, likelihood and prior needs no
 # other.
 OPERATIONS = frozenset(Path(__file__).with_name("operations.txt").read_text(encoding="utf-8").split())
 # What TensorFlow puts into the two functions that save and restore variables, beside the above. `tf.saved_model.load`
