@@ -136,7 +136,7 @@ def _features(value: ArrayLike, least: int | None) -> np.ndarray:
     """Return features as float64, of at least so many examples; by default one more than features."""
     array = as_array(value, "Features")
     if least is None:
-        least = array.shape[-1] + 1 if array.ndim else 2
+        least = int(array.shape[-1]) + 1 if array.ndim else 2
     if array.ndim != 2 or array.dtype.kind not in "fiub" or len(array) < least:
         raise UserError(f"Features must be numbers (n, features), n {least} or more. Given: {array.dtype} of shape "
                         f"{array.shape}.")  # fmt: skip
