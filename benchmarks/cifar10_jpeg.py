@@ -20,7 +20,10 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 
-class Copy(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+class Copy(  # pyright: ignore[reportGeneralTypeIssues]
+    tfds.core.GeneratorBasedBuilder,
+    skip_registration=True,  # pyright: ignore[reportCallIssue]  # of TFDS, which has no types
+):
     """The pictures of an archive, with the features of TFDS's `cifar10`."""
 
     name = "cifar10"
