@@ -19,9 +19,8 @@ from keras_vae.zoo.examples import condition_of, conditions_of, examples_of, of_
 from keras_vae.zoo.loading import build
 
 if TYPE_CHECKING:
-    import tensorflow as tf
-
     from keras_vae.core import VAE
+    from keras_vae.data.iterators import Stream
 
 
 def strategy_of(recipe: recipes.Recipe) -> backend.Strategy | None:
@@ -169,7 +168,7 @@ def _compile(stage: Stage, recipe: recipes.Recipe) -> None:
     )
 
 
-def _training_data(recipe: recipes.Recipe, first_epoch: int = 0, first_batch: int = 0) -> "tf.data.Dataset":
+def _training_data(recipe: recipes.Recipe, first_epoch: int = 0, first_batch: int = 0) -> "Stream":
     """Return the batches of the training split from an epoch, and a batch of it, on."""
     source, settings = recipe.data, recipe.training
     return data.load(
@@ -189,7 +188,7 @@ def _training_data(recipe: recipes.Recipe, first_epoch: int = 0, first_batch: in
     )
 
 
-def _validation_data(recipe: recipes.Recipe) -> "tf.data.Dataset":
+def _validation_data(recipe: recipes.Recipe) -> "Stream":
     """Return the batches of the validation split, binarised once where training binarises."""
     source, settings = recipe.data, recipe.training
     binarize = "static" if source.binarize else None
