@@ -53,11 +53,11 @@ def exported(name: str, folder: Path) -> dict[str, str]:
         export.export(model, folder, wanted(), force=True)
     except UserError:
         for each in wanted():
-            try:
-                with tempfile.TemporaryDirectory() as alone:
+            with tempfile.TemporaryDirectory() as alone:
+                try:
                     export.export(model, Path(alone) / name, [each], force=True)
-            except UserError as error:
-                refused[each] = " ".join(str(error).split())
+                except UserError as error:
+                    refused[each] = " ".join(str(error).split()).replace(f"{alone}/", "")  # a folder of this run
         export.export(model, folder, [each for each in wanted() if each not in refused], force=True)
     files.write_json(kept, refused)
     return refused
