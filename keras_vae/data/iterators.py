@@ -13,7 +13,8 @@ from keras_vae.errors import UserError
 from keras_vae.types import Batch
 
 WEIGHT = "sample_weight"  # its name in batches, as in Keras
-Stream: TypeAlias = tf.data.Dataset | keras.utils.PyDataset | Iterator[Any]
+Dataset: TypeAlias = tf.data.Dataset  # for annotations where TensorFlow is not imported
+Stream: TypeAlias = Dataset | keras.utils.PyDataset | Iterator[Any]
 
 
 def is_stream(data: object) -> bool:

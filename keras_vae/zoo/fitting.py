@@ -20,7 +20,7 @@ from keras_vae.zoo.loading import build
 
 if TYPE_CHECKING:
     from keras_vae.core import VAE
-    from keras_vae.data.iterators import Stream
+    from keras_vae.data.iterators import Dataset
 
 
 def strategy_of(recipe: recipes.Recipe) -> backend.Strategy | None:
@@ -168,7 +168,7 @@ def _compile(stage: Stage, recipe: recipes.Recipe) -> None:
     )
 
 
-def _training_data(recipe: recipes.Recipe, first_epoch: int = 0, first_batch: int = 0) -> "Stream":
+def _training_data(recipe: recipes.Recipe, first_epoch: int = 0, first_batch: int = 0) -> "Dataset":
     """Return the batches of the training split from an epoch, and a batch of it, on."""
     source, settings = recipe.data, recipe.training
     return data.load(
@@ -188,7 +188,7 @@ def _training_data(recipe: recipes.Recipe, first_epoch: int = 0, first_batch: in
     )
 
 
-def _validation_data(recipe: recipes.Recipe) -> "Stream":
+def _validation_data(recipe: recipes.Recipe) -> "Dataset":
     """Return the batches of the validation split, binarised once where training binarises."""
     source, settings = recipe.data, recipe.training
     binarize = "static" if source.binarize else None
