@@ -107,7 +107,7 @@ def test_commands_take_it(run, call, tmp_path, monkeypatch):
         call(command, run, *options)
     call("check", "bundle")
     manifest = json.loads((tmp_path / "bundle/bundle.json").read_text(encoding="utf-8"))
-    assert {"style", "category"} <= manifest["graphs"]["encode"]["inputs"].keys()
+    assert {"style", "category"} <= manifest["graphs"]["encoder"]["inputs"].keys()
 
 
 @pytest.mark.parametrize(
