@@ -1,18 +1,11 @@
 """This library's bundle, opened with LiteRT."""
 
 import decoders
-import numpy as np
-
-from keras_vae import runtimes
+import onnxruntime_decoder
 
 PACKAGES = ("keras-vae", "ai-edge-litert")
 read = decoders.codes
 
 
-class Contender(decoders.Decoder):
-    def __init__(self, case: dict, codes: np.ndarray) -> None:
-        super().__init__(case, codes)
-        self.runtime = runtimes.open(case["bundle"], "litert")
-
-    def decode(self, codes: np.ndarray) -> np.ndarray:
-        return self.runtime.decode(codes)
+class Contender(onnxruntime_decoder.Contender):
+    name = "litert"
