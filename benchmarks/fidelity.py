@@ -1,12 +1,15 @@
 """The zoo's likelihoods beside the published ones, and the gaps between models example by example.
 
-    python benchmarks/fidelity.py    print both tables
+    python benchmarks/fidelity.py    print the tables
 
-`fidelity.json` has what entries are to reach, in nats, and which model is to be better than which, by how much at least
-and in the papers. `missed` says why where they are not: "NAME", or "BETTER below WORSE", and the reason.
+`fidelity.json` has what entries are to reach, in nats or, in `accuracy`, as the share of test labels that are right,
+and which model is to be better than which, by how much at least and in the papers. `missed` says why where they are
+not: "NAME", or "BETTER below WORSE", and the reason. Of an entry of several seeds, their mean counts.
 """
 
 import json
+import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +45,26 @@ def difference(better: str, worse: str) -> Estimate | None:
     return mean_of(second[:count] - first[:count], examples=count)
 
 
+def over_seeds(name: str, metric: str) -> list[float]:
+    """A metric of an entry for each seed that its recipe was trained with, that of its weights first."""
+    path = store.root() / name / store.RESULTS
+    results = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"metrics": {}}
+    runs = [results, *results.get("seeds", [])]
+    return [float(run["metrics"][metric]["value"]) for run in runs if metric in run["metrics"]]
+
+
+def difference_over_seeds(better: str, worse: str) -> Estimate | None:
+    """By how many nats the first entry lies below the second on average over seeds; the error is that of the means.
+
+    None unless both were trained with two seeds or more.
+    """
+    first, second = over_seeds(better, "log_prob"), over_seeds(worse, "log_prob")
+    if min(len(first), len(second)) < 2:
+        return None
+    error = sum(statistics.variance(values) / len(values) for values in (first, second)) ** 0.5
+    return {"value": statistics.mean(first) - statistics.mean(second), "standard_error": error}
+
+
 def misses() -> list[str]:
     """What is not reached, as `missed` names it: entries, and orderings whose gap is not clearly above what it must be.
 
@@ -49,11 +72,13 @@ def misses() -> list[str]:
     """
     expected, found = plan(), []
     for name, limit in expected["reach"].items():
-        values = measured(name)
-        if values is not None and values.mean() > limit:
+        if measured(name) is not None and -statistics.mean(over_seeds(name, "log_prob")) > limit:
+            found.append(name)
+    for name, limit in expected["accuracy"].items():
+        if measured(name) is not None and statistics.mean(over_seeds(name, "accuracy")) < limit:
             found.append(name)
     for row in expected["orderings"]:
-        gap = difference(row["better"], row["worse"])
+        gap = difference_over_seeds(row["better"], row["worse"]) or difference(row["better"], row["worse"])
         if gap is None:
             continue
         value, clear = gap["value"], 2.0 * (gap["standard_error"] or 0.0)
@@ -65,8 +90,8 @@ def misses() -> list[str]:
 def table() -> str:
     """The likelihoods beside the published ones, as Markdown."""
     lines = [
-        "| model | NLL, nats | draws | published | difference | what differs there |",
-        "| --- | ---: | ---: | ---: | ---: | --- |",
+        "| model | NLL, nats | over seeds | draws | published | difference | what differs there |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | --- |",
     ]
     for name in zoo.names():
         card = zoo.card(name)
@@ -75,24 +100,55 @@ def table() -> str:
             continue
         error = "" if published.standard_error is None else f" ± {published.standard_error}"
         examples = f" ({row['examples']:,} examples)" if "examples" in row else ""
+        seeds = _over_seeds([-value for value in over_seeds(name, "log_prob")], ".2f")
         differences = f"{published.source}. {published.differences}".replace("|", "\\|")
         lines.append(
-            f"| `{name}` | {-row['value']:.2f} ± {row['standard_error']:.2f}{examples} | {row['samples']:,} | "
-            f"[{-published.value}{error}]({published.url}) | {published.value - row['value']:+.2f} | {differences} |"
+            f"| `{name}` | {-row['value']:.2f} ± {row['standard_error']:.2f}{examples} | {seeds} | "
+            f"{row['samples']:,} | [{-published.value}{error}]({published.url}) | "
+            f"{published.value - row['value']:+.2f} | {differences} |"
         )
     return "\n".join(lines)
 
 
 def gaps() -> str:
     """The gaps between models beside those of the papers, as Markdown."""
-    lines = ["| below | by, nats | in the papers |", "| --- | ---: | ---: |"]
+    lines = ["| below | by, nats | over seeds | in the papers |", "| --- | ---: | ---: | ---: |"]
     for row in plan()["orderings"]:
-        gap = difference(row["better"], row["worse"])
+        better, worse = row["better"], row["worse"]
+        gap, seeds = difference(better, worse), difference_over_seeds(better, worse)
         if gap is not None:
             published = "" if row["published"] is None else f"{row['published']:.2f}"
-            by = f"{gap['value']:.2f} ± {gap['standard_error']:.2f}"
-            lines.append(f"| `{row['better']}` below `{row['worse']}` | {by} | {published} |")
+            lines.append(f"| `{better}` below `{worse}` | {_with_error(gap)} | {_with_error(seeds)} | {published} |")
     return "\n".join(lines)
+
+
+def accuracies() -> str:
+    """The accuracies beside the published ones, as Markdown."""
+    lines = ["| model | accuracy | over seeds | published | what differs there |", "| --- | ---: | ---: | ---: | --- |"]
+    for name in plan()["accuracy"]:
+        if measured(name) is None:
+            continue
+        card = zoo.card(name)
+        published, row = card.recipe.published, card.results["metrics"]["accuracy"]
+        if published is not None:
+            values = over_seeds(name, "accuracy")
+            error = "" if published.standard_error is None else f" ± {published.standard_error:.2%}"
+            lines.append(
+                f"| `{name}` | {row['value']:.2%} ± {row['standard_error']:.2%} | {_over_seeds(values, '.2%')} | "
+                f"[{published.value:.2%}{error}]({published.url}) | {published.source}. {published.differences} |"
+            )
+    return "\n".join(lines)
+
+
+def _over_seeds(values: Sequence[float], form: str) -> str:
+    """Mean and standard deviation of a number over seeds; nothing of one seed."""
+    if len(values) < 2:
+        return ""
+    return f"{statistics.mean(values):{form}} ± {statistics.stdev(values):{form}} ({len(values)} seeds)"
+
+
+def _with_error(gap: Estimate | None) -> str:
+    return "" if gap is None else f"{gap['value']:.2f} ± {gap['standard_error']:.2f}"
 
 
 def reasons() -> str:
@@ -103,4 +159,4 @@ def reasons() -> str:
 
 
 if __name__ == "__main__":
-    print(f"{table()}\n\n{gaps()}\n\nMissed:\n{reasons()}")
+    print(f"{table()}\n\n{accuracies()}\n\n{gaps()}\n\nMissed:\n{reasons()}")

@@ -3,6 +3,7 @@
 import html
 import json
 import shlex
+import statistics
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -183,7 +184,27 @@ def _measured(card: Card) -> list[str]:
         lines += [published.differences] if published.differences else []
     else:
         lines += ["", "No published number is known for this configuration."]
-    return [*lines, ""]
+    return [*lines, "", *_seeds(recipe.training.seed, results)]
+
+
+def _seeds(first: int, results: Mapping[str, Any]) -> list[str]:
+    """Return a table of the metrics of every seed that the recipe was trained with, and their mean."""
+    others = results.get("seeds", [])
+    if not others:
+        return []
+    heads = ["metric", f"seed {first}", *(f"seed {run['seed']}" for run in others), "mean ± standard deviation"]
+    rows = []
+    for metric, row in results["metrics"].items():
+        runs = [row, *(run["metrics"][metric] for run in others)]
+        values = [float(run["value"]) for run in runs]
+        mean = {"value": statistics.mean(values), "standard_error": statistics.stdev(values)}
+        rows.append([METRICS.get(metric, f"`{metric}`"), *map(number, runs), number(mean)])
+    return [
+        f"The same recipe trained with {len(others) + 1} seeds. The weights are those of seed {first}.",
+        "",
+        *table_lines(heads, rows, right=range(1, len(heads))),
+        "",
+    ]
 
 
 def _kl_lines(kl: Mapping[str, Any]) -> list[str]:

@@ -56,6 +56,15 @@ class _Training(TypedDict):
     history: dict[str, list[float]]
 
 
+class Further(TypedDict):
+    """A training of the same recipe with another seed, and what was measured of it; its weights are not kept."""
+
+    seed: int
+    epochs: int
+    seconds: float
+    metrics: dict[str, Number]
+
+
 class _Machine(TypedDict):
     processor: str
     cores: int | None
@@ -108,6 +117,7 @@ class Results(TypedDict):
     overview: NotRequired[_Overview]
     pictures: NotRequired[list[str]]
     texts: NotRequired[dict[str, list[list[str]]]]
+    seeds: NotRequired[list[Further]]
 
 
 def fault_of(results: object) -> str:

@@ -22,8 +22,8 @@ def test_what_is_missed_has_its_reason_and_what_is_reached_has_none():
 def test_entries_of_the_plan_exist_or_are_to_come():
     expected = fidelity.plan()
     known = set(zoo.names()) | {path.parent.name for path in (ROOT / "zoo").glob("*/next.toml")}
-    listed = {row[side] for row in expected["orderings"] for side in ("better", "worse")} | set(expected["reach"])
-    assert listed <= known
+    listed = {row[side] for row in expected["orderings"] for side in ("better", "worse")}
+    assert listed | set(expected["reach"]) | set(expected["accuracy"]) <= known
 
 
 def test_the_mean_of_each_file_is_the_number_of_the_card():
@@ -35,20 +35,34 @@ def test_the_mean_of_each_file_is_the_number_of_the_card():
             assert len(values) == row.get("examples", zoo.card(name).results["evaluation"]["examples"])
 
 
+def write_seeds(folder, metrics):
+    """results.json, as far as it is read here: the values of each metric, that of the weights first."""
+    rows = [
+        {name: {"value": value} for name, value in zip(metrics, run, strict=True)}
+        for run in zip(*metrics.values(), strict=True)
+    ]
+    seeds = [{"seed": seed, "metrics": row} for seed, row in enumerate(rows[1:], 1)]
+    (folder / store.RESULTS).write_text(json.dumps({"metrics": rows[0], "seeds": seeds}))
+
+
 @pytest.fixture
 def toy_zoo(tmp_path, monkeypatch):
-    """Two entries of which the first is better by 0.5 ± 0.1 nats, and a plan."""
+    """Two entries of which the first is better by 0.5 ± 0.1 nats, one seed each unless said, and a plan."""
     generator = np.random.default_rng(0)
     worse = generator.normal(90.0, 20.0, 400)
     for name, values in {"good": worse - 0.5 + generator.normal(0, 2.0, 400), "bad": np.append(worse, 500.0)}.items():
         (tmp_path / "zoo" / name).mkdir(parents=True)
         np.save(tmp_path / "zoo" / name / store.LOG_PROBS, -values.astype("float32"))
+        write_seeds(tmp_path / "zoo" / name, {"log_prob": [-float(values.mean())]})
     monkeypatch.setattr(fidelity.store, "root", lambda: tmp_path / "zoo")
     monkeypatch.setattr(fidelity, "FILE", tmp_path / "fidelity.json")
 
-    def write(reach, orderings):
+    def write(reach, orderings, accuracy=None, seeds=None):
         rows = [{"better": a, "worse": b, "reach": least, "published": 1.0} for a, b, least in orderings]
-        (tmp_path / "fidelity.json").write_text(json.dumps({"reach": reach, "orderings": rows, "missed": {}}))
+        plan = {"reach": reach, "accuracy": accuracy or {}, "orderings": rows, "missed": {}}
+        (tmp_path / "fidelity.json").write_text(json.dumps(plan))
+        for name, metrics in (seeds or {}).items():
+            write_seeds(tmp_path / "zoo" / name, metrics)
 
     return write
 
@@ -76,3 +90,24 @@ def test_gaps_are_paired(toy_zoo):
 def test_what_is_missed(toy_zoo, reach, orderings, expected):
     toy_zoo(reach, orderings)
     assert fidelity.misses() == expected
+
+
+def test_with_seeds_their_mean_counts(toy_zoo):
+    """88 and 92 are 90 on average; the difference of 90 ± 2/√2 and 93 ± 3/√3 is 3 ± √(4 + 3); the paired gap is 0.5."""
+    seeds = {
+        "good": {"log_prob": [-88.0, -92.0], "accuracy": [0.9, 0.8]},
+        "bad": {"log_prob": [-90.0, -93.0, -96.0], "accuracy": [0.9, 0.8, 0.7]},
+    }
+    toy_zoo({"good": 90.5}, [("good", "bad", 2.5)], {"good": 0.84}, seeds)
+    assert fidelity.misses() == []
+    gap = fidelity.difference_over_seeds("good", "bad")
+    assert gap["value"] == pytest.approx(3.0) and gap["standard_error"] == pytest.approx(7**0.5)
+    assert "| 3.00 ± 2.65 | 1.00 |" in fidelity.gaps()
+    toy_zoo({"good": 89.5}, [("good", "bad", 3.5)], {"good": 0.86, "bad": 0.8})
+    assert fidelity.misses() == ["good", "good", "good below bad"]
+
+
+def test_one_seed_has_no_spread(toy_zoo):
+    toy_zoo({}, [("good", "bad", 0.0)], seeds={"good": {"log_prob": [-88.0, -92.0]}})
+    assert fidelity.difference_over_seeds("good", "bad") is None
+    assert "|  | 1.00 |" in fidelity.gaps()

@@ -43,6 +43,31 @@ def test_a_published_number_is_shown_with_its_source(own_run):
     assert "Published: elbo -84.5 (Somebody 2014, https://example.org/vae).\nA larger network.\n" in text
 
 
+def test_further_seeds_are_a_table_with_their_mean_and_deviation(own_run):
+    assert "seed 1" not in zoo.card(own_run).markdown()
+
+    def with_seeds(results):
+        metrics = results["metrics"]
+        metrics["elbo"] |= {"value": -100.0, "standard_error": 0.5}
+        values = {1: -101.0, 4: -105.0}
+        results["seeds"] = [
+            {
+                "seed": seed,
+                "epochs": 2,
+                "seconds": 1.0,
+                "metrics": {**metrics, "elbo": {**metrics["elbo"], "value": value}},
+            }
+            for seed, value in values.items()
+        ]
+
+    toy_runs.edit_results(own_run, with_seeds)
+    text = zoo.card(own_run).markdown()
+    assert "| metric | seed 0 | seed 1 | seed 4 | mean ± standard deviation |\n| --- | ---: |" in text
+    assert "| ELBO | -100.00 ± 0.50 | -101.00 ± 0.50 | -105.00 ± 0.50 | -102.00 ± 2.65 |" in text
+    used = zoo.card(own_run).results["metrics"]["active_units"]["value"]
+    assert f" | {used} | {used} | {used} | {used}.00" in text, "a count has no error of its own"
+
+
 def test_the_table(run, own_zoo):
     toy_runs.copy_of(run, own_zoo / "a_toy")
     toy_runs.write_recipe(own_zoo / "b_new/recipe.toml", {"summary": "KL(q || p), new."})
