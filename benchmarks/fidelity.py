@@ -1,12 +1,14 @@
 """The zoo's likelihoods beside the published ones, and the gaps between models example by example.
 
-    python benchmarks/fidelity.py    print the tables
+    python benchmarks/fidelity.py            print the tables
+    python benchmarks/fidelity.py --cards    write what is missed, and why, on the cards of the entries
 
 `fidelity.json` has what entries are to reach, in nats or, in `accuracy`, as the share of test labels that are right,
 and which model is to be better than which, by how much at least and in the papers. `missed` says why where they are
 not: "NAME", or "BETTER below WORSE", and the reason. Of an entry of several seeds, their mean counts.
 """
 
+import argparse
 import json
 import statistics
 from collections.abc import Sequence
@@ -15,11 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from keras_vae import zoo
+from keras_vae import files, zoo
 from keras_vae.evaluation.estimates import Estimate, mean_of
 from keras_vae.zoo import store
 
 FILE = Path(__file__).with_suffix(".json")
+NEXT = "next.toml"
+EARLIER = (
+    "Not trained anew: the weights and the numbers are of an earlier and shorter training than those of other entries. "
+    f"The recipe that it is to be trained with is `{NEXT}`, beside this card in the repository."
+)
 
 
 def plan() -> dict[str, Any]:
@@ -65,25 +72,28 @@ def difference_over_seeds(better: str, worse: str) -> Estimate | None:
     return {"value": statistics.mean(first) - statistics.mean(second), "standard_error": error}
 
 
-def misses() -> list[str]:
-    """What is not reached, as `missed` names it: entries, and orderings whose gap is not clearly above what it must be.
+def misses() -> dict[str, str]:
+    """The targets that are not reached: by the name that `missed` has of each, what was to be reached.
 
-    Clearly: by twice its standard error where the gap must only be positive, else on average.
+    Entries, and orderings whose gap is not clearly above what it must be: by twice its standard error where the gap
+    must only be positive, else on average.
     """
-    expected, found = plan(), []
+    expected, found = plan(), {}
     for name, limit in expected["reach"].items():
         if measured(name) is not None and -statistics.mean(over_seeds(name, "log_prob")) > limit:
-            found.append(name)
+            found[name] = f"{limit} nats or less"
     for name, limit in expected["accuracy"].items():
         if measured(name) is not None and statistics.mean(over_seeds(name, "accuracy")) < limit:
-            found.append(name)
+            found[name] = f"an accuracy of {limit:.1%} or more"
     for row in expected["orderings"]:
-        gap = difference_over_seeds(row["better"], row["worse"]) or difference(row["better"], row["worse"])
+        better, worse, reach = row["better"], row["worse"], row["reach"]
+        gap = difference_over_seeds(better, worse) or difference(better, worse)
         if gap is None:
             continue
         value, clear = gap["value"], 2.0 * (gap["standard_error"] or 0.0)
-        if value < row["reach"] or (not row["reach"] and value <= clear):
-            found.append(f"{row['better']} below {row['worse']}")
+        if value < reach or (not reach and value <= clear):
+            by = f"{reach} nats or more" if reach else "clearly"
+            found[f"{better} below {worse}"] = f"to lie {by} below `{worse}`"
     return found
 
 
@@ -158,5 +168,40 @@ def reasons() -> str:
     return "\n".join(lines) or "None of those that were trained on this protocol."
 
 
-if __name__ == "__main__":
+def notes(name: str) -> list[str]:
+    """What the card of an entry says of its targets: each that it misses, and whether its training is still to come."""
+    missed = plan()["missed"]
+    sentences = [
+        f"The target, {target}, is missed: {missed[key]}"
+        for key, target in misses().items()
+        if key == name or key.startswith(f"{name} below ")
+    ]
+    if (store.root() / name / NEXT).is_file():
+        sentences.append(EARLIER)
+    return sentences
+
+
+def write_cards() -> list[str]:
+    """Bring the notes of all entries up to date; return the names of those that changed."""
+    changed = []
+    for name in zoo.names():
+        where = store.entry(name)
+        results = where.results
+        if results and results.get("notes", []) != (sentences := notes(name)):
+            store.write_results(where, {**results, "notes": sentences})
+            files.write_text(where.folder / store.CARD, zoo.card(name).markdown())
+            changed.append(name)
+    return changed
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--cards", action="store_true")
+    if parser.parse_args().cards:
+        print("\n".join(write_cards()) or "Every card is up to date.")
+        return
     print(f"{table()}\n\n{accuracies()}\n\n{gaps()}\n\nMissed:\n{reasons()}")
+
+
+if __name__ == "__main__":
+    main()

@@ -75,6 +75,7 @@ ORDER = (
     "vae_gan_mnist",
     "hyperspherical_vae_mnist",
     "fsq_vae_mnist",
+    "flow_vae_mnist",
     "residual_vq_vae_mnist",
     "vq_vae_cifar10",
     "semi_supervised_100_vae_mnist",

@@ -184,6 +184,7 @@ def _measured(card: Card) -> list[str]:
         lines += [published.differences] if published.differences else []
     else:
         lines += ["", "No published number is known for this configuration."]
+    lines += [line for note in results.get("notes", []) for line in ("", note)]
     return [*lines, "", *_seeds(recipe.training.seed, results)]
 
 

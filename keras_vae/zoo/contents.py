@@ -118,6 +118,7 @@ class Results(TypedDict):
     pictures: NotRequired[list[str]]
     texts: NotRequired[dict[str, list[list[str]]]]
     seeds: NotRequired[list[Further]]
+    notes: NotRequired[list[str]]  # sentences for the card: what was missed, and why
 
 
 def fault_of(results: object) -> str:
