@@ -30,6 +30,7 @@ PAGES = {
     "gaps": "benchmarks/fidelity.md",
     "missed": "benchmarks/fidelity.md",
     "rate and distortion": "benchmarks/rate_distortion.md",
+    "words": "benchmarks/words.md",
     "tips": "benchmarks/tips.md",
     "disentanglement": "benchmarks/disentanglement.md",
     "scaling": "benchmarks/scale.md",
@@ -66,6 +67,7 @@ def tables() -> dict[str, str]:
     import growth
     import inference
     import kinds
+    import language_model
     import large_images
     import lessons  # pyright: ignore[reportMissingImports]  # of docs/program
     import likelihood
@@ -97,6 +99,7 @@ def tables() -> dict[str, str]:
         "cells": cells.markdown(results["cells"]),
         "tips": tips.markdown(results["tips"]),
         "disentanglement": disentanglement.markdown(results["disentanglement"]),
+        "words": language_model.markdown(results["language_model"]),
         "scaling": scaling.markdown(results["scaling"]),
         "stream": stream.markdown(results["stream"]),
         "score": score.markdown(results["score"]),

@@ -5,7 +5,8 @@
 
 `fidelity.json` has what entries are to reach, in nats or, in `accuracy`, as the share of test labels that are right,
 and which model is to be better than which, by how much at least and in the papers. `missed` says why where they are
-not: "NAME", or "BETTER below WORSE", and the reason. Of an entry of several seeds, their mean counts.
+not: "NAME", or "BETTER below WORSE", and the reason. Of an entry of several seeds, their mean counts. `elsewhere` is
+for the cards, of targets that other programs measure.
 """
 
 import argparse
@@ -176,6 +177,7 @@ def notes(name: str) -> list[str]:
         for key, target in misses().items()
         if key == name or key.startswith(f"{name} below ")
     ]
+    sentences += [text for key, text in plan()["elsewhere"].items() if key == name]
     if (store.root() / name / NEXT).is_file():
         sentences.append(EARLIER)
     return sentences
