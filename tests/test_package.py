@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+import tarfile
 import tomllib
 import venv
 import zipfile
@@ -123,6 +124,9 @@ def test_what_is_downloaded_stays_small(wheel):
     assert sum(file.file_size for file in files if file.filename.endswith((WEIGHTS, "prior.npz"))) <= 30e6
     cards = {file.filename.split("/")[2] for file in files if file.filename.endswith("recipe.toml")}
     assert cards == {path.parent.name for path in ROOT.glob("zoo/*/recipe.toml")}, "every card rides"
+    with tarfile.open(sdist) as packed:
+        names = [path for path in packed.getnames() if path.endswith((WEIGHTS, "prior.npz"))]
+    assert {path.split("/")[2] for path in names} == riding.keys(), "the sdist has the weights of the wheel, no others"
 
 
 def test_the_metadata_say_what_is_true(wheel):
