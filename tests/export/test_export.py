@@ -60,12 +60,12 @@ def test_onnx_metadata_describe_the_model():
 
 
 def test_onnx_metadata_name_the_entry_its_weights_and_its_licence(tmp_path):
-    model = zoo.load("rae_mnist")
+    model = zoo.load("beta_vae_mnist")
     bundle = export(model, tmp_path / "out", formats=["onnx", "onnx_fp16"])
     for file in ("encoder.onnx", "decoder.onnx", "decoder.fp16.onnx"):
         held = {each.key: each.value for each in onnx.load(bundle.path / file).metadata_props}
-        assert held["keras_vae.zoo_name"] == "rae_mnist" and held["version.keras_vae"]
-        assert held["keras_vae.weights_sha256"] == zoo.card("rae_mnist").results["weights"]["sha256"]
+        assert held["keras_vae.zoo_name"] == "beta_vae_mnist" and held["version.keras_vae"]
+        assert held["keras_vae.weights_sha256"] == zoo.card("beta_vae_mnist").results["weights"]["sha256"]
         assert json.loads(held["keras_vae.licences"])["weights"] == "Apache-2.0"
         assert len(json.loads(held["keras_vae.latents"])) == model.latent_dim
         assert {"keras_vae.preprocessing", "keras_vae.likelihood", "keras_vae.inputs"} <= held.keys()
