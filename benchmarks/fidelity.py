@@ -21,6 +21,7 @@ import numpy as np
 from keras_vae import files, zoo
 from keras_vae.evaluation.estimates import Estimate, mean_of
 from keras_vae.zoo import store
+from keras_vae.zoo.wording import table_lines
 
 FILE = Path(__file__).with_suffix(".json")
 NEXT = "next.toml"
@@ -100,10 +101,8 @@ def misses() -> dict[str, str]:
 
 def table() -> str:
     """The likelihoods beside the published ones, as Markdown."""
-    lines = [
-        "| model | NLL, nats | over seeds | draws | published | difference | what differs there |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | --- |",
-    ]
+    heads = ["model", "NLL, nats", "over seeds", "draws", "published", "difference", "what differs there"]
+    rows = []
     for name in zoo.names():
         card = zoo.card(name)
         published, row = card.recipe.published, card.results.get("metrics", {}).get("log_prob")
@@ -111,44 +110,56 @@ def table() -> str:
             continue
         error = "" if published.standard_error is None else f" ± {published.standard_error}"
         examples = f" ({row['examples']:,} examples)" if "examples" in row else ""
-        seeds = _over_seeds([-value for value in over_seeds(name, "log_prob")], ".2f")
-        differences = f"{published.source}. {published.differences}".replace("|", "\\|")
-        lines.append(
-            f"| `{name}` | {-row['value']:.2f} ± {row['standard_error']:.2f}{examples} | {seeds} | "
-            f"{row['samples']:,} | [{-published.value}{error}]({published.url}) | "
-            f"{published.value - row['value']:+.2f} | {differences} |"
-        )
-    return "\n".join(lines)
+        rows.append([
+            f"`{name}`",
+            f"{-row['value']:.2f} ± {row['standard_error']:.2f}{examples}",
+            _over_seeds([-value for value in over_seeds(name, "log_prob")], ".2f"),
+            f"{row['samples']:,}",
+            f"[{-published.value}{error}]({published.url})",
+            f"{published.value - row['value']:+.2f}",
+            f"{published.source}. {published.differences}".replace("|", "\\|"),
+        ])  # fmt: skip
+    return _filled(heads, rows, right=range(1, 6))
 
 
 def gaps() -> str:
     """The gaps between models beside those of the papers, as Markdown."""
-    lines = ["| below | by, nats | over seeds | in the papers |", "| --- | ---: | ---: | ---: |"]
+    rows = []
     for row in plan()["orderings"]:
         better, worse = row["better"], row["worse"]
         gap, seeds = difference(better, worse), difference_over_seeds(better, worse)
         if gap is not None:
             published = "" if row["published"] is None else f"{row['published']:.2f}"
-            lines.append(f"| `{better}` below `{worse}` | {_with_error(gap)} | {_with_error(seeds)} | {published} |")
-    return "\n".join(lines)
+            rows.append([f"`{better}` below `{worse}`", _with_error(gap), _with_error(seeds), published])
+    return _filled(["below", "by, nats", "over seeds", "in the papers"], rows, right=range(1, 4))
 
 
 def accuracies() -> str:
     """The accuracies beside the published ones, as Markdown."""
-    lines = ["| model | accuracy | over seeds | published | what differs there |", "| --- | ---: | ---: | ---: | --- |"]
+    rows = []
     for name in plan()["accuracy"]:
         if measured(name) is None:
             continue
         card = zoo.card(name)
         published, row = card.recipe.published, card.results["metrics"]["accuracy"]
         if published is not None:
-            values = over_seeds(name, "accuracy")
             error = "" if published.standard_error is None else f" ± {published.standard_error:.2%}"
-            lines.append(
-                f"| `{name}` | {row['value']:.2%} ± {row['standard_error']:.2%} | {_over_seeds(values, '.2%')} | "
-                f"[{published.value:.2%}{error}]({published.url}) | {published.source}. {published.differences} |"
-            )
-    return "\n".join(lines)
+            rows.append([
+                f"`{name}`",
+                f"{row['value']:.2%} ± {row['standard_error']:.2%}",
+                _over_seeds(over_seeds(name, "accuracy"), ".2%"),
+                f"[{published.value:.2%}{error}]({published.url})",
+                f"{published.source}. {published.differences}",
+            ])  # fmt: skip
+    heads = ["model", "accuracy", "over seeds", "published", "what differs there"]
+    return _filled(heads, rows, right=range(1, 4)) if rows else "None was trained on this protocol yet."
+
+
+def _filled(heads: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int]) -> str:
+    """A table as Markdown, without the columns in which nothing stands."""
+    kept = [index for index in range(len(heads)) if any(row[index] for row in rows)]
+    shown = [[row[index] for index in kept] for row in (heads, *rows)]
+    return "\n".join(table_lines(shown[0], shown[1:], [kept.index(index) for index in right if index in kept]))
 
 
 def _over_seeds(values: Sequence[float], form: str) -> str:
