@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from train_zoo import NEXT
 
 from keras_vae import files, zoo
 from keras_vae.evaluation.estimates import Estimate, mean_of
@@ -24,9 +25,8 @@ from keras_vae.zoo import store
 from keras_vae.zoo.wording import table_lines
 
 FILE = Path(__file__).with_suffix(".json")
-NEXT = "next.toml"
 EARLIER = (
-    "Not trained anew: the weights and the numbers are of an earlier and shorter training than those of other entries. "
+    "Not trained anew: the weights and the numbers are of an earlier training than those of other entries. "
     f"The recipe that it is to be trained with is `{NEXT}`, beside this card in the repository."
 )
 

@@ -134,8 +134,10 @@ def main() -> None:
     swept = sweeps.sweep(STUDY, arguments.folder, report=lambda done: print(done, flush=True))
     runs = [arguments.folder / row["run"] for row in swept.rows]
     rows = [vae(run) for run in runs]
-    decoder = zoo.card(runs[0]).recipe.model.arguments["decoder"]
-    sizes = decoder["units"], units_for(rows[0]["parameters"], decoder["embedding_dim"], 27)
+    arguments_of = zoo.card(runs[0]).recipe.model.arguments
+    decoder = arguments_of["decoder"]
+    largest = units_for(rows[0]["parameters"], decoder["embedding_dim"], arguments_of["vocabulary_size"])
+    sizes = decoder["units"], largest
     rows = [*(language_model(runs[0], units, decoder["embedding_dim"]) for units in sizes), *rows]
     result = {"schema": SCHEMA, "versions": {name: version(name) for name in PACKAGES}, "rows": rows}
     print(markdown(result))

@@ -11,6 +11,8 @@ import argparse
 import sys
 from pathlib import Path
 
+from train_zoo import NEXT
+
 from keras_vae import files, sweeps, zoo
 from keras_vae.zoo import cards, contents, store
 
@@ -73,7 +75,9 @@ def adopt(name: str, folder: Path) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(SEEDS)}; by default all")
+    parser.add_argument(
+        "names", nargs="*", metavar="NAME", help=f"of {', '.join(SEEDS)}; by default all that are trained"
+    )
     parser.add_argument("--adopt", metavar="NAME", choices=SEEDS)
     parser.add_argument("--folder", type=Path, default=FOLDER, help="of the runs")
     arguments = parser.parse_args()
@@ -82,7 +86,10 @@ def main() -> None:
     if arguments.adopt:
         adopt(arguments.adopt, arguments.folder)
         return
-    for name in arguments.names or SEEDS:
+    waiting = {name for name in SEEDS if (store.root() / name / NEXT).is_file()}
+    if arguments.names and (early := waiting & set(arguments.names)):
+        parser.error(f"an entry is trained before its further seeds. Given: {', '.join(sorted(early))}, with a {NEXT}")
+    for name in arguments.names or [name for name in SEEDS if name not in waiting]:
         train(name, arguments.folder)
 
 
