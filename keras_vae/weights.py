@@ -227,17 +227,27 @@ def numpy_arrays(variables: Mapping[str, Any], half: bool = False) -> dict[str, 
     }
     if not half:
         return arrays
-    largest = float(np.finfo(np.float16).max)
     for name, variable in variables.items():
-        if arrays[name].dtype == np.float32 and not re.search(r"normali[sz]ation|/moving_", variable.path):
-            peak = float(np.abs(arrays[name]).max(initial=0.0))
-            if not peak <= largest:
-                raise UserError(
-                    f"Weights are stored as float16, up to {largest:g}. Given: {peak:g} in {name}. Train with a "
-                    f"smaller learning rate or with weight decay."
-                )
-            arrays[name] = arrays[name].astype(np.float16)
+        if not re.search(r"normali[sz]ation|/moving_", variable.path):
+            arrays[name] = halved(name, arrays[name])
     return arrays
+
+
+def halved(name: str, array: np.ndarray) -> np.ndarray:
+    """An array of float32 as float16; another as it is.
+
+    Raises:
+      UserError: a number that float16 cannot hold.
+    """
+    if array.dtype != np.float32:
+        return array
+    largest, peak = float(np.finfo(np.float16).max), float(np.abs(array).max(initial=0.0))
+    if not peak <= largest:
+        raise UserError(
+            f"Weights are stored as float16, up to {largest:g}. Given: {peak:g} in {name}. Train with a smaller learning "
+            f"rate or with weight decay."
+        )
+    return array.astype(np.float16)
 
 
 def _walk(layer: keras.Layer) -> Iterator[tuple[str, Any]]:

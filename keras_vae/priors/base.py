@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from keras_vae import backend, checks, files, progress, randomness
+from keras_vae import backend, checks, files, progress, randomness, weights
 from keras_vae.backend import tfd
 from keras_vae.core import inference
 from keras_vae.errors import CorruptFileError, ExportError, UserError, reading
@@ -195,11 +195,15 @@ class FittedPrior:
         """Return the constructor's arguments."""
         return {name: getattr(self, name) for name in list(inspect.signature(type(self)).parameters)}
 
-    def save(self, path: str | Path) -> None:
+    def save(self, path: str | Path, half: bool = False) -> None:
         """Write the prior to one .npz file, atomically: arrays of numbers and a line of JSON, no code.
 
+        Args:
+          path: of the file.
+          half: whether arrays of float32 are written as float16, as the zoo stores weights.
+
         Raises:
-          UserError: nothing was fitted, or the file cannot be written.
+          UserError: nothing was fitted, a number that float16 cannot hold, or the file cannot be written.
         """
         self.distribution()
         head: Head = {
@@ -209,7 +213,9 @@ class FittedPrior:
             "shape": list(self.shape),
             "classes": self.classes,
         }
-        held: dict[str, Any] = {f"array/{name}": array for name, array in self.arrays().items()}
+        held: dict[str, Any] = {
+            f"array/{name}": weights.halved(name, array) if half else array for name, array in self.arrays().items()
+        }
         buffer = io.BytesIO()
         np.savez(buffer, head=np.array(json.dumps(head)), **held)
         with files.atomic(path) as temporary:
@@ -253,7 +259,10 @@ def read(path: str | Path) -> tuple[Head, dict[str, np.ndarray]]:
     with reading(path, "is not the file of a fitted prior", _REMEDY):
         with np.load(io.BytesIO(Path(path).read_bytes()), allow_pickle=False) as file:
             head = json.loads(str(file["head"]))
-            held = {name.removeprefix("array/"): file[name] for name in file.files if name.startswith("array/")}
+            arrays = {name.removeprefix("array/"): file[name] for name in file.files if name.startswith("array/")}
+        held = {
+            name: array.astype(np.float32) if array.dtype == np.float16 else array for name, array in arrays.items()
+        }
         if wrong := fault(head, Head, "its head"):
             raise ValueError(wrong)
         if head["format"] != FORMAT:

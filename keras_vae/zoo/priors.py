@@ -44,8 +44,10 @@ def check(recipe: recipes.Recipe, model: "VAE") -> None:
         )
 
 
-def fit(where: store.Entry, prior: "FittedPrior", model: "VAE", examples: Examples) -> dict[str, Any]:
-    """Fit a prior to the codes of the training examples, and save it in the entry's folder.
+def fit(
+    where: store.Entry, prior: "FittedPrior", model: "VAE", examples: Examples
+) -> tuple["FittedPrior", dict[str, Any]]:
+    """Fit a prior to the codes of the training examples, and save it in the entry's folder, at half precision.
 
     Args:
       where: the entry.
@@ -54,13 +56,14 @@ def fit(where: store.Entry, prior: "FittedPrior", model: "VAE", examples: Exampl
       examples: of the training split.
 
     Returns:
-      Its record in results.json: file, sha256, bytes and the history of its fit.
+      The prior as stored, and its record in results.json: file, sha256, bytes and the history of its fit.
     """
     prior.fit(model, examples.images, condition_of(model, examples))
     path = where.folder / store.PRIOR
-    prior.save(path)
+    prior.save(path, half=True)
     history = {name: values for name, values in prior.history.items() if values}
-    return {"file": store.PRIOR, "sha256": sha256(path), "bytes": path.stat().st_size, "history": history}
+    record = {"file": store.PRIOR, "sha256": sha256(path), "bytes": path.stat().st_size, "history": history}
+    return priors.load(path), record
 
 
 def prior(name: str | Path) -> "FittedPrior | None":

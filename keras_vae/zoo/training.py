@@ -201,7 +201,8 @@ def _finish(
     weights.load(stored, path)
     prior, record = priors.build(recipe, stored), {}
     if prior is not None:
-        record = {"prior": priors.fit(where, prior, stored, training_examples())}
+        prior, fitted = priors.fit(where, prior, stored, training_examples())
+        record = {"prior": fitted}
     record = results.results_of(where, recipe, stored, progress, prior, examples, quick) | record
     _describe(where, stored, record, prior, examples)
 

@@ -10,7 +10,7 @@ from tensorflow_probability import distributions as tfd
 from keras_vae import priors, randomness
 from keras_vae.errors import CorruptFileError, UserError
 from keras_vae.models import AE, CVAE, RAE, VAE, VQVAE, HierarchicalVAE, HypersphericalVAE
-from keras_vae.priors import MixturePrior
+from keras_vae.priors import FlowPrior, MixturePrior
 from tests.export.bundles import stirred
 from tests.toys import SHAPE, binary, mlp, toy
 
@@ -138,6 +138,27 @@ class TestFiles:
             assert again.get_config() == prior.get_config() and again.shape == (2,)
             np.testing.assert_array_equal(model.sample(4, prior=again), model.sample(4, prior=prior))
         assert [path.name for path in tmp_path.iterdir()] == ["prior.npz"]
+
+    def test_half_precision(self, tmp_path):
+        """Networks take half the bytes, and their weights come back rounded; numbers of float64 stay as they are."""
+        model = stirred(toy(VAE))
+        flow, mixture = FlowPrior(depth=2, hidden=[16], epochs=1, batch_size=64).fit(model, X), standard(model)
+        flow.save(tmp_path / "whole.npz")
+        for prior in (flow, mixture):
+            prior.save(tmp_path / "half.npz", half=True)
+            again = priors.load(tmp_path / "half.npz").arrays()
+            for name, array in prior.arrays().items():
+                rounded = array.astype(np.float16) if array.dtype == np.float32 else array
+                np.testing.assert_array_equal(again[name], rounded.astype(array.dtype))
+                assert again[name].dtype == array.dtype
+            assert all(
+                array.dtype == np.float16 for name, array in np.load(tmp_path / "half.npz").items() if "map_" in name
+            )
+        again = priors.load(tmp_path / "whole.npz")
+        np.testing.assert_array_equal(again.log_prob(model.encode(X)), flow.log_prob(model.encode(X)))
+        flow.networks[0].set_weights([np.full_like(array, 7e4) for array in flow.networks[0].get_weights()])
+        with pytest.raises(UserError, match="stored as float16, up to 65504. Given: 70000 in map_0/weight_0"):
+            flow.save(tmp_path / "half.npz", half=True)
 
     def test_files_that_are_none(self, tmp_path):
         path = tmp_path / "prior.npz"
