@@ -244,8 +244,8 @@ def halved(name: str, array: np.ndarray) -> np.ndarray:
     largest, peak = float(np.finfo(np.float16).max), float(np.abs(array).max(initial=0.0))
     if not peak <= largest:
         raise UserError(
-            f"Weights are stored as float16, up to {largest:g}. Given: {peak:g} in {name}. Train with a smaller learning "
-            f"rate or with weight decay."
+            f"Weights are stored as float16, up to {largest:g}. Given: {peak:g} in {name}. Train with a smaller "
+            f"learning rate or with weight decay."
         )
     return array.astype(np.float16)
 

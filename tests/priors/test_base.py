@@ -157,7 +157,7 @@ class TestFiles:
         again = priors.load(tmp_path / "whole.npz")
         np.testing.assert_array_equal(again.log_prob(model.encode(X)), flow.log_prob(model.encode(X)))
         flow.networks[0].set_weights([np.full_like(array, 7e4) for array in flow.networks[0].get_weights()])
-        with pytest.raises(UserError, match="stored as float16, up to 65504. Given: 70000 in map_0/weight_0"):
+        with pytest.raises(UserError, match=r"stored as float16, up to 65504\. Given: 70000 in map_0/weight_0"):
             flow.save(tmp_path / "half.npz", half=True)
 
     def test_files_that_are_none(self, tmp_path):
