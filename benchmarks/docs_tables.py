@@ -131,7 +131,7 @@ def entries() -> str:
         "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     shown = [zoo.card(name) for name in zoo.names(sort="nll")]
-    for card in sorted(shown, key=lambda card: card.recipe.data.title):
+    for card in sorted(shown, key=lambda card: card.recipe.data.title):  # stable: binarised pixels, then grey levels
         likelihood, published = card.results["metrics"].get("log_prob"), card.recipe.published
         reference = ""
         if published is not None and published.metric == "log_prob":

@@ -86,14 +86,18 @@ def draw(rows: Sequence[Point], path: Path) -> None:
     bottom, top = distortions.min() - 4, distortions.max() + 4
     for bound in range(80, 140, 5):
         axes.plot([low, high], [bound - low, bound - high], color="0.85", zorder=0)
-        if bottom < bound - low < top:
-            axes.annotate(f"ELBO -{bound}", (low, bound - low), fontsize=8, color="0.5", rotation=-35)
+        rate = max(low, bound - top)  # where the line enters the picture: from the left, or from above
+        if bottom < bound - rate - 2 and rate < high - 6:
+            axes.annotate(
+                f"ELBO -{bound}", (rate, bound - rate), (6, -6), textcoords="offset points", va="top", fontsize=8,
+                color="0.5", rotation=-35,
+            )  # fmt: skip
     for row in rows:
         axes.plot(row.rate, row.distortion, "o", color=COLOURS[1 if row.name == BASE else 0])
         axes.annotate(row.name.removesuffix("_mnist"), (row.rate, row.distortion), (5, 4), textcoords="offset points")
     axes.set(xlim=(low, high), ylim=(bottom, top), xlabel="rate: KL, nats", ylabel="distortion: -log p(x|z), nats")
     with atomic(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=100, metadata={"Software": None})
+        figure.savefig(temporary, format="png", dpi=100, metadata={"Software": None, "Description": markdown(rows)})
 
 
 def main() -> None:

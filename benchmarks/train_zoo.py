@@ -26,8 +26,8 @@ from typing import TextIO
 
 import pause
 
-from keras_vae import files
-from keras_vae.zoo import cards, store
+from keras_vae import files, locks
+from keras_vae.zoo import cards, recipes, store
 
 ROOT = Path(__file__).resolve().parents[1]
 QUEUE, NEXT = ROOT / "runs" / "queue", "next.toml"
@@ -91,7 +91,7 @@ def names() -> list[str]:
 def state(name: str) -> str:
     """Whether an entry is "finished", "begun" or "to come"."""
     run, recipe = QUEUE / name, store.root() / name / NEXT
-    if not (run / store.RECIPE).is_file() or (run / store.RECIPE).read_bytes() != recipe.read_bytes():
+    if not (run / store.RECIPE).is_file() or recipes.read(recipe).changed_since(recipes.read(run / store.RECIPE)):
         return "to come"
     return "finished" if (run / store.RESULTS).is_file() else "begun"
 
@@ -187,16 +187,23 @@ def adopt(name: str) -> None:
     if state(name) != "finished":
         raise SystemExit(f"{name} is not finished: {state(name)}. Train it first.")
     run, entry = QUEUE / name, store.root() / name
-    kept = [path for path in run.iterdir() if path.is_file() and not path.name.startswith("checkpoint")]
-    (entry / store.RESULTS).unlink(missing_ok=True)  # first, and written last: without results it is not trained
-    for old in entry.iterdir():
-        if old.name != NEXT:
-            old.unlink()
-    for new in sorted(kept, key=lambda path: path.name == store.RESULTS):
-        with files.atomic(entry / new.name) as temporary:
-            shutil.copyfile(new, temporary)
-    files.write_text(entry / store.CARD, cards.card(name).markdown())
-    (entry / NEXT).unlink()
+    kept = [
+        path
+        for path in run.iterdir()
+        if path.is_file() and not path.name.startswith(("checkpoint", locks.PREFIX)) and path.name != store.RECIPE
+    ]
+    with locks.only_writer(entry / store.RECIPE, "trains"):  # nor measures, meanwhile
+        files.sweep(entry)
+        (entry / store.RESULTS).unlink(missing_ok=True)  # first, and written last: without results it is not trained
+        for old in entry.iterdir():
+            if old.name != NEXT and not old.name.startswith(locks.PREFIX):
+                old.unlink()
+        # Its comments may be newer than those of the run.
+        for new in sorted([*kept, entry / NEXT], key=lambda path: path.name == store.RESULTS):
+            with files.atomic(entry / (store.RECIPE if new.name == NEXT else new.name)) as temporary:
+                shutil.copyfile(new, temporary)
+        files.write_text(entry / store.CARD, cards.card(name).markdown())
+        (entry / NEXT).unlink()
 
 
 def main() -> int:

@@ -178,8 +178,14 @@ def bits_per_dim(
     return bits_of(model, model.log_prob(images, samples, seed, condition, prior), offset)
 
 
-def with_density(model: "VAE", x: ArrayLike, seed: int) -> tuple[np.ndarray, float]:
+def with_density(model: "VAE", x: ArrayLike, seed: int, dequantized: bool = False) -> tuple[np.ndarray, float]:
     """Return the images whose log p gives the bits of 8-bit images, and bits to add: dequantised ones, for a density.
+
+    Args:
+      model: a model of this library.
+      x: images of grey levels k / 255.
+      seed: of the dequantisation.
+      dequantized: whether x are dequantised already, (level + u) / 256; they are then returned as they are.
 
     Raises:
       NotApplicable: as `bits_per_dim`.
@@ -196,6 +202,8 @@ def with_density(model: "VAE", x: ArrayLike, seed: int) -> tuple[np.ndarray, flo
             f"{family.title} of {family.levels} levels. Use likelihood='gaussian', or a mixture of logistics."
         )
     images = check_images(x, model.x_shape)
+    if dequantized:
+        return images, 8.0
     levels = np.rint(255.0 * images)
     if not np.allclose(255.0 * images, levels, rtol=0, atol=1e-2):
         raise NotApplicable(

@@ -45,6 +45,7 @@ class Options(TypedDict, total=False):
     report: Callable[[str], None] | None
     likelihood_examples: int | None
     columns: Sequence[str]
+    dequantized: bool
 
 
 class Evaluation:
@@ -71,6 +72,7 @@ class Evaluation:
       report: called with the progress in words; None: whoever listens, such as a notebook's cell.
       likelihood_examples: how many of the images, the first ones, log p(x) is measured on; None: all.
       columns: of numbers, the names along the last axis of x; if empty, those of the likelihood, or x0, x1, ...
+      dequantized: whether x are 8-bit images with uniform noise, (level + u) / 256; if not, bits per dimension add it.
 
     Raises:
       UserError: images or conditions that do not fit the model, or labels, factors or columns of another length.
@@ -96,9 +98,11 @@ class Evaluation:
         report: Callable[[str], None] | None = None,
         likelihood_examples: int | None = None,
         columns: Sequence[str] = (),
+        dequantized: bool = False,
     ) -> None:
         self.seed, self.samples = check_whole_number(seed, "seed", 0), check_whole_number(samples, "samples", 0)
         self.model, self.prior, self.repetitions, self.report = model, prior, repetitions, report
+        self.dequantized = dequantized
         if model.conditional and condition is None:
             condition = labels
         self.inputs = checked_inputs(model, x, condition)  # "x", and the conditions by name

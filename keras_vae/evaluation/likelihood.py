@@ -44,8 +44,8 @@ def bits_per_dim_of(evaluation: Evaluation) -> Estimate:
     """Return the mean of `bits_per_dim` of the images that log p(x) is measured on, at most the first 1,000."""
     part, seed = evaluation.of_likelihood.first(SUBSET), evaluation.seed
     samples = 1 if part.model.latent_kind == "index" else max(evaluation.samples, 1)  # a certain code has one draw
-    images, offset = with_density(part.model, part.x, seed)
-    if offset:
+    images, offset = with_density(part.model, part.x, seed, part.dequantized)
+    if offset and not part.dequantized:
         log_prob = part.model.log_prob(images, samples, seed, part.condition, part.prior)
     else:  # of the same images, with the same noise
         log_prob = part.importance_weights(samples)["log_prob"]

@@ -135,7 +135,7 @@ def _judge(
             return behind
         assert prune is not None
         for configuration in alive:
-            values = [run.state.after(epoch, prune.metric, study.sign) for run in group[configuration]]
+            values = [run.state.after(epoch, prune.metric, prune.sign) for run in group[configuration]]
             reports[configuration][epoch] = float(np.mean(values))
         ranked = reached.setdefault(epoch, [])
         ranked += [reports[configuration][epoch] for configuration in alive]
@@ -170,7 +170,7 @@ def _state(run: Run, with_history: bool) -> State:
     if changed := run.recipe.changed_since(recipes.read(path)):
         raise UserError(
             f"The folder {run.folder.parent} holds another study: in {run.name}, {changed}. Choose another folder, or "
-            f"say --overwrite to begin anew."
+            f"remove that one to begin anew."
         )
     if results := store.Entry(run.name, run.folder).results:
         training = results["training"]

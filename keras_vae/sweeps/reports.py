@@ -49,7 +49,8 @@ def write(study: Study, now: Survey, rows: Sequence[Row], folder: Path) -> list[
     if square is not None:
         plots.matrix(square, measured, folder / "correlations.png")
         written.append("correlations.png")
-    parts = [f"# {study.name}", study.options.summary, _counts(now), _table(study, ends, keys)]
+    splits = sorted({run.recipe.evaluation.split for run in now.runs})
+    parts = [f"# {study.name}", study.options.summary, _counts(now), _table(study, ends, keys, splits)]
     parts += [_absent(ends[len(ranked) :], metrics[0]), _shares(rows, measured)]
     pictures = [f"![{name.removesuffix('.png')}]({name})" for name in written if name.endswith(".png")]
     files.write_text(folder / README, "\n\n".join(filter(None, [*parts, agreement, *pictures])) + "\n")
@@ -80,7 +81,7 @@ def _markdown(heads: Sequence[str], rows: Iterable[Sequence[str]], words: int) -
     return "\n".join(table_lines(heads, rows, right=range(words, len(heads))))
 
 
-def _table(study: Study, ends: Sequence[Sequence[Row]], keys: Sequence[str]) -> str:
+def _table(study: Study, ends: Sequence[Sequence[Row]], keys: Sequence[str], splits: Sequence[str]) -> str:
     metrics = study.options.metrics
     if not ends:
         return "No configuration is finished."
@@ -98,6 +99,8 @@ def _table(study: Study, ends: Sequence[Sequence[Row]], keys: Sequence[str]) -> 
     ]
     rest = f"; the first {_SHOWN} of {len(ends)}" if len(ends) > _SHOWN else ""
     note = f"Means over {len(study.seeds)} seeds, ± their standard deviation. The best first{rest}."
+    note += f" Measured on the split {' and '.join(f'`{split}`' for split in splits)}"
+    note += ": the number of the best of several is too good for new data." if len(ends) > 1 else "."
     return f"{_markdown(['configuration', *keys, *metrics], lines, 1 + len(keys))}\n\n{note}"
 
 

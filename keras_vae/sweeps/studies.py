@@ -15,6 +15,7 @@ from keras_vae.zoo import recipes, store, toml_files
 
 STUDY = "study.toml"
 _MOST = 100_000  # runs
+_SIGNS = {"maximize": 1.0, "minimize": -1.0}
 _PARSED = 1_000  # settings that are all read before the first run; of more, those at the corners
 
 
@@ -27,7 +28,7 @@ class Options:
     summary: str = ""
     sampler: str = "grid"  # "grid", "random" or "tpe"
     seeds: int | list[int] = 1  # so many, or these
-    goal: str = "maximize"  # or "minimize": of the first metric, and of prune.metric
+    goal: str = "maximize"  # or "minimize": of the first metric
     configurations: int | None = None  # of "random" and "tpe"
     round: int = 8  # configurations of "tpe" that are drawn before the results of one of them count
     seed: int = 0  # of the draws
@@ -40,6 +41,12 @@ class Pruning:
     epochs: list[int]  # after which they are compared
     keep: float = 0.5  # the share, of all that have come so far, that is trained on
     metric: str = "val_elbo"  # of the history
+    goal: str = "maximize"  # or "minimize": of that metric
+
+    @property
+    def sign(self) -> float:
+        """Return 1 where more is better, and -1 where less is."""
+        return _SIGNS[self.goal]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +84,7 @@ class Study:
     @property
     def sign(self) -> float:
         """Return 1 where more is better, and -1 where less is."""
-        return 1.0 if self.options.goal == "maximize" else -1.0
+        return _SIGNS[self.options.goal]
 
     @property
     def keys(self) -> list[str]:
@@ -178,7 +185,7 @@ def _check(study: Study) -> None:
     """Raise UserError for an unknown option, or a number that is out of range."""
     options, prune, seeds, count = study.options, study.prune, study.seeds, study.options.configurations
     choose("sampler", options.sampler, samplers.SAMPLERS)
-    choose("goal", options.goal, dict.fromkeys(("maximize", "minimize")))
+    choose("goal", options.goal, _SIGNS)
     values = [part for space in study.spaces for part in space.values()]
     is_grid, ranges = options.sampler == "grid", [part for part in values if isinstance(part, spaces.Range)]
     others = [metric for metric in options.metrics if not metric.startswith(("metrics.", "overview."))]
@@ -195,6 +202,7 @@ def _check(study: Study) -> None:
         (runs > _MOST, f"a study has at most {_MOST:,} runs", f"{runs:,}"),
     ]
     if prune is not None:
+        choose("prune.goal", prune.goal, _SIGNS)
         rising = prune.epochs and sorted({0, *prune.epochs}) == [0, *prune.epochs]
         faults += [
             (not rising, "prune.epochs are 1 or more, each more than the one before", prune.epochs),

@@ -125,7 +125,7 @@ def _check_seeds(plan: Study, folder: Path) -> None:
         if sorted(before) != sorted(plan.seeds):
             raise UserError(
                 f'{plan.path}: seeds stay as they are with "tpe", which draws from the results of all of them. Given: '
-                f"{[*plan.seeds]}, and {[*before]} in {folder}. Choose another folder, or say --overwrite."
+                f"{[*plan.seeds]}, and {[*before]} in {folder}. Choose another folder, or remove that one."
             )
 
 

@@ -131,7 +131,7 @@ def table(cards: list[Card]) -> str:
         rows.append([
             f"[{card.name}](zoo/{card.name})",
             card.recipe.summary.replace("|", "\\|"),
-            f"{card.recipe.data.title}{', binarised' if card.recipe.data.binarize else ''}",
+            f"{card.recipe.data.title}{card.recipe.data.noise}",
             number(metrics.get("elbo_fitted") or metrics.get("elbo")),
             *(number(metrics.get(metric)) for metric in ("log_prob", "squared_error")),
             f"{number(used)} {used['unit']}" if used else "",
@@ -156,6 +156,7 @@ def _measured(card: Card) -> list[str]:
     results, recipe, noun = card.results, card.recipe, NOUNS[card.kind]
     how = results["evaluation"]
     pixels = f", pixels binarised once ({how['binarize']})" if how["binarize"] else ""
+    pixels = ", pixels dequantised once" if how.get("dequantize") else pixels
     rows = []
     for metric, row in results["metrics"].items():
         batch = f", mean over batches of {row['batch']}" if "batch" in row else ""
@@ -196,6 +197,8 @@ def _seeds(first: int, results: Mapping[str, Any]) -> list[str]:
     heads = ["metric", f"seed {first}", *(f"seed {run['seed']}" for run in others), "mean ± standard deviation"]
     rows = []
     for metric, row in results["metrics"].items():
+        if not all(metric in run["metrics"] for run in others):  # one that was added since
+            continue
         runs = [row, *(run["metrics"][metric] for run in others)]
         values = [float(run["value"]) for run in runs]
         mean = {"value": statistics.mean(values), "standard_error": statistics.stdev(values)}

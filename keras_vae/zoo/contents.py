@@ -42,6 +42,7 @@ class _Evaluation(TypedDict):
     split: str
     examples: int
     binarize: str | None
+    dequantize: NotRequired[bool]
     condition: str | None
     seed: int
     kind: NotRequired[Literal["image", "numbers", "tokens"]]

@@ -103,6 +103,7 @@ def evaluation_of(
         "prior": prior,
         "likelihood_examples": recipe.evaluation.likelihood_examples,
         "columns": examples.columns,
+        "dequantized": recipe.data.dequantize,
     }
     first = recipe.data.train if "[" in recipe.data.train else f"{recipe.data.train}[:{_TRAIN}]"
     if {"generation", "representation"} & sections:
@@ -119,12 +120,13 @@ def updated(old: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     """Return the results of an evaluation, updated with those of another one of the same data.
 
     Args:
-      old: as `evaluate` returns it.
+      old: as `evaluate` returns it, or the `split` alone.
       new: results for some of the metrics, or the reasons why they do not apply.
     """
     sections = [name for name, value in new.items() if isinstance(value, Mapping) and name != "without"]
     replaced = {f"{section}.{name}" for section in sections for name in new[section]}
-    result = {**old, "without": {path: why for path, why in old["without"].items() if path not in replaced}}
+    reasons = old.get("without", {})
+    result = {**new, **old, "without": {path: why for path, why in reasons.items() if path not in replaced}}
     result["without"] |= new["without"]
     for section in sections:
         kept = {n: value for n, value in old.get(section, {}).items() if f"{section}.{n}" not in new["without"]}

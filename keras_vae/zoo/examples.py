@@ -116,18 +116,30 @@ def of_x(recipe: recipes.Recipe) -> OfX:
 
 
 def examples_of(recipe: recipes.Recipe, split: str | None = None) -> Examples:
-    """Return the examples on which a recipe's results are measured, binarised once where training binarises."""
+    """Return the examples on which a recipe's results are measured, with the noise of training drawn once.
+
+    That is binarisation, or dequantisation.
+    """
     if split is not None:
         splits.parsed(split)  # a mistake in it is the caller's, not the recipe's
     binarize = "static" if recipe.data.binarize else None
-    return read(source_of(recipe), split or recipe.evaluation.split, binarize, conditions_of(recipe), **of_x(recipe))
+    split = split or recipe.evaluation.split
+    names, dequantize = conditions_of(recipe), recipe.data.dequantize
+    return read(source_of(recipe), split, binarize, names, dequantize=dequantize, **of_x(recipe))
 
 
-def read(source: Source, split: str, binarize: str | None, names: Sequence[str] = (), **x: Unpack[OfX]) -> Examples:
+def read(
+    source: Source,
+    split: str,
+    binarize: str | None,
+    names: Sequence[str] = (),
+    dequantize: bool = False,
+    **x: Unpack[OfX],
+) -> Examples:
     """Return the examples of a split, with the labels `names`; the other arguments are those of `data.load`."""
     images = sources.read(source, split) if isinstance(source, str) else source(split)
     named = sources.named_labels(images, names)
-    dataset = data.load(lambda _: images, split, binarize, batch_size=1000, training=False, **x)
+    dataset = data.load(lambda _: images, split, binarize, dequantize, batch_size=1000, training=False, **x)
     batches = list(dataset.as_numpy_iterator())
     labels = np.concatenate([batch["y"] for batch in batches]) if "y" in batches[0] else None
     return Examples(np.concatenate([batch["x"] for batch in batches]), labels, images.columns, named)
@@ -154,7 +166,7 @@ def export_examples(recipe: recipes.Recipe, conditional: bool) -> types.Examples
     return types.Examples(
         examples.images,
         examples.condition if conditional else None,
-        origin=f"the split {recipe.evaluation.split!r} of {source.title}{', binarised' if source.binarize else ''}",
+        origin=f"the split {recipe.evaluation.split!r} of {source.title}{source.noise}",
         licence=_LICENCES.get(source.name),
         labels=examples.classes,
         alphabet=alphabet_of(recipe),

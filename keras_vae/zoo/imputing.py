@@ -50,13 +50,14 @@ def complete(
     examples, model = read_file(name, source), load(name)
     filled = tasks.fill_in(model, examples.x, samples, seed=seed).mean
     holes = np.isnan(np.ma.filled(np.asarray(examples.x, "float64"), np.nan))
+    kind = "count" if model.likelihood_family.support.counted else "real"  # of all columns, where the data name none
     if kinds[0] == ".npy":
         whole = np.array(examples.x)
-        whole[holes] = filled[holes]
+        whole[holes] = (np.round(filled) if kind == "count" else filled)[holes]
         files.write_array(output, whole)
         return len(filled), int(holes.sum()), {}
     names, cells = tables.cells_of(source)
-    columns = cards.card(name).recipe.data.arguments.get("kinds", dict.fromkeys(examples.columns, "real"))
+    columns = cards.card(name).recipe.data.arguments.get("kinds", dict.fromkeys(examples.columns, kind))
     values = tables.named_cells(filled, columns)
     if all(Path(path).suffix.lower() == ".parquet" for path in (source, output)):
         _fill_parquet(source, output, {

@@ -26,7 +26,7 @@ def leave_out(
 ) -> dict[int, dict[str, Judged]]:
     """Return `keras_vae.tasks.leave_one_class_out` for a recipe, on its training and test images.
 
-    Nothing is written. Images that the recipe binarises are binarised once.
+    Nothing is written. Images that the recipe binarises or dequantises have one draw of that noise.
 
     Args:
       name: a zoo name, or a folder with a recipe.

@@ -47,6 +47,11 @@ class DataSection:
         """Return the name of the dataset, or of the file or folder of a user's own data."""
         return self.name or Path(str(self.arguments.get("path", self.source))).name
 
+    @property
+    def noise(self) -> str:
+        """Return what training makes of the pixels, to follow the title: ", binarised", ", dequantised" or nothing."""
+        return ", binarised" if self.binarize else ", dequantised" if self.dequantize else ""
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainingSection:
@@ -383,3 +388,10 @@ def _check_ranges(recipe: Recipe, path: Path) -> None:
                 f"{path}: {name} must not overlap data.train. Given: {split!r} and {data.train!r}. "
                 f"The splits are train, validation, train+validation and test."
             )
+    watched = set(data.validation.split("[")[0].split("+"))
+    if training.patience is not None and watched & set(evaluation.split.split("[")[0].split("+")):
+        raise UserError(
+            f"{path}: with training.patience the weights are those of the best epoch on data.validation, which must not "
+            f"overlap evaluation.split. Given: {data.validation!r} and {evaluation.split!r}. Use train, validation and "
+            f"test; or leave patience out."
+        )

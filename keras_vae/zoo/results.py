@@ -101,6 +101,7 @@ def evaluated(
             "split": settings.split,
             "examples": len(evaluation),
             "binarize": "static" if recipe.data.binarize else None,
+            **({"dequantize": True} if recipe.data.dequantize else {}),
             "condition": (" and ".join(conditions_of(recipe)) or "label") if model.conditional else None,
             # Whether the label has a probability: the numbers are then of p(x, y), not of p(x|y).
             **({} if condition is None or model.log_p_condition(condition) is None else {"joint": True}),

@@ -112,7 +112,8 @@ def names(
     Args:
       pattern: of names.
       sort: "name"; or "nll", -log p(x) of held-out examples, "parameters", or "squared_error", the smallest first and
-        models without that number last. The NLL of a conditional model is that of x given its label.
+        models without that number last. The NLL of a conditional model is that of x given its label. By "nll" models of
+        binarised pixels come first: those of a density of grey levels may be below zero.
       data: only models of this dataset, named as in their recipes.
       max_parameters: only models of so many trained numbers at most.
 
@@ -141,9 +142,14 @@ def _parameters(results: Mapping[str, Any]) -> float:
     return results["weights"]["parameters"] if results else float("inf")
 
 
-_ORDERS: dict[str, Callable[[Mapping[str, Any]], float]] = {
+def _nll(results: Mapping[str, Any]) -> tuple[bool, bool, float]:
+    nll = _metric(results, "log_prob", -1.0)
+    return nll == float("inf"), not results.get("evaluation", {}).get("binarize"), nll
+
+
+_ORDERS: dict[str, Callable[[Mapping[str, Any]], Any]] = {
     "name": lambda results: 0.0,
-    "nll": lambda results: _metric(results, "log_prob", -1.0),
+    "nll": _nll,
     "parameters": _parameters,
     "squared_error": lambda results: _metric(results, "squared_error"),
 }

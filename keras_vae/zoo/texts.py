@@ -55,6 +55,7 @@ def shown(model: "VAE", recipe: recipes.Recipe, examples: Examples) -> dict[str,
     with contextlib.suppress(NotApplicable):  # no prior
         texts["sampled"] = [spell(model.sample(SAMPLES, seed=recipe.evaluation.seed))]
     if model.latent_kind in ("code", "direction"):
-        ways = interpolate(model, x[:WAYS], x[WAYS : 2 * WAYS], STEPS)
+        count = min(WAYS, len(x) // 2)
+        ways = interpolate(model, x[:count], x[count : 2 * count], STEPS)
         texts["interpolated"] = [spell(way) for way in ways]
     return texts

@@ -204,14 +204,24 @@ def _finish(
         prior, fitted = priors.fit(where, prior, stored, training_examples())
         record = {"prior": fitted}
     record = results.results_of(where, recipe, stored, progress, prior, examples, quick) | record
-    _describe(where, stored, record, prior, examples)
+    _describe(where, recipe, stored, record, prior, examples)
 
 
 def _describe(
-    where: store.Entry, model: "VAE", record: dict[str, Any], prior: "FittedPrior | None", examples: Examples
+    where: store.Entry,
+    recipe: recipes.Recipe,
+    model: "VAE",
+    record: dict[str, Any],
+    prior: "FittedPrior | None",
+    examples: Examples,
 ) -> dict[str, Any]:
     """Write pictures, card and results.json, and return its contents: with the names of the pictures and the texts."""
-    recipe, history = where.recipe, record["training"]["history"]
+    history = record["training"]["history"]
+    if changed := recipe.changed_since(where.recipe):
+        raise UserError(
+            f"The recipe in {where.folder} must stay what it is while a model is trained or measured. Given: now "
+            f"{changed}. Put that back, and measure again."
+        )
     record["pictures"] = pictures.write(where.folder, model, recipe, history, prior, examples)
     record["texts"] = texts.shown(model, recipe, examples)
     card = cards.Card(where.name, recipe, record, where.reference)
@@ -248,7 +258,11 @@ def _measured_again(where: store.Entry, metrics: Sequence[str] = ()) -> dict[str
     if metrics:
         before = where.results
         evaluation = evaluations.evaluation_of(recipe, model, metrics, prior=prior, examples=examples)
-        record = {**before, "overview": evaluations.updated(before["overview"], run(evaluation, metrics))}
+        old = before["overview"] or {"split": recipe.evaluation.split}
+        record = {**before, "overview": evaluations.updated(old, run(evaluation, metrics))}
     else:
-        record = where.trained | results.evaluated(where, recipe, model, prior, examples)
-    return _describe(where, model, record, prior, examples)
+        before = where.trained
+        record = before | results.evaluated(where, recipe, model, prior, examples)
+        if recipes.difference(before.get("recipe", {}), recipe.content):  # further seeds were measured in another way
+            record.pop("seeds", None)
+    return _describe(where, recipe, model, record, prior, examples)

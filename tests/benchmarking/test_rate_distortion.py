@@ -1,6 +1,7 @@
 """Rate and distortion of the zoo: which entries are of one network, and that the two sum to -ELBO."""
 
 import pytest
+from PIL import Image
 
 from keras_vae import zoo
 from tests.benchmarking.test_train_zoo import program
@@ -25,4 +26,9 @@ def test_the_table_and_the_picture(tmp_path):
     ]
     assert "| 24.00 ± 0.05 | 66.00 ± 0.20 | -90.00 | -86.00 | 16 |" in rate_distortion.markdown(points)
     rate_distortion.draw(points, tmp_path / "picture.png")
-    assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+    assert Image.open(tmp_path / "picture.png").info["Description"] == rate_distortion.markdown(points)
+
+
+def test_the_picture_is_of_the_points():
+    """`python benchmarks/rate_distortion.py` would draw the same."""
+    assert Image.open(rate_distortion.PICTURE).info["Description"] == rate_distortion.markdown(rate_distortion.points())

@@ -181,6 +181,19 @@ def test_a_fitted_prior_counts_in_the_elbo_and_in_bits(with_prior):
 MIXTURE = {"name": "logistic_mixture", "components": 2}
 
 
+def test_bits_of_images_that_are_dequantised_already():
+    """They are those of log p(x), of the same noise; without a word of it such pixels have no bits."""
+    made = toy(VAE, likelihood={"name": "gaussian", "scale": 0.1})
+    x = (np.floor(GREY * 255.0) + np.random.default_rng(4).random(GREY.shape)) / 256.0
+    arguments = {"metrics": ("likelihood.nats", "likelihood.bits_per_dim"), "samples": 3}
+    found = evaluate(made, x, dequantized=True, **arguments)["likelihood"]
+    nats = found["nats"]["log_prob"]["value"]
+    assert nats == pytest.approx(made.log_prob(x, 3).mean())
+    assert found["bits_per_dim"]["value"] == pytest.approx(8.0 - nats / (16 * np.log(2)))
+    reason = evaluate(made, x, **arguments)["without"]["likelihood.bits_per_dim"]
+    assert reason.startswith("Bits per dimension need 8-bit images, with pixels k / 255. Given: pixels between two")
+
+
 def test_what_takes_long_is_of_the_images_of_log_prob(monkeypatch):
     """Bits are those of importance weights that are there already, and agreement is of as many images."""
     made, arguments = toy(VAE, likelihood=MIXTURE), {"samples": 3, "likelihood_examples": 7}

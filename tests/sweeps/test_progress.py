@@ -133,10 +133,12 @@ def test_without_pruning_the_other_seeds_go_on(tmp_path):
 
 
 def test_less_is_better_where_the_study_says_so(tmp_path):
-    options = 'goal = "minimize"\nprune = { epochs = [1], metric = "val_elbo" }'
-    study = studies.read(studies_of.write(tmp_path, options))
-    _, done = trained(study, lambda configuration, seed, epoch: float(configuration))
-    assert done[4:] == [("c000-s0", None), ("c000-s1", None)]
+    """Of the metric and of what prunes apart: a study of errors still prunes by the bound, of which more is better."""
+    for prune, kept in (("", "c001"), (', goal = "maximize"', "c001"), (', goal = "minimize"', "c000")):
+        options = f'goal = "minimize"\nprune = {{ epochs = [1]{prune} }}'
+        study = studies.read(studies_of.write(tmp_path / prune[-10:-2], options))
+        _, done = trained(study, lambda configuration, seed, epoch: float(configuration))
+        assert done[4:] == [(f"{kept}-s0", None), (f"{kept}-s1", None)]
 
 
 def test_an_epoch_after_an_early_stop_is_its_last_one():

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from keras_vae import weights, zoo
+from keras_vae.data import sources
 from keras_vae.errors import DivergedError, UserError
 from keras_vae.zoo import checkpoints, examples, fitting, loading, optimizers, recipes
 from tests import toy_runs
@@ -293,3 +294,28 @@ def test_each_split_is_read_once_for_all_that_is_measured_and_shown(tmp_path, mo
     changes = {"training.epochs": 1, "prior": {"class": "MixturePrior", "components": 2}}
     zoo.train(toy_runs.write_recipe(tmp_path / "toy.toml", changes), tmp_path / "out", verbose=0)
     assert sorted(splits) == ["test[:300]", "train[:1000]"]
+
+
+def test_what_training_dequantises_is_measured_so(tmp_path):
+    """Pixels with the noise of training, drawn once: the card's nats are of the density that was trained."""
+    changes = {
+        "data.binarize": toy_runs.REMOVED,
+        "data.dequantize": True,
+        "model.likelihood": {"name": "gaussian", "scale": "global", "minimum_scale": 0.001},
+        "model.beta": 1.0,
+        "data.validation": "validation",
+        "evaluation": {"split": "validation", "samples": 8, "overview": ["likelihood.bits_per_dim"]},
+    }
+    zoo.train(toy_runs.write_recipe(tmp_path / "toy.toml", changes), tmp_path / "toy", verbose=0)
+    card = zoo.card(tmp_path / "toy")
+    x, grey = examples.examples_of(card.recipe).images, sources.read("mnist", "validation").images
+    noise = 256.0 * x - grey
+    assert noise.min() >= 0.0 and noise.max() <= 1.0 + 1e-4 and noise.mean() == pytest.approx(0.5, abs=1e-3)
+    results = card.results
+    assert results["evaluation"]["dequantize"] is True and results["evaluation"]["binarize"] is None
+    assert "10,000 images of the split `validation`, pixels dequantised once" in card.markdown()
+    elbo, bits = results["metrics"]["elbo"], results["overview"]["likelihood"]["bits_per_dim"]
+    trained = results["training"]["history"]["val_elbo"][-1]  # of other noise, and weights of float32
+    assert elbo["value"] == pytest.approx(trained, abs=max(1.0, 4 * elbo["standard_error"]))
+    log_prob = np.load(tmp_path / "toy" / "log_prob.npy")[: bits["examples"]].mean()
+    assert bits["value"] == pytest.approx(8.0 - log_prob / (784 * np.log(2)), rel=1e-5)
