@@ -83,7 +83,7 @@ def tables() -> dict[str, str]:
     from tests.conformance import claims
     from tests.proofs import cells, score, stream
 
-    zoo_results = results["inference"]
+    zoo_results = inference.current(results["inference"])
     written = {
         "zoo": cards.table([zoo.card(name) for name in zoo.names()]),
         "entries": entries(),

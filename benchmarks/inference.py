@@ -73,8 +73,7 @@ def _is_current(name: str, folder: Path, refused: Mapping[str, str]) -> bool:
         return False
     own = {"python": platform.python_version(), "keras_vae": keras_vae.__version__}
     current = {package: own[package] if package in own else version(package) for package in manifest["versions"]}
-    weights = zoo.card(name).results["weights"]["sha256"]
-    same = manifest["model"]["weights_sha256"] == weights and manifest["versions"] == current
+    same = manifest["model"]["weights_sha256"] == weights_of(name) and manifest["versions"] == current
     return same and {*manifest["formats"], *refused} == {*wanted()}
 
 
@@ -89,7 +88,7 @@ def options_for(name: str) -> dict[str, Any]:
 def timed(name: str, folder: Path, refused: Mapping[str, str], **options: Any) -> dict[str, Any]:
     """What `benchmark` returns, without the folder, with a row for each refusal, and with what is recommended."""
     result = runtimes.benchmark(folder, **options)
-    result["bundle"]["path"] = name
+    result["bundle"] |= {"path": name, "weights_sha256": weights_of(name)}
     further = refusals(refused)
     known = {row["runtime"] for row in further}  # why a runtime has no file
     rows = [row for row in result["rows"] if row["status"] != "no file" or row["runtime"] not in known]
@@ -101,6 +100,16 @@ def timed(name: str, folder: Path, refused: Mapping[str, str], **options: Any) -
         except UserError as error:  # nothing could be timed: the rows say why
             print(f"{name}: {error}", flush=True)
     return result
+
+
+def weights_of(name: str) -> str | None:
+    """The SHA-256 of the weights that an entry has now; None: it is not trained."""
+    return zoo.card(name).results.get("weights", {}).get("sha256")
+
+
+def current(results: Mapping[str, Any]) -> dict[str, Any]:
+    """The results of weights that the entries still have; those of earlier ones are to be timed again."""
+    return {name: one for name, one in results.items() if one["bundle"].get("weights_sha256") == weights_of(name)}
 
 
 def refusals(refused: Mapping[str, str]) -> list[dict[str, Any]]:

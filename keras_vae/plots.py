@@ -410,13 +410,14 @@ def _roc(axes: "Axes", result: Judged) -> None:
     axes.set(xlabel="false positive rate", ylabel="true positive rate", title=f"AUROC {result.detection.auroc:.3f}")
 
 
-def left_out(judged: Mapping[int, Mapping[str, Judged]], path: str | Path | None = None) -> Figure:
-    """AUROC of each class that a model was trained without, by score, with standard errors; and calibration.
+def by_class(judged: Mapping[int, Mapping[str, Judged]], x: str, path: str | Path | None = None) -> Figure:
+    """AUROC of each class that a model was trained without, or on alone, by score, with standard errors; calibration.
 
     Calibration is as in `detections`, with the mean over classes of the rates of false alarms.
 
     Args:
       judged: class -> score -> `keras_vae.tasks.anomaly.Judged`.
+      x: what the classes are, the title of their axis.
       path: of a PNG file to write as well.
     """
     figure = Figure(figsize=(max(8.0, min(12.0, 5.0 + 0.6 * len(judged))), 3.4), layout="constrained")
@@ -433,7 +434,7 @@ def left_out(judged: Mapping[int, Mapping[str, Judged]], path: str | Path | None
         right.plot(rates[0][0], np.mean([rate for _, rate in rates], axis=0), color=colour)
     left.axhline(0.5, color="grey", linestyle=":", linewidth=1)
     left.set_xticks(np.arange(len(judged)), [str(label) for label in judged])
-    left.set(xlabel="class left out", ylabel="AUROC")
+    left.set(xlabel=x, ylabel="AUROC")
     left.legend(frameon=False)
     right.plot([0, 1], [0, 1], color="grey", linestyle=":", linewidth=1)
     right.set(xlabel="false positive rate, stated", ylabel="false positive rate, found", aspect="equal")

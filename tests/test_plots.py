@@ -85,7 +85,7 @@ def judged():
         lambda path=None: plots.marginals({"a": (np.arange(9.0), np.ones(9)), "b": (np.eye(3)[0], np.eye(3)[1])}, path),
         lambda path=None: plots.series(np.ones((2, 5, 3)), np.zeros((2, 5, 3)), path),
         lambda path=None: plots.detections({"-ELBO, nats": judged()}, path),
-        lambda path=None: plots.left_out({0: {"elbo": judged()}, 1: {"elbo": judged()}}, path),
+        lambda path=None: plots.by_class({0: {"elbo": judged()}, 1: {"elbo": judged()}}, "class", path),
     ],
 )
 def test_each_plot_returns_its_figure_and_writes_only_where_a_path_is_given(draw, tmp_path, monkeypatch):
@@ -263,7 +263,7 @@ def test_classes_left_out_have_an_area_with_its_error_for_each_score(tmp_path, m
     seen, scores = figures(monkeypatch), np.arange(100.0)
     found = {each: {"elbo": judge(scores, scores, scores + 10 * each), "log_prob": judge(scores, scores + 40, scores)}
              for each in (0, 4, 7)}  # fmt: skip
-    plots.left_out(found, tmp_path / "a.png")
+    plots.by_class(found, "class left out", tmp_path / "a.png")
     left, right = seen[0].axes
     for container, score in zip(left.containers, ("elbo", "log_prob"), strict=True):
         line, _, (bars,) = container

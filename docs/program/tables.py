@@ -37,8 +37,10 @@ def overview(name: str, path: str) -> Mapping[str, Any] | None:
 
 
 def _decisions() -> str:
-    """Models of digits: what each is good at, as measured."""
-    names = sorted(path.parent.name for path in ROOT.glob("zoo/*_mnist/results.json"))
+    """Models of digits, but for densities of grey levels: what each is good at, as measured."""
+    names = sorted(path.parent.name for path in ROOT.glob("zoo/*/results.json"))
+    data = {name: results_of(name)["recipe"]["data"] for name in names}
+    names = [name for name in names if data[name].get("name") == "mnist" and not data[name].get("dequantize")]
     lines = [
         "| model | log p(x), nats | K | squared error | draws: `mnist_fd` | accuracy from 100 labels | training, s |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: |",

@@ -19,6 +19,7 @@ from keras_vae.cli.output import (
     require_images,
     working,
 )
+from keras_vae.errors import UserError
 
 if TYPE_CHECKING:
     from keras_vae.tasks.anomaly import Detection, Judged
@@ -41,7 +42,11 @@ def anomaly_command(
         str | None,
         typer.Option(help="Classes such as 7 or 1,7, or 'all': train without each, and tell it from the others."),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Of --leave-out; by default the recipe's.")] = None,
+    one_class: Annotated[
+        str | None,
+        typer.Option(help="Classes such as 7 or 1,7, or 'all': train on each alone, and tell the others from it."),
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Of --leave-out and --one-class; by default the recipe's.")] = None,
     rate: Annotated[float, typer.Option(help="The share of normal images that may be taken for anomalies.")] = 0.05,
     samples: Annotated[int, typer.Option(help="Importance samples of log_prob.")] = 100,
     count: Annotated[int, typer.Option(help="Test images to score.")] = 2000,
@@ -52,13 +57,18 @@ def anomaly_command(
     """Tell anomalies from the model's own images: AUROC, AUPRC, and a threshold at a stated rate of false alarms.
 
     The threshold is set on one half of the test images, and judged on the other. Several scores are compared on the
-    same images, and under --leave-out on the same models.
+    same images, and under --leave-out and --one-class on the same models.
     """
     from keras_vae.data.others import OTHERS
 
     path = output_path(name, output, "anomaly.png", (".png",))
     in_file = is_file(anomalies, "upside_down", *OTHERS)
-    if leave_out is None and not in_file:
+    if leave_out is not None and one_class is not None:
+        raise UserError(
+            "A model is trained without a class, or on it alone. Given: both. Say --leave-out or --one-class."
+        )
+    alone, words = one_class is not None, leave_out if one_class is None else one_class
+    if words is None and not in_file:
         require_images(name, "The anomalies of this name are images; for other data, give --anomalies FILE.")
     load_tensorflow()
     from keras_vae import plots
@@ -67,19 +77,20 @@ def anomaly_command(
     from keras_vae.zoo.anomalies import detect
     from keras_vae.zoo.encoding import read_file
     from keras_vae.zoo.held_out import HeldOut
-    from keras_vae.zoo.one_class_out import leave_out as train_without
+    from keras_vae.zoo.one_class_out import leave_out as leave_out_classes
 
     images = read_file(name, anomalies).x if in_file else anomalies
     scores, facts = _scores(score), {"name": name, "samples": samples, "rate": rate, "seed": seed, "file": str(path)}
-    if leave_out is not None:
-        classes = _classes(leave_out)
+    if words is not None:
+        classes, how = _classes(words), "on" if alone else "without"
         epochs = None if epochs is None else check_whole_number(epochs, "epochs")
-        with working(f"Training {name} without one class at a time", quiet=json):
-            by_class = train_without(name, classes, scores, epochs, samples, rate, count, seed)
-            plots.left_out(by_class, path)
-        facts |= {"epochs": epochs, "left_out": {str(label): _plain(judged) for label, judged in by_class.items()}}
-        numbers = {f"{score} without {label}": by_class[label][score] for score in scores for label in by_class}
-        title = f"{name}, trained without one class at a time"
+        with working(f"Training {name} {how} one class at a time", quiet=json):
+            by_class = leave_out_classes(name, classes, scores, epochs, samples, rate, count, seed, alone)
+            plots.by_class(by_class, f"class trained {how}", path)
+        rows = {str(label): _plain(judged) for label, judged in by_class.items()}
+        facts |= {"epochs": epochs, "one_class" if alone else "left_out": rows}
+        numbers = {f"{score} {how} {label}": by_class[label][score] for score in scores for label in by_class}
+        title = f"{name}, trained {how} one class at a time"
     else:
         with working(f"Scoring with {name}", quiet=json):
             subject = HeldOut.of(name, max(count, 4))
@@ -143,12 +154,12 @@ def _scores(names: list[str] | None) -> tuple[str, ...]:
 
 
 def _classes(words: str) -> list[int] | None:
-    from keras_vae.errors import UserError
-
     try:
         return None if words == "all" else [int(word) for word in words.split(",")]
     except ValueError as error:
-        raise UserError(f"--leave-out takes numbers such as 7 or 1,7, or 'all'. Given: {words!r}.") from error
+        raise UserError(
+            f"--leave-out and --one-class take numbers such as 7 or 1,7, or 'all'. Given: {words!r}."
+        ) from error
 
 
 def _print_detections(title: str, numbers: "Mapping[str, Judged]", path: Path) -> None:

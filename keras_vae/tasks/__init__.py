@@ -10,9 +10,12 @@ if TYPE_CHECKING:
     from keras_vae.tasks.anomaly import detection as detection
     from keras_vae.tasks.anomaly import judge as judge
     from keras_vae.tasks.anomaly import leave_one_class_out as leave_one_class_out
+    from keras_vae.tasks.anomaly import one_class as one_class
     from keras_vae.tasks.anomaly import threshold as threshold
     from keras_vae.tasks.attributes import attribute_vector as attribute_vector
     from keras_vae.tasks.attributes import with_attribute as with_attribute
+    from keras_vae.tasks.background import likelihood_ratio as likelihood_ratio
+    from keras_vae.tasks.background import mutated as mutated
     from keras_vae.tasks.classifier import classifier_on as classifier_on
     from keras_vae.tasks.classifier import m1_classifier as m1_classifier
     from keras_vae.tasks.compression import code_length as code_length

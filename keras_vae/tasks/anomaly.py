@@ -1,6 +1,6 @@
 """Anomaly detection: scores of examples, thresholds at a false positive rate, and measures of detection."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -187,18 +187,69 @@ def leave_one_class_out(
       UserError: a class with fewer than one image in the training set or the test set, fewer than two test images of
         others, labels that do not pair with images, or an unknown score.
     """
-    for images, labels in (train, test):
-        if len(images) != len(labels):
-            raise UserError(f"There is one label for each image. Given: {len(images)} images, {len(labels)} labels.")
+    masks = _masks(classes, train, test, alone=False)
+    return _by_class(make, train, test, masks, "without", scores, samples, false_positive_rate, seed, fit)
+
+
+def one_class(
+    make: Callable[[], "VAE"],
+    train: tuple[np.ndarray, np.ndarray],
+    test: tuple[np.ndarray, np.ndarray],
+    classes: Iterable[int] | None = None,
+    scores: Sequence[str] = ("elbo",),
+    samples: int = 100,
+    false_positive_rate: float = 0.05,
+    seed: int = 0,
+    **fit: Any,
+) -> dict[int, dict[str, Judged]]:
+    """Train a model on one class at a time, and detect all others among test images.
+
+    The protocol of one-class classification: Ruff et al. 2018, https://proceedings.mlr.press/v80/ruff18a.html. The
+    threshold is set on every second test image of the class; rates and areas are of the rest.
+
+    Args:
+      make: returns a new compiled model.
+      train: images and their labels.
+      test: images and their labels.
+      classes: to train on, one after the other; all by default.
+      scores: those of `anomaly_scores` to compare.
+      samples: importance samples of `"log_prob"`.
+      false_positive_rate: of the threshold.
+      seed: of the scores' noise.
+      **fit: arguments of `model.fit`, such as `epochs`.
+
+    Returns:
+      class -> score -> the detection and its scores.
+
+    Raises:
+      UserError: a class without a training image or with fewer than two test images, no test image of others, labels
+        that do not pair with images, or an unknown score.
+    """
+    masks = _masks(classes, train, test, alone=True)
+    return _by_class(make, train, test, masks, "of", scores, samples, false_positive_rate, seed, fit)
+
+
+def _by_class(
+    make: Callable[[], "VAE"],
+    train: tuple[np.ndarray, np.ndarray],
+    test: tuple[np.ndarray, np.ndarray],
+    masks: Mapping[int, tuple[np.ndarray, np.ndarray]],
+    word: str,
+    scores: Sequence[str],
+    samples: int,
+    false_positive_rate: float,
+    seed: int,
+    fit: Mapping[str, Any],
+) -> dict[int, dict[str, Judged]]:
+    """Train a model for each class on the training images of its mask, and tell other test images from those of it."""
     unknown = [score for score in scores if score not in SCORES]
     if unknown or isinstance(scores, str) or not scores:
         raise UserError(f"scores is a list of some of {', '.join(SCORES)}. Given: {scores!r}.")
-    others = _masks_without(classes, np.asarray(train[1]), np.asarray(test[1]))
     results: dict[int, dict[str, Judged]] = {}
     weights = fit.get("sample_weight")
-    for label, (of_train, of_test) in others.items():
+    for label, (of_train, of_test) in masks.items():
         results[label] = {}
-        with progress.listening(f"without {label}"):
+        with progress.listening(f"{word} {label}"):
             model = make()
             rows = {} if weights is None else {"sample_weight": checks.check_weights(weights, len(of_train))[of_train]}
             model.fit(train[0][of_train], **{**fit, **rows})
@@ -209,15 +260,26 @@ def leave_one_class_out(
     return results
 
 
-def _masks_without(
-    classes: Iterable[int] | None, train: np.ndarray, test: np.ndarray
+def _masks(
+    classes: Iterable[int] | None,
+    train: tuple[np.ndarray, np.ndarray],
+    test: tuple[np.ndarray, np.ndarray],
+    alone: bool,
 ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-    """Return, for each class, which training and test images are of other classes."""
-    left_out = sorted(set(train.tolist())) if classes is None else list(classes)
-    masks = {int(label): (train != label, test != label) for label in left_out}
-    for label, (of_train, of_test) in masks.items():
-        if of_train.all() or of_test.all() or not of_train.any() or of_test.sum() < 2:
-            raise UserError(f"A class that is left out has images in both sets, and so have others. Given: {label}.")
+    """Return, for each class, which training and test images are normal: all others, or with `alone` its own."""
+    for images, labels in (train, test):
+        if len(images) != len(labels):
+            raise UserError(f"There is one label for each image. Given: {len(images)} images, {len(labels)} labels.")
+    labels = np.asarray(train[1]), np.asarray(test[1])
+    masks: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    for label in sorted(set(labels[0].tolist())) if classes is None else classes:
+        of_class = labels[0] == label, labels[1] == label
+        both = of_class[0].any() and of_class[1].any()
+        of_train, of_test = of_class if alone else (~of_class[0], ~of_class[1])
+        if not both or not of_train.any() or of_test.sum() < 2 or of_test.all():
+            rule = "A class to train on" if alone else "A class that is left out"
+            raise UserError(f"{rule} has images in both sets, and so have others. Given: {label}.")
+        masks[int(label)] = of_train, of_test
     return masks
 
 

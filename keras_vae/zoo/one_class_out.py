@@ -1,11 +1,11 @@
-"""Anomaly detection by training a recipe without one class at a time."""
+"""Anomaly detection by training a recipe without one class at a time, or on one alone."""
 
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from keras_vae.errors import UserError
-from keras_vae.tasks.anomaly import Judged, leave_one_class_out
+from keras_vae.tasks.anomaly import Judged, leave_one_class_out, one_class
 from keras_vae.zoo import optimizers, store
 from keras_vae.zoo.examples import examples_of
 from keras_vae.zoo.loading import build
@@ -23,6 +23,7 @@ def leave_out(
     false_positive_rate: float = 0.05,
     count: int | None = None,
     seed: int = 0,
+    alone: bool = False,
 ) -> dict[int, dict[str, Judged]]:
     """Return `keras_vae.tasks.leave_one_class_out` for a recipe, on its training and test images.
 
@@ -37,9 +38,10 @@ def leave_out(
       false_positive_rate: of the threshold.
       count: the number of test images to score, the first ones; by default all.
       seed: of the scores' noise; training uses the recipe's.
+      alone: train on each of the classes alone, `keras_vae.tasks.one_class`, in place of all others.
 
     Raises:
-      UserError: data without classes, a conditional model, or as `leave_one_class_out`.
+      UserError: data without classes, a conditional model, or as those two.
     """
     recipe = store.entry(name).recipe
 
@@ -47,10 +49,7 @@ def leave_out(
         settings = recipe.training
         model = build(recipe)
         model.compile(
-            # Counted with the class that is left out, so that a schedule stops a little short of its end.
-            optimizers.from_spec(
-                settings.optimizer, lambda: (epochs or settings.epochs) * (len(train.images) // settings.batch_size)
-            ),
+            optimizers.from_spec(settings.optimizer, lambda: (epochs or settings.epochs) * steps),
             jit_compile=settings.jit_compile,
             steps_per_execution=settings.steps_per_execution,
         )
@@ -61,7 +60,11 @@ def leave_out(
     train, test = examples_of(recipe, recipe.data.train), examples_of(recipe)
     if train.classes is None or test.classes is None:
         raise UserError(f"leave_out needs data with one label for each image. Given: {recipe.data.title}.")
-    return leave_one_class_out(
+    # Of the classes' mean size, so that a schedule ends a little before or after its last step.
+    images, kinds = len(train.images), len(set(train.classes.tolist()))
+    steps = max(1, (images // kinds if alone else images - images // kinds) // recipe.training.batch_size)
+    protocol = one_class if alone else leave_one_class_out
+    return protocol(
         make,
         (train.images, train.classes),
         (test.images[:count], test.classes[:count]),

@@ -391,7 +391,7 @@ def _check_ranges(recipe: Recipe, path: Path) -> None:
     watched = set(data.validation.split("[")[0].split("+"))
     if training.patience is not None and watched & set(evaluation.split.split("[")[0].split("+")):
         raise UserError(
-            f"{path}: with training.patience the weights are those of the best epoch on data.validation, which must not "
+            f"{path}: with training.patience the weights are of the best epoch on data.validation, which must not "
             f"overlap evaluation.split. Given: {data.validation!r} and {evaluation.split!r}. Use train, validation and "
             f"test; or leave patience out."
         )

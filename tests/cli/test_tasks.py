@@ -47,7 +47,10 @@ def test_scores_are_compared_on_the_same_images(call, run, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["anomaly", "--leave-out", "one"], "--leave-out takes numbers such as 7 or 1,7, or 'all'. Given: 'one'."),
+        (
+            ["anomaly", "--leave-out", "one"],
+            "--one-class take numbers such as 7 or 1,7, or 'all'. Given: 'one'.",
+        ),
         (["anomaly", "--score", "distance"], "Unknown score 'distance'"),
         (["interpolate", "--decoded-with", "both"], "decoded_with is one of nearer, first, second. Given: 'both'."),
         (["manifold", "--output", "a.jpg"], "The output must end in .png. Given: a.jpg."),
@@ -92,6 +95,14 @@ def test_a_digit_is_left_out(call, run, tmp_path):
     assert set(answer["left_out"]) == {"1", "8"} and answer["epochs"] == 1
     for found in [found for scores in answer["left_out"].values() for found in scores.values()]:
         assert 0 <= found["auroc"] <= 1 and found["false_positive_rate"] < 0.2
+    assert (tmp_path / answer["file"]).read_bytes().startswith(b"\x89PNG")
+
+
+@slow
+def test_trained_on_one_digit(call, run, tmp_path):
+    answer = document(call("anomaly", run, "--json", "--one-class", "1", "--epochs", 2))
+    assert set(answer["one_class"]) == {"1"} and "left_out" not in answer
+    assert answer["one_class"]["1"]["elbo"]["auroc"] > 0.9, "ones are simple, and unlike all others"
     assert (tmp_path / answer["file"]).read_bytes().startswith(b"\x89PNG")
 
 
@@ -188,6 +199,8 @@ def test_an_overview_is_in_the_report(call, own_run, tmp_path):
         (["anomaly", "--anomalies", "gone.npy"], "gone.npy"),
         (["anomaly", "--rate", "0"], "false_positive_rate lies between 0 and 1"),
         (["anomaly", "--leave-out", "11"], "A class that is left out has images in both sets"),
+        (["anomaly", "--one-class", "11"], "A class to train on has images in both sets"),
+        (["anomaly", "--one-class", "1", "--leave-out", "1"], "without a class, or on it alone"),
         (["anomaly", "--leave-out", "1", "--epochs", "0"], "epochs must be a whole number, 1 or more"),
         (["interpolate", "--method", "circular"], "method is one of linear, spherical"),
         (["interpolate", "--count", "0"], "count must be a whole number, 1 or more"),

@@ -147,6 +147,30 @@ def test_a_class_that_was_left_out_is_strange():
     assert all(each["elbo"].detection.false_positive_rate < 0.1 + 3 * 0.03 for each in found.values())
 
 
+def test_a_model_of_one_class_finds_the_others():
+    """Three halves of an image, each with a tenth of the pixels turned; trained on one, the other two are strange."""
+    generator = np.random.default_rng(0)
+    y = np.arange(600) % 3
+    half = np.zeros((3, 4, 4, 1))
+    half[0, :, :2], half[1, :, 2:], half[2, :2] = 1, 1, 1
+    x = np.abs(half[y] - (generator.random((600, 4, 4, 1)) < 0.1)).astype("float32")
+    sizes = []
+
+    def make():
+        model = toy(seed=1)
+        model.compile("adam", **PLAIN)
+        model.optimizer.learning_rate = 0.02
+        fit = model.fit
+        model.fit = lambda rows, **options: (sizes.append(len(rows)), fit(rows, **options))
+        return model
+
+    found = tasks.one_class(make, (x, y), (x, y), [0, 2], batch_size=50, epochs=8, verbose=0)
+    assert set(found) == {0, 2} and sizes == [200, 200]
+    for judged in (each["elbo"] for each in found.values()):
+        assert judged.detection.auroc > 0.95
+        assert len(judged.set_on) == len(judged.normal) == 100 and len(judged.anomalous) == 400
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
@@ -173,6 +197,14 @@ def test_a_class_that_was_left_out_is_strange():
         (
             lambda: tasks.leave_one_class_out(toy, (binary(4), [0, 1] * 2), (binary(4), [0, 1] * 2), classes=[2]),
             r"A class that is left out has images in both sets.* Given: 2\.",
+        ),
+        (
+            lambda: tasks.one_class(toy, (binary(4), [0, 1] * 2), (binary(4), [0, 1, 1, 1])),
+            r"A class to train on has images in both sets, and so have others\. Given: 0\.",
+        ),
+        (
+            lambda: tasks.one_class(toy, (binary(4), [0, 1] * 2), (binary(4), [1] * 4), classes=[1]),
+            r"A class to train on has images in both sets.* Given: 1\.",
         ),
     ],
 )

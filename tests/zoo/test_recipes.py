@@ -158,10 +158,10 @@ def test_the_best_epoch_is_not_one_of_the_test_digits(tmp_path):
     changes = {"training.patience": 1, "data.train": "train+validation", "data.validation": "test[:300]"}
     refused(tmp_path, changes, r"must not overlap evaluation\.split\. Given: 'test\[:300\]' and 'test\[:300\]'\. Use")
     changes |= {"data.train": "train", "data.validation": "validation"}
-    assert recipes.read(toy_runs.write_recipe(tmp_path / "fair.toml", changes)).training.patience == 1
+    assert recipes.read(write_recipe(tmp_path / "fair.toml", changes)).training.patience == 1
     del changes["training.patience"]
     watched = {"data.train": "train+validation", "data.validation": "test"}
-    assert recipes.read(toy_runs.write_recipe(tmp_path / "watched.toml", watched)).data.validation == "test"
+    assert recipes.read(write_recipe(tmp_path / "watched.toml", watched)).data.validation == "test"
 
 
 def test_no_toml_and_no_file(tmp_path):
