@@ -321,6 +321,7 @@ def series(
     path: str | Path | None = None,
     bands: tuple[np.ndarray, np.ndarray] | None = None,
     starts: Sequence[int] = (),
+    names: Sequence[str] = (),
 ) -> Figure:
     """Series `(series, steps, channels)`, a panel each, and their reconstructions, dashed; channels standardised.
 
@@ -330,24 +331,27 @@ def series(
       path: of a PNG file to write as well.
       bands: the lower and the upper end of a band around the means, each of that shape.
       starts: of each series, the step from which it is forecast: a dotted line.
+      names: of the channels.
     """
     figure, panels = _panels(len(x), 4)
+    channels = names or [f"channel {channel}" for channel in range(x.shape[-1])]
     centre, spread = np.nanmean(x, axis=(0, 1)), np.nanstd(x, axis=(0, 1))
     spread = np.where(spread > 0, spread, 1.0)
     steps = np.arange(x.shape[1])
     drawn, dashed, *ends = ((np.where(np.isnan(x), np.nan, y) - centre) / spread for y in (x, means, *(bands or ())))
     for number, axes in enumerate(panels):
-        for channel in range(x.shape[-1]):
+        for channel, name in enumerate(channels):
             colour = COLOURS[channel % len(COLOURS)]
-            for values, style in ((drawn, "-"), (dashed, "--")):
-                axes.plot(steps, values[number, :, channel], style, color=colour)
+            axes.plot(steps, drawn[number, :, channel], "-", color=colour, label=name)
+            axes.plot(steps, dashed[number, :, channel], "--", color=colour)
             if ends:
                 low, high = (end[number, :, channel] for end in ends)
                 axes.fill_between(steps, low, high, color=colour, alpha=0.2, linewidth=0)
         if len(starts):
             axes.axvline(starts[number], color="grey", linestyle=":", linewidth=1)
-        axes.set(xlim=(0, x.shape[1] - 1), yticks=[])
+        axes.set(xlim=(0, x.shape[1] - 1), xlabel="step", ylabel="standard deviations" if number % 4 == 0 else "")
         _open_frame(axes)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=8, frameon=False)
     return _finished(figure, path, colours=64)
 
 

@@ -22,7 +22,9 @@
 # Take $f(z) = -\tfrac{1}{2} |z|^2$ in $d$ dimensions, at $\mu = 0$, $\sigma = 1$. Every component of the true gradient is 0. The variance of
 # a component is 1 by reparameterisation; by the score function it is
 #
-# $$\frac{(d + 2)(d + 4)}{4}, \qquad \text{and} \quad \frac{d + 4}{2} \quad \text{with the best constant baseline, } f - \mathbb{E}[f].$$
+# $$\frac{(d + 2)(d + 4)}{4}, \qquad \text{and} \quad \frac{d + 4}{2} \quad \text{with the usual baseline, } f - \mathbb{E}[f].$$
+#
+# (The best constant is not $\mathbb{E}[f] = -d/2$ but $-(d + 2)/2$, which leaves $(d + 2)/2$: hardly less.)
 
 # %%
 import matplotlib.pyplot as plt

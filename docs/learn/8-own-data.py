@@ -167,8 +167,8 @@ print(f"{size / 1e6:.1f} MB of ONNX; greatest difference of a pixel {difference:
 #
 # 1. The holes hold means, which vary less than the data: the variance is too small. Compute it of each of the draws above, and look at all the
 #    answers: [multiple imputation](../use/imputation.md).
-# 2. To train in a minute. For 64: `size=64`, `image_shape=(64, 64, 3)`, and `"conv"` networks, whose weights do not grow with
-#    the area.
+# 2. To train in a minute. For 64: `size=64`, `image_shape=(64, 64, 3)`, and `"conv"` networks, whose filters do not grow with
+#    the area, though the dense layer behind them does.
 #
 # </details>
 

@@ -26,7 +26,7 @@ def nats_of(evaluation: Evaluation) -> dict[str, Estimate]:
         terms, draws = terms | {"elbo": evaluation.importance_weights(1)["log_prob"]}, draws | {"elbo": 1}
         del draws["kl"]
     estimates = {name: mean_of(terms[name], samples=count, seed=seed) for name, count in draws.items()}
-    if evaluation.samples and evaluation.model.latent_kind != "index":  # of a certain code log p(x) is the ELBO
+    if evaluation.samples and evaluation.model.latent_kind != "index":  # of one code the weights are all the ELBO
         estimates["log_prob"] = log_prob_of(evaluation)
     return estimates
 

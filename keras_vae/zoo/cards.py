@@ -24,11 +24,11 @@ from keras_vae.zoo.wording import (
 PICTURES = {
     "reconstructions.png": "Test images, and their reconstructions below",
     "samples.png": "Samples from the prior",
-    "traversal.png": "Each row moves one latent dimension, from the most to the least informative",
+    "traversal.png": "Each row moves one latent dimension, those of the largest KL, or variance of the code, first",
     "marginals.png": "The numbers of some columns, of test examples and of as many draws from p(x|z), z from the prior",
     "series.png": "Test series, and their reconstructions dashed, in bands of 90 % of draws from p(x|z), z from q(z|x)",
     "forecast.png": "The second half of test series, forecast from the first: dashed, in bands of 90 % of draws",
-    "curves.png": "Training curves",
+    "curves.png": "Training curves; first epochs that are far from the others lie outside of the picture",
 }
 
 
@@ -135,7 +135,7 @@ def table(cards: list[Card]) -> str:
             number(metrics.get("elbo_fitted") or metrics.get("elbo")),
             *(number(metrics.get(metric)) for metric in ("log_prob", "squared_error")),
             f"{number(used)} {used['unit']}" if used else "",
-            f"{card.results['weights']['bytes'] / 1e6:.1f} MB" if card.results else "not trained",
+            f"{card.results['weights']['bytes'] / 1e6:.2g} MB" if card.results else "not trained",
         ])  # fmt: skip
     heads = ["model", "what it is", "of", "ELBO", "log p(x)", "squared error", "code in use", "weights"]
     return "\n".join([*table_lines(heads, rows, right=range(3, 8)), "", LEGEND])
@@ -143,7 +143,8 @@ def table(cards: list[Card]) -> str:
 
 LEGEND = (
     "On test examples; mean ± standard error. ELBO and log p(x) in nats each, the latter "
-    "importance-weighted; empty where a model has no distribution over codes, or a certain code, whose ELBO says all; "
+    "importance-weighted; empty where a model has no distribution over codes, or a deterministic code, of which importance "
+    "sampling gives the ELBO again; "
     "with the fitted prior, where there is one. "
     "They compare between rows of the same data; where a label is given they are of p(x\\|y), or, where it has a "
     "probability, of p(x, y): the card says which. The "

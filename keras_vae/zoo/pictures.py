@@ -107,7 +107,8 @@ def _of_series(folder: Path, model: "VAE", recipe: recipes.Recipe, examples: Exa
         return []
     x, condition, seed = examples.images, condition_of(model, examples), recipe.evaluation.seed
     drawn = forecasts.reconstruction_draws(model, x, seed=seed, condition=condition)
-    plots.series(x, model.reconstruct(x, condition), folder / "series.png", bands=_band(drawn))
+    names = examples.columns
+    plots.series(x, model.reconstruct(x, condition), folder / "series.png", bands=_band(drawn), names=names)
     try:
         filled = None if model.missing is None else forecasts.forecasts(model, x, seed, condition)
     except NotApplicable:  # codes that annealing cannot move
@@ -117,7 +118,7 @@ def _of_series(folder: Path, model: "VAE", recipe: recipes.Recipe, examples: Exa
     starts = forecasts.starts_of(x)
     later = np.arange(x.shape[1])[:, None] >= starts[:, None, None]
     mean, *ends = (np.where(later, values, np.nan) for values in (filled.mean, *_band(filled.draws)))
-    plots.series(x, mean, folder / "forecast.png", bands=(ends[0], ends[1]), starts=starts.tolist())
+    plots.series(x, mean, folder / "forecast.png", (ends[0], ends[1]), starts.tolist(), names)
     return ["series.png", "forecast.png"]
 
 

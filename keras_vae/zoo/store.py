@@ -112,8 +112,8 @@ def names(
     Args:
       pattern: of names.
       sort: "name"; or "nll", -log p(x) of held-out examples, "parameters", or "squared_error", the smallest first and
-        models without that number last. The NLL of a conditional model is that of x given its label. By "nll" models of
-        binarised pixels come first: those of a density of grey levels may be below zero.
+        models without that number last. The NLL of a conditional model is that of x given its label, or of both
+        together, as its card says. Models of binarised pixels come first: that of a density may be below zero.
       data: only models of this dataset, named as in their recipes.
       max_parameters: only models of so many trained numbers at most.
 
