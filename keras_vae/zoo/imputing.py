@@ -51,13 +51,16 @@ def complete(
     filled = tasks.fill_in(model, examples.x, samples, seed=seed).mean
     holes = np.isnan(np.ma.filled(np.asarray(examples.x, "float64"), np.nan))
     kind = "count" if model.likelihood_family.support.counted else "real"  # of all columns, where the data name none
+    named = cards.card(name).recipe.data.arguments.get("kinds")
     if kinds[0] == ".npy":
+        of_columns = [kind] if named is None else [one for one, _ in columns_of(named).values()]
+        rounded = np.array([one not in ("real", "positive") for one in of_columns])
         whole = np.array(examples.x)
-        whole[holes] = (np.round(filled) if kind == "count" else filled)[holes]
+        whole[holes] = np.where(rounded, np.round(filled), filled)[holes]
         files.write_array(output, whole)
         return len(filled), int(holes.sum()), {}
     names, cells = tables.cells_of(source)
-    columns = cards.card(name).recipe.data.arguments.get("kinds", dict.fromkeys(examples.columns, kind))
+    columns = named or dict.fromkeys(examples.columns, kind)
     values = tables.named_cells(filled, columns)
     if all(Path(path).suffix.lower() == ".parquet" for path in (source, output)):
         _fill_parquet(source, output, {

@@ -217,9 +217,9 @@ def _describe(
 ) -> dict[str, Any]:
     """Write pictures, card and results.json, and return its contents: with the names of the pictures and the texts."""
     history = record["training"]["history"]
-    if changed := recipe.changed_since(where.recipe):
+    if changed := where.recipe.changed_since(recipe):
         raise UserError(
-            f"The recipe in {where.folder} must stay what it is while a model is trained or measured. Given: now "
+            f"The recipe in {where.folder} must stay what it is while a model is trained or measured. Given: "
             f"{changed}. Put that back, and measure again."
         )
     record["pictures"] = pictures.write(where.folder, model, recipe, history, prior, examples)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from keras_vae import zoo
-from keras_vae.errors import CorruptFileError
+from keras_vae.errors import CorruptFileError, UserError
 from keras_vae.export.entries import export_entry
 from keras_vae.files import digest, sha256
 from keras_vae.pages import demo
@@ -150,6 +150,39 @@ def test_another_evaluation_is_of_other_numbers_and_of_the_same_weights(own_run)
     assert zoo.load(own_run).provenance.weights_sha256
     training.measure_again(own_run)
     assert zoo.card(own_run).results["recipe"]["evaluation"]["samples"] == 9
+
+
+def test_seeds_that_were_measured_in_another_way_are_no_longer_beside_the_new_numbers(own_run):
+    metrics = zoo.card(own_run).results["metrics"]
+    seed = {"seed": 1, "epochs": 2, "seconds": 1.0, "metrics": {"elbo": metrics["elbo"]}}
+    toy_runs.edit_results(own_run, lambda results: results.update(seeds=[seed]))
+    training.measure_again(own_run)  # the same evaluation: they stay, with what they have been measured for
+    text = zoo.card(own_run).markdown()
+    assert zoo.card(own_run).results["seeds"] == [seed] and "| ELBO | -" in text.split("trained with 2 seeds")[1]
+    toy_runs.write_recipe(own_run / "recipe.toml", {"evaluation.samples": 9})
+    training.measure_again(own_run)
+    assert "seeds" not in zoo.card(own_run).results and "trained with 2 seeds" not in zoo.card(own_run).markdown()
+
+
+def test_a_recipe_that_changes_while_it_is_measured_is_refused(own_run, monkeypatch):
+    """Numbers of one evaluation are never sealed with another."""
+    before, measured = (own_run / "results.json").read_bytes(), training.results.evaluated
+
+    def slowly(*arguments, **options):
+        toy_runs.write_recipe(own_run / "recipe.toml", {"evaluation.samples": 9})
+        return measured(*arguments, **options)
+
+    monkeypatch.setattr(training.results, "evaluated", slowly)
+    with pytest.raises(UserError, match=r"must stay what it is .* Given: evaluation\.samples is 9, and was 8\."):
+        training.measure_again(own_run)
+    assert (own_run / "results.json").read_bytes() == before
+
+
+def test_a_metric_is_added_to_a_run_without_an_overview(own_run):
+    assert zoo.card(own_run).results["overview"] == {}
+    again = training.measure_again(own_run, ["latent.collapse"])
+    assert again["overview"]["split"] == "test[:300]" and "collapse" in again["overview"]["latent"]
+    assert "More metrics" in zoo.card(own_run).markdown() or "dimensions" in zoo.card(own_run).markdown()
 
 
 @pytest.mark.parametrize("key", ["metrics", "weights", "training", "recipe", "recipe_sha256", "sha256", "versions"])

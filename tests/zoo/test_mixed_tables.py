@@ -206,6 +206,31 @@ def test_what_is_left_empty_is_said(project, call, capsys):
     assert after[3]["calls"].isdecimal() and after[4]["label"] == "NA" and after[5]["label"] == ""
 
 
+@pytest.mark.slow
+def test_counts_are_completed_by_counts(tmp_path, call):
+    """Of a likelihood of counts, without kinds of columns: whole numbers in a table and in an array."""
+    generator = np.random.default_rng(0)
+    counts = generator.poisson(np.exp(1.0 + generator.normal(size=(400, 1)) * [1.0, 1.0, -1.0]))
+    rows = [["a", "b", "c"], *counts.astype(str).tolist()]
+    for row in range(1, 401, 7):
+        rows[row][row % 3] = ""
+    (tmp_path / "counts.csv").write_text("\n".join(map(",".join, rows)) + "\n")
+    changes = {"model": {**RECIPE["model"], "x_shape": [3], "likelihood": "poisson"}, "training.epochs": 5}
+    changes |= {"data": {"source": "table", "path": "counts.csv", "missing": True}}
+    write_recipe(tmp_path / "counts.toml", {**RECIPE, **changes})
+    call("train", tmp_path / "counts.toml", "--output", tmp_path / "run", "--json")
+    call("impute", tmp_path / "run", tmp_path / "counts.csv", "--output", tmp_path / "out.csv", "--samples", 10)
+    with open(tmp_path / "out.csv", encoding="utf-8", newline="") as file:
+        assert all(cell.isdecimal() for row in list(csv.reader(file))[1:] for cell in row)
+    x = counts.astype("float32")
+    x[::5, 1] = np.nan
+    np.save(tmp_path / "x.npy", x)
+    call("impute", tmp_path / "run", tmp_path / "x.npy", "--output", tmp_path / "y.npy", "--samples", 10)
+    filled = np.load(tmp_path / "y.npy")
+    np.testing.assert_array_equal(filled, np.round(filled))
+    assert len(set(filled[::5, 1].tolist())) > 3, "conditional means, and not one number"
+
+
 def test_arrays_are_completed_too(project, call):
     x = data.table(project / "table.csv", kinds=KINDS, missing=True).x[:12]
     np.save(project / "x.npy", x)
@@ -213,6 +238,7 @@ def test_arrays_are_completed_too(project, call):
     filled = np.load(project / "y.npy")
     np.testing.assert_array_equal(filled[~np.isnan(x)], x[~np.isnan(x)])
     assert np.isfinite(filled).all()
+    np.testing.assert_array_equal(filled[:, [0, 2, 3]], np.round(filled[:, [0, 2, 3]]))  # classes and counts
     exact = np.where(np.arange(5) == 4, x + 1e-9, x.astype(">f8"))  # of digits that float32 lacks
     exact[0, 4] = np.nan
     for dtype in (">f8", "<f8"):

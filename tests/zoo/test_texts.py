@@ -35,6 +35,14 @@ def test_sequences_are_shown_as_text(recipe):
     assert texts.shown(toy(), recipe, examples_of(recipe)) == {}, "images have pictures"
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("count", "ways"), [(2, 1), (7, 3), (9, 4), (10, 5)])
+def test_few_sequences_are_paired_as_far_as_they_go(recipe, count, ways):
+    model = SequenceVAE(latent_dim=3, encoder=NETWORK, decoder=NETWORK, seed=1)
+    found = texts.shown(model, recipe, examples_of(recipe).first(count))
+    assert len(found["interpolated"]) == ways and len(found["reconstructed"]) == count
+
+
 def test_tokens_that_spell_nothing_are_numbers(recipe):
     assert texts.numbers(np.array([[3, 12, 0, 0], [0, 0, 0, 0], [1, 2, 3, 4]])) == ["3 12", "", "1 2 3 4"]
     other = dataclasses.replace(recipe, data=dataclasses.replace(recipe.data, name="unknown"))
