@@ -143,9 +143,8 @@ def table(cards: list[Card]) -> str:
 
 LEGEND = (
     "On test examples; mean ± standard error. ELBO and log p(x) in nats each, the latter "
-    "importance-weighted; empty where a model has no distribution over codes, or a deterministic code, of which importance "
-    "sampling gives the ELBO again; "
-    "with the fitted prior, where there is one. "
+    "importance-weighted; empty where a model has no distribution over codes, or a deterministic code, of which "
+    "importance sampling gives the ELBO again; with the fitted prior, where there is one. "
     "They compare between rows of the same data; where a label is given they are of p(x\\|y), or, where it has a "
     "probability, of p(x, y): the card says which. The "
     "squared error of the reconstruction is summed over an image. In use: dimensions whose code varies over test "
