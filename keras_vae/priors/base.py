@@ -200,7 +200,7 @@ class FittedPrior:
 
         Args:
           path: of the file.
-          half: whether arrays of float32 are written as float16, as the zoo stores weights.
+          half: whether matrices are written as float16, as the zoo stores weights; vectors stay as they are.
 
         Raises:
           UserError: nothing was fitted, a number that float16 cannot hold, or the file cannot be written.
@@ -214,10 +214,11 @@ class FittedPrior:
             "classes": self.classes,
         }
         held: dict[str, Any] = {
-            f"array/{name}": weights.halved(name, array) if half else array for name, array in self.arrays().items()
+            f"array/{name}": weights.halved(name, array.astype("float32")) if half and array.ndim > 1 else array
+            for name, array in self.arrays().items()
         }
         buffer = io.BytesIO()
-        np.savez(buffer, head=np.array(json.dumps(head)), **held)
+        np.savez_compressed(buffer, head=np.array(json.dumps(head)), **held)  # factors are half zeros
         with files.atomic(path) as temporary:
             temporary.write_bytes(buffer.getbuffer())
 
