@@ -43,8 +43,8 @@ def likelihood_ratio(
             f"Both models are of the same x. Given: a model of {model.x_shape} and a background of "
             f"{background.x_shape}. Train the background on mutated examples of the same data."
         )
-    under_both = [each.log_prob(x, samples, seed, condition) for each in (background, model)]
-    return under_both[0] - under_both[1]
+    of_background, of_model = (one.log_prob(x, samples, seed, condition) for one in (background, model))
+    return of_background - of_model
 
 
 def mutated(x: ArrayLike, rate: float = 0.2, levels: int = 2, seed: int = 0) -> np.ndarray:
