@@ -25,7 +25,7 @@ def likelihood_ratio(
 
     What both models have learned, such as how many pixels are black, cancels: a simple x has a high likelihood under
     either. The background model is one of the same class that was trained on `mutated` examples. Ren et al. 2019,
-    https://arxiv.org/abs/1906.02845, equation 3, with the other sign. Both likelihoods are importance-weighted.
+    https://arxiv.org/abs/1906.02845, with the other sign. Both likelihoods are importance-weighted.
 
     Args:
       model: trained on the normal examples.
@@ -51,8 +51,8 @@ def mutated(x: ArrayLike, rate: float = 0.2, levels: int = 2, seed: int = 0) -> 
     """Return images in which pixels were replaced, to train a background model on: float32, of the shape of x.
 
     Each channel of a pixel is replaced with probability `rate` by one of the levels, all equally likely: what makes a
-    picture is spoilt, and how its pixels are distributed is kept in part. Section 3.3 of Ren et al. 2019,
-    https://arxiv.org/abs/1906.02845, where the rate is 0.1 to 0.3.
+    picture is spoilt, and how its pixels are distributed is kept in part. Algorithm 1 of Ren et al. 2019,
+    https://arxiv.org/abs/1906.02845.
 
     Args:
       x: images of `levels` levels from 0 to 1, black and white or grey.
