@@ -78,7 +78,7 @@ def test_the_table(run, own_zoo):
     value, error = (metrics["squared_error"][key] for key in ("value", "standard_error"))
     assert rows[2].startswith("| [a_toy](zoo/a_toy) | A toy that learns little. | mnist, binarised | -")
     assert rows[2].endswith(
-        f" | {value:.2f} ± {error:.2f} | {metrics['active_units']['value']} of 3 dimensions | 0.1 MB |"
+        f" | {value:.2f} ± {error:.2f} | {metrics['active_units']['value']} of 3 dimensions | 0.053 MB |"
     )
     assert rows[3].endswith("| mnist, binarised |  |  |  |  | not trained |")
     assert legend[0] == "" and "nats each" in legend[1]
@@ -189,14 +189,16 @@ def test_the_card_of_an_old_run_is_shown(tmp_path, capsys):
     shutil.copytree(OLD_RUN, tmp_path / "old_run")
     card = zoo.card(tmp_path / "old_run")
     text = card.markdown()
-    # But for the folder, which the card names, and one sentence, it is the card that the version before wrote.
-    old, new = "Published number to stand against: none known", "No published number is known"
-    shown = [line for line in text.splitlines() if "old_run" not in line]
-    stored = [
-        line
-        for line in (OLD_RUN / "README.md").read_text(encoding="utf-8").replace(old, new).splitlines()
-        if "old_run" not in line
-    ]
+    # But for the folder, which the card names, and some sentences, it is the card that the version before wrote.
+    before = (OLD_RUN / "README.md").read_text(encoding="utf-8")
+    for old, new in (
+        ("Published number to stand against: none known", "No published number is known"),
+        ("from the most to the least informative", "those of the largest KL, or variance of the code, first"),
+        ("![Training curves]", f"![{cards.PICTURES['curves.png']}]"),
+    ):
+        assert old in before
+        before = before.replace(old, new)
+    shown, stored = ([line for line in lines.splitlines() if "old_run" not in line] for lines in (text, before))
     assert shown == stored and "## Measured" in text and len(repr(card)) < 200
     with pytest.raises(SystemExit) as left:
         main(["show", str(tmp_path / "old_run")])
