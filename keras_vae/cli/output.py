@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 
-def _names(incomplete: str) -> list[str]:
+def complete_names(incomplete: str) -> list[str]:
     """Return the models of the zoo that a word may become, for the shell."""
     from keras_vae import zoo
 
@@ -19,7 +19,7 @@ def _names(incomplete: str) -> list[str]:
 
 
 MODEL = "A model of the zoo (see: keras-vae list), a folder that train wrote, or hf://USER/MODEL."
-Name = Annotated[str, typer.Argument(help=MODEL, autocompletion=_names)]
+Name = Annotated[str, typer.Argument(help=MODEL, autocompletion=complete_names)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for machines.")]
 Seed = Annotated[int, typer.Option(help="Seed of the noise: the same seed gives the same result.")]
 Picture = Annotated[str | None, typer.Option(help="A .png; by default in runs/NAME.")]

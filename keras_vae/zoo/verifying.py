@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Required, TypedDict
 
+from keras_vae import files
+from keras_vae.checks import check_whole_number
 from keras_vae.errors import CorruptFileError
-from keras_vae.evaluation.estimates import Estimate
+from keras_vae.evaluation.estimates import Estimate, mean_of
 from keras_vae.evaluation.evaluation import Evaluation
 from keras_vae.evaluation.metrics import run
 from keras_vae.zoo import evaluations, priors, store
@@ -63,12 +65,14 @@ def _tolerance(name: str, row: Estimate) -> float:
     return TOLERANCES.get(name, TOLERANCE)
 
 
-def verify(name: str | Path, log_prob: bool = True) -> dict[str, Comparison]:
+def verify(name: str | Path, log_prob: bool = True, likelihood_examples: int | None = None) -> dict[str, Comparison]:
     """Measure a model's numbers again and compare them with its results.
 
     Args:
       name: a zoo name, a folder that `train` wrote, or hf://USER/MODEL.
       log_prob: include the importance-weighted likelihood, the slowest of them.
+      likelihood_examples: measure it of so many examples only, the first ones, and compare with their mean in
+        log_prob.npy, or leave it out where there is no such file; None: of all that the card's is of.
 
     Returns:
       Each number of the card by name.
@@ -76,12 +80,26 @@ def verify(name: str | Path, log_prob: bool = True) -> dict[str, Comparison]:
     Raises:
       CorruptFileError: weights that are not the card's, or a number that is outside its tolerance or no longer
         measured.
+      UserError: fewer than two examples.
     """
+    if likelihood_examples is not None:
+        check_whole_number(likelihood_examples, "likelihood_examples", minimum=2)
     entry, model = store.entry(name), load(name)
-    recorded = {key: row for key, row in entry.results["metrics"].items() if log_prob or key != "log_prob"}
-    samples = None if log_prob else 0
+    recorded = dict(entry.results["metrics"])
+    whole = log_prob and likelihood_examples is None
+    samples = None if whole else 0
     evaluation = evaluations.evaluation_of(entry.recipe, model, samples=samples, prior=priors.prior(name))
     measured = card_metrics(evaluation)
+    if "log_prob" in recorded and not whole:
+        of_card, path = recorded["log_prob"], entry.folder / store.LOG_PROBS
+        if log_prob and path.is_file():
+            stored = files.read_array(path)[:likelihood_examples]
+            part = evaluation.of_likelihood.first(len(stored))
+            values = part.importance_weights(entry.recipe.evaluation.samples, with_prior=False)["log_prob"]
+            recorded["log_prob"] = {**of_card, "value": float(stored.mean(dtype="float64"))}
+            measured["log_prob"] = {**mean_of(values, unit="nats"), "tolerance": TOLERANCES["log_prob"]}
+        else:
+            del recorded["log_prob"]
     gone = sorted(recorded.keys() - measured.keys())
     if gone:
         raise CorruptFileError(

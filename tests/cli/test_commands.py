@@ -4,6 +4,7 @@ import gc
 import json
 import os
 import pickle
+import shutil
 import sys
 
 import numpy as np
@@ -126,6 +127,30 @@ def test_evaluate_by_sections(call, run):
 def test_verify_of_a_wrong_number_exits_with_1(call, own_run):
     toy_runs.edit_results(own_run, lambda results: results["metrics"]["elbo"].update(value=-1.0))
     assert "does not give the numbers of its card: elbo" in error(call("verify", own_run, "--json"))
+
+
+def test_the_whole_zoo_is_verified(call, run, own_zoo):
+    """One model agrees, one has a wrong number, the data of one are missing; one that is not trained is no row."""
+    for name in ("a_toy", "b_wrong", "c_gone"):
+        toy_runs.copy_of(run, own_zoo / name)
+    toy_runs.edit_results(own_zoo / "b_wrong", lambda results: results["metrics"]["elbo"].update(value=-1.0))
+    changes = {"data.name": "emoji", "data.binarize": toy_runs.REMOVED}
+    toy_runs.write_recipe(own_zoo / "c_gone/recipe.toml", changes)
+    toy_runs.edit_results(own_zoo / "c_gone", lambda results: results)
+    toy_runs.write_recipe(own_zoo / "d_new/recipe.toml")
+    code, out, _ = call("verify", "--all", "--likelihood-examples", 20, "--json")
+    models = json.loads(out)["models"]
+    assert code == 1 and {name: one["agrees"] for name, one in models.items()} == {
+        "a_toy": True, "b_wrong": False, "c_gone": None
+    }  # fmt: skip
+    stored = np.load(own_zoo / "a_toy/log_prob.npy")[:20].mean(dtype="float64")
+    assert models["a_toy"]["metrics"]["log_prob"]["expected"] == pytest.approx(stored)
+    assert "elbo" in models["b_wrong"]["reason"] and "KERAS_VAE_EMOJI" in models["c_gone"]["reason"]
+    shutil.rmtree(own_zoo / "b_wrong")
+    code, out, _ = call("verify", "--all", "--likelihood-examples", 0)
+    assert code == 0 and "agrees" in out and "not measured" in out and "c_gone: " in out
+    for words in ((), ("a_toy", "--all")):
+        assert "Verify one model, or with --all the whole zoo" in error(call("verify", *words))
 
 
 # --- what is drawn and written ---
@@ -259,7 +284,7 @@ COMMANDS = {
         "--representation",
         "--all",
     ],
-    "verify": ["NAME", "--json", "exit status 1"],
+    "verify": ["NAME", "--all", "--json", "exit status 1"],
     "sample": ["NAME", "--count", "--seed", "--label", "--prior", "mixture", "--output", "--json", ".npy"],
     "encode": ["NAME", "IMAGES", "--labels", "--output", "--json", ".npy"],
     "traverse": ["NAME", "--start", "--steps", "--span", "--output", "--json"],

@@ -79,6 +79,24 @@ def test_verify_measures_the_same_numbers_again(run):
     assert list(zoo.verify(run, log_prob=False)) == ["elbo", "log_px", "kl", "squared_error", "active_units"]
 
 
+def test_log_prob_is_verified_on_some_examples(own_run):
+    """The first ones, with the draws that they had among all; a number of them that is another is found."""
+    stored = np.load(own_run / "log_prob.npy")
+    row = zoo.verify(own_run, likelihood_examples=50)["log_prob"]
+    assert row["expected"] == pytest.approx(stored[:50].mean(dtype="float64"), rel=1e-12)
+    assert abs(row["difference"]) < 1e-4 and row["tolerance"] == 0.03
+    row = zoo.verify(own_run, likelihood_examples=10**6)["log_prob"]
+    assert row["expected"] == pytest.approx(stored.mean(dtype="float64"), rel=1e-12)
+    np.save(own_run / "log_prob.npy", np.where(np.arange(300) == 7, stored - 10.0, stored))
+    with pytest.raises(CorruptFileError, match=r"does not give the numbers of its card: log_prob -\d+\.\d+, not"):
+        zoo.verify(own_run, likelihood_examples=50)
+    assert "log_prob" in zoo.verify(own_run, likelihood_examples=7), "the eighth is not among them"
+    (own_run / "log_prob.npy").unlink()  # of a run of an earlier version
+    assert "log_prob" not in zoo.verify(own_run, likelihood_examples=50)
+    with pytest.raises(UserError, match="likelihood_examples must be a whole number, 2 or more"):
+        zoo.verify(own_run, likelihood_examples=1)
+
+
 def test_verify_fails_when_a_number_is_changed(own_run):
     toy_runs.edit_results(own_run, lambda results: results["metrics"]["kl"].update(value=1.2345))
     with pytest.raises(
