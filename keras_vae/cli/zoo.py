@@ -200,8 +200,8 @@ def verify_command(
     from keras_vae.zoo import cards
 
     if (name is None) != everything:
-        given = "neither" if name is None else "both"
-        raise UserError(f"Verify one model, or with --all the whole zoo. Given: {given}. Say keras-vae verify NAME.")
+        count = "neither" if name is None else "both"
+        raise UserError(f"Verify one model, or with --all the whole zoo. Given: {count}. Say keras-vae verify NAME.")
     if name is None:
         _verify_all(100 if likelihood_examples is None else likelihood_examples, json)
         return
@@ -240,12 +240,12 @@ def _verify_all(likelihood_examples: int, json: bool) -> None:
     if json:
         print_json({"models": outcomes})
     else:
-        said = {True: "agrees", False: "differs", None: "not measured"}
+        words = {True: "agrees", False: "differs", None: "not measured"}
         table = []
         for name, outcome in outcomes.items():
             rows = outcome.get("metrics", {})
             shares = [abs(row["difference"]) / row["tolerance"] for row in rows.values()]
-            table.append([name, said[outcome["agrees"]], str(len(rows)), f"{max(shares):.1%}" if shares else ""])
+            table.append([name, words[outcome["agrees"]], str(len(rows)), f"{max(shares):.1%}" if shares else ""])
         titles = ["model", "card", "numbers", "largest difference, of its tolerance"]
         print_table("The zoo, measured again", titles, table)
         for name, outcome in outcomes.items():

@@ -9,6 +9,12 @@ from tests.benchmarking.test_train_zoo import program
 rate_distortion = program("rate_distortion")
 
 
+def said_in(path):
+    """The description in a PNG."""
+    with Image.open(path) as picture:
+        return picture.info["Description"]
+
+
 def test_entries_of_one_network_by_rate():
     points = rate_distortion.points()
     assert [point.rate for point in points] == sorted(point.rate for point in points)
@@ -26,9 +32,9 @@ def test_the_table_and_the_picture(tmp_path):
     ]
     assert "| 24.00 ± 0.05 | 66.00 ± 0.20 | -90.00 | -86.00 | 16 |" in rate_distortion.markdown(points)
     rate_distortion.draw(points, tmp_path / "picture.png")
-    assert Image.open(tmp_path / "picture.png").info["Description"] == rate_distortion.markdown(points)
+    assert said_in(tmp_path / "picture.png") == rate_distortion.markdown(points)
 
 
 def test_the_picture_is_of_the_points():
     """`python benchmarks/rate_distortion.py` would draw the same."""
-    assert Image.open(rate_distortion.PICTURE).info["Description"] == rate_distortion.markdown(rate_distortion.points())
+    assert said_in(rate_distortion.PICTURE) == rate_distortion.markdown(rate_distortion.points())
