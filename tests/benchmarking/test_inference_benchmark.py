@@ -63,7 +63,11 @@ def test_a_refusal_stands_in_place_of_the_missing_file(monkeypatch):
     absent = fake("litert", 1, 1) | {"status": "no file", "reason": "The bundle holds no litert", "format": None}
     other = absent | {"runtime": "openvino"}
     monkeypatch.setattr(runtimes, "benchmark", lambda folder: made(fake("onnxruntime", 1, 1), absent, other))
-    rows = inference.timed("one", Path("one"), {"litert": "no counterpart of Foo"})["rows"]
+    monkeypatch.setattr(inference, "weights_of", lambda name: f"weights of {name}")
+    result = inference.timed("one", Path("one"), {"litert": "no counterpart of Foo"})
+    assert result["bundle"]["weights_sha256"] == "weights of one"
+    assert inference.current({"one": result, "two": result}) == {"one": result}, "of weights that are gone"
+    rows = result["rows"]
     assert [(row["runtime"], row["status"]) for row in rows] == [
         ("onnxruntime", "ok"),
         ("openvino", "no file"),
