@@ -33,6 +33,7 @@ from keras_vae.cli import (
     sweep,
     tasks,
     use,
+    verify,
     zoo,
 )
 from keras_vae.errors import UserError, reason_of
@@ -88,7 +89,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "train": zoo.train_command,
     "sweep": sweep.sweep_command,
     "evaluate": zoo.evaluate_command,
-    "verify": zoo.verify_command,
+    "verify": verify.verify_command,
     "sample": use.sample_command,
     "encode": use.encode_command,
     "traverse": use.traverse_command,
