@@ -40,7 +40,10 @@ def verify_command(
     table = [[metric, *(f"{row[key]:.4f}" for key in ("expected", "measured", "difference", "tolerance")), row["unit"]]
              for metric, row in rows.items()]  # fmt: skip
     titles = ["metric", "card", "measured", "difference", "tolerance", "unit"]
-    print_table(f"{name}: agrees with its card", titles, table)
+    part = (
+        f"log_prob: of the first {likelihood_examples:,} examples, in log_prob.npy too." if likelihood_examples else ""
+    )
+    print_table(f"{name}: agrees with its card", titles, table, note=part)
 
 
 def _verify_all(likelihood_examples: int, json: bool) -> None:
