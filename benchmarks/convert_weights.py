@@ -39,7 +39,7 @@ def convert(old: Path, new: Path, model: keras.Model, other: keras.Model) -> dic
       CorruptFileError: an array that is not the same, bit for bit, in the files, or in the models that read them.
     """
     weights.load_hdf5(model, old)
-    arrays = weights.numpy_arrays(weights.named_variables(model), half=True)
+    arrays = weights.numpy_arrays(weights.named_variables(model), storage="float16")
     weights.save(new, arrays)
     weights.load(other, new)
     stored, _ = weights.read(new, weights.size(weights.named_variables(model)))

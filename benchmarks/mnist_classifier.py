@@ -41,7 +41,7 @@ def train() -> dict[str, Any]:
     model.fit(order.map(lambda batch: (batch["x"], batch["y"])), epochs=EPOCHS, verbose=2, shuffle=False)
     seconds = time.perf_counter() - start
     FOLDER.mkdir(exist_ok=True)
-    weights.save(WEIGHTS, weights.numpy_arrays(weights.named_variables(model), half=True))
+    weights.save(WEIGHTS, weights.numpy_arrays(weights.named_variables(model), storage="float16"))
     results: dict[str, Any] = {
         "weights": {"file": WEIGHTS.name, "sha256": sha256(WEIGHTS), "bytes": WEIGHTS.stat().st_size,
                     "parameters": model.count_params()},

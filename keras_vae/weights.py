@@ -20,6 +20,7 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from keras_vae import stored_arrays
 from keras_vae.errors import CorruptFileError, UserError, reading
 from keras_vae.files import atomic, require_room
 
@@ -140,7 +141,9 @@ def save(
 def read(
     path: str | Path, limit: int | None, remedy: str = REMEDY, sealed: bool = False
 ) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
-    """The named arrays and the metadata of a file that `save` wrote. Nothing of it is executed.
+    """The named arrays and the metadata of a file that `save` wrote; what it holds as int8, as float32.
+
+    Nothing of it is executed.
 
     Args:
       path: of the file.
@@ -161,7 +164,7 @@ def read(
         digest = metadata.pop(_DIGEST, None)
         if (sealed or digest is not None) and digest != _digest(arrays, metadata):
             raise OSError("its contents have another SHA-256 than it says" if digest else "it has no SHA-256 of itself")
-        return arrays, metadata
+        return stored_arrays.restored(arrays), metadata
 
 
 def _digest(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> str:
@@ -212,42 +215,25 @@ def _check_finite(name: str, array: np.ndarray, path: str | Path, remedy: str) -
         raise CorruptFileError(f"{path} does not hold the weights of a model: {name} is not finite. {remedy}")
 
 
-def numpy_arrays(variables: Mapping[str, Any], half: bool = False) -> dict[str, np.ndarray]:
-    """The values of variables, by the same names, bfloat16 as float32; with `half`, float32 as float16.
+def numpy_arrays(variables: Mapping[str, Any], storage: str = "float32") -> dict[str, np.ndarray]:
+    """The values of variables, by the same names, bfloat16 as float32, and those of float32 as `storage` says.
 
     Counters keep their type, and so do the statistics of normalisation layers: a running variance can be smaller than
     float16 can tell from zero.
 
+    Args:
+      variables: by attribute path.
+      storage: as of `stored_arrays.stored`.
+
     Raises:
       UserError: a weight that float16 cannot hold.
     """
-    arrays = {
-        name: np.asarray(keras.ops.convert_to_numpy(variable), _numpy_dtype(variable))
-        for name, variable in variables.items()
-    }
-    if not half:
-        return arrays
+    arrays: dict[str, np.ndarray] = {}
     for name, variable in variables.items():
-        if not re.search(r"normali[sz]ation|/moving_", variable.path):
-            arrays[name] = halved(name, arrays[name])
+        array = np.asarray(keras.ops.convert_to_numpy(variable), _numpy_dtype(variable))
+        statistic = re.search(r"normali[sz]ation|/moving_", variable.path)
+        arrays.update(stored_arrays.stored(name, array, "float32" if statistic else storage))
     return arrays
-
-
-def halved(name: str, array: np.ndarray) -> np.ndarray:
-    """An array of float32 as float16; another as it is.
-
-    Raises:
-      UserError: a number that float16 cannot hold.
-    """
-    if array.dtype != np.float32:
-        return array
-    largest, peak = float(np.finfo(np.float16).max), float(np.abs(array).max(initial=0.0))
-    if not peak <= largest:
-        raise UserError(
-            f"Weights are stored as float16, up to {largest:g}. Given: {peak:g} in {name}. Train with a smaller "
-            f"learning rate or with weight decay."
-        )
-    return array.astype(np.float16)
 
 
 def _walk(layer: keras.Layer) -> Iterator[tuple[str, Any]]:

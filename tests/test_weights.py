@@ -8,7 +8,8 @@ import h5py
 import keras
 import numpy as np
 import pytest
-from safetensors.numpy import save_file
+from safetensors import safe_open
+from safetensors.numpy import load_file, save_file
 
 from keras_vae import weights
 from keras_vae.errors import CorruptFileError, UserError
@@ -83,7 +84,7 @@ def test_every_model_is_read_by_another_process(name, tmp_path):
 
 def test_half_precision_keeps_counters_and_statistics(tmp_path):
     model = stirred(toy(encoder=mlp(batch_norm=True)))
-    arrays = weights.numpy_arrays(weights.named_variables(model), half=True)
+    arrays = weights.numpy_arrays(weights.named_variables(model), storage="float16")
     kinds = {name: array.dtype.name for name, array in arrays.items()}
     assert kinds["step"] == "int64" and kinds["encoder/stack/layers/2/kernel"] == "float16"
     assert kinds["encoder/stack/layers/3/moving_variance"] == kinds["encoder/stack/layers/3/gamma"] == "float32"
@@ -91,11 +92,11 @@ def test_half_precision_keeps_counters_and_statistics(tmp_path):
     with pytest.raises(
         UserError, match=r"stored as float16, up to 65504\. Given: 70000 in encoder/stack/layers/2/kernel"
     ):
-        weights.numpy_arrays(weights.named_variables(model), half=True)
+        weights.numpy_arrays(weights.named_variables(model), storage="float16")
 
 
 def half(model, path):
-    weights.save(path, weights.numpy_arrays(weights.named_variables(model), half=True))
+    weights.save(path, weights.numpy_arrays(weights.named_variables(model), storage="float16"))
 
 
 def test_half_precision_comes_back_and_is_stable(tmp_path):
@@ -109,6 +110,27 @@ def test_half_precision_comes_back_and_is_stable(tmp_path):
     # Stored once more, nothing moves: what is measured is what is stored, whatever else the process made before.
     half(again, path / "b.safetensors")
     assert (path / "a.safetensors").read_bytes() == (path / "b.safetensors").read_bytes()
+
+
+def test_eight_bits_come_back_and_are_stable(tmp_path):
+    wide = mlp(batch_norm=True, hidden=(1024,))
+    model, again = stirred(toy(encoder=wide)), toy(encoder=wide, seed=5)
+    first, second = tmp_path / "a.safetensors", tmp_path / "b.safetensors"
+    weights.save(first, weights.numpy_arrays(weights.named_variables(model), "int8"))
+    with safe_open(first, framework="np") as file:
+        kinds = {name: file.get_tensor(name).dtype.name for name in file.keys()}  # noqa: SIM118 - no mapping
+    assert kinds["encoder/stack/layers/2/kernel"] == "int8" and kinds["decoder/stack/layers/2/bias"] == "float16"
+    assert kinds["encoder/stack/layers/3/gamma"] == "float32" and kinds["step"] == "int64"
+    weights.load(again, first)
+    for ours, theirs in zip(model.weights, again.weights, strict=True):
+        np.testing.assert_allclose(np.asarray(theirs), np.asarray(ours), rtol=1e-3, atol=0.02)
+    weights.save(second, weights.numpy_arrays(weights.named_variables(again), "int8"))
+    assert first.read_bytes() == second.read_bytes()
+    with pytest.raises(CorruptFileError, match=r"does not hold weights: .* not one number for each block of encoder/"):
+        spoilt = load_file(first)
+        spoilt["encoder/stack/layers/2/kernel:scales"] = spoilt["encoder/stack/layers/2/kernel:scales"][:, :1]
+        weights.save(first, spoilt)
+    assert first.read_bytes() == second.read_bytes()
 
 
 @pytest.mark.parametrize("name", [None, "bn"])

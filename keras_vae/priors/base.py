@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from keras_vae import backend, checks, files, progress, randomness, weights
+from keras_vae import backend, checks, files, progress, randomness, stored_arrays
 from keras_vae.backend import tfd
 from keras_vae.core import inference
 from keras_vae.errors import CorruptFileError, ExportError, UserError, reading
@@ -195,12 +195,12 @@ class FittedPrior:
         """Return the constructor's arguments."""
         return {name: getattr(self, name) for name in list(inspect.signature(type(self)).parameters)}
 
-    def save(self, path: str | Path, half: bool = False) -> None:
+    def save(self, path: str | Path, storage: str = "float32") -> None:
         """Write the prior to one .npz file, atomically: arrays of numbers and a line of JSON, no code.
 
         Args:
           path: of the file.
-          half: whether matrices are written as float16, as the zoo stores weights; vectors stay as they are.
+          storage: of matrices, as of `stored_arrays.stored`; vectors stay as they are.
 
         Raises:
           UserError: nothing was fitted, a number that float16 cannot hold, or the file cannot be written.
@@ -213,12 +213,13 @@ class FittedPrior:
             "shape": list(self.shape),
             "classes": self.classes,
         }
-        held: dict[str, Any] = {
-            f"array/{name}": weights.halved(name, array.astype("float32")) if half and array.ndim > 1 else array
-            for name, array in self.arrays().items()
-        }
+        held: dict[str, np.ndarray] = {}
+        for name, array in self.arrays().items():
+            whole = storage == "float32" or array.ndim < 2
+            held |= {name: array} if whole else stored_arrays.stored(name, array.astype("float32"), storage)
+        prefixed: dict[str, Any] = {f"array/{name}": array for name, array in held.items()}
         buffer = io.BytesIO()
-        np.savez_compressed(buffer, head=np.array(json.dumps(head)), **held)  # factors are half zeros
+        np.savez_compressed(buffer, head=np.array(json.dumps(head)), **prefixed)  # factors are half zeros
         with files.atomic(path) as temporary:
             temporary.write_bytes(buffer.getbuffer())
 
@@ -262,7 +263,8 @@ def read(path: str | Path) -> tuple[Head, dict[str, np.ndarray]]:
             head = json.loads(str(file["head"]))
             arrays = {name.removeprefix("array/"): file[name] for name in file.files if name.startswith("array/")}
         held = {
-            name: array.astype(np.float32) if array.dtype == np.float16 else array for name, array in arrays.items()
+            name: array.astype(np.float32) if array.dtype == np.float16 else array
+            for name, array in stored_arrays.restored(arrays).items()
         }
         if wrong := fault(head, Head, "its head"):
             raise ValueError(wrong)

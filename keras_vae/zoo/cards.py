@@ -99,7 +99,7 @@ class Card(NamedTuple):
             f"{machine['cores']} cores ({machine['processor']}). Trained on the split `{recipe.data.train}` of "
             f"`{recipe.data.title}`, precision {recipe.training.precision}, seed {recipe.training.seed}.",
             "",
-            f"{weights['parameters']:,} parameters; {weights['bytes']:,} bytes in float16, sha256 "
+            f"{weights['parameters']:,} parameters; {weights['bytes']:,} bytes in {recipe.training.storage}, sha256 "
             f"`{weights['sha256']}`.",
             "",
         ]

@@ -45,22 +45,23 @@ def check(recipe: recipes.Recipe, model: "VAE") -> None:
 
 
 def fit(
-    where: store.Entry, prior: "FittedPrior", model: "VAE", examples: Examples
+    where: store.Entry, prior: "FittedPrior", model: "VAE", examples: Examples, storage: str
 ) -> tuple["FittedPrior", dict[str, Any]]:
-    """Fit a prior to the codes of the training examples, and save it in the entry's folder, at half precision.
+    """Fit a prior to the codes of the training examples, and save it in the entry's folder.
 
     Args:
       where: the entry.
       prior: as `build` returns it.
       model: with the weights as stored.
       examples: of the training split.
+      storage: of its matrices, as of `training.storage`.
 
     Returns:
       The prior as stored, and its record in results.json: file, sha256, bytes and the history of its fit.
     """
     prior.fit(model, examples.images, condition_of(model, examples))
     path = where.folder / store.PRIOR
-    prior.save(path, half=True)
+    prior.save(path, storage)
     history = {name: values for name, values in prior.history.items() if values}
     record = {"file": store.PRIOR, "sha256": sha256(path), "bytes": path.stat().st_size, "history": history}
     return priors.load(path), record

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from keras_vae import stored_arrays
 from keras_vae.errors import UserError
 from keras_vae.registry import nearest
 from keras_vae.zoo import toml_files
@@ -67,6 +68,7 @@ class TrainingSection:
     devices: int | str = 1  # of this machine, that share each batch: GPUs where there are any; "all": all of these
     patience: int | None = None  # stop after so many epochs without a better validation bound, with the best weights
     grow: list[int] | None = None  # epochs after which "growing" networks and images double; left out: one size
+    storage: str = "float16"  # of the finished weights, which are measured as they are stored: or "int8", or "float32"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -140,7 +142,8 @@ class Recipe:
 
 def of_training(content: Mapping[str, Any]) -> dict[str, Any]:
     """The part of a recipe's content that a checkpoint depends on."""
-    return {name: content[name] for name in ("model", "data", "training")}
+    training = {key: value for key, value in content["training"].items() if key != "storage"}
+    return {"model": content["model"], "data": content["data"], "training": training}
 
 
 def difference(old: Mapping[str, Any], new: Mapping[str, Any]) -> str:
@@ -371,6 +374,10 @@ def _check_ranges(recipe: Recipe, path: Path) -> None:
     if training.precision not in PRECISIONS:
         raise UserError(
             f"{path}: training.precision must be one of {', '.join(PRECISIONS)}. Given: {training.precision!r}."
+        )
+    if training.storage not in stored_arrays.NAMES:
+        raise UserError(
+            f"{path}: training.storage must be one of {', '.join(stored_arrays.NAMES)}. Given: {training.storage!r}."
         )
     if isinstance(training.devices, str) and training.devices != "all":
         raise UserError(f"{path}: training.devices must be a whole number or 'all'. Given: {training.devices!r}.")

@@ -195,13 +195,13 @@ def _finish(
         stopping.restore(model, where.folder, progress.history, recipe.content)
     model.after_training(lambda: training_examples().images)
     path = where.folder / store.WEIGHTS
-    weights.save(path, weights.numpy_arrays(weights.named_variables(model), half=True))
+    weights.save(path, weights.numpy_arrays(weights.named_variables(model), recipe.training.storage))
     (where.folder / store.OLD_WEIGHTS).unlink(missing_ok=True)
     stored = build(recipe, "float32")
     weights.load(stored, path)
     prior, record = priors.build(recipe, stored), {}
     if prior is not None:
-        prior, fitted = priors.fit(where, prior, stored, training_examples())
+        prior, fitted = priors.fit(where, prior, stored, training_examples(), recipe.training.storage)
         record = {"prior": fitted}
     record = results.results_of(where, recipe, stored, progress, prior, examples, quick) | record
     _describe(where, recipe, stored, record, prior, examples)

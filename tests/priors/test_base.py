@@ -145,7 +145,7 @@ class TestFiles:
         flow, mixture = FlowPrior(depth=2, hidden=[16], epochs=1, batch_size=64).fit(model, X), standard(model)
         flow.save(tmp_path / "whole.npz")
         for prior in (flow, mixture):
-            prior.save(tmp_path / "half.npz", half=True)
+            prior.save(tmp_path / "half.npz", storage="float16")
             again = priors.load(tmp_path / "half.npz").arrays()
             for name, array in prior.arrays().items():
                 rounded = array.astype(np.float16) if array.ndim > 1 else array
@@ -157,7 +157,22 @@ class TestFiles:
         np.testing.assert_array_equal(again.log_prob(model.encode(X)), flow.log_prob(model.encode(X)))
         flow.networks[0].set_weights([np.full_like(array, 7e4) for array in flow.networks[0].get_weights()])
         with pytest.raises(UserError, match=r"stored as float16, up to 65504\. Given: 70000 in map_0/weight_0"):
-            flow.save(tmp_path / "half.npz", half=True)
+            flow.save(tmp_path / "half.npz", storage="float16")
+
+    def test_eight_bits(self, tmp_path):
+        """Matrices that pay come back within a step of their block, and the same when they are stored once more."""
+        model = stirred(toy(VAE))
+        flow = FlowPrior(depth=2, hidden=[4096], epochs=1, batch_size=64).fit(model, X)
+        flow.save(tmp_path / "a.npz", storage="int8")
+        again = priors.load(tmp_path / "a.npz")
+        for name, array in flow.arrays().items():
+            error = np.abs(again.arrays()[name] - array).max()
+            assert error <= np.abs(array).max() / 127 * 0.6 if array.ndim > 1 else error == 0
+        again.save(tmp_path / "b.npz", storage="int8")
+        with np.load(tmp_path / "a.npz") as first, np.load(tmp_path / "b.npz") as second:
+            types = {first[name].dtype.name for name in first.files if "weight_0" in name}
+            assert types == {"int8", "float16"}
+            assert all(first[name].tobytes() == second[name].tobytes() for name in first.files)
 
     def test_files_that_are_none(self, tmp_path):
         path = tmp_path / "prior.npz"

@@ -128,6 +128,7 @@ def test_numbers_out_of_range(tmp_path, key, least):
 
 
 def test_words_out_of_range(tmp_path):
+    refused(tmp_path, {"training.storage": "int4"}, r"training\.storage must be one of float32, .*'int4'")
     refused(tmp_path, {"training.precision": "float8"}, r"training\.precision must be one of float32, .*'float8'")
     refused(tmp_path, {"training.jit_compile": "yes"}, r"jit_compile must be true, false or 'auto'\. Given: 'yes'")
     refused(tmp_path, {"training.devices": "GPU"}, r"training\.devices must be a whole number or 'all'\. Given: 'GPU'")

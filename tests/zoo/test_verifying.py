@@ -117,7 +117,7 @@ def test_verify_fails_when_the_weights_are_others(own_run):
     model = zoo.load(own_run)
     last = model.decoder.stack.layers[-2].bias
     last.assign(last + 0.05)
-    weights.save(own_run / "model.safetensors", weights.numpy_arrays(weights.named_variables(model), half=True))
+    weights.save(own_run / "model.safetensors", weights.numpy_arrays(weights.named_variables(model), storage="float16"))
     with pytest.raises(CorruptFileError, match="are not those of the card: expected sha256"):
         zoo.verify(own_run)
     sha = sha256(own_run / "model.safetensors")
