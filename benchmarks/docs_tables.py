@@ -29,6 +29,7 @@ PAGES = {
     "accuracies": "benchmarks/fidelity.md",
     "gaps": "benchmarks/fidelity.md",
     "missed": "benchmarks/fidelity.md",
+    "eight bits": "benchmarks/fidelity.md",
     "rate and distortion": "benchmarks/rate_distortion.md",
     "words": "benchmarks/words.md",
     "tips": "benchmarks/tips.md",
@@ -61,6 +62,7 @@ def tables() -> dict[str, str]:
     import counts
     import decoding
     import disentanglement
+    import eight_bits
     import engines
     import fidelity
     import first_step
@@ -116,6 +118,7 @@ def tables() -> dict[str, str]:
         "accuracies": fidelity.accuracies(),
         "gaps": fidelity.gaps(),
         "missed": fidelity.reasons(),
+        "eight bits": eight_bits.markdown(results["eight_bits"]),
         "rate and distortion": rate_distortion.markdown(rate_distortion.points()),
     }
     return {name: table.replace("](zoo/", "](../../zoo/") for name, table in written.items()}
