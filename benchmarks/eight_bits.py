@@ -96,7 +96,8 @@ def markdown(results: Mapping[str, Any]) -> str:
         nats = f"{likelihood['value']:+.3f}" if likelihood else ""
         if likelihood and "standard_error" in likelihood:
             nats += f" ± {likelihood['standard_error']:.3f}"
-        lines.append(f"| {name} | {sizes} | {nats} | {error['value'] / error['of']:+.2%} |")
+        share = f"{error['value'] / error['of']:+.2%}" if error else ""
+        lines.append(f"| {name} | {sizes} | {nats} | {share} |")
     return "\n".join(lines)
 
 

@@ -1,7 +1,7 @@
 """How a file holds the float32 arrays of a model: as they are, as float16, or as int8 in blocks that share a scale.
 
-Eight bits in blocks of 32 take 8.5 bits for each number and change each by at most 1/254 of the largest of its block:
-https://huggingface.co/docs/hub/gguf, Q8_0.
+In blocks of 32 and with scales of float16, a number takes 8.5 bits. It changes by 1/254 of the largest of its block at
+most, and by what float16 rounds of the scale. Q8_0 of GGUF is alike: https://huggingface.co/docs/hub/gguf.
 """
 
 from collections.abc import Mapping
@@ -24,12 +24,14 @@ def stored(name: str, array: np.ndarray, storage: str) -> dict[str, np.ndarray]:
     Args:
       name: of the array.
       array: any; one that is not float32 stays as it is.
-      storage: `"float32"`; `"float16"`; or `"int8"`, which holds arrays of two axes or more and 4,096 numbers or more
-        as int8, with their scales beside them, and the others as float16.
+      storage: `"float32"`; `"float16"`; or `"int8"`, which holds arrays of 4,096 numbers or more, and of 32 or more
+        for each output, their last axis, as int8 with their scales beside them, and the others as float16.
 
     Raises:
-      UserError: a number that float16 cannot hold, unless all is stored as it is.
+      UserError: another storage, or a number that float16 cannot hold, unless all is stored as it is.
     """
+    if storage not in NAMES:
+        raise UserError(f"storage must be one of {', '.join(NAMES)}. Given: {storage!r}.")
     if storage == "float32" or array.dtype != np.float32:
         return {name: array}
     peak = float(np.abs(array).max(initial=0.0))
@@ -38,7 +40,7 @@ def stored(name: str, array: np.ndarray, storage: str) -> dict[str, np.ndarray]:
             f"Weights are stored as float16, up to {_LARGEST:g}. Given: {peak:g} in {name}. Set training.storage = "
             f"'float32', or train with a smaller learning rate or with weight decay."
         )
-    if storage == "float16" or array.ndim < 2 or array.size < _SMALLEST:
+    if storage == "float16" or array.ndim < 2 or array.size < max(_SMALLEST, _BLOCK * array.shape[-1]):
         return {name: array.astype(np.float16)}
     blocks = _blocks(array)
     scales = (np.abs(blocks).max(axis=1) / _LEVELS).astype(np.float16)

@@ -51,6 +51,7 @@ class FittedPrior:
 
     kind = "code"  # of latent_spec: "code", one vector; "index", an array of integers
     has_graphs = False  # whether `export_graphs` gives any
+    in_eight_bits = True  # whether `storage="int8"` does for its matrices; else they are float16
 
     def __init__(self, seed: int = 0) -> None:
         self.seed = checks.check_whole_number(seed, "seed", minimum=0)
@@ -200,7 +201,8 @@ class FittedPrior:
 
         Args:
           path: of the file.
-          storage: of matrices, as of `stored_arrays.stored`; vectors stay as they are.
+          storage: of matrices, as of `stored_arrays.stored`; vectors stay as they are, and a mixture's matrices are
+            float16 where others are int8.
 
         Raises:
           UserError: nothing was fitted, a number that float16 cannot hold, or the file cannot be written.
@@ -213,6 +215,7 @@ class FittedPrior:
             "shape": list(self.shape),
             "classes": self.classes,
         }
+        storage = "float16" if storage == "int8" and not self.in_eight_bits else storage
         held: dict[str, np.ndarray] = {}
         for name, array in self.arrays().items():
             whole = storage == "float32" or array.ndim < 2

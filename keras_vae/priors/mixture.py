@@ -25,6 +25,8 @@ class MixturePrior(FittedPrior):
       seed: of the draws of q(z|x) and of the initial components.
     """
 
+    in_eight_bits = False  # a block's small numbers, as on the diagonal of a factor, would become zero
+
     def __init__(self, components: int = 10, regularisation: float = 1e-6, seed: int = 0) -> None:
         super().__init__(seed)
         self.components = checks.check_whole_number(components, "components")
@@ -59,6 +61,8 @@ class MixturePrior(FittedPrior):
         expected = (self.components, *self.shape, *self.shape)
         if self.factors.shape != expected:
             raise ValueError(f"factors of shape {self.factors.shape} instead of {expected}")
+        if not (np.diagonal(self.factors, axis1=-2, axis2=-1) > 0).all():
+            raise ValueError("factors with a number on the diagonal that is not positive")
 
 
 def check_vectors(codes: np.ndarray, minimum: int, use: str) -> np.ndarray:
