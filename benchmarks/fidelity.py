@@ -6,7 +6,7 @@
 `fidelity.json` has what entries are to reach, in nats or, in `accuracy`, as the share of test labels that are right,
 and which model is to be better than which, by how much at least and in the papers. `missed` says why where they are
 not: "NAME", or "BETTER below WORSE", and the reason. Of an entry of several seeds, their mean counts. `elsewhere` is
-for the cards, of targets that other programs measure.
+for the cards, of claims that other programs measure.
 """
 
 import argparse
@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import rate_distortion
+import seeds
 from train_zoo import NEXT
 
 from keras_vae import files, zoo
@@ -28,6 +30,14 @@ FILE = Path(__file__).with_suffix(".json")
 EARLIER = (
     "Not trained anew: the weights and the numbers are of an earlier training than those of other entries. "
     f"The recipe that it is to be trained with is `{NEXT}`, beside this card in the repository."
+)
+
+TARGET = "The target, "  # how a sentence of `elsewhere` on one that is missed, or met, begins
+ONE_SEED = "Its numbers are of one seed; the further ones that `benchmarks/seeds.py` lists are not trained yet."
+SEEDS = "Over seeds: mean and standard deviation of trainings of the same recipe."
+GAPS_OF_SEEDS = (
+    "Over seeds, where both recipes were trained with several (`python benchmarks/seeds.py`): the difference of the "
+    "two means, with the standard error that the seeds give it."
 )
 
 
@@ -111,7 +121,7 @@ def table() -> str:
         error = "" if published.standard_error is None else f" ± {published.standard_error}"
         examples = f" ({row['examples']:,} examples)" if "examples" in row else ""
         rows.append([
-            f"`{name}`",
+            f"`{name}`" + (", not trained anew" if (store.root() / name / NEXT).is_file() else ""),
             f"{-row['value']:.2f} ± {row['standard_error']:.2f}{examples}",
             _over_seeds([-value for value in over_seeds(name, "log_prob")], ".2f"),
             f"{row['samples']:,}",
@@ -119,7 +129,7 @@ def table() -> str:
             f"{published.value - row['value']:+.2f}",
             f"{published.source}. {published.differences}".replace("|", "\\|"),
         ])  # fmt: skip
-    return _filled(heads, rows, right=range(1, 6))
+    return _filled(heads, rows, right=range(1, 6)) + _seeds_of(rows, 2, SEEDS)
 
 
 def gaps() -> str:
@@ -131,7 +141,8 @@ def gaps() -> str:
         if gap is not None:
             published = "" if row["published"] is None else f"{row['published']:.2f}"
             rows.append([f"`{better}` below `{worse}`", _with_error(gap), _with_error(seeds), published])
-    return _filled(["below", "by, nats", "over seeds", "in the papers"], rows, right=range(1, 4))
+    heads = ["below", "by, nats", "over seeds", "in the papers"]
+    return _filled(heads, rows, right=range(1, 4)) + _seeds_of(rows, 2, GAPS_OF_SEEDS)
 
 
 def accuracies() -> str:
@@ -152,7 +163,9 @@ def accuracies() -> str:
                 f"{published.source}. {published.differences}",
             ])  # fmt: skip
     heads = ["model", "accuracy", "over seeds", "published", "what differs there"]
-    return _filled(heads, rows, right=range(1, 4)) if rows else "None was trained on this protocol yet."
+    if not rows:
+        return "None was trained on this protocol yet."
+    return _filled(heads, rows, right=range(1, 4)) + _seeds_of(rows, 2, f"{SEEDS} Each seed has labels of its own.")
 
 
 def _filled(heads: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence[int]) -> str:
@@ -160,6 +173,13 @@ def _filled(heads: Sequence[str], rows: Sequence[Sequence[str]], right: Sequence
     kept = [index for index in range(len(heads)) if any(row[index] for row in rows)]
     shown = [[row[index] for index in kept] for row in (heads, *rows)]
     return "\n".join(table_lines(shown[0], shown[1:], [kept.index(index) for index in right if index in kept]))
+
+
+def _seeds_of(rows: Sequence[Sequence[str]], column: int, sentences: str) -> str:
+    """What a column over seeds is, to stand below a table that has it; of one without, how many seeds there are."""
+    if any(row[column] for row in rows):
+        return f"\n\n{sentences}"
+    return "\n\nOf one seed each." if rows else ""
 
 
 def _over_seeds(values: Sequence[float], form: str) -> str:
@@ -177,6 +197,7 @@ def reasons() -> str:
     """The targets that are missed, each with its reason, as a Markdown list."""
     missed = plan()["missed"]
     lines = [f"- {name}: {missed.get(name, 'no reason is given in fidelity.json.')}" for name in misses()]
+    lines += [f"- {name}: {text}" for name, text in plan()["elsewhere"].items() if text.startswith(TARGET)]
     return "\n".join(lines) or "None of those that were trained on this protocol."
 
 
@@ -184,11 +205,19 @@ def notes(name: str) -> list[str]:
     """What the card of an entry says of its targets: each that it misses, and whether its training is still to come."""
     missed = plan()["missed"]
     sentences = [
-        f"The target, {target}, is missed: {missed[key]}"
+        f"{TARGET}{target}, is missed: {missed[key]}"
         for key, target in misses().items()
         if key == name or key.startswith(f"{name} below ")
     ]
     sentences += [text for key, text in plan()["elsewhere"].items() if key == name]
+    sentences += [
+        f"Among the models of this network, which differ in their loss, it has a rate of {point.rate:.2f} and a "
+        f"distortion of {point.distortion:.2f} nats: `docs/benchmarks/rate_distortion.md` shows where each stands."
+        for point in rate_distortion.points()
+        if point.name == name
+    ]
+    if name in seeds.SEEDS and len(over_seeds(name, "log_prob")) == 1:
+        sentences.append(ONE_SEED)
     if (store.root() / name / NEXT).is_file():
         sentences.append(EARLIER)
     return sentences

@@ -96,7 +96,8 @@ class LogisticMixture(Likelihood):
         # Not ops.logsumexp, which asks for infinities: IsInf has no float16.
         weights = ops.exp(logits - ops.max(logits, axis=-1, keepdims=True))
         weights = weights / ops.sum(weights, axis=-1, keepdims=True)
-        return {**parameters, "mean": ops.sum(weights * logistics._mean(), axis=-1)}
+        mean = ops.sum(weights * logistics._mean(), axis=-1)
+        return {**parameters, "mean": ops.clip(mean, 0.0, 1.0)}  # rounding leads beyond
 
     def distribution(self, parameters: Mapping[str, Tensor]) -> tfd.Distribution:
         logistics = DiscretizedLogistic(parameters["means"], parameters["log_scales"])
@@ -126,7 +127,8 @@ class Categorical(Likelihood):
 
     def parameters(self, raw: Tensor) -> dict[str, Tensor]:
         logits = ops.reshape(raw, (-1, *raw.shape[1:-1], raw.shape[-1] // self.levels, self.levels))
-        return {"logits": logits, "mean": ops.sum(ops.softmax(logits, axis=-1) * self._grid(raw.dtype), axis=-1)}
+        mean = ops.sum(ops.softmax(logits, axis=-1) * self._grid(raw.dtype), axis=-1)
+        return {"logits": logits, "mean": ops.clip(mean, 0.0, 1.0)}  # rounding leads beyond
 
     def distribution(self, parameters: Mapping[str, Tensor]) -> tfd.Distribution:
         logits = parameters["logits"]

@@ -117,6 +117,14 @@ def mixture_raw(weights, means, log_scales):
     return np.stack([weights, 2 * (np.asarray(means) - places), np.asarray(log_scales) + 3]).ravel()
 
 
+@pytest.mark.parametrize("family", [LogisticMixture(3), Categorical(7)], ids=["logistic mixture", "categorical"])
+def test_no_mean_is_beyond_the_pixels(family):
+    """Of means far outside, or of levels that are certain, rounding leads beyond 0 and 1 by some 1e-7."""
+    raw = np.random.default_rng(0).normal(scale=20, size=(50, 20, 20, family.channels_per_pixel)).astype("float32")
+    mean = np.asarray(family.parameters(tf.constant(raw))["mean"])
+    assert mean.min() >= 0 and mean.max() == 1
+
+
 MIXTURES = [
     ([0.0], [0.5], [-3.0]),
     ([0.3, -1.0, 2.0], [0.1, 0.5, 1.2], [-3.0, -5.0, -1.0]),
