@@ -4,8 +4,9 @@
     python benchmarks/fidelity.py --cards    write what is missed, and why, on the cards of the entries
 
 `fidelity.json` has what entries are to reach, in nats or, in `accuracy`, as the share of test labels that are right,
-and which model is to be better than which, by how much at least and in the papers. `missed` says why where they are
-not: "NAME", or "BETTER below WORSE", and the reason. Of an entry of several seeds, their mean counts. `elsewhere` is
+and which model is to be better than which, by how much at least and in the papers. `measures` are
+numbers of the overview in which one is to be better. `missed` says why where they are not: "NAME", "BETTER below WORSE"
+or "BETTER beside WORSE in METRIC", and the reason. Of an entry of several seeds, their mean counts. `elsewhere` is
 for the cards, of claims that other programs measure.
 """
 
@@ -24,7 +25,7 @@ from train_zoo import NEXT
 from keras_vae import files, zoo
 from keras_vae.evaluation.estimates import Estimate, mean_of
 from keras_vae.zoo import store
-from keras_vae.zoo.wording import table_lines
+from keras_vae.zoo.wording import TITLES, table_lines
 
 FILE = Path(__file__).with_suffix(".json")
 EARLIER = (
@@ -66,10 +67,14 @@ def difference(better: str, worse: str) -> Estimate | None:
 
 def over_seeds(name: str, metric: str) -> list[float]:
     """A metric of an entry for each seed that its recipe was trained with, that of its weights first."""
-    path = store.root() / name / store.RESULTS
-    results = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"metrics": {}}
+    results = _results(name)
     runs = [results, *results.get("seeds", [])]
     return [float(run["metrics"][metric]["value"]) for run in runs if metric in run["metrics"]]
+
+
+def _results(name: str) -> dict[str, Any]:
+    path = store.root() / name / store.RESULTS
+    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"metrics": {}}
 
 
 def difference_over_seeds(better: str, worse: str) -> Estimate | None:
@@ -106,7 +111,40 @@ def misses() -> dict[str, str]:
         if value < reach or (not reach and value <= clear):
             by = f"{reach} nats or more" if reach else "clearly"
             found[f"{better} below {worse}"] = f"to lie {by} below `{worse}`"
+    for row in expected["measures"]:
+        better, worse = row["better"], row["worse"]
+        gap = difference_in(better, worse, row["metric"], row.get("least", False))
+        if gap is not None and gap["value"] <= 2.0 * (gap["standard_error"] or 0.0):
+            found[f"{better} beside {worse} in {row['metric']}"] = f"to be better than `{worse}` in {row['metric']}"
     return found
+
+
+def in_overview(name: str, metric: str) -> Estimate | None:
+    """A number of an entry's overview by its name with points, as `generation.mnist_fd.mnist_fd`; None without one."""
+    part: Any = _results(name).get("overview", {})
+    for key in metric.split("."):
+        part = part.get(key, {})
+    return part or None
+
+
+def difference_in(better: str, worse: str, metric: str, least: bool) -> Estimate | None:
+    """By how much the first entry is better in a number; the error is that of a difference of independent numbers."""
+    first, second = in_overview(better, metric), in_overview(worse, metric)
+    if first is None or second is None:
+        return None
+    error = sum((row["standard_error"] or 0.0) ** 2 for row in (first, second)) ** 0.5
+    return {"value": (second["value"] - first["value"]) * (1 if least else -1), "standard_error": error}
+
+
+def measures() -> str:
+    """The numbers in which one entry is to be better than another, as Markdown."""
+    rows = []
+    for row in plan()["measures"]:
+        numbers = [in_overview(row[side], row["metric"]) for side in ("better", "worse")]
+        if None not in numbers:
+            title = TITLES[row["metric"]] + (", less is better" if row.get("least") else "")
+            rows.append([f"`{row['better']}`", f"`{row['worse']}`", title, *map(_with_error, numbers)])
+    return _filled(["better", "than", "in", "the first", "the second"], rows, right=range(3, 5))
 
 
 def table() -> str:
@@ -207,7 +245,7 @@ def notes(name: str) -> list[str]:
     sentences = [
         f"{TARGET}{target}, is missed: {missed[key]}"
         for key, target in misses().items()
-        if key == name or key.startswith(f"{name} below ")
+        if key == name or key.startswith((f"{name} below ", f"{name} beside "))
     ]
     sentences += [text for key, text in plan()["elsewhere"].items() if key == name]
     sentences += [

@@ -43,13 +43,15 @@ def mnist_fd(
     condition: ConditionLike = None,
     prior: "FittedPrior | None" = None,
 ) -> dict[str, Estimate]:
-    """Return `mnist_fd`, precision and recall of generated digits, in the features of the package's classifier.
+    """Return `mnist_fd`, precision, recall and confidence of generated digits, by the package's classifier.
 
     The real digits are cut into disjoint parts, two for each repetition. The model draws as many digits as are in one,
-    and both the draws and the other part are compared with it: `floor`, `floor_precision` and `floor_recall` are real
-    against real, what a perfect model would get. No digit and no draw is in two repetitions, so that they are
-    independent and their spread gives the standard error. A distance of fewer examples is greater in expectation:
-    compare distances of equal `examples`, and with their floor.
+    and both the draws and the other part are compared with it in the features of the classifier: `floor`,
+    `floor_precision` and `floor_recall` are real against real, what a perfect model would get. `confidence` is the
+    mean probability that the classifier gives the digit it takes a draw for, `floor_confidence` that of real
+    digits. No digit and no draw is in two repetitions, so that they are independent and their spread gives the
+    standard error. A distance of fewer examples is greater in expectation: compare distances of equal `examples`,
+    and with their floor.
 
     Args:
       model: one that draws 28 x 28 digits.
@@ -74,13 +76,16 @@ def mnist_fd(
             f"There must be one condition for each real digit. Given: {len(conditions[0])} for {len(real)}."
         )
     repetitions = min(repetitions, len(real) // (2 * least))
-    features, rows = mnist_classifier.features(real), []
+    features, confidences = mnist_classifier.features(real), mnist_classifier.confidence(real)
+    rows: list[dict[str, float]] = []
     size = len(features) // (2 * repetitions)
     parts = np.random.default_rng(seed).permutation(len(features))[: 2 * repetitions * size].reshape(-1, 2, size)
     for repetition, (first, second) in enumerate(parts):
         noise = seed_of_repetition(seed, repetition)
-        generated = mnist_classifier.features(model.sample(size, noise, rows_of(condition, first), prior))
-        rows.append(_distances(features[first], features[second], generated))
+        draws = model.sample(size, noise, rows_of(condition, first), prior)
+        row = _distances(features[first], features[second], mnist_classifier.features(draws))
+        row["confidence"] = float(mnist_classifier.confidence(draws).mean())
+        rows.append(row | {"floor_confidence": float(confidences[second].mean())})
     details: Details = {"repetitions": repetitions, "seed": seed, "examples": size}
     return {name: mean_of([row[name] for row in rows], **details) for name in rows[0]}
 

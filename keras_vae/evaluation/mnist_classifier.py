@@ -73,6 +73,16 @@ def classify(x: ArrayLike) -> np.ndarray:
     return _run(x)[1].argmax(axis=1)
 
 
+def confidence(x: ArrayLike) -> np.ndarray:
+    """Return the probability of the most probable digit of each image, `(batch,)`, float64.
+
+    Raises:
+      UserError: as `features`.
+    """
+    logits = _run(x)[1].astype("float64")
+    return 1.0 / np.exp(logits - logits.max(axis=1, keepdims=True)).sum(axis=1)
+
+
 def _run(x: ArrayLike) -> list[np.ndarray]:
     if np.shape(x)[1:] != IMAGE_SHAPE:
         raise UserError(f"The MNIST classifier takes images of shape {IMAGE_SHAPE}. Given: {np.shape(x)[1:]}.")

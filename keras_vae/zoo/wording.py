@@ -56,6 +56,8 @@ TITLES = {
     "generation.mnist_fd.recall": "recall of draws",
     "generation.mnist_fd.floor_precision": "precision of real digits",
     "generation.mnist_fd.floor_recall": "recall of real digits",
+    "generation.mnist_fd.confidence": "confidence of a classifier in draws",
+    "generation.mnist_fd.floor_confidence": "confidence of that classifier in real digits",
     "generation.condition_accuracy": "draws that a classifier assigns to their label",
     "generation.sharpness.reconstructions": "sharpness of reconstructions: high frequencies over those of real images",
     "generation.sharpness.samples": "sharpness of draws",

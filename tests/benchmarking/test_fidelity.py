@@ -26,7 +26,7 @@ def test_cards_say_what_is_missed_and_what_is_to_come(name):
     text = (ROOT / "zoo" / name / "README.md").read_text(encoding="utf-8")
     assert all(f"\n\n{note}\n\n" in text for note in notes)
     assert ("Not trained anew" in text) == (ROOT / "zoo" / name / "next.toml").is_file()
-    misses = [key for key in fidelity.misses() if key == name or key.startswith(f"{name} below ")]
+    misses = [key for key in fidelity.misses() if key == name or key.startswith((f"{name} below ", f"{name} beside "))]
     elsewhere = fidelity.plan()["elsewhere"].get(name, "")
     assert text.count("\nThe target, ") == len(misses) + elsewhere.startswith("The target, ")
 
@@ -71,7 +71,7 @@ def toy_zoo(tmp_path, monkeypatch):
 
     def write(reach, orderings, accuracy=None, seeds=None):
         rows = [{"better": a, "worse": b, "reach": least, "published": 1.0} for a, b, least in orderings]
-        plan = {"reach": reach, "accuracy": accuracy or {}, "orderings": rows, "missed": {}}
+        plan = {"reach": reach, "accuracy": accuracy or {}, "orderings": rows, "measures": [], "missed": {}}
         (tmp_path / "fidelity.json").write_text(json.dumps(plan))
         for name, metrics in (seeds or {}).items():
             write_seeds(tmp_path / "zoo" / name, metrics)
@@ -120,6 +120,24 @@ def test_with_seeds_their_mean_counts(toy_zoo):
         "good": "an accuracy of 86.0% or more",
         "good below bad": "to lie 3.5 nats or more below `bad`",
     }
+
+
+@pytest.mark.parametrize(
+    ("values", "least", "missed"),
+    [((2.0, 1.0), False, False), ((2.0, 1.0), True, True), ((1.0, 2.0), True, False), ((1.2, 1.0), False, True)],
+)
+def test_numbers_of_the_overview(toy_zoo, values, least, missed):
+    """The errors are 0.3 and 0.4, of a difference 0.5; a difference below 1 is none."""
+    toy_zoo({}, [])
+    for (name, error), value in zip((("good", 0.3), ("bad", 0.4)), values, strict=True):
+        row = {"value": value + (value > 1) * 0.1, "standard_error": error}
+        results = {"metrics": {}, "overview": {"generation": {"sharpness": {"samples": row}}}}
+        (store.root() / name / store.RESULTS).write_text(json.dumps(results))
+    row = {"better": "good", "worse": "bad", "metric": "generation.sharpness.samples", "least": least}
+    fidelity.FILE.write_text(json.dumps({**fidelity.plan(), "measures": [row, {**row, "worse": "absent"}]}))
+    key = "good beside bad in generation.sharpness.samples"
+    assert fidelity.misses() == ({key: "to be better than `bad` in generation.sharpness.samples"} if missed else {})
+    assert fidelity.measures().count("| `good` | `bad` | sharpness of draws") == 1
 
 
 def test_one_seed_has_no_spread(toy_zoo):

@@ -8,6 +8,7 @@ import shutil
 
 import numpy as np
 import pytest
+import scipy.special
 
 from keras_vae import data
 from keras_vae.errors import CorruptFileError, UserError
@@ -87,6 +88,14 @@ class Draws:
         return np.stack([self.images[self.labels == each][place % 5] for place, each in enumerate(condition)])
 
 
+def test_confidence_is_the_largest_probability(real):
+    logits = mnist_classifier.load()(real[:20], training=False)[1]
+    expected = scipy.special.softmax(np.asarray(logits, "float64"), axis=1).max(axis=1)
+    np.testing.assert_allclose(mnist_classifier.confidence(real[:20]), expected, rtol=1e-5)
+    grey = mnist_classifier.confidence(np.full((1, 28, 28, 1), 0.5, "float32"))
+    assert 0.1 < grey[0] < expected.mean()
+
+
 def test_draws_of_real_digits_are_at_the_floor_and_of_one_digit_far_from_it(real):
     """Draws of other real digits: 4 joint standard errors from the floor. Of one digit: precise, and recalling none."""
     perfect = Draws(data.load_arrays("mnist", "train[:600]"))
@@ -94,7 +103,10 @@ def test_draws_of_real_digits_are_at_the_floor_and_of_one_digit_far_from_it(real
     joint = np.hypot(found["mnist_fd"]["standard_error"], found["floor"]["standard_error"])
     assert abs(found["mnist_fd"]["value"] - found["floor"]["value"]) < 4 * joint
     assert all(row["examples"] == 100 and row["repetitions"] == 3 for row in found.values()), "six disjoint parts"
+    joint = np.hypot(found["confidence"]["standard_error"], found["floor_confidence"]["standard_error"])
+    assert abs(found["confidence"]["value"] - found["floor_confidence"]["value"]) < 4 * joint
     one = mnist_fd(Draws(real[:1]), real, repetitions=2)
+    assert one["confidence"]["value"] == pytest.approx(mnist_classifier.confidence(real[:1])[0], abs=1e-6)
     assert one["mnist_fd"]["value"] > 5 * one["floor"]["value"] and one["recall"]["value"] < 0.05
     assert found == mnist_fd(perfect, real, repetitions=3)
     others = Draws(real)
