@@ -24,12 +24,15 @@ from keras_vae.zoo.wording import (
 PICTURES = {
     "reconstructions.png": "Test images, and their reconstructions below",
     "samples.png": "Samples from the prior",
-    "traversal.png": "Each row moves one latent dimension, those of the largest KL, or variance of the code, first",
+    "traversal.png": "Each row moves one latent dimension, by so many standard deviations: those of the largest KL, or "
+    "variance of the code, over the first test images first, and none that is not in use",
+    "interpolation.png": "From one test image to another, linearly between their mean codes",
     "marginals.png": "The numbers of some columns, of test examples and of as many draws from p(x|z), z from the prior",
     "series.png": "Test series, and their reconstructions dashed, in bands of 90 % of draws from p(x|z), z from q(z|x)",
     "forecast.png": "The second half of test series, forecast from the first: dashed, in bands of 90 % of draws",
     "curves.png": "Training curves; first epochs that are far from the others lie outside of the picture",
 }
+_LISTED = 64  # dimensions at most, each with its KL
 
 
 class Card(NamedTuple):
@@ -220,8 +223,12 @@ def _kl_lines(kl: Mapping[str, Any]) -> list[str]:
     values = [f"{part:.2f}{error}" for part, error in zip(parts, errors, strict=True)]
     if names is None:
         return ["", f"The KL of each dimension or level in turn, nats: {', '.join(values)}."]
-    listed = ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True))
-    return ["", f"KL, nats: {listed}."]
+    listed = [f"{name} {value}" for name, value in zip(names, values, strict=True)]
+    if len(listed) <= _LISTED:
+        return ["", f"KL, nats: {', '.join(listed)}."]
+    by_size = sorted(range(len(listed)), key=lambda index: -parts[index])
+    largest, smallest = (", ".join(listed[index] for index in part) for part in (by_size[:8], by_size[-8:]))
+    return ["", f"KL, nats, of the 8 of {len(listed)} dimensions with the most: {largest}; with the least: {smallest}."]
 
 
 def _overview(overview: Mapping[str, Any], noun: str) -> list[str]:

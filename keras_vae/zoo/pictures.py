@@ -1,4 +1,4 @@
-"""The pictures of a card: reconstructions, samples, a traversal and training curves, as far as the model has them."""
+"""The pictures of a card: reconstructions, samples, a walk through codes and training curves, as the model has them."""
 
 import itertools
 import math
@@ -13,7 +13,10 @@ from keras_vae import plots
 from keras_vae.core.inference import draw_x
 from keras_vae.errors import NotApplicable
 from keras_vae.evaluation import forecasts
-from keras_vae.tasks.traversal import traversable, traverse
+from keras_vae.evaluation.evaluation import rows_of
+from keras_vae.evaluation.latent import ACTIVE_ABOVE
+from keras_vae.tasks.interpolation import interpolate
+from keras_vae.tasks.traversal import informative, traversable, traverse
 from keras_vae.zoo import recipes
 from keras_vae.zoo.examples import Examples, condition_of, examples_of
 from keras_vae.zoo.sampling import classes_of, every_label
@@ -23,7 +26,8 @@ if TYPE_CHECKING:
     from keras_vae.priors.base import FittedPrior
 
 SAMPLES, COLUMNS = 64, 12  # the number of samples without labels, and for each label; and of columns of a table
-SERIES = 8
+SERIES = PAIRS = 8
+DIMENSIONS, TELLING = 10, 0.25  # of a traversal at most; the share of the code that they must have
 _LOOKED_AT = 1000  # examples
 
 
@@ -36,6 +40,8 @@ def write(
     examples: Examples | None = None,
 ) -> list[str]:
     """Write reconstructions.png and, where the model has them, samples.png, traversal.png and curves.png.
+
+    Where ten dimensions have little of the code, interpolation.png is in place of traversal.png.
 
     In place of the first three, rows of numbers have marginals.png, and series have series.png and, where the model
     reads a part of a series, forecast.png; others have none.
@@ -74,10 +80,34 @@ def _of_images(
     if samples(model, recipe.evaluation.seed, folder / "samples.png", prior, names):
         written.append("samples.png")
     if traversable(model):
-        walk = traverse(model, examples.images, condition=condition_of(model, examples))
-        plots.labelled_rows(walk.images[:10], walk.labels[:10], folder / "traversal.png")
-        written.append("traversal.png")
+        written.append(_of_codes(folder, model, examples))
     return written
+
+
+def _of_codes(folder: Path, model: "VAE", examples: Examples) -> str:
+    """Write traversal.png; or interpolation.png, where the dimensions that it would show have little of the code.
+
+    Dimensions that are not in use are not shown, where others are.
+    """
+    condition = condition_of(model, examples)
+    importance = informative(model, examples.images, condition)[0]
+    if np.sort(importance)[-DIMENSIONS:].sum() < TELLING * importance.sum():
+        _interpolations(model, examples, folder / "interpolation.png")
+        return "interpolation.png"
+    walk = traverse(model, examples.images, condition=condition)
+    shown = slice(max(1, min(DIMENSIONS, int((walk.importance > ACTIVE_ABOVE).sum()))))
+    columns = [f"{value:+.2g}" for value in walk.values]
+    plots.labelled_rows(walk.images[shown], walk.labels[shown], folder / "traversal.png", columns)
+    return "traversal.png"
+
+
+def _interpolations(model: "VAE", examples: Examples, path: Path) -> None:
+    """Draw rows from images of the first half of the examples to those of the second, reconstructed at the ends."""
+    half, condition = len(examples.images) // 2, condition_of(model, examples)
+    starts = np.linspace(0, half - 1, min(PAIRS, half)).round().astype(int)
+    pair = None if condition is None else (rows_of(condition, starts), rows_of(condition, starts + half))
+    between = interpolate(model, examples.images[starts], examples.images[starts + half], condition=pair)
+    plots.rows(between, path)
 
 
 def _of_numbers(

@@ -168,6 +168,13 @@ def test_the_parts_of_the_kl_have_names(own_run):
     kl = zoo.card(own_run).results["metrics"]["kl"]
     listed = ", ".join(f"z{i} {kl['parts'][i]:.2f} ± {kl['errors'][i]:.2f}" for i in range(3))
     assert kl["names"] == ["z0", "z1", "z2"] and f"\nKL, nats: {listed}.\n" in zoo.card(own_run).markdown()
+    many = [float(index % 50) for index in range(100)]
+    long = {"parts": many, "errors": [0.5] * 100, "names": [f"z{index}" for index in range(100)]}
+    toy_runs.edit_results(own_run, lambda results: results["metrics"]["kl"].update(long))
+    line = re.search(r"\nKL, nats, of the 8 of 100 dimensions with the most: (.*); with the least: (.*)\.\n",
+                     zoo.card(own_run).markdown())  # fmt: skip
+    assert line[1] == ", ".join(f"z{i} {i % 50}.00 ± 0.50" for i in (49, 99, 48, 98, 47, 97, 46, 96))
+    assert line[2] == ", ".join(f"z{i} {i % 50}.00 ± 0.50" for i in (3, 53, 2, 52, 1, 51, 0, 50))
     toy_runs.edit_results(own_run, lambda results: results["metrics"]["kl"].pop("names"))
     assert "\nThe KL of each dimension or level in turn, nats: " in zoo.card(own_run).markdown()
 
