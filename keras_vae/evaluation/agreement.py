@@ -20,10 +20,11 @@ if TYPE_CHECKING:
 
 SAMPLES, ANNEALED, TEMPERATURES, CHAINS = 5000, 100, 200, 8
 _ERRORS, _ENOUGH = 3.0, 1e-3  # joint standard errors; a difference in nats that is negligible
+_ACCEPTED = 0.1  # of the steps of annealing, at least: with fewer its chains have hardly moved
 
 
 class Agreement(TypedDict, total=False):
-    """Two estimates of log p(x). Where annealing does not apply: `log_prob`, `verdict` and `seconds` only."""
+    """Two estimates of log p(x). Where annealing does not apply, or moves nothing: `log_prob`, `verdict`, `seconds`."""
 
     log_prob: Required[Estimate]  # importance-weighted, of all images
     importance_weighted: Estimate  # of the first images, its standard error over draws
@@ -90,9 +91,16 @@ def log_prob_agreement_of(
     except NotApplicable as error:
         result["verdict"] = f"Importance weights stand alone. {error}"
     else:
-        method: Estimate = {**_over_draws(chained, len(chained["log_prob"])), "chains": chains}
-        result["annealed"] = {**method, "temperatures": temperatures, "acceptance": float(chained["acceptance"].mean())}
-        _compare(result, weights, chained)
+        accepted = float(chained["acceptance"].mean())
+        if accepted < _ACCEPTED:
+            result["verdict"] = (
+                f"Importance weights stand alone. Of the steps of annealing {accepted:.1%} were accepted, too few for "
+                f"its chains to move: the likelihood is too narrow for their step size."
+            )
+        else:
+            method: Estimate = {**_over_draws(chained, len(chained["log_prob"])), "chains": chains}
+            result["annealed"] = {**method, "temperatures": temperatures, "acceptance": accepted}
+            _compare(result, weights, chained)
     result["seconds"] = round(time.perf_counter() - start, 1)
     return result
 

@@ -4,6 +4,7 @@
 # pyright: reportTypedDictNotRequiredAccess=false, reportOptionalOperand=false
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -25,7 +26,18 @@ from keras_vae.evaluation import (
     log_prob_agreement,
 )
 from keras_vae.evaluation.latent import codebook_usage_of, remedies
-from keras_vae.models import AE, IWAE, MODELS, VQVAE, AnnealedVAE, FlowVAE, HierarchicalVAE, HypersphericalVAE, VampVAE
+from keras_vae.models import (
+    AE,
+    IWAE,
+    MODELS,
+    VAE,
+    VQVAE,
+    AnnealedVAE,
+    FlowVAE,
+    HierarchicalVAE,
+    HypersphericalVAE,
+    VampVAE,
+)
 from keras_vae.randomness import EVALUATION, fold, seed_of
 from tests.conformance.cases import CASES
 from tests.core.test_linear_gaussian import Truth, set_exact
@@ -90,6 +102,14 @@ def test_agreement_says_when_both_are_right_and_when_one_is_loose(model, truth):
     bad = log_prob_agreement(model, truth.x, **options)
     assert not bad["agrees"] and bad["difference"]["value"] < -0.5
     assert "differ: -" in bad["verdict"] and "importance weights is loose" in bad["verdict"]
+
+
+def test_annealing_that_moves_nothing_says_nothing():
+    """A likelihood far narrower than its steps, and a posterior that does not know: every move is refused."""
+    narrow = toy(VAE, likelihood={"name": "gaussian", "scale": 1e-5}, decoder=mlp(activation="tanh"))
+    found = log_prob_agreement(narrow, binary(4), samples=3, annealed=2, temperatures=5, chains=2)
+    assert set(found) == {"log_prob", "verdict", "seconds"}
+    assert re.search(r"stand alone\. Of the steps of annealing [0-9]\.[0-9]% were accepted, too few", found["verdict"])
 
 
 def test_agreement_of_what_cannot_be_annealed():

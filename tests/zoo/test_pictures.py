@@ -17,8 +17,8 @@ def model_of(latent_dim: int, used: int) -> VAE:
     """A VAE of which so many dimensions have a code: of the others q(z|x) is N(0, I)."""
     model = toys.toy(latent_dim=latent_dim)
     kernel = next(weight for weight in model.encoder.weights if weight.shape == (8, 2 * latent_dim))
-    values = np.random.default_rng(0).normal(scale=0.3, size=(8, 2, latent_dim))  # of means, and of log variances
-    values[:, :, used:] = 0.0
+    values = np.zeros((8, 2, latent_dim))  # of means, and of log variances
+    values[:, 0, :used] = np.random.default_rng(0).normal(size=(8, 1))  # dimensions of alike shares
     kernel.assign(values.reshape(kernel.shape))
     return model
 
