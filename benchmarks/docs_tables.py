@@ -139,9 +139,11 @@ def entries() -> str:
     for card in sorted(shown, key=lambda card: card.recipe.data.title):  # stable: binarised pixels, then grey levels
         likelihood, published = card.results["metrics"].get("log_prob"), card.recipe.published
         reference = ""
-        if published is not None and published.metric == "log_prob":
-            reference = wording.number({"value": -published.value, "standard_error": published.standard_error})
-            reference = f"[{reference}]({published.url})"
+        if published is not None:
+            sign, title = (-1, "") if published.metric == "log_prob" else (1, f"{published.metric} ")
+            reference = wording.number({"value": sign * published.value, "standard_error": published.standard_error})
+            reference = f"{title}[{reference}]({published.url})"
+        later = ", not trained anew" if (ROOT / "zoo" / card.name / "next.toml").is_file() else ""
         picture = next((name for name in PICTURES if name in card.results["pictures"]), None)
         if picture:
             first = f'<img src="{card.name}/{picture}" width="180" alt="{Path(picture).stem}">'
@@ -154,7 +156,7 @@ def entries() -> str:
             reference,
             f"{card.results['weights']['parameters']:,}",
             f"{card.results['weights']['bytes'] / 1e6:.2f} MB",
-            f"{card.results['training']['seconds'] / 60:.0f} min",
+            f"{card.results['training']['seconds'] / 60:.0f} min{later}",
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -114,6 +114,11 @@ def test_what_the_wheel_holds(wheel):
     assert any(name.endswith("licenses/LICENSE") for name in names)
 
 
+def test_the_weights_of_the_zoo_stay_small():
+    held = [*ROOT.glob(f"zoo/*/*{WEIGHTS}"), *ROOT.glob("zoo/*/prior.npz")]
+    assert sum(path.stat().st_size for path in held) <= 80e6, "python benchmarks/eight_bits.py NAME halves an entry's"
+
+
 def test_what_is_downloaded_stays_small(wheel):
     (sdist,) = wheel.parent.glob("*.tar.gz")
     assert wheel.stat().st_size <= 60e6 and sdist.stat().st_size <= 90e6
