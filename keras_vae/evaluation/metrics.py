@@ -18,6 +18,7 @@ from keras_vae.evaluation import (
     latent,
     likelihood,
     representation,
+    sequences,
     spectra,
     summary,
     tables,
@@ -43,6 +44,7 @@ METRICS: dict[str, Callable[[Evaluation], Mapping[str, Any]]] = {
     "likelihood.nats": likelihood.nats_of,
     "likelihood.bits_per_dim": likelihood.bits_per_dim_of,
     "likelihood.per_count": counts.per_count_of,
+    "likelihood.per_token": sequences.per_token_of,
     "likelihood.agreement": likelihood.agreement_of,
     "latent.kl_per_dimension": latent.kl_by_group_of,
     "latent.kl_split": aggregate.kl_split_of_first,
@@ -81,9 +83,9 @@ def evaluate(
 ) -> dict[str, Any]:
     """Return metrics of `model` on held-out data: section -> metric -> `value`, `standard_error`, and its draws.
 
-    * likelihood: `nats` (`elbo`, `log_px`, `kl` and `log_prob`, per example); `per_count`, of counts; of at most 1,000
-      of the images that log p(x) is measured on, `bits_per_dim`, where they have 8 bits, and `agreement` of importance
-      weights, 5,000 for each image, and annealing;
+    * likelihood: `nats` (`elbo`, `log_px`, `kl` and `log_prob`, per example); `per_count`, of counts; `per_token`, of
+      sequences; of at most 1,000 of the images that log p(x) is measured on, `bits_per_dim`, where they have 8 bits,
+      and `agreement` of importance weights, 5,000 for each image, and annealing;
     * latent: `kl_per_dimension`, `kl_split` (first 1,000 images), `gaussian_total_correlation` of a draw for each
       image, `active_units`, `collapse`; or `codebook`;
     * disentanglement: every metric, with factors;

@@ -20,6 +20,7 @@ _TRAIN = 10_000  # training images for probes, and for the search for copies
 RECORDED = (
     "likelihood.bits_per_dim",
     "likelihood.per_count",
+    "likelihood.per_token",
     "likelihood.agreement",
     "latent.kl_split",
     "latent.gaussian_total_correlation",

@@ -30,6 +30,7 @@ TEXTS = {
 TITLES = {
     "likelihood.bits_per_dim": "bits per dimension",
     "likelihood.per_count": "-log p(x), importance-weighted, over the number of things counted, nats",
+    "likelihood.per_token": "-log p(x), importance-weighted, over the number of tokens, ends included, bits",
     "likelihood.agreement.log_prob": "log p(x), importance-weighted, nats",
     "likelihood.agreement.importance_weighted": "log p(x) of the same, importance-weighted",
     "likelihood.agreement.annealed": "log p(x) of the first examples by annealed importance sampling",

@@ -61,6 +61,7 @@ def test_what_a_plain_vae_has(whole):
         "likelihood.bits_per_dim", "latent.codebook", "generation.mnist_fd", "generation.condition_accuracy",
         "generation.columns", "generation.correlations", "generation.imputation",
         "generation.forecast", "generation.deviance", "generation.totals", "likelihood.per_count",
+        "likelihood.per_token",
     }  # fmt: skip
     assert whole["without"]["generation.mnist_fd"] == "This needs MNIST digits, reference=. Given: none."
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from keras_vae.errors import UserError
+from keras_vae.evaluation import evaluate
 from keras_vae.evaluation.sequences import reconstructed_tokens
 from tests.sequences import VALID, tiny
 from tests.toys import toy
@@ -33,3 +34,21 @@ def test_images_have_none():
         reconstructed_tokens(toy(), np.zeros((2, 4, 4, 1)))
     with pytest.raises(UserError, match="must lie from 0 to 2"):
         reconstructed_tokens(tiny(), X + 2)
+
+
+def test_bits_a_token_by_hand():
+    """3, 4, 1, 4 and 2 tokens: the sum of -log2 p(x) over 14, not the mean of ratios."""
+    model = tiny()
+    bits = evaluate(model, X, metrics=["likelihood.per_token"], samples=7)["likelihood"]["per_token"]
+    log_prob = model.log_prob(X, samples=7).astype("float64")
+    assert bits["value"] == pytest.approx(-log_prob.sum() / np.log(2) / 14, rel=1e-5)
+    assert bits["examples"] == 5 and bits["samples"] == 7 and bits["unit"] == "bits a token"
+
+
+def test_of_a_uniform_model_a_token_has_the_bits_of_its_alphabet():
+    """All weights are 0: q(z|x) is the prior, and each of 3 tokens is as likely, whatever the code."""
+    model = tiny()
+    for weight in (*model.encoder.weights, *model.decoder.weights):
+        weight.assign(np.zeros(weight.shape))
+    bits = evaluate(model, X, metrics=["likelihood.per_token"], samples=2)["likelihood"]["per_token"]
+    assert bits["value"] == pytest.approx(np.log2(3), rel=1e-5) and bits["standard_error"] < 1e-5
