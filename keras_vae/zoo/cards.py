@@ -24,8 +24,8 @@ from keras_vae.zoo.wording import (
 PICTURES = {
     "reconstructions.png": "Test images, and their reconstructions below",
     "samples.png": "Samples from the prior",
-    "traversal.png": "Each row moves one latent dimension, by so many standard deviations: those of the largest KL, or "
-    "variance of the code, over the first test images first, and none that is not in use",
+    "traversal.png": "Each row moves one latent dimension, in standard deviations: those of the largest KL, or "
+    "variance of the code, on the first test images",
     "interpolation.png": "From one test image to another, linearly between their mean codes",
     "marginals.png": "The numbers of some columns, of test examples and of as many draws from p(x|z), z from the prior",
     "series.png": "Test series, and their reconstructions dashed, in bands of 90 % of draws from p(x|z), z from q(z|x)",

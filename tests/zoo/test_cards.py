@@ -196,12 +196,15 @@ def test_the_card_of_an_old_run_is_shown(tmp_path, capsys):
     shutil.copytree(OLD_RUN, tmp_path / "old_run")
     card = zoo.card(tmp_path / "old_run")
     text = card.markdown()
+    captions = {
+        "traversal.png": "Each row moves one latent dimension, from the most to the least informative",
+        "curves.png": "Training curves",
+    }
     # But for the folder, which the card names, and some sentences, it is the card that the version before wrote.
     before = (OLD_RUN / "README.md").read_text(encoding="utf-8")
     for old, new in (
         ("Published number to stand against: none known", "No published number is known"),
-        ("from the most to the least informative", "those of the largest KL, or variance of the code, first"),
-        ("![Training curves]", f"![{cards.PICTURES['curves.png']}]"),
+        *((f"![{was}]", f"![{cards.PICTURES[picture]}]") for picture, was in captions.items()),
     ):
         assert old in before
         before = before.replace(old, new)
