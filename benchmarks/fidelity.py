@@ -25,7 +25,7 @@ from train_zoo import NEXT
 from keras_vae import files, zoo
 from keras_vae.evaluation.estimates import Estimate, mean_of
 from keras_vae.zoo import store
-from keras_vae.zoo.wording import TITLES, table_lines
+from keras_vae.zoo.wording import TITLES, number, table_lines
 
 FILE = Path(__file__).with_suffix(".json")
 EARLIER = (
@@ -143,7 +143,7 @@ def measures() -> str:
         numbers = [in_overview(row[side], row["metric"]) for side in ("better", "worse")]
         if None not in numbers:
             title = TITLES[row["metric"]] + (", less is better" if row.get("least") else "")
-            rows.append([f"`{row['better']}`", f"`{row['worse']}`", title, *map(_with_error, numbers)])
+            rows.append([f"`{row['better']}`", f"`{row['worse']}`", title, *map(number, numbers)])
     return _filled(["better", "than", "in", "the first", "the second"], rows, right=range(3, 5))
 
 
