@@ -20,7 +20,6 @@ import numpy as np
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from keras_vae import stored_arrays
 from keras_vae.errors import CorruptFileError, UserError, reading
 from keras_vae.files import atomic, require_room
 
@@ -34,6 +33,12 @@ _LONGEST_HEADER = 2**26  # bytes; metadata are the history of a training at most
 _HDF5_OVERHEAD = 4096  # bytes that HDF5 needs for each array and its groups, at most
 _HDF5_TIMES = 8  # the size of a model; Keras stores its optimizers in the same file, with up to five slots a weight
 _HDF5_COUNTERS = 2**16  # bytes, more than the counters and rates of all optimizers
+STORAGES = ("float32", "float16", "int8")  # of the float32 arrays of a model
+SCALES = ":scales"  # what the name of an array's scales ends in
+_BLOCK = 32  # numbers of one output, which share a scale
+_LEVELS = 127  # on either side of zero
+_SMALLEST = 4096  # numbers of an array that is stored as int8; what is smaller saves nothing
+_LARGEST = float(np.finfo(np.float16).max)
 
 
 def load(model: keras.Model, path: str | Path, remedy: str = REMEDY) -> None:
@@ -164,7 +169,7 @@ def read(
         digest = metadata.pop(_DIGEST, None)
         if (sealed or digest is not None) and digest != _digest(arrays, metadata):
             raise OSError("its contents have another SHA-256 than it says" if digest else "it has no SHA-256 of itself")
-        return stored_arrays.restored(arrays), metadata
+        return restored(arrays), metadata
 
 
 def _digest(arrays: Mapping[str, np.ndarray], metadata: Mapping[str, Any]) -> str:
@@ -223,7 +228,7 @@ def numpy_arrays(variables: Mapping[str, Any], storage: str = "float32") -> dict
 
     Args:
       variables: by attribute path.
-      storage: as of `stored_arrays.stored`.
+      storage: as of `stored`.
 
     Raises:
       UserError: a weight that float16 cannot hold.
@@ -232,8 +237,76 @@ def numpy_arrays(variables: Mapping[str, Any], storage: str = "float32") -> dict
     for name, variable in variables.items():
         array = np.asarray(keras.ops.convert_to_numpy(variable), _numpy_dtype(variable))
         statistic = re.search(r"normali[sz]ation|/moving_", variable.path)
-        arrays.update(stored_arrays.stored(name, array, "float32" if statistic else storage))
+        arrays.update(stored(name, array, "float32" if statistic else storage))
     return arrays
+
+
+def stored(name: str, array: np.ndarray, storage: str) -> dict[str, np.ndarray]:
+    """The arrays that a file holds of one, by name.
+
+    As int8, in blocks of 32 and with scales of float16, a number takes 8.5 bits. It changes by 1/254 of the largest of
+    its block at most, and by what float16 rounds of the scale. Q8_0 of GGUF is alike:
+    https://huggingface.co/docs/hub/gguf.
+
+    Args:
+      name: of the array.
+      array: any; one that is not float32 stays as it is.
+      storage: `"float32"`; `"float16"`; or `"int8"`, which holds arrays of 4,096 numbers or more, and of 32 or more
+        for each output, their last axis, as int8 with their scales beside them, and the others as float16.
+
+    Raises:
+      UserError: another storage, or a number that float16 cannot hold, unless all is stored as it is.
+    """
+    if storage not in STORAGES:
+        raise UserError(f"storage must be one of {', '.join(STORAGES)}. Given: {storage!r}.")
+    if storage == "float32" or array.dtype != np.float32:
+        return {name: array}
+    peak = float(np.abs(array).max(initial=0.0))
+    if not peak <= _LARGEST:
+        raise UserError(
+            f"Weights are stored as float16, up to {_LARGEST:g}. Given: {peak:g} in {name}. Set training.storage = "
+            f"'float32', or train with a smaller learning rate or with weight decay."
+        )
+    if storage == "float16" or array.ndim < 2 or array.size < max(_SMALLEST, _BLOCK * array.shape[-1]):
+        return {name: array.astype(np.float16)}
+    blocks = _blocks(array)
+    scales = (np.abs(blocks).max(axis=1) / _LEVELS).astype(np.float16)
+    steps = scales.astype(np.float32)[:, None]
+    codes = np.rint(np.divide(blocks, steps, out=np.zeros_like(blocks), where=steps > 0))
+    codes = np.clip(codes, -_LEVELS, _LEVELS).astype(np.int8)
+    return {name: _unblocked(codes, array.shape), name + SCALES: scales}
+
+
+def restored(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The arrays of a file by name, those with scales beside them as float32.
+
+    Raises:
+      ValueError: scales that are not those of an array of int8.
+    """
+    held = {name: array for name, array in arrays.items() if not name.endswith(SCALES)}
+    for scales_name in arrays.keys() - held.keys():
+        name, scales = scales_name.removesuffix(SCALES), arrays[scales_name]
+        codes = held.get(name)
+        if codes is None or codes.dtype != np.int8 or codes.ndim < 2 or not codes.size:
+            raise ValueError(f"{scales_name} are the scales of no array of int8")
+        blocks = _blocks(codes)
+        if scales.dtype != np.float16 or scales.shape != (blocks.shape[0], blocks.shape[2]):
+            raise ValueError(f"{scales_name} have not one number for each block of {name}")
+        held[name] = _unblocked(blocks * scales.astype(np.float32)[:, None], codes.shape)
+    return held
+
+
+def _blocks(array: np.ndarray) -> np.ndarray:
+    """An array as `(blocks, 32, outputs)`, its last axis that of the outputs, filled up with zeros."""
+    rows = array.reshape(-1, array.shape[-1])
+    padded = np.pad(rows, ((0, -len(rows) % _BLOCK), (0, 0)))
+    return padded.reshape(-1, _BLOCK, array.shape[-1])
+
+
+def _unblocked(blocks: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """The array of a shape that `_blocks` made blocks of."""
+    rows = int(np.prod(shape[:-1]))
+    return np.ascontiguousarray(blocks.reshape(-1, shape[-1])[:rows].reshape(shape))
 
 
 def _walk(layer: keras.Layer) -> Iterator[tuple[str, Any]]:

@@ -11,7 +11,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import ArrayLike
 
-from keras_vae import backend, checks, files, progress, randomness, stored_arrays
+from keras_vae import backend, checks, files, progress, randomness, weights
 from keras_vae.backend import tfd
 from keras_vae.core import inference
 from keras_vae.errors import CorruptFileError, ExportError, UserError, reading
@@ -201,7 +201,7 @@ class FittedPrior:
 
         Args:
           path: of the file.
-          storage: of matrices, as of `stored_arrays.stored`; vectors stay as they are, and a mixture's matrices are
+          storage: of matrices, as of `weights.stored`; vectors stay as they are, and a mixture's matrices are
             float16 where others are int8.
 
         Raises:
@@ -219,7 +219,7 @@ class FittedPrior:
         held: dict[str, np.ndarray] = {}
         for name, array in self.arrays().items():
             whole = storage == "float32" or array.ndim < 2
-            held |= {name: array} if whole else stored_arrays.stored(name, array.astype("float32"), storage)
+            held |= {name: array} if whole else weights.stored(name, array.astype("float32"), storage)
         prefixed: dict[str, Any] = {f"array/{name}": array for name, array in held.items()}
         buffer = io.BytesIO()
         np.savez_compressed(buffer, head=np.array(json.dumps(head)), **prefixed)  # factors are half zeros
@@ -267,7 +267,7 @@ def read(path: str | Path) -> tuple[Head, dict[str, np.ndarray]]:
             arrays = {name.removeprefix("array/"): file[name] for name in file.files if name.startswith("array/")}
         held = {
             name: array.astype(np.float32) if array.dtype == np.float16 else array
-            for name, array in stored_arrays.restored(arrays).items()
+            for name, array in weights.restored(arrays).items()
         }
         if wrong := fault(head, Head, "its head"):
             raise ValueError(wrong)

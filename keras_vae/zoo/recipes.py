@@ -12,12 +12,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from keras_vae import stored_arrays
 from keras_vae.errors import UserError
 from keras_vae.registry import nearest
 from keras_vae.zoo import toml_files
 
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16", "float64")
+STORAGES = ("float32", "float16", "int8")  # of `keras_vae.weights`, which imports Keras
 
 
 @dataclasses.dataclass(frozen=True)
@@ -375,10 +375,8 @@ def _check_ranges(recipe: Recipe, path: Path) -> None:
         raise UserError(
             f"{path}: training.precision must be one of {', '.join(PRECISIONS)}. Given: {training.precision!r}."
         )
-    if training.storage not in stored_arrays.NAMES:
-        raise UserError(
-            f"{path}: training.storage must be one of {', '.join(stored_arrays.NAMES)}. Given: {training.storage!r}."
-        )
+    if training.storage not in STORAGES:
+        raise UserError(f"{path}: training.storage must be one of {', '.join(STORAGES)}. Given: {training.storage!r}.")
     if isinstance(training.devices, str) and training.devices != "all":
         raise UserError(f"{path}: training.devices must be a whole number or 'all'. Given: {training.devices!r}.")
     if training.jit_compile not in (True, False, "auto"):

@@ -15,7 +15,7 @@ from keras_vae.zoo import hub_folders, store
 from tests import toy_runs
 from tests.hub.server import TOKEN, serving
 
-ENTRY = "rae_mnist"
+ENTRY = "wae_mnist"
 HERE = "hf://ann/digits"
 
 
@@ -100,7 +100,7 @@ def test_the_card_has_the_front_matter_of_the_hub(hub, pushed):
     card = ModelCard(hub.files("ann/digits")["README.md"].decode())
     facts, results = card.data, store.entry(ENTRY).results
     assert (facts.license, facts.library_name, facts.datasets) == ("apache-2.0", "keras_vae", ["ylecun/mnist"])
-    assert {"variational-autoencoder", "RAE"} <= set(facts.tags) and facts.model_name == "digits"
+    assert {"variational-autoencoder", "WAE"} <= set(facts.tags) and facts.model_name == "digits"
     numbers = {row.metric_type: row.metric_value for row in facts.eval_results}
     assert numbers == {name: row["value"] for name, row in results["metrics"].items()}
     assert {(row.dataset_type, row.dataset_split) for row in facts.eval_results} == {("ylecun/mnist", "test")}

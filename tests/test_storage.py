@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keras_vae import stored_arrays
+from keras_vae import weights
 from keras_vae.errors import UserError
+from keras_vae.zoo import recipes
 
 SHAPES = st.sampled_from([(64, 64), (4097, 1), (100, 50), (3, 3, 40, 16), (35, 200), (33, 128)])
 
@@ -16,11 +17,11 @@ def random(shape, seed, scale=1.0):
 
 
 def written(array, storage="int8"):
-    return stored_arrays.stored("kernel", array, storage)
+    return weights.stored("kernel", array, storage)
 
 
 def back(array):
-    return stored_arrays.restored(written(array))["kernel"]
+    return weights.restored(written(array))["kernel"]
 
 
 @given(SHAPES, st.integers(0, 100), st.sampled_from([1e-3, 1.0, 100.0]))
@@ -113,4 +114,8 @@ def test_scales_of_no_array_are_refused(spoil):
     held = written(random((100, 64), 1))
     spoil(held)
     with pytest.raises(ValueError, match=r"kernel:scales (are the scales of no array|have not one number)"):
-        stored_arrays.restored(held)
+        weights.restored(held)
+
+
+def test_recipes_name_them():
+    assert recipes.STORAGES == weights.STORAGES
