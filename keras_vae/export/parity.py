@@ -79,10 +79,10 @@ def limits(graph: GraphEntry, output: str, case: Case, precision: str = "float32
     """Return the limit of each statistic of |difference| from Keras.
 
     `max` is 1e-5, plus 1e-5 times the largest |value| for logits and on extremes. For inputs with more than the 784
-    numbers of a digit it is 1e-5 times the square root of the ratio, as rounding grows with a sum; and at least
-    `UNITS` times the largest |value|, for a `mean` beside logits a quarter of the largest |logit|. It is 2e-3 in
-    float16 and 2e-2 in bfloat16, plus the same times the largest |value|; for integers, `max` is the share that differ,
-    0.05.
+    numbers of a digit it is larger: by the square root of the ratio, as rounding grows with a sum, and on extremes by
+    the ratio, since the terms of a flat picture are all rounded the same way. It is at least `UNITS` times the largest
+    |value|, for a `mean` beside logits a quarter of the largest |logit|. It is 2e-3 in float16 and 2e-2 in bfloat16,
+    plus the same times the largest |value|; for integers, `max` is the share that differ, 0.05.
 
     In 8 bits arithmetic does not bound the largest difference. On ordinary inputs the `mean` of an image may differ by
     0.02 on average and by 0.25 at the 99th percentile, another output on average by half as much as a constant would,
@@ -111,10 +111,9 @@ def limits(graph: GraphEntry, output: str, case: Case, precision: str = "float32
         return {"mean": TOLERANCE + SPREAD * float(spread)}
     logits = np.abs(case.outputs.get("logits", 0.0)) if output == "mean" else 0.0
     rounding = UNITS * max(largest, 0.25 * float(np.max(logits, initial=0.0)))
-    if case.ordinary and absolute:
-        terms = max((int(np.prod(array.shape[1:])) for array in case.inputs.values()), default=1)
-        return {"max": max(TOLERANCE * max(1.0, (terms / INPUTS) ** 0.5), rounding)}
-    return {"max": max(TOLERANCE + TOLERANCE * largest, rounding)}
+    ratio = max(1.0, max((np.prod(array.shape[1:]) for array in case.inputs.values()), default=1) / INPUTS)
+    scale = TOLERANCE * float(ratio**0.5 if case.ordinary else ratio)
+    return {"max": max(scale if case.ordinary and absolute else scale + scale * largest, rounding)}
 
 
 def statistics(array: np.ndarray | None, expected: np.ndarray, precision: str = "float32") -> dict[str, float]:

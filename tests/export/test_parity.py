@@ -40,11 +40,30 @@ def test_tolerances_are_the_designs(ordinary, output, expected):
 
 
 def test_sums_of_more_numbers_than_a_digit_has_may_round_more():
-    """64x64 pixels are 5.22 times 784: the root is 2.2857. Fewer than a digit's get no less than a digit's."""
-    for side, expected in ((64, 2.2857e-5), (28, 1e-5), (4, 1e-5)):
+    """64x64 pixels are 5.22 times 784: the root is 2.2857. Fewer than a digit's get no less than a digit's.
+
+    An extreme gets 5.22 times what a digit gets: the terms of a sum over a flat picture are all rounded the same way.
+    """
+    for side, expected, extreme in ((64, 2.2857e-5, 5.2245e-5), (28, 1e-5, 1e-5), (4, 1e-5, 1e-5)):
         images = {"x": np.zeros((2, side, side, 1), "float32")}
-        given = Case("a case", True, images, {"mean": np.ones((2, 3), "float32")})
-        assert limits(GRAPH, "mean", given) == {"max": pytest.approx(expected, rel=1e-4)}
+        outputs = {"mean": np.ones((2, 3), "float32"), "logits": np.full((2, 3), -2.0, "float32")}
+        for ordinary, output, limit in (
+            (True, "mean", expected),
+            (True, "logits", 3 * expected),
+            (False, "mean", 2 * extreme),
+            (False, "logits", 3 * extreme),
+        ):
+            given = Case("a case", ordinary, images, outputs)
+            assert limits(GRAPH, output, given) == {"max": pytest.approx(limit, rel=1e-4)}
+
+
+def test_sums_over_a_flat_picture_round_in_proportion_to_their_terms():
+    """What the limit of extremes rests on: in float32, one term after another, as runtimes do, beside the sum itself."""
+    relative = []
+    for terms in (784, 16 * 784):
+        summed = np.cumsum(np.full(terms, 0.1, "float32"), dtype="float32")[-1]
+        relative.append(abs(float(summed) / (terms * float(np.float32(0.1))) - 1.0))
+    assert relative[1] > 4 * relative[0]  # more than the root of 16
 
 
 def test_large_outputs_and_the_means_of_large_logits_may_round_more():
