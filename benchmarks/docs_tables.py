@@ -26,6 +26,7 @@ PAGES = {
     "tables": "benchmarks/tables.md",
     "counts": "benchmarks/counts.md",
     "fidelity": "benchmarks/fidelity.md",
+    "published": "../README.md",
     "accuracies": "benchmarks/fidelity.md",
     "gaps": "benchmarks/fidelity.md",
     "measures": "benchmarks/fidelity.md",
@@ -116,6 +117,7 @@ def tables() -> dict[str, str]:
         "lessons": lessons.costs(results["lessons"]["lessons"]),
         "likelihood": likelihood.markdown(results["likelihood"]),
         "fidelity": fidelity.table(),
+        "published": fidelity.summary(),
         "accuracies": fidelity.accuracies(),
         "gaps": fidelity.gaps(),
         "measures": fidelity.measures(),
@@ -123,7 +125,8 @@ def tables() -> dict[str, str]:
         "eight bits": eight_bits.markdown(results["eight_bits"]),
         "rate and distortion": rate_distortion.markdown(rate_distortion.points()),
     }
-    return {name: table.replace("](zoo/", "](../../zoo/") for name, table in written.items()}
+    up = {name: "" if PAGES[name].startswith("../") else "../../" for name in written}
+    return {name: table.replace("](zoo/", f"]({up[name]}zoo/") for name, table in written.items()}
 
 
 def entries() -> str:

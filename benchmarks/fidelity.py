@@ -170,6 +170,24 @@ def table() -> str:
     return _filled(heads, rows, right=range(1, 6)) + _seeds_of(rows, 2, SEEDS)
 
 
+def summary() -> str:
+    """The likelihoods of what is trained on this protocol beside the published ones, without what differs there."""
+    rows = []
+    for name in zoo.names(sort="nll"):
+        card = zoo.card(name)
+        published, row = card.recipe.published, card.results.get("metrics", {}).get("log_prob")
+        if published is None or published.metric != "log_prob" or measured(name) is None:
+            continue
+        error = "" if published.standard_error is None else f" ± {published.standard_error}"
+        rows.append([
+            f"[{name}](zoo/{name}/README.md)",
+            f"{-row['value']:.2f} ± {row['standard_error']:.2f}",
+            f"[{-published.value}{error}]({published.url})",
+            f"{published.value - row['value']:+.2f}",
+        ])  # fmt: skip
+    return _filled(["entry", "-log p(x), nats", "published", "difference"], rows, right=range(1, 4))
+
+
 def gaps() -> str:
     """The gaps between models beside those of the papers, as Markdown."""
     rows = []
