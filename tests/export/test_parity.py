@@ -58,7 +58,7 @@ def test_sums_of_more_numbers_than_a_digit_has_may_round_more():
 
 
 def test_sums_over_a_flat_picture_round_in_proportion_to_their_terms():
-    """What the limit of extremes rests on: in float32, one term after another, as runtimes do, beside the sum itself."""
+    """What the limit of extremes rests on: in float32, one term after another as runtimes do."""
     relative = []
     for terms in (784, 16 * 784):
         summed = np.cumsum(np.full(terms, 0.1, "float32"), dtype="float32")[-1]
