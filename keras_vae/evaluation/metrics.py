@@ -34,7 +34,7 @@ SECTIONS = ("likelihood", "latent", "disentanglement", "generation", "representa
 # Each returns its numbers, or raises NotApplicable if the model or the data have none.
 METRICS: dict[str, Callable[[Evaluation], Mapping[str, Any]]] = {
     "summary.terms": summary.terms_of,
-    "summary.elbo_fitted": summary.elbo_fitted_of,
+    "summary.fitted_terms": summary.fitted_terms_of,
     "summary.log_prob": summary.log_prob_of,
     "summary.squared_error": summary.squared_error_of,
     "summary.tokens": summary.tokens_of,

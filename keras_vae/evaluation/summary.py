@@ -25,15 +25,21 @@ def terms_of(evaluation: Evaluation) -> dict[str, Estimate]:
     return rows
 
 
-def elbo_fitted_of(evaluation: Evaluation) -> Estimate:
-    """Return the ELBO with the fitted prior in place of the model's own, nats.
+def fitted_terms_of(evaluation: Evaluation) -> dict[str, Estimate]:
+    """Return `elbo_fitted` and `kl_fitted`: the ELBO and the KL with the fitted prior in place of the model's own, nats.
+
+    The KL is the rate, -log p(z) of an integer code: the mean of log p(x|z) less the ELBO of each example.
 
     Raises:
       NotApplicable: no fitted prior, or a model without a distribution over codes.
     """
     if evaluation.prior is None:
         raise NotApplicable("The ELBO with a fitted prior needs one, prior=. Given: none.")
-    return mean_of(evaluation.importance_weights(1)["log_prob"], samples=1, unit="nats")
+    elbo = evaluation.importance_weights(1)["log_prob"]
+    return {
+        "elbo_fitted": mean_of(elbo, samples=1, unit="nats"),
+        "kl_fitted": mean_of(evaluation.terms["log_px"] - elbo, samples=1, unit="nats"),
+    }
 
 
 def log_prob_of(evaluation: Evaluation) -> Estimate:

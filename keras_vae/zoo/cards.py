@@ -160,8 +160,8 @@ def _measured(card: Card) -> list[str]:
     how = results["evaluation"]
     pixels = f", pixels binarised once ({how['binarize']})" if how["binarize"] else ""
     pixels = ", pixels dequantised once" if how.get("dequantize") else pixels
-    rows = []
-    for metric, row in results["metrics"].items():
+    rows, order = [], [*METRICS, *results["metrics"]]
+    for metric, row in sorted(results["metrics"].items(), key=lambda item: order.index(item[0])):
         batch = f", mean over batches of {row['batch']}" if "batch" in row else ""
         batch += f", of the first {row['examples']:,} {noun}s" if "examples" in row else ""
         name = f"{METRICS.get(metric, f'`{metric}`, a term of this model')}{batch}"

@@ -5,18 +5,19 @@ from typing import Any
 
 from keras_vae.zoo import contents
 
-METRICS = {
+METRICS = {  # in the order of cards; terms of a variant come after them
     "elbo": "ELBO",
-    "elbo_fitted": "ELBO with the fitted prior",
     "log_px": "reconstruction, log p(x\\|z)",
     "kl": "KL(q(z\\|x) \\|\\| p(z))",
+    "elbo_fitted": "ELBO with the fitted prior",
+    "kl_fitted": "KL(q(z\\|x) \\|\\| the fitted prior), the rate",
     "log_prob": "log p(x), importance-weighted",
     "squared_error": "squared error of the reconstruction",
+    "tokens_right": "share of tokens reconstructed correctly, up to the end of the sequence",
+    "sequences_right": "share of sequences reconstructed without an error",
     "active_units": "active units: the variance of the code over examples is above 0.01",
     "codes_used": "codes used",
     "code_perplexity": "perplexity of the codes",
-    "tokens_right": "share of tokens reconstructed correctly, up to the end of the sequence",
-    "sequences_right": "share of sequences reconstructed without an error",
 }
 # The noun for x of a model, by the kind of its `x_spec`.
 NOUNS = {"image": "image", "numbers": "example", "tokens": "sequence"}

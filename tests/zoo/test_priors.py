@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras_vae import priors, zoo
 from keras_vae.errors import CorruptFileError
 from keras_vae.export import read_bundle
+from keras_vae.zoo import training
 from keras_vae.zoo.examples import examples_of
 from tests import toy_runs
 
@@ -59,7 +60,12 @@ def test_a_recipe_with_a_prior_becomes_an_entry_that_draws(tmp_path, monkeypatch
     rows = card.results["metrics"]
     assert rows["elbo_fitted"]["value"] == pytest.approx(by_hand.mean(), rel=1e-4)
     assert rows["elbo_fitted"]["value"] != pytest.approx(rows["elbo"]["value"], abs=0.1)
+    rate = -prior.log_prob(found)  # the KL of an integer code, which is certain
+    assert rows["kl_fitted"]["value"] == pytest.approx(rate.mean(), rel=1e-4)
+    assert rows["kl_fitted"]["standard_error"] == pytest.approx(rate.std(ddof=1) / len(rate) ** 0.5, rel=1e-3)
     assert zoo.verify(tmp_path / "toy", log_prob=False)["elbo_fitted"]["difference"] == pytest.approx(0, abs=1e-3)
+    again = training.measure_again(tmp_path / "toy", ["summary.fitted_terms"])
+    assert again["metrics"] == rows and again["overview"] == card.results["overview"]
     text = card.markdown()
     assert "images = model.sample(16, prior=prior)" in text and "| ELBO with the fitted prior |" in text
     assert "Prior: AutoregressivePrior, fitted to the codes" in text and "samples.png" in card.results["pictures"]
