@@ -26,7 +26,7 @@ def terms_of(evaluation: Evaluation) -> dict[str, Estimate]:
 
 
 def fitted_terms_of(evaluation: Evaluation) -> dict[str, Estimate]:
-    """Return `elbo_fitted` and `kl_fitted`: the ELBO and the KL with the fitted prior in place of the model's own, nats.
+    """Return `elbo_fitted` and `kl_fitted`: the ELBO and the KL with the fitted prior in place of the own one, nats.
 
     The KL is the rate, -log p(z) of an integer code: the mean of log p(x|z) less the ELBO of each example.
 
