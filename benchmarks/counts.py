@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pause
 from scipy import sparse
 from scipy.special import gammaln
 from sklearn.cluster import KMeans
@@ -32,6 +31,7 @@ from training import Worker
 from keras_vae.benchmarking import machine
 from keras_vae.data.generated import Truth, drawn_cells, drawn_truth
 from keras_vae.files import write_json
+from keras_vae.zoo import pauses
 
 OURS, OFFSET, PEER = "keras_vae_counts", "keras_vae_library", "scvi_counts"
 TITLES = {
@@ -191,7 +191,7 @@ def main() -> None:
     parser.add_argument("--output", default=None, help="write the result here, as JSON")
     arguments = parser.parse_args()
     case = {"cells": arguments.cells, "genes": arguments.genes, "hidden": 128, "latent_dim": 10, "batch_size": 128}
-    with pause.paused():
+    with pauses.paused():
         facts = machine.describe()
         warnings = machine.warnings(facts)
         if warnings and not arguments.busy:

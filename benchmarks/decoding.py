@@ -18,12 +18,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import pause
 from training import in_turns, workers
 
 from keras_vae.benchmarking import machine
 from keras_vae.files import write_json
 from keras_vae.runtimes.bundle import read_bundle
+from keras_vae.zoo import pauses
 
 OURS = "onnxruntime_decoder"
 TITLES = {
@@ -91,7 +91,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if read_bundle(arguments.bundle).manifest["model"]["zoo_name"] != NAME:
         parser.error(f"The networks of the peers are those of {NAME}: give a bundle of it.")
-    with pause.paused():
+    with pauses.paused():
         facts = machine.describe()
         warnings = machine.warnings(facts)
         if warnings and not arguments.busy:

@@ -3,7 +3,7 @@
     python benchmarks/eight_bits.py NAME ...
 
 Writes a run of the recipe with `storage = "int8"` into `runs/queue/NAME`, and that recipe as `zoo/NAME/next.toml`:
-`train_zoo.py --adopt NAME` makes it the entry. The numbers that both have are compared example by example where the
+`adopt.py NAME` makes it the entry. The numbers that both have are compared example by example where the
 entry keeps log p(x) of each, and by their means otherwise, in eight_bits.json.
 """
 
@@ -22,7 +22,7 @@ from keras_vae.errors import UserError
 from keras_vae.zoo import priors, store, training
 
 ROOT = Path(__file__).resolve().parents[1]
-QUEUE, NEXT, OUTPUT = ROOT / "runs" / "queue", "next.toml", Path(__file__).with_suffix(".json")
+QUEUE, OUTPUT = ROOT / "runs" / "queue", Path(__file__).with_suffix(".json")
 STORAGE = 'storage = "int8"'
 
 
@@ -41,10 +41,10 @@ def convert(name: str) -> dict[str, Any]:
       UserError: an entry that is in eight bits, is not trained, or has another recipe to be trained with next.
     """
     entry = store.entry(name)
-    if not entry.results or entry.recipe.training.storage == "int8" or (entry.folder / NEXT).exists():
+    if not entry.results or entry.recipe.training.storage == "int8" or (entry.folder / store.NEXT).exists():
         raise UserError(
             f"An entry is stored in eight bits once, if it is trained and no other recipe of it waits. Given: {name}. "
-            f"Put {STORAGE} into its {NEXT} where it has one."
+            f"Put {STORAGE} into its {store.NEXT} where it has one."
         )
     text, run = with_storage(entry.recipe.text), QUEUE / name
     shutil.rmtree(run, ignore_errors=True)
@@ -59,7 +59,7 @@ def convert(name: str) -> dict[str, Any]:
         record["prior"] = {**record["prior"], **_file(run / store.PRIOR)}
     store.write_results(where, record)
     training.measure_again(run)
-    files.write_text(entry.folder / NEXT, text)
+    files.write_text(entry.folder / store.NEXT, text)
     return cost(entry, store.entry(run))
 
 

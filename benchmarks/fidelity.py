@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import rate_distortion
 import seeds
-from train_zoo import NEXT
 
 from keras_vae import files, zoo
 from keras_vae.evaluation.estimates import Estimate, mean_of
@@ -30,7 +29,7 @@ from keras_vae.zoo.wording import TITLES, number, table_lines
 FILE = Path(__file__).with_suffix(".json")
 EARLIER = (
     "Not trained anew: the weights and the numbers are of an earlier training than those of other entries. "
-    f"The recipe that it is to be trained with is `{NEXT}`, beside this card in the repository."
+    f"The recipe that it is to be trained with is `{store.NEXT}`, beside this card in the repository."
 )
 
 TARGET = "The target, "  # how a sentence of `elsewhere` on one that is missed, or met, begins
@@ -159,7 +158,7 @@ def table() -> str:
         error = "" if published.standard_error is None else f" ± {published.standard_error}"
         examples = f" ({row['examples']:,} examples)" if "examples" in row else ""
         rows.append([
-            f"`{name}`" + (", not trained anew" if (store.root() / name / NEXT).is_file() else ""),
+            f"`{name}`" + (", not trained anew" if (store.root() / name / store.NEXT).is_file() else ""),
             f"{-row['value']:.2f} ± {row['standard_error']:.2f}{examples}",
             _over_seeds([-value for value in over_seeds(name, "log_prob")], ".2f"),
             f"{row['samples']:,}",
@@ -274,7 +273,7 @@ def notes(name: str) -> list[str]:
     ]
     if name in seeds.SEEDS and len(over_seeds(name, "log_prob")) == 1:
         sentences.append(ONE_SEED)
-    if (store.root() / name / NEXT).is_file():
+    if (store.root() / name / store.NEXT).is_file():
         sentences.append(EARLIER)
     return sentences
 

@@ -26,6 +26,7 @@ from keras_vae import files, runtimes, zoo
 from keras_vae.benchmarking import comparing, machine, tables
 from keras_vae.benchmarking.results import SCHEMA, SIGNATURES
 from keras_vae.errors import UserError
+from keras_vae.zoo import pauses
 
 DETAILED = "beta_vae_mnist"
 PRECISIONS = {"onnx_fp16": "float16", "onnx_int8": "int8"}
@@ -221,7 +222,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    import pause
-
-    with pause.paused():
+    with pauses.paused():
         main()

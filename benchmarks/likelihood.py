@@ -20,7 +20,6 @@ from typing import Any
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import pause
 from contenders.keras_vae_likelihood import model_of
 from training import in_turns, workers
 
@@ -28,6 +27,7 @@ from keras_vae import data
 from keras_vae.benchmarking import machine
 from keras_vae.checks import BLOCK
 from keras_vae.files import write_json
+from keras_vae.zoo import pauses
 
 OURS, PRODUCTS = "keras_vae_likelihood", "decoder_products"
 TITLES = {
@@ -106,7 +106,7 @@ def main() -> None:
     parser.add_argument("--busy", action="store_true", help="measure although the machine has other work")
     parser.add_argument("--output", default=None, help="write the result here, as JSON")
     arguments = parser.parse_args()
-    with pause.paused():
+    with pauses.paused():
         facts = machine.describe()
         warnings = machine.warnings(facts)
         if warnings and not arguments.busy:

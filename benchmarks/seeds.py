@@ -11,8 +11,6 @@ import argparse
 import sys
 from pathlib import Path
 
-from train_zoo import NEXT
-
 from keras_vae import files, sweeps, zoo
 from keras_vae.zoo import cards, contents, store
 
@@ -86,9 +84,9 @@ def main() -> None:
     if arguments.adopt:
         adopt(arguments.adopt, arguments.folder)
         return
-    waiting = {name for name in SEEDS if (store.root() / name / NEXT).is_file()}
+    waiting = {name for name in SEEDS if (store.root() / name / store.NEXT).is_file()}
     if arguments.names and (early := waiting & set(arguments.names)):
-        parser.error(f"an entry is trained before its further seeds. Given: {', '.join(sorted(early))}, with a {NEXT}")
+        parser.error(f"an entry is trained before its further seeds. Given: {', '.join(sorted(early))}")
     for name in arguments.names or [name for name in SEEDS if name not in waiting]:
         train(name, arguments.folder)
 

@@ -25,11 +25,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pause
 
 from keras_vae import data
 from keras_vae.benchmarking import machine
 from keras_vae.files import write_json
+from keras_vae.zoo import pauses
 
 OURS, PRODUCTS = "keras_vae_fit", "products"
 PEERS = (  # of the extra `peers`
@@ -197,7 +197,7 @@ def main() -> None:
     parser.add_argument("--busy", action="store_true", help="measure although the machine has other work")
     parser.add_argument("--output", default=None, help="write the result here, as JSON")
     arguments = parser.parse_args()
-    with pause.paused():
+    with pauses.paused():
         facts = machine.describe()
         warnings = machine.warnings(facts)
         if warnings and not arguments.busy:

@@ -26,7 +26,6 @@ from keras_vae.cli import (
     hub,
     labels,
     new,
-    output,
     quickstart,
     report,
     score,
@@ -132,11 +131,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
     if "--allow-code" in words:
-        output.load_tensorflow()
-        from keras_vae.zoo import loading
+        from keras_vae.zoo import trust
 
         sys.path.append(os.getcwd())
-        loading.allow_code()
+        trust.allow_code()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     if not sys.stderr.isatty():
         os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")

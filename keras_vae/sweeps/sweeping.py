@@ -12,7 +12,7 @@ from keras_vae.sweeps import engines, progress, reports, studies, tables
 from keras_vae.sweeps.progress import Survey, Task
 from keras_vae.sweeps.studies import STUDY, Study
 from keras_vae.sweeps.worker import work
-from keras_vae.zoo import evaluations, fitting, loading, store, toml_files
+from keras_vae.zoo import evaluations, fitting, store, toml_files, trust
 from keras_vae.zoo.recipes import Recipe, moved
 
 _BUILT = 100  # settings whose models are all built before the first run; of more, those at the corners
@@ -139,7 +139,7 @@ def _train(plan: Study, now: Survey, train: engines.Engine, jobs: int, report: R
     failures: list[str] = []
     for task in now.due:
         _prepare(task)
-    for number, (task, failure) in enumerate(train(now.due, jobs, loading.code_allowed()), 1):
+    for number, (task, failure) in enumerate(train(now.due, jobs, trust.code_allowed()), 1):
         failures += [failure] if failure else []
         if report is not None:
             report(f"{number} of {len(now.due)}: {failure or _done(task)}")

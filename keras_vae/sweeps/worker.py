@@ -35,9 +35,9 @@ def main() -> None:
     job = json.loads(sys.stdin.readline())
     threading.Thread(target=_end_with_input, daemon=True).start()
     if job["allow_code"]:
-        from keras_vae.zoo import loading
+        from keras_vae.zoo import trust
 
-        loading.allow_code()
+        trust.allow_code()
     try:
         work(Path(job["folder"]), job["until"])
     except UserError as error:

@@ -11,6 +11,7 @@ from keras_vae.registry import check_arguments, choose, imported
 from keras_vae.types import Provenance
 from keras_vae.zoo import recipes, store
 from keras_vae.zoo.examples import alphabet_of, export_examples
+from keras_vae.zoo.trust import code_allowed
 
 
 def build(recipe: recipes.Recipe, precision: str | None = None) -> VAE:
@@ -43,19 +44,6 @@ def build(recipe: recipes.Recipe, precision: str | None = None) -> VAE:
         raise UserError(
             f"The arguments of the model class {recipe.model.class_name} do not fit: {reason_of(error)}."
         ) from error
-
-
-def allow_code() -> None:
-    """Let recipes of this process name a class as "package.module:Class", which is imported: its code is run."""
-    _allowed.append(True)
-
-
-def code_allowed() -> bool:
-    """Return whether recipes of this process may name code."""
-    return bool(_allowed)
-
-
-_allowed: list[bool] = []
 
 
 def _class_of(name: str) -> type[VAE]:

@@ -16,6 +16,7 @@ from keras_vae.zoo import contents, fetching, hub_folders, recipes
 
 LOG_PROBS = "log_prob.npy"  # log p(x) of each example that the card's mean is of, nats, float32
 RECIPE, WEIGHTS, RESULTS, CARD = "recipe.toml", "model.safetensors", "results.json", "README.md"
+NEXT = "next.toml"  # the recipe that an entry is to be trained with next; until then it keeps its own
 OLD_WEIGHTS = "model.weights.h5"  # of entries and runs of earlier versions
 PRIOR = "prior.npz"
 SHARED = (RECIPE, RESULTS, WEIGHTS, OLD_WEIGHTS, PRIOR, LOG_PROBS, CARD, "*.png")  # on the Hub, as globs

@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 
 from keras_vae.data import sources
-from tests.benchmarking.test_train_zoo import program
+from tests.benchmarking.programs import program
 
 CLASSES = ("airplane", "automobile", "truck")
 

@@ -9,7 +9,7 @@ import scipy.sparse
 import scipy.stats
 
 from keras_vae.data.generated import drawn_cells
-from tests.benchmarking.test_train_zoo import program
+from tests.benchmarking.programs import program
 from tests.proofs import cells
 
 counts, tables = program("counts"), program("tables")

@@ -11,7 +11,7 @@ from keras_vae.errors import UserError
 from keras_vae.files import read_array
 from keras_vae.zoo import recipes, store
 from tests import toy_runs
-from tests.benchmarking.test_train_zoo import program
+from tests.benchmarking.programs import program
 from tests.run_fixtures import own_zoo as own_zoo
 from tests.run_fixtures import run as run
 

@@ -7,7 +7,7 @@ import pytest
 
 from keras_vae import zoo
 from keras_vae.zoo import store
-from tests.benchmarking.test_train_zoo import ROOT, program
+from tests.benchmarking.programs import ROOT, program
 
 fidelity = program("fidelity")
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from keras_vae.models import MODELS
-from tests.benchmarking.test_train_zoo import program
+from tests.benchmarking.programs import program
 
 kinds = program("kinds")
 

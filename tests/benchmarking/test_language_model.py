@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from tests.benchmarking.test_train_zoo import ROOT, program
+from tests.benchmarking.programs import ROOT, program
 
 language_model = program("language_model")
 

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from keras_vae import zoo
-from tests.benchmarking.test_train_zoo import program
+from tests.benchmarking.programs import program
 
 rate_distortion = program("rate_distortion")
 

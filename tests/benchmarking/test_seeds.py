@@ -7,7 +7,7 @@ import pytest
 from keras_vae import zoo
 from keras_vae.zoo import store
 from tests import toy_runs
-from tests.benchmarking.test_train_zoo import program
+from tests.benchmarking.programs import program
 from tests.run_fixtures import own_zoo as own_zoo
 from tests.run_fixtures import run as run
 

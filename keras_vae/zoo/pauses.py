@@ -1,6 +1,6 @@
-"""A sign to the training queue, `train_zoo.py`, that something else needs the machine.
+"""A sign to the training queue, `keras_vae.zoo.queueing`, that something else needs the machine.
 
-with pause.paused():
+with pauses.paused():
     ...  # measure
 
 A sign is a file that is named after its process. One that a process that was killed has left behind is ignored.
@@ -19,7 +19,7 @@ INTERVAL = 1.0  # seconds between two looks of the queue
 
 @contextmanager
 def paused() -> Iterator[None]:
-    """Inside the block, the training queue stands still."""
+    """Let every training queue of this user stand still until the block ends."""
     FOLDER.mkdir(exist_ok=True)
     sign = FOLDER / str(os.getpid())
     sign.touch()
@@ -31,7 +31,7 @@ def paused() -> Iterator[None]:
 
 
 def holders() -> list[int]:
-    """The living processes that have set a sign."""
+    """Return the living processes that have set a sign."""
     return [int(path.name) for path in FOLDER.glob("*") if path.name.isdigit() and _lives(int(path.name))]
 
 
