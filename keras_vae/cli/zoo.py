@@ -114,9 +114,8 @@ def train_command(
     from keras_vae.zoo import recipes, store
 
     if everything:
-        others = {"overwrite": overwrite, "tensorboard": tensorboard, "quick": quick,
-                  "checkpoint-minutes": checkpoint_minutes != 10.0}  # fmt: skip
-        _train_all(name or "*", output, jobs, json, others)
+        others = {"tensorboard": tensorboard, "quick": quick, "checkpoint-minutes": checkpoint_minutes != 10.0}
+        _train_all(name or "*", output, overwrite, jobs, json, others)
         return
     if name is None:
         raise UserError("train needs a model or a recipe: keras-vae train NAME. Or, of all: keras-vae train --all.")
@@ -145,7 +144,9 @@ def train_command(
     print(f"Written: {folder}/ ({store.WEIGHTS}, {store.RESULTS}, {store.CARD} and pictures)")
 
 
-def _train_all(pattern: str, output: str | None, jobs: int, json: bool, others: Mapping[str, object]) -> None:
+def _train_all(
+    pattern: str, output: str | None, overwrite: bool, jobs: int, json: bool, others: Mapping[str, object]
+) -> None:
     """Train what the zoo lacks, and say what failed."""
     if excluded := next((option for option, value in others.items() if value), None):
         raise UserError(f"--{excluded} is of one training. Given: --all too. Leave it out.")
@@ -154,7 +155,7 @@ def _train_all(pattern: str, output: str | None, jobs: int, json: bool, others: 
     folder = output or queueing.FOLDER
     queued = queueing.waiting(pattern, folder)
     say = (lambda _: None) if json else functools.partial(print, flush=True)
-    failed = queueing.train_all(queued, folder, jobs, trust.code_allowed(), say)
+    failed = queueing.train_all(queued, folder, jobs, overwrite, trust.code_allowed(), say)
     if json:
         print_json({"folder": str(folder), "trained": [item.name for item in queued if item.name not in failed],
                     "failed": failed})  # fmt: skip

@@ -30,11 +30,14 @@ class Queued(NamedTuple):
 
     @property
     def state(self) -> str:
-        """Return "finished", "begun" or "to come": what the folder of the run has of this recipe."""
-        path = self.run / store.RECIPE
-        if not path.is_file() or recipes.read(self.recipe).changed_since(recipes.read(path)):
+        """Return "finished", "begun", "to come", or "of another recipe": what the folder of the run has."""
+        path, recipe = self.run / store.RECIPE, recipes.read(self.recipe)
+        if not path.is_file():
             return "to come"
-        return "finished" if (self.run / store.RESULTS).is_file() else "begun"
+        before, measured = recipes.read(path), (self.run / store.RESULTS).is_file()
+        if recipe.changed_since(before) if measured else recipe.training_changed_since(before):
+            return "of another recipe"
+        return "finished" if measured else "begun"
 
 
 def waiting(pattern: str = "*", folder: str | Path = FOLDER) -> list[Queued]:
@@ -62,6 +65,7 @@ def train_all(
     queued: Sequence[Queued],
     folder: str | Path = FOLDER,
     jobs: int = 1,
+    overwrite: bool = False,
     allow_code: bool = False,
     say: Callable[[str], None] = print,
 ) -> list[str]:
@@ -74,6 +78,7 @@ def train_all(
       queued: in their order.
       folder: that of the logs, and of the lock that only one queue has.
       jobs: how many are trained at once.
+      overwrite: discard runs of another recipe, which fail otherwise.
       allow_code: let recipes import classes of modules that are not this package's.
       say: called with a line whenever something begins or ends.
 
@@ -97,8 +102,9 @@ def train_all(
                     stopped = asked
                 while left and len(running) < jobs and not stopped:
                     item = left.pop(0)
-                    say(_line(f"{item.name}: training, {item.state} before"))
-                    running[item] = _started(item, folder, allow_code)
+                    say(_line(f"{item.name}: training, {item.state}"))
+                    options = ["--overwrite"] if overwrite and item.state == "of another recipe" else []
+                    running[item] = _started(item, folder, [*options, *(["--allow-code"] if allow_code else [])])
                 for item in [item for item, process in running.items() if process.poll() is not None]:
                     status = running.pop(item).returncode
                     failed += [item.name] if status else []
@@ -113,11 +119,9 @@ def train_all(
     return failed
 
 
-def _started(item: Queued, folder: Path, allow_code: bool) -> subprocess.Popen[bytes]:
+def _started(item: Queued, folder: Path, options: Sequence[str]) -> subprocess.Popen[bytes]:
     """Start the training of a recipe; its process leads a session of its own, so that it can be stopped whole."""
-    command = [sys.executable, "-m", "keras_vae", "train", str(item.recipe), "--output", str(item.run)]
-    command += ["--overwrite"] if item.state == "to come" else []  # a run of an older recipe is in the way of this one
-    command += ["--allow-code"] if allow_code else []
+    command = [sys.executable, "-m", "keras_vae", "train", str(item.recipe), "--output", str(item.run), *options]
     paths = [str(Path(keras_vae.__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
     environment = {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONUNBUFFERED": "1", **os.environ}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, paths))

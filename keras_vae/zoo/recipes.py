@@ -127,6 +127,12 @@ class Recipe:
             return f"data.path is {self.data_path}, and was {before.data_path}"
         return difference(before.content, self.content)
 
+    def training_changed_since(self, before: "Recipe") -> str:
+        """As `changed_since`, of what the training depends on: not how it is measured, stored, or given a prior."""
+        if before.data_path != self.data_path:
+            return self.changed_since(before)
+        return difference(of_training(before.content), of_training(self.content))
+
     @property
     def content(self) -> dict[str, Any]:
         """The keys that weights and numbers depend on: no `summary`, no `published`, and no key that has its default.

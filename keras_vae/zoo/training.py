@@ -148,12 +148,16 @@ def _only_trainer(where: store.Entry) -> AbstractContextManager[None]:
 
 
 def _check_folder(where: store.Entry, recipe: recipes.Recipe, overwrite: bool) -> None:
-    """Raise UserError unless the folder is new, or this recipe's, or may be overwritten."""
+    """Raise UserError unless the folder is new, or this recipe's, or may be overwritten.
+
+    Of a run that is under way only what it trains is compared: it is measured and stored as the recipe says at its end.
+    """
     folder = files.check_output_folder(where.folder, store.RECIPE, overwrite)
     present = folder / store.RECIPE
     if overwrite or not present.is_file():
         return
-    if changed := recipe.changed_since(recipes.read(present)):
+    before, under_way = recipes.read(present), not (folder / store.RESULTS).is_file()
+    if changed := recipe.training_changed_since(before) if under_way else recipe.changed_since(before):
         raise UserError(
             f"The folder {folder} holds a run of another recipe: {changed}. Choose another folder, or say --overwrite "
             f"to replace it."
@@ -191,6 +195,9 @@ def _finish(
     quick: bool,
 ) -> None:
     """Write the weights of a trained model, fit its prior, measure both as stored, and write the rest of the folder."""
+    files.write_text(
+        where.folder / store.RECIPE, recipes.moved(recipe, where.folder)
+    )  # may say otherwise since it began
     training_examples = functools.cache(lambda: examples_of(recipe, recipe.data.train))  # read if anything needs them
     if recipe.training.patience is not None:
         stopping.restore(model, where.folder, progress.history, recipe.content)

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -100,15 +101,21 @@ def test_what_waits_is_what_has_no_results_or_a_next_recipe(run, tmp_path, monke
     assert [item.name for item in queueing.waiting("c*")] == ["c"]
 
 
-def test_a_run_of_another_recipe_is_to_come(run, tmp_path):
+def test_the_state_of_a_run(run, tmp_path):
+    """One that is under way is still this recipe's if it is to be measured in another way; a measured one is not."""
     toy_runs.copy_of(run, tmp_path / "run")
-    same = queueing.Queued("toy", tmp_path / "run" / store.RECIPE, tmp_path / "run")
-    assert same.state == "finished"
-    (tmp_path / "run" / store.RESULTS).unlink()
-    assert same.state == "begun"
     other = toy_runs.write_recipe(tmp_path / "other.toml", {"training.epochs": 7})
-    assert queueing.Queued("toy", other, tmp_path / "run").state == "to come"
-    assert queueing.Queued("toy", other, tmp_path / "none").state == "to come"
+    measured = toy_runs.write_recipe(tmp_path / "measured.toml", {"evaluation.samples": 7, "training.storage": "int8"})
+
+    def states():
+        recipes = (run / store.RECIPE, other, measured)
+        return [queueing.Queued("toy", recipe, tmp_path / "run").state for recipe in recipes]
+
+    assert states() == ["finished", "of another recipe", "of another recipe"]
+    (tmp_path / "run" / store.RESULTS).unlink()
+    assert states() == ["begun", "of another recipe", "begun"]
+    shutil.rmtree(tmp_path / "run")
+    assert states() == ["to come"] * 3
 
 
 def test_jobs_are_a_whole_number(tmp_path):
