@@ -195,9 +195,8 @@ def _finish(
     quick: bool,
 ) -> None:
     """Write the weights of a trained model, fit its prior, measure both as stored, and write the rest of the folder."""
-    files.write_text(
-        where.folder / store.RECIPE, recipes.moved(recipe, where.folder)
-    )  # may say otherwise since it began
+    # How it is measured may have changed since it began.
+    files.write_text(where.folder / store.RECIPE, recipes.moved(recipe, where.folder))
     training_examples = functools.cache(lambda: examples_of(recipe, recipe.data.train))  # read if anything needs them
     if recipe.training.patience is not None:
         stopping.restore(model, where.folder, progress.history, recipe.content)

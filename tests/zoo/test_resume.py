@@ -10,7 +10,7 @@ import time
 import numpy as np
 import pytest
 
-from keras_vae import weights
+from keras_vae import weights, zoo
 from keras_vae.errors import UserError
 from tests import toy_runs
 from tests.processes import interruptible
@@ -335,3 +335,19 @@ def test_a_training_that_stops_after_an_epoch_goes_on_to_equal_weights(run, tmp_
     assert all(np.array_equal(ours[name], whole[name]) for name in whole)
     with pytest.raises(UserError, match="until must be a whole number, 1 or more"):
         zoo.train(recipe, tmp_path / "none", until=0)
+
+
+@pytest.mark.slow
+def test_a_training_under_way_goes_on_when_it_is_to_be_measured_in_another_way(tmp_path):
+    """Its weights are those of the run without the change; its recipe, storage and numbers are of the new one."""
+    before = toy_runs.write_recipe(tmp_path / "before.toml")
+    after = toy_runs.write_recipe(tmp_path / "after.toml", {"evaluation.samples": 3, "training.storage": "float32"})
+    zoo.train(before, tmp_path / "run", verbose=0, until=1)
+    held = zoo.train(after, tmp_path / "run", verbose=0)
+    whole = zoo.train(after, tmp_path / "whole", verbose=0)
+    for one, other in zip(held.get_weights(), whole.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert (tmp_path / "run/recipe.toml").read_text() == after.read_text()
+    assert zoo.card(tmp_path / "run").results["metrics"] == zoo.card(tmp_path / "whole").results["metrics"]
+    with pytest.raises(UserError, match=r"another recipe: evaluation\.samples is .*, and was 3\."):
+        zoo.train(before, tmp_path / "run", verbose=0)  # a finished one is measured as its recipe says
