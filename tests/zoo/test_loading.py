@@ -37,7 +37,7 @@ print([name for name in new if name.startswith(("sklearn", "matplotlib"))])
 print([name for name in new if name.startswith(("keras_vae.zoo.", "keras_vae.tasks", "keras_vae.evaluation"))])
 print([name for name in ("keras_vae.callbacks", "keras_vae.plots") if name in new])
 """
-    needed = "cards contents examples fetching hub_folders loading recipes store toml_files wording"
+    needed = "cards contents examples fetching hub_folders loading recipes store toml_files trust wording"
     rooms = [f"keras_vae.zoo.{name}" for name in needed.split()]
     done = toy_runs.python(["-c", code], tmp_path)
     assert (done.returncode, done.stdout) == (0, f"[]\n{rooms}\n[]\n"), done.stderr[-2000:]
