@@ -71,7 +71,7 @@ def train(
     model = _Cost(network, log_prob)
     model.compile(keras.optimizers.Adam(arguments.learning_rate), loss=lambda _, cost: cost, jit_compile=False)
     dataset = epochs.shuffled(codes, arguments.batch_size, arguments.seed)
-    history = model.fit(dataset, epochs=arguments.epochs, verbose=0, callbacks=[SayEpochs()]).history
+    history = model.fit(dataset, epochs=arguments.epochs, verbose=0, shuffle=False, callbacks=[SayEpochs()]).history
     if not all(np.isfinite(weight).all() for weight in model.get_weights()):
         raise DivergedError("Training of the prior must stay finite. Lower its learning_rate.")
     return {name: [float(value) for value in values] for name, values in history.items()}
