@@ -22,7 +22,7 @@ def adopt(name: str) -> None:
     """Make a finished run the entry of the zoo.
 
     Raises:
-      UserError: nothing of this name waits, or its run is not finished.
+      UserError: nothing of this name waits, or its run is not finished, or has other weights than it measured.
     """
     entry = store.root() / name
     queued = queueing.Queued(name, entry / store.NEXT, QUEUE / name)
@@ -32,7 +32,9 @@ def adopt(name: str) -> None:
         raise UserError(
             f"The run is finished first: keras-vae train --all {name}. Given: a run that is {queued.state}."
         )
-    run = queued.run
+    run, trained = queued.run, store.Entry(name, queued.run)
+    store.checked_weights(trained)  # before anything of the entry is taken away
+    store.checked_prior(trained)
     kept = [
         path
         for path in run.iterdir()

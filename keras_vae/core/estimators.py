@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 
 from keras_vae import backend, divergences, progress, randomness
 from keras_vae.backend import tfd
-from keras_vae.checks import BLOCK, check_images, check_results, check_whole_number, in_blocks
+from keras_vae.checks import BLOCK, check_images, check_results, check_whole_number, in_blocks, numbers
 from keras_vae.errors import NotApplicable
 from keras_vae.types import Batch, Condition, ConditionLike, Tensor, Tensors
 
@@ -86,6 +86,22 @@ def importance_weighted(
 ) -> np.ndarray:
     """Return `log_prob` of `importance_weights`: `(batch,)`, nats."""
     return importance_weights(model, inputs, samples, seed, prior)["log_prob"]
+
+
+def elbo_under(model: "VAE", inputs: Inputs, seed: int, prior: tfd.Distribution) -> np.ndarray:
+    """Return the one-draw ELBO of each example with `prior` in place of p(z): `(batch,)`, nats.
+
+    Its noise is that of `importance_weights` of one sample.
+    """
+    base = randomness.seed_of(seed, randomness.EVALUATION)
+    elbo = model.functions.under(prior).elbo
+
+    def one_block(block: int, part: Mapping[str, np.ndarray]) -> Any:
+        tensors = {name: ops.convert_to_tensor(array) for name, array in part.items()}
+        return np.asarray(elbo(tensors, base, ops.convert_to_tensor(block)))
+
+    numbers_of: np.ndarray = check_results(in_blocks(one_block, inputs, is_estimated(prior)), "the ELBO")
+    return numbers_of
 
 
 def importance_weights(
@@ -171,8 +187,8 @@ def bits_per_dim(
       prior: of `keras_vae.priors`, fitted to this model; replaces the model's own.
 
     Raises:
-      NotApplicable: images that do not have 8 bits, or a likelihood of fewer levels, such as a Bernoulli, which assigns
-        grey levels no probability.
+      NotApplicable: images that do not have 8 bits, or have missing values, or a likelihood of fewer levels, such as a
+        Bernoulli, which assigns grey levels no probability.
     """
     images, offset = with_density(model, x, seed)
     return bits_of(model, model.log_prob(images, samples, seed, condition, prior), offset)
@@ -201,6 +217,8 @@ def with_density(model: "VAE", x: ArrayLike, seed: int, dequantized: bool = Fals
             f"Bits per dimension need a density, or a probability of 256 grey levels. Given: a "
             f"{family.title} of {family.levels} levels. Use likelihood='gaussian', or a mixture of logistics."
         )
+    if model.missing and np.isnan(numbers(x, "x")).any():
+        raise NotApplicable("Bits per dimension are of whole images. Given: some with missing values. Leave those out.")
     images = check_images(x, model.x_shape)
     if dequantized:
         return images, 8.0
@@ -272,6 +290,14 @@ class FunctionsUnder:
         self.codes = backend.compiled(codes, reduce_retracing=True)
         self.images = backend.compiled(images, reduce_retracing=True)
         self.sums_of_weights = _sums_of_weights(model, prior)
+
+        def elbo(inputs: Mapping[str, Any], base: Tensor, block: Tensor) -> Tensor:
+            seed = randomness.fold(randomness.fold(base, block), 0)
+            with backend.first_of_block(None if is_estimated(prior) else BLOCK):
+                elbo = model.elbo_under(inputs["x"], seed, model.condition_in(inputs), prior)
+            return ops.cast(elbo, "float64")
+
+        self.elbo = backend.compiled_for_batches(elbo)
 
 
 class CompiledFunctions:

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from keras_vae import checks, randomness
 from keras_vae.backend import tfd
 from keras_vae.core import streams
-from keras_vae.core.estimators import elbo_terms, importance_weighted
+from keras_vae.core.estimators import elbo_terms, elbo_under, importance_weighted
 from keras_vae.data.iterators import Stream, is_stream
 from keras_vae.errors import NotApplicable, UserError, shape_remedy
 from keras_vae.types import Condition, ConditionLike, Latent, Tensor
@@ -130,7 +130,7 @@ class Inference:
           condition: as for `encode`.
           out: array to write the numbers into, such as a `numpy.memmap`.
           prior: of `keras_vae.priors`, fitted to this model, in place of p(z): then log p(x|z) + log p(z) - log q(z|x)
-            at a draw z of q(z|x).
+            at a draw z of q(z|x), and where a variant infers a label its mean over q(y|x).
 
         Raises:
           UserError: as `encode`, or images outside the likelihood's support (grey levels under a Bernoulli).
@@ -139,7 +139,7 @@ class Inference:
         seed = checks.check_whole_number(seed, "seed", minimum=0)
         if prior is None:
             return elbo_terms(self, inputs, seed, "elbo", out)["elbo"]
-        numbers = importance_weighted(self, inputs, 1, seed, fitted(self, prior))
+        numbers = elbo_under(self, inputs, seed, fitted(self, prior))
         return numbers if out is None else checks.in_blocks(lambda _, part: part["elbo"], {"elbo": numbers}, out=out)
 
     def log_prob(

@@ -296,6 +296,17 @@ class VAE(Trainer, Inference, Saving, Configurable, keras.Model):
         z = self.draws.sample(q, samples, seed=seed) if in_block else q.sample(samples, seed=seed)
         return self.functions.log_px_of(x, z, condition) + p.log_prob(z) - q.log_prob(z)
 
+    def elbo_under(
+        self, x: Tensor, seed: Tensor, condition: Condition | None = None, prior: tfd.Distribution | None = None
+    ) -> Tensor:
+        """log p(x, z) - log q(z|x) for one draw z of q(z|x), `prior` in place of p(z): `(batch,)`, nats.
+
+        Args:
+          x, condition, prior: as of `log_weights`.
+          seed: a stateless seed.
+        """
+        return self.log_weights(x, 1, seed, condition, prior)[0]
+
     def proposal(self, x: Tensor, condition: Condition | None = None) -> tfd.Distribution:
         """Return the distribution that `log_weights` draws z from: q(z|x)."""
         return self.posterior(x, condition)

@@ -32,13 +32,14 @@ class GaussianMixture(tfd.MixtureSameFamily):
         return super()._parameter_properties(dtype, num_classes)
 
     def _log_prob(self, x: Tensor) -> Tensor:
-        # Around the mean of all components: the squares are no larger than they must be.
-        centre = ops.mean(self._means, axis=0)
-        mean, precision = self._means - centre, 1.0 / ops.square(self._scales)
+        # In float64, as the three terms cancel: with s = 0.001 float32 would be some nats off.
+        means, scales = (ops.cast(part, "float64") for part in (self._means, self._scales))
+        centre = ops.mean(means, axis=0)
+        mean, precision = means - centre, 1.0 / ops.square(scales)
         leading = ops.shape(x)[: len(x.shape) - self._axes]
-        z = ops.reshape(x, (-1, self._size)) - centre
+        z = ops.cast(ops.reshape(x, (-1, self._size)), "float64") - centre
         squares = ops.matmul(ops.square(z), ops.transpose(precision))
         squares -= 2.0 * ops.matmul(z, ops.transpose(mean * precision))
-        constant = ops.sum(ops.square(mean) * precision + 2.0 * ops.log(self._scales), axis=-1)
+        constant = ops.sum(ops.square(mean) * precision + 2.0 * ops.log(scales), axis=-1)
         log_p = -0.5 * (squares + constant + self._size * np.log(2.0 * np.pi))
-        return ops.reshape(ops.logsumexp(log_p, axis=-1) - np.log(self._count), leading)
+        return ops.cast(ops.reshape(ops.logsumexp(log_p, axis=-1) - np.log(self._count), leading), self.dtype)

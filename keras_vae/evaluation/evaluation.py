@@ -57,7 +57,7 @@ class Evaluation:
     Args:
       model: a model of this library.
       x: held-out images, or whatever the model's x is.
-      labels: classes, `(n,)`.
+      labels: classes, `(n,)`; -1 where there is none.
       factors: true factors, `(n, factors)`.
       condition: for a conditional model; `labels` if it is None.
       reference: grey MNIST digits, of the kind that the model draws, for metrics of a classifier of digits.

@@ -92,7 +92,8 @@ def mnist_fd(
 
 def mnist_fd_of(evaluation: Evaluation) -> dict[str, Estimate]:
     """As `mnist_fd`, against the evaluation's `reference`."""
-    reference, condition = evaluation.required("reference"), evaluation.condition
+    reference = evaluation.required("reference")
+    condition = rows_of(evaluation.condition, slice(len(reference)))  # of the first images, as the reference may be
     return mnist_fd(evaluation.model, reference, evaluation.seed, condition=condition, prior=evaluation.prior)
 
 

@@ -52,9 +52,11 @@ class CodebookUsage(TypedDict):
 
 
 def kl_per_dimension(model: "VAE", x: ArrayLike, condition: ConditionLike = None) -> np.ndarray:
-    """Return the mean over images of KL(q(z_j|x) || p(z_j)) for each group j of `Terms.kl`: `(groups,)`, nats.
+    """Return the mean over images of KL(q(z_j|x) || p(z_j)) for each dimension j of the code: `(dimensions,)`, nats.
 
-    In closed form, or from one draw for each image where the variant's KL has none.
+    In closed form, or from one draw for each image where the variant's KL has none. One number, of the whole code, if
+    the KL is not a sum over dimensions, as of a hierarchy; `kl_by_group` has those of its levels, and that of a label
+    that the model infers. Here the likeliest class stands for a missing one.
 
     Raises:
       NotApplicable: the model has no KL.

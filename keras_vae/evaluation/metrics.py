@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Unpack
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from keras_vae import progress
@@ -100,7 +99,7 @@ def evaluate(
     Args:
       model: a model of this library.
       x: held-out images, in the likelihood's support.
-      labels: classes, `(n,)`.
+      labels: classes, `(n,)`; -1 where there is none.
       factors: true factors, `(n, factors)`.
       metrics: names of sections, or of single metrics such as `"latent.collapse"`.
       **options: as of `Evaluation`: condition, reference, train_reference, train, train_labels, samples, seed,
@@ -111,8 +110,7 @@ def evaluate(
       the message of `NotApplicable`. A number that is not finite is no such reason, and raises.
 
     Raises:
-      UserError: images that do not fit the model, an unknown metric, labels or factors of another length, or labels
-        of one class only where the representation is asked for.
+      UserError: images that do not fit the model, an unknown metric, or labels or factors of another length.
     """
     names = select(metrics)  # before what takes long
     return run(Evaluation(model, x, labels, factors, **options), names)
@@ -120,12 +118,9 @@ def evaluate(
 
 def run(evaluation: Evaluation, metrics: Sequence[str] = SECTIONS) -> dict[str, Any]:
     """As `evaluate`, of an evaluation that a caller has made."""
-    names, labels = select(metrics), evaluation.labels
+    names = select(metrics)
     if len(evaluation) < 2:
         raise UserError(f"A standard error needs two images or more. Given: {len(evaluation)}.")
-    of_classes = any(name.split(".")[0] == "representation" for name in names)
-    if of_classes and labels is not None and len(np.unique(labels)) < 2:
-        raise UserError("Probes and clusters of codes need labels of two classes or more. Given: one only.")
     result: dict[str, Any] = {"examples": len(evaluation), "seed": evaluation.seed, "without": {}}
     with progress.listening("", evaluation.report):
         for name in names:

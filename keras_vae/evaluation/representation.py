@@ -41,7 +41,7 @@ def probes(
       codes: `(n, dimensions)`.
       labels: `(n,)`, whole numbers.
       test_codes: of examples that are in no subset.
-      test_labels: the labels of `test_codes`.
+      test_labels: the labels of `test_codes`. A class of no training example is never predicted.
       counts: sizes of the subsets; one that is not smaller than the data, or of fewer than one a class, is left out.
       repetitions: 2 or more.
       neighbours: k at most.
@@ -51,16 +51,14 @@ def probes(
       `linear` and `knn` -> number of labels as a string, or "all" -> `value`, `standard_error`, and sample sizes.
 
     Raises:
-      UserError: arrays that do not fit, one class only, or test labels of no training example.
+      NotApplicable: labels of fewer than two classes, or no test examples.
+      UserError: arrays that do not fit.
     """
     codes, labels = _checked(codes, labels, "codes")
     test_codes, test_labels = _checked(test_codes, test_labels, "test_codes", one_class=True)
     if codes.shape[1] != test_codes.shape[1]:
         raise UserError(f"Both sets of codes need the same dimensions. Given: {codes.shape[1]}, {test_codes.shape[1]}.")
     classes = np.unique(labels)
-    unknown = np.setdiff1d(test_labels, classes)
-    if len(unknown):
-        raise UserError(f"Every test label must be one to train on. Given: {', '.join(map(str, unknown))} in the test.")
     seed, repetitions = check_whole_number(seed, "seed", 0), check_whole_number(repetitions, "repetitions", 2)
     rarest = min(int((labels == one).sum()) for one in classes)
 
@@ -91,16 +89,25 @@ def probes(
 
 
 def probes_of(evaluation: Evaluation) -> dict[str, dict[str, Estimate]]:
-    """As `probes`, fitted to the codes of training images, or to the first half of the codes without them."""
+    """As `probes`, fitted to the codes of training images, or to the first half of the codes without them.
+
+    Examples without a label take no part.
+    """
     labels, codes = evaluation.required("labels"), evaluation.vectors
     train, train_labels = evaluation.train, evaluation.train_labels
     if train is None or train_labels is None:
         half = len(codes) // 2
-        data = codes[:half], labels[:half], codes[half:], labels[half:]
+        fitted, scored = (codes[:half], labels[:half]), (codes[half:], labels[half:])
     else:
-        data = vectors_of(evaluation.model, train, evaluation.train_condition), train_labels, codes, labels
-    scores = probes(*data, repetitions=evaluation.repetitions, seed=evaluation.seed)
+        fitted = vectors_of(evaluation.model, train, evaluation.train_condition), train_labels
+        scored = codes, labels
+    scores = probes(*_labelled(*fitted), *_labelled(*scored), repetitions=evaluation.repetitions, seed=evaluation.seed)
     return {name: _of_codes(evaluation, rows) for name, rows in scores.items()}
+
+
+def _labelled(codes: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the codes that have a label, and their labels."""
+    return codes[labels >= 0], labels[labels >= 0]
 
 
 def _of_codes(evaluation: Evaluation, rows: dict[str, Estimate]) -> dict[str, Estimate]:
@@ -116,8 +123,8 @@ def clustering(codes: np.ndarray, labels: ArrayLike, repetitions: int = 10, seed
     the examples are resampled with replacement, and clustered again.
 
     Raises:
-      NotApplicable: fewer different codes than classes.
-      UserError: arrays that do not fit, or one class only.
+      NotApplicable: fewer different codes than classes, or labels of fewer than two classes.
+      UserError: arrays that do not fit.
     """
     codes, labels = _checked(codes, labels, "codes")
     seed, repetitions = check_whole_number(seed, "seed", 0), check_whole_number(repetitions, "repetitions", 2)
@@ -136,9 +143,10 @@ def clustering(codes: np.ndarray, labels: ArrayLike, repetitions: int = 10, seed
 
 
 def clustering_of(evaluation: Evaluation) -> dict[str, Estimate]:
-    """As `clustering`, of the evaluation's codes and labels."""
+    """As `clustering`, of the evaluation's codes and labels. Examples without a label take no part."""
     labels, repetitions = evaluation.required("labels"), 2 * evaluation.repetitions
-    return _of_codes(evaluation, clustering(evaluation.vectors, labels, repetitions, evaluation.seed))
+    labelled = _labelled(evaluation.vectors, labels)
+    return _of_codes(evaluation, clustering(*labelled, repetitions, evaluation.seed))
 
 
 def _agreement(codes: np.ndarray, labels: np.ndarray, clusters: int, starts: int, seed: int) -> dict[str, float]:
@@ -159,10 +167,10 @@ def _estimators(neighbours: int) -> dict[str, Any]:
 def _checked(codes: np.ndarray, labels: ArrayLike, name: str, one_class: bool = False) -> tuple[np.ndarray, np.ndarray]:
     codes, labels = vectors_in(codes, name), as_array(labels, "labels")
     if not len(codes):
-        raise UserError(f"{name} must be of one example or more. Given: none.")
+        raise NotApplicable(f"{name} must be of one labelled example or more. Given: none.")
     if labels.dtype.kind not in "iu" or labels.shape != (len(codes),):
         raise UserError(f"There must be one whole-number label for each of the {len(codes)} {name}. Given: "
                         f"{labels.dtype} of shape {labels.shape}.")  # fmt: skip
     if not one_class and len(np.unique(labels)) < 2:
-        raise UserError("A probe needs two classes or more. Given: one only.")
+        raise NotApplicable("Probes and clusters of codes need labels of two classes or more. Given: one only.")
     return codes, labels

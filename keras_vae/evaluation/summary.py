@@ -3,6 +3,7 @@
 import numpy as np
 
 from keras_vae.core import estimators
+from keras_vae.core.inference import fitted
 from keras_vae.errors import NotApplicable
 from keras_vae.evaluation import latent, sequences
 from keras_vae.evaluation.estimates import Details, Estimate, mean_of
@@ -35,7 +36,9 @@ def fitted_terms_of(evaluation: Evaluation) -> dict[str, Estimate]:
     """
     if evaluation.prior is None:
         raise NotApplicable("The ELBO with a fitted prior needs one, prior=. Given: none.")
-    elbo = evaluation.importance_weights(1)["log_prob"]
+    evaluation.require_distribution()
+    prior = fitted(evaluation.model, evaluation.prior)
+    elbo = estimators.elbo_under(evaluation.model, evaluation.inputs, evaluation.seed, prior)
     return {
         "elbo_fitted": mean_of(elbo, samples=1, unit="nats"),
         "kl_fitted": mean_of(evaluation.terms["log_px"] - elbo, samples=1, unit="nats"),

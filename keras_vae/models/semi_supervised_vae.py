@@ -89,9 +89,16 @@ class SemiSupervisedVAE(VAE):
         if condition is None:
             raise UserError("p(x|z, y) needs a label for each code. Given: no condition. Give labels from 0.")
         rows = self.rows(condition)
-        if rows is not condition:  # a missing label is 0 / 0: no graph can raise, and no class is an image of none
-            rows = rows / ops.sum(rows, axis=-1, keepdims=True)
-        return super().likelihood_parameters(ops.concatenate([z, rows], axis=-1), condition, training)
+        parameters = super().likelihood_parameters(ops.concatenate([z, rows], axis=-1), condition, training)
+        if rows is condition:
+            return parameters
+        # A missing label is 0 / 0: no graph can raise, and no class is an image of none. Of the outputs, as ReLU may
+        # turn NaN into 0.
+        labelled = ops.sum(rows, axis=-1)
+        known = ops.cast(labelled / labelled, parameters["mean"].dtype)
+        return {
+            name: value * ops.reshape(known, (-1, *(1,) * (len(value.shape) - 1))) for name, value in parameters.items()
+        }
 
     def condition_of(self, batch: Batch) -> Any:
         return self._known_or_likeliest(batch["x"], batch.get("y"))
@@ -111,8 +118,7 @@ class SemiSupervisedVAE(VAE):
         kl_z = ops.reshape(divergences.kl(posterior, self.prior()), (classes, count, self.latent_dim))
         log_q, labels = self.log_q(x, training), self.rows(batch.get("y"), count)
         labelled, log_q_label = ops.sum(labels, axis=-1), ops.sum(labels * log_q, axis=-1)
-        shares = ops.where(labelled[:, None] > 0, labels, ops.exp(log_q))  # all mass on the label, or q(y|x)
-        entropy = ops.where(labelled > 0, 0.0, -ops.sum(ops.exp(log_q) * log_q, axis=-1))
+        shares, entropy = _shares(labels, log_q)
         kl_y = -entropy - ops.sum(shares * self.log_p, axis=-1)
         by_class = ops.transpose(shares)
         kl = ops.concatenate([ops.sum(by_class[..., None] * kl_z, axis=0), kl_y[:, None]], axis=-1)
@@ -190,7 +196,7 @@ class SemiSupervisedVAE(VAE):
         Raises:
           NotApplicable: a missing label.
         """
-        if (labels := np.asarray(condition)).min() < 0:
+        if ((labels := np.asarray(condition)) < 0).any():
             raise NotApplicable(
                 "A label has a probability where it is known. Given: -1, no label, for one image or more."
             )
@@ -210,28 +216,51 @@ class SemiSupervisedVAE(VAE):
         inner = base_of(self.proposal(x) if posterior is None else posterior)
         labels = self.rows(condition, ops.shape(x)[0])
 
-        def weighed(rows: Tensor, stream: Tensor | int, mean: Tensor, scale: Tensor) -> Tensor:
-            gaussian = tfd.Independent(tfd.Normal(mean, scale), 1)
-            log_w = super(SemiSupervisedVAE, self).log_weights(
-                x, samples, randomness.fold(base, stream), rows, prior, gaussian
-            )
-            return log_w + ops.sum(rows * self.log_p, axis=-1)
-
         def of_labels() -> Tensor:
             mean, scale = (ops.einsum("by,ybd->bd", labels, value) for value in (inner.loc, inner.scale))
-            return weighed(labels, self.num_classes, mean, scale)
+            return self._joint_weights(x, samples, randomness.fold(base, self.num_classes), labels, prior, mean, scale)
 
         def of_all() -> Tensor:
-            # One class after the other, as all at once are too much memory.
-            classes = ops.arange(self.num_classes, dtype="int32")
-            joint = ops.map(
-                lambda part: weighed(self.class_rows(part[0], ops.shape(x)[0]), *part),
-                (classes, inner.loc, inner.scale),
-            )
+            joint = self._weights_by_class(x, samples, base, prior, inner)
             counted = ops.transpose(labels + 1.0 - ops.sum(labels, axis=-1, keepdims=True))[:, None] > 0
             return ops.logsumexp(ops.where(counted, joint, -np.inf), axis=0)
 
         return of_all() if condition is None else ops.cond(ops.all(ops.sum(labels, axis=-1) > 0), of_labels, of_all)
+
+    def elbo_under(
+        self, x: Tensor, seed: Tensor, condition: Condition | None = None, prior: tfd.Distribution | None = None
+    ) -> Tensor:
+        """As `VAE.elbo_under`: equation 6, or where y is missing equation 7, the mean over q(y|x) plus its entropy."""
+        joint = self._weights_by_class(x, 1, seed, prior, base_of(self.proposal(x)))[:, 0]
+        shares, entropy = _shares(self.rows(condition, ops.shape(x)[0]), self.log_q(x))
+        return ops.sum(ops.transpose(shares) * joint, axis=0) + entropy
+
+    def _weights_by_class(
+        self, x: Tensor, samples: int, base: Tensor, prior: tfd.Distribution | None, posterior: tfd.Normal
+    ) -> Tensor:
+        """log p(x, z, y) - log q(z|x, y) for draws of each class y: `(num_classes, samples, batch)`."""
+        # One class after the other, as all at once are too much memory.
+        return ops.map(
+            lambda part: self._joint_weights(
+                x, samples, randomness.fold(base, part[0]), self.class_rows(part[0], ops.shape(x)[0]), prior, *part[1:]
+            ),
+            (ops.arange(self.num_classes, dtype="int32"), posterior.loc, posterior.scale),
+        )
+
+    def _joint_weights(
+        self,
+        x: Tensor,
+        samples: int,
+        seed: Tensor,
+        rows: Tensor,
+        prior: tfd.Distribution | None,
+        mean: Tensor,
+        scale: Tensor,
+    ) -> Tensor:
+        """log p(x, z, y) - log q(z|x, y) for draws of N(mean, scale**2), y as one-hot rows: `(samples, batch)`."""
+        gaussian = tfd.Independent(tfd.Normal(mean, scale), 1)
+        log_w = super().log_weights(x, samples, seed, rows, prior, gaussian)
+        return log_w + ops.sum(rows * self.log_p, axis=-1)
 
     def get_config(self) -> dict[str, Any]:
         names = ("num_classes", "alpha", "class_probabilities")
@@ -251,3 +280,10 @@ class SemiSupervisedVAE(VAE):
             return rows
         likeliest = self.rows(backend.argmax(self.log_q(x), axis=-1))
         return ops.where(ops.sum(rows, axis=-1, keepdims=True) > 0, rows, likeliest)
+
+
+def _shares(labels: Tensor, log_q: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the weight of each class of each image, and their entropy: all on its label, or q(y|x) without one."""
+    labelled = ops.sum(labels, axis=-1) > 0
+    q = ops.exp(log_q)
+    return ops.where(labelled[:, None], labels, q), ops.where(labelled, 0.0, -ops.sum(q * log_q, axis=-1))

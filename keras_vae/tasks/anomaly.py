@@ -82,7 +82,7 @@ def anomaly_scores(
 
 def _surprises(model: "VAE", x: ArrayLike, condition: ConditionLike) -> np.ndarray:
     """Return -log p(x|z) at the code of each x, `(batch,)`, nats."""
-    inputs = checked_inputs(model, x, condition)
+    inputs = checked_inputs(model, x, model.infer_condition(x, condition))
     model.likelihood_family.check(inputs["x"])
 
     def surprises(part: Tensors) -> Tensor:
@@ -171,8 +171,8 @@ def leave_one_class_out(
 
     Args:
       make: returns a new compiled model.
-      train: images and their labels.
-      test: images and their labels.
+      train: images and their labels; those of -1, without a label, take no part.
+      test: likewise.
       classes: to leave out, one after the other; all by default.
       scores: those of `anomaly_scores` to compare.
       samples: importance samples of `"log_prob"`.
@@ -209,8 +209,8 @@ def one_class(
 
     Args:
       make: returns a new compiled model.
-      train: images and their labels.
-      test: images and their labels.
+      train: images and their labels; those of -1, without a label, take no part.
+      test: likewise.
       classes: to train on, one after the other; all by default.
       scores: those of `anomaly_scores` to compare.
       samples: importance samples of `"log_prob"`.
@@ -246,7 +246,7 @@ def _by_class(
     if unknown or isinstance(scores, str) or not scores:
         raise UserError(f"scores is a list of some of {', '.join(SCORES)}. Given: {scores!r}.")
     results: dict[int, dict[str, Judged]] = {}
-    weights = fit.get("sample_weight")
+    weights, labelled = fit.get("sample_weight"), np.asarray(test[1]) >= 0
     for label, (of_train, of_test) in masks.items():
         results[label] = {}
         with progress.listening(f"{word} {label}"):
@@ -255,8 +255,8 @@ def _by_class(
             model.fit(train[0][of_train], **{**fit, **rows})
             for score in scores:
                 values = anomaly_scores(model, test[0], score, samples, seed)
-                normal = values[of_test]
-                results[label][score] = judge(normal[::2], normal[1::2], values[~of_test], false_positive_rate)
+                normal, anomalous = values[of_test], values[~of_test & labelled]
+                results[label][score] = judge(normal[::2], normal[1::2], anomalous, false_positive_rate)
     return results
 
 
@@ -266,17 +266,21 @@ def _masks(
     test: tuple[np.ndarray, np.ndarray],
     alone: bool,
 ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-    """Return, for each class, which training and test images are normal: all others, or with `alone` its own."""
+    """Return, for each class, which training and test images are normal: all others, or with `alone` its own.
+
+    Images without a label are in none.
+    """
     for images, labels in (train, test):
         if len(images) != len(labels):
             raise UserError(f"There is one label for each image. Given: {len(images)} images, {len(labels)} labels.")
     labels = np.asarray(train[1]), np.asarray(test[1])
     masks: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-    for label in sorted(set(labels[0].tolist())) if classes is None else classes:
-        of_class = labels[0] == label, labels[1] == label
+    for label in sorted(set(labels[0][labels[0] >= 0].tolist())) if classes is None else classes:
+        of_class = [of_split == label for of_split in labels]
+        of_others = [(of_split != label) & (of_split >= 0) for of_split in labels]
         both = of_class[0].any() and of_class[1].any()
-        of_train, of_test = of_class if alone else (~of_class[0], ~of_class[1])
-        if not both or not of_train.any() or of_test.sum() < 2 or of_test.all():
+        (of_train, of_test), (_, anomalous) = (of_class, of_others) if alone else (of_others, of_class)
+        if not both or not of_train.any() or of_test.sum() < 2 or not anomalous.any():
             rule = "A class to train on" if alone else "A class that is left out"
             raise UserError(f"{rule} has images in both sets, and so have others. Given: {label}.")
         masks[int(label)] = of_train, of_test

@@ -85,13 +85,18 @@ def classifier_on(model: "VAE", num_classes: int, seed: int = 0, trainable: bool
 
     Raises:
       UserError: fewer than two classes; a model that is not of images; or one with an encoder that also reads a
-        condition, which would be the label.
+        condition, which would be the label, or which pixels are missing.
     """
     num_classes = check_whole_number(num_classes, "num_classes", minimum=2)
     if model.x_spec().kind != "image" or model.network_shapes()["encoder"][0] != model.x_shape:
         raise UserError(
             f"classifier_on needs an encoder that reads images and nothing else. Given: that of a "
             f"{type(model).__name__}. Use m1_classifier, or a model without a condition."
+        )
+    if model.missing:
+        raise UserError(
+            "classifier_on needs an encoder that reads images and nothing else. Given: one that reads which pixels are "
+            "missing too. Use m1_classifier."
         )
     images = keras.Input(model.x_shape)
     encoder = type(model.encoder).from_config(model.encoder.get_config())

@@ -64,7 +64,7 @@ def code_length(
         raise UserError(f"A standard error needs two images or more. Given: {len(images)}.")
     bits = -np.asarray(model.elbo(images, seed=seed, condition=condition, prior=prior), "float64") / np.log(2.0)
     least = -np.asarray(model.log_prob(images, samples, seed, condition, prior), "float64") / np.log(2.0)
-    pixels = np.rint(images * (levels - 1)).astype("uint8")
+    pixels = np.rint(images * (levels - 1)).astype("uint8" if levels <= 256 else "uint16")
     packed = np.packbits(pixels, axis=None) if levels == 2 else pixels
     return CodeLength(
         float(bits.mean()),

@@ -42,7 +42,7 @@ def step_scores(
     )
     if model.x_spec().kind == "tokens":
         raise UserError(f"Steps are scored by independent numbers. Given: a {type(model).__name__}, of tokens.")
-    inputs, family = checked_inputs(model, x, condition), model.likelihood_family
+    inputs, family = checked_inputs(model, x, model.infer_condition(x, condition)), model.likelihood_family
     if not family.tells_total:
         raise UserError(
             f"Steps are scored by numbers that are independent given the code. Given: the likelihood {family.title}, "

@@ -34,12 +34,14 @@ def traversable(model: "VAE") -> bool:
 def informative(model: "VAE", x: ArrayLike, condition: ConditionLike = None) -> tuple[np.ndarray, str]:
     """Return the importance of the dimensions of a code, `(dimensions,)`, and its unit.
 
-    It is the mean KL over the images, in nats, or the variance of the codes where the KL is not a sum over dimensions.
+    It is the mean KL over the images, in nats, or the variance of the codes where the KL is not a sum over dimensions,
+    or the prior is no Gaussian.
 
     Raises:
       UserError: as `encode`, or one image, which has no variance.
     """
-    kl = kl_per_dimension(model, x, condition) if model.stochastic else np.zeros(0)
+    gaussian = model.stochastic and model.analytic_kl
+    kl = kl_per_dimension(model, x, condition) if gaussian else np.zeros(0)
     codes = flatten(model.encode(x, condition))
     if len(kl) == codes.shape[1]:
         return kl, "nats"

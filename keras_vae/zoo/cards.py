@@ -176,7 +176,10 @@ def _measured(card: Card) -> list[str]:
         *table_lines(["metric", "value", "unit", "draws of q(z\\|x) for each", "verified to"], rows, right=(1, 3, 4)),
     ]
     if how.get("condition"):
-        if how.get("joint"):
+        if how.get("joint") == "known":
+            lines += ["", f"The numbers include the {how['condition']} of each {noun} that has one: read p(x, y) there "
+                          f"for p(x)."]  # fmt: skip
+        elif how.get("joint"):
             lines += ["", f"The numbers include the {how['condition']} of each {noun}: read p(x, y) for p(x)."]
         else:
             lines += ["", f"The model is conditioned on the {how['condition']} of each {noun}: read p(x\\|y) for p(x)."]

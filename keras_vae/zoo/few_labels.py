@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from keras_vae import zoo
 from keras_vae.checks import check_whole_number
 from keras_vae.data import keep_labels
@@ -28,7 +30,7 @@ def classify(name: str | Path, labels: int = 100, epochs: int = 30, count: int =
       name: of a model of images, as `keras_vae.zoo.load` takes it.
       labels: training images whose label is used, equally many of each class.
       epochs: of fine-tuning.
-      count: test images.
+      count: test images, of which those without a label are left out.
       seed: of the choice of labels, and of the classifiers' weights.
 
     Raises:
@@ -36,6 +38,7 @@ def classify(name: str | Path, labels: int = 100, epochs: int = 30, count: int =
     """
     labels, epochs = check_whole_number(labels, "labels"), check_whole_number(epochs, "epochs")
     recipe, test = cards.card(name).recipe, HeldOut.of(name, count)
+    test = test[np.flatnonzero(test.labels >= 0)]
     train = examples_of(recipe, recipe.data.train)
     truth, classes = test.labels, check_classes(train.classes, name)
     kept = keep_labels(classes, labels, seed)

@@ -10,9 +10,11 @@ import numpy as np
 
 import keras_vae
 from keras_vae import files
+from keras_vae.errors import NotApplicable
 from keras_vae.evaluation.metrics import run
 from keras_vae.evaluation.summary import log_probs_of
 from keras_vae.files import sha256
+from keras_vae.types import Condition
 from keras_vae.zoo import checkpoints, evaluations, recipes, stopping, store, verifying
 from keras_vae.zoo.examples import Examples, conditions_of
 
@@ -103,8 +105,7 @@ def evaluated(
             "binarize": "static" if recipe.data.binarize else None,
             **({"dequantize": True} if recipe.data.dequantize else {}),
             "condition": (" and ".join(conditions_of(recipe)) or "label") if model.conditional else None,
-            # Whether the label has a probability: the numbers are then of p(x, y), not of p(x|y).
-            **({} if condition is None or model.log_p_condition(condition) is None else {"joint": True}),
+            **({} if condition is None else _joint(model, condition)),
             "seed": settings.seed,
             "kind": model.x_spec().kind,
             **({"left_out": ["log_prob", *recorded]} if quick else {}),
@@ -113,6 +114,14 @@ def evaluated(
         "metrics": metrics,
         "overview": {"split": settings.split, **run(evaluation, names)} if names else {},
     }
+
+
+def _joint(model: "VAE", condition: Condition) -> dict[str, Any]:
+    """Return {"joint": True} for numbers of p(x, y), {"joint": "known"} if a label is missing, {} for p(x|y)."""
+    try:
+        return {} if model.log_p_condition(condition) is None else {"joint": True}
+    except NotApplicable:
+        return {"joint": "known"}
 
 
 def processor() -> str:

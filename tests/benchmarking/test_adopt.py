@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from keras_vae.errors import UserError
+from keras_vae.errors import CorruptFileError, UserError
 from keras_vae.zoo import loading, optimizers, priors, queueing, recipes, store
 from tests import toy_runs
 from tests.benchmarking.programs import ROOT, program
@@ -25,6 +25,12 @@ def test_a_finished_run_becomes_the_entry(tmp_path, monkeypatch):
     with pytest.raises(UserError, match=r"a run that is to come\."):
         adopt.adopt("toy_mnist")
     toy_runs.copy_of(run, folder)
+    weights = (folder / store.WEIGHTS).read_bytes()
+    (folder / store.WEIGHTS).write_bytes(weights[:1000])
+    with pytest.raises(CorruptFileError, match=r"are not those of the card"):
+        adopt.adopt("toy_mnist")
+    assert sorted(os.listdir(entry)) == ["next.toml", "of_before.png"]
+    (folder / store.WEIGHTS).write_bytes(weights)
     assert [item.state for item in queueing.waiting("*", tmp_path / "queue")] == ["finished"]
     adopt.adopt("toy_mnist")
     assert set(os.listdir(entry)) == {*toy_runs.FILES} - {"checkpoint.safetensors"}

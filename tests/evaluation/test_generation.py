@@ -13,7 +13,8 @@ import scipy.special
 from keras_vae import data
 from keras_vae.errors import CorruptFileError, UserError
 from keras_vae.evaluation import mnist_classifier
-from keras_vae.evaluation.generation import condition_accuracy, mnist_fd, reconstruction
+from keras_vae.evaluation.evaluation import Evaluation
+from keras_vae.evaluation.generation import condition_accuracy, mnist_fd, mnist_fd_of, reconstruction
 from keras_vae.models import AE, CVAE, VAE
 from tests.digits import digits, trained
 from tests.toys import binary, toy
@@ -148,6 +149,15 @@ def test_digits_drawn_for_a_label_are_taken_for_it():
     found = condition_accuracy(trained(CVAE, condition=digits().y, num_classes=10), 300)
     assert found["value"] > 0.1 + 5 * np.sqrt(0.1 * 0.9 / 300) and found["examples"] == 300
     assert found["standard_error"] == pytest.approx(np.sqrt(found["value"] * (1 - found["value"]) / 300))
+
+
+def test_conditions_are_of_the_digits_that_draws_are_compared_with(real):
+    """The reference may be the first of the evaluated images alone."""
+    network, labels = {"name": "mlp", "hidden": (4,)}, np.arange(600) % 10
+    model = CVAE(num_classes=10, encoder=network, decoder=network)
+    part = Evaluation(model, np.round(real), labels, reference=real[:300])
+    expected = mnist_fd(model, real[:300], condition=labels[:300])
+    assert mnist_fd_of(part) == expected
 
 
 def test_what_draws_are_refused(real):

@@ -223,12 +223,26 @@ def test_what_is_refused():
         ({"x": X, "seed": -1}, "seed must be a whole number"),
         ({"x": X, "labels": LABELS[:7]}, r"a row of labels for each of the 60 images\. Given: 7"),
         ({"x": X, "factors": FACTORS[:7]}, r"a row of factors for each of the 60 images\. Given: 7"),
-        ({"x": X, "labels": 0 * LABELS, "metrics": ("representation.probes",)}, "two classes or more. Given: one"),
     ):
         with pytest.raises(UserError, match=message):
             evaluate(toy(VAE), **arguments)
     with pytest.raises(UserError, match="A CVAE needs a condition"):
         evaluate(toy(CVAE, num_classes=2), X)
+
+
+def test_labels_of_one_class_have_a_reason_and_no_probes():
+    found = evaluate(toy(VAE), X, 0 * LABELS, metrics=("representation", "latent.active_units"))
+    assert found["representation"] == {} and "value" in found["latent"]["active_units"]
+    assert all("two classes or more. Given: one" in found["without"][f"representation.{name}"]
+               for name in ("probes", "clustering"))  # fmt: skip
+
+
+def test_images_with_holes_have_no_bits_and_the_rest_of_their_numbers():
+    holes = np.where(np.random.default_rng(0).random(GREY.shape) < 0.2, np.nan, GREY)
+    found = evaluate(toy(VAE, likelihood="gaussian", missing="mask"), holes, metrics=("likelihood",), samples=2)
+    assert "missing values. Leave those out" in found["without"]["likelihood.bits_per_dim"]
+    assert np.isfinite([value for path, value in leaves(found["likelihood"]) if path.endswith("/value")]).all()
+    assert len(found["likelihood"]) >= 1
 
 
 def test_names_are_lazy_and_listed():

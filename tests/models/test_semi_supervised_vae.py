@@ -393,6 +393,37 @@ class TestWithoutALabel:
         with pytest.raises(UserError, match="needs a label for each code"):
             model.likelihood(np.zeros((16, 2), "float32"))
 
+    def test_no_graph_hides_that_a_label_is_missing(self):
+        """A ReLU may turn NaN into 0, after which the image of no label would be that of a code of zeros."""
+        model = toy(SemiSupervisedVAE, **{**CLASSIFIER, "likelihood": "gaussian"})
+        z = np.random.default_rng(0).normal(size=(16, 2)).astype("float32")
+        outputs = model.functions.likelihood_parameters(z, Y)
+        assert all(np.isnan(np.asarray(value)[Y < 0]).all() for value in outputs.values())
+        assert all(np.isfinite(np.asarray(value)[Y >= 0]).all() for value in outputs.values())
+
+    def test_scores_are_those_of_the_likeliest_class(self):
+        """Of a model of numbers, whose reconstruction is judged by its likelihood; and of each of its columns."""
+        rows = np.random.default_rng(0).normal(size=(20, 5)).astype("float32")
+        model = toy(SemiSupervisedVAE, image_shape=None, x_shape=(5,), likelihood="normal", **CLASSIFIER)
+        y = model.infer_condition(rows)
+        for score in (lambda y: tasks.anomaly_scores(model, rows, "reconstruction", condition=y),
+                      lambda y: tasks.step_scores(model, rows, 2, condition=y)):  # fmt: skip
+            np.testing.assert_array_equal(score(None), score(y))
+            assert np.isfinite(score(None)).all()
+
+    def test_its_bound_under_a_fitted_prior_is_equation_7(self):
+        """sum_y q(y|x) L(x, y) + H(q(y|x)) for the draws that labelled images have, and not log sum_y exp L."""
+        model = model_of()
+        prior = MixturePrior(2).fit(model, X, Y)
+        q = model.classify(X)
+        joint = [model.elbo(X, 3, np.full(16, label, "int32"), prior) for label in range(3)]
+        expected = (q * np.stack(joint, 1)).sum(1) - (q * np.log(q)).sum(1)
+        np.testing.assert_allclose(model.elbo(X, 3, NONE, prior), expected, rtol=1e-10)
+        mixed = model.elbo(X, 3, Y, prior)
+        np.testing.assert_allclose(mixed[Y < 0], expected[Y < 0], rtol=1e-10)
+        np.testing.assert_allclose(mixed[Y == 1], joint[1][Y == 1], rtol=1e-10)
+        assert (model.log_prob(X, 1, 3, NONE, prior) > expected).all()
+
     def test_a_fitted_prior_takes_the_place_of_its_own(self):
         """Codes that are all at one place: images of the drawn labels there, and of the given ones."""
         model = model_of()

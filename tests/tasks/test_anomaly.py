@@ -147,6 +147,28 @@ def test_a_class_that_was_left_out_is_strange():
     assert all(each["elbo"].detection.false_positive_rate < 0.1 + 3 * 0.03 for each in found.values())
 
 
+@pytest.mark.parametrize("protocol", [tasks.leave_one_class_out, tasks.one_class])
+def test_images_without_a_label_take_no_part(protocol):
+    """They are no class of their own, and neither trained on nor found."""
+    x, y, sizes = binary(120), np.arange(120) % 3, []
+    y[::4] = -1
+    labelled = y >= 0
+
+    def make():
+        model = toy(seed=1)
+        model.compile("adam", **PLAIN)
+        fit = model.fit
+        model.fit = lambda rows, **options: (sizes.append(len(rows)), fit(rows, **options))
+        return model
+
+    found, again = (protocol(make, data, data, batch_size=10, epochs=1, verbose=0)
+                    for data in ((x, y), (x[labelled], y[labelled])))  # fmt: skip
+    assert list(found) == list(again) == [0, 1, 2]
+    assert sizes == [30 if protocol is tasks.one_class else 60] * 6
+    counts = [{len(each["elbo"].anomalous) for each in part.values()} for part in (found, again)]
+    assert counts[0] == counts[1] == {60 if protocol is tasks.one_class else 30}
+
+
 def test_a_model_of_one_class_finds_the_others():
     """Three halves of an image, each with a tenth of the pixels turned; trained on one, the other two are strange."""
     generator = np.random.default_rng(0)

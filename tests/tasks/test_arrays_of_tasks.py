@@ -57,6 +57,15 @@ def test_a_code_length_is_the_negative_elbo_in_bits():
     assert np.frombuffer(zlib.decompress(packed), "uint8").size == 80, "16 pixels are 2 bytes"
 
 
+@pytest.mark.parametrize(("levels", "kind"), [(16, "uint8"), (1024, "uint16")])
+def test_what_is_deflated_is_every_level(levels, kind):
+    rows = np.random.default_rng(0).integers(levels, size=(40, 16)) // 256 * 256 + np.arange(16) % levels
+    x = (np.minimum(rows, levels - 1) / (levels - 1)).reshape(40, *SHAPE).astype("float32")
+    found = tasks.code_length(toy(likelihood={"name": "categorical", "levels": levels}), x, samples=1)
+    pixels = np.minimum(rows, levels - 1).astype(kind)
+    assert found.deflate_bits == 8 * len(zlib.compress(pixels.tobytes(), 9)) / 40
+
+
 def test_a_fitted_prior_is_what_codes_are_coded_with():
     model, x = toy(seed=3), binary(60)
     prior = priors.MixturePrior(components=2).fit(model, x)
@@ -196,6 +205,7 @@ def test_with_few_labels_a_pretrained_encoder_learns_digits_better_than_a_new_on
         (lambda m, x: tasks.m1_classifier(m, x * np.nan, [0, 1, 0, 1]), "x must be finite"),
         (lambda m, x: tasks.m1_classifier(discrete(), x, [0, 1, 0, 1]), r"needs real-valued codes\. Given: VQVAE"),
         (lambda m, x: tasks.m1_classifier(toy(CVAE, num_classes=2), x, [0, 1, 0, 1]), "A CVAE needs a condition"),
+        (lambda m, x: tasks.classifier_on(toy(missing="mask"), 2), r"reads which pixels are missing too"),
         (lambda m, x: tasks.classifier_on(toy(CVAE, num_classes=2), 2), r"reads images and nothing else\..* a CVAE"),
         (lambda m, x: tasks.classifier_on(tiny(), 2), r"reads images and nothing else\..* a SequenceVAE"),
         (lambda m, x: tasks.m1_classifier(m, x, [1, 1, 1, 1]), r"two classes or more\. Given: \[1\]"),

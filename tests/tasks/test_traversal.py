@@ -5,7 +5,7 @@ import pytest
 
 from keras_vae.errors import UserError
 from keras_vae.evaluation.latent import kl_per_dimension
-from keras_vae.models import AE, CVAE, VQVAE, HierarchicalVAE, HypersphericalVAE
+from keras_vae.models import AE, CVAE, VQVAE, FlowPriorVAE, HierarchicalVAE, HypersphericalVAE
 from keras_vae.tasks import codes as codes_of_tasks
 from keras_vae.tasks.traversal import traverse
 from tests.toys import SHAPE, binary, mlp, toy
@@ -161,3 +161,11 @@ def test_integer_codes_are_refused():
 def test_images_of_another_shape(model):
     with pytest.raises(UserError, match=r"x must have shape \(batch, 4, 4, 1\)\. Given: \(3, 5, 5, 1\)"):
         traverse(model, np.zeros((3, 5, 5, 1), "float32"))
+
+
+def test_one_dimension_under_a_prior_that_is_no_gaussian_moves_by_its_codes():
+    model, x = toy(FlowPriorVAE, latent_dim=1, flow_hidden=(8,), depth=2, seed=3), binary(10)
+    walk, codes = traverse(model, x, steps=2, span=1.0), model.encode(x).astype("float64")
+    assert walk.labels == [f"z0  {codes.var():.2f} variance"]
+    ends = codes.mean() + codes.std() * np.array([[-1.0], [1.0]])
+    np.testing.assert_allclose(walk.images[0], model.decode(ends.astype("float32")), atol=1e-5)

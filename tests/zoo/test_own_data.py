@@ -259,3 +259,37 @@ def test_a_folder_holds_a_run_of_one_file(project, tmp_path):
     other = write_recipe(tmp_path / "r.toml", {**copy.deepcopy(TABLE), "data.path": "other.csv"})
     with pytest.raises(UserError, match=r"run of another recipe: data\.path is .*other\.csv, and was .*table\.csv"):
         zoo.train(other, project / "runs/table", verbose=0)
+
+
+def test_labels_that_are_few_do_not_keep_a_run_from_its_end(tmp_path, call):
+    """One class; a class that only the test has; and a label in two of three rows, which is what M2 is for."""
+    from keras_vae.data import readers
+
+    write_table(tmp_path / "table.csv")
+    head, *lines = (tmp_path / "table.csv").read_text().split()
+    rows = [line.rsplit(",", 1)[0] for line in lines]
+    tested = readers.table(tmp_path / "table.csv", "test", label="kind").images[0, 0]
+    semi = {"class": "SemiSupervisedVAE", "num_classes": 2, "classifier": {"name": "mlp", "hidden": [8]}}
+    for name, labels, model in (
+        ("one", ["red"], {}),
+        ("rare", ["red", "blue"], {}),
+        ("semi", ["red", "blue", ""], semi),
+    ):
+        table = [f"{row},{labels[number % len(labels)]}" for number, row in enumerate(rows)]
+        if name == "rare":
+            table = [
+                f"{row},green" if np.float32(row.split(",")[0]) == tested else line
+                for row, line in zip(rows, table, strict=True)
+            ]
+        (tmp_path / f"{name}.csv").write_text("\n".join([head, *table]) + "\n")
+        changes = {**TABLE, "model": {**TABLE["model"], **model}, "data": {**TABLE["data"], "path": f"{name}.csv"}}
+        recipe = write_recipe(tmp_path / f"{name}.toml", {**changes, "evaluation.overview": True})
+        call("train", recipe, "--output", tmp_path / name)
+    without = {name: zoo.card(tmp_path / name).results["overview"]["without"] for name in ("one", "rare", "semi")}
+    assert "two classes or more" in without["one"]["representation.probes"]
+    assert "representation.probes" not in {**without["rare"], **without["semi"]}
+    clusters = zoo.card(tmp_path / "rare").results["overview"]["representation"]["clustering"]["nmi"]["clusters"]
+    assert clusters == 3, "of the test rows, one of which is of the rare class"
+    card = zoo.card(tmp_path / "semi")
+    assert card.results["evaluation"]["joint"] == "known"
+    assert "each example that has one: read p(x, y) there for p(x)" in card.markdown()
