@@ -28,6 +28,7 @@ PAGES = {
     "fidelity": "benchmarks/fidelity.md",
     "published": "../README.md",
     "accuracies": "benchmarks/fidelity.md",
+    "decisions": "use/which-model.md",
     "gaps": "benchmarks/fidelity.md",
     "measures": "benchmarks/fidelity.md",
     "missed": "benchmarks/fidelity.md",
@@ -62,6 +63,7 @@ def tables() -> dict[str, str]:
     results = {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in Path(__file__).parent.glob("*.json")}
     import anomaly
     import counts
+    import decisions
     import decoding
     import disentanglement
     import eight_bits
@@ -94,6 +96,7 @@ def tables() -> dict[str, str]:
         "support": claims.markdown(MODELS),
         "runtimes": runtimes.markdown(zoo_results[inference.DETAILED]).rstrip(),
         **{f"inference, {call}": inference.markdown(zoo_results, call) for call in ("decode", "encode")},
+        "decisions": decisions.markdown(),
         "decoding": decoding.markdown(results["decoding"]),
         "training": markdown(results["training"]),
         "anomaly": anomaly.markdown(results["anomaly"]),

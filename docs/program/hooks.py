@@ -19,7 +19,6 @@ sys.path.insert(0, str(HERE))
 
 import lessons  # noqa: E402
 import reference  # noqa: E402
-import tables  # noqa: E402
 
 # Files outside of docs/ that are pages of the site, by their path in the repository.
 ELSEWHERE = {
@@ -78,17 +77,16 @@ def on_files(files: Files, config: Any) -> Files:
         add(path, content)
     for path, content in lessons.pages().items():
         add(path, content)
-    add("assets/traversal.png", (ROOT / "zoo/beta_vae_mnist/traversal.png").read_bytes())
     return files
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:
-    """Fill in generated tables, and turn links to files of the repository into links to pages, or into names."""
+    """Turn links to files of the repository into links to pages, or into names."""
     path = page.file.src_uri
     source = next((source for source, target in ELSEWHERE.items() if target == path), f"docs/{path}")
     if path.startswith("gallery/") and path != "gallery/index.md":
         source = f"zoo/{Path(path).stem}/README.md"
-    markdown = re.sub(r"(?<=\d) ± (?=\d)", "\u00a0±\u00a0", tables.filled(markdown))
+    markdown = re.sub(r"(?<=\d) ± (?=\d)", "\u00a0±\u00a0", markdown)
     return _LINK.sub(lambda match: _linked(match, source, path), markdown)
 
 
@@ -117,10 +115,14 @@ def _linked(match: re.Match[str], source: str, page: str) -> str:
 def _page_of(place: str) -> str | None:
     """The path in the site of a file of the repository; None: it has no page."""
     if place.startswith("docs/"):
-        return place.removeprefix("docs/")
+        return re.sub(r"^(learn/.*)\.py$", r"\1.md", place.removeprefix("docs/"))
     if place in ELSEWHERE:
         return ELSEWHERE[place]
     parts = place.split("/")
+    if parts[0] == "keras_vae":
+        name = "/".join(parts[1:])
+        pages = {"": "index", "zoo/recipes.py": "recipe", **{package: package for package in reference.PACKAGES}}
+        return f"reference/{pages[name]}.md" if name in pages else None
     if parts[0] == "zoo" and len(parts) > 1:
         return (
             f"gallery/{parts[1]}/{parts[2]}" if len(parts) > 2 and parts[2] != "README.md" else f"gallery/{parts[1]}.md"

@@ -1,18 +1,11 @@
-"""Tables of the handwritten pages that are made of measured numbers: `<!-- table: NAME -->` in a page."""
+"""The table to choose a model of digits by: what each entry of the zoo is good at, as measured."""
 
 import json
-import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).parents[2]
-_PLACE = re.compile(r"<!-- table: ([\w ,]+) -->")
-
-
-def filled(markdown: str) -> str:
-    """A page with each `<!-- table: NAME -->` replaced by the table of that name."""
-    return _PLACE.sub(lambda match: TABLES[match[1]](), markdown)
+ROOT = Path(__file__).parents[1]
 
 
 def results_of(name: str) -> dict[str, Any]:
@@ -36,8 +29,8 @@ def overview(name: str, path: str) -> Mapping[str, Any] | None:
     return part
 
 
-def _decisions() -> str:
-    """Models of digits, but for densities of grey levels: what each is good at, as measured."""
+def markdown() -> str:
+    """Models of digits, but for densities of grey levels."""
     names = sorted(path.parent.name for path in ROOT.glob("zoo/*/results.json"))
     data = {name: results_of(name)["recipe"]["data"] for name in names}
     names = [name for name in names if data[name].get("name") == "mnist" and not data[name].get("dequantize")]
@@ -48,7 +41,7 @@ def _decisions() -> str:
     for name in names:
         results = results_of(name)
         cells = [
-            f"[{name}](../gallery/{name}.md)",
+            f"[{name}](zoo/{name}/README.md)",
             figure(results["metrics"].get("log_prob")),
             f"{results['metrics'].get('log_prob', {}).get('samples', '')}",
             figure(results["metrics"].get("squared_error")),
@@ -58,6 +51,3 @@ def _decisions() -> str:
         ]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
-
-
-TABLES: dict[str, Callable[[], str]] = {"decisions": _decisions}
