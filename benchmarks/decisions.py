@@ -5,20 +5,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from keras_vae.zoo.wording import number
+
 ROOT = Path(__file__).parents[1]
 
 
 def results_of(name: str) -> dict[str, Any]:
     """results.json of an entry of the zoo."""
     return json.loads((ROOT / "zoo" / name / "results.json").read_text(encoding="utf-8"))
-
-
-def figure(row: Mapping[str, Any] | None) -> str:
-    """A number with its standard error, or nothing."""
-    if row is None:
-        return ""
-    error = row.get("standard_error")
-    return f"{row['value']:.2f}".replace("-", "−") + (f"\u00a0±\u00a0{error:.2f}" if error else "")
 
 
 def overview(name: str, path: str) -> Mapping[str, Any] | None:
@@ -42,11 +36,11 @@ def markdown() -> str:
         results = results_of(name)
         cells = [
             f"[{name}](zoo/{name}/README.md)",
-            figure(results["metrics"].get("log_prob")),
+            number(results["metrics"].get("log_prob")),
             f"{results['metrics'].get('log_prob', {}).get('samples', '')}",
-            figure(results["metrics"].get("squared_error")),
-            figure(overview(name, "generation.mnist_fd.mnist_fd")),
-            figure(overview(name, "representation.probes.linear.100")),
+            number(results["metrics"].get("squared_error")),
+            number(overview(name, "generation.mnist_fd.mnist_fd")),
+            number(overview(name, "representation.probes.linear.100")),
             f"{results['training']['seconds']:.0f}",
         ]
         lines.append(f"| {' | '.join(cells)} |")

@@ -138,7 +138,7 @@ def entries() -> str:
     from keras_vae.zoo import wording
 
     lines = [
-        "| | entry | -log p(x), nats | published | trained numbers | weights | trained in |",
+        "| | entry | -log p(x), nats | published | parameters | weights | trained in |",
         "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
     ]
     shown = [zoo.card(name) for name in zoo.names(sort="nll")]
@@ -158,7 +158,7 @@ def entries() -> str:
         cells = [
             first,
             f"[{card.name}]({card.name}/README.md): " + card.recipe.summary.replace("|", "\\|"),
-            wording.number({**likelihood, "value": -likelihood["value"]} if likelihood else None),
+            wording.number_of_first({**likelihood, "value": -likelihood["value"]} if likelihood else None),
             reference,
             f"{card.results['weights']['parameters']:,}",
             f"{card.results['weights']['bytes'] / 1e6:.2f} MB",

@@ -48,8 +48,8 @@ def warnings(machine: Mapping[str, Any]) -> list[str]:
     if load is None or load <= processors / 4:
         return []
     return [
-        f"The machine was busy before the start, with {load:g} of {processors} processors at work: the figures are too "
-        f"slow, by an unknown factor. Time them again while nothing else runs."
+        f"The machine was busy before the start, with {load:g} of {processors} processors at work: what is timed "
+        f"meanwhile is too slow, by an unknown factor. Time it while nothing else runs."
     ]
 
 

@@ -69,7 +69,7 @@ def anomaly_command(
         )
     alone, words = one_class is not None, leave_out if one_class is None else one_class
     if words is None and not in_file:
-        require_images(name, "The anomalies of this name are images; for other data, give --anomalies FILE.")
+        require_images(name, f"The anomalies {anomalies!r} are images; for other data, give --anomalies FILE.")
     load_tensorflow()
     from keras_vae import plots
     from keras_vae.checks import check_whole_number

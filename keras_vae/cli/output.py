@@ -23,7 +23,7 @@ Name = Annotated[str, typer.Argument(help=MODEL, autocompletion=complete_names)]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document, for machines.")]
 Seed = Annotated[int, typer.Option(help="Seed of the noise: the same seed gives the same result.")]
 Picture = Annotated[str | None, typer.Option(help="A .png; by default in runs/NAME.")]
-Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what the output folder holds.")]
+Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what the output holds.")]
 
 _NAME = 30  # a cell of fewer characters is a name or a number, which is not broken
 
@@ -39,7 +39,7 @@ def output_path(name: str, output: str | None, default: str, suffixes: tuple[str
 
     path = Path(output) if output else Path("runs") / cards.card(name).name / default
     if path.suffix not in suffixes:
-        raise UserError(f"The output must end in {' or '.join(suffixes)}. Given: {path}.")
+        raise UserError(f"The output must end in {' or '.join(dict.fromkeys(suffixes))}. Given: {path}.")
     return path
 
 
@@ -68,7 +68,7 @@ def print_written(path: Path, shape: Sequence[int] | Mapping[str, Sequence[int]]
         listed = {level: list(size) for level, size in shape.items()} if isinstance(shape, Mapping) else list(shape)
         print_json({"file": str(path), "shape": listed})
     else:
-        print(f"Written: {path}, from an array of shape {shape if isinstance(shape, Mapping) else tuple(shape)}")
+        print(f"Written: {path}, of shape {shape if isinstance(shape, Mapping) else tuple(shape)}")
 
 
 def print_json(value: object) -> None:

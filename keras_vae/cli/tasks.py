@@ -59,7 +59,7 @@ def manifold_command(
         tuple[int, int] | None,
         typer.Option(help="Two dimensions of the code; by default the most informative ones."),
     ] = None,
-    label: Annotated[int | None, typer.Option(help="Of a conditional model.")] = None,
+    label: Annotated[int | None, typer.Option(help="The class to decode for, of a conditional model.")] = None,
     output: Picture = None,
     json: Json = False,
 ) -> None:

@@ -111,7 +111,7 @@ def _compare(result: Agreement, weights: Mapping[str, np.ndarray], chained: Mapp
     difference = mean_of(weights["log_prob"][:count] - chained["log_prob"], examples=count)
     gap, error = difference["value"], difference["standard_error"] or 0.0
     agrees = bool(abs(gap) <= _ERRORS * max(error, _ENOUGH))
-    described = f"{gap:+.3f} ± {error:.3f} nats on {count} images"
+    described = f"{gap:+.3f} ± {error:.3f} nats on {count} examples"
     lower = "annealing" if gap > 0 else "importance weights"
     result["importance_weighted"] = _over_draws(weights, count)
     result["difference"], result["agrees"] = difference, agrees

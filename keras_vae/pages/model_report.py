@@ -11,7 +11,7 @@ from keras_vae import plots, zoo
 from keras_vae.errors import NotApplicable
 from keras_vae.pages import figures, html
 from keras_vae.zoo import pictures
-from keras_vae.zoo.cards import NOUNS, PICTURES, Card
+from keras_vae.zoo.cards import NOUNS, Card
 from keras_vae.zoo.held_out import HeldOut
 
 _PAIRS = 4  # interpolations
@@ -32,7 +32,7 @@ def model_report(name: str | Path, count: int = 1000) -> str:
     with tempfile.TemporaryDirectory() as folder:
         history = card.results["training"]["history"]
         pictures.write(folder, subject.model, card.recipe, history, zoo.prior(name))
-        captions = PICTURES | write_figures(folder, card, subject)
+        captions = card.captions | write_figures(folder, card, subject)
         shown = [
             html.picture(Path(folder) / file, caption)
             for file, caption in captions.items()

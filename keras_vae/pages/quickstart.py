@@ -11,7 +11,7 @@ from keras_vae.benchmarking import tables
 from keras_vae.export.parity import worst
 from keras_vae.pages import html
 from keras_vae.zoo import pictures
-from keras_vae.zoo.cards import PICTURES, Card
+from keras_vae.zoo.cards import Card
 from keras_vae.zoo.results import processor
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def report(
         html.paragraph("Test images, means per example: the numbers of the card, and those of this machine."),
         html.table(["metric", "card", "measured", "difference", "tolerance", "unit"], agreement),
         html.heading("What it has learned"),
-        *(html.picture(folder / file, title) for file, title in PICTURES.items() if (folder / file).is_file()),
+        *(html.picture(folder / file, title) for file, title in card.captions.items() if (folder / file).is_file()),
         html.heading("Exported, and equal to Keras"),
         html.paragraph(
             f"{len(bundle.parity)} comparisons at several batch sizes, on digits, noise and extremes; for each output "

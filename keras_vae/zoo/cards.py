@@ -16,6 +16,7 @@ from keras_vae.zoo.wording import (
     column_tables,
     metric_title,
     number,
+    number_of_first,
     overview_rows,
     table_lines,
     text_cells,
@@ -26,7 +27,7 @@ PICTURES = {
     "samples.png": "Samples from the prior",
     "traversal.png": "Each row moves one latent dimension, in standard deviations: those of the largest KL, or "
     "variance of the code, on the first test images",
-    "interpolation.png": "From one test image to another, linearly between their mean codes",
+    "interpolation.png": "From the reconstruction of a test image to that of another, between their mean codes",
     "marginals.png": "The numbers of some columns, of test examples and of as many draws from p(x|z), z from the prior",
     "series.png": "Test series, and their reconstructions dashed, in bands of 90 % of draws from p(x|z), z from q(z|x)",
     "forecast.png": "The second half of test series, forecast from the first: dashed, in bands of 90 % of draws",
@@ -61,6 +62,12 @@ class Card(NamedTuple):
         table = f"<table><tr><th>metric</th><th>value</th><th>unit</th></tr>{rows}</table>" if rows else "Not trained."
         return f"<b>{html.escape(self.name)}</b>: {html.escape(self.recipe.summary)}{table}"
 
+    @property
+    def captions(self) -> dict[str, str]:
+        """The caption of each picture by its file."""
+        prior = "the fitted prior" if "prior" in self.results else "the prior"
+        return {name: text.replace("the prior", prior) for name, text in PICTURES.items()}
+
     def _headline(self) -> list[str]:
         """Return the most important metrics as text."""
         metrics = self.results.get("metrics", {})
@@ -78,7 +85,7 @@ class Card(NamedTuple):
         if self.results:
             shown = self.results.get("pictures", list(PICTURES))
             lines += self.numbers()
-            lines += [line for name in shown for line in (f"![{PICTURES[name]}]({name})", "")]
+            lines += [line for name in shown for line in (f"![{self.captions[name]}]({name})", "")]
             lines += self.origin()
         lines += ["## Recipe", "", "```toml", self.recipe.text.rstrip(), "```", ""]
         return "\n".join(lines)
@@ -95,10 +102,13 @@ class Card(NamedTuple):
         recipe, results = self.recipe, self.results
         training, weights, machine = results["training"], results["weights"], results["machine"]
         versions = ", ".join(f"{name} {number}" for name, number in results["versions"].items())
+        best = f", {training['steps']:,} steps"
+        if training.get("best_epoch", training["epochs"]) < training["epochs"]:
+            best = f", the weights are those of epoch {training['best_epoch']} ({training['steps']:,} steps)"
         lines = [
             "## Training",
             "",
-            f"{training['epochs']} epochs, {training['steps']:,} steps, {training['seconds']:,.0f} s on "
+            f"{training['epochs']} epochs{best}, {training['seconds']:,.0f} s on "
             f"{machine['cores']} cores ({machine['processor']}). Trained on the split `{recipe.data.train}` of "
             f"`{recipe.data.title}`, precision {recipe.training.precision}, seed {recipe.training.seed}.",
             "",
@@ -136,7 +146,7 @@ def table(cards: list[Card]) -> str:
             card.recipe.summary.replace("|", "\\|"),
             f"{card.recipe.data.title}{card.recipe.data.noise}",
             number(metrics.get("elbo_fitted") or metrics.get("elbo")),
-            *(number(metrics.get(metric)) for metric in ("log_prob", "squared_error")),
+            *(number_of_first(metrics.get(metric)) for metric in ("log_prob", "squared_error")),
             f"{number(used)} {used['unit']}" if used else "",
             f"{card.results['weights']['bytes'] / 1e6:.2g} MB" if card.results else "not trained",
         ])  # fmt: skip
@@ -173,7 +183,7 @@ def _measured(card: Card) -> list[str]:
         f"On {how['examples']:,} {noun}s of the split `{how['split']}`{pixels}, seed {how['seed']}; mean ± standard "
         f"error over {noun}s. `keras-vae verify {shlex.quote(card.reference)}` measures them again.",
         "",
-        *table_lines(["metric", "value", "unit", "draws of q(z\\|x) for each", "verified to"], rows, right=(1, 3, 4)),
+        *table_lines(["metric", "value", "unit", "draws of q(z\\|x) for each", "tolerance"], rows, right=(1, 3, 4)),
     ]
     if how.get("condition"):
         if how.get("joint") == "known":

@@ -123,8 +123,9 @@ def _of_table(path: Path) -> Draft:
     else:
         model, comments = _of_numbers(tables.numbers_of(names, cells, order, missing=True).x)
     others = "; ".join(f"{name} ({why})" for name, why in columns.left_out.items())
+    label = f"; {columns.label} as the label, which is no part of x" if columns.label else ""
     comments |= {
-        "data": f"{len(cells)} rows. {f'Left out: {others}' if others else 'Every column is taken'}",
+        "data": f"{len(cells)} rows. {f'Left out: {others}' if others else 'Every column is taken'}{label}",
         "data.columns": "in this order they are the numbers of x, whatever the order in a file",
         "data.label": "words, of which measures and conditional models make use; it is no part of x",
         "data.kinds": "the columns of x, in this order; real, positive, count, overdispersed, or classes: categorical, "
@@ -221,10 +222,8 @@ def _of_series(model: Keys, comments: dict[str, str]) -> tuple[Keys, dict[str, s
     """Return the model of numbers along two axes, with networks of series, and scales of their channels."""
     network = {"name": "causal"}
     likelihood = dict(cast("Keys", model["likelihood"]))
-    if likelihood.pop("standardize", False):
-        likelihood |= {"scale": "channel", "standardize": "channel"}
-    elif likelihood["name"] == "negative_binomial":
-        likelihood["dispersion"] = "channel"
+    spread = {"normal": "scale", "student_t": "scale", "negative_binomial": "dispersion"}.get(str(likelihood["name"]))
+    likelihood |= {"standardize": "channel"} | ({spread: "channel"} if spread else {})
     comments |= {
         "model.x_shape": 'steps and channels, if these are series; if not, "mlp" networks read any two axes',
         "model.encoder": 'causal convolutions; "gru" is a recurrent network',
@@ -238,10 +237,13 @@ def _likelihood(x: np.ndarray) -> tuple[Keys, str]:
         raise UserError("x has numbers. Given: NaN only. Look at how the file was written.")
     mean, variance, seen = np.nanmean(x, axis=0), np.nanvar(x, axis=0), x[~np.isnan(x)]
     if (seen >= 0).all() and (seen == np.round(seen)).all() and seen.max(initial=0.0) > 1:
+        read = "whose logarithms the networks read and give standardised"
         if np.median(variance / np.maximum(mean, 1e-9)) > 1.5:
             offset = "" if np.isnan(x).any() else '; library = "observed" models the shares of each row\'s total'
-            return {"name": "negative_binomial"}, f"counts, most of them with a variance well above their mean{offset}"
-        return {"name": "poisson"}, 'counts; "negative_binomial" where they vary by more than their mean'
+            why = f"counts, most of them with a variance well above their mean, {read}{offset}"
+            return {"name": "negative_binomial", "standardize": True}, why
+        why = f'counts, {read}; "negative_binomial" where they vary by more than their mean'
+        return {"name": "poisson", "standardize": True}, why
     spread = np.where(variance > 0, np.sqrt(variance), 1.0)
     kurtosis = np.nanmean(((x - mean) / spread) ** 4, axis=0)
     inside = "standardised inside the model, which takes and gives the units of the file"

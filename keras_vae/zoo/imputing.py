@@ -47,6 +47,11 @@ def complete(
             f"Completed rows are written as they were read: a .csv or .parquet, or a .npy. Given: {source} and "
             f"{output}. Name the output so."
         )
+    if not cards.card(name).recipe.model.arguments.get("missing"):  # before a file with holes is refused as data
+        raise UserError(
+            f"Rows are completed by a model that reads rows with holes. Given: {name}, which does not. Add "
+            f'missing = "mask" to [model] of its recipe, and to [data] of a table missing = true, and train it again.'
+        )
     examples, model = read_file(name, source), load(name)
     filled = tasks.fill_in(model, examples.x, samples, seed=seed).mean
     holes = np.isnan(np.ma.filled(np.asarray(examples.x, "float64"), np.nan))

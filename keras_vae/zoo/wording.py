@@ -1,5 +1,6 @@
 """The numbers of a model in words: their titles, and each as text with its error, for cards, reports and commands."""
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -81,7 +82,7 @@ TITLES = {
     "generation.deviance.explained_unseen": "the same, of a half of the counts by the code of the other half",
     "generation.totals.correlation": "correlation of the totals of reconstructions with those of the data",
     "generation.totals.ratio": "totals of reconstructions over those of the data",
-    "generation.memorisation": "draws nearer to training images than held-out ones: above 0.5 of copies, and of blur",
+    "generation.memorisation": "memorisation: 0.5 if draws are no nearer to training images than held-out images are",
     "representation.clustering.nmi": "NMI of k-means clusters and labels",
     "representation.clustering.ari": "ARI of k-means clusters and labels",
     "representation.probes.linear": "accuracy of a linear probe",
@@ -103,16 +104,22 @@ def metric_title(name: str) -> str:
 
 
 def number(metric: Mapping[str, Any] | None) -> str:
-    """Return a metric's value as text, with its standard error if any."""
+    """Return a metric's value as text, with its standard error, if any, to two digits."""
     if not metric:
         return ""
     value, error = metric["value"], metric.get("standard_error")
     if isinstance(value, int):
         return f"{value}"
-    digits = 2 if error is None or error >= 0.005 or abs(value) >= 10 else 5
+    digits = 1 - math.floor(math.log10(error)) if error else 2
+    digits = min(max(digits, 0), 5)
     if "bound" in metric:
         return f"{BOUNDS[metric['bound']]} {value:.{digits}f}"
     return f"{value:.{digits}f}" if error is None else f"{value:.{digits}f} ± {error:.{digits}f}"
+
+
+def number_of_first(metric: Mapping[str, Any] | None) -> str:
+    """Return `number`, and of how many examples it is where they are fewer than the others' of a card."""
+    return number(metric) + (f", the first {metric['examples']:,}" if metric and "examples" in metric else "")
 
 
 def overview_rows(overview: Mapping[str, Any], noun: str = "image") -> list[list[str]]:

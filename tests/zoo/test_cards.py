@@ -18,7 +18,7 @@ def test_a_card_says_what_was_measured(run):
     text = card.markdown()
     assert (run / "README.md").read_text(encoding="utf-8") == text
     metrics = card.results["metrics"]
-    elbo = f"{metrics['elbo']['value']:.2f} ± {metrics['elbo']['standard_error']:.2f}"
+    elbo = wording.number(metrics["elbo"])
     assert f"| ELBO | {elbo} | nats | 1 | 0.01 |" in text
     assert f"| {metrics['active_units']['value']} | of 3 dimensions |  | 1 |" in text, "a count has no standard error"
     assert "On 300 images of the split `test[:300]`, pixels binarised once (static), seed 0; mean ± stand" in text
@@ -28,6 +28,14 @@ def test_a_card_says_what_was_measured(run):
     assert card.results["weights"]["sha256"] in text
     assert f'model = keras_vae.zoo.load("{run}")' in text and f"`keras-vae verify {run}`" in text, "a folder, no name"
     assert "2 epochs, 20 steps" in text
+    best = {
+        **card.results,
+        "training": {**card.results["training"], "best_epoch": 1, "steps": 10},
+        "prior": {"bytes": 1},
+    }
+    text = card._replace(results=best).markdown()
+    assert "2 epochs, the weights are those of epoch 1 (10 steps)" in text
+    assert "![Samples from the fitted prior](samples.png)" in text
     assert "No published number is known for this configuration." in text
     assert len(card.results["pictures"]) == 4
     for picture in card.results["pictures"]:
@@ -63,7 +71,7 @@ def test_further_seeds_are_a_table_with_their_mean_and_deviation(own_run):
     toy_runs.edit_results(own_run, with_seeds)
     text = zoo.card(own_run).markdown()
     assert "| metric | seed 0 | seed 1 | seed 4 | mean ± standard deviation |\n| --- | ---: |" in text
-    assert "| ELBO | -100.00 ± 0.50 | -101.00 ± 0.50 | -105.00 ± 0.50 | -102.00 ± 2.65 |" in text
+    assert "| ELBO | -100.00 ± 0.50 | -101.00 ± 0.50 | -105.00 ± 0.50 | -102.0 ± 2.6 |" in text
     used = zoo.card(own_run).results["metrics"]["active_units"]["value"]
     assert f" | {used} | {used} | {used} | {used}.00" in text, "a count has no error of its own"
 
@@ -75,10 +83,10 @@ def test_the_table(run, own_zoo):
     rows, legend = lines[:4], lines[4:]
     assert {len(re.findall(r"(?<!\\)\|", line)) for line in rows} == {9}, "eight columns in each row"
     metrics = zoo.card("a_toy").results["metrics"]
-    value, error = (metrics["squared_error"][key] for key in ("value", "standard_error"))
     assert rows[2].startswith("| [a_toy](zoo/a_toy) | A toy that learns little. | mnist, binarised | -")
     assert rows[2].endswith(
-        f" | {value:.2f} ± {error:.2f} | {metrics['active_units']['value']} of 3 dimensions | 0.053 MB |"
+        f" | {wording.number(metrics['squared_error'])} | {metrics['active_units']['value']} of 3 dimensions "
+        f"| 0.053 MB |"
     )
     assert rows[3].endswith("| mnist, binarised |  |  |  |  | not trained |")
     assert legend[0] == "" and "nats each" in legend[1]
@@ -118,12 +126,12 @@ def test_the_best_and_the_worst_columns_are_a_table():
 
     few, many = ({"seed": 0, "generation": {"columns": {"rmse": row(count)}}} for count in (3, 20))
     assert wording.column_tables(few) == [(wording.BY_COLUMN["rmse"], [
-        ["a|2", "0.00 ± 0.01"], ["a|1", "0.10 ± 0.01"], ["a|0", "0.20 ± 0.01"],
+        ["a|2", "0.000 ± 0.010"], ["a|1", "0.100 ± 0.010"], ["a|0", "0.200 ± 0.010"],
     ])]  # fmt: skip
     ((_, rows),) = wording.column_tables(many)
     assert [name for name, _ in rows] == ["a|19", "a|18", "a|17", "a|16", "...", "a|3", "a|2", "a|1", "a|0"]
     lines = cards._overview(few, "example")
-    assert "| a\\|2 | 0.00 ± 0.01 |" in lines and "the least first:" in "".join(lines)
+    assert "| a\\|2 | 0.000 ± 0.010 |" in lines and "the least first:" in "".join(lines)
     one = {"generation": {"columns": {"rmse": row(1), "log_loss": row(3)}, "memorisation": row(3)}}
     assert wording.column_tables(one) == [], "a single column is the mean itself"
 
@@ -139,6 +147,10 @@ def test_collapse_is_told_with_its_dimensions_and_what_helps():
 def test_numbers_show_the_digits_that_their_error_leaves():
     assert wording.number({"value": -96.3516, "standard_error": 0.31}) == "-96.35 ± 0.31"
     assert wording.number({"value": 0.00123, "standard_error": 0.00011}) == "0.00123 ± 0.00011"
+    assert wording.number({"value": -32380.558, "standard_error": 2209.6}) == "-32381 ± 2210"
+    assert wording.number({"value": 0.7412, "standard_error": 0.0087}) == "0.7412 ± 0.0087"
+    assert wording.number({"value": 55.45, "standard_error": 0.0}) == "55.45 ± 0.00"
+    assert wording.number_of_first({"value": 1.25, "standard_error": 0.5, "examples": 9}) == "1.25 ± 0.50, the first 9"
     assert wording.number({"value": 13, "standard_error": None}) == "13"
     assert wording.number({"value": 97.256, "standard_error": None}) == "97.26"
     assert wording.number(None) == ""
@@ -200,15 +212,19 @@ def test_the_card_of_an_old_run_is_shown(tmp_path, capsys):
         "traversal.png": "Each row moves one latent dimension, from the most to the least informative",
         "curves.png": "Training curves",
     }
-    # But for the folder, which the card names, and some sentences, it is the card that the version before wrote.
+    # But for the folder, which the card names, digits and some sentences, it is the card that the version before wrote.
     before = (OLD_RUN / "README.md").read_text(encoding="utf-8")
     for old, new in (
         ("Published number to stand against: none known", "No published number is known"),
+        ("| verified to |", "| tolerance |"),
         *((f"![{was}]", f"![{cards.PICTURES[picture]}]") for picture, was in captions.items()),
     ):
         assert old in before
         before = before.replace(old, new)
-    shown, stored = ([line for line in lines.splitlines() if "old_run" not in line] for lines in (text, before))
+    shown, stored = (
+        [re.sub(r"-?[\d.]+ ± [\d.]+", "±", line) for line in lines.splitlines() if "old_run" not in line]
+        for lines in (text, before)
+    )  # with as many digits as cards have now
     assert shown == stored and "## Measured" in text and len(repr(card)) < 200
     with pytest.raises(SystemExit) as left:
         main(["show", str(tmp_path / "old_run")])

@@ -164,6 +164,10 @@ def test_arrays_get_the_likelihood_that_fits_their_numbers(tmp_path, x, name):
     likelihood = recipe.model.arguments["likelihood"]
     assert likelihood["name"] == name and model.x_shape == x.shape[1:]
     assert recipe.data.arguments == {"x": "numbers", "label": "kind", "path": "x.npz"}
+    if name in ("poisson", "negative_binomial"):
+        model.compile("adam", jit_compile=False)
+        kl = model.fit(30 * x, batch_size=20, epochs=1, verbose=0).history["kl"][0]
+        assert kl < 100, "codes of large counts as they are would be thousands of nats from the prior"
 
 
 def test_counts_along_two_axes_are_series_of_counts_and_nan_is_missing(tmp_path):
@@ -172,7 +176,7 @@ def test_counts_along_two_axes_are_series_of_counts_and_nan_is_missing(tmp_path)
     np.save(tmp_path / "x.npy", x)
     recipe, _ = accepted(tmp_path / "r.toml", tmp_path / "x.npy")
     arguments = recipe.model.arguments
-    assert arguments["likelihood"] == {"name": "negative_binomial", "dispersion": "channel"}
+    assert arguments["likelihood"] == {"name": "negative_binomial", "standardize": "channel", "dispersion": "channel"}
     assert arguments["missing"] == "mask" and arguments["encoder"] == {"name": "causal"}
     assert "# missing: 16.7% of the numbers are NaN" in recipe.text
     np.save(tmp_path / "x.npy", np.full((9, 6, 2), np.nan))

@@ -261,6 +261,16 @@ def test_a_folder_holds_a_run_of_one_file(project, tmp_path):
         zoo.train(other, project / "runs/table", verbose=0)
 
 
+def test_holes_are_filled_by_a_model_that_reads_them(project, call, capsys, tmp_path):
+    """Refused before the file is, whose empty cells are what the command is for."""
+    write_table(tmp_path / "holey.csv", 5)
+    head, first, *rows = (tmp_path / "holey.csv").read_text().splitlines()
+    (tmp_path / "holey.csv").write_text("\n".join([head, "," + first.split(",", 1)[1], *rows]) + "\n")
+    call("impute", project / "runs/table", tmp_path / "holey.csv", "--output", tmp_path / "whole.csv", code=1)
+    assert 'Add missing = "mask" to [model] of its recipe' in capsys.readouterr().err.replace("\n", " ")
+    assert not (tmp_path / "whole.csv").exists()
+
+
 def test_labels_that_are_few_do_not_keep_a_run_from_its_end(tmp_path, call):
     """One class; a class that only the test has; and a label in two of three rows, which is what M2 is for."""
     from keras_vae.data import readers
