@@ -95,9 +95,10 @@ class SemiSupervisedVAE(VAE):
         # A missing label is 0 / 0: no graph can raise, and no class is an image of none. Of the outputs, as ReLU may
         # turn NaN into 0.
         labelled = ops.sum(rows, axis=-1)
-        known = ops.cast(labelled / labelled, parameters["mean"].dtype)
+        one_or_nan = ops.cast(labelled / labelled, parameters["mean"].dtype)
         return {
-            name: value * ops.reshape(known, (-1, *(1,) * (len(value.shape) - 1))) for name, value in parameters.items()
+            name: value * ops.reshape(one_or_nan, (-1, *(1,) * (len(value.shape) - 1)))
+            for name, value in parameters.items()
         }
 
     def condition_of(self, batch: Batch) -> Any:
@@ -257,7 +258,7 @@ class SemiSupervisedVAE(VAE):
         mean: Tensor,
         scale: Tensor,
     ) -> Tensor:
-        """log p(x, z, y) - log q(z|x, y) for draws of N(mean, scale**2), y as one-hot rows: `(samples, batch)`."""
+        """log p(x, z, y) - log q(z|x, y) for draws of `N(mean, scale**2)`, y as one-hot rows: `(samples, batch)`."""
         gaussian = tfd.Independent(tfd.Normal(mean, scale), 1)
         log_w = super().log_weights(x, samples, seed, rows, prior, gaussian)
         return log_w + ops.sum(rows * self.log_p, axis=-1)
