@@ -3,7 +3,8 @@
 with pauses.paused():
     ...  # measure
 
-A sign is a file that is named after its process. One that a process that was killed has left behind is ignored.
+A sign is a file that is named after its process, which holds a lock on it. One that a killed process has left behind is
+not locked any more, and is removed: its number alone may be another process's by now.
 """
 
 import os
@@ -12,6 +13,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from keras_vae import locks
 
 FOLDER = Path(tempfile.gettempdir()) / f"keras_vae-pause-{os.getuid()}"
 INTERVAL = 1.0  # seconds between two looks of the queue
@@ -22,24 +25,24 @@ def paused() -> Iterator[None]:
     """Let every training queue of this user stand still until the block ends."""
     FOLDER.mkdir(exist_ok=True)
     sign = FOLDER / str(os.getpid())
-    sign.touch()
+    held = locks.take(sign)
     try:
         time.sleep(2 * INTERVAL)  # until it has seen the sign
         yield
     finally:
-        sign.unlink(missing_ok=True)
+        if held is not None:  # None: of an outer block
+            sign.unlink(missing_ok=True)
+            held.close()
 
 
 def holders() -> list[int]:
-    """Return the living processes that have set a sign."""
-    return [int(path.name) for path in FOLDER.glob("*") if path.name.isdigit() and _lives(int(path.name))]
+    """Return the processes that have set a sign."""
+    return [int(path.name) for path in FOLDER.glob("*") if path.name.isdigit() and _is_held(path)]
 
 
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
+def _is_held(sign: Path) -> bool:
+    if (file := locks.take(sign)) is None:
         return True
-    return True
+    sign.unlink(missing_ok=True)
+    file.close()
+    return False

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from keras_vae import locks
 from keras_vae.errors import UserError
 from keras_vae.zoo import pauses, queueing, store
 from tests import toy_runs
@@ -59,11 +60,11 @@ def test_killed_paused_and_gone_on_with(checkout):
     assert os.getpriority(os.PRIO_PROCESS, trainer) == 19
     sign = checkout / f"tmp/keras_vae-pause-{os.getuid()}/{os.getpid()}"
     sign.parent.mkdir(exist_ok=True)
-    sign.touch()
+    held = locks.take(sign)
     waited_for(lambda: status(trainer) == "T", first)
     second = queue(checkout, start=subprocess.run)
     assert second.returncode == 1 and f"Another process trains a queue here (pid {first.pid} " in second.stderr
-    sign.unlink()
+    held.close()
     waited_for(lambda: status(trainer) != "T", first)
     first.send_signal(signal.SIGINT)
     out, _ = first.communicate()
@@ -132,5 +133,10 @@ def test_a_sign_holds_while_its_process_lives(tmp_path, monkeypatch):
     assert pauses.holders() == []
     dead = subprocess.Popen([sys.executable, "-c", ""])
     dead.wait()
-    (tmp_path / "signs" / str(dead.pid)).touch()
-    assert pauses.holders() == []
+    for process in (dead.pid, os.getppid()):  # a number that is another process's by now says nothing
+        (tmp_path / "signs" / str(process)).touch()
+    assert pauses.holders() == [] and os.listdir(tmp_path / "signs") == []
+    with pauses.paused():
+        with pauses.paused():
+            pass
+        assert pauses.holders() == [os.getpid()], "of the outer block"
