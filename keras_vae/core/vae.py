@@ -12,7 +12,8 @@ A variant overrides one or two of these methods of `VAE`, and no other:
 * once in each step: `terms`, the terms of the equation for a batch; `weighted`, these where examples have weights;
   `objective`, the loss of the first player; `players`, the losses and their variables; and in training, after the
   updates, `after_step`: moving averages, dead codes, fades. `batch_statistic` says what of them no weights can scale;
-* in `log_prob` and evaluation: `log_weights`, log p(x, z) - log q(z|x), and `proposal`, the distribution of z there;
+* in `log_prob` and evaluation: `log_weights`, log p(x, z) - log q(z|x), `elbo_under`, the ELBO with another prior, and
+  `proposal`, the distribution of z in both;
   `log_p_condition`, log p(y) where the model has one; `vectors`, the real vectors of a code;
 * once, after training: `after_training`, for densities that are fitted to finished codes;
 * in the constructor: `network_shapes`, the shapes that the networks map between;

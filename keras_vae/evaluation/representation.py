@@ -106,7 +106,9 @@ def probes_of(evaluation: Evaluation) -> dict[str, dict[str, Estimate]]:
 
 
 def _labelled(codes: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the codes that have a label, and their labels."""
+    """Return the codes that have a label, and their labels; all of them if these are no whole numbers."""
+    if labels.dtype.kind != "i":
+        return codes, labels
     return codes[labels >= 0], labels[labels >= 0]
 
 

@@ -274,6 +274,10 @@ def _masks(
         if len(images) != len(labels):
             raise UserError(f"There is one label for each image. Given: {len(images)} images, {len(labels)} labels.")
     labels = np.asarray(train[1]), np.asarray(test[1])
+    if any(of_split.dtype.kind not in "iu" for of_split in labels):
+        raise UserError(
+            f"Labels are whole numbers. Given: {labels[0].dtype} and {labels[1].dtype}. Number the classes."
+        )
     masks: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     for label in sorted(set(labels[0][labels[0] >= 0].tolist())) if classes is None else classes:
         of_class = [of_split == label for of_split in labels]

@@ -8,6 +8,7 @@ import numpy as np
 from keras_vae import zoo
 from keras_vae.checks import check_whole_number
 from keras_vae.data import keep_labels
+from keras_vae.errors import UserError
 from keras_vae.evaluation.estimates import Estimate, share_of
 from keras_vae.tasks.fine_tuning import predictions_from_few_labels
 from keras_vae.zoo import cards
@@ -39,6 +40,10 @@ def classify(name: str | Path, labels: int = 100, epochs: int = 30, count: int =
     labels, epochs = check_whole_number(labels, "labels"), check_whole_number(epochs, "epochs")
     recipe, test = cards.card(name).recipe, HeldOut.of(name, count)
     test = test[np.flatnonzero(test.labels >= 0)]
+    if not len(test):
+        raise UserError(
+            f"This needs test images with a label. Given: none among the first {count} of {name}. Take more."
+        )
     train = examples_of(recipe, recipe.data.train)
     truth, classes = test.labels, check_classes(train.classes, name)
     kept = keep_labels(classes, labels, seed)

@@ -222,6 +222,7 @@ def test_what_is_refused():
         ({"x": X, "metrics": ("latent.kl",)}, "A metric of latent is one of .* Given: 'latent.kl'"),
         ({"x": X, "seed": -1}, "seed must be a whole number"),
         ({"x": X, "labels": LABELS[:7]}, r"a row of labels for each of the 60 images\. Given: 7"),
+        ({"x": X, "labels": LABELS.astype(str), "metrics": ("representation",)}, "one whole-number label for each"),
         ({"x": X, "factors": FACTORS[:7]}, r"a row of factors for each of the 60 images\. Given: 7"),
     ):
         with pytest.raises(UserError, match=message):
