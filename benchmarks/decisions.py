@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from keras_vae.zoo.wording import number
+from keras_vae.zoo.wording import number, number_of_first
 
 ROOT = Path(__file__).parents[1]
 
@@ -36,7 +36,7 @@ def markdown() -> str:
         results = results_of(name)
         cells = [
             f"[{name}](zoo/{name}/README.md)",
-            number(results["metrics"].get("log_prob")),
+            number_of_first(results["metrics"].get("log_prob")),
             f"{results['metrics'].get('log_prob', {}).get('samples', '')}",
             number(results["metrics"].get("squared_error")),
             number(overview(name, "generation.mnist_fd.mnist_fd")),

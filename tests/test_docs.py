@@ -92,7 +92,13 @@ def test_no_row_of_a_page_has_more_cells_than_its_head():
 
 def test_links_lead_somewhere_in_a_checkout():
     """To files, whatever the site makes of them; but for the schema, which is written with the site."""
-    pages = [*PAGES, *ROOT.glob("*.md"), *ROOT.glob("*/README.md"), *ROOT.glob("*/*/README.md")]
+    pages = [
+        *PAGES,
+        *DOCS.glob("learn/*.py"),
+        *ROOT.glob("*.md"),
+        *ROOT.glob("*/README.md"),
+        *ROOT.glob("*/*/README.md"),
+    ]
     for page in pages:
         for target in re.findall(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)", page.read_text(encoding="utf-8")):
             written = target == "bundle.schema.json"

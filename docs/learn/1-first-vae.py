@@ -18,7 +18,7 @@
 # $$\mathrm{ELBO}(x) = \mathbb{E}_{q(z \mid x)}[\log p(x \mid z)] - \mathrm{KL}(q(z \mid x) \,\|\, p(z)) \le \log p(x)$$
 #
 # The first term asks that codes say what the picture was, the second that they stay near the prior, so that codes drawn from
-# the prior decode to pictures. [The next lesson](2-elbo.md) derives it.
+# the prior decode to pictures. [The next lesson](2-elbo.py) derives it.
 
 # %%
 import matplotlib.pyplot as plt

@@ -126,7 +126,7 @@ print(f"K = 1: {bounds[0]:.2f}   K = 3000: {bounds[-1]:.2f}   exact: {truth:.2f}
 # The gap is KL(q || p), with $q$ first, and not the other way round. It matters when $q$ cannot be $p$. Here $p$ has two peaks and $q$ is a
 # Gaussian: KL(q || p) punishes $q$ for being where $p$ is not, so the best $q$ keeps to one peak; KL(p || q) punishes it for not being where
 # $p$ is, so the best $q$ covers both and what lies between. A VAE's $q(z \mid x)$ is of the first kind, and too narrow as a rule; its
-# $p(x)$ is fitted to data by the second, and fills gaps ([lesson 7](7-priors.md)).
+# $p(x)$ is fitted to data by the second, and fills gaps ([lesson 7](7-priors.py)).
 
 # %%
 line = np.linspace(-6, 6, 1201)

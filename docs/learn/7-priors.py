@@ -10,7 +10,7 @@
 #
 # Three parts of a VAE can be made better while its networks stay as they are:
 #
-# * the **bound**: `IWAE` maximises that of $K$ draws, which is nearer to $\log p(x)$ ([lesson 2](2-elbo.md));
+# * the **bound**: `IWAE` maximises that of $K$ draws, which is nearer to $\log p(x)$ ([lesson 2](2-elbo.py));
 # * the **prior**: codes of data never fill a Gaussian exactly. `VampVAE` learns the prior with the rest, and `priors.MixturePrior` fits
 #   one to the codes of a finished model;
 # * the **levels**: `HierarchicalVAE` has codes of codes, $p(z_2)\, p(z_1 \mid z_2)$.

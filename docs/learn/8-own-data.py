@@ -156,7 +156,7 @@ print(f"{size / 1e6:.1f} MB of ONNX; greatest difference of a pixel {difference:
 # keras-vae demo faces/ --output my-site/     # only writes it
 # ```
 #
-# The page computes in the reader's browser: [how it works](../use/kit-web.md), and [what else can be exported](../use/deploy.md).
+# The page computes in the reader's browser: [how it works](../../export/web/README.md), and [what else can be exported](../use/deploy.md).
 #
 # ## Exercises
 #

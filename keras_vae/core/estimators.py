@@ -91,7 +91,7 @@ def importance_weighted(
 def elbo_under(model: "VAE", inputs: Inputs, seed: int, prior: tfd.Distribution) -> np.ndarray:
     """Return the one-draw ELBO of each example with `prior` in place of p(z): `(batch,)`, nats.
 
-    Its noise is that of `importance_weights` of one sample.
+    Its noise is that of `importance_weights` of one sample, but where a variant infers labels.
     """
     base = randomness.seed_of(seed, randomness.EVALUATION)
     elbo = model.functions.under(prior).elbo
@@ -100,8 +100,8 @@ def elbo_under(model: "VAE", inputs: Inputs, seed: int, prior: tfd.Distribution)
         tensors = {name: ops.convert_to_tensor(array) for name, array in part.items()}
         return np.asarray(elbo(tensors, base, ops.convert_to_tensor(block)))
 
-    numbers_of: np.ndarray = check_results(in_blocks(one_block, inputs, is_estimated(prior)), "the ELBO")
-    return numbers_of
+    elbos: np.ndarray = check_results(in_blocks(one_block, inputs, is_estimated(prior)), "The ELBO", infinite=True)
+    return elbos
 
 
 def importance_weights(

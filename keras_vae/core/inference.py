@@ -130,7 +130,8 @@ class Inference:
           condition: as for `encode`.
           out: array to write the numbers into, such as a `numpy.memmap`.
           prior: of `keras_vae.priors`, fitted to this model, in place of p(z): then log p(x|z) + log p(z) - log q(z|x)
-            at a draw z of q(z|x), and where a variant infers a label its mean over q(y|x).
+            at a draw z of q(z|x); where a variant infers a label, with log p(y), its mean over q(y|x) plus the entropy
+            of q(y|x).
 
         Raises:
           UserError: as `encode`, or images outside the likelihood's support (grey levels under a Bernoulli).

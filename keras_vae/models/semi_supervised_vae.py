@@ -234,7 +234,8 @@ class SemiSupervisedVAE(VAE):
         """As `VAE.elbo_under`: equation 6, or where y is missing equation 7, the mean over q(y|x) plus its entropy."""
         joint = self._weights_by_class(x, 1, seed, prior, base_of(self.proposal(x)))[:, 0]
         shares, entropy = _shares(self.rows(condition, ops.shape(x)[0]), self.log_q(x))
-        return ops.sum(ops.transpose(shares) * joint, axis=0) + entropy
+        by_class = ops.transpose(shares)
+        return ops.sum(ops.where(by_class > 0, by_class * joint, 0.0), axis=0) + entropy  # 0, not 0 times -inf
 
     def _weights_by_class(
         self, x: Tensor, samples: int, base: Tensor, prior: tfd.Distribution | None, posterior: tfd.Normal

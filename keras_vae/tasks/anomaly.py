@@ -185,7 +185,7 @@ def leave_one_class_out(
 
     Raises:
       UserError: a class with fewer than one image in the training set or the test set, fewer than two test images of
-        others, labels that do not pair with images, or an unknown score.
+        others, labels that are no whole numbers or do not pair with images, or an unknown score.
     """
     masks = _masks(classes, train, test, alone=False)
     return _by_class(make, train, test, masks, "without", scores, samples, false_positive_rate, seed, fit)
@@ -223,7 +223,7 @@ def one_class(
 
     Raises:
       UserError: a class without a training image or with fewer than two test images, no test image of others, labels
-        that do not pair with images, or an unknown score.
+        that are no whole numbers or do not pair with images, or an unknown score.
     """
     masks = _masks(classes, train, test, alone=True)
     return _by_class(make, train, test, masks, "of", scores, samples, false_positive_rate, seed, fit)
@@ -288,6 +288,8 @@ def _masks(
             rule = "A class to train on" if alone else "A class that is left out"
             raise UserError(f"{rule} has images in both sets, and so have others. Given: {label}.")
         masks[int(label)] = of_train, of_test
+    if not masks:
+        raise UserError("Classes are those of the training images' labels. Given: none. Label some, or name classes.")
     return masks
 
 

@@ -61,7 +61,8 @@ def leave_out(
     if train.classes is None or test.classes is None:
         raise UserError(f"leave_out needs data with one label for each image. Given: {recipe.data.title}.")
     # Of the classes' mean size, so that a schedule ends a little before or after its last step.
-    images, kinds = len(train.images), len(set(train.classes.tolist()))
+    labelled = train.classes[train.classes >= 0]
+    images, kinds = len(labelled), max(1, len(set(labelled.tolist())))
     steps = max(1, (images // kinds if alone else images - images // kinds) // recipe.training.batch_size)
     protocol = one_class if alone else leave_one_class_out
     return protocol(

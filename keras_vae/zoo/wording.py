@@ -104,7 +104,7 @@ def metric_title(name: str) -> str:
 
 
 def number(metric: Mapping[str, Any] | None) -> str:
-    """Return a metric's value as text, with its standard error, if any, to two digits."""
+    """Return a metric's value as text, with its standard error, if any, to two digits, and at most five decimals."""
     if not metric:
         return ""
     value, error = metric["value"], metric.get("standard_error")

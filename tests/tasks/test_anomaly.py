@@ -208,6 +208,7 @@ def test_a_model_of_one_class_finds_the_others():
         (lambda: tasks.anomaly_scores(toy(), binary(2) * np.nan), "x must be finite"),
         (lambda: tasks.anomaly_scores(toy(AE), binary(2), "elbo"), "AE has no distribution over codes"),
         (lambda: tasks.leave_one_class_out(toy, (binary(4), [0, 1]), (binary(4), [0] * 4)), "one label for each image"),
+        (lambda: tasks.one_class(toy, (binary(2), [-1, -1]), (binary(2), [0, 1])), "labels. Given: none"),
         (lambda: tasks.one_class(toy, (binary(2), ["a", "b"]), (binary(2), [0, 1])), "Labels are whole numbers"),
         (
             lambda: tasks.leave_one_class_out(toy, (binary(4), [0] * 4), (binary(4), [0] * 4)),

@@ -138,5 +138,5 @@ def test_a_sign_holds_while_its_process_lives(tmp_path, monkeypatch):
     assert pauses.holders() == [] and os.listdir(tmp_path / "signs") == []
     with pauses.paused():
         with pauses.paused():
-            pass
+            assert pauses.holders() == [os.getpid()]
         assert pauses.holders() == [os.getpid()], "of the outer block"
