@@ -271,6 +271,7 @@ def test_holes_are_filled_by_a_model_that_reads_them(project, call, capsys, tmp_
     assert not (tmp_path / "whole.csv").exists()
 
 
+@pytest.mark.slow
 def test_labels_that_are_few_do_not_keep_a_run_from_its_end(tmp_path, call):
     """One class; a class that only the test has; and a label in two of three rows, which is what M2 is for."""
     from keras_vae.data import readers
