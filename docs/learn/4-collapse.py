@@ -8,7 +8,8 @@
 # %% [markdown]
 # # 4. Rate, distortion and collapse
 #
-# The ELBO is a sum of two costs. The **rate**, the KL, is what the code costs, in nats, a bound of what it says of $x$; the **distortion**,
+# The ELBO is a sum of two costs. The **rate**, the KL, is what the code costs, in nats: an upper bound on what it
+# says of $x$. The **distortion**,
 # $-\log p(x \mid z)$, is what the decoder must still guess. A message of $x$ by way of $z$ is as long as their sum, $-\mathrm{ELBO}$. Models
 # with the same sum may divide it in any way, and the ELBO does not mind which: even all distortion and no rate. That is
 # **posterior collapse**: $q(z \mid x) = p(z)$ for every $x$, and the code is noise.
